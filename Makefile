@@ -1,0 +1,74 @@
+# Every recipe is short; what is longer lives in ci/*.sh. `make` alone lists the targets.
+SHELL := /bin/bash
+STACK ?= emulator
+INVENTORY ?= inventories/local/facts.yml
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e bench docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## install what is needed: packages, the Python environment, OpenTofu, the lab's image (again: nothing)
+	@ci/setup.sh
+
+up: ## set up, then both tracks on the embedded lab, configured and verified
+	@ci/setup.sh --environment-only
+	@$(BIN)/dualtrack up
+
+down: ## both tracks down, nothing left behind
+	@$(BIN)/dualtrack down
+
+cloud-up: setup ## the cloud track (STACK=aws: a real account, asked before anything changes)
+	@$(BIN)/dualtrack cloud up --stack $(STACK)
+
+cloud-down: ## destroy the cloud track (STACK=aws: asked first)
+	@$(BIN)/dualtrack cloud down --stack $(STACK)
+
+local-up: setup ## the local track (INVENTORY=path: your own machines)
+	@$(BIN)/dualtrack local up --facts $(INVENTORY)
+
+local-down: ## remove the local track's lab hosts; real machines stay as they are
+	@$(BIN)/dualtrack local down --facts $(INVENTORY)
+
+verify: ## check by behaviour that every host is as its roles promise
+	@$(BIN)/dualtrack verify
+
+status: ## both tracks in one table
+	@$(BIN)/dualtrack status
+
+doctor: ## what this machine lacks, and the next step for each
+	@$(BIN)/dualtrack doctor
+
+lint: setup ## ruff, mypy, ansible-lint, yamllint, shellcheck, tofu fmt and validate, checkov, generated documents
+	@ci/lint.sh
+
+test: setup ## every test: lint, unit, integration, molecule, end to end
+	@ci/test.sh
+
+unit: setup ## the tests that need no host
+	@$(BIN)/pytest tests/unit -n 2 -q
+
+integration: setup ## the tests on real parts: the emulated AWS, lab hosts
+	@$(BIN)/pytest tests/integration -q
+
+molecule: setup ## every role on live hosts, side by side (ROLE=name: only that one)
+	@ci/molecule.sh $(ROLE)
+
+e2e: setup ## up, scale out, terminate one, down
+	@$(BIN)/pytest tests/e2e -q
+
+bench: setup ## timings beside their peers, printed as ratios; nothing is asserted
+	@ci/bench.sh
+
+docs: setup ## write what is generated: role READMEs, the command reference
+	@ci/docs.sh
+
+lock: setup ## resolve every Python environment anew, to exact versions with digests
+	@ci/lock.sh --upgrade
+
+clean: ## take the lab down and remove this checkout's environment (caches stay)
+	-@$(BIN)/dualtrack lab down
+	@rm -rf .venv .venv-* .lab .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Every linter, side by side; prints what failed, all of it, and exits 1 when anything did.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+mapfile -t shells < <(git ls-files -co --exclude-standard '*.sh' .ci/run)
+
+tofu_fmt() { dualtrack cloud fmt --check; }
+
+# name:command, cheap ones first; two at a time on two cores.
+declare -A checks=(
+    [ruff]="ruff check tools tests roles ci"
+    [ruff-format]="ruff format --check tools tests roles ci"
+    [mypy]="mypy"
+    [yamllint]="yamllint --strict ."
+    [shellcheck]="shellcheck ${shells[*]}"
+    [ansible-lint]="ansible-lint --offline -q"
+    [terraform]="pytest -q tests/integration/test_terraform_lint.py"
+    [checkov]="ci/checkov.sh"
+    [role-docs]="python ci/role_docs.py --check"
+)
+order=(ansible-lint checkov mypy terraform ruff ruff-format yamllint shellcheck role-docs)
+run_one() { # name, command
+    local begin=$SECONDS
+    if bash -c "$2" >"$logs/$1" 2>&1; then echo "ok      $1 ($((SECONDS - begin)) s)"; else echo "FAILED  $1 ($((SECONDS - begin)) s)"; touch "$logs/$1.failed"; fi
+}
+for name in "${order[@]}"; do
+    while (($(jobs -rp | wc -l) >= 2)); do wait -n; done
+    run_one "$name" "${checks[$name]}" &
+done
+wait
+failed=("$logs"/*.failed)
+[[ -e ${failed[0]} ]] || exit 0
+for mark in "${failed[@]}"; do
+    name=$(basename "$mark" .failed)
+    printf '\n--- %s\n' "$name"
+    cat "$logs/$name"
+done
+exit 1

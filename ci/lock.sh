@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Re-resolve every Python environment to exact versions with digests. Run it to take updates; review the diff.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=(.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --quiet --no-header --no-annotate "$@")
+"${uv[@]}" pyproject.toml --extra dev -o requirements/main.txt
+"${uv[@]}" <(printf 'checkov\n') -o requirements/checkov.txt
+"${uv[@]}" <(printf 'ansible<13\nboto3\npyinfra\nawscli\n') -o requirements/bench.txt
+grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print} NR>1 && !/^    --hash/ {exit}' > requirements/bootstrap.txt

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Make this checkout ready: Debian packages, the locked Python environment, and what is dear to build (shared caches).
+# Does nothing, in about a second, when all of it is there. `--environment-only` leaves the builds to `dualtrack up`,
+# which runs them side by side with everything else.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "setup: $*" >&2; exit 3; }
+say() { printf '[%6s s] %s\n' "$SECONDS" "$*" >&2; }
+
+# Program to Debian package; the same list as in tools/dualtrack/doctor.py (a test compares them).
+packages() {
+    local pair
+    for pair in systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables ip:iproute2 nc:netcat-openbsd \
+        ssh:openssh-client ssh-keygen:openssh-client unshare:util-linux nsenter:util-linux setpriv:util-linux \
+        dpkg-deb:dpkg apt-ftparchive:apt-utils gpg:gnupg; do
+        command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
+    done | sort -u
+}
+
+# A Python of at least 3.11 that can make environments; the distribution's own where there are several.
+find_python() {
+    local candidate
+    for candidate in python3 /usr/bin/python3 python3.11 python3.12 python3.13; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "no Python 3.11 or later with venv: apt-get install python3 python3-venv"
+}
+
+[[ $(uname -s) == Linux ]] || fail "the lab needs Linux (Debian 12 is what it is run on)"
+missing=$(packages)
+if [[ -n $missing ]]; then
+    [[ $(id -u) == 0 ]] || fail "missing Debian packages: ${missing//$'\n'/ } - run as root, or: apt-get install ${missing//$'\n'/ }"
+    command -v apt-get >/dev/null || fail "missing programs from the packages ${missing//$'\n'/ }, and no apt-get to install them"
+    say "installing Debian packages: ${missing//$'\n'/ }"
+    log=$(mktemp)
+    # shellcheck disable=SC2086 # one word per package is meant
+    if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1; then
+        fail "apt-get failed: $(grep -E '^(E|W):' "$log" | tail -n 1) (all of it: $log)"
+    fi
+    rm -f "$log"
+fi
+
+# The environment is as the lock file says when its stamp is; a broken one is made anew.
+stamp=$(cat requirements/main.txt requirements/bootstrap.txt pyproject.toml | sha256sum | cut -c1-16)
+if [[ $(cat .venv/stamp 2>/dev/null) != "$stamp" ]] || ! .venv/bin/python -c 'import dualtrack' 2>/dev/null; then
+    say "making the Python environment"
+    python=$(find_python)
+    [[ -x .venv/bin/python ]] || "$python" -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+    .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/main.txt
+    .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+    echo "$stamp" >.venv/stamp
+fi
+
+[[ ${1:-} == --environment-only ]] || .venv/bin/dualtrack setup

@@ -1,0 +1,231 @@
+"""The lab on real parts: hosts boot and take ssh, instances become hosts, and a crash leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualtrack import aws, ssh
+from dualtrack.lab.state import Store
+from tests.conftest import CLI, Cli
+
+pytestmark = pytest.mark.lab
+
+
+def wait(condition: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.3)
+    return value
+
+
+def ec2(lab: Cli) -> Any:
+    return aws.client("ec2", "us-east-1", lab.json("lab", "status")["aws_endpoint"])
+
+
+def hosts(lab: Cli) -> dict[str, dict[str, Any]]:
+    return {host["name"]: host for host in lab.json("lab", "status")["hosts"]}
+
+
+def processes_of(lab: Cli) -> list[str]:
+    """Every living process of this lab, looked up without the lab's own code (a zombie is dead, and init's to bury)."""
+    mark = f"dualtrack-{Store(lab.folder).layout.id}"
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (path / "cgroup").read_text() and ") Z " not in (path / "stat").read_text():
+                found.append(path.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(lab: Cli) -> str:
+    lab("lab", "host", "add", "server", "--gpus", "8")
+    return "server"
+
+
+@pytest.fixture(scope="module")
+def subnet(lab: Cli) -> str:
+    api = ec2(lab)
+    vpc = api.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    api.import_key_pair(KeyName="ops", PublicKeyMaterial=Store(lab.folder).public_key().encode())
+    subnet: str = api.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24", AvailabilityZone="us-east-1a")["Subnet"][
+        "SubnetId"
+    ]
+    return subnet
+
+
+def test_server_takes_ssh_with_its_key_checked(lab: Cli, server: str) -> None:
+    done = lab("lab", "ssh", server, "--", "sudo id -u; uname -n; systemctl is-system-running")
+    assert done.stdout.split() == ["0", "server", "running"]
+
+
+def test_changed_host_key_is_refused(lab: Cli, server: str) -> None:
+    known = Store(lab.folder).known_hosts
+    before = known.read_text()
+    impostor = "AAAAC3NzaC1lZDI1NTE5AAAAIE" + "A" * 42
+    known.write_text(f"{server} ssh-ed25519 {impostor}\n")
+    try:
+        done = lab("lab", "ssh", server, "true", check=False)
+    finally:
+        known.write_text(before)
+    assert done.returncode == 255
+    assert "Host key verification failed" in done.stderr
+
+
+def test_exec_runs_as_root_and_passes_the_exit_code_on(lab: Cli, server: str) -> None:
+    assert lab("lab", "exec", server, "--", "cat", "/etc/hostname").stdout == "server\n"
+    assert lab("lab", "exec", server, "--", "sh", "-c", "exit 7", check=False).returncode == 7
+
+
+def test_fake_gpus_answer_and_take_faults(lab: Cli, server: str) -> None:
+    query = (
+        "lab",
+        "exec",
+        server,
+        "--",
+        "nvidia-smi",
+        "--query-gpu=ecc.errors.uncorrected.volatile.total",
+        "--format=csv,noheader",
+    )
+    assert lab(*query).stdout.split() == ["0"] * 8
+    lab("lab", "gpu", server, "--gpu", "3", "--ecc", "5")
+    assert lab(*query).stdout.split()[3] == "5"
+    lab("lab", "gpu", server, "--reset")
+    assert lab(*query).stdout.split() == ["0"] * 8
+
+
+def test_adding_a_host_again_changes_nothing(lab: Cli, server: str) -> None:
+    before = lab("lab", "exec", server, "--", "cat", "/proc/sys/kernel/random/boot_id", "/etc/machine-id").stdout
+    lab("lab", "host", "add", server, "--gpus", "8")
+    assert (
+        lab("lab", "exec", server, "--", "cat", "/proc/sys/kernel/random/boot_id", "/etc/machine-id").stdout == before
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("lab", "host", "add", "Bad_Name"), 2, "not a valid name"),
+        (("lab", "host", "add", "x", "--address", "10.99.0.1"), 2, "outside the lab's networks"),
+        (("lab", "host", "add", "x", "--address", "ten"), 2, "not an IPv4 address"),
+        (("lab", "ssh", "nobody"), 2, "no lab host is called 'nobody'"),
+        (("lab", "exec", "nobody", "--", "true"), 2, "no lab host is called 'nobody'"),
+    ],
+)
+def test_bad_input_is_one_line(lab: Cli, words: tuple[str, ...], code: int, said: str) -> None:
+    done = lab(*words, check=False)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_taken_address_is_refused(lab: Cli, server: str) -> None:
+    address = hosts(lab)[server]["address"]
+    done = lab("lab", "host", "add", "second", "--address", address, check=False)
+    assert (done.returncode, "taken by server" in done.stderr) == (2, True)
+
+
+def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet: str) -> None:
+    api = ec2(lab)
+    user_data = "#cloud-config\nwrite_files: [{path: /etc/from-user-data, content: yes-it-ran}]\n"
+    instance = api.run_instances(
+        MinCount=1, MaxCount=1, ImageId="ami-12345678", InstanceType="p4d.24xlarge", KeyName="ops", SubnetId=subnet, UserData=user_data,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "dualtrack:pool", "Value": "spot"}]}],
+    )["Instances"][0]  # fmt: skip
+    address, name = instance["PrivateIpAddress"], f"spot-{instance['InstanceId'][2:10]}"
+    store = Store(lab.folder)
+    key = ssh.wait_for_key(name, address, proxy=store.proxy_command(), timeout=90)
+    store.learn_key(name, key)
+    wait(
+        lambda: lab("lab", "ssh", name, "true", check=False).returncode == 0, 60, "login with the key that was imported"
+    )
+    said = lab(
+        "lab",
+        "ssh",
+        instance["InstanceId"],
+        "cloud-init status --wait; cloud-id; cat /etc/from-user-data; echo; nvidia-smi -L | wc -l; id -un",
+    )
+    assert said.stdout.replace(".", "").split() == ["status:", "done", "ec2", "yes-it-ran", "8", "admin"]
+
+    base = "http://169.254.169.254/latest"
+    code = f"curl -s -o /dev/null -w '%{{http_code}}' {base}/meta-data/instance-id"
+    assert lab("lab", "ssh", name, code).stdout == "401"
+    token = f"curl -sfX PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {base}/api/token"
+    read = f'curl -sf -H "X-aws-ec2-metadata-token: $({token})" {base}/meta-data/instance-id'
+    assert lab("lab", "ssh", name, read).stdout == instance["InstanceId"]
+
+    api.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    wait(lambda: name not in hosts(lab), 30, "the host's removal")
+    assert not (lab.folder / "hosts" / name).exists()
+    assert name not in store.known_hosts.read_text()
+
+
+def test_host_reaches_the_emulated_api_and_the_packages(lab: Cli, server: str) -> None:
+    inside = lab.json("lab", "status")["aws_endpoint_inside"]
+    ask = f"curl -s '{inside}/?Action=DescribeVpcs&Version=2016-11-15' -H 'Authorization: AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/ec2/aws4_request'"
+    assert "DescribeVpcsResponse" in lab("lab", "ssh", server, ask).stdout
+    lab("lab", "ssh", server, "sudo apt-get update -qq")
+
+
+def test_powered_off_host_stays_off_and_a_dead_one_comes_back(lab: Cli, server: str) -> None:
+    lab("lab", "host", "add", "off")
+    lab("lab", "exec", "off", "--", "systemctl", "poweroff")
+    wait(lambda: hosts(lab)["off"]["state"] == "stopped", 30, "power off")
+    lab("lab", "host", "remove", "off")
+    assert "off" not in hosts(lab)
+
+
+def test_kill_9_leaves_no_process_and_up_repairs(lab: Cli, server: str) -> None:
+    lab("lab", "exec", server, "--", "sh", "-c", "echo kept > /var/tmp/mark; sync")
+    assert len(processes_of(lab)) >= 5  # supervisor, emulator, nspawn, and systemd with its services inside
+    pid = lab.json("lab", "status")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait(lambda: not processes_of(lab), 20, "the end of every process of the lab")
+    assert not lab.json("lab", "status")["up"]
+    assert str(lab.folder) not in Path("/proc/mounts").read_text()
+    lab("lab", "up")
+    wait(
+        lambda: lab("lab", "ssh", server, "cat /var/tmp/mark", check=False).stdout == "kept\n",
+        60,
+        "the server's return with its disk",
+    )
+    assert list(hosts(lab)) == [server]  # instances are gone with the emulator's memory
+
+
+def test_interrupted_up_leaves_order(lab: Cli) -> None:
+    lab("lab", "down")
+    process = subprocess.Popen([str(CLI), "lab", "up"], env=lab.env, stderr=subprocess.PIPE, text=True)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in {0, 130}
+    assert "Traceback" not in err
+    lab("lab", "up")
+    assert lab.json("lab", "status")["up"]
+
+
+def test_down_leaves_nothing(lab: Cli) -> None:
+    layout = Store(lab.folder).layout
+    lab("lab", "down")
+    assert processes_of(lab) == []
+    assert (
+        layout.namespace
+        not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    )
+    assert (
+        f"dt{layout.id}" not in subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+    )
+    assert layout.id not in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    assert str(lab.folder) not in Path("/proc/mounts").read_text()
+    lab("lab", "down")  # and again, with nothing there

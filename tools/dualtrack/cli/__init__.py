@@ -1,0 +1,60 @@
+"""The command line: it parses, calls and prints. What costs time to import is imported inside the command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from dualtrack import __version__
+from dualtrack.cli import inventory, lab, tracks
+from dualtrack.errors import DualtrackError, Exit
+
+app = typer.Typer(
+    name="dualtrack",
+    help=(
+        "Deploy a large language model and its knowledge base on two tracks: [bold]cloud[/] (GPU pools on AWS) and"
+        " [bold]local[/] (servers you own).\n\n"
+        "Start with [bold]dualtrack up[/]: both tracks on this machine's lab, configured and verified. Then"
+        " [bold]dualtrack status[/]. Commands that print tables take --json."
+    ),
+    epilog="Exit codes: 0 fine, 1 findings, 2 bad input, 3 prerequisite missing, 4 something outside failed, 5 refused,"
+    " 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+tracks.register(app)
+app.command()(inventory.inventory)
+app.add_typer(lab.app, name="lab")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"dualtrack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a DualtrackError becomes one line on stderr and its exit code."""
+    try:
+        app()
+    except DualtrackError as error:
+        print(f"dualtrack: {error}", file=sys.stderr)
+        sys.exit(int(error.code))
+    except KeyboardInterrupt:
+        print("dualtrack: interrupted; the next run goes on from here", file=sys.stderr)
+        sys.exit(int(Exit.INTERRUPTED))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

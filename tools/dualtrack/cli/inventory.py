@@ -1,0 +1,43 @@
+"""`dualtrack inventory`: who the hosts are, for Ansible and for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dualtrack.cli.tracks import FACTS, STACK, StackName
+
+
+def inventory(
+    list_: bool = typer.Option(False, "--list", help="Answer as an Ansible inventory script does."),
+    host: str = typer.Option("", "--host", help="Only this host's variables (the script protocol's other half)."),
+    output: str = typer.Option("json", "--output", "-o", help="json or yaml: a file for `ansible-inventory -i`."),
+    file: Path = typer.Option(None, "--file", "-f", help="Write there instead of to the terminal."),
+    track: str = typer.Option("all", "--track", help="cloud, local or all."),
+    stack: StackName = STACK,
+    endpoint: str = typer.Option("", "--endpoint", help="Ask this EC2 API instead of the stack's own."),
+    region: str = typer.Option("us-east-1", "--region", help="(with --endpoint) Its region."),
+    facts: Path | None = FACTS,
+) -> None:
+    """Print the hosts of both tracks, from the stack's output, the live API and your facts file.
+
+    `dualtrack inventory -o yaml -f hosts.yml` writes a file; `inventories/dynamic.sh` calls `--list` for
+    `ansible-inventory -i inventories/dynamic.sh --graph`.
+    """
+    import sys
+
+    from dualtrack.inventory import gather, render
+    from dualtrack.lab.state import write_atomically
+
+    found = gather.gather(track=track, stack=stack.value, endpoint=endpoint, region=region, facts=facts)
+    if host:
+        data = render.encode(found.variables(host), "json")
+    elif list_:
+        data = render.encode(found.script(), "json")
+    else:
+        data = render.encode(found.static(), output)
+    if file:
+        write_atomically(file, data)
+    else:
+        sys.stdout.buffer.write(data)

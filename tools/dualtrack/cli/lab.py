@@ -1,0 +1,149 @@
+"""`dualtrack lab …`: the emulated AWS and its live hosts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import typer
+
+app = typer.Typer(
+    help="The lab: an emulated AWS whose instances, and your own servers, are live hosts on this machine.",
+    no_args_is_help=True,
+)
+hosts = typer.Typer(help="Hosts of the local track's kind: add, remove.", no_args_is_help=True)
+app.add_typer(hosts, name="host")
+
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
+
+
+class GpuFailure(StrEnum):
+    """Failures of the whole driver."""
+
+    mismatch = "nvml-mismatch"
+    no_driver = "no-driver"
+
+
+@app.command()
+def up(json: bool = JSON) -> None:
+    """Bring the lab up, or repair it after a crash. Running hosts are left alone."""
+    from dualtrack.lab import control
+    from dualtrack.output import Steps
+
+    _show(control.up(Steps(quiet=json)), json)
+
+
+@app.command()
+def down() -> None:
+    """Remove every host, process, mount, namespace and device of the lab. Keys, logs and caches stay."""
+    from dualtrack.lab import control
+    from dualtrack.output import Steps
+
+    control.down(Steps())
+
+
+@app.command()
+def status(json: bool = JSON) -> None:
+    """Show the lab: its hosts, and where the emulated AWS API answers on loopback (`aws_endpoint`)."""
+    from dualtrack.lab import control
+
+    _show(control.status(), json)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def ssh(host: str, command: list[str] = typer.Argument(None, help="A command to run; without one, a shell.")) -> None:
+    """Log in to HOST (a name, an instance id or an address) over ssh, its host key checked."""
+    import os
+
+    from dualtrack.lab import control
+
+    words = control.ssh_command(host, _command(command or []))
+    os.execvp(words[0], words)  # noqa: S606 - replaces this process, so that signals and the terminal are ssh's
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def exec_(host: str, command: list[str] = typer.Argument(..., help="The command, after `--`.")) -> None:
+    """Run a command as root inside HOST without ssh: `dualtrack lab exec HOST -- COMMAND …`."""
+    import os
+
+    from dualtrack.lab import control
+
+    words = control.exec_command(host, _command(command))
+    os.execvp(words[0], words)  # noqa: S606
+
+
+@app.command()
+def gpu(
+    host: str,
+    index: int = typer.Option(None, "--gpu", help="Only this GPU; all without it."),
+    utilization: int = typer.Option(None, min=0, max=100, help="Per cent."),
+    memory_used: int = typer.Option(None, min=0, help="MiB in use."),
+    ecc: int = typer.Option(None, min=0, help="Uncorrected ECC errors."),
+    xid: int = typer.Option(None, min=0, help="Last XID error; 79 makes the GPU fall off the bus."),
+    failure: GpuFailure = typer.Option(None, help="Make every call fail as the driver would."),
+    reset: bool = typer.Option(False, "--reset", help="Back to eight healthy GPUs (or as many as the host has)."),
+) -> None:
+    """Inject what the fake `nvidia-smi` of HOST reports: utilisation, memory, ECC and XID errors."""
+    from dualtrack.lab import control
+    from dualtrack.lab import gpu as fake
+
+    found = control.find(host)
+    fake.apply(
+        control.root_of(found),
+        found.gpus,
+        index=index,
+        utilization=utilization,
+        memory_used=memory_used,
+        ecc=ecc,
+        xid=xid,
+        failure=failure.value if failure else None,
+        reset=reset,
+    )
+
+
+@hosts.command()
+def add(
+    name: str,
+    address: str = typer.Option("", help="An address in 10.30.0.0/16; a free one without it."),
+    gpus: int = typer.Option(0, min=0, max=16, help="GPUs that its fake nvidia-smi answers for."),
+    user: str = typer.Option("ops", help="The login user, with sudo."),
+    json: bool = JSON,
+) -> None:
+    """Add a server of the local track's kind and wait until it takes ssh (about two seconds)."""
+    from dualtrack.lab import control
+    from dualtrack.output import document
+
+    host = control.add_host(name, address=address, gpus=gpus, user=user)
+    if json:
+        document("lab-host", {"host": host})
+    else:
+        typer.echo(f"{host.name} is up at {host.address}: dualtrack lab ssh {host.name}")
+
+
+@hosts.command()
+def remove(name: str) -> None:
+    """Take a server down and delete its disk. Removing one that is not there is no error."""
+    from dualtrack.lab import control
+
+    typer.echo(f"{name} is removed" if control.remove_host(name) else f"there is no host {name}", err=True)
+
+
+def _command(words: list[str]) -> list[str]:
+    """Return the words after an optional `--`."""
+    return words[1:] if words[:1] == ["--"] else words
+
+
+def _show(status: object, json: bool) -> None:
+    from dualtrack.lab.control import Status
+    from dualtrack.output import document, table
+
+    assert isinstance(status, Status)  # noqa: S101 - for the type checker
+    if json:
+        document("lab-status", status)
+        return
+    if not status.up:
+        typer.echo("the lab is down: dualtrack lab up")
+        return
+    typer.echo(f"AWS API   {status.aws_endpoint}   (from the hosts: {status.aws_endpoint_inside})")
+    typer.echo(f"network   namespace {status.namespace}")
+    rows = [(h.name, h.address, h.state, h.instance_id or "-", str(h.gpus or "-"), f"{h.user}") for h in status.hosts]
+    table(("host", "address", "state", "instance", "GPUs", "user"), rows)

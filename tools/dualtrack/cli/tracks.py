@@ -1,0 +1,247 @@
+"""`dualtrack up`, `cloud …`, `local …`, `status`, `verify`, `setup`, `doctor`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dualtrack.graph import Say, Task
+    from dualtrack.tracks.places import Stack
+
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
+YES = typer.Option(False, "--yes", "-y", help="Do not ask before changing a real account.")
+FACTS = typer.Option(
+    None, "--facts", help="Your facts file; inventories/local/facts.yml without it.", show_default=False
+)
+KEY = typer.Option(
+    "", "--ssh-public-key", help="(aws) The public key that instances shall accept; ~/.ssh/id_ed25519.pub without it."
+)
+
+
+class StackName(StrEnum):
+    """The stacks under terraform/stacks."""
+
+    emulator = "emulator"
+    aws = "aws"
+
+
+STACK = typer.Option(StackName.emulator, "--stack", help="Which account: the lab's emulated AWS, or a real one.")
+
+cloud = typer.Typer(help="The cloud track: OpenTofu's stack and its instances.", no_args_is_help=True)
+local = typer.Typer(help="The local track: servers that you own.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to the command line."""
+    app.add_typer(cloud, name="cloud")
+    app.add_typer(local, name="local")
+    for command in (up, down, status, verify, setup, doctor):
+        app.command()(command)
+
+
+def _stack(name: StackName) -> Stack:
+    return name.value
+
+
+def _facts(path: Path | None) -> Path:
+    from dualtrack.inventory import facts
+
+    return path or facts.DEFAULT
+
+
+def _confirm(yes: bool) -> Callable[[Any, str], bool]:
+    def ask(plan: Any, owner: str) -> bool:
+        typer.echo(plan.text if hasattr(plan, "text") else plan.summary, err=True)
+        return yes or typer.confirm(f"Go on, in {owner}?", err=True)
+
+    return ask
+
+
+def _setup_tasks() -> list[Task]:
+    from dualtrack.cloud import opentofu, provider
+    from dualtrack.graph import Task
+    from dualtrack.lab import rootfs
+    from dualtrack.mirror import build as mirror
+    from dualtrack.paths import cache_dir
+
+    return [
+        Task("root file system", rootfs.build),
+        Task("OpenTofu", opentofu.ensure),
+        Task("AWS provider", lambda say: provider.cli_config(opentofu.ensure(say), say), needs=("OpenTofu",)),
+        # After OpenTofu: two Go compilers on two cores would only slow each other down.
+        Task("mirror", lambda say: mirror(cache_dir() / "mirror", say), needs=("OpenTofu",)),
+    ]
+
+
+def setup(quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress.")) -> None:
+    """Build what is dear to build, once for all checkouts: OpenTofu, its provider, the lab's image, the mirror."""
+    from dualtrack import graph
+
+    graph.run(_setup_tasks(), quiet=quiet)
+
+
+def up(facts: Path | None = FACTS, json: bool = JSON) -> None:
+    """Bring both tracks up on this machine's lab, configured and verified. Again: nothing changes."""
+    from dualtrack import graph
+    from dualtrack.graph import Task
+    from dualtrack.lab import control
+    from dualtrack.tracks import cloud as cloud_track
+    from dualtrack.tracks import local as local_track
+
+    def cloud_up(say: Say) -> object:
+        return cloud_track.up("emulator", confirm=_confirm(True), say=say)
+
+    tasks = [
+        *_setup_tasks(),
+        Task("lab", control.up, needs=("root file system",)),
+        Task("cloud track", cloud_up, needs=("lab", "AWS provider", "mirror")),
+        Task("local track", lambda say: local_track.up(_facts(facts), say=say), needs=("lab", "mirror")),
+    ]
+    results = graph.run(tasks, quiet=json)
+    _settled([results["cloud track"], results["local track"]], json)
+    if not json:
+        _show_status(json=False)
+
+
+def down() -> None:
+    """Take both tracks down, and the lab with them."""
+    from dualtrack.output import Steps
+    from dualtrack.tracks import cloud as cloud_track
+    from dualtrack.tracks import local as local_track
+    from dualtrack.tracks import places
+
+    now, steps = places.current(), Steps()
+    if now.stack == "aws":
+        typer.echo("the cloud track is a real account: dualtrack cloud down --stack aws takes it down", err=True)
+    else:
+        cloud_track.down("emulator", confirm=_confirm(True), say=steps.named("cloud"))
+    local_track.down(Path(now.facts) if now.facts else _facts(None), steps.named("local"))
+
+
+@cloud.command("up")
+def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, json: bool = JSON) -> None:
+    """Apply the stack, wait for its instances, configure and verify them. On a real account the plan is shown first."""
+    from dualtrack.output import Steps
+    from dualtrack.tracks import cloud as track
+
+    _settled([track.up(_stack(stack), confirm=_confirm(yes), say=Steps(quiet=json), key=key)], json)
+
+
+@cloud.command("plan")
+def cloud_plan(stack: StackName = STACK, key: str = KEY) -> None:
+    """Say what `cloud up` would change in the stack; nothing is changed."""
+    from dualtrack.output import Steps
+    from dualtrack.tracks import cloud as track
+
+    typer.echo(track.plan(_stack(stack), confirm=_confirm(False), say=Steps(), key=key))
+
+
+@cloud.command("down")
+def cloud_down(stack: StackName = STACK, yes: bool = YES) -> None:
+    """Destroy the stack. On a real account: only after you have seen the plan and said yes."""
+    from dualtrack.output import Steps
+    from dualtrack.tracks import cloud as track
+
+    there = track.down(_stack(stack), confirm=_confirm(yes), say=Steps())
+    typer.echo("the cloud track is down" if there else "the cloud track was down", err=True)
+
+
+@local.command("up")
+def local_up(facts: Path | None = FACTS, json: bool = JSON) -> None:
+    """Bring up, configure and verify the servers that the facts file describes."""
+    from dualtrack.output import Steps
+    from dualtrack.tracks import local as track
+
+    _settled([track.up(_facts(facts), say=Steps(quiet=json))], json)
+
+
+@local.command("down")
+def local_down(facts: Path | None = FACTS) -> None:
+    """Remove the local track's lab hosts. Real machines are left as they are."""
+    from dualtrack.output import Steps
+    from dualtrack.tracks import local as track
+    from dualtrack.tracks import places
+
+    path = facts or Path(places.current().facts or _facts(None))
+    typer.echo("the local track is down" if track.down(path, Steps()) else "the local track was down", err=True)
+
+
+def status(json: bool = JSON) -> None:
+    """Show both tracks: every host, whether it answers, and when it was last verified."""
+    _show_status(json)
+
+
+def _show_status(json: bool) -> None:
+    from dualtrack.output import document, table
+    from dualtrack.tracks import status as both
+
+    now = both.status()
+    if json:
+        document("status", now)
+        return
+    columns = ("host", "track", "pool", "lifecycle", "address", "state", "verified")
+    table(
+        columns,
+        [(h.name, h.track, h.pool, h.lifecycle, h.address, h.state, h.verified_at or "never") for h in now.hosts],
+    )
+    for problem in now.problems:
+        typer.echo(problem, err=True)
+    if not now.hosts and not now.problems:
+        typer.echo("both tracks are down: make up", err=True)
+
+
+def verify(
+    inventory: list[Path] = typer.Option(
+        None, "--inventory", "-i", help="An Ansible inventory; the tracks that are up without it."
+    ),
+    role: list[str] = typer.Option(None, "--role", help="Only this role's checks (may be repeated)."),
+    limit: str = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern."),
+    json: bool = JSON,
+) -> None:
+    """Check by behaviour that hosts are as their roles promise. Exit code 1 when one is not."""
+    from dualtrack import verify as checks
+    from dualtrack.errors import Exit
+    from dualtrack.output import Steps, document
+    from dualtrack.tracks import places
+
+    report = checks.verify(
+        list(inventory or places.inventories()), roles=list(role or []) or None, limit=limit, progress=Steps(quiet=json)
+    )
+    if json:
+        document("verify", report)
+    else:
+        checks.show(report)
+    if not report.ok:
+        raise typer.Exit(int(Exit.FINDINGS))
+
+
+def doctor(json: bool = JSON) -> None:
+    """Say what this machine lacks, and the next step for each."""
+    from dualtrack import doctor as machine
+    from dualtrack.errors import Exit
+    from dualtrack.output import document, table
+
+    found = machine.diagnose()
+    if json:
+        document("doctor", found)
+    else:
+        table(("check", "state", "detail", "what to do"), [(c.name, c.state, c.detail, c.fix) for c in found.checks])
+    if not found.ok:
+        raise typer.Exit(int(Exit.MISSING))
+
+
+def _settled(results: list[Any], json: bool) -> None:
+    from dualtrack.output import document
+
+    if json:
+        document("up", {"tracks": results})
+        return
+    for it in results:
+        what = "changed" if it.changed else "nothing changed"
+        typer.echo(f"{it.track} track: {it.hosts} hosts, {what}, {it.passed} checks passed")

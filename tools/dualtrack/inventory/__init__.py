@@ -1,0 +1,1 @@
+"""Inventories: who the hosts are, from OpenTofu, the live API and the operator's own facts."""

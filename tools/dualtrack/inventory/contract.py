@@ -1,0 +1,75 @@
+"""The one contract between OpenTofu and Python: the stack's output `inventory` (terraform/inventory.schema.json)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dualtrack.errors import BadInput
+from dualtrack.inventory.model import Lifecycle
+
+VERSION = 1
+
+
+class Subnet(msgspec.Struct, frozen=True):
+    """One subnet of the stack's network."""
+
+    id: str
+    cidr: str
+
+
+class Network(msgspec.Struct, frozen=True):
+    """The stack's network; subnets by zone."""
+
+    vpc_id: str
+    cidr: str
+    subnets: dict[str, Subnet]
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """One GPU pool. ``gpus`` is per instance; sizes count instances."""
+
+    lifecycle: Lifecycle
+    autoscaling_group: str
+    instance_types: tuple[str, ...]
+    gpus: int
+    roles: tuple[str, ...]
+    ssh_user: str
+    zones: tuple[str, ...]
+    min: int
+    desired: int
+    max: int
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """The bucket of one class of data."""
+
+    bucket: str
+    arn: str
+
+
+class Output(msgspec.Struct, frozen=True):
+    """The output as a whole."""
+
+    schema: int
+    stack: str
+    region: str
+    network: Network
+    pools: dict[str, Pool]
+    storage: dict[str, Bucket]
+
+
+def parse(value: object) -> Output:
+    """Return the output, validated; BadInput names the field that is wrong, and what was expected there."""
+    try:
+        output = msgspec.convert(value, Output)
+    except msgspec.ValidationError as error:
+        raise BadInput(
+            f"the stack's output `inventory` is not as agreed: {error}",
+            hint="terraform/inventory.schema.json says how it must be",
+        ) from None
+    if output.schema != VERSION:
+        raise BadInput(
+            f"the stack's output `inventory` has schema {output.schema}, this dualtrack reads {VERSION}",
+            hint="make cloud-up writes it anew",
+        )
+    return output

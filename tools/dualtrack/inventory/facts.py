@@ -1,0 +1,101 @@
+"""The operator's facts file: the servers of the local track, in a few lines of YAML that are checked before use."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from dualtrack.errors import BadInput
+from dualtrack.inventory.model import Host, Role, check, valid_address
+from dualtrack.paths import ROOT
+
+DEFAULT = ROOT / "inventories/local/facts.yml"
+ROLES: tuple[str, ...] = typing.get_args(Role)
+
+
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One server as the operator describes it."""
+
+    name: str
+    address: str
+    roles: tuple[Role, ...] = ()
+    gpus: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    disks: tuple[str, ...] = ()
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 22
+    user: str = ""
+    vars: dict[str, object] = {}
+
+
+class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file as a whole."""
+
+    hosts: tuple[Server, ...]
+    provider: Literal["lab", "machines"] = "machines"
+    user: str = "ops"
+    ssh_private_key: str = ""
+
+
+def load(path: Path = DEFAULT) -> Facts:
+    """Return the facts in ``path``; BadInput with file, field and what was expected when it is not in order."""
+    try:
+        facts = msgspec.yaml.decode(path.read_bytes(), type=Facts)
+    except FileNotFoundError:
+        raise BadInput(
+            f"there is no facts file {path}", hint="inventories/local/facts.yml shows how one looks"
+        ) from None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder, not a facts file", hint="name the file in it") from None
+    except msgspec.ValidationError as error:
+        raise BadInput(
+            f"{path}: {error}", hint="the comments in inventories/local/facts.yml explain every field"
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    _check(path, facts)
+    return facts
+
+
+def _check(path: Path, facts: Facts) -> None:
+    if not facts.hosts:
+        raise BadInput(f"{path} names no hosts", hint="list at least one under hosts:")
+    disks: dict[str, str] = {}
+    for server in facts.hosts:
+        if not valid_address(server.address):
+            raise BadInput(
+                f"{path}: host {server.name}: {server.address!r} is not an IPv4 address", hint="write it as 10.30.0.11"
+            )
+        if "gpu" in server.roles and server.gpus == 0:
+            raise BadInput(
+                f"{path}: host {server.name} has the role gpu and 0 GPUs", hint="set gpus: to how many it must have"
+            )
+        for disk in server.disks:
+            if not disk.startswith("/dev/disk/by-id/"):
+                raise BadInput(
+                    f"{path}: host {server.name}: disk {disk} is not a stable name",
+                    hint="use its link in /dev/disk/by-id/",
+                )
+            if disks.setdefault(disk, server.name) != server.name or server.disks.count(disk) > 1:
+                raise BadInput(f"{path}: disk {disk} is named twice", hint="a disk belongs to one host, once")
+    check(hosts(facts), str(path))
+
+
+def hosts(facts: Facts) -> list[Host]:
+    """Return the servers as hosts of the local track."""
+    return [
+        Host(
+            name=s.name,
+            address=s.address,
+            user=s.user or facts.user,
+            port=s.port,
+            track="local",
+            pool="local",
+            lifecycle="owned",
+            roles=s.roles,
+            gpus=s.gpus,
+            vars={**({"dualtrack_disks": s.disks} if s.disks else {}), **s.vars},
+        )
+        for s in facts.hosts
+    ]

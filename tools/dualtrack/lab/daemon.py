@@ -1,0 +1,175 @@
+"""The supervisor: keeps the emulator alive and one live host per running instance and declared server.
+
+One thread, because hosts die with the thread that started them (that is what makes a kill -9 of the supervisor leave
+nothing behind). Everything it needs to know after a restart is on disk or in the emulated API.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dualtrack import aws
+from dualtrack.errors import DualtrackError
+from dualtrack.inventory.names import host_names
+from dualtrack.lab import cgroup, nspawn
+from dualtrack.lab.model import Actual, HostSpec, reconcile
+from dualtrack.lab.state import HostState, Record, Store, write_atomically
+
+log = logging.getLogger("labd")
+POLL_S = 0.5
+#: The emulated API is asked for this region's instances (the emulator stack's own).
+REGION = "us-east-1"
+
+
+class Supervisor:
+    """The running lab. `step` is one round: look, decide, act."""
+
+    def __init__(self, store: Store, port: int, rootfs: Path, mirror: Path) -> None:
+        self.store, self.port, self.rootfs, self.mirror = store, port, rootfs, mirror
+        self.layout = store.layout
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.actual: dict[str, Actual] = {}
+        self.emulator: subprocess.Popen[bytes] | None = None
+        self.ec2 = aws.client("ec2", REGION, f"http://127.0.0.1:{port}", attempts=1, timeout=10)
+        self.instances: list[HostSpec] = []
+        self.gpus: dict[str, int] = {}
+        self.written: Record | None = None
+        self.stopping = False
+
+    def start_emulator(self) -> None:
+        """Start the emulator, also again after it died: its memory, and with it every instance, is then gone."""
+        if self.emulator is not None and self.emulator.poll() is None:
+            return
+        if self.emulator is not None:
+            log.warning("the emulator ended with %s: starting it again, empty", self.emulator.returncode)
+        self.emulator = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "dualtrack.lab.emulator",
+             self.layout.namespace, str(self.port), str(self.mirror)],
+            stdin=subprocess.DEVNULL,
+            # The emulator reads Amazon's own AMI list at start otherwise, 0.5 s and 60 MB that nobody here asks for.
+            env={**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"},
+        )  # fmt: skip
+
+    def running_instances(self) -> list[HostSpec]:
+        """Return the running instances as hosts; the last known ones when the API does not answer."""
+        try:
+            pages = self.ec2.get_paginator("describe_instances").paginate(
+                Filters=[{"Name": "instance-state-name", "Values": ["running"]}]
+            )
+            found = [
+                i for page in pages for r in page["Reservations"] for i in r["Instances"] if i.get("PrivateIpAddress")
+            ]
+            tags = [{tag["Key"]: tag["Value"] for tag in i.get("Tags", [])} for i in found]
+            names = host_names(
+                [(t.get("dualtrack:pool", ""), i["InstanceId"]) for t, i in zip(tags, found, strict=True)]
+            )
+            self.instances = [
+                msgspec.convert(
+                    {"name": name, "address": i["PrivateIpAddress"], "user": "admin", "instance_id": i["InstanceId"],
+                     "gpus": self.gpu_count(i["InstanceType"])},
+                    HostSpec,
+                )
+                for name, i in zip(names, found, strict=True)
+            ]  # fmt: skip
+        except (BotoCoreError, ClientError) as error:
+            # Silence is not "all gone": the hosts that we know stay as they are until the API says otherwise.
+            log.warning("the emulated API does not answer: %s", error)
+        return self.instances
+
+    def gpu_count(self, kind: str) -> int:
+        """Return how many GPUs an instance type has, by the API's own facts."""
+        if kind not in self.gpus:
+            info = self.ec2.describe_instance_types(InstanceTypes=[kind])["InstanceTypes"][0]
+            self.gpus[kind] = sum(gpu["Count"] for gpu in info.get("GpuInfo", {}).get("Gpus", []))
+        return self.gpus[kind]
+
+    def watch(self) -> None:
+        """Notice hosts that ended: powered off (exit 0), or died."""
+        for name, process in self.processes.items():
+            known = self.actual[name]
+            if known.alive and process.poll() is not None:
+                clean = process.returncode == 0
+                log.warning("host %s %s", name, "powered itself off" if clean else f"died ({process.returncode})")
+                self.actual[name] = Actual(known.spec, False, known.deaths + (not clean), clean)
+
+    def step(self) -> None:
+        """Do one round."""
+        if self.emulator is not None and self.emulator.poll() is not None:
+            self.instances = []
+        self.start_emulator()
+        self.watch()
+        plan = reconcile([*self.store.desired(), *self.running_instances()], self.actual)
+        for name in plan.remove:
+            log.info("removing %s", name)
+            self.actual.pop(name)
+            process = self.processes.pop(name, None)
+            nspawn.destroy(self.store.host_folder(name), name, self.layout)
+            if process is not None:
+                process.wait(timeout=10)
+        self.store.forget_keys(plan.remove)
+        for spec in plan.start:
+            self.start(spec)
+        self.publish()
+
+    def start(self, spec: HostSpec) -> None:
+        """Start one host; a host that cannot be prepared counts as dead, and is tried again a few times."""
+        before = self.actual.get(spec.name)
+        folder = self.store.host_folder(spec.name)
+        try:
+            nspawn.prepare(folder, spec, self.layout, self.store.public_key())
+            if not spec.instance_id:
+                public = folder / "upper/etc/ssh/ssh_host_ed25519_key.pub"
+                self.store.learn_key(spec.name, public.read_text())
+            log.info("starting %s at %s", spec.name, spec.address)
+            self.processes[spec.name] = nspawn.boot(
+                folder, spec, self.layout, self.rootfs, self.store.host_log(spec.name)
+            )
+            self.actual[spec.name] = Actual(spec, True, before.deaths if before else 0)
+        except (DualtrackError, OSError) as error:
+            log.error("host %s cannot start: %s", spec.name, error)
+            self.actual[spec.name] = Actual(spec, False, (before.deaths if before else 0) + 1)
+
+    def publish(self) -> None:
+        """Write the record and the ssh configuration when something changed."""
+        hosts = tuple(
+            HostState(host.spec, "running" if host.alive else "stopped" if host.stopped else "failed")
+            for host in self.actual.values()
+        )
+        record = Record(os.getpid(), self.port, hosts)
+        if record != self.written:
+            self.store.write_ssh_config(host.spec for host in self.actual.values())
+            write_atomically(self.store.record_file, msgspec.json.encode(record))
+            self.written = record
+
+    def run(self) -> None:
+        """Go round until told to stop."""
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stopping", True))
+        while not self.stopping:
+            begin = time.monotonic()
+            self.step()
+            time.sleep(max(0.05, POLL_S - (time.monotonic() - begin)))
+
+
+def main(folder: str, port: str, rootfs: str, mirror: str) -> None:
+    """Run the supervisor of the lab in ``folder``."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    store = Store(Path(folder))
+    cgroup.enter(cgroup.hierarchy() / store.layout.cgroup / "supervisor")
+    try:
+        Supervisor(store, int(port), Path(rootfs), Path(mirror)).run()
+    except DualtrackError as error:
+        log.error("%s", error)
+        raise SystemExit(int(error.code)) from None
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,102 @@
+"""The emulated AWS: moto's server on loopback and inside the namespace, the metadata service, and the mirror.
+
+One process, because the metadata service reads what the API would never tell (key material, user data) from moto's own
+memory. Started by the supervisor, dies with it. Everything in it is lost when it ends, as moto keeps nothing on disk.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.server import MotoRequestHandler  # type: ignore[attr-defined]
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from dualtrack.lab import imds
+from dualtrack.lab.model import EMULATOR_PORT, METADATA, SERVICES
+from dualtrack.lab.network import listen
+
+
+def backends() -> Iterator[tuple[str, str, Any]]:
+    """Yield (account, region, EC2 backend) of everything the emulator holds."""
+    for account, regions in list(ec2_backends.items()):
+        for region, backend in list(regions.items()):
+            yield account, region, backend
+
+
+def find(address: str) -> imds.Instance | None:
+    """Return the running instance with private address ``address``."""
+    for account, region, backend in backends():
+        for reservation in list(backend.reservations.values()):
+            for it in reservation.instances:
+                if it._state.name == "running" and it.private_ip == address:
+                    return describe(account, region, backend, it)
+    return None
+
+
+def describe(account: str, region: str, backend: Any, it: Any) -> imds.Instance:
+    """Translate moto's instance into the metadata service's."""
+    nic = next(iter(it.nics.values()), None)
+    pair = backend.key_pairs.get(it.key_name) if it.key_name else None
+    tags = {tag["key"]: tag["value"] for tag in it.get_tags()}
+    return imds.Instance(
+        id=it.id, address=it.private_ip, type=it.instance_type, zone=it.placement.zone, region=region,
+        image=it.image_id, mac=nic.mac_address if nic else "", account=account, subnet=it.subnet_id or "",
+        vpc=it.vpc_id or "", key_name=it.key_name or "", public_key=pair.public_key.strip() if pair else "",
+        # moto marks no autoscaling instance as spot; the launch template's own tag says what was asked for.
+        lifecycle="spot" if "spot" in (it.lifecycle, tags.get("dualtrack:lifecycle")) else "on-demand",
+        user_data=imds.decode_user_data(str(it.user_data) if it.user_data else None),
+        security_groups=tuple(group.name for group in it.security_groups),
+    )  # fmt: skip
+
+
+class QuietMoto(MotoRequestHandler):
+    """moto's handler without a line per request."""
+
+    def log_request(self, *_: object, **__: object) -> None:
+        """Say nothing: the supervisor polls twice a second."""
+
+
+class QuietMirror(SimpleHTTPRequestHandler):
+    """The mirror's files, without a line per request."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def main(namespace: str, port: str, mirror: str) -> None:
+    """Serve until killed. ``port`` is the loopback port of the API outside the namespace."""
+    app = DomainDispatcherApplication(create_backend_app)
+    for address, number in (("127.0.0.1", int(port)), (str(SERVICES), EMULATOR_PORT)):
+        # Outside it binds here; inside, the socket is made in the namespace and handed over.
+        fd = None if address == "127.0.0.1" else listen(namespace, address, number).detach()
+        server = make_server(address, number, app, threaded=True, request_handler=QuietMoto, fd=fd)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    sock = listen(namespace, str(METADATA), 80)
+    metadata = make_server(
+        str(METADATA), 80, imds.Service(find), threaded=True, fd=sock.detach(), request_handler=QuietWsgi
+    )
+    threading.Thread(target=metadata.serve_forever, daemon=True).start()
+    Path(mirror).mkdir(parents=True, exist_ok=True)
+    files = ThreadingHTTPServer((str(SERVICES), 80), partial(QuietMirror, directory=mirror), bind_and_activate=False)
+    files.socket.close()
+    files.socket = listen(namespace, str(SERVICES), 80)
+    files.serve_forever()
+
+
+class QuietWsgi(WSGIRequestHandler):
+    """werkzeug's handler without a line per request."""
+
+    def log_request(self, *_: object, **__: object) -> None:
+        """Say nothing."""
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

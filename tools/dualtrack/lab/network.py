@@ -1,0 +1,103 @@
+"""The lab's network: one namespace with two bridges, and a masqueraded way out to the package registries.
+
+Nothing of the lab's address ranges is routed on the machine itself: whoever wants in goes through the namespace.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+from pathlib import Path
+
+from dualtrack.errors import External
+from dualtrack.lab.model import METADATA, SERVICES, Layout
+from dualtrack.proc import run
+
+FORWARDING = Path("/proc/sys/net/ipv4/conf")
+
+
+def outside_device() -> str:
+    """Return the device of the default route, '' where there is none (an air-gapped machine)."""
+    routes = json.loads(run(["ip", "-j", "-4", "route", "show", "default"]).stdout or "[]")
+    return str(routes[0]["dev"]) if routes else ""
+
+
+def exists(layout: Layout) -> bool:
+    """Tell whether the lab's namespace is there."""
+    return Path("/run/netns", layout.namespace).exists()
+
+
+def up(layout: Layout, state: Path) -> None:
+    """Make the namespace, its bridges and the way out; what is already there is left as it is.
+
+    ``state`` is a file in which the forwarding setting found on the machine is kept, so that `down` can put it back.
+    """
+    if exists(layout):
+        return
+    ns, outer, inner = layout.namespace, f"dt{layout.id}o", f"dt{layout.id}i"
+    near, far = list(layout.uplink.hosts())
+    run(["ip", "netns", "add", ns])
+    run(["ip", "link", "add", outer, "type", "veth", "peer", "name", inner, "netns", ns])
+    run(["ip", "addr", "add", f"{near}/30", "dev", outer])
+    run(["ip", "link", "set", outer, "up"])
+    inside = [
+        f"addr add {far}/30 dev {inner}",
+        f"link set {inner} up",
+        "link set lo up",
+        f"route add default via {near}",
+    ]
+    for bridge, network in (("br-cloud", layout.cloud), ("br-local", layout.local)):
+        inside += [
+            f"link add {bridge} type bridge forward_delay 0",
+            f"addr add {network.network_address + 1}/{network.prefixlen} dev {bridge}",
+            f"link set {bridge} up",
+        ]
+    inside += [f"addr add {address}/32 dev br-cloud" for address in (METADATA, SERVICES)]
+    run(["ip", "-n", ns, "-batch", "-"], stdin="\n".join(inside) + "\n")
+    run(["ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    run(["ip", "netns", "exec", ns, "nft", "-f", "-"], stdin=_masquerade("dualtrack", inner))
+    device = outside_device()
+    if device:
+        setting = FORWARDING / device / "forwarding"
+        if not state.exists():
+            state.write_text(json.dumps({"device": device, "forwarding": setting.read_text().strip()}))
+        for name in (device, outer):
+            (FORWARDING / name / "forwarding").write_text("1")
+        run(["nft", "-f", "-"], stdin=_masquerade(f"dualtrack_{layout.id}", device, str(layout.uplink)))
+
+
+def down(layout: Layout, state: Path) -> None:
+    """Remove everything that `up` made, whatever of it is there, and put the machine's own setting back."""
+    run(["nft", "delete", "table", "ip", f"dualtrack_{layout.id}"], check=False)
+    run(["ip", "link", "del", f"dt{layout.id}o"], check=False)
+    run(["ip", "netns", "del", layout.namespace], check=False)
+    if state.exists():
+        kept = json.loads(state.read_text())
+        setting = FORWARDING / kept["device"] / "forwarding"
+        others = list(Path("/run/netns").glob("dt-*"))
+        if setting.exists() and not others:  # another lab on this machine still needs it
+            setting.write_text(kept["forwarding"])
+        state.unlink()
+
+
+def _masquerade(table: str, device: str, source: str = "") -> str:
+    match = f"ip saddr {source} " if source else ""
+    rules = f'type nat hook postrouting priority srcnat\n{match}oifname "{device}" masquerade'
+    return f"table ip {table} {{\nchain postrouting {{\n{rules}\n}}\n}}\n"
+
+
+def listen(namespace: str, address: str, port: int) -> socket.socket:
+    """Return a listening TCP socket that lives in ``namespace``, made without moving the rest of this process there.
+
+    setns(2) moves the calling thread only, and a socket stays where it was made, so the thread goes there and back.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/thread-self/ns/net").open() as home, Path("/run/netns", namespace).open() as target:
+        if libc.setns(target.fileno(), 0x40000000) != 0:  # CLONE_NEWNET
+            raise External(f"cannot enter the network namespace {namespace}: {os.strerror(ctypes.get_errno())}")
+        try:
+            return socket.create_server((address, port), backlog=256)
+        finally:
+            libc.setns(home.fileno(), 0x40000000)

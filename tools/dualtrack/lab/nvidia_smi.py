@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""A stand-in for `nvidia-smi` on lab hosts, which have no GPU: it answers from a scenario file.
+
+Installed as /usr/bin/nvidia-smi inside a host and run by that host's own Python, so it uses the standard library alone.
+Flags, column names, words and exit codes follow https://docs.nvidia.com/deploy/nvidia-smi/index.html; what it does not
+know it refuses, as the real program does, so that a test cannot pass by asking for something that does not exist.
+The scenario (/etc/dualtrack-lab/gpu.json) is written by dualtrack.lab.gpu, which describes its fields.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+SCENARIO = os.environ.get("DUALTRACK_GPU_SCENARIO", "/etc/dualtrack-lab/gpu.json")
+
+# Exit codes of the real program.
+BAD_ARGUMENT, NOT_FOUND, NO_DRIVER, LOST, MISMATCH = 2, 6, 9, 15, 18
+
+Gpu = dict[str, Any]
+
+# Column -> value and unit. Units are printed unless `nounits` is asked for.
+FIELDS: dict[str, tuple[Callable[[Gpu, dict[str, Any]], Any], str]] = {
+    "timestamp": (lambda g, s: time.strftime("%Y/%m/%d %H:%M:%S.000"), ""),
+    "driver_version": (lambda g, s: s["driver"], ""),
+    "count": (lambda g, s: len(s["gpus"]), ""),
+    "index": (lambda g, s: g["index"], ""),
+    "name": (lambda g, s: g["name"], ""),
+    "uuid": (lambda g, s: g["uuid"], ""),
+    "serial": (lambda g, s: g["serial"], ""),
+    "pci.bus_id": (lambda g, s: g["bus_id"], ""),
+    "vbios_version": (lambda g, s: "92.00.9F.00.01", ""),
+    "persistence_mode": (lambda g, s: "Enabled", ""),
+    "compute_mode": (lambda g, s: "Default", ""),
+    "compute_cap": (lambda g, s: g["compute_cap"], ""),
+    "mig.mode.current": (lambda g, s: "Disabled", ""),
+    "pstate": (lambda g, s: "P0", ""),
+    "fan.speed": (lambda g, s: "[N/A]", ""),
+    "temperature.gpu": (lambda g, s: g["temperature"], ""),
+    "power.draw": (lambda g, s: f"{g['power']:.2f}", "W"),
+    "power.limit": (lambda g, s: f"{g['power_limit']:.2f}", "W"),
+    "utilization.gpu": (lambda g, s: g["utilization"], "%"),
+    "utilization.memory": (lambda g, s: g["memory_utilization"], "%"),
+    "memory.total": (lambda g, s: g["memory_total"], "MiB"),
+    "memory.used": (lambda g, s: g["memory_used"], "MiB"),
+    "memory.free": (lambda g, s: g["memory_total"] - g["memory_used"] - g["memory_reserved"], "MiB"),
+    "memory.reserved": (lambda g, s: g["memory_reserved"], "MiB"),
+    "clocks.sm": (lambda g, s: g["clock_sm"], "MHz"),
+    "clocks.mem": (lambda g, s: g["clock_mem"], "MHz"),
+    "clocks.max.sm": (lambda g, s: g["clock_sm_max"], "MHz"),
+    "ecc.mode.current": (lambda g, s: "Enabled", ""),
+    "ecc.errors.corrected.volatile.total": (lambda g, s: g["ecc_corrected"], ""),
+    "ecc.errors.uncorrected.volatile.total": (lambda g, s: g["ecc_uncorrected"], ""),
+    "ecc.errors.corrected.aggregate.total": (lambda g, s: g["ecc_corrected"], ""),
+    "ecc.errors.uncorrected.aggregate.total": (lambda g, s: g["ecc_uncorrected"], ""),
+    "retired_pages.pending": (lambda g, s: "No", ""),
+    "pcie.link.gen.current": (lambda g, s: g["pcie_gen"], ""),
+    "pcie.link.width.current": (lambda g, s: g["pcie_width"], ""),
+    "pcie.link.gen.max": (lambda g, s: 4, ""),
+    "pcie.link.width.max": (lambda g, s: 16, ""),
+}
+SAME = {"gpu_name": "name", "gpu_uuid": "uuid", "gpu_bus_id": "pci.bus_id", "gpu_serial": "serial",
+        "clocks.current.sm": "clocks.sm", "clocks.current.memory": "clocks.mem", "clocks.mem.current": "clocks.mem",
+        "temperature": "temperature.gpu"}  # fmt: skip
+PROCESS_FIELDS = ("gpu_uuid", "pid", "process_name", "used_memory", "gpu_name", "gpu_bus_id")
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """Print ``message`` where the real program prints its errors (stdout), and end with ``code``."""
+    print(message)
+    raise SystemExit(code)
+
+
+def load() -> dict[str, Any]:
+    """Return the scenario, each GPU with its index; end as a host without a driver would when there is none."""
+    try:
+        with open(SCENARIO, encoding="utf-8") as file:
+            scenario: dict[str, Any] = json.load(file)
+    except FileNotFoundError:
+        scenario = {"failure": "no-driver", "gpus": []}
+    for index, gpu in enumerate(scenario["gpus"]):
+        gpu["index"] = index
+    if scenario.get("failure") == "nvml-mismatch":
+        fail(MISMATCH, "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: "
+             + scenario["driver"].rsplit(".", 1)[0])  # fmt: skip
+    if scenario.get("failure") == "no-driver":
+        fail(NO_DRIVER, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the "
+             "latest NVIDIA driver is installed and running.\n")  # fmt: skip
+    return scenario
+
+
+def chosen(scenario: dict[str, Any], ids: str | None) -> list[Gpu]:
+    """Return the GPUs that `-i` names (index, UUID, serial or bus id), or all."""
+    gpus: list[Gpu] = scenario["gpus"]
+    if not ids:
+        if not gpus:
+            fail(NOT_FOUND, "No devices were found")
+        return gpus
+    found = []
+    for word in ids.split(","):
+        match = [
+            g for g in gpus if word in (str(g["index"]), g["uuid"], g["serial"]) or word.lower() == g["bus_id"].lower()
+        ]
+        if not match:
+            fail(NOT_FOUND, "No devices were found")
+        found += match
+    return found
+
+
+def lost(gpu: Gpu) -> str:
+    """Return the real program's sentence for a GPU that fell off the bus."""
+    return (f"Unable to determine the device handle for GPU{gpu['index']}: {gpu['bus_id']}: GPU is lost.  "
+            "Reboot the system to recover this GPU")  # fmt: skip
+
+
+def value(field: str, gpu: Gpu, scenario: dict[str, Any], units: bool) -> str:
+    """Return one cell of a query."""
+    read, unit = FIELDS[SAME.get(field, field)]
+    cell = read(gpu, scenario)
+    return f"{cell} {unit}" if units and unit and cell != "[N/A]" else str(cell)
+
+
+def formats(text: str) -> tuple[bool, bool]:
+    """Return (header wanted, units wanted) of `--format`."""
+    words = text.split(",")
+    unknown = set(words) - {"csv", "noheader", "nounits"}
+    if unknown or "csv" not in words:
+        fail(BAD_ARGUMENT, f'"--format=" must include "csv"; unknown: {", ".join(sorted(unknown)) or "none"}')
+    return "noheader" not in words, "nounits" not in words
+
+
+def query(fields: list[str], gpus: list[Gpu], scenario: dict[str, Any], form: str) -> int:
+    """Print `--query-gpu`; a lost GPU costs its row and the exit code, the others still answer."""
+    header, units = formats(form)
+    for field in fields:
+        if SAME.get(field, field) not in FIELDS:
+            fail(BAD_ARGUMENT, f'Field "{field}" is not a valid field to query.\n')
+    if header:
+        print(", ".join(
+            f"{f} [{FIELDS[SAME.get(f, f)][1]}]" if units and FIELDS[SAME.get(f, f)][1] else f for f in fields
+        ))  # fmt: skip
+    code = 0
+    for gpu in gpus:
+        if gpu["lost"]:
+            print(lost(gpu))
+            code = LOST
+            continue
+        print(", ".join(value(field, gpu, scenario, units) for field in fields))
+    return code
+
+
+def query_processes(fields: list[str], gpus: list[Gpu], form: str) -> int:
+    """Print `--query-compute-apps`."""
+    header, units = formats(form)
+    for field in fields:
+        if field not in PROCESS_FIELDS:
+            fail(BAD_ARGUMENT, f'Field "{field}" is not a valid field to query.\n')
+    if header:
+        print(", ".join(f"{f} [MiB]" if f == "used_memory" and units else f for f in fields))
+    for gpu in gpus:
+        for process in gpu["processes"]:
+            cells = {"gpu_uuid": gpu["uuid"], "gpu_name": gpu["name"], "gpu_bus_id": gpu["bus_id"], "pid": process["pid"],
+                     "process_name": process["name"],
+                     "used_memory": f"{process['memory']} MiB" if units else process["memory"]}  # fmt: skip
+            print(", ".join(str(cells[field]) for field in fields))
+    return 0
+
+
+def listing(gpus: list[Gpu]) -> int:
+    """Print `-L`."""
+    code = 0
+    for gpu in gpus:
+        if gpu["lost"]:
+            print(lost(gpu))
+            code = LOST
+        else:
+            print(f"GPU {gpu['index']}: {gpu['name']} (UUID: {gpu['uuid']})")
+    return code
+
+
+def full(gpus: list[Gpu], scenario: dict[str, Any]) -> int:
+    """Print the part of `-q` that tools read: `key : value` under each GPU's bus id."""
+    print("\n==============NVSMI LOG==============\n")
+    rows = [("Timestamp", time.strftime("%a %b %e %H:%M:%S %Y")), ("Driver Version", scenario["driver"]),
+            ("CUDA Version", scenario["cuda"]), ("", ""), ("Attached GPUs", len(scenario["gpus"]))]  # fmt: skip
+    for key, shown in rows:
+        print(f"{key:<42}: {shown}" if key else "")
+    code = 0
+    sections = (
+        (None, (("Product Name", "name"), ("Serial Number", "serial"), ("GPU UUID", "uuid"))),
+        ("FB Memory Usage", (("Total", "memory.total"), ("Reserved", "memory.reserved"), ("Used", "memory.used"),
+                             ("Free", "memory.free"))),
+        ("Utilization", (("Gpu", "utilization.gpu"), ("Memory", "utilization.memory"))),
+        ("ECC Errors", (("Volatile Corrected", "ecc.errors.corrected.volatile.total"),
+                        ("Volatile Uncorrected", "ecc.errors.uncorrected.volatile.total"))),
+        ("Temperature", (("GPU Current Temp", "temperature.gpu"),)),
+        ("GPU Power Readings", (("Power Draw", "power.draw"), ("Current Power Limit", "power.limit"))),
+        ("Clocks", (("SM", "clocks.sm"), ("Memory", "clocks.mem"))),
+    )  # fmt: skip
+    for gpu in gpus:
+        print(f"GPU {gpu['bus_id']}")
+        if gpu["lost"]:
+            print(f"    {'GPU is lost':<38}: Yes")
+            code = LOST
+            continue
+        for title, keys in sections:
+            indent = 4
+            if title:
+                print(f"    {title}")
+                indent = 8
+            for key, field in keys:
+                print(f"{' ' * indent}{key:<{42 - indent}}: {value(field, gpu, scenario, True)}")
+        print()
+    return code
+
+
+def table(gpus: list[Gpu], scenario: dict[str, Any]) -> int:
+    """Print what the program prints without arguments, simplified: one box, two lines a GPU."""
+    line = "+" + "-" * 41 + "+" + "-" * 24 + "+" + "-" * 22 + "+"
+    print(time.strftime("%a %b %e %H:%M:%S %Y"))
+    print("+" + "-" * 89 + "+")
+    print(
+        f"| NVIDIA-SMI {scenario['driver']:<23}Driver Version: {scenario['driver']:<15}CUDA Version: {scenario['cuda']:<8} |"
+    )
+    print(line)
+    print(f"| {'GPU  Name':<28}{'Persist-M':>11} | {'Bus-Id          Disp.A':<22} | {'Volatile Uncorr. ECC':<20} |")
+    print(f"| {'Fan  Temp   Perf':<20}{'Pwr:Usage/Cap':>19} | {'Memory-Usage':>22} | {'GPU-Util  Compute M.':<20} |")
+    print(line)
+    code = 0
+    for gpu in gpus:
+        if gpu["lost"]:
+            print(f"| {gpu['index']:>3}  {'GPU is lost. Reboot the system to recover':<82} |")
+            code = LOST
+            continue
+        power = f"{gpu['power']:.0f}W / {gpu['power_limit']:.0f}W"
+        memory = f"{gpu['memory_used']}MiB / {gpu['memory_total']}MiB"
+        utilization = f"{gpu['utilization']:>4}%"
+        print(
+            f"| {gpu['index']:>3}  {gpu['name'][:24]:<24}{'On':>10} | {gpu['bus_id']:<16} {'Off':>5} | {gpu['ecc_uncorrected']:>20} |"
+        )
+        print(f"| N/A  {gpu['temperature']:>3}C    P0{power:>24}   | {memory:>22} | {utilization:>8} {'Default':>11} |")
+        print(line)
+    print("\nProcesses:")
+    running = [(gpu, process) for gpu in gpus for process in gpu["processes"]]
+    for gpu, process in running:
+        print(f"  GPU {gpu['index']}  PID {process['pid']}  C  {process['name']}  {process['memory']}MiB")
+    if not running:
+        print("  No running processes found")
+    return code
+
+
+def main(arguments: list[str]) -> int:
+    """Answer one call and return the exit code."""
+    parser = argparse.ArgumentParser(prog="nvidia-smi", allow_abbrev=False)
+    parser.add_argument("-L", "--list-gpus", action="store_true")
+    parser.add_argument("-q", "--query", action="store_true")
+    parser.add_argument("-d", "--display")
+    parser.add_argument("-i", "--id")
+    parser.add_argument("-pm", "--persistence-mode", choices=["0", "1"])
+    parser.add_argument("--query-gpu")
+    parser.add_argument("--query-compute-apps")
+    parser.add_argument("--format", default="")
+    parser.add_argument("--version", action="store_true")
+    asked = parser.parse_args(arguments)
+    scenario = load()
+    if asked.version:
+        print(f"NVIDIA-SMI version  : {scenario['driver']}\nDRIVER version      : {scenario['driver']}\n"
+              f"CUDA Version        : {scenario['cuda']}")  # fmt: skip
+        return 0
+    gpus = chosen(scenario, asked.id)
+    if asked.persistence_mode:
+        print("All done.")
+        return 0
+    if asked.query_gpu:
+        return query([field.strip() for field in asked.query_gpu.split(",")], gpus, scenario, asked.format)
+    if asked.query_compute_apps:
+        return query_processes([field.strip() for field in asked.query_compute_apps.split(",")], gpus, asked.format)
+    if asked.list_gpus:
+        return listing(gpus)
+    if asked.query:
+        return full(gpus, scenario)
+    return table(gpus, scenario)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,180 @@
+"""What the lab keeps on disk: desired hosts, the supervisor's record, the operator's key and ssh configuration."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from dualtrack.errors import BadInput, External
+from dualtrack.lab.model import HostSpec, Layout
+from dualtrack.proc import run
+
+T = TypeVar("T")
+log = logging.getLogger("labd")
+
+
+class HostState(msgspec.Struct, frozen=True):
+    """One host as the supervisor sees it. `state` is about the machine, not about what is configured on it."""
+
+    spec: HostSpec
+    state: Literal["running", "stopped", "failed"]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What the supervisor says of itself. `boot` changes whenever the emulator starts, and with it forgets."""
+
+    pid: int
+    port: int
+    hosts: tuple[HostState, ...] = ()
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise External(f"cannot write {path}: {error.strerror}", hint="is the disk full?") from error
+
+
+def read(path: Path, kind: type[T]) -> T | None:
+    """Return the JSON file at ``path`` as ``kind``, None where there is none; BadInput where it is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is damaged: {error}", hint="delete it") from None
+
+
+class Store:
+    """The lab's folder (`.lab`), by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.layout = Layout.of(folder)
+
+    @property
+    def record_file(self) -> Path:
+        """The supervisor's record."""
+        return self.folder / "run/lab.json"
+
+    @property
+    def forwarding(self) -> Path:
+        """The machine's own forwarding setting, kept while the lab is up."""
+        return self.folder / "run/forwarding.json"
+
+    @property
+    def port_file(self) -> Path:
+        """The loopback port of the emulated API: the same after a restart where it is free."""
+        return self.folder / "port"
+
+    @property
+    def key(self) -> Path:
+        """The private key with which the operator reaches lab hosts."""
+        return self.folder / "ssh/id_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Host keys, by host name (not address: addresses are reused)."""
+        return self.folder / "ssh/known_hosts"
+
+    @property
+    def ssh_config(self) -> Path:
+        """`ssh -F` file with an entry for every lab host."""
+        return self.folder / "ssh/config"
+
+    def host_folder(self, name: str) -> Path:
+        """The overlay of one host."""
+        return self.folder / "hosts" / name
+
+    def host_log(self, name: str) -> Path:
+        """The console of one host."""
+        return self.folder / "logs/hosts" / f"{name}.log"
+
+    def record(self) -> Record | None:
+        """Return the supervisor's record, None when no supervisor has written one."""
+        return read(self.record_file, Record)
+
+    def desired(self) -> list[HostSpec]:
+        """Return the hosts declared by `lab host add` (not emulated instances); a damaged file is none."""
+        specs = []
+        for path in sorted((self.folder / "hosts.d").glob("*.json")):
+            try:
+                spec = read(path, HostSpec)
+            except BadInput as error:
+                log.error("%s", error)
+                continue
+            specs += [spec] if spec else []
+        return specs
+
+    def declare(self, spec: HostSpec) -> None:
+        """Declare a host; the supervisor starts it within a second."""
+        write_atomically(self.folder / "hosts.d" / f"{spec.name}.json", msgspec.json.encode(spec))
+
+    def retract(self, name: str) -> bool:
+        """Take a declaration back; the supervisor removes the host. False when there was none."""
+        path = self.folder / "hosts.d" / f"{name}.json"
+        if not path.exists():
+            return False
+        path.unlink()
+        return True
+
+    def public_key(self) -> str:
+        """Return the operator's public key, made at the first call."""
+        if not self.key.exists():
+            self.key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "dualtrack-lab", "-f", self.key])
+        return self.key.with_suffix(".pub").read_text()
+
+    def proxy_command(self) -> str:
+        """Return the ssh ProxyCommand that leads into the namespace."""
+        return f"ip netns exec {self.layout.namespace} nc %h %p"
+
+    def write_ssh_config(self, hosts: Iterable[HostSpec]) -> None:
+        """Write the `ssh -F` file for ``hosts``."""
+        text = "".join(
+            f"Host {spec.name} {spec.instance_id or spec.address}\n"
+            f"    HostName {spec.address}\n    HostKeyAlias {spec.name}\n    User {spec.user}\n"
+            for spec in hosts
+        )
+        text += (
+            f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n    UserKnownHostsFile {self.known_hosts}\n"
+            f"    ProxyCommand {self.proxy_command()}\n    ConnectTimeout 10\n    LogLevel ERROR\n"
+        )
+        write_atomically(self.ssh_config, text.encode())
+
+    def learn_key(self, name: str, public: str) -> None:
+        """Keep the host key of ``name`` (type and base64), replacing an older one."""
+        lines = self.known_hosts.read_text().splitlines() if self.known_hosts.exists() else []
+        kept = [line for line in lines if line.split(" ", 1)[0] != name]
+        write_atomically(
+            self.known_hosts, "\n".join([*kept, f"{name} {' '.join(public.split()[:2])}", ""]).encode(), 0o600
+        )
+
+    def forget_keys(self, names: Iterable[str]) -> None:
+        """Drop the host keys of hosts that are gone."""
+        gone = set(names)
+        if gone and self.known_hosts.exists():
+            lines = self.known_hosts.read_text().splitlines()
+            kept = [line for line in lines if line.split(" ", 1)[0] not in gone]
+            write_atomically(self.known_hosts, ("\n".join(kept) + "\n").encode() if kept else b"", 0o600)
+
+    def clear(self) -> None:
+        """Forget hosts and supervisor; keys and logs stay."""
+        for name in ("hosts", "hosts.d", "run"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The two tracks as a whole: bring up, configure, verify, take down, and what they are doing now."""

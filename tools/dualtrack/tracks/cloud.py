@@ -1,0 +1,135 @@
+"""The cloud track: OpenTofu's stack, its instances as hosts, configured and verified."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dualtrack import aws
+from dualtrack.cloud import stack as stacks
+from dualtrack.cloud.plan import Plan
+from dualtrack.errors import BadInput, Missing
+from dualtrack.graph import Say
+from dualtrack.inventory import connect, contract, ec2
+from dualtrack.inventory.model import Host, check
+from dualtrack.inventory.render import Connection
+from dualtrack.lab import control
+from dualtrack.tracks import places, reach, settle
+
+Confirm = Callable[[Plan, str], bool]
+
+
+def public_key(stack: str, path: str = "") -> str:
+    """Return the public key that instances shall accept: the lab's own, or the operator's."""
+    if stack == "emulator":
+        return control.store().public_key()
+    candidates = (
+        [Path(path).expanduser()]
+        if path
+        else [Path.home() / ".ssh" / name for name in ("id_ed25519.pub", "id_rsa.pub")]
+    )
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate.read_text()
+    raise BadInput(
+        f"no ssh public key in {candidates[0]}", hint="ssh-keygen -t ed25519 makes one; --ssh-public-key names another"
+    )
+
+
+def plan(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> str:
+    """Return what `up` would change in the stack, in one line; nothing is changed."""
+    endpoint = control.endpoint() if stack == "emulator" else None
+    return stacks.up(
+        stack, endpoint=endpoint, ssh_public_key=public_key(stack, key), confirm=confirm, progress=say, plan_only=True
+    ).plan.summary
+
+
+def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", check_mode: bool = False) -> settle.Settled:
+    """Bring the cloud track up, from nothing or from whatever is there, and return what it took."""
+    endpoint = control.up(say).aws_endpoint if stack == "emulator" else ""
+    result = stacks.up(
+        stack, endpoint=endpoint or None, ssh_public_key=public_key(stack, key), confirm=confirm, progress=say
+    )
+    output = contract.parse(result.outputs.get("inventory"))
+    say("waiting for the pools to be filled")
+    wait_for_capacity(output, endpoint, say)
+    hosts, connection = discover(output, endpoint), connection_for(stack)
+    say(f"waiting for {len(hosts)} instances to boot")
+    reach.all_of(hosts, connection, control.store(), say)
+    folder = places.cloud_folder(stack)
+    places.write(folder, "cloud", hosts, connection)
+    places.remember(stack=stack)
+    return settle.configured("cloud", folder, say, changed=result.changed, check_mode=check_mode)
+
+
+def connection_for(stack: str) -> Connection:
+    """Return how hosts of a stack are reached."""
+    return (
+        connect.via_lab(control.store())
+        if stack == "emulator"
+        else connect.direct(control.store(), os.environ.get("DUALTRACK_SSH_KEY", ""))
+    )
+
+
+def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
+    """Return the instances of the stack that run now."""
+    pools = output.pools
+    found = [i for i in ec2.instances(aws.client("ec2", output.region, endpoint)) if i.tag_pool in pools]
+    hosts = ec2.hosts(found, pools)
+    check(hosts)
+    return hosts
+
+
+def saved_output(stack: places.Stack) -> contract.Output | None:
+    """Return the stack's output `inventory` as last applied, None when it never was."""
+    try:
+        value = stacks.outputs(stack).get("inventory")
+    except Missing:
+        return None
+    return contract.parse(value) if value else None
+
+
+def wait_for_capacity(output: contract.Output, endpoint: str, say: Say, *, timeout: float = 300) -> None:
+    """Wait until every pool has as many running instances as it asks for; a pool that stays short is only said."""
+    deadline = time.monotonic() + timeout
+    while True:
+        short = missing(groups(output, endpoint))
+        if not short:
+            return
+        if time.monotonic() > deadline:
+            for name, (running, wanted) in short.items():
+                say(f"pool {name} has {running} of {wanted} instances: going on with those (no capacity or quota?)")
+            return
+        time.sleep(2)
+
+
+def groups(output: contract.Output, endpoint: str) -> dict[str, dict[str, Any]]:
+    """Return the autoscaling group of each pool as the API describes it."""
+    api = aws.client("autoscaling", output.region, endpoint)
+    names = {pool.autoscaling_group: name for name, pool in output.pools.items()}
+    found = api.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))["AutoScalingGroups"]
+    return {names[group["AutoScalingGroupName"]]: dict(group) for group in found}
+
+
+def missing(found: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Return the pools that run fewer instances than desired: name to (running, desired)."""
+    short = {}
+    for name, group in found.items():
+        running = sum(i["LifecycleState"] == "InService" for i in group["Instances"])
+        if running < group["DesiredCapacity"]:
+            short[name] = (running, group["DesiredCapacity"])
+    return short
+
+
+def down(stack: places.Stack, *, confirm: Confirm, say: Say) -> bool:
+    """Take the cloud track down; return whether there was anything. The lab goes too when nothing else needs it."""
+    now = control.status()
+    there = stacks.down(stack, endpoint=now.aws_endpoint or None, confirm=confirm, progress=say)
+    places.hosts_file(places.cloud_folder(stack), "cloud").unlink(missing_ok=True)
+    places.remember(stack="")
+    if stack == "emulator":
+        settle.close_lab(say)
+    return there

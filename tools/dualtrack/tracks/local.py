@@ -1,0 +1,65 @@
+"""The local track: the operator's servers, as lab hosts or real machines, configured and verified."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dualtrack.graph import Say
+from dualtrack.inventory import connect
+from dualtrack.inventory import facts as facts_file
+from dualtrack.inventory.model import Host
+from dualtrack.inventory.render import Connection
+from dualtrack.lab import control
+from dualtrack.tracks import places, reach, settle
+
+
+def up(path: Path, *, say: Say, check_mode: bool = False) -> settle.Settled:
+    """Bring the local track up as the facts file at ``path`` describes it, and return what it took."""
+    facts = facts_file.load(path)
+    hosts, connection = facts_file.hosts(facts), connection_for(facts)
+    changed = False
+    if facts.provider == "lab":
+        control.up(say)
+        before = {host.name for host in control.status().hosts}
+        changed = not before.issuperset(host.name for host in hosts)
+        say(f"starting {len(hosts)} hosts")
+        with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+            list(
+                pool.map(
+                    lambda host: control.add_host(host.name, address=host.address, gpus=host.gpus, user=host.user),
+                    hosts,
+                )
+            )
+    reach.all_of(hosts, connection, control.store(), say, timeout=60)
+    folder = places.local_folder(facts)
+    places.write(folder, "local", hosts, connection)
+    places.remember(facts=str(path.resolve()))
+    return settle.configured("local", folder, say, changed=changed, check_mode=check_mode)
+
+
+def connection_for(facts: facts_file.Facts) -> Connection:
+    """Return how the servers are reached."""
+    lab = control.store()
+    return connect.via_lab(lab) if facts.provider == "lab" else connect.direct(lab, facts.ssh_private_key)
+
+
+def hosts(path: str) -> tuple[list[Host], Connection]:
+    """Return the servers that a facts file names, and how to reach them."""
+    facts = facts_file.load(Path(path))
+    return facts_file.hosts(facts), connection_for(facts)
+
+
+def down(path: Path, say: Say) -> bool:
+    """Take the local track down: lab hosts are removed, real machines are left as they are. Returns if any were."""
+    facts = facts_file.load(path)
+    there = False
+    if facts.provider == "lab":
+        for host in facts_file.hosts(facts):
+            there = control.remove_host(host.name) or there
+    else:
+        say("these are your own machines: nothing on them is changed")
+    places.hosts_file(places.local_folder(facts), "local").unlink(missing_ok=True)
+    places.remember(facts="")
+    settle.close_lab(say)
+    return there

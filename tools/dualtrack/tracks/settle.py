@@ -1,0 +1,50 @@
+"""What both tracks have in common: configuring with Ansible, verifying, and closing the lab after the last of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from dualtrack import configure as ansible
+from dualtrack.errors import Findings
+from dualtrack.graph import Say
+from dualtrack.lab import control
+from dualtrack.tracks import places
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What bringing a track up took: whether anything changed, and how many tasks changed which hosts."""
+
+    track: str
+    changed: bool
+    hosts: int
+    changes: dict[str, int]
+    passed: int
+
+
+def configured(track: str, folder: Path, say: Say, *, changed: bool, check_mode: bool) -> Settled:
+    """Run the site playbook on one track's hosts, then verify them; Findings when a check fails."""
+    from dualtrack import verify
+
+    group = f"track_{track}"
+    inventories = places.inventories(folder)
+    log = control.store().folder / f"logs/configure-{track}.log"
+    say("configuring")
+    result = ansible.configure(inventories, limit=group, check=check_mode, log=log, progress=say)
+    changes = {host: count for host, count in result.changed.items() if count}
+    say(f"configured: {sum(changes.values())} changes on {len(changes)} hosts")
+    say("verifying")
+    report = verify.verify(inventories, roles=None, limit=group, progress=say)
+    if not report.ok:
+        raise Findings(f"the {track} track does not verify: {report.headline}", hint="dualtrack verify shows all of it")
+    say(f"verified: {report.headline}")
+    return Settled(track, changed or bool(changes), len(report.hosts), changes, report.passed)
+
+
+def close_lab(say: Say) -> None:
+    """Take the lab down when neither track nor anybody's declared host needs it any more."""
+    if places.current().stack == "emulator" or control.store().desired():
+        return
+    if control.status().up or control.leftovers():
+        control.down(say)

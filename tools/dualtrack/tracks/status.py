@@ -1,0 +1,108 @@
+"""One picture of both tracks: which hosts there are, whether they answer, and whether they were verified."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import msgspec
+
+from dualtrack.errors import DualtrackError
+from dualtrack.inventory.model import Host
+from dualtrack.inventory.render import Connection
+from dualtrack.lab import control
+from dualtrack.lab.state import read
+from dualtrack.paths import LAB
+from dualtrack.tracks import cloud, local, places, reach
+
+State = Literal["up", "down", "unverified"]
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What the last verification recorded of a host."""
+
+    verified_at: str
+    ok: bool
+    instance_id: str = ""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One host of the table. `verified_at` is ISO 8601 in UTC, '' for never (or never since it was replaced)."""
+
+    name: str
+    track: str
+    pool: str
+    lifecycle: str
+    address: str
+    state: State
+    verified_at: str
+    roles: tuple[str, ...]
+    zone: str
+    instance_id: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Both tracks. `problems` are things that kept a track from being looked at, in plain English."""
+
+    hosts: tuple[Row, ...]
+    stack: str
+    facts: str
+    aws_endpoint: str
+    problems: tuple[str, ...]
+
+
+def state_of(answers: bool, verified: Verified | None, instance_id: str) -> tuple[State, str]:
+    """Return a host's state and when it was verified; a verification of a predecessor does not count."""
+    if verified is not None and verified.instance_id != instance_id:
+        verified = None
+    at = verified.verified_at if verified else ""
+    if not answers:
+        return "down", at
+    return ("up" if verified and verified.ok else "unverified"), at
+
+
+def status() -> Status:
+    """Look at both tracks now. A track that cannot be looked at is a problem in the answer, not an error."""
+    now, problems = places.current(), []
+    lab = control.status()
+    found: list[tuple[Host, Connection]] = []
+    if now.stack:
+        try:
+            output = cloud.saved_output(now.stack)
+            if now.stack == "emulator" and not lab.up:
+                problems.append("cloud: the lab is down, and the emulated instances with it: make cloud-up")
+            elif output is not None:
+                connection = cloud.connection_for(now.stack)
+                found += [
+                    (host, connection)
+                    for host in cloud.discover(output, lab.aws_endpoint if now.stack == "emulator" else "")
+                ]
+        except DualtrackError as error:
+            problems.append(f"cloud: {error}")
+    if now.facts:
+        try:
+            servers, connection = local.hosts(now.facts)
+            found += [(host, connection) for host in servers]
+        except DualtrackError as error:
+            problems.append(f"local: {error}")
+    verified = read(LAB / "verified.json", dict[str, Verified]) or {}
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        answers = list(pool.map(lambda pair: reach.up(*pair), found))
+    rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
+    return Status(rows, now.stack, now.facts, lab.aws_endpoint, tuple(problems))
+
+
+def _row(host: Host, answers: bool, verified: Verified | None) -> Row:
+    state, at = state_of(answers, verified, host.instance_id)
+    return Row(
+        host.name,
+        host.track,
+        host.pool,
+        host.lifecycle,
+        host.address,
+        state,
+        at,
+        host.roles,
+        host.zone,
+        host.instance_id,
+    )
