@@ -1,0 +1,286 @@
+# Plans only. What provider 3.39 asks of EC2 when it starts (and does without) goes to a port where nothing listens: no
+# test waits for an account.
+provider "aws" {
+  region                      = "us-east-1"
+  access_key                  = "test"
+  secret_key                  = "test"
+  max_retries                 = 1
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+
+  endpoints {
+    ec2 = "http://127.0.0.1:9"
+  }
+}
+
+variables {
+  deployment        = "test"
+  name              = "spot"
+  subnets           = { "us-east-1a" = { id = "subnet-1" }, "us-east-1b" = { id = "subnet-2" } }
+  security_group_id = "sg-1"
+  image             = { id = "ami-0123456789abcdef0" }
+  key_name          = "test"
+  utc_offset        = "+08:00"
+  buckets           = { read = ["arn:aws:s3:::weights"], write = ["arn:aws:s3:::checkpoints"] }
+  pool = {
+    lifecycle      = "spot"
+    roles          = ["gpu", "slurm"]
+    instance_types = ["p4de.24xlarge", "p4d.24xlarge"]
+    min            = 0
+    desired        = 2
+    max            = 8
+    on_demand_base = 1
+    schedules = {
+      night   = { at = "22:00", desired = 4 }
+      day     = { at = "07:30", desired = 2 }
+      weekend = { at = "06:00", days = ["sat", "sun"], desired = 8 }
+    }
+  }
+}
+
+run "hardened" {
+  command = plan
+
+  assert {
+    condition     = aws_launch_template.this.metadata_options[0].http_tokens == "required"
+    error_message = "IMDSv2 must be required"
+  }
+
+  assert {
+    condition = (
+      tobool(aws_launch_template.this.block_device_mappings[0].ebs[0].encrypted) &&
+      aws_launch_template.this.block_device_mappings[0].ebs[0].volume_type == "gp3"
+    )
+    error_message = "disks are gp3 and encrypted"
+  }
+}
+
+run "spot_with_an_on_demand_base" {
+  command = plan
+
+  assert {
+    condition = (
+      aws_autoscaling_group.this.mixed_instances_policy[0].instances_distribution[0].on_demand_base_capacity == 1 &&
+      aws_autoscaling_group.this.mixed_instances_policy[0].instances_distribution[0].on_demand_percentage_above_base_capacity == 0 &&
+      aws_autoscaling_group.this.capacity_rebalance
+    )
+    error_message = "above its base, a spot pool buys spot only, and replaces before it is taken back"
+  }
+
+  assert {
+    condition     = join(" ", aws_autoscaling_group.this.mixed_instances_policy[0].launch_template[0].override[*].instance_type) == "p4de.24xlarge p4d.24xlarge"
+    error_message = "every instance type, in the order of preference"
+  }
+
+  assert {
+    condition = { for tag in aws_autoscaling_group.this.tag : tag.key => tag.value if tag.propagate_at_launch } == {
+      Name                   = "test-spot"
+      "dualtrack:deployment" = "test"
+      "dualtrack:track"      = "cloud"
+      "dualtrack:pool"       = "spot"
+      "dualtrack:lifecycle"  = "spot"
+      "dualtrack:roles"      = "gpu+slurm"
+      "dualtrack:gpus"       = "8"
+    }
+    error_message = "instances carry the tags that the inventory reads"
+  }
+}
+
+run "on_demand_buys_no_spot" {
+  command = plan
+
+  variables {
+    pool = { lifecycle = "on-demand", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 2 }
+  }
+
+  assert {
+    condition = (
+      aws_autoscaling_group.this.mixed_instances_policy[0].instances_distribution[0].on_demand_percentage_above_base_capacity == 100 &&
+      !aws_autoscaling_group.this.capacity_rebalance
+    )
+    error_message = "an on-demand pool is on demand throughout"
+  }
+}
+
+# The bytes themselves: a user data that differs by a blank is a new version of the template.
+run "user_data_is_stable" {
+  command = plan
+
+  assert {
+    condition     = base64decode(aws_launch_template.this.user_data) == "#cloud-config\n{\"write_files\":[{\"content\":\"{\\\"deployment\\\":\\\"test\\\",\\\"gpus\\\":8,\\\"lifecycle\\\":\\\"spot\\\",\\\"pool\\\":\\\"spot\\\",\\\"roles\\\":[\\\"gpu\\\",\\\"slurm\\\"]}\\n\",\"owner\":\"root:root\",\"path\":\"/etc/dualtrack/pool.json\",\"permissions\":\"0644\"}]}\n"
+    error_message = "the user data changed: is that meant? It makes a new version of every launch template."
+  }
+}
+
+run "shanghai_in_utc" {
+  command = plan
+
+  assert {
+    condition = output.recurrences == {
+      night   = "0 14 * * *"
+      day     = "30 23 * * *"
+      weekend = "0 22 * * 5,6" # Saturday 06:00 there is Friday 22:00 UTC
+    }
+    error_message = "schedules must fire at the operator's hour and day"
+  }
+}
+
+run "new_york_in_utc" {
+  command = plan
+
+  variables {
+    utc_offset = "-05:00"
+  }
+
+  assert {
+    condition = output.recurrences == {
+      night   = "0 3 * * *"
+      day     = "30 12 * * *"
+      weekend = "0 11 * * 0,6"
+    }
+    error_message = "schedules must fire at the operator's hour and day"
+  }
+}
+
+run "kathmandu_in_utc" {
+  command = plan
+
+  variables {
+    utc_offset = "+05:45"
+  }
+
+  assert {
+    condition     = output.recurrences["night"] == "15 16 * * *" && output.recurrences["weekend"] == "15 0 * * 0,6"
+    error_message = "offsets of quarter hours count, too"
+  }
+}
+
+run "late_evening_in_the_west_is_the_next_day" {
+  command = plan
+
+  variables {
+    utc_offset = "-08:00"
+    pool = {
+      lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 2
+      schedules = { off = { at = "20:00", days = ["sat"], desired = 0 } }
+    }
+  }
+
+  assert {
+    condition     = output.recurrences["off"] == "0 4 * * 0"
+    error_message = "Saturday 20:00 there is Sunday 04:00 UTC"
+  }
+}
+
+run "least_privilege" {
+  command = plan
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_iam_role_policy.buckets["this"].policy).Statement : s.Resource if s.Sid == "Write"
+    ] == [["arn:aws:s3:::checkpoints/*"]]
+    error_message = "nodes write checkpoints, and nothing else"
+  }
+
+  assert {
+    condition     = !can(regex("Delete|\"s3:\\*\"|\"\\*\"", aws_iam_role_policy.buckets["this"].policy))
+    error_message = "nodes delete nothing, and nothing is granted by a star"
+  }
+}
+
+run "unknown_instance_type" {
+  command = plan
+
+  variables {
+    pool = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.32xlarge"], desired = 1, max = 2 }
+  }
+
+  expect_failures = [aws_launch_template.this]
+}
+
+run "types_with_different_gpus" {
+  command = plan
+
+  variables {
+    pool = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge", "g5.xlarge"], desired = 1, max = 2 }
+  }
+
+  expect_failures = [aws_launch_template.this]
+}
+
+run "unknown_zone" {
+  command = plan
+
+  variables {
+    pool = {
+      lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 2
+      zones     = ["us-east-1f"]
+    }
+  }
+
+  expect_failures = [aws_launch_template.this]
+}
+
+run "bad_lifecycle" {
+  command = plan
+
+  variables {
+    pool = { lifecycle = "cheap", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 2 }
+  }
+
+  expect_failures = [var.pool]
+}
+
+run "bad_sizes" {
+  command = plan
+
+  variables {
+    pool = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 3, max = 2 }
+  }
+
+  expect_failures = [var.pool]
+}
+
+run "bad_hour" {
+  command = plan
+
+  variables {
+    pool = {
+      lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 2
+      schedules = { night = { at = "24:00", desired = 1 } }
+    }
+  }
+
+  expect_failures = [var.pool]
+}
+
+run "bad_pool_name" {
+  command = plan
+
+  variables {
+    name = "Spot Pool"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "bad_image" {
+  command = plan
+
+  variables {
+    image = { id = "debian-12" }
+  }
+
+  expect_failures = [var.image]
+}
+
+run "bad_offset" {
+  command = plan
+
+  variables {
+    utc_offset = "CST"
+  }
+
+  expect_failures = [var.utc_offset]
+}

@@ -1,0 +1,99 @@
+# Versioning, encryption and lifecycle stand inside aws_s3_bucket, not beside it: the separate resources do not exist in
+# provider 3.39 (docs/adr/0004-inline-s3-blocks.md).
+
+resource "aws_s3_bucket" "this" {
+  # checkov:skip=CKV_AWS_18:reads are audited by the track itself (audit chain), and access logs of a log bucket never end
+  # checkov:skip=CKV_AWS_144:the second copy of what matters is the local track, not another region
+  # checkov:skip=CKV2_AWS_62:nothing listens to bucket events
+  # checkov:skip=CKV_AWS_145:a key of the operator's own is used where kms_key_arn names one
+  # checkov:skip=CKV2_AWS_6:aws_s3_bucket_public_access_block.this below has one for each; checkov loses it in the for_each
+  for_each = var.classes
+
+  bucket        = "${var.deployment}-${each.key}-${var.suffix}"
+  force_destroy = var.force_destroy
+
+  versioning {
+    enabled = true
+  }
+
+  server_side_encryption_configuration {
+    rule {
+      bucket_key_enabled = var.kms_key_arn != null
+
+      apply_server_side_encryption_by_default {
+        sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+        kms_master_key_id = var.kms_key_arn
+      }
+    }
+  }
+
+  lifecycle_rule {
+    id      = "tiers"
+    enabled = true
+
+    # Parts of an upload that never ended are billed and not listed.
+    abort_incomplete_multipart_upload_days = 7
+
+    dynamic "transition" {
+      for_each = each.value.ia_days == null ? [] : [each.value.ia_days]
+
+      content {
+        days          = transition.value
+        storage_class = "STANDARD_IA"
+      }
+    }
+
+    dynamic "transition" {
+      for_each = each.value.deep_archive_days == null ? [] : [each.value.deep_archive_days]
+
+      content {
+        days          = transition.value
+        storage_class = "DEEP_ARCHIVE"
+      }
+    }
+
+    dynamic "noncurrent_version_expiration" {
+      for_each = each.value.noncurrent_days > 0 ? [each.value.noncurrent_days] : []
+
+      content {
+        days = noncurrent_version_expiration.value
+      }
+    }
+  }
+
+  tags = merge(var.tags, {
+    Name                   = "${var.deployment}-${each.key}"
+    "dualtrack:data-class" = each.key
+  })
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  for_each = aws_s3_bucket.this
+
+  bucket                  = each.value.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+# Encryption on the way, too: S3 answers plain HTTP unless told not to.
+resource "aws_s3_bucket_policy" "tls_only" {
+  for_each = aws_s3_bucket.this
+
+  bucket = each.value.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "TlsOnly"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:*"
+      Resource  = [each.value.arn, "${each.value.arn}/*"]
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
+    }]
+  })
+
+  # S3 refuses two changes of one bucket's access at the same moment.
+  depends_on = [aws_s3_bucket_public_access_block.this]
+}

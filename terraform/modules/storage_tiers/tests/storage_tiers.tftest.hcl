@@ -1,0 +1,112 @@
+# Plans only. What provider 3.39 asks of EC2 when it starts (and does without) goes to a port where nothing listens: no
+# test waits for an account.
+provider "aws" {
+  region                      = "us-east-1"
+  access_key                  = "test"
+  secret_key                  = "test"
+  max_retries                 = 1
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+
+  endpoints {
+    ec2 = "http://127.0.0.1:9"
+  }
+}
+
+variables {
+  deployment = "test"
+  suffix     = "111122223333"
+  classes = {
+    checkpoints = { ia_days = 30, deep_archive_days = 90, noncurrent_days = 30 }
+    audit       = { deep_archive_days = 1 }
+  }
+}
+
+run "tiers_by_days" {
+  command = plan
+
+  assert {
+    condition = { for t in aws_s3_bucket.this["checkpoints"].lifecycle_rule[0].transition : t.storage_class => t.days } == {
+      STANDARD_IA  = 30
+      DEEP_ARCHIVE = 90
+    }
+    error_message = "both tiers, after the days that were written"
+  }
+
+  assert {
+    condition = (
+      { for t in aws_s3_bucket.this["audit"].lifecycle_rule[0].transition : t.storage_class => t.days } == { DEEP_ARCHIVE = 1 } &&
+      length(aws_s3_bucket.this["audit"].lifecycle_rule[0].noncurrent_version_expiration) == 0
+    )
+    error_message = "a tier that is left out is not there, and replaced versions stay unless a number says otherwise"
+  }
+
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket.this : b.lifecycle_rule[0].abort_incomplete_multipart_upload_days == 7])
+    error_message = "incomplete uploads are aborted"
+  }
+}
+
+run "kept_safe" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for b in aws_s3_bucket.this : b.versioning[0].enabled && !b.force_destroy &&
+      b.server_side_encryption_configuration[0].rule[0].apply_server_side_encryption_by_default[0].sse_algorithm == "AES256"
+    ])
+    error_message = "versioned, encrypted, and not deleted with what is in it"
+  }
+
+  assert {
+    condition = alltrue([
+      for b in aws_s3_bucket_public_access_block.this :
+      b.block_public_acls && b.block_public_policy && b.ignore_public_acls && b.restrict_public_buckets
+    ])
+    error_message = "no bucket is public"
+  }
+}
+
+run "own_key" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-1:111122223333:key/1"
+  }
+
+  assert {
+    condition     = aws_s3_bucket.this["audit"].server_side_encryption_configuration[0].rule[0].apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms"
+    error_message = "the operator's own key is used"
+  }
+}
+
+run "archive_too_soon_after_ia" {
+  command = plan
+
+  variables {
+    classes = { weights = { ia_days = 30, deep_archive_days = 45 } }
+  }
+
+  expect_failures = [var.classes]
+}
+
+run "ia_too_soon" {
+  command = plan
+
+  variables {
+    classes = { weights = { ia_days = 7 } }
+  }
+
+  expect_failures = [var.classes]
+}
+
+run "bad_class_name" {
+  command = plan
+
+  variables {
+    classes = { "Model Weights" = {} }
+  }
+
+  expect_failures = [var.classes]
+}

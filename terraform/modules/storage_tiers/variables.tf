@@ -1,0 +1,70 @@
+variable "deployment" {
+  description = "Name of the deployment; buckets are named <deployment>-<class>-<suffix>."
+  type        = string
+}
+
+variable "suffix" {
+  description = "End of every bucket name. Bucket names are unique over all of AWS, so this is the account's number."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{0,18}[a-z0-9]$", var.suffix))
+    error_message = "suffix: write 2 to 20 lower-case letters, digits and hyphens, such as the account's number."
+  }
+}
+
+variable "classes" {
+  description = <<-EOT
+    Classes of data: class => after how many days its objects go to Infrequent Access (ia_days) and to Glacier Deep
+    Archive (deep_archive_days), counted from their upload, and how long a replaced version is kept
+    (noncurrent_days; 0 = for ever). Leave ia_days or deep_archive_days out to never go there.
+  EOT
+  type = map(object({
+    ia_days           = optional(number)
+    deep_archive_days = optional(number)
+    noncurrent_days   = optional(number, 0)
+  }))
+
+  validation {
+    condition     = alltrue([for class in keys(var.classes) : can(regex("^[a-z][a-z0-9-]{1,15}$", class))])
+    error_message = "storage: a class is named with 2 to 16 lower-case letters, digits and hyphens, such as \"checkpoints\"; got ${join(", ", keys(var.classes))}."
+  }
+
+  validation {
+    condition     = alltrue([for c in values(var.classes) : coalesce(c.ia_days, 30) >= 30])
+    error_message = "storage: S3 moves nothing to Infrequent Access before 30 days; write ia_days = 30 or more in ${join(", ", [for class, c in var.classes : class if coalesce(c.ia_days, 30) < 30])}."
+  }
+
+  validation {
+    condition     = alltrue([for c in values(var.classes) : c.deep_archive_days == null || coalesce(c.deep_archive_days, 1) >= coalesce(c.ia_days, -29) + 30])
+    error_message = "storage: Infrequent Access bills at least 30 days, so write deep_archive_days = ia_days + 30 or more in ${join(", ", [for class, c in var.classes : class if c.deep_archive_days != null && coalesce(c.deep_archive_days, 1) < coalesce(c.ia_days, -29) + 30])}."
+  }
+
+  validation {
+    condition     = alltrue([for c in values(var.classes) : c.noncurrent_days >= 0])
+    error_message = "storage: noncurrent_days counts days; write 0 to keep replaced versions for ever."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "KMS key to encrypt with; S3's own key when left out."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:", var.kms_key_arn))
+    error_message = "kms_key_arn: write the key's ARN, such as \"arn:aws:kms:us-east-1:111122223333:key/…\", or leave it out."
+  }
+}
+
+variable "force_destroy" {
+  description = "Whether destroying a bucket deletes what is in it. Only ever true for the emulator."
+  type        = bool
+  default     = false
+}
+
+variable "tags" {
+  description = "Tags for everything in this module."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,7 @@
+locals {
+  stack = "aws"
+}
+
+provider "aws" {
+  region = var.region
+}

@@ -1,0 +1,145 @@
+variable "name" {
+  description = "Name of the deployment, and prefix of everything in it."
+  type        = string
+  default     = "dualtrack"
+}
+
+variable "region" {
+  description = "AWS region. A100-80G machines are offered in few of them (modules/gpu_pool/README.md)."
+  type        = string
+  default     = "us-east-1"
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region: \"${var.region}\" is not a region; write one like \"us-east-1\"."
+  }
+}
+
+variable "network" {
+  description = "The VPC; see modules/network."
+  type = object({
+    cidr    = string
+    subnets = map(string)
+    public  = optional(bool, true)
+  })
+  default = {
+    cidr = "10.20.0.0/16"
+    subnets = {
+      "us-east-1a" = "10.20.0.0/20"
+      "us-east-1b" = "10.20.16.0/20"
+      "us-east-1c" = "10.20.32.0/20"
+    }
+  }
+}
+
+variable "operator_cidrs" {
+  description = "IPv4 ranges that operators come from: the only ones that may open ssh to the nodes."
+  type        = list(string)
+}
+
+variable "ssh_public_key" {
+  description = "The operator's public key, one line as in id_ed25519.pub."
+  type        = string
+
+  validation {
+    condition     = can(regex("^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,3}( .*)?$", trimspace(var.ssh_public_key)))
+    error_message = "ssh_public_key: write the one line of a public key file, which starts with \"ssh-ed25519 AAAA…\"; never a private key."
+  }
+}
+
+variable "image" {
+  description = "Machine image of the nodes; see modules/gpu_pool."
+  type = object({
+    id          = string
+    ssh_user    = optional(string, "admin")
+    root_device = optional(string, "/dev/xvda")
+  })
+}
+
+variable "pools" {
+  description = "The pools: name => what it is made of; see modules/gpu_pool."
+  type = map(object({
+    lifecycle      = string
+    instance_types = list(string)
+    roles          = list(string)
+    min            = optional(number, 0)
+    desired        = number
+    max            = number
+    on_demand_base = optional(number, 0)
+    zones          = optional(list(string))
+    disk_gb        = optional(number, 200)
+    schedules = optional(map(object({
+      at      = string
+      days    = optional(list(string), ["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
+      desired = number
+    })), {})
+  }))
+  default = {
+    spot = {
+      lifecycle      = "spot"
+      roles          = ["gpu"]
+      instance_types = ["p4de.24xlarge", "p4d.24xlarge"]
+      desired        = 2
+      max            = 8
+      # Training grows into the hours when spot is cheap, and makes room for the day.
+      schedules = {
+        night = { at = "22:00", desired = 4 }
+        day   = { at = "08:00", desired = 2 }
+      }
+    }
+    ondemand = {
+      lifecycle      = "on-demand"
+      roles          = ["gpu"]
+      instance_types = ["p4de.24xlarge", "p4d.24xlarge"]
+      desired        = 1
+      max            = 2
+    }
+  }
+}
+
+variable "time_zone" {
+  description = <<-EOT
+    The operator's time zone, which the pools' schedules are written in: its IANA name, and its offset from UTC today.
+    Where clocks change in spring and autumn, the offset changes with them: `dualtrack` says when the two disagree.
+  EOT
+  type = object({
+    name       = string
+    utc_offset = string
+  })
+  default = {
+    name       = "Asia/Shanghai"
+    utc_offset = "+08:00"
+  }
+
+  validation {
+    condition     = can(regex("^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$", var.time_zone.name))
+    error_message = "time_zone.name: \"${var.time_zone.name}\" is not a zone; write its IANA name, such as \"Asia/Shanghai\"."
+  }
+}
+
+variable "storage" {
+  description = "Classes of data and their tiers by days; see modules/storage_tiers."
+  type = map(object({
+    ia_days           = optional(number)
+    deep_archive_days = optional(number)
+    noncurrent_days   = optional(number, 0)
+  }))
+  default = {
+    checkpoints = { ia_days = 30, deep_archive_days = 90, noncurrent_days = 30 }
+    weights     = { ia_days = 60, deep_archive_days = 180, noncurrent_days = 90 }
+    knowledge   = { ia_days = 90, deep_archive_days = 365, noncurrent_days = 90 }
+    audit       = { ia_days = 30, deep_archive_days = 90 }
+  }
+}
+
+variable "kms_key_arn" {
+  description = "KMS key for the buckets; S3's own key when left out."
+  type        = string
+  default     = null
+}
+
+variable "force_destroy" {
+  description = "Whether destroying the stack deletes what is in the buckets. Only ever true for the emulator."
+  type        = bool
+  default     = false
+}

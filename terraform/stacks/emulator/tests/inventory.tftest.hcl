@@ -1,0 +1,42 @@
+# Applies the stack to a running emulator and takes it down again. The address and the key come from outside:
+#   TF_VAR_aws_endpoint=http://127.0.0.1:5000 TF_VAR_ssh_public_key="$(cat id_ed25519.pub)" tofu test
+
+run "inventory_holds_the_contract" {
+  command = apply
+
+  variables {
+    name = "contract"
+  }
+
+  # The same shape as terraform/inventory.schema.json, held from this side, too.
+  assert {
+    condition = (
+      keys(output.inventory) == ["network", "pools", "region", "schema", "stack", "storage"] &&
+      output.inventory.schema == 1 && output.inventory.stack == "emulator"
+    )
+    error_message = "the contract's own keys changed: give it a new schema number"
+  }
+
+  assert {
+    condition = alltrue([
+      for pool in values(output.inventory.pools) : keys(pool) == [
+        "autoscaling_group", "desired", "gpus", "instance_types", "lifecycle", "max", "min", "roles", "ssh_user", "zones"
+      ]
+    ])
+    error_message = "a pool's keys changed: give the contract a new schema number"
+  }
+
+  assert {
+    condition = (
+      keys(output.inventory.network) == ["cidr", "subnets", "vpc_id"] &&
+      alltrue([for subnet in values(output.inventory.network.subnets) : keys(subnet) == ["cidr", "id"]]) &&
+      alltrue([for bucket in values(output.inventory.storage) : keys(bucket) == ["arn", "bucket"]])
+    )
+    error_message = "the network's or the storage's keys changed: give the contract a new schema number"
+  }
+
+  assert {
+    condition     = { for name, pool in output.inventory.pools : name => pool.gpus } == { spot = 8, ondemand = 8 }
+    error_message = "p4de.24xlarge has eight GPUs"
+  }
+}

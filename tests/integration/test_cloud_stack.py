@@ -1,0 +1,475 @@
+"""The stacks, really applied: a real OpenTofu, the real AWS provider, an emulated AWS API."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from dualtrack import paths, proc
+from dualtrack.cloud import opentofu, provider, stack
+from dualtrack.cloud.plan import Plan
+from dualtrack.errors import BadInput, DualtrackError, Exit, External, Refused
+from tests.integration.terraform_bed import KEY, Emulator, emulator, programs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with emulator(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("lab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "LAB", folder)
+        patch.delenv("DUALTRACK_TOFU", raising=False)
+        yield folder
+
+
+def never(plan: Plan, owner: str) -> bool:
+    """A confirmation that must not be asked for."""
+    pytest.fail(f"asked to confirm {plan.summary} on {owner}")
+
+
+def up(aws: Emulator, **more: Any) -> tuple[stack.Up, list[str]]:
+    said: list[str] = []
+    result = stack.up("emulator", endpoint=aws.url, ssh_public_key=KEY, confirm=never, progress=said.append, **more)
+    return result, said
+
+
+@pytest.fixture(scope="module")
+def applied(aws: Emulator, lab: Path) -> dict[str, Any]:  # noqa: ARG001 - the lab's folder is where it is kept
+    result, said = up(aws)
+    assert result.changed
+    assert 'module.pool["spot"].aws_autoscaling_group.this: created' in said
+    inventory: dict[str, Any] = result.outputs["inventory"]
+    return inventory
+
+
+def test_the_inventory_keeps_the_contract(applied: dict[str, Any]) -> None:
+    schema = json.loads((paths.ROOT / "terraform" / "inventory.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(applied, schema, jsonschema.Draft202012Validator)
+    assert applied["pools"]["spot"] == {
+        "lifecycle": "spot",
+        "autoscaling_group": "dualtrack-spot",
+        "instance_types": ["p4de.24xlarge", "p4d.24xlarge"],
+        "gpus": 8,
+        "roles": ["gpu"],
+        "ssh_user": "admin",
+        "zones": ["us-east-1a", "us-east-1b", "us-east-1c"],
+        "min": 0,
+        "desired": 2,
+        "max": 8,
+    }
+    for broken in ({"schema": 2}, {"pools": {"spot": {}}}, {"extra": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(applied | broken, schema, jsonschema.Draft202012Validator)
+
+
+def test_a_second_run_changes_nothing(aws: Emulator, applied: dict[str, Any]) -> None:
+    result, said = up(aws)
+    assert (result.changed, result.plan.summary) == (False, "No changes")
+    assert result.outputs["inventory"] == applied
+    assert stack.outputs("emulator")["inventory"] == applied
+    assert not any("preparing" in line for line in said), "init ran again for nothing"
+
+
+def test_instances_carry_what_the_inventory_reads(aws: Emulator, applied: dict[str, Any]) -> None:
+    assert applied["schema"] == 1
+    found = [
+        {tag["Key"]: tag["Value"] for tag in instance["Tags"]} | {"type": instance["InstanceType"]}
+        for reservation in aws.client("ec2").describe_instances()["Reservations"]
+        for instance in reservation["Instances"]
+    ]
+    assert sorted(tags["dualtrack:pool"] for tags in found) == ["ondemand", "spot", "spot"]
+    for tags in found:
+        pool = tags["dualtrack:pool"]
+        expected = {
+            "Name": f"dualtrack-{pool}",
+            "dualtrack:deployment": "dualtrack",
+            "dualtrack:track": "cloud",
+            "dualtrack:lifecycle": applied["pools"][pool]["lifecycle"],
+            "dualtrack:roles": "gpu",
+            "dualtrack:gpus": "8",
+            "type": "p4de.24xlarge",
+        }
+        assert {name: tags.get(name) for name in expected} == expected
+
+
+def test_first_boot_writes_the_pool_file(aws: Emulator, applied: dict[str, Any]) -> None:
+    ec2 = aws.client("ec2")
+    name = applied["pools"]["spot"]["autoscaling_group"]
+    (group,) = aws.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    instance = group["Instances"][0]["InstanceId"]
+    answer = ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
+    text = base64.b64decode(answer["UserData"]["Value"]).decode()
+    head, body = text.split("\n", 1)
+    assert head == "#cloud-config"
+    (file,) = json.loads(body)["write_files"]
+    assert file["path"] == "/etc/dualtrack/pool.json"
+    assert json.loads(file["content"]) == {
+        "deployment": "dualtrack", "pool": "spot", "lifecycle": "spot", "roles": ["gpu"], "gpus": 8,
+    }  # fmt: skip
+
+
+def test_metadata_needs_a_token_and_disks_are_encrypted(aws: Emulator, applied: dict[str, Any]) -> None:
+    for pool in applied["pools"].values():
+        (version,) = aws.client("ec2").describe_launch_template_versions(LaunchTemplateName=pool["autoscaling_group"])[
+            "LaunchTemplateVersions"
+        ]
+        data = version["LaunchTemplateData"]
+        assert data["MetadataOptions"]["HttpTokens"] == "required"
+        assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
+
+
+def test_schedules_fire_at_the_operators_hour(aws: Emulator, applied: dict[str, Any]) -> None:
+    name = applied["pools"]["spot"]["autoscaling_group"]
+    actions = aws.client("autoscaling").describe_scheduled_actions(AutoScalingGroupName=name)
+    found = {
+        action["ScheduledActionName"]: (action["Recurrence"], action["DesiredCapacity"], action["MaxSize"])
+        for action in actions["ScheduledUpdateGroupActions"]
+    }
+    # 22:00 and 08:00 in Shanghai
+    assert found == {"night": ("0 14 * * *", 4, 8), "day": ("0 0 * * *", 2, 8)}
+
+
+def test_spot_pool_buys_spot_in_several_types(aws: Emulator, applied: dict[str, Any]) -> None:
+    groups = aws.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    by_name = {group["AutoScalingGroupName"]: group for group in groups}
+    for pool in applied["pools"].values():
+        group = by_name[pool["autoscaling_group"]]
+        policy = group["MixedInstancesPolicy"]
+        share = policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"]
+        assert share == (0 if pool["lifecycle"] == "spot" else 100)
+        assert [o["InstanceType"] for o in policy["LaunchTemplate"]["Overrides"]] == pool["instance_types"]
+        assert group.get("CapacityRebalance", False) is (pool["lifecycle"] == "spot")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ia", "archive"),
+    [("checkpoints", 30, 90), ("weights", 60, 180), ("knowledge", 90, 365), ("audit", 30, 90)],
+)
+def test_tiers_are_read_back(aws: Emulator, applied: dict[str, Any], kind: str, ia: int, archive: int) -> None:
+    s3, bucket = aws.client("s3"), applied["storage"][kind]["bucket"]
+    (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert {t["StorageClass"]: t["Days"] for t in rule["Transitions"]} == {"STANDARD_IA": ia, "DEEP_ARCHIVE": archive}
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    (encryption,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+def test_ssh_is_open_to_operators_only(aws: Emulator, applied: dict[str, Any]) -> None:
+    groups = aws.client("ec2").describe_security_groups(
+        Filters=[{"Name": "vpc-id", "Values": [applied["network"]["vpc_id"]]}]
+    )["SecurityGroups"]
+    by_name = {group["GroupName"]: group for group in groups}
+    assert by_name["default"]["IpPermissions"] == []
+    ranges = [
+        (rule["FromPort"], r["CidrIp"])
+        for rule in by_name["dualtrack-nodes"]["IpPermissions"]
+        for r in rule["IpRanges"]
+    ]
+    assert ranges == [(22, "10.20.0.0/16")]
+
+
+def test_the_size_that_someone_else_set_stays(aws: Emulator, applied: dict[str, Any]) -> None:
+    scaling, name = aws.client("autoscaling"), applied["pools"]["spot"]["autoscaling_group"]
+    scaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=3)
+    try:
+        result, _ = up(aws)
+        assert not result.changed
+        assert result.outputs["inventory"]["pools"]["spot"]["desired"] == 3
+        (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        assert group["DesiredCapacity"] == 3
+    finally:
+        scaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=2)
+        up(aws)
+
+
+POOL = {"lifecycle": "spot", "roles": ["gpu"], "instance_types": ["p4de.24xlarge"], "desired": 1, "max": 2}
+ZONES = {"us-east-1a": "10.20.0.0/20", "us-east-1b": "10.20.8.0/21"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"network": {"cidr": "10.20.0.0/16", "subnets": ZONES}},
+            "network.subnets overlap: us-east-1a = 10.20.0.0/20 and us-east-1b = 10.20.8.0/21; give every zone a range "
+            "of its own.",
+        ),
+        (
+            {"pools": {"spot": POOL | {"instance_types": ["p4de.32xlarge"]}}},
+            "pool spot: unknown instance type p4de.32xlarge; write one of c6i.2xlarge, ",
+        ),
+        ({"pools": {"spot": POOL | {"desired": "many"}}}, "a number is required"),
+        ({"pools": {"spot": POOL | {"lifecycle": "cheap"}}}, 'lifecycle: "cheap" is not known; write "spot" or'),
+        ({"pools": {"spot": POOL | {"max": 0}}}, "sizes: write whole numbers with min <= desired <= max"),
+        ({"pools": {"Big Pool": POOL}}, 'pools: "Big Pool" cannot name a pool'),
+        ({"network": {"cidr": "10.20.0.0", "subnets": ZONES}}, "network.cidr: 10.20.0.0 is not an IPv4 range"),
+        ({"storage": {"weights": {"ia_days": 7}}}, "write ia_days = 30 or more in weights"),
+        ({"time_zone": {"name": "Asia/Shanghai", "utc_offset": "+09:00"}}, "Asia/Shanghai is at +08:00, not +09:00"),
+        ({"time_zone": {"name": "Asia/Shangai", "utc_offset": "+08:00"}}, "'Asia/Shangai' is not a time zone"),
+        ({"pool": {"spot": POOL}}, '"pool"'),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_in_one_line(
+    aws: Emulator, applied: dict[str, Any], variables: dict[str, Any], message: str
+) -> None:
+    before = (paths.LAB / "tofu" / "emulator" / "terraform.tfstate").read_bytes()
+    if "time_zone" in variables:  # it is looked at when there is something to change
+        variables = variables | {"name": "other"}
+    with pytest.raises(BadInput) as caught:
+        up(aws, variables=variables)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (paths.LAB / "tofu" / "emulator" / "terraform.tfstate").read_bytes() == before
+    assert applied["schema"] == 1
+
+
+def test_a_bad_key_is_refused(aws: Emulator, applied: dict[str, Any]) -> None:
+    assert applied["schema"] == 1
+    with pytest.raises(BadInput, match="ssh_public_key: write the one line"):
+        stack.up("emulator", endpoint=aws.url, ssh_public_key="-----BEGIN", confirm=never)
+
+
+def test_two_runs_at_once_are_refused(aws: Emulator, applied: dict[str, Any]) -> None:
+    assert applied["schema"] == 1
+    with stack._exclusive("emulator"), pytest.raises(Refused, match="another run is at work on stack emulator"):
+        up(aws)
+
+
+def test_plan_only_touches_nothing(aws: Emulator, applied: dict[str, Any]) -> None:
+    result, _ = up(aws, plan_only=True, variables={"pools": {"spot": POOL}})
+    assert not result.changed
+    assert result.plan.counts["destroy"] > 0
+    assert result.outputs["inventory"] == applied
+
+
+def test_the_other_program_takes_over(aws: Emulator, applied: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = opentofu.ensure()
+    newer = [path for path in programs().values() if opentofu._binary(path).version > first.version]
+    if not newer:
+        pytest.skip("only one program is here, or no newer one")
+    monkeypatch.setenv("DUALTRACK_TOFU", str(newer[0]))
+    result, _ = up(aws)
+    assert not result.changed
+    assert result.outputs["inventory"] == applied
+
+
+def test_a_forgetful_emulator_is_noticed_and_rebuilt(aws: Emulator, applied: dict[str, Any]) -> None:
+    aws.stop()
+    with pytest.raises(External, match=r"does not answer \(dualtrack lab up starts it\)"):
+        up(aws)
+    aws.start()
+    result, said = up(aws)
+    notice = [line for line in said if "lost its memory" in line]
+    assert len(notice) == 1
+    assert applied["network"]["vpc_id"] in notice[0]
+    assert result.changed
+    assert result.outputs["inventory"]["network"]["vpc_id"] != applied["network"]["vpc_id"]
+    assert list((paths.LAB / "tofu" / "emulator").glob("stale-*.tfstate"))
+    again, _ = up(aws)
+    assert not again.changed
+
+
+def test_ctrl_c_lets_go_and_the_next_run_carries_on(aws: Emulator, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom dualtrack.cloud import stack\nfrom dualtrack.errors import DualtrackError\ntry:\n"
+        f"    stack.up('emulator', endpoint={aws.url!r}, ssh_public_key={KEY!r}, confirm=lambda *_: True,\n"
+        "        progress=lambda line: print(line, flush=True), variables={'name': 'interrupted'})\n"
+        "except DualtrackError as exc:\n    print(exc, flush=True)\n    sys.exit(exc.code)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "DUALTRACK_LAB_DIR": str(tmp_path)},
+    )  # fmt: skip
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        if "aws_s3_bucket" in line and "created" in line:
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stdout.read().splitlines()
+    assert process.wait(60) == Exit.INTERRUPTED, lines + rest
+    assert rest[-1].startswith("stopped: OpenTofu finished the resource in hand and released its lock")
+    home = tmp_path / "tofu" / "emulator"
+    made = json.loads((home / "terraform.tfstate").read_text())["resources"]
+    assert made, "what was made must be in the state"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "LAB", tmp_path)
+        result, _ = up(aws, variables={"name": "interrupted"})
+        assert result.changed
+        assert result.plan.counts["add"] < 36, "nothing of the first run was kept"
+        assert result.plan.counts["destroy"] == 0
+
+
+def test_down_and_down_again(aws: Emulator, applied: dict[str, Any]) -> None:
+    assert applied["schema"] == 1
+    assert stack.down("emulator", endpoint=aws.url, confirm=never) is True
+    vpcs = aws.client("ec2").describe_vpcs(Filters=[{"Name": "tag:dualtrack:deployment", "Values": ["dualtrack"]}])
+    assert vpcs["Vpcs"] == []
+    assert [b["Name"] for b in aws.client("s3").list_buckets()["Buckets"] if b["Name"].startswith("dualtrack-")] == []
+    assert stack.down("emulator", endpoint=aws.url, confirm=never) is False
+
+
+def test_down_without_an_emulator_puts_the_state_aside(aws: Emulator, lab: Path) -> None:
+    state = lab / "tofu" / "emulator" / "terraform.tfstate"
+    state.write_text('{"version": 4, "terraform_version": "1.6.0", "resources": []}')
+    said: list[str] = []
+    assert stack.down("emulator", endpoint="http://127.0.0.1:9", confirm=never, progress=said.append) is False
+    assert not state.exists()
+    assert "the emulator is not running" in said[0]
+    state.write_text("{half")
+    assert stack.down("emulator", endpoint=aws.url, confirm=never, progress=said.append) is False
+    assert not state.exists()
+
+
+def test_the_stacks_own_test(aws: Emulator, tmp_path: Path) -> None:
+    # With the program that the other tests here do not use, where there are two.
+    path = list(programs().values())[-1]
+    folder = stack.stage("stacks/emulator", tmp_path / "src")
+    # A test keeps its own state; a backend would only ask for its path.
+    versions = folder / "versions.tf"
+    versions.write_text(versions.read_text().replace('backend "local" {}', ""))
+    config = provider.cli_config(opentofu._binary(path))
+    environment = {
+        "TF_CLI_CONFIG_FILE": str(config or os.devnull),
+        "TF_VAR_aws_endpoint": aws.url,
+        "TF_VAR_ssh_public_key": KEY,
+    }
+    proc.run([path, "init", "-input=false"], cwd=folder, env=environment)
+    done = proc.run([path, "test", "-no-color"], cwd=folder, env=environment, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"1 passed, 0 failed", done.stdout)
+
+
+BACKEND = """
+bucket = "operator-state"
+key    = "dualtrack/aws.tfstate"
+region = "us-east-1"
+
+use_path_style              = true
+skip_credentials_validation = true
+skip_metadata_api_check     = true
+skip_requesting_account_id  = true
+skip_s3_checksum            = true
+"""
+# The real stack's provider has no endpoint; a file of this name wins over it, in the copy only.
+OVERRIDE = """
+provider "aws" {{
+  max_retries         = 1
+  s3_force_path_style = true
+
+  endpoints {{
+    autoscaling = "{url}"
+    ec2         = "{url}"
+    iam         = "{url}"
+    s3          = "{url}"
+    sts         = "{url}"
+  }}
+}}
+"""
+
+
+@pytest.fixture
+def account(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose stack aws talks to the emulator as if it were the operator's account."""
+    root = tmp_path / "checkout"
+    shutil.copytree(paths.ROOT / "terraform", root / "terraform")
+    folder = root / "terraform" / "stacks" / "aws"
+    (folder / "backend.hcl").write_text(BACKEND)
+    (folder / "provider_override.tf").write_text(OVERRIDE.format(url=aws.url))
+    (folder / "terraform.tfvars").write_text(
+        'name = "real"\noperator_cidrs = ["203.0.113.7/32"]\nimage = { id = "ami-1e749f67" }\nstorage = {}\n'
+        "pools = {\n  spot"
+        ' = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 2 }\n}\n'
+    )
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "LAB", tmp_path / "lab")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "operator")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "operator")
+    aws.client("s3").create_bucket(Bucket="operator-state")
+    return folder
+
+
+def real(confirm: Any = never, **more: Any) -> stack.Up:
+    return stack.up("aws", ssh_public_key=KEY, confirm=confirm, **more)
+
+
+def test_a_real_account_is_asked_for_and_locked(aws: Emulator, account: Path) -> None:
+    s3 = aws.client("s3")
+    asked: list[tuple[str, str]] = []
+
+    def no(plan: Plan, owner: str) -> bool:
+        asked.append((plan.summary, owner))
+        return False
+
+    # No yes, no change.
+    with pytest.raises(Refused, match="not confirmed: nothing was changed"):
+        real(no)
+    ((summary, owner),) = asked
+    assert re.fullmatch(r"\d+ to add, 0 to change, 0 to destroy", summary)
+    assert "account 123456789012" in owner
+    assert "Contents" not in s3.list_objects_v2(Bucket="operator-state")
+
+    result = real(lambda *_: True)
+    assert result.changed
+    assert result.outputs["inventory"]["stack"] == "aws"
+    assert result.outputs["inventory"]["pools"]["spot"]["autoscaling_group"] == "real-spot"
+    assert stack.outputs("aws") == result.outputs
+    assert not real().changed
+
+    # Someone else's lock is respected, named, and can be broken.
+    lock = {"ID": "6a1b", "Operation": "OperationTypeApply", "Info": "", "Who": "ops@build-7", "Version": "1.12.6",
+            "Created": "2026-11-25T01:02:03Z", "Path": "operator-state/dualtrack/aws.tfstate"}  # fmt: skip
+    s3.put_object(Bucket="operator-state", Key="dualtrack/aws.tfstate.tflock", Body=json.dumps(lock))
+    with pytest.raises(External, match=r"the state is locked by ops@build-7 .*dualtrack cloud unlock 6a1b"):
+        real()
+    stack.unlock("aws", "6a1b")
+    assert not real().changed
+
+    # Nothing is destroyed without a yes.
+    with pytest.raises(Refused, match="not confirmed: nothing was destroyed"):
+        stack.down("aws", confirm=no)
+    assert not real().changed
+    assert stack.down("aws", confirm=lambda *_: True) is True
+    assert stack.down("aws", confirm=never) is False
+    assert account.joinpath("backend.hcl").read_text() == BACKEND
+
+
+def test_a_real_account_without_a_backend_or_credentials(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (account / "backend.hcl").unlink()
+    with pytest.raises(BadInput, match=r"backend\.hcl is missing.*copy backend\.hcl\.example"):
+        real()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    with pytest.raises(DualtrackError, match="there are no AWS credentials") as caught:
+        real()
+    assert caught.value.code == Exit.MISSING

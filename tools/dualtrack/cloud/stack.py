@@ -1,0 +1,369 @@
+"""Bringing a stack up and taking it down: what `make cloud-up` and `make cloud-down` do before any host is configured.
+
+The configuration is copied from `terraform/` to `.lab/tofu/<stack>/` and run there: the checkout may be read-only, and
+state, provider links and lock files stay out of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from dualtrack import paths
+from dualtrack.cloud import account, opentofu, provider
+from dualtrack.cloud.clock import offset_notice
+from dualtrack.cloud.opentofu import Binary, Progress
+from dualtrack.cloud.plan import Plan
+from dualtrack.cloud.tofu import Tofu
+from dualtrack.errors import BadInput, External, Missing, Refused
+
+Stack = Literal["aws", "emulator"]
+#: Shown the plan and, for a real account, whose it is; answers whether to go on.
+Confirm = Callable[[Plan, str], bool]
+
+#: A destroy needs no key, but the variable has no default: this one satisfies its check and opens nothing.
+_NO_KEY = "ssh-ed25519 AAAA none"
+
+
+@dataclass(frozen=True)
+class Up:
+    """What `up` did: the outputs (empty when only planned and never applied), whether a resource changed, the plan."""
+
+    outputs: dict[str, Any]
+    changed: bool
+    plan: Plan
+
+
+def up(
+    stack: Stack,
+    *,
+    endpoint: str | None = None,
+    ssh_public_key: str,
+    confirm: Confirm,
+    progress: Progress = lambda _: None,
+    plan_only: bool = False,
+    variables: Mapping[str, Any] | None = None,
+) -> Up:
+    """Make the stack what its configuration says, and return its outputs.
+
+    ``endpoint`` is the emulated API's address (stack emulator only). ``confirm`` is asked before anything changes on a
+    real account, and not for the emulator. ``variables`` win over the stack's files. With ``plan_only`` nothing
+    changes. Raises BadInput for what the configuration refuses, Refused when not confirmed, Missing and External
+    otherwise, Interrupted after Ctrl-C; after each of them the next `up` carries on.
+    """
+    with _exclusive(stack), _disk_errors():
+        owner = _owner(stack)
+        home = _home(stack)
+        if stack == "emulator":
+            _forget_if_stale(home, _endpoint(stack, endpoint), progress)
+        tofu = _prepare(stack, progress)
+        values = {**(variables or {}), "ssh_public_key": ssh_public_key.strip()}
+        if stack == "emulator":
+            values["aws_endpoint"] = _endpoint(stack, endpoint)
+        progress("comparing the stack with its configuration")
+        plan = tofu.plan(values)
+        if plan.changes:
+            _check_clock(tofu.planned_variables(plan), progress)
+        progress(f"plan: {plan.summary}")
+        if plan_only:
+            return Up(tofu.outputs(), False, plan)
+        if plan.changes and stack == "aws" and not confirm(plan, owner):
+            raise Refused("not confirmed: nothing was changed")
+        if plan.changes or plan.outputs_change:
+            tofu.apply(plan, progress)
+        return Up(tofu.outputs(), bool(plan.changes), plan)
+
+
+def down(
+    stack: Stack,
+    *,
+    endpoint: str | None = None,
+    confirm: Confirm,
+    progress: Progress = lambda _: None,
+) -> bool:
+    """Destroy everything in the stack; return whether there was anything.
+
+    A real account's stack is never destroyed without ``confirm`` saying yes. An emulator that is gone, or has lost its
+    memory, holds nothing to destroy: its state is put aside. Raises like `up`.
+    """
+    with _exclusive(stack), _disk_errors():
+        owner = _owner(stack)
+        home = _home(stack)
+        values: dict[str, Any] = {"ssh_public_key": _NO_KEY}
+        if stack == "emulator":
+            if not _state(home).exists():
+                return False
+            if not endpoint or not account.answers(endpoint):
+                _put_aside(home, "the emulator is not running", progress)
+                return False
+            try:
+                if _forget_if_stale(home, endpoint, progress):
+                    return False
+            except _Damaged:
+                _put_aside(home, "the emulator's state is damaged (dualtrack lab down forgets what it made)", progress)
+                return False
+            values["aws_endpoint"] = endpoint
+        tofu = _prepare(stack, progress)
+        plan = tofu.plan(values, destroy=True)
+        if not plan.changes:
+            return False
+        if stack == "aws" and not confirm(plan, owner):
+            raise Refused("not confirmed: nothing was destroyed")
+        tofu.apply(plan, progress)
+        return True
+
+
+def outputs(stack: Stack) -> dict[str, Any]:
+    """Return the outputs of the stack as it was last applied. Raises Missing when it never was."""
+    home = _home(stack)
+    if stack == "emulator" and not _state(home).exists():
+        raise Missing("the cloud track's stack (emulator) is not up", hint="make cloud-up")
+    if stack == "emulator":
+        # OpenTofu's own state: reading it saves the start of a program, on the path of every status.
+        try:
+            found = json.loads(_state(home).read_text()).get("outputs", {})
+        except ValueError:
+            raise External(
+                f"{_state(home)} is not a state file", hint="make cloud-down cloud-up makes it anew"
+            ) from None
+        values = {name: entry["value"] for name, entry in found.items()}
+    else:
+        values = _prepare(stack, lambda _: None).outputs()
+    if not values:
+        raise Missing(f"the cloud track's stack ({stack}) is not up", hint="make cloud-up")
+    return values
+
+
+def unlock(stack: Stack, lock: str) -> None:
+    """Break the lock that a dead run left on the stack's state; ``lock`` is the id that the error named."""
+    _prepare(stack, lambda _: None).unlock(lock)
+
+
+def stage(folder: str, target: Path) -> Path:
+    """Copy `terraform/` to ``target`` and return the copy of ``folder`` (such as ``stacks/emulator``) in it.
+
+    Links are followed, unchanged files keep their time, files that are gone from the source go from the copy; what init
+    and tests made there stays.
+    """
+    source = paths.ROOT / "terraform"
+    wanted = {path.relative_to(source): path for path in _sources(source)}
+    for path in _sources(target):
+        if path.relative_to(target) not in wanted and path.name != ".terraform.lock.hcl":
+            path.unlink()
+    for relative, path in wanted.items():
+        copy = target / relative
+        if copy.exists() and copy.read_bytes() == path.read_bytes():
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    return target / folder
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    """Yield the files of a configuration tree: no state, nothing that init made."""
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root).parts
+        if not path.is_file() or ".terraform" in inside or ".tfstate" in path.name:
+            continue
+        if path.suffix in (".tf", ".hcl", ".tfvars", ".json"):
+            yield path
+
+
+def _home(stack: Stack) -> Path:
+    return paths.LAB / "tofu" / stack
+
+
+def _state(home: Path) -> Path:
+    return home / "terraform.tfstate"
+
+
+def _endpoint(stack: Stack, endpoint: str | None) -> str:
+    if not endpoint:
+        raise BadInput(f"stack {stack} needs the emulated API's address", hint="dualtrack lab up starts it")
+    return endpoint
+
+
+def _owner(stack: Stack) -> str:
+    """Return whose account it is; asked first, because without credentials nothing else can work."""
+    return account.whoami() if stack == "aws" else "the emulator"
+
+
+def _prepare(stack: Stack, progress: Progress) -> Tofu:
+    """Return OpenTofu ready to plan: binary, copy of the configuration, provider, backend.
+
+    Init is skipped when nothing that it depends on has changed since it last succeeded.
+    """
+    home = _home(stack)
+    home.mkdir(parents=True, exist_ok=True)
+    binary = opentofu.ensure(progress)
+    _check_writer(_state(home), binary)
+    # To each program its own copy: a lock file names the registry of the program that wrote it.
+    folder = stage(f"stacks/{stack}", home / binary.path.name / "src")
+    data = home / binary.path.name / "data"
+    log = home / "last-run.log"
+    log.unlink(missing_ok=True)
+    backend_file, backend = _backend(stack, home, folder, binary)
+    stamp = data / "initialised.json"
+    key = _digest(folder.parent.parent, str(binary.path), str(binary.version), json.dumps(backend))
+    known = _read_stamp(stamp)
+    if known.get("key") == key:
+        config = Path(known["config"]) if known.get("config") else None
+        if config is None or config.exists():
+            return Tofu(binary, folder, data, log, config)
+    progress(f"preparing stack {stack} ({binary.label})")
+    config = provider.cli_config(binary, progress)
+    tofu = Tofu(binary, folder, data, log, config)
+    stamp.unlink(missing_ok=True)
+    tofu.init(backend, backend_file)
+    stamp.write_text(json.dumps({"key": key, "config": str(config or "")}))
+    return tofu
+
+
+def _check_writer(state: Path, binary: Binary) -> None:
+    """Refuse a local state that a newer program wrote, before OpenTofu does it in ten lines."""
+    try:
+        writer = str(json.loads(state.read_text())["terraform_version"])
+    except (OSError, ValueError, KeyError):
+        return
+    if opentofu.parse_version(writer) > binary.version:
+        raise Refused(
+            f"the stack's state was written by version {writer}, and {binary.label} cannot read it",
+            hint="put the newer program first on the PATH, or name it in DUALTRACK_TOFU",
+        )
+
+
+def _backend(stack: Stack, home: Path, folder: Path, binary: Binary) -> tuple[Path | None, dict[str, str]]:
+    if stack == "emulator":
+        return None, {"path": str(_state(home))}
+    file = folder / "backend.hcl"
+    if not file.exists():
+        raise BadInput(
+            "terraform/stacks/aws/backend.hcl is missing: it says where the state is kept",
+            hint="copy backend.hcl.example beside it and fill it in",
+        )
+    return file, lock_settings(file.read_text(), binary.version)
+
+
+def lock_settings(backend: str, version: tuple[int, ...]) -> dict[str, str]:
+    """Return the settings to add to the S3 backend's so that two runs cannot write one state.
+
+    ``backend`` is the text of backend.hcl. Lock files in the bucket exist since version 1.10 of both programs; before
+    it a DynamoDB table must be named. Raises BadInput when there is neither.
+    """
+    settings = re.sub(r"(?m)^\s*(#|//).*$", "", backend)
+    if re.search(r"(?m)^\s*(use_lockfile\s*=\s*true|dynamodb_table\s*=)", settings):
+        return {}
+    if version >= (1, 10):
+        return {"use_lockfile": "true"}
+    raise BadInput(
+        "backend.hcl names no lock, and this version cannot lock in the bucket itself",
+        hint='write dynamodb_table = "…", or use OpenTofu or Terraform 1.10 or newer',
+    )
+
+
+def _read_stamp(stamp: Path) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads(stamp.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _digest(tree: Path, *words: str) -> str:
+    """Return a digest of what init reads: providers, modules and backend stand in the .tf and .hcl files."""
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in _sources(tree):
+        if path.suffix in (".tf", ".hcl") and ".tftest." not in path.name and path.name != ".terraform.lock.hcl":
+            digest.update(str(path.relative_to(tree)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _check_clock(variables: Mapping[str, Any], progress: Progress) -> None:
+    zone = variables.get("time_zone") or {}
+    notice = offset_notice(str(zone.get("name")), str(zone.get("utc_offset")), datetime.now(UTC))
+    if notice:
+        progress(notice)
+
+
+def _forget_if_stale(home: Path, endpoint: str, progress: Progress) -> bool:
+    """Put the emulator's state aside when the emulator no longer knows what it describes; return whether it did."""
+    vpc = _vpc_of(_state(home))
+    if vpc is None or account.knows_vpc(endpoint, vpc.name, vpc.region):
+        return False
+    _put_aside(home, f"the emulator has lost its memory ({vpc.name} is gone)", progress)
+    return True
+
+
+def _put_aside(home: Path, why: str, progress: Progress) -> None:
+    backup = home / f"stale-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.tfstate"
+    _state(home).rename(backup)
+    (home / "terraform.tfstate.backup").unlink(missing_ok=True)
+    progress(f"{why}: its old state is put aside as {backup.name}")
+    for old in sorted(home.glob("stale-*.tfstate"))[:-5]:
+        old.unlink()
+
+
+class _Damaged(External):
+    """A state file that is not one."""
+
+
+@dataclass(frozen=True)
+class _Vpc:
+    name: str
+    region: str
+
+
+def _vpc_of(state: Path) -> _Vpc | None:
+    """Return the VPC in a state file, or None when it has none (or there is no state)."""
+    if not state.exists():
+        return None
+    try:
+        resources = json.loads(state.read_text()).get("resources", [])
+        return next(
+            _Vpc(instance["attributes"]["id"], instance["attributes"]["arn"].split(":")[3])
+            for resource in resources
+            if resource["type"] == "aws_vpc" and resource["mode"] == "managed"
+            for instance in resource["instances"]
+        )
+    except StopIteration:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise _Damaged(
+            f"{state} is damaged", hint="make cloud-down puts it aside, or restore terraform.tfstate.backup over it"
+        ) from None
+
+
+@contextmanager
+def _exclusive(stack: Stack) -> Iterator[None]:
+    """One run at a time on a stack of this checkout. The kernel frees the lock of a run that died."""
+    home = _home(stack)
+    with _disk_errors():
+        home.mkdir(parents=True, exist_ok=True)
+    with (home / ".run.lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"another run is at work on stack {stack}", hint="wait for it, or stop it") from None
+        # OpenTofu locks the state file through the kernel, too: a note that is left without its holder says nothing.
+        for left in home.glob(".terraform.tfstate.lock.info"):
+            left.unlink()
+        yield
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise External(
+            f"cannot write {exc.filename or paths.LAB}: {exc.strerror}", hint="free or unlock the disk"
+        ) from exc
