@@ -13,7 +13,7 @@ packages() {
     local pair
     for pair in systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables ip:iproute2 nc:netcat-openbsd \
         ssh:openssh-client ssh-keygen:openssh-client unshare:util-linux nsenter:util-linux setpriv:util-linux \
-        dpkg-deb:dpkg apt-ftparchive:apt-utils gpg:gnupg; do
+        dpkg-deb:dpkg apt-ftparchive:apt-utils gpg:gnupg jq:jq; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done | sort -u
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,21 @@ class Cli:
             for path in sorted(self.folder.glob("logs/**/*.log"))
         )
 
+    def runbook(self, page: str) -> str:
+        """Run the `sh` blocks of a page of docs/runbooks, in order, in one shell; return what they printed."""
+        blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/runbooks" / page).read_text(), re.M | re.S)
+        assert blocks, f"{page} has nothing to run"
+        folder = self.folder / "runbook"
+        folder.mkdir(parents=True, exist_ok=True)
+        env = {**self.env, "PATH": f"{CLI.parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)], cwd=folder, env=env, capture_output=True, text=True,
+            timeout=900, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            pytest.fail(f"{page} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.logs()}")
+        return done.stdout + done.stderr
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
@@ -56,3 +72,18 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         yield cli
     finally:
         cli("lab", "down")
+
+
+def living(mark: str) -> list[str]:
+    """Return every living process whose control group's name holds ``mark``.
+
+    Looked up without the lab's own code; a zombie is dead, and init's to bury.
+    """
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (path / "cgroup").read_text() and ") Z " not in (path / "stat").read_text():
+                found.append(path.name)
+        except OSError:
+            continue
+    return found

@@ -5,8 +5,12 @@ The recording is one real answer (moto's, as AWS writes it) with a reservation, 
 
 from __future__ import annotations
 
+import contextlib
 import re
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -72,7 +76,7 @@ def pages(count: int, size: int = 1000) -> list[bytes]:
 
 def serve(count: int) -> tuple[ThreadingHTTPServer, str]:
     """Serve the pages on a free loopback port; return the server (call shutdown) and its URL."""
-    recorded = pages(count)
+    recorded = {size: pages(count, size) for size in (500, 1000)}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -80,7 +84,9 @@ def serve(count: int) -> tuple[ThreadingHTTPServer, str]:
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             if form["Action"] == ["DescribeInstances"]:
-                body = recorded[int(form.get("NextToken", ["0"])[0]) // 1000]
+                size = int(form.get("MaxResults", ["1000"])[0])
+                size = size if size in recorded else 1000
+                body = recorded[size][int(form.get("NextToken", ["0"])[0]) // size]
             else:  # the aws_ec2 plugin asks for more; it gets an empty answer of the right name
                 name = re.sub(r"\W", "", form["Action"][0])
                 body = f'<{name}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"></{name}Response>'.encode()
@@ -96,3 +102,23 @@ def serve(count: int) -> tuple[ThreadingHTTPServer, str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server, f"http://127.0.0.1:{server.server_port}"
+
+
+@contextlib.contextmanager
+def served(count: int) -> Iterator[str]:
+    """Serve the pages from a process of their own; yield the URL.
+
+    Of its own, because a child's peak memory, as the kernel counts it, starts at its parent's: pages held here would
+    be counted for whatever is measured.
+    """
+    words = [sys.executable, __file__, str(count)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+if __name__ == "__main__":
+    running, address = serve(int(sys.argv[1]))
+    print(address, flush=True)
+    threading.Event().wait()

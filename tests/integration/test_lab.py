@@ -14,7 +14,7 @@ import pytest
 
 from dualtrack import aws, ssh
 from dualtrack.lab.state import Store
-from tests.conftest import CLI, Cli
+from tests.conftest import CLI, Cli, living
 
 pytestmark = pytest.mark.lab
 
@@ -36,16 +36,7 @@ def hosts(lab: Cli) -> dict[str, dict[str, Any]]:
 
 
 def processes_of(lab: Cli) -> list[str]:
-    """Every living process of this lab, looked up without the lab's own code (a zombie is dead, and init's to bury)."""
-    mark = f"dualtrack-{Store(lab.folder).layout.id}"
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (path / "cgroup").read_text() and ") Z " not in (path / "stat").read_text():
-                found.append(path.name)
-        except OSError:
-            continue
-    return found
+    return living(Store(lab.folder).layout.cgroup)
 
 
 @pytest.fixture(scope="module")

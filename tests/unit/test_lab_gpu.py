@@ -39,7 +39,10 @@ def test_query_prints_one_row_a_gpu_with_and_without_units(tmp_path: Path) -> No
 def test_memory_adds_up(tmp_path: Path) -> None:
     loaded = gpu.inject(gpu.default(1), memory_used=70000)
     done = smi(
-        tmp_path, loaded, "--query-gpu=memory.total,memory.used,memory.free,memory.reserved", "--format=csv,noheader,nounits"
+        tmp_path,
+        loaded,
+        "--query-gpu=memory.total,memory.used,memory.free,memory.reserved",
+        "--format=csv,noheader,nounits",
     )
     total, used, free, reserved = (int(cell) for cell in done.stdout.split(", "))
     assert total == used + free + reserved
@@ -55,9 +58,7 @@ def test_one_gpu_is_chosen_by_index_or_uuid(tmp_path: Path) -> None:
 
 
 def test_a_lost_gpu_costs_its_row_and_the_exit_code_but_not_the_others(tmp_path: Path) -> None:
-    done = smi(
-        tmp_path, gpu.inject(gpu.default(4), index=1, xid=79), "--query-gpu=index", "--format=csv,noheader"
-    )
+    done = smi(tmp_path, gpu.inject(gpu.default(4), index=1, xid=79), "--query-gpu=index", "--format=csv,noheader")
     assert done.returncode == 15
     lines = done.stdout.splitlines()
     assert [line for line in lines if "GPU is lost" in line] == [lines[1]]

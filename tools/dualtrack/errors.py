@@ -59,3 +59,9 @@ class Findings(DualtrackError):
     """The check itself worked; what it found is not in order."""
 
     code = Exit.FINDINGS
+
+
+class Interrupted(DualtrackError):
+    """Ctrl-C, met by a thread or a program that has stopped in order."""
+
+    code = Exit.INTERRUPTED

@@ -135,7 +135,7 @@ def _run(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
                 for future in done:
                     _settle(running.pop(future), future, view, outcome)
         except KeyboardInterrupt:
-            proc.interrupt_children()
+            proc.stop()  # leaving the pool waits for its threads, which end soon now
             raise
     for name in waiting:
         view.progress[name].state = "skipped"

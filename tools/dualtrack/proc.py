@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from dualtrack.errors import External, Missing
+from dualtrack.errors import External, Interrupted, Missing
 
 
 def run(
@@ -63,27 +64,57 @@ def run(
 
 
 _children: set[subprocess.Popen[Any]] = set()
+_stopping = threading.Event()
 
 
 @contextlib.contextmanager
 def tracked(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Count a process among those that Ctrl-C is passed on to, and end it when the block is left by an exception."""
+    """Count a process among those that `stop` reaches, and end it when the block is left by an exception."""
     _children.add(process)
     try:
+        if _stopping.is_set():
+            raise Interrupted("interrupted")
         yield
     except BaseException:
-        if process.poll() is None:
-            process.terminate()
+        end(process)
         raise
     finally:
         _children.discard(process)
 
 
-def interrupt_children() -> None:
-    """Send SIGINT to every program that this process runs now, so that it can end in order."""
+def end(process: subprocess.Popen[Any], patience: float = 5.0) -> None:
+    """End a process, and all it started where it leads a group: asked first, then made to (``patience`` s each)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            break
+        signal_group(process, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=patience)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if process.pid != os.getpgid(0) and process.poll() is not None:
+            os.killpg(process.pid, signal.SIGKILL)  # what a group's leader left behind
+
+
+def signal_group(process: subprocess.Popen[Any], number: signal.Signals) -> None:
+    """Send a signal to a process, or to its whole group where it leads one of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+
+
+def stop() -> None:
+    """Stop all work of this process: programs get SIGINT, and whoever waits in `pause` raises Interrupted."""
+    _stopping.set()
     for process in list(_children):
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
+        signal_group(process, signal.SIGINT)
+
+
+def pause(seconds: float) -> None:
+    """Sleep, for loops that wait for something; raises Interrupted as soon as `stop` is called."""
+    if _stopping.wait(seconds):
+        raise Interrupted("interrupted")
 
 
 def last_line(text: str) -> str:

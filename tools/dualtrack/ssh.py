@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import paramiko
 
+from dualtrack import proc
 from dualtrack.errors import External
 
 # paramiko prints a traceback for every host that is not up yet; waiting for it is what this module is for.
@@ -80,7 +81,7 @@ def wait_for_key(
                 f"{name} ({address}) does not take ssh after {timeout:.0f} s: {said}",
                 hint="is it up, and does its firewall let port 22 in?",
             )
-        time.sleep(0.5)
+        proc.pause(0.5)
 
 
 def fingerprint(key: str) -> str:
@@ -102,4 +103,4 @@ def retry_login(
         done = attempt()
         if done.returncode != FAILED or clock() > deadline or "HOST IDENTIFICATION HAS CHANGED" in done.stderr:
             return done
-        time.sleep(0.5)
+        proc.pause(0.5)

@@ -25,8 +25,12 @@ def inventory(
     `dualtrack inventory -o yaml -f hosts.yml` writes a file; `inventories/dynamic.sh` calls `--list` for
     `ansible-inventory -i inventories/dynamic.sh --graph`.
     """
+    import gc
     import sys
 
+    # Ten thousand hosts are a million small objects that all live to the end: looking for garbage among them, again and
+    # again, takes longer than all else together (measured: 1.9 s with, 0.7 s without).
+    gc.disable()
     from dualtrack.inventory import gather, render
     from dualtrack.lab.state import write_atomically
 

@@ -76,6 +76,10 @@ def _take_page(response_dict: dict[str, Any], customized_response_dict: dict[str
         response_dict["body"] = EMPTY.format(f"<nextToken>{token}</nextToken>" if token else "").encode()
 
 
+#: Instances on a page: a page is held as text and as a tree, 10 MB for 500, so larger ones only cost memory.
+PAGE = 500
+
+
 def instances(ec2: Any, deployment: str = "") -> Iterator[Instance]:
     """Yield the running instances that carry our tags; External with one line when the API refuses or is silent."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -87,7 +91,7 @@ def instances(ec2: Any, deployment: str = "") -> Iterator[Instance]:
     ]
     if deployment:
         filters.append({"Name": "tag:dualtrack:deployment", "Values": [deployment]})
-    request: dict[str, Any] = {"Filters": filters, "MaxResults": 1000}
+    request: dict[str, Any] = {"Filters": filters, "MaxResults": PAGE}
     try:
         while True:
             page = ec2.describe_instances(**request)

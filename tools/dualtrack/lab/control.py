@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack import ssh
+from dualtrack import proc, ssh
 from dualtrack.errors import BadInput, External, Missing, Refused
 from dualtrack.lab import cgroup, network, nspawn, rootfs
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec
@@ -162,7 +162,7 @@ def wait_for(ready: Callable[[], bool], seconds: float, process: subprocess.Pope
             raise External(
                 f"the lab did not start: {last_line(log.read_text(errors='replace'))}", hint=f"all of it: {log}"
             )
-        time.sleep(0.1)
+        proc.pause(0.1)
 
 
 def sweep(lab: Store) -> None:
@@ -244,7 +244,7 @@ def wait_host(lab: Store, spec: HostSpec, seconds: float) -> Host:
                 f"host {spec.name} does not answer ssh after {seconds:.0f} s",
                 hint=f"its console: {lab.host_log(spec.name)}",
             )
-        time.sleep(0.2)
+        proc.pause(0.2)
 
 
 def proxy(lab: Store, spec: HostSpec) -> str:
@@ -266,7 +266,7 @@ def remove_host(name: str, *, wait_s: float = 30) -> bool:
     while alive(lab) and any(host.name == name for host in status().hosts):
         if time.monotonic() > deadline:
             raise External(f"host {name} is still there after {wait_s:.0f} s", hint=f"see {lab.folder}/logs/labd.log")
-        time.sleep(0.1)
+        proc.pause(0.1)
     return True
 
 

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 SCENARIO = os.environ.get("DUALTRACK_GPU_SCENARIO", "/etc/dualtrack-lab/gpu.json")
@@ -24,50 +24,68 @@ BAD_ARGUMENT, NOT_FOUND, NO_DRIVER, LOST, MISMATCH = 2, 6, 9, 15, 18
 
 Gpu = dict[str, Any]
 
-# Column -> value and unit. Units are printed unless `nounits` is asked for.
-FIELDS: dict[str, tuple[Callable[[Gpu, dict[str, Any]], Any], str]] = {
-    "timestamp": (lambda g, s: time.strftime("%Y/%m/%d %H:%M:%S.000"), ""),
-    "driver_version": (lambda g, s: s["driver"], ""),
-    "count": (lambda g, s: len(s["gpus"]), ""),
-    "index": (lambda g, s: g["index"], ""),
-    "name": (lambda g, s: g["name"], ""),
-    "uuid": (lambda g, s: g["uuid"], ""),
-    "serial": (lambda g, s: g["serial"], ""),
-    "pci.bus_id": (lambda g, s: g["bus_id"], ""),
-    "vbios_version": (lambda g, s: "92.00.9F.00.01", ""),
-    "persistence_mode": (lambda g, s: "Enabled", ""),
-    "compute_mode": (lambda g, s: "Default", ""),
-    "compute_cap": (lambda g, s: g["compute_cap"], ""),
-    "mig.mode.current": (lambda g, s: "Disabled", ""),
-    "pstate": (lambda g, s: "P0", ""),
-    "fan.speed": (lambda g, s: "[N/A]", ""),
-    "temperature.gpu": (lambda g, s: g["temperature"], ""),
-    "power.draw": (lambda g, s: f"{g['power']:.2f}", "W"),
-    "power.limit": (lambda g, s: f"{g['power_limit']:.2f}", "W"),
-    "utilization.gpu": (lambda g, s: g["utilization"], "%"),
-    "utilization.memory": (lambda g, s: g["memory_utilization"], "%"),
-    "memory.total": (lambda g, s: g["memory_total"], "MiB"),
-    "memory.used": (lambda g, s: g["memory_used"], "MiB"),
-    "memory.free": (lambda g, s: g["memory_total"] - g["memory_used"] - g["memory_reserved"], "MiB"),
-    "memory.reserved": (lambda g, s: g["memory_reserved"], "MiB"),
-    "clocks.sm": (lambda g, s: g["clock_sm"], "MHz"),
-    "clocks.mem": (lambda g, s: g["clock_mem"], "MHz"),
-    "clocks.max.sm": (lambda g, s: g["clock_sm_max"], "MHz"),
-    "ecc.mode.current": (lambda g, s: "Enabled", ""),
-    "ecc.errors.corrected.volatile.total": (lambda g, s: g["ecc_corrected"], ""),
-    "ecc.errors.uncorrected.volatile.total": (lambda g, s: g["ecc_uncorrected"], ""),
-    "ecc.errors.corrected.aggregate.total": (lambda g, s: g["ecc_corrected"], ""),
-    "ecc.errors.uncorrected.aggregate.total": (lambda g, s: g["ecc_uncorrected"], ""),
-    "retired_pages.pending": (lambda g, s: "No", ""),
-    "pcie.link.gen.current": (lambda g, s: g["pcie_gen"], ""),
-    "pcie.link.width.current": (lambda g, s: g["pcie_width"], ""),
-    "pcie.link.gen.max": (lambda g, s: 4, ""),
-    "pcie.link.width.max": (lambda g, s: 16, ""),
-}
 SAME = {"gpu_name": "name", "gpu_uuid": "uuid", "gpu_bus_id": "pci.bus_id", "gpu_serial": "serial",
         "clocks.current.sm": "clocks.sm", "clocks.current.memory": "clocks.mem", "clocks.mem.current": "clocks.mem",
         "temperature": "temperature.gpu"}  # fmt: skip
 PROCESS_FIELDS = ("gpu_uuid", "pid", "process_name", "used_memory", "gpu_name", "gpu_bus_id")
+
+# Units of the columns that have one; they are printed unless `nounits` is asked for.
+UNITS = {
+    "power.draw": "W",
+    "power.limit": "W",
+    "utilization.gpu": "%",
+    "utilization.memory": "%",
+    "memory.total": "MiB",
+    "memory.used": "MiB",
+    "memory.free": "MiB",
+    "memory.reserved": "MiB",
+    "clocks.sm": "MHz",
+    "clocks.mem": "MHz",
+    "clocks.max.sm": "MHz",
+}
+
+
+def columns(gpu: Gpu, scenario: dict[str, Any]) -> dict[str, Any]:
+    """Return every column that `--query-gpu` knows, for one GPU."""
+    return {
+        "timestamp": time.strftime("%Y/%m/%d %H:%M:%S.000"),
+        "driver_version": scenario["driver"],
+        "count": len(scenario["gpus"]),
+        "index": gpu["index"],
+        "name": gpu["name"],
+        "uuid": gpu["uuid"],
+        "serial": gpu["serial"],
+        "pci.bus_id": gpu["bus_id"],
+        "vbios_version": "92.00.9F.00.01",
+        "persistence_mode": "Enabled",
+        "compute_mode": "Default",
+        "compute_cap": gpu["compute_cap"],
+        "mig.mode.current": "Disabled",
+        "pstate": "P0",
+        "fan.speed": "[N/A]",
+        "temperature.gpu": gpu["temperature"],
+        "power.draw": f"{gpu['power']:.2f}",
+        "power.limit": f"{gpu['power_limit']:.2f}",
+        "utilization.gpu": gpu["utilization"],
+        "utilization.memory": gpu["memory_utilization"],
+        "memory.total": gpu["memory_total"],
+        "memory.used": gpu["memory_used"],
+        "memory.free": gpu["memory_total"] - gpu["memory_used"] - gpu["memory_reserved"],
+        "memory.reserved": gpu["memory_reserved"],
+        "clocks.sm": gpu["clock_sm"],
+        "clocks.mem": gpu["clock_mem"],
+        "clocks.max.sm": gpu["clock_sm_max"],
+        "ecc.mode.current": "Enabled",
+        "ecc.errors.corrected.volatile.total": gpu["ecc_corrected"],
+        "ecc.errors.uncorrected.volatile.total": gpu["ecc_uncorrected"],
+        "ecc.errors.corrected.aggregate.total": gpu["ecc_corrected"],
+        "ecc.errors.uncorrected.aggregate.total": gpu["ecc_uncorrected"],
+        "retired_pages.pending": "No",
+        "pcie.link.gen.current": gpu["pcie_gen"],
+        "pcie.link.width.current": gpu["pcie_width"],
+        "pcie.link.gen.max": 4,
+        "pcie.link.width.max": 16,
+    }
 
 
 def fail(code: int, message: str) -> NoReturn:
@@ -79,8 +97,7 @@ def fail(code: int, message: str) -> NoReturn:
 def load() -> dict[str, Any]:
     """Return the scenario, each GPU with its index; end as a host without a driver would when there is none."""
     try:
-        with open(SCENARIO, encoding="utf-8") as file:
-            scenario: dict[str, Any] = json.load(file)
+        scenario: dict[str, Any] = json.loads(Path(SCENARIO).read_text(encoding="utf-8"))
     except FileNotFoundError:
         scenario = {"failure": "no-driver", "gpus": []}
     for index, gpu in enumerate(scenario["gpus"]):
@@ -89,8 +106,8 @@ def load() -> dict[str, Any]:
         fail(MISMATCH, "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: "
              + scenario["driver"].rsplit(".", 1)[0])  # fmt: skip
     if scenario.get("failure") == "no-driver":
-        fail(NO_DRIVER, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the "
-             "latest NVIDIA driver is installed and running.\n")  # fmt: skip
+        fail(NO_DRIVER, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that "
+             "the latest NVIDIA driver is installed and running.\n")  # fmt: skip
     return scenario
 
 
@@ -120,8 +137,8 @@ def lost(gpu: Gpu) -> str:
 
 def value(field: str, gpu: Gpu, scenario: dict[str, Any], units: bool) -> str:
     """Return one cell of a query."""
-    read, unit = FIELDS[SAME.get(field, field)]
-    cell = read(gpu, scenario)
+    name = SAME.get(field, field)
+    cell, unit = columns(gpu, scenario)[name], UNITS.get(name)
     return f"{cell} {unit}" if units and unit and cell != "[N/A]" else str(cell)
 
 
@@ -137,13 +154,13 @@ def formats(text: str) -> tuple[bool, bool]:
 def query(fields: list[str], gpus: list[Gpu], scenario: dict[str, Any], form: str) -> int:
     """Print `--query-gpu`; a lost GPU costs its row and the exit code, the others still answer."""
     header, units = formats(form)
+    known = columns(gpus[0], scenario)
     for field in fields:
-        if SAME.get(field, field) not in FIELDS:
+        if SAME.get(field, field) not in known:
             fail(BAD_ARGUMENT, f'Field "{field}" is not a valid field to query.\n')
     if header:
-        print(", ".join(
-            f"{f} [{FIELDS[SAME.get(f, f)][1]}]" if units and FIELDS[SAME.get(f, f)][1] else f for f in fields
-        ))  # fmt: skip
+        shown = [(field, UNITS.get(SAME.get(field, field), "")) for field in fields]
+        print(", ".join(f"{field} [{unit}]" if units and unit else field for field, unit in shown))
     code = 0
     for gpu in gpus:
         if gpu["lost"]:
@@ -164,8 +181,8 @@ def query_processes(fields: list[str], gpus: list[Gpu], form: str) -> int:
         print(", ".join(f"{f} [MiB]" if f == "used_memory" and units else f for f in fields))
     for gpu in gpus:
         for process in gpu["processes"]:
-            cells = {"gpu_uuid": gpu["uuid"], "gpu_name": gpu["name"], "gpu_bus_id": gpu["bus_id"], "pid": process["pid"],
-                     "process_name": process["name"],
+            cells = {"gpu_uuid": gpu["uuid"], "gpu_name": gpu["name"], "gpu_bus_id": gpu["bus_id"],
+                     "pid": process["pid"], "process_name": process["name"],
                      "used_memory": f"{process['memory']} MiB" if units else process["memory"]}  # fmt: skip
             print(", ".join(str(cells[field]) for field in fields))
     return 0
@@ -224,9 +241,8 @@ def table(gpus: list[Gpu], scenario: dict[str, Any]) -> int:
     line = "+" + "-" * 41 + "+" + "-" * 24 + "+" + "-" * 22 + "+"
     print(time.strftime("%a %b %e %H:%M:%S %Y"))
     print("+" + "-" * 89 + "+")
-    print(
-        f"| NVIDIA-SMI {scenario['driver']:<23}Driver Version: {scenario['driver']:<15}CUDA Version: {scenario['cuda']:<8} |"
-    )
+    driver, cuda = scenario["driver"], scenario["cuda"]
+    print(f"| NVIDIA-SMI {driver:<23}Driver Version: {driver:<15}CUDA Version: {cuda:<8} |")
     print(line)
     print(f"| {'GPU  Name':<28}{'Persist-M':>11} | {'Bus-Id          Disp.A':<22} | {'Volatile Uncorr. ECC':<20} |")
     print(f"| {'Fan  Temp   Perf':<20}{'Pwr:Usage/Cap':>19} | {'Memory-Usage':>22} | {'GPU-Util  Compute M.':<20} |")
@@ -240,8 +256,9 @@ def table(gpus: list[Gpu], scenario: dict[str, Any]) -> int:
         power = f"{gpu['power']:.0f}W / {gpu['power_limit']:.0f}W"
         memory = f"{gpu['memory_used']}MiB / {gpu['memory_total']}MiB"
         utilization = f"{gpu['utilization']:>4}%"
+        errors = gpu["ecc_uncorrected"]
         print(
-            f"| {gpu['index']:>3}  {gpu['name'][:24]:<24}{'On':>10} | {gpu['bus_id']:<16} {'Off':>5} | {gpu['ecc_uncorrected']:>20} |"
+            f"| {gpu['index']:>3}  {gpu['name'][:24]:<24}{'On':>10} | {gpu['bus_id']:<16} {'Off':>5} | {errors:>20} |"
         )
         print(f"| N/A  {gpu['temperature']:>3}C    P0{power:>24}   | {memory:>22} | {utilization:>8} {'Default':>11} |")
         print(line)

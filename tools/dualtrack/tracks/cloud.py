@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dualtrack import aws
+from dualtrack import aws, proc
 from dualtrack.cloud import stack as stacks
 from dualtrack.cloud.plan import Plan
 from dualtrack.errors import BadInput, Missing
@@ -59,10 +59,10 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", check_
     hosts, connection = discover(output, endpoint), connection_for(stack)
     say(f"waiting for {len(hosts)} instances to boot")
     reach.all_of(hosts, connection, control.store(), say)
-    folder = places.cloud_folder(stack)
-    places.write(folder, "cloud", hosts, connection)
+    environment = places.cloud_environment(stack)
+    places.write(environment, "cloud", hosts, connection)
     places.remember(stack=stack)
-    return settle.configured("cloud", folder, say, changed=result.changed, check_mode=check_mode)
+    return settle.configured("cloud", environment, say, changed=result.changed, check_mode=check_mode)
 
 
 def connection_for(stack: str) -> Connection:
@@ -103,7 +103,7 @@ def wait_for_capacity(output: contract.Output, endpoint: str, say: Say, *, timeo
             for name, (running, wanted) in short.items():
                 say(f"pool {name} has {running} of {wanted} instances: going on with those (no capacity or quota?)")
             return
-        time.sleep(2)
+        proc.pause(2)
 
 
 def groups(output: contract.Output, endpoint: str) -> dict[str, dict[str, Any]]:
@@ -128,7 +128,7 @@ def down(stack: places.Stack, *, confirm: Confirm, say: Say) -> bool:
     """Take the cloud track down; return whether there was anything. The lab goes too when nothing else needs it."""
     now = control.status()
     there = stacks.down(stack, endpoint=now.aws_endpoint or None, confirm=confirm, progress=say)
-    places.hosts_file(places.cloud_folder(stack), "cloud").unlink(missing_ok=True)
+    places.hosts_file(places.cloud_environment(stack), "cloud").unlink(missing_ok=True)
     places.remember(stack="")
     if stack == "emulator":
         settle.close_lab(say)

@@ -32,10 +32,10 @@ def up(path: Path, *, say: Say, check_mode: bool = False) -> settle.Settled:
                 )
             )
     reach.all_of(hosts, connection, control.store(), say, timeout=60)
-    folder = places.local_folder(facts)
-    places.write(folder, "local", hosts, connection)
+    environment = places.local_environment(facts)
+    places.write(environment, "local", hosts, connection)
     places.remember(facts=str(path.resolve()))
-    return settle.configured("local", folder, say, changed=changed, check_mode=check_mode)
+    return settle.configured("local", environment, say, changed=changed, check_mode=check_mode)
 
 
 def connection_for(facts: facts_file.Facts) -> Connection:
@@ -59,7 +59,7 @@ def down(path: Path, say: Say) -> bool:
             there = control.remove_host(host.name) or there
     else:
         say("these are your own machines: nothing on them is changed")
-    places.hosts_file(places.local_folder(facts), "local").unlink(missing_ok=True)
+    places.hosts_file(places.local_environment(facts), "local").unlink(missing_ok=True)
     places.remember(facts="")
     settle.close_lab(say)
     return there

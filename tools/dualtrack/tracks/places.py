@@ -35,34 +35,33 @@ def remember(**changes: str) -> None:
     write_atomically(LAB / "tracks.json", msgspec.json.encode(msgspec.structs.replace(current(), **changes)))
 
 
-def cloud_folder(stack: str) -> Path:
-    """Return the inventory folder of a stack."""
-    return ROOT / "inventories" / ("lab" if stack == "emulator" else "aws")
+def cloud_environment(stack: str) -> str:
+    """Return the environment (a folder of inventories/) of a stack."""
+    return "lab" if stack == "emulator" else "aws"
 
 
-def local_folder(facts: Facts) -> Path:
-    """Return the inventory folder of the local track."""
-    return ROOT / "inventories" / ("lab" if facts.provider == "lab" else "local")
+def local_environment(facts: Facts) -> str:
+    """Return the environment of the local track."""
+    return "lab" if facts.provider == "lab" else "local"
 
 
-def hosts_file(folder: Path, track: str) -> Path:
-    """Return the generated file with one track's hosts."""
-    return folder / f"hosts-{track}.json"
+def hosts_file(environment: str, track: str) -> Path:
+    """Return the generated file with one track's hosts: state, hence kept with the rest of it, not in the tree."""
+    return LAB / "inventories" / environment / f"hosts-{track}.json"
 
 
-def write(folder: Path, track: str, hosts: Sequence[Host], connection: render.Connection) -> Path:
-    """Write one track's hosts for Ansible, beside the group variables of their environment."""
-    path = hosts_file(folder, track)
-    extra = ("lab",) if folder.name == "lab" else ()
+def write(environment: str, track: str, hosts: Sequence[Host], connection: render.Connection) -> Path:
+    """Write one track's hosts for Ansible; return the file."""
+    path = hosts_file(environment, track)
+    extra = ("lab",) if environment == "lab" else ()
     write_atomically(path, render.encode(render.static(hosts, connection, extra), "json"))
     return path
 
 
-def inventories(*folders: Path) -> list[Path]:
-    """Return the inventories to give to Ansible: the common one, then ``folders`` or those in force."""
-    found = list(folders)
-    if not found:
-        found = [
-            path for name in ("lab", "aws", "local") if any((path := ROOT / "inventories" / name).glob("hosts-*.json"))
-        ]
-    return [COMMON, *dict.fromkeys(found)]
+def inventories(*environments: str) -> list[Path]:
+    """Return the inventories for Ansible: the common groups, then each environment's variables and its hosts.
+
+    Without ``environments``: those in which a track is up.
+    """
+    found = environments or tuple(path.name for path in sorted((LAB / "inventories").glob("*")) if any(path.iterdir()))
+    return [COMMON, *(path for name in found for path in (ROOT / "inventories" / name, LAB / "inventories" / name))]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from dualtrack import configure as ansible
@@ -23,12 +21,12 @@ class Settled(msgspec.Struct, frozen=True):
     passed: int
 
 
-def configured(track: str, folder: Path, say: Say, *, changed: bool, check_mode: bool) -> Settled:
+def configured(track: str, environment: str, say: Say, *, changed: bool, check_mode: bool) -> Settled:
     """Run the site playbook on one track's hosts, then verify them; Findings when a check fails."""
     from dualtrack import verify
 
     group = f"track_{track}"
-    inventories = places.inventories(folder)
+    inventories = places.inventories(environment)
     log = control.store().folder / f"logs/configure-{track}.log"
     say("configuring")
     result = ansible.configure(inventories, limit=group, check=check_mode, log=log, progress=say)

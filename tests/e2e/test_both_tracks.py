@@ -1,0 +1,132 @@
+"""Both tracks from nothing to verified, on the lab: what an operator does in a week, in the order of a week.
+
+The tests of this file are one story: each goes on where the one before it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualtrack.lab.state import Store
+from tests.conftest import CLI, ROOT, Cli, living
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+UP_S = 600
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """A checkout's command line on a lab folder of its own; taken down whatever happens."""
+    cli = Cli(tmp_path_factory.mktemp("site"))
+    try:
+        yield cli
+    finally:
+        cli("lab", "down")
+
+
+def rows(site: Cli) -> dict[str, dict[str, Any]]:
+    return {host["name"]: host for host in site.json("status")["hosts"]}
+
+
+def wait_for(condition: Any, seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.5)
+    return value
+
+
+def test_interrupted_up_leaves_what_the_next_one_mends(site: Cli) -> None:
+    process = subprocess.Popen([CLI, "up"], env=site.env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    time.sleep(12)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+
+
+def test_up_makes_both_tracks_green(site: Cli) -> None:
+    done = site("up", "--json", timeout=UP_S)
+    assert {track["track"] for track in json.loads(done.stdout)["tracks"]} == {"cloud", "local"}
+    found = rows(site)
+    assert {host["state"] for host in found.values()} == {"up"}
+    assert {host["track"] for host in found.values()} == {"cloud", "local"}
+    assert {host["lifecycle"] for host in found.values()} == {"spot", "on-demand", "owned"}
+    assert all(host["verified_at"].endswith(("Z", "+00:00")) for host in found.values())
+
+
+def test_again_changes_nothing(site: Cli) -> None:
+    before = {name: host["instance_id"] for name, host in rows(site).items()}
+    tracks = json.loads(site("up", "--json", timeout=UP_S).stdout)["tracks"]
+    assert [(track["changed"], track["changes"]) for track in tracks] == [(False, {}), (False, {})]
+    assert {name: host["instance_id"] for name, host in rows(site).items()} == before
+
+
+def test_inventory_feeds_ansible(site: Cli) -> None:
+    graph = subprocess.run(
+        [CLI.parent / "ansible-inventory", "-i", ROOT / "inventories/common", "-i", ROOT / "inventories/dynamic.sh", "--graph"],
+        env=site.env, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    names = rows(site)
+    for name, host in names.items():
+        assert graph.count(f"--{name}\n") >= 3, graph
+        assert f"@track_{host['track']}:" in graph
+    assert "@role_gpu:" in graph
+    assert "@lifecycle_on_demand:" in graph
+
+
+def test_scaled_out_group_brings_a_host_that_cloud_up_configures(site: Cli) -> None:
+    site.runbook("scale-a-pool.md")
+    assert {host["state"] for host in rows(site).values()} == {"up"}
+
+
+def test_terminated_instance_is_replaced_and_configured(site: Cli) -> None:
+    before = rows(site)
+    site.runbook("replace-a-node.md")
+    assert len(rows(site).keys() - before.keys()) == 1
+
+
+def test_broken_host_turns_verify_red_and_the_next_up_mends_it(site: Cli) -> None:
+    said = site.runbook("red-verify.md")
+    assert "bbr" in said.lower()
+    assert {host["state"] for host in rows(site).values()} == {"up"}
+
+
+def test_unreachable_host_is_down_and_verify_says_so(site: Cli) -> None:
+    name = next(host["name"] for host in rows(site).values() if host["track"] == "local")
+    site("lab", "exec", name, "--", "systemctl", "poweroff")
+    wait_for(lambda: rows(site)[name]["state"] == "down")
+    done = site("verify", check=False, timeout=300)
+    assert (done.returncode, name in done.stdout) == (1, True)
+    site("lab", "host", "remove", name)
+    site("local", "up", timeout=UP_S)
+    assert rows(site)[name]["state"] == "up"
+
+
+def test_crash_is_mended_and_the_stale_state_noticed(site: Cli) -> None:
+    """kill -9 of the supervisor takes the emulator and its memory along."""
+    said = site.runbook("mend-the-lab.md")
+    assert "memory" in said or "stale" in said
+    assert {host["state"] for host in rows(site).values()} == {"up"}
+
+
+def test_down_leaves_nothing(site: Cli) -> None:
+    layout = Store(site.folder).layout
+    site("cloud", "down", timeout=UP_S)
+    site("local", "down")
+    assert site.json("status")["hosts"] == []
+    assert (
+        layout.namespace
+        not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    )
+    assert layout.id not in subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+    assert str(site.folder) not in Path("/proc/mounts").read_text()
+    assert living(layout.cgroup) == []
