@@ -8,8 +8,6 @@ trap 'rm -rf "$logs"' EXIT
 
 mapfile -t shells < <(git ls-files -co --exclude-standard '*.sh' .ci/run)
 
-tofu_fmt() { dualtrack cloud fmt --check; }
-
 # name:command, cheap ones first; two at a time on two cores.
 declare -A checks=(
     [ruff]="ruff check tools tests roles ci"

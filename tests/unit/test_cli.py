@@ -29,7 +29,16 @@ def walk(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
 
 COMMANDS = dict(walk(typer.main.get_command(app)))
 #: What prints a table for people prints a document with --json.
-TABLES = {("status",), ("verify",), ("doctor",), ("up",), ("lab", "status"), ("lab", "up"), ("lab", "host", "add")}
+TABLES = {
+    ("status",),
+    ("verify",),
+    ("doctor",),
+    ("up",),
+    ("lab", "status"),
+    ("lab", "up"),
+    ("lab", "host", "add"),
+    ("mirror", "build"),
+}
 
 
 def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:

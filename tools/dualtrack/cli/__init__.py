@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dualtrack import __version__
-from dualtrack.cli import inventory, lab, tracks
+from dualtrack.cli import inventory, lab, mirror, tracks
 from dualtrack.errors import DualtrackError, Exit
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
 tracks.register(app)
 app.command()(inventory.inventory)
 app.add_typer(lab.app, name="lab")
+app.add_typer(mirror.app, name="mirror")
 
 
 def _version(value: bool) -> None:

@@ -57,7 +57,7 @@ def _facts(path: Path | None) -> Path:
 
 def _confirm(yes: bool) -> Callable[[Any, str], bool]:
     def ask(plan: Any, owner: str) -> bool:
-        typer.echo(plan.text if hasattr(plan, "text") else plan.summary, err=True)
+        typer.echo(plan.text, err=True)
         return yes or typer.confirm(f"Go on, in {owner}?", err=True)
 
     return ask
@@ -150,6 +150,17 @@ def cloud_down(stack: StackName = STACK, yes: bool = YES) -> None:
 
     there = track.down(_stack(stack), confirm=_confirm(yes), say=Steps())
     typer.echo("the cloud track is down" if there else "the cloud track was down", err=True)
+
+
+@cloud.command("unlock")
+def cloud_unlock(
+    lock: str = typer.Argument(..., help="The id that the error named."), stack: StackName = STACK
+) -> None:
+    """Break the lock that a dead run left on the stack's state. Only when nobody else is at work on it."""
+    from dualtrack.cloud import stack as stacks
+
+    stacks.unlock(_stack(stack), lock)
+    typer.echo("the lock is gone", err=True)
 
 
 @local.command("up")

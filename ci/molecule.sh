@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Every role's scenario on live lab hosts, two at a time; with arguments only those roles. Ends with one line a role and
+# `N passed, N failed`, and prints the whole output of what failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH" NO_COLOR=1
+export DUALTRACK_LAB_DIR="${DUALTRACK_LAB_DIR:-$PWD/.lab}"
+logs="$DUALTRACK_LAB_DIR/logs/molecule"
+mkdir -p "$logs"
+
+if [ $# -eq 0 ]; then
+    for file in molecule/*/molecule.yml; do
+        set -- "$@" "$(basename "$(dirname "$file")")"
+    done
+fi
+for role in "$@"; do
+    [ -f "molecule/$role/molecule.yml" ] || { echo "no scenario for role '$role' in molecule/" >&2; exit 2; }
+done
+
+# The lab and its mirror are made once, before the scenarios ask for hosts side by side.
+python -c 'from dualtrack.mirror import build; from dualtrack.paths import cache_dir; build(cache_dir() / "mirror", print)'
+dualtrack lab up >"$logs/lab.log" 2>&1 || { cat "$logs/lab.log" >&2; exit 4; }
+
+# In the background each scenario leads a group of its own; Ctrl-C ends them all, by their ids.
+set -m
+running=()
+# shellcheck disable=SC2317 # called by the trap
+stop() {
+    for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
+    exit 130
+}
+trap stop INT TERM
+
+scenario() {
+    local started=$SECONDS code=0
+    molecule test -s "$1" >"$logs/$1.log" 2>&1 </dev/null || code=$?
+    echo "$code $((SECONDS - started))" >"$logs/$1.result"
+}
+
+for role in "$@"; do
+    rm -f "$logs/$role.result"
+    while [ "$(jobs -rp | wc -l)" -ge "${MOLECULE_JOBS:-2}" ]; do wait -n || true; done
+    echo "molecule: $role"
+    scenario "$role" &
+    running+=($!)
+done
+wait
+
+passed=0 failed=0
+for role in "$@"; do
+    read -r code seconds <"$logs/$role.result" || { code=1 seconds=0; }
+    if [ "$code" -eq 0 ]; then
+        passed=$((passed + 1))
+        echo "ok      $role (${seconds} s)"
+    else
+        failed=$((failed + 1))
+        echo "--- $role, the whole output:"
+        cat "$logs/$role.log"
+        echo "FAILED  $role (${seconds} s): $logs/$role.log"
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,109 @@
+"""Building the mirror: the packages, their indices and the signature, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import inspect
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from dualtrack.mirror import apt, signing, toolkit
+from dualtrack.paths import LAB
+
+KEY_NAME = "dualtrack-mirror.asc"
+
+
+class Mirror(msgspec.Struct, frozen=True):
+    """A mirror that is there: its apt repository, the public key beside it, and whether this call built it."""
+
+    apt: Path
+    key: Path
+    built: bool
+
+
+def build(dest: Path, progress: Callable[[str], None] = lambda _: None, *, lab: Path | None = None) -> Mirror:
+    """Build the mirror in ``dest`` unless it is there already from the same sources.
+
+    `dest/apt` is the repository (apt's suite is `/`), `dest/apt/dualtrack-mirror.asc` the key that signs it; `dest` may
+    be served as it is, the private key lies in a folder beside it. A copy of the public key is put into
+    ``lab``/mirror (`.lab` by default), where inventories/lab looks for it.
+    """
+    dest.mkdir(parents=True, exist_ok=True)
+    repository, secret = dest / "apt", dest.with_name(dest.name + "-key")
+    wanted = digest(sources())
+    with _alone(dest.with_name(dest.name + ".lock")):
+        stamp = repository / ".built-from"
+        built = not (stamp.is_file() and stamp.read_text() == wanted and (secret / "private.asc").is_file())
+        if built:
+            private = signing.ensure_key(secret)
+            with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".mirror-") as work:
+                packages = [toolkit.build(Path(work), progress)]
+                fresh = Path(work) / "apt"
+                write(fresh, packages, lambda text: signing.clear_sign(private, text), signing.public_key(private))
+                (fresh / stamp.name).write_text(wanted)
+                if repository.exists():
+                    repository.rename(Path(work) / "old")
+                fresh.rename(repository)
+            progress(f"mirror: {len(packages)} package, signed")
+        key = repository / KEY_NAME
+        copy = (lab or LAB) / "mirror" / KEY_NAME
+        if not copy.is_file() or copy.read_bytes() != key.read_bytes():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(key, copy)
+    return Mirror(repository, key, built)
+
+
+def write(
+    folder: Path,
+    packages: Sequence[apt.Package],
+    sign: Callable[[str], str],
+    public_key: str,
+    when: datetime | None = None,
+) -> None:
+    """Write a whole repository into the new ``folder``; ``sign`` turns `Release` into `InRelease`."""
+    folder.mkdir()
+    folder.chmod(0o755)
+    for package in packages:
+        (folder / package.path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / package.path).write_bytes(package.content)
+    index = apt.packages_index(packages).encode()
+    indices = {"Packages": index, "Packages.gz": gzip.compress(index, mtime=0)}
+    for name, content in indices.items():
+        (folder / name).write_bytes(content)
+    architectures = {
+        line.split(": ")[1] for p in packages for line in p.control.splitlines() if line.startswith("Arch")
+    }
+    text = apt.release(indices, architecture=" ".join(sorted(architectures)), when=when or datetime.now(UTC))
+    (folder / "Release").write_text(text)
+    (folder / "InRelease").write_text(sign(text))
+    (folder / KEY_NAME).write_text(public_key)
+
+
+def sources() -> dict[str, bytes]:
+    """Return all that decides what the mirror holds: the pins, and the code that packs and writes."""
+    named = {path.name: path.read_bytes() for path in (toolkit.SOURCE / "go.mod", toolkit.SOURCE / "go.sum")}
+    return named | {module.__name__: inspect.getsource(module).encode() for module in (apt, toolkit)}
+
+
+def digest(parts: Mapping[str, bytes]) -> str:
+    """Return one digest of named contents; the order in which they are given does not matter."""
+    total = hashlib.sha256()
+    for name, content in sorted(parts.items()):
+        total.update(f"{name}:{len(content)}:".encode() + content)
+    return total.hexdigest()
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time build: two checkouts share the cache."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,11 @@
+"""Checking by behaviour that hosts are as their roles promise: testinfra over any Ansible inventory.
+
+The checks live with the roles (roles/<role>/verify/); which of them a host gets follows from ansible/playbooks, so that
+there is no second list to forget.
+"""
+
+from dualtrack.verify.model import Failure, HostReport, Report
+from dualtrack.verify.run import verify
+from dualtrack.verify.show import show
+
+__all__ = ["Failure", "HostReport", "Report", "show", "verify"]

@@ -1,0 +1,220 @@
+"""Verifying an inventory: reading it, reaching its hosts, running the checks side by side, recording what came out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from dualtrack.children import end, events
+from dualtrack.errors import BadInput, External
+from dualtrack.paths import LAB, ROOT
+from dualtrack.proc import last_line, run
+from dualtrack.verify import model, plan, record, sshconfig
+from dualtrack.verify.plugin import Shard
+
+Progress = Callable[[str], None]
+
+SITE = ROOT / "ansible" / "site.yml"
+ROLES = ROOT / "roles"
+#: Test processes at once. They wait for hosts most of the time, so there may be more of them than cores.
+PROCESSES = 4
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """A test process, the pipe on which it reports, and what it prints."""
+
+    child: subprocess.Popen[str]
+    pipe: int
+    log: Path
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+def verify(
+    inventories: Sequence[Path],
+    *,
+    roles: Sequence[str] | None = None,
+    limit: str | None = None,
+    progress: Progress | None = None,
+    lab: Path = LAB,
+) -> model.Report:
+    """Run the checks of every role on the hosts that have it, and return what they found.
+
+    ``roles`` and ``limit`` (an Ansible pattern) narrow it. Without ``roles`` the result is recorded in
+    `verified.json` below ``lab``: a host is only called verified when all of its roles were looked at. Raises BadInput
+    for an inventory that cannot be read or leaves no host, External when the test processes cannot run.
+    """
+    started = time.monotonic()
+    say = progress or quiet
+    inventory = read_inventory(inventories)
+    groups = plan.groups_of(inventory)
+    chosen = plan.plan(plan.read_plays(SITE), groups, with_checks(), roles=roles, limit=limit)
+    variables = {name: inventory["_meta"]["hostvars"].get(name, {}) for name in chosen}
+    with tempfile.TemporaryDirectory(prefix="dtv-") as folder:
+        config = Path(folder) / "ssh_config"
+        config.write_text(sshconfig.render(variables, Path(folder)))
+        try:
+            unreachable = reach(config, list(chosen))
+            for name, reason in sorted(unreachable.items()):
+                say(f"{name} cannot be reached: {reason}")
+            wanted = {name: names for name, names in chosen.items() if name not in unreachable}
+            checks = run_checks(Path(folder), config, wanted, with_defaults(wanted, variables), say)
+        finally:
+            hang_up(config, list(chosen))
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    report = model.build(chosen, unreachable, checks, seconds=round(time.monotonic() - started, 1), verified_at=now)
+    if not roles:
+        identities = {name: str(facts.get("dualtrack_instance_id", "")) for name, facts in variables.items()}
+        record.save(lab / "verified.json", report, identities)
+    return report
+
+
+def read_inventory(inventories: Sequence[Path]) -> dict[str, Any]:
+    """Return what `ansible-inventory --list` says of the sources together."""
+    for path in inventories:
+        if not path.exists():
+            raise BadInput(f"no such inventory: {path}")
+    words = [str(Path(sys.executable).with_name("ansible-inventory")), "--list"]
+    for path in inventories:
+        words += ["-i", str(path.resolve())]
+    done = run(
+        words, cwd=ROOT / "ansible", check=False,
+        env={"ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"), "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
+             "ANSIBLE_NOCOLOR": "true"},
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise BadInput(f"the inventory cannot be read: {last_line(done.stderr)}")
+    return msgspec.json.decode(done.stdout, type=dict[str, Any])
+
+
+def with_checks() -> list[str]:
+    """Return the roles that have checks."""
+    return sorted(path.parent.parent.name for path in ROLES.glob("*/verify/test_*.py"))
+
+
+def with_defaults(
+    chosen: Mapping[str, Sequence[str]], variables: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return each host's variables over the defaults of its roles, as the roles saw them."""
+    defaults = {role: read_defaults(ROLES / role) for role in {role for names in chosen.values() for role in names}}
+    found = {}
+    for name, names in chosen.items():
+        found[name] = {key: value for role in names for key, value in defaults[role].items()} | dict(variables[name])
+    return found
+
+
+def read_defaults(role: Path) -> dict[str, Any]:
+    """Return a role's defaults."""
+    path = role / "defaults/main.yml"
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+
+
+def reach(config: Path, hosts: Sequence[str]) -> dict[str, str]:
+    """Open the shared connection to every host; return those that did not let us in as root, and why."""
+
+    def one(name: str) -> str:
+        # The connection that stays in the background must not keep our pipes open, or we would wait for it.
+        with tempfile.TemporaryFile("w+") as said:
+            words = ["ssh", "-F", str(config), name, "sudo -n true"]
+            try:
+                done = subprocess.run(
+                    words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=30, check=False
+                )
+            except subprocess.TimeoutExpired:
+                return "no answer within 30 s"
+            said.seek(0)
+            text = last_line(said.read())
+        if done.returncode == 255:
+            return text
+        return f"no root there without a password: {text}" if done.returncode else ""
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = list(pool.map(one, hosts))
+    return {name: reason for name, reason in zip(hosts, answers, strict=True) if reason}
+
+
+def hang_up(config: Path, hosts: Sequence[str]) -> None:
+    """Close the shared connections."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        list(pool.map(lambda name: run(["ssh", "-F", config, "-O", "exit", name], check=False), hosts))
+
+
+def run_checks(
+    folder: Path,
+    config: Path,
+    chosen: Mapping[str, list[str]],
+    variables: Mapping[str, dict[str, Any]],
+    say: Progress,
+) -> list[model.Check]:
+    """Run the checks in a few processes, each with its share of the hosts, and return all results."""
+    names = list(chosen)
+    shares = [names[start :: min(PROCESSES, len(names))] for start in range(min(PROCESSES, len(names)))]
+    with ThreadPoolExecutor(max_workers=PROCESSES) as pool:
+        workers: list[Worker] = []
+        try:
+            waiting = []
+            for number, share in enumerate(shares):
+                shard = Shard(
+                    str(config), {name: chosen[name] for name in share}, {name: variables[name] for name in share}
+                )
+                path = folder / f"shard-{number}.json"
+                path.write_bytes(msgspec.json.encode(shard))
+                workers.append(start(path, sorted({role for name in share for role in chosen[name]})))
+                waiting.append(pool.submit(listen, workers[-1], say))
+            return [check for future in waiting for check in future.result()]
+        except BaseException:
+            for worker in workers:
+                end(worker.child)
+            raise
+
+
+def start(shard: Path, roles: Sequence[str]) -> Worker:
+    """Start one test process, which reads its share of the work from ``shard``."""
+    receive, send = os.pipe()
+    files = [str(path) for role in roles for path in sorted((ROLES / role / "verify").glob("test_*.py"))]
+    # Nothing of the checkout's own pytest settings or of installed plugins: these tests are not the project's.
+    words = [
+        sys.executable, "-m", "pytest", "-p", "dualtrack.verify.plugin", "-p", "no:cacheprovider", "-c", os.devnull,
+        "--rootdir", str(ROOT), "--noconftest", "--import-mode=importlib", "--tb=short", "-q", *files,
+    ]  # fmt: skip
+    kept = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+    more = {
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DUALTRACK_VERIFY_PLAN": str(shard), "DUALTRACK_EVENTS_FD": str(send),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    with shard.with_suffix(".log").open("w") as log:
+        child = subprocess.Popen(
+            words, cwd=ROOT, env=kept | more, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, text=True,
+            pass_fds=(send,), start_new_session=True,
+        )  # fmt: skip
+    os.close(send)
+    return Worker(child, receive, shard.with_suffix(".log"))
+
+
+def listen(worker: Worker, say: Progress) -> list[model.Check]:
+    """Return a process's results when it ends; External when it ended in another way than with results."""
+    checks = []
+    with os.fdopen(worker.pipe, encoding="utf-8", errors="replace") as lines:
+        for event in events(lines):
+            check = msgspec.convert(event, model.Check)
+            checks.append(check)
+            if check.outcome == "failed":
+                say(f"{check.host}: not true that {check.check}")
+    code = worker.child.wait()
+    if code not in (0, 1):
+        said = last_line(worker.log.read_text(errors="replace"))
+        raise External(f"the checks could not run (pytest ended with {code}): {said}")
+    return checks
