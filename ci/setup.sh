@@ -13,7 +13,7 @@ packages() {
     local pair
     for pair in systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables ip:iproute2 nc:netcat-openbsd \
         ssh:openssh-client ssh-keygen:openssh-client unshare:util-linux nsenter:util-linux setpriv:util-linux \
-        dpkg-deb:dpkg apt-ftparchive:apt-utils gpg:gnupg jq:jq; do
+        dpkg-deb:dpkg gpg:gnupg jq:jq; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done | sort -u
 }
@@ -51,7 +51,8 @@ if [[ $(cat .venv/stamp 2>/dev/null) != "$stamp" ]] || ! .venv/bin/python -c 'im
     python=$(find_python)
     [[ -x .venv/bin/python ]] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-    .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/main.txt
+    # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every start would compile all it imports again.
+    .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements/main.txt
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
     echo "$stamp" >.venv/stamp
 fi

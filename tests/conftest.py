@@ -29,7 +29,8 @@ class Cli:
         done = subprocess.run([CLI, *words], env=self.env, capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode != 0:
             pytest.fail(
-                f"dualtrack {' '.join(words)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+                f"dualtrack {' '.join(words)} exited with {done.returncode}:\n"
+                f"{done.stdout}\n{done.stderr}\n{self.logs()}"
             )
         return done
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -21,23 +22,46 @@ class Figure:
     runs: int
 
 
+@dataclass(frozen=True)
+class Case:
+    """A command to be timed: ``env`` is added to ours, without the variables of ours that are named in ``unset``."""
+
+    name: str
+    words: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    unset: Sequence[str] = ()
+    cwd: Path | None = None
+
+
 def measure(name: str, words: Sequence[str], *, runs: int = 3, env: Mapping[str, str] | None = None) -> Figure:
     """Run a command ``runs`` times, its output thrown away, and return the medians; a failure is shown and ends it."""
-    seconds, memory = [], []
-    for _ in range(runs):
-        begin = time.monotonic()
-        process = subprocess.Popen(
-            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}
-        )
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds.append(time.monotonic() - begin)
-        memory.append(usage.ru_maxrss / 1024)
-        if process.returncode != 0:
-            sys.exit(f"{name} failed with {process.returncode}:\n{said.decode(errors='replace')[-2000:]}")
-    return Figure(name, statistics.median(seconds), statistics.median(memory), runs)
+    return alternate([Case(name, words, env or {})], runs=runs)[0]
+
+
+def alternate(cases: Sequence[Case], *, runs: int = 3) -> list[Figure]:
+    """Measure several commands in turns, so that what else the machine does falls on all of them alike."""
+    taken = [[once(case) for case in cases] for _ in range(runs)]
+    return [
+        Figure(case.name, statistics.median(t for t, _ in column), statistics.median(m for _, m in column), runs)
+        for case, column in zip(cases, zip(*taken, strict=True), strict=True)
+    ]
+
+
+def once(case: Case) -> tuple[float, float]:
+    """Run a command and return its seconds and MiB; a failure is shown and ends the benchmark."""
+    kept = {key: value for key, value in os.environ.items() if key not in case.unset}
+    begin = time.monotonic()
+    process = subprocess.Popen(
+        case.words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=case.cwd, env={**kept, **case.env}
+    )
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begin
+    if process.returncode != 0:
+        sys.exit(f"{case.name} failed with {process.returncode}:\n{said.decode(errors='replace')[-2000:]}")
+    return seconds, usage.ru_maxrss / 1024
 
 
 def show(title: str, ours: Figure, peers: Sequence[Figure]) -> None:

@@ -71,8 +71,9 @@ def test_again_changes_nothing(site: Cli) -> None:
 
 
 def test_inventory_feeds_ansible(site: Cli) -> None:
+    sources = ("-i", ROOT / "inventories/common", "-i", ROOT / "inventories/dynamic.sh")
     graph = subprocess.run(
-        [CLI.parent / "ansible-inventory", "-i", ROOT / "inventories/common", "-i", ROOT / "inventories/dynamic.sh", "--graph"],
+        [CLI.parent / "ansible-inventory", *sources, "--graph"],
         env=site.env, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     names = rows(site)

@@ -131,7 +131,8 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
     api = ec2(lab)
     user_data = "#cloud-config\nwrite_files: [{path: /etc/from-user-data, content: yes-it-ran}]\n"
     instance = api.run_instances(
-        MinCount=1, MaxCount=1, ImageId="ami-12345678", InstanceType="p4d.24xlarge", KeyName="ops", SubnetId=subnet, UserData=user_data,
+        MinCount=1, MaxCount=1, ImageId="ami-12345678", InstanceType="p4d.24xlarge", KeyName="ops", SubnetId=subnet,
+        UserData=user_data,
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "dualtrack:pool", "Value": "spot"}]}],
     )["Instances"][0]  # fmt: skip
     address, name = instance["PrivateIpAddress"], f"spot-{instance['InstanceId'][2:10]}"
@@ -164,12 +165,13 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
 
 def test_host_reaches_the_emulated_api_and_the_packages(lab: Cli, server: str) -> None:
     inside = lab.json("lab", "status")["aws_endpoint_inside"]
-    ask = f"curl -s '{inside}/?Action=DescribeVpcs&Version=2016-11-15' -H 'Authorization: AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/ec2/aws4_request'"
+    signed = "Authorization: AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/ec2/aws4_request"
+    ask = f"curl -s '{inside}/?Action=DescribeVpcs&Version=2016-11-15' -H '{signed}'"
     assert "DescribeVpcsResponse" in lab("lab", "ssh", server, ask).stdout
     lab("lab", "ssh", server, "sudo apt-get update -qq")
 
 
-def test_powered_off_host_stays_off_and_a_dead_one_comes_back(lab: Cli, server: str) -> None:
+def test_powered_off_host_stays_off(lab: Cli) -> None:
     lab("lab", "host", "add", "off")
     lab("lab", "exec", "off", "--", "systemctl", "poweroff")
     wait(lambda: hosts(lab)["off"]["state"] == "stopped", 30, "power off")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack import children
+from dualtrack import proc
 from dualtrack.configure import (
     ConfigureFailed,
     Failure,
@@ -24,6 +24,7 @@ from dualtrack.configure import (
     quiet,
 )
 from dualtrack.errors import BadInput
+from dualtrack.events import events
 
 
 def test_changes_are_the_plays_own_count_and_localhost_is_no_host() -> None:
@@ -60,7 +61,7 @@ def test_a_run_that_was_cut_short_keeps_its_failures() -> None:
 
 
 def test_a_torn_event_is_left_out() -> None:
-    assert list(children.events(['{"event": "task"}\n', '{"event": "ta'])) == [{"event": "task"}]
+    assert list(events(['{"event": "task"}\n', '{"event": "ta'])) == [{"event": "task"}]
 
 
 def test_limit_keeps_the_check_of_the_inventory(tmp_path: Path) -> None:
@@ -96,14 +97,13 @@ def test_an_inventory_without_hosts_fails_with_what_to_do(tmp_path: Path) -> Non
     assert "the inventory has no host" in (tmp_path / "log").read_text()
 
 
-def test_end_leaves_no_child_that_ignores_the_first_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "PATIENCE", 0.3)
+def test_end_leaves_no_child_that_ignores_the_first_signal() -> None:
     program = "import signal, subprocess, time; signal.signal(signal.SIGINT, signal.SIG_IGN); " \
         "p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"  # fmt: skip
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert child.stdout is not None
     grandchild = int(child.stdout.readline())
-    children.end(child)
+    proc.end(child, patience=0.3)
     assert child.returncode is not None
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and running(grandchild):

@@ -21,7 +21,11 @@ OUTPUT: dict[str, Any] = {
     "schema": 1,
     "stack": "emulator",
     "region": "us-east-1",
-    "network": {"vpc_id": "vpc-1", "cidr": "10.20.0.0/16", "subnets": {"us-east-1a": {"id": "subnet-1", "cidr": "10.20.0.0/24"}}},
+    "network": {
+        "vpc_id": "vpc-1",
+        "cidr": "10.20.0.0/16",
+        "subnets": {"us-east-1a": {"id": "subnet-1", "cidr": "10.20.0.0/24"}},
+    },
     "pools": {
         "spot": {
             "lifecycle": "spot", "autoscaling_group": "dualtrack-spot", "instance_types": ["p4de.24xlarge"], "gpus": 8,
@@ -166,7 +170,7 @@ def test_what_aws_says_outranks_the_plan() -> None:
 
 
 def test_instance_without_our_tags_in_order_is_named() -> None:
-    with pytest.raises(BadInput, match="i-9.*gpus"):
+    with pytest.raises(BadInput, match=r"i-9.*gpus"):
         ec2.hosts([ec2.Instance("i-9", "m5.large", "10.20.0.4", "us-east-1a", "", tag_pool="p", tag_gpus="many")])
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.children import end, events
+from dualtrack import proc
 from dualtrack.errors import BadInput, External, Missing
+from dualtrack.events import events
 from dualtrack.paths import LAB, ROOT
 from dualtrack.proc import last_line
 
@@ -82,7 +83,7 @@ def configure(
     ``limit`` is an Ansible pattern; ``check`` changes nothing and counts what would change. The whole output is
     appended to ``log`` (`.lab/logs/configure.log` without it); ``progress`` gets one line a task, and one for each host
     that changed or failed. Raises ConfigureFailed when a host fails or cannot be reached, External when Ansible does.
-    On Ctrl-C Ansible and all that it started are ended before KeyboardInterrupt goes on.
+    On Ctrl-C Ansible and all that it started are ended before Interrupted or KeyboardInterrupt goes on.
     """
     program = Path(sys.executable).with_name("ansible-playbook")
     if not program.exists():
@@ -104,13 +105,10 @@ def configure(
             stderr=subprocess.STDOUT, pass_fds=(send,), start_new_session=True,
         )  # fmt: skip
     os.close(send)
-    try:
-        with os.fdopen(receive, encoding="utf-8", errors="replace") as pipe:
-            changed, failures = collect(events(pipe), progress or quiet)
+    with proc.tracked(child), os.fdopen(receive, encoding="utf-8", errors="replace") as pipe:
+        changed, failures = collect(events(pipe), progress or quiet)
         code = child.wait()
-    except BaseException:
-        end(child)
-        raise
+    proc.pause(0)  # stopped on purpose: what Ansible says of that is no failure of a host
     result = Result(changed, failures, round(time.monotonic() - started, 1), str(log))
     if result.failures:
         raise ConfigureFailed(result)

@@ -21,7 +21,7 @@ GIB = 1 << 30
 PROGRAMS = {
     "systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "nft": "nftables", "ip": "iproute2",
     "nc": "netcat-openbsd", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "unshare": "util-linux",
-    "nsenter": "util-linux", "setpriv": "util-linux", "dpkg-deb": "dpkg", "apt-ftparchive": "apt-utils", "gpg": "gnupg",
+    "nsenter": "util-linux", "setpriv": "util-linux", "dpkg-deb": "dpkg", "gpg": "gnupg",
     "jq": "jq",
 }  # fmt: skip
 

@@ -74,8 +74,7 @@ def _setup_tasks() -> list[Task]:
         Task("root file system", rootfs.build),
         Task("OpenTofu", opentofu.ensure),
         Task("AWS provider", lambda say: provider.cli_config(opentofu.ensure(say), say), needs=("OpenTofu",)),
-        # After OpenTofu: two Go compilers on two cores would only slow each other down.
-        Task("mirror", lambda say: mirror(cache_dir() / "mirror", say), needs=("OpenTofu",)),
+        Task("mirror", lambda say: mirror(cache_dir() / "mirror", say)),
     ]
 
 

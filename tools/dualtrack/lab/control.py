@@ -60,14 +60,22 @@ def store() -> Store:
 
 
 @contextlib.contextmanager
-def exclusively(lab: Store) -> Iterator[None]:
-    """Hold the lab's lock: one `up` or `down` at a time."""
+def exclusively(lab: Store, *, wait_s: float = 120) -> Iterator[None]:
+    """Hold the lab's lock: one `up` or `down` at a time, the next one waits (the two tracks come up side by side)."""
     lab.folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait_s
     with (lab.folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused("another lab command is at work in this checkout", hint="wait for it to end") from None
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Refused(
+                        f"another lab command has been at work in {lab.folder} for {wait_s:.0f} s",
+                        hint="wait for it to end",
+                    ) from None
+            proc.pause(0.2)
         yield
 
 

@@ -116,7 +116,7 @@ def boot(folder: Path, spec: HostSpec, layout: Layout, rootfs: Path, log: Path) 
     command = [
         "ip", "netns", "exec", layout.namespace,
         "setpriv", "--pdeathsig", "KILL",
-        # nspawn's machine outlives a killed nspawn; as members of a process namespace both end with their first process.
+        # nspawn's machine outlives a killed nspawn; in a process namespace both end with its first process.
         "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
         "sh", "-c", BOOT, "boot",
         str(root), str(rootfs), str(folder / "upper"), str(folder / "work"), "" if spec.instance_id else spec.user,

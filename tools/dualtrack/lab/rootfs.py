@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from dualtrack import proc
 from dualtrack.errors import External, Missing
 from dualtrack.paths import cache_dir, pins
 
@@ -109,12 +110,13 @@ def build(say: Callable[[str], None] = lambda _: None) -> Path:
         except FileNotFoundError:
             raise Missing("mmdebstrap is not installed", hint="apt-get install mmdebstrap") from None
         last = ""
-        with log.open("w") as file, process:
+        with log.open("w") as file, process, proc.tracked(process):
             for line in process.stdout or ():
                 file.write(line)
                 last = line.strip()
                 if last.startswith("I: "):
                     say(last.removeprefix("I: "))
+        proc.pause(0)
         if process.returncode != 0:
             raise External(f"the lab's root file system could not be built: {last}", hint=f"all of it: {log}")
         try:

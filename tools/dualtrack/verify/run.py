@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 import yaml
 
-from dualtrack.children import end, events
+from dualtrack import proc
 from dualtrack.errors import BadInput, External
+from dualtrack.events import events
 from dualtrack.paths import LAB, ROOT
 from dualtrack.proc import last_line, run
 from dualtrack.verify import model, plan, record, sshconfig
@@ -177,7 +178,7 @@ def run_checks(
             return [check for future in waiting for check in future.result()]
         except BaseException:
             for worker in workers:
-                end(worker.child)
+                proc.end(worker.child)
             raise
 
 
@@ -207,13 +208,14 @@ def start(shard: Path, roles: Sequence[str]) -> Worker:
 def listen(worker: Worker, say: Progress) -> list[model.Check]:
     """Return a process's results when it ends; External when it ended in another way than with results."""
     checks = []
-    with os.fdopen(worker.pipe, encoding="utf-8", errors="replace") as lines:
+    with proc.tracked(worker.child), os.fdopen(worker.pipe, encoding="utf-8", errors="replace") as lines:
         for event in events(lines):
             check = msgspec.convert(event, model.Check)
             checks.append(check)
             if check.outcome == "failed":
                 say(f"{check.host}: not true that {check.check}")
-    code = worker.child.wait()
+        code = worker.child.wait()
+    proc.pause(0)  # stopped on purpose: that is no finding
     if code not in (0, 1):
         said = last_line(worker.log.read_text(errors="replace"))
         raise External(f"the checks could not run (pytest ended with {code}): {said}")
