@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every linter, side by side; prints what failed, all of it, and exits 1 when anything did.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 export PATH="$PWD/.venv/bin:$PATH"
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -18,9 +18,9 @@ declare -A checks=(
     [ansible-lint]="ansible-lint --offline -q"
     [terraform]="pytest -q tests/integration/test_terraform_lint.py"
     [checkov]="ci/checkov.sh"
-    [role-docs]="python ci/role_docs.py --check"
+    [generated-docs]="python ci/role_docs.py --check && python ci/command_docs.py --check"
 )
-order=(ansible-lint checkov mypy terraform ruff ruff-format yamllint shellcheck role-docs)
+order=(ansible-lint checkov mypy terraform ruff ruff-format yamllint shellcheck generated-docs)
 run_one() { # name, command
     local begin=$SECONDS
     if bash -c "$2" >"$logs/$1" 2>&1; then echo "ok      $1 ($((SECONDS - begin)) s)"; else echo "FAILED  $1 ($((SECONDS - begin)) s)"; touch "$logs/$1.failed"; fi

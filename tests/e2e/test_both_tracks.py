@@ -50,6 +50,7 @@ def test_interrupted_up_leaves_what_the_next_one_mends(site: Cli) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
+    assert "the next run goes on from here" in err.splitlines()[-1]
     assert "Traceback" not in err
 
 

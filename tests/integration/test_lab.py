@@ -121,6 +121,19 @@ def test_bad_input_is_one_line(lab: Cli, words: tuple[str, ...], code: int, said
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_full_disk_is_one_line_and_down_still_works(tmp_path: Path) -> None:
+    """In a mount namespace of its own, on a file system of 64 KiB that is full."""
+    script = (
+        f"mount -t tmpfs -o size=64k tmpfs {tmp_path}; dd if=/dev/zero of={tmp_path}/fill bs=4k 2>/dev/null; "
+        f"{CLI} lab up; code=$?; {CLI} lab down 2>/dev/null && exit $code"
+    )
+    env = {**os.environ, "DUALTRACK_LAB_DIR": str(tmp_path)}
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_taken_address_is_refused(lab: Cli, server: str) -> None:
     address = hosts(lab)[server]["address"]
     done = lab("lab", "host", "add", "second", "--address", address, check=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dualtrack import proc
-from dualtrack.errors import BadInput
+from dualtrack.errors import BadInput, Interrupted
 
 Say = Callable[[str], None]
 State = Literal["waiting", "running", "ok", "failed", "skipped"]
@@ -136,7 +136,7 @@ def _run(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
                     _settle(running.pop(future), future, view, outcome)
         except KeyboardInterrupt:
             proc.stop()  # leaving the pool waits for its threads, which end soon now
-            raise
+            raise Interrupted("interrupted", hint="the next run goes on from here") from None
     for name in waiting:
         view.progress[name].state = "skipped"
     if outcome.error is not None:

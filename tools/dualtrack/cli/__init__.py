@@ -56,6 +56,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("dualtrack: interrupted; the next run goes on from here", file=sys.stderr)
         sys.exit(int(Exit.INTERRUPTED))
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read our output has read enough
         sys.stderr.close()
-        sys.exit(0)
+        sys.exit(int(Exit.OK))
+    except OSError as error:  # a full disk, a folder that is not ours: the system's own words are clear enough
+        print(f"dualtrack: {error.filename or 'cannot go on'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(int(Exit.EXTERNAL))
