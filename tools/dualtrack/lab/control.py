@@ -19,7 +19,7 @@ from dualtrack import proc, ssh
 from dualtrack.errors import BadInput, External, Missing, Refused
 from dualtrack.lab import cgroup, network, nspawn, rootfs
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec
-from dualtrack.lab.state import HostState, Record, Store
+from dualtrack.lab.state import HostState, Record, Store, write_atomically
 from dualtrack.paths import LAB, cache_dir
 from dualtrack.proc import last_line, run
 
@@ -157,7 +157,7 @@ def choose_port(lab: Store) -> int:
             return port
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    lab.port_file.write_text(f"{port}\n")
+    write_atomically(lab.port_file, f"{port}\n".encode())
     return port
 
 

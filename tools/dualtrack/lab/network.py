@@ -11,11 +11,21 @@ import os
 import socket
 from pathlib import Path
 
+import msgspec
+
 from dualtrack.errors import External
 from dualtrack.lab.model import METADATA, SERVICES, Layout
+from dualtrack.lab.state import read, write_atomically
 from dualtrack.proc import run
 
 FORWARDING = Path("/proc/sys/net/ipv4/conf")
+
+
+class Forwarding(msgspec.Struct, frozen=True):
+    """What the machine's own setting was before the lab needed it."""
+
+    device: str
+    forwarding: str
 
 
 def outside_device() -> str:
@@ -62,7 +72,7 @@ def up(layout: Layout, state: Path) -> None:
     if device:
         setting = FORWARDING / device / "forwarding"
         if not state.exists():
-            state.write_text(json.dumps({"device": device, "forwarding": setting.read_text().strip()}))
+            write_atomically(state, msgspec.json.encode(Forwarding(device, setting.read_text().strip())))
         for name in (device, outer):
             (FORWARDING / name / "forwarding").write_text("1")
         run(["nft", "-f", "-"], stdin=_masquerade(f"dualtrack_{layout.id}", device, str(layout.uplink)))
@@ -73,12 +83,11 @@ def down(layout: Layout, state: Path) -> None:
     run(["nft", "delete", "table", "ip", f"dualtrack_{layout.id}"], check=False)
     run(["ip", "link", "del", f"dt{layout.id}o"], check=False)
     run(["ip", "netns", "del", layout.namespace], check=False)
-    if state.exists():
-        kept = json.loads(state.read_text())
-        setting = FORWARDING / kept["device"] / "forwarding"
+    if kept := read(state, Forwarding):
+        setting = FORWARDING / kept.device / "forwarding"
         others = list(Path("/run/netns").glob("dt-*"))
         if setting.exists() and not others:  # another lab on this machine still needs it
-            setting.write_text(kept["forwarding"])
+            setting.write_text(kept.forwarding)
         state.unlink()
 
 
