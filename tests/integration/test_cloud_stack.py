@@ -398,7 +398,8 @@ provider "aws" {{
 def account(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout whose stack aws talks to the emulator as if it were the operator's account."""
     root = tmp_path / "checkout"
-    shutil.copytree(paths.ROOT / "terraform", root / "terraform")
+    for part in ("terraform", "tools/opentofu"):
+        shutil.copytree(paths.ROOT / part, root / part, symlinks=True)
     folder = root / "terraform" / "stacks" / "aws"
     (folder / "backend.hcl").write_text(BACKEND)
     (folder / "provider_override.tf").write_text(OVERRIDE.format(url=aws.url))

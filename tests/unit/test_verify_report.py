@@ -75,7 +75,7 @@ def test_record_survives_a_torn_file(tmp_path: Path) -> None:
     path.write_text('{"h1": {"ver')
     record.save(path, report(GOOD), {})
     assert record.load(path)["h2"].ok
-    assert [item.name for item in path.parent.iterdir() if item.name.startswith(".")] == []
+    assert {item.name for item in path.parent.iterdir()} == {"verified.json", ".verified.json.lock"}
 
 
 def test_ssh_configuration_carries_what_the_inventory_says() -> None:

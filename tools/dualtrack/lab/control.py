@@ -17,9 +17,10 @@ import msgspec
 
 from dualtrack import proc, ssh
 from dualtrack.errors import BadInput, External, Missing, Refused
+from dualtrack.files import write_atomically
 from dualtrack.lab import cgroup, network, nspawn, rootfs
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec
-from dualtrack.lab.state import HostState, Record, Store, write_atomically
+from dualtrack.lab.state import HostState, Record, Store
 from dualtrack.paths import LAB, cache_dir
 from dualtrack.proc import last_line, run
 

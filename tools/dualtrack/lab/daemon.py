@@ -19,10 +19,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dualtrack import aws
 from dualtrack.errors import DualtrackError
+from dualtrack.files import write_atomically
 from dualtrack.inventory.names import host_names
 from dualtrack.lab import cgroup, nspawn
 from dualtrack.lab.model import Actual, HostSpec, reconcile
-from dualtrack.lab.state import HostState, Record, Store, write_atomically
+from dualtrack.lab.state import HostState, Record, Store
 
 log = logging.getLogger("labd")
 POLL_S = 0.5

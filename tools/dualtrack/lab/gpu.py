@@ -5,16 +5,14 @@ A scenario is data; `default` and `inject` are pure. Only `install` and `apply` 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from dualtrack.errors import BadInput
+from dualtrack.files import write_atomically
 
 #: Where a host keeps its scenario, and the program that answers from it.
 SCENARIO_PATH = "etc/dualtrack-lab/gpu.json"
@@ -153,8 +151,8 @@ def install(root: Path, scenario: Scenario) -> None:
     program = Path(__file__).with_name("nvidia_smi.py").read_bytes()
     # The host's own Python, whatever the environment of the one who calls it.
     program = program.replace(b"#!/usr/bin/env python3", b"#!/usr/bin/python3", 1)
-    _write(root / PROGRAM_PATH, program, 0o755)
-    _write(root / SCENARIO_PATH, encode(scenario), 0o644)
+    write_atomically(root / PROGRAM_PATH, program, 0o755)
+    write_atomically(root / SCENARIO_PATH, encode(scenario), 0o644)
 
 
 def apply(
@@ -188,20 +186,5 @@ def apply(
         lost=lost,
         failure=failure,
     )
-    _write(path, encode(scenario), 0o644)
+    write_atomically(path, encode(scenario), 0o644)
     return scenario
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write a whole file or none: the host may read it at any moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise

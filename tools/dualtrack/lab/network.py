@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.errors import External
+from dualtrack.files import read, write_atomically
 from dualtrack.lab.model import METADATA, SERVICES, Layout
-from dualtrack.lab.state import read, write_atomically
 from dualtrack.proc import run
 
 FORWARDING = Path("/proc/sys/net/ipv4/conf")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput, External
+from dualtrack.errors import BadInput
+from dualtrack.files import locked, read, write_atomically
 from dualtrack.lab.model import HostSpec, Layout
 from dualtrack.proc import run
 
-T = TypeVar("T")
 log = logging.getLogger("labd")
 
 
@@ -33,32 +31,6 @@ class Record(msgspec.Struct, frozen=True):
     pid: int
     port: int
     hosts: tuple[HostState, ...] = ()
-
-
-def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise External(f"cannot write {path}: {error.strerror}", hint="is the disk full?") from error
-
-
-def read(path: Path, kind: type[T]) -> T | None:
-    """Return the JSON file at ``path`` as ``kind``, None where there is none; BadInput where it is damaged."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        return None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is damaged: {error}", hint="delete it") from None
 
 
 class Store:
@@ -160,19 +132,20 @@ class Store:
 
     def learn_key(self, name: str, public: str) -> None:
         """Keep the host key of ``name`` (type and base64), replacing an older one."""
-        lines = self.known_hosts.read_text().splitlines() if self.known_hosts.exists() else []
-        kept = [line for line in lines if line.split(" ", 1)[0] != name]
-        write_atomically(
-            self.known_hosts, "\n".join([*kept, f"{name} {' '.join(public.split()[:2])}", ""]).encode(), 0o600
-        )
+        self._change_keys({name}, [f"{name} {' '.join(public.split()[:2])}"])
 
     def forget_keys(self, names: Iterable[str]) -> None:
         """Drop the host keys of hosts that are gone."""
-        gone = set(names)
-        if gone and self.known_hosts.exists():
-            lines = self.known_hosts.read_text().splitlines()
-            kept = [line for line in lines if line.split(" ", 1)[0] not in gone]
-            write_atomically(self.known_hosts, ("\n".join(kept) + "\n").encode() if kept else b"", 0o600)
+        if gone := set(names):
+            self._change_keys(gone, [])
+
+    def _change_keys(self, drop: set[str], add: list[str]) -> None:
+        # The supervisor and both tracks change this file, at the same time when they come up side by side.
+        with locked(self.known_hosts):
+            before = self.known_hosts.read_text().splitlines() if self.known_hosts.exists() else []
+            lines = [line for line in before if line.split(" ", 1)[0] not in drop] + add
+            if lines != before:
+                write_atomically(self.known_hosts, "".join(f"{line}\n" for line in lines).encode(), 0o600)
 
     def clear(self) -> None:
         """Forget hosts and supervisor; keys and logs stay."""

@@ -8,10 +8,10 @@ from typing import Literal
 
 import msgspec
 
+from dualtrack.files import locked, read, write_atomically
 from dualtrack.inventory import render
 from dualtrack.inventory.facts import Facts
 from dualtrack.inventory.model import Host
-from dualtrack.lab.state import read, write_atomically
 from dualtrack.paths import LAB, ROOT
 
 COMMON = ROOT / "inventories/common"
@@ -31,8 +31,10 @@ def current() -> Current:
 
 
 def remember(**changes: str) -> None:
-    """Record that a track came up or went down."""
-    write_atomically(LAB / "tracks.json", msgspec.json.encode(msgspec.structs.replace(current(), **changes)))
+    """Record that a track came up or went down; both may do so at the same time."""
+    path = LAB / "tracks.json"
+    with locked(path):
+        write_atomically(path, msgspec.json.encode(msgspec.structs.replace(current(), **changes)))
 
 
 def cloud_environment(stack: str) -> str:

@@ -11,19 +11,11 @@ from dualtrack.errors import DualtrackError
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control
-from dualtrack.lab.state import read
 from dualtrack.paths import LAB
 from dualtrack.tracks import cloud, local, places, reach
+from dualtrack.verify import record
 
 State = Literal["up", "down", "unverified"]
-
-
-class Verified(msgspec.Struct, frozen=True):
-    """What the last verification recorded of a host."""
-
-    verified_at: str
-    ok: bool
-    instance_id: str = ""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -51,7 +43,7 @@ class Status(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
-def state_of(answers: bool, verified: Verified | None, instance_id: str) -> tuple[State, str]:
+def state_of(answers: bool, verified: record.Verified | None, instance_id: str) -> tuple[State, str]:
     """Return a host's state and when it was verified; a verification of a predecessor does not count."""
     if verified is not None and verified.instance_id != instance_id:
         verified = None
@@ -85,14 +77,14 @@ def status() -> Status:
             found += [(host, connection) for host in servers]
         except DualtrackError as error:
             problems.append(f"local: {error}")
-    verified = read(LAB / "verified.json", dict[str, Verified]) or {}
+    verified = record.load(LAB / "verified.json")
     with ThreadPoolExecutor(max_workers=32) as pool:
         answers = list(pool.map(lambda pair: reach.up(*pair), found))
     rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
     return Status(rows, now.stack, now.facts, lab.aws_endpoint, tuple(problems))
 
 
-def _row(host: Host, answers: bool, verified: Verified | None) -> Row:
+def _row(host: Host, answers: bool, verified: record.Verified | None) -> Row:
     state, at = state_of(answers, verified, host.instance_id)
     return Row(
         host.name,

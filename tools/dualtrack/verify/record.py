@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from dualtrack.files import locked, write_atomically
 from dualtrack.verify.model import Report
 
 
@@ -41,18 +38,6 @@ def load(path: Path) -> dict[str, Verified]:
 
 def save(path: Path, report: Report, identities: Mapping[str, str]) -> None:
     """Put ``report`` into the record, whole or not at all, also when both tracks are verified at the same time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path):
         content = msgspec.json.format(msgspec.json.encode(merged(load(path), report, identities)), indent=1)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".verified-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+        write_atomically(path, content + b"\n")
