@@ -7,7 +7,7 @@ stamp=$(sha256sum requirements/bench.txt | cut -c1-16)
 if [[ $(cat .venv-bench/stamp 2>/dev/null) != "$stamp" ]]; then
     echo "making the peers' environment" >&2
     .venv/bin/uv venv --quiet --python .venv/bin/python .venv-bench --clear
-    .venv/bin/uv pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements/bench.txt
+    .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv-bench/bin/python --require-hashes requirements/bench.txt
     echo "$stamp" >.venv-bench/stamp
 fi
 for bench in "${@:-tests/bench/bench_*.py}"; do

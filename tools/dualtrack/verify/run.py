@@ -160,20 +160,21 @@ def run_checks(
     variables: Mapping[str, dict[str, Any]],
     say: Progress,
 ) -> list[model.Check]:
-    """Run the checks in a few processes, each with its share of the hosts, and return all results."""
-    names = list(chosen)
-    shares = [names[start :: min(PROCESSES, len(names))] for start in range(min(PROCESSES, len(names)))]
+    """Run the checks in a few processes, each with its share of hosts and their roles, and return all results."""
+    pairs = [(name, role) for name, roles in chosen.items() for role in roles]
+    shares = [pairs[start::PROCESSES] for start in range(min(PROCESSES, len(pairs)))]
     with ThreadPoolExecutor(max_workers=PROCESSES) as pool:
         workers: list[Worker] = []
         try:
             waiting = []
             for number, share in enumerate(shares):
-                shard = Shard(
-                    str(config), {name: chosen[name] for name in share}, {name: variables[name] for name in share}
-                )
+                roles: dict[str, list[str]] = {}
+                for name, role in share:
+                    roles.setdefault(name, []).append(role)
+                shard = Shard(str(config), roles, {name: variables[name] for name in roles})
                 path = folder / f"shard-{number}.json"
                 path.write_bytes(msgspec.json.encode(shard))
-                workers.append(start(path, sorted({role for name in share for role in chosen[name]})))
+                workers.append(start(path, sorted({role for _, role in share})))
                 waiting.append(pool.submit(listen, workers[-1], say))
             return [check for future in waiting for check in future.result()]
         except BaseException:
