@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI = Path(sys.executable).parent / "dualtrack"
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM end a run as Ctrl-C does: fixtures are finished, and the labs they started are taken down."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class Cli:

@@ -27,8 +27,8 @@ def main() -> None:
         facts = {
             "ansible_host": host["address"], "ansible_user": host["user"],
             "ansible_ssh_common_args": f"-F {host['ssh_config']}", "dualtrack_track": "local",
-            "dualtrack_pool": "bench", "dualtrack_lifecycle": "owned", "dualtrack_roles": ["gpu"], "dualtrack_gpus": 8, "dualtrack_zone": "",
-            "dualtrack_instance_id": "",
+            "dualtrack_pool": "bench", "dualtrack_lifecycle": "owned", "dualtrack_roles": ["gpu"], "dualtrack_gpus": 8,
+            "dualtrack_zone": "", "dualtrack_instance_id": "",
         }  # fmt: skip
         children: dict[str, Any] = {group: {"hosts": {HOST: {}}} for group in GROUPS}
         Path(folder, "hosts.json").write_text(json.dumps({"all": {"hosts": {HOST: facts}, "children": children}}))

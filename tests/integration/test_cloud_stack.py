@@ -400,6 +400,7 @@ def account(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     root = tmp_path / "checkout"
     for part in ("terraform", "tools/opentofu"):
         shutil.copytree(paths.ROOT / part, root / part, symlinks=True)
+    shutil.copy(paths.ROOT / "pyproject.toml", root)
     folder = root / "terraform" / "stacks" / "aws"
     (folder / "backend.hcl").write_text(BACKEND)
     (folder / "provider_override.tf").write_text(OVERRIDE.format(url=aws.url))

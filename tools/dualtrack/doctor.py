@@ -72,9 +72,9 @@ def _checks() -> Iterator[Check]:
     free = shutil.disk_usage(cache_dir()).free
     yield Check(
         "disk",
-        "ok" if free > 5 * GIB else "warning",
+        "ok" if free > 6 * GIB else "warning",
         f"{free / GIB:.0f} GiB free",
-        "" if free > 5 * GIB else "5 GiB are wanted for images and builds",
+        "" if free > 6 * GIB else "6 GiB are wanted for images and builds",
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Check(

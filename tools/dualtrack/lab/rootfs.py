@@ -114,7 +114,7 @@ def build(say: Callable[[str], None] = lambda _: None) -> Path:
             for line in process.stdout or ():
                 file.write(line)
                 last = line.strip()
-                if last.startswith("I: "):
+                if last.startswith("I: ") and "hook" not in last:  # how a hook is called tells nobody anything
                     say(last.removeprefix("I: "))
         proc.pause(0)
         if process.returncode != 0:

@@ -52,7 +52,7 @@ def build(dest: Path, progress: Callable[[str], None] = lambda _: None, *, lab: 
                 if repository.exists():
                     repository.rename(Path(work) / "old")
                 fresh.rename(repository)
-            progress(f"mirror: {len(packages)} package, signed")
+            progress(f"{len(packages)} package, signed")
         key = repository / KEY_NAME
         copy = (lab or LAB) / "mirror" / KEY_NAME
         if not copy.is_file() or copy.read_bytes() != key.read_bytes():

@@ -57,7 +57,7 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", check_
     say("waiting for the pools to be filled")
     wait_for_capacity(output, endpoint, say)
     hosts, connection = discover(output, endpoint), connection_for(stack)
-    say(f"waiting for {len(hosts)} instances to boot")
+    say(f"waiting until {len(hosts)} instances have booted and let us in")
     reach.all_of(hosts, connection, control.store(), say)
     environment = places.cloud_environment(stack)
     places.write(environment, "cloud", hosts, connection)

@@ -31,7 +31,11 @@ def configured(track: str, environment: str, say: Say, *, changed: bool, check_m
     say("configuring")
     result = ansible.configure(inventories, limit=group, check=check_mode, log=log, progress=say)
     changes = {host: count for host, count in result.changed.items() if count}
-    say(f"configured: {sum(changes.values())} changes on {len(changes)} hosts")
+    say(
+        f"configured: {sum(changes.values())} changes on {len(changes)} hosts"
+        if changes
+        else "configured: nothing to change"
+    )
     say("verifying")
     report = verify.verify(inventories, roles=None, limit=group, progress=say)
     if not report.ok:
