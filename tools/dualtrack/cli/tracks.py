@@ -196,10 +196,9 @@ def _show_status(json: bool) -> None:
         document("status", now)
         return
     columns = ("host", "track", "pool", "lifecycle", "address", "state", "verified")
-    table(
-        columns,
-        [(h.name, h.track, h.pool, h.lifecycle, h.address, h.state, h.verified_at or "never") for h in now.hosts],
-    )
+    rows = [(h.name, h.track, h.pool, h.lifecycle, h.address, h.state, h.verified_at or "never") for h in now.hosts]
+    if rows:
+        table(columns, rows)
     for problem in now.problems:
         typer.echo(problem, err=True)
     if not now.hosts and not now.problems:
