@@ -19,8 +19,13 @@ CLI = Path(sys.executable).parent / "dualtrack"
 
 
 def pytest_configure() -> None:
-    """Let SIGTERM end a run as Ctrl-C does: fixtures are finished, and the labs they started are taken down."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM end a run as Ctrl-C does: fixtures are finished, and the labs they started are taken down.
+
+    And SIGINT itself: a shell starts what it puts into the background with SIGINT ignored, programs that the tests
+    start would inherit that, and tests that send it would see nothing happen.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 class Cli:
