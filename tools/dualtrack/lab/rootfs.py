@@ -49,7 +49,6 @@ ln -sf /dev/null "$root/etc/systemd/system/systemd-resolved.service"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
 chroot "$root" systemctl -q enable systemd-networkd ssh
-chroot "$root" python3 -m compileall -q /usr/lib/python3/dist-packages/cloudinit || true
 """
 
 
