@@ -8,7 +8,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         yield cli
     finally:
         cli("lab", "down")
+
+
+def wait(condition: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
+    """Wait until ``condition`` answers with something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.3)
+    return value
 
 
 def living(mark: str) -> list[str]:

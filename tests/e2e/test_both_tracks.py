@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dualtrack.lab.state import Store
-from tests.conftest import CLI, ROOT, Cli, living
+from tests.conftest import CLI, ROOT, Cli, living, wait
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 UP_S = 600
@@ -34,14 +34,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
 
 def rows(site: Cli) -> dict[str, dict[str, Any]]:
     return {host["name"]: host for host in site.json("status")["hosts"]}
-
-
-def wait_for(condition: Any, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.5)
-    return value
 
 
 def test_interrupted_up_leaves_what_the_next_one_mends(site: Cli) -> None:
@@ -105,7 +97,7 @@ def test_broken_host_turns_verify_red_and_the_next_up_mends_it(site: Cli) -> Non
 def test_unreachable_host_is_down_and_verify_says_so(site: Cli) -> None:
     name = next(host["name"] for host in rows(site).values() if host["track"] == "local")
     site("lab", "exec", name, "--", "systemctl", "poweroff")
-    wait_for(lambda: rows(site)[name]["state"] == "down")
+    wait(lambda: rows(site)[name]["state"] == "down")
     done = site("verify", check=False, timeout=300)
     assert (done.returncode, name in done.stdout) == (1, True)
     site("lab", "host", "remove", name)

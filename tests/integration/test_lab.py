@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,9 @@ import pytest
 
 from dualtrack import aws, ssh
 from dualtrack.lab.state import Store
-from tests.conftest import CLI, Cli, living
+from tests.conftest import CLI, Cli, living, wait
 
 pytestmark = pytest.mark.lab
-
-
-def wait(condition: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.3)
-    return value
 
 
 def ec2(lab: Cli) -> Any:

@@ -7,27 +7,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
-from dualtrack.cli import app
+from dualtrack.cli import commands
 from dualtrack.errors import Exit
 from tests.conftest import CLI, ROOT
 
-
-def walk(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, command in sorted(group.commands.items()):
-        if hasattr(command, "commands"):
-            yield from walk(command, (*path, name))
-        else:
-            yield (*path, name), command
-
-
-COMMANDS = dict(walk(typer.main.get_command(app)))
+COMMANDS = dict(commands())
 #: What prints a table for people prints a document with --json.
 TABLES = {
     ("status",),

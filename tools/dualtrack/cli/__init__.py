@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import typer
 
@@ -44,6 +46,19 @@ def _root(
     ),
 ) -> None:
     pass
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every command with its path, for what is generated from them and for what holds them to their promises."""
+
+    def walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from walk(command, (*path, name))
+            else:
+                yield (*path, name), command
+
+    yield from walk(typer.main.get_command(app), ())
 
 
 def main() -> None:

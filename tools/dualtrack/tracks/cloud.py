@@ -47,7 +47,7 @@ def plan(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> s
     ).plan.summary
 
 
-def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", check_mode: bool = False) -> settle.Settled:
+def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> settle.Settled:
     """Bring the cloud track up, from nothing or from whatever is there, and return what it took."""
     endpoint = control.up(say).aws_endpoint if stack == "emulator" else ""
     result = stacks.up(
@@ -62,7 +62,7 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", check_
     environment = places.cloud_environment(stack)
     places.write(environment, "cloud", hosts, connection)
     places.remember(stack=stack)
-    return settle.configured("cloud", environment, say, changed=result.changed, check_mode=check_mode)
+    return settle.configured("cloud", environment, say, changed=result.changed)
 
 
 def connection_for(stack: str) -> Connection:

@@ -14,7 +14,7 @@ from dualtrack.lab import control
 from dualtrack.tracks import places, reach, settle
 
 
-def up(path: Path, *, say: Say, check_mode: bool = False) -> settle.Settled:
+def up(path: Path, *, say: Say) -> settle.Settled:
     """Bring the local track up as the facts file at ``path`` describes it, and return what it took."""
     facts = facts_file.load(path)
     hosts, connection = facts_file.hosts(facts), connection_for(facts)
@@ -35,7 +35,7 @@ def up(path: Path, *, say: Say, check_mode: bool = False) -> settle.Settled:
     environment = places.local_environment(facts)
     places.write(environment, "local", hosts, connection)
     places.remember(facts=str(path.resolve()))
-    return settle.configured("local", environment, say, changed=changed, check_mode=check_mode)
+    return settle.configured("local", environment, say, changed=changed)
 
 
 def connection_for(facts: facts_file.Facts) -> Connection:

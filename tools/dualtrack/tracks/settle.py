@@ -21,7 +21,7 @@ class Settled(msgspec.Struct, frozen=True):
     passed: int
 
 
-def configured(track: str, environment: str, say: Say, *, changed: bool, check_mode: bool) -> Settled:
+def configured(track: str, environment: str, say: Say, *, changed: bool) -> Settled:
     """Run the site playbook on one track's hosts, then verify them; Findings when a check fails."""
     from dualtrack import verify
 
@@ -29,7 +29,7 @@ def configured(track: str, environment: str, say: Say, *, changed: bool, check_m
     inventories = places.inventories(environment)
     log = control.store().folder / f"logs/configure-{track}.log"
     say("configuring")
-    result = ansible.configure(inventories, limit=group, check=check_mode, log=log, progress=say)
+    result = ansible.configure(inventories, limit=group, log=log, progress=say)
     changes = {host: count for host, count in result.changed.items() if count}
     say(
         f"configured: {sum(changes.values())} changes on {len(changes)} hosts"
