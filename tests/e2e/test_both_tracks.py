@@ -94,6 +94,19 @@ def test_broken_host_turns_verify_red_and_the_next_up_mends_it(site: Cli) -> Non
     assert {host["state"] for host in rows(site).values()} == {"up"}
 
 
+def test_half_read_package_lists_do_not_stop_the_next_run(site: Cli) -> None:
+    """A run that was stopped while apt read its lists leaves a fresh stamp, and lists that lack packages."""
+    name = next(host["name"] for host in rows(site).values() if "gpu" in host["roles"] and host["track"] == "local")
+    for words in (
+        ("apt-get", "remove", "--yes", "nvidia-container-toolkit"),
+        ("find", "/var/lib/apt/lists", "-type", "f", "-delete"),
+        ("touch", "/var/lib/apt/lists", "/var/lib/apt/periodic/update-success-stamp"),
+    ):
+        site("lab", "exec", name, "--", *words)
+    site("local", "up", timeout=UP_S)
+    assert rows(site)[name]["state"] == "up"
+
+
 def test_unreachable_host_is_down_and_verify_says_so(site: Cli) -> None:
     name = next(host["name"] for host in rows(site).values() if host["track"] == "local")
     site("lab", "exec", name, "--", "systemctl", "poweroff")
