@@ -21,6 +21,10 @@ done
 python -c 'from dualtrack.mirror import build; from dualtrack.paths import cache_dir; build(cache_dir() / "mirror", print)'
 dualtrack lab up >"$logs/lab.log" 2>&1 || { cat "$logs/lab.log" >&2; exit 4; }
 
+# One virtual machine serves all scenarios that need a kernel of their own, one after the other; a new one each run.
+dualtrack lab host remove molecule-vm 2>/dev/null
+vm_lock="$DUALTRACK_LAB_DIR/molecule-vm.lock"
+
 # In the background each scenario leads a group of its own; Ctrl-C ends them all, by their ids.
 set -m
 running=()
@@ -32,8 +36,9 @@ stop() {
 trap stop INT TERM
 
 scenario() {
-    local started=$SECONDS code=0
-    molecule test -s "$1" >"$logs/$1.log" 2>&1 </dev/null || code=$?
+    local started=$SECONDS code=0 alone=()
+    if grep -q 'name: molecule-vm' "molecule/$1/molecule.yml"; then alone=(flock "$vm_lock"); fi
+    "${alone[@]}" molecule test -s "$1" >"$logs/$1.log" 2>&1 </dev/null || code=$?
     echo "$code $((SECONDS - started))" >"$logs/$1.result"
 }
 

@@ -128,7 +128,7 @@ def test_setup_installs_every_program_that_doctor_asks_for() -> None:
     from dualtrack.doctor import PROGRAMS
 
     script = (ROOT / "ci/setup.sh").read_text()
-    assert dict(re.findall(r"([a-z-]+):([a-z0-9-]+)(?=[ ;\\])", script)) == PROGRAMS
+    assert dict(re.findall(r"([a-z0-9_-]+):([a-z0-9-]+)(?=[ ;\\])", script)) == PROGRAMS
 
 
 def test_make_lists_every_target() -> None:

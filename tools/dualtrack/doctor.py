@@ -12,7 +12,7 @@ import msgspec
 
 from dualtrack.cloud import opentofu
 from dualtrack.errors import DualtrackError, Missing
-from dualtrack.lab import cgroup, control, rootfs
+from dualtrack.lab import cgroup, control, rootfs, vmimage
 from dualtrack.paths import cache_dir
 
 GIB = 1 << 30
@@ -22,7 +22,8 @@ PROGRAMS = {
     "systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "nft": "nftables", "ip": "iproute2",
     "nc": "netcat-openbsd", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "unshare": "util-linux",
     "nsenter": "util-linux", "setpriv": "util-linux", "dpkg-deb": "dpkg", "gpg": "gnupg",
-    "jq": "jq",
+    "jq": "jq", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "mke2fs": "e2fsprogs",
+    "debugfs": "e2fsprogs",
 }  # fmt: skip
 
 
@@ -68,6 +69,7 @@ def _checks() -> Iterator[Check]:
     yield _kernel(os.uname().release)
     yield _tried("OpenTofu", lambda: found.label if (found := opentofu.find()) else _absent("make setup builds it"))
     yield _present("root file system", rootfs.path, "make setup builds it (half a minute)")
+    yield _present("virtual machines' image", vmimage.path, "make setup builds it (a minute)")
     yield _present("mirror", lambda: cache_dir() / "mirror/apt", "make setup builds it")
     free = shutil.disk_usage(cache_dir()).free
     yield Check(

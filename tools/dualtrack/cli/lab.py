@@ -12,8 +12,17 @@ app = typer.Typer(
 )
 hosts = typer.Typer(help="Hosts of the local track's kind: add, remove.", no_args_is_help=True)
 app.add_typer(hosts, name="host")
+disks = typer.Typer(help="The NVMe disks of a virtual machine: list, pull, insert.", no_args_is_help=True)
+app.add_typer(disks, name="disk")
 
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
+
+
+class Kind(StrEnum):
+    """What a lab host is made of."""
+
+    nspawn = "nspawn"
+    qemu = "qemu"
 
 
 class GpuFailure(StrEnum):
@@ -106,13 +115,32 @@ def add(
     address: str = typer.Option("", help="An address in 10.30.0.0/16; a free one without it."),
     gpus: int = typer.Option(0, min=0, max=16, help="GPUs that its fake nvidia-smi answers for."),
     user: str = typer.Option("ops", help="The login user, with sudo."),
+    kind: Kind = typer.Option(
+        Kind.nspawn, help="A container, or a virtual machine with a kernel and disks of its own."
+    ),
+    disk_count: int = typer.Option(
+        0, "--disks", min=0, max=12, help="(qemu) NVMe disks, their serials NAME-1, NAME-2 …"
+    ),
+    disk_size: int = typer.Option(768, min=16, max=65536, help="(qemu) MiB of each disk."),
     json: bool = JSON,
 ) -> None:
-    """Add a server of the local track's kind and wait until it takes ssh (about two seconds)."""
-    from dualtrack.lab import control
-    from dualtrack.output import document
+    """Add a server of the local track's kind and wait until it takes ssh.
 
-    host = control.add_host(name, address=address, gpus=gpus, user=user)
+    A container takes about two seconds, an emulated virtual machine about a minute.
+    """
+    from dualtrack.lab import control
+    from dualtrack.output import Steps, document
+
+    host = control.add_host(
+        name,
+        address=address,
+        gpus=gpus,
+        user=user,
+        kind=kind.value,
+        disks=[f"{name[:17]}-{number}" for number in range(1, disk_count + 1)],
+        disk_mib=disk_size,
+        say=Steps(quiet=json),
+    )
     if json:
         document("lab-host", {"host": host})
     else:
@@ -125,6 +153,65 @@ def remove(name: str) -> None:
     from dualtrack.lab import control
 
     typer.echo(f"{name} is removed" if control.remove_host(name) else f"there is no host {name}", err=True)
+
+
+@app.command("power-cut")
+def power_cut(host: str) -> None:
+    """Cut the power of HOST: off at once, unwritten data lost. Its disks stay; it stays off until `power-on`."""
+    from dualtrack.lab import power
+
+    typer.echo(f"{power.cut(host).name} is off", err=True)
+
+
+@app.command("power-off")
+def power_off(host: str) -> None:
+    """Shut HOST down in good order and wait until it is off."""
+    from dualtrack.lab import power
+
+    typer.echo(f"{power.off(host).name} is off", err=True)
+
+
+@app.command("power-on")
+def power_on(host: str) -> None:
+    """Switch HOST on and wait until it takes ssh."""
+    from dualtrack.lab import power
+
+    typer.echo(f"{power.on(host).name} is up", err=True)
+
+
+@disks.command("list")
+def list_disks(host: str, json: bool = JSON) -> None:
+    """List the disks of HOST by serial number, also those that are pulled."""
+    from dualtrack.lab import power
+    from dualtrack.output import document, table
+
+    found = power.disks(host)
+    if json:
+        document("lab-disks", {"disks": found})
+        return
+    table(("disk", "state"), [(disk.serial, "in its slot" if disk.present else "pulled") for disk in found])
+
+
+@disks.command()
+def pull(host: str, disk: str) -> None:
+    """Pull DISK (its serial number) out of HOST, running or not. What is on it stays on it."""
+    from dualtrack.lab import power
+
+    typer.echo(f"{power.pull(host, disk)} is pulled", err=True)
+
+
+@disks.command()
+def insert(
+    host: str,
+    disk: str,
+    new: int = typer.Option(
+        0, "--new", min=0, max=65536, metavar="MIB", help="A new, empty disk of this size instead."
+    ),
+) -> None:
+    """Put DISK back into HOST, or with --new an empty one under a serial number that HOST has not seen."""
+    from dualtrack.lab import power
+
+    typer.echo(f"{power.insert(host, disk, blank_mib=new)} is in its slot", err=True)
 
 
 def _command(words: list[str]) -> list[str]:
@@ -145,5 +232,7 @@ def _show(status: object, json: bool) -> None:
         return
     typer.echo(f"AWS API   {status.aws_endpoint}   (from the hosts: {status.aws_endpoint_inside})")
     typer.echo(f"network   namespace {status.namespace}")
-    rows = [(h.name, h.address, h.state, h.instance_id or "-", str(h.gpus or "-"), f"{h.user}") for h in status.hosts]
-    table(("host", "address", "state", "instance", "GPUs", "user"), rows)
+    rows = [
+        (h.name, h.address, h.state, h.kind, h.instance_id or "-", str(h.gpus or "-"), h.user) for h in status.hosts
+    ]
+    table(("host", "address", "state", "kind", "instance", "GPUs", "user"), rows)

@@ -7,7 +7,9 @@ ids and cannot hit somebody else's process. Controllers are not needed: this wor
 from __future__ import annotations
 
 import os
+import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from dualtrack.errors import External, Missing
@@ -26,6 +28,21 @@ def enter(path: Path) -> None:
     """Make the group ``path`` and move this process into it."""
     path.mkdir(parents=True, exist_ok=True)
     (path / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def launch(command: Sequence[str], path: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start ``command`` in the group ``path``, leading a session, without input; what it prints goes to ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: enter(path),
+            env={"PATH": os.defpath + ":/usr/sbin:/sbin"},
+        )
 
 
 def remove(path: Path, *, timeout: float = 10.0) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import ipaddress
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -18,8 +19,8 @@ import msgspec
 from dualtrack import proc, ssh
 from dualtrack.errors import BadInput, External, Missing, Refused
 from dualtrack.files import write_atomically
-from dualtrack.lab import cgroup, network, nspawn, rootfs
-from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec
+from dualtrack.lab import cgroup, network, nspawn, rootfs, vmimage
+from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec, Kind
 from dualtrack.lab.state import HostState, Record, Store
 from dualtrack.paths import LAB, cache_dir
 from dualtrack.proc import last_line, run
@@ -217,15 +218,27 @@ def endpoint() -> str:
     return now.aws_endpoint
 
 
-def add_host(name: str, *, address: str = "", gpus: int = 0, user: str = "ops", wait_s: float = 60) -> Host:
-    """Declare a server of the local track's kind and wait until it takes ssh. Adding it again changes nothing."""
+#: How long a host may take until it takes ssh, in seconds. Emulated machines have been seen to take a minute.
+BOOT_S: dict[str, float] = {"nspawn": 60, "qemu": 400}
+
+
+def add_host(
+    name: str, *, address: str = "", gpus: int = 0, user: str = "ops", kind: Kind = "nspawn",
+    disks: Sequence[str] = (), disk_mib: int = 768, say: Say = quiet,
+) -> Host:  # fmt: skip
+    """Declare a server of the local track's kind and wait until it takes ssh. Adding it again changes nothing.
+
+    ``disks`` are the serial numbers of a virtual machine's NVMe disks, ``disk_mib`` the size of each.
+    """
     lab = store()
     if alive(lab) is None:
         raise External("the lab is not up", hint="dualtrack lab up")
     others = {spec.name: spec for spec in lab.desired()}
     before = others.pop(name, None)
     where = parse_address(address) if address else before.ip if before else free_address(lab)
-    spec = HostSpec(name=name, address=str(where), user=user, gpus=gpus).check()
+    spec = HostSpec(
+        name=name, address=str(where), user=user, gpus=gpus, kind=kind, disks=tuple(disks), disk_mib=disk_mib
+    ).check()
     lab.layout.gateway(where)
     for other in (
         *others.values(),
@@ -233,12 +246,16 @@ def add_host(name: str, *, address: str = "", gpus: int = 0, user: str = "ops", 
     ):
         if other.ip == where:
             raise BadInput(f"address {where} is taken by {other.name}", hint="choose another, or leave it out")
+    if kind == "qemu":
+        vmimage.build(say)
     lab.declare(spec)
-    return wait_host(lab, spec, wait_s)
+    say(f"waiting until {name} has booted")
+    return wait_host(lab, spec)
 
 
-def wait_host(lab: Store, spec: HostSpec, seconds: float) -> Host:
+def wait_host(lab: Store, spec: HostSpec) -> Host:
     """Wait until the supervisor runs exactly ``spec`` and its ssh daemon answers."""
+    seconds = BOOT_S[spec.kind]
     deadline = time.monotonic() + seconds
     while True:
         found = next((host for host in (lab.record() or Record(0, 0)).hosts if host.spec == spec), None)
@@ -314,7 +331,9 @@ def ssh_command(name: str, command: Sequence[str] = ()) -> list[str]:
 
 
 def init_of(host: Host) -> int:
-    """Return the process id, outside, of a host's init."""
+    """Return the process id, outside, of a container's init."""
+    if host.kind != "nspawn":
+        raise BadInput(f"{host.name} is a virtual machine", hint="GPUs are played by containers only")
     return nspawn.inside(cgroup.hierarchy() / store().layout.cgroup / "hosts" / host.name)
 
 
@@ -324,8 +343,11 @@ def root_of(host: Host) -> Path:
 
 
 def exec_command(name: str, command: Sequence[str]) -> list[str]:
-    """Return the command line that runs ``command`` as root inside a host without ssh."""
-    pid = init_of(find(name))
+    """Return the command line that runs ``command`` as root inside a host: into a container without ssh."""
+    host = find(name)
+    if host.kind == "qemu":
+        return ssh_command(name, ["sudo", "--", shlex.join(command)])
+    pid = init_of(host)
     return [
         "nsenter",
         "--target",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from dualtrack import aws
 from dualtrack.errors import DualtrackError
 from dualtrack.files import write_atomically
 from dualtrack.inventory.names import host_names
-from dualtrack.lab import cgroup, nspawn
+from dualtrack.lab import cgroup, nspawn, vm
 from dualtrack.lab.model import Actual, HostSpec, reconcile
 from dualtrack.lab.state import HostState, Record, Store
 
@@ -29,6 +30,8 @@ log = logging.getLogger("labd")
 POLL_S = 0.5
 #: The emulated API is asked for this region's instances (the emulator stack's own).
 REGION = "us-east-1"
+#: What makes and boots a host, by its kind.
+MACHINES = {"nspawn": nspawn, "qemu": vm}
 
 
 class Supervisor:
@@ -102,18 +105,37 @@ class Supervisor:
                 log.warning("host %s %s", name, "powered itself off" if clean else f"died ({process.returncode})")
                 self.actual[name] = Actual(known.spec, False, known.deaths + (not clean), clean)
 
+    def kill(self, name: str) -> None:
+        """End a host as a power cut does: all its processes at once."""
+        cgroup.remove(cgroup.hierarchy() / self.layout.cgroup / "hosts" / name)
+
+    def press_buttons(self) -> None:
+        """Do what `lab power-cut` and `power-on` asked for: a cut host stays off until it is switched on."""
+        for name, wish in self.store.power_wishes():
+            known = self.actual.get(name)
+            if known is not None and wish == "cut" and known.alive:
+                log.info("cutting the power of %s", name)
+                self.kill(name)
+                self.processes[name].wait(timeout=10)
+                self.actual[name] = Actual(known.spec, alive=False, stopped=True)
+            elif known is not None and wish == "on" and not known.alive:
+                self.actual[name] = Actual(known.spec, alive=False)
+            self.store.power_done(name)
+
     def step(self) -> None:
         """Do one round."""
         if self.emulator is not None and self.emulator.poll() is not None:
             self.instances = []
         self.start_emulator()
         self.watch()
+        self.press_buttons()
         plan = reconcile([*self.store.desired(), *self.running_instances()], self.actual)
         for name in plan.remove:
             log.info("removing %s", name)
             self.actual.pop(name)
             process = self.processes.pop(name, None)
-            nspawn.destroy(self.store.host_folder(name), name, self.layout)
+            self.kill(name)
+            shutil.rmtree(self.store.host_folder(name), ignore_errors=True)
             if process is not None:
                 process.wait(timeout=10)
         self.store.forget_keys(plan.remove)
@@ -126,12 +148,12 @@ class Supervisor:
         before = self.actual.get(spec.name)
         folder = self.store.host_folder(spec.name)
         try:
-            nspawn.prepare(folder, spec, self.layout, self.store.public_key())
+            machine = MACHINES[spec.kind]
+            machine.prepare(folder, spec, self.layout, self.store.public_key())
             if not spec.instance_id:
-                public = folder / "upper/etc/ssh/ssh_host_ed25519_key.pub"
-                self.store.learn_key(spec.name, public.read_text())
+                self.store.learn_key(spec.name, machine.public_key(folder))
             log.info("starting %s at %s", spec.name, spec.address)
-            self.processes[spec.name] = nspawn.boot(
+            self.processes[spec.name] = machine.boot(
                 folder, spec, self.layout, self.rootfs, self.store.host_log(spec.name)
             )
             self.actual[spec.name] = Actual(spec, True, before.deaths if before else 0)

@@ -15,8 +15,12 @@ from dualtrack.errors import BadInput
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
-#: `nspawn` is the only kind so far; a kernel of its own (QEMU) is the second.
-Kind = Literal["nspawn"]
+#: `nspawn` is a container: up in two seconds, no kernel of its own. `qemu` is a virtual machine: a kernel of its own,
+#: NVMe disks, and a power button; slow where it is emulated.
+Kind = Literal["nspawn", "qemu"]
+
+SERIAL = re.compile(r"[A-Za-z0-9-]{1,20}")  # NVMe's field is 20 characters long
+MAX_DISKS = 12  # what fits on the machine's one PCI bus beside its other cards
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -76,6 +80,8 @@ class HostSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     gpus: int = 0
     kind: Kind = "nspawn"
     instance_id: str = ""  # set for emulated EC2 instances: their first boot is cloud-init's
+    disks: tuple[str, ...] = ()  # serial numbers of the NVMe disks (qemu only), by which /dev/disk/by-id names them
+    disk_mib: int = 768  # the size of each
 
     @property
     def ip(self) -> ipaddress.IPv4Address:
@@ -90,6 +96,20 @@ class HostSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
             )
         if not 0 <= self.gpus <= 16:
             raise BadInput(f"host {self.name}: {self.gpus} GPUs", hint="0 to 16")
+        if self.kind == "nspawn" and self.disks:
+            raise BadInput(f"host {self.name} is a container and has no disks", hint="a qemu host has: --kind qemu")
+        if self.kind == "qemu" and (self.gpus or self.instance_id):
+            raise BadInput(f"host {self.name} is a virtual machine: GPUs are played by containers only")
+        if len(set(self.disks)) != len(self.disks) or not all(SERIAL.fullmatch(disk) for disk in self.disks):
+            raise BadInput(
+                f"host {self.name}: disks {', '.join(self.disks)}",
+                hint="each serial once: 1 to 20 letters, digits and hyphens",
+            )
+        if not 16 <= self.disk_mib <= 65536 or len(self.disks) > MAX_DISKS:
+            raise BadInput(
+                f"host {self.name}: {len(self.disks)} disks of {self.disk_mib} MiB",
+                hint=f"at most {MAX_DISKS}, of 16 to 65536 MiB",
+            )
         return self
 
 

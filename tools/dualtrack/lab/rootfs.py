@@ -6,14 +6,11 @@ The folder is shared, read-only, by all hosts of all checkouts; each host writes
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dualtrack import proc
-from dualtrack.errors import External, Missing
+from dualtrack.lab.bootstrap import apt_sources, bootstrap, publish
 from dualtrack.paths import cache_dir, pins
 
 #: What Debian's own cloud image carries, as far as a container has a use for it.
@@ -52,25 +49,6 @@ chroot "$root" systemctl -q enable systemd-networkd ssh
 """
 
 
-def apt_sources() -> Path:
-    """Return the file that tells this machine where Debian's packages come from; lab hosts use the same one."""
-    folder = Path("/etc/apt")
-    suite = pins()["debian_suite"]
-    for path in (
-        folder / "sources.list.d/debian.sources",
-        folder / "sources.list",
-        *sorted((folder / "sources.list.d").glob("*")),
-    ):
-        if (
-            path.suffix in {".sources", ".list"}
-            and path.is_file()
-            and f"{suite}" in path.read_text()
-            and "main" in path.read_text()
-        ):
-            return path
-    raise Missing(f"no apt source for Debian {suite} in /etc/apt", hint="add one: the lab's hosts are Debian")
-
-
 def key() -> str:
     """Return the digest of everything that the image is made from."""
     parts = (pins()["debian_suite"], *PACKAGES, CLOUD_CFG, SETUP, apt_sources().read_text())
@@ -98,30 +76,7 @@ def build(say: Callable[[str], None] = lambda _: None) -> Path:
         (extra / "sources").write_text(sources.read_text())
         (extra / "cloud.cfg").write_text(CLOUD_CFG)
         (extra / "setup.sh").write_text(SETUP)
-        command = [
-            "mmdebstrap", "--variant=minbase", "--skip=cleanup/apt/lists", f"--include={','.join(PACKAGES)}",
-            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")),
-            f'--customize-hook=sh {extra}/setup.sh "$1" {extra} {sources.name}',
-            pins()["debian_suite"], str(root), str(sources),
-        ]  # fmt: skip
-        try:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        except FileNotFoundError:
-            raise Missing("mmdebstrap is not installed", hint="apt-get install mmdebstrap") from None
-        last = ""
-        with log.open("w") as file, process, proc.tracked(process):
-            for line in process.stdout or ():
-                file.write(line)
-                last = line.strip()
-                if last.startswith("I: ") and "hook" not in last:  # how a hook is called tells nobody anything
-                    say(last.removeprefix("I: "))
-        proc.pause(0)
-        if process.returncode != 0:
-            raise External(f"the lab's root file system could not be built: {last}", hint=f"all of it: {log}")
-        try:
-            root.rename(target)
-        except OSError:
-            if not target.is_dir():  # somebody else was faster: theirs is as good
-                raise
-            shutil.rmtree(root)
+        hook = f'--customize-hook=sh {extra}/setup.sh "$1" {extra} {sources.name}'
+        bootstrap(root, PACKAGES, [hook], log=log, say=say)
+        publish(root, target)
     return target

@@ -16,6 +16,8 @@ from dualtrack.lab.model import HostSpec, Layout
 from dualtrack.proc import run
 
 log = logging.getLogger("labd")
+#: `cut`: off at once, as when the mains fail. `on`: the button of a host that is off.
+Power = Literal["cut", "on"]
 
 
 class HostState(msgspec.Struct, frozen=True):
@@ -106,6 +108,18 @@ class Store:
         path.unlink()
         return True
 
+    def wish_power(self, name: str, wish: Power) -> None:
+        """Ask the supervisor to press a host's power button."""
+        write_atomically(self.folder / "run/power" / name, wish.encode())
+
+    def power_wishes(self) -> list[tuple[str, str]]:
+        """Return what was asked for and not done yet, by host."""
+        return [(path.name, path.read_text()) for path in sorted((self.folder / "run/power").glob("[!.]*"))]
+
+    def power_done(self, name: str) -> None:
+        """Forget a wish."""
+        (self.folder / "run/power" / name).unlink(missing_ok=True)
+
     def public_key(self) -> str:
         """Return the operator's public key, made at the first call."""
         if not self.key.exists():
@@ -127,6 +141,8 @@ class Store:
         text += (
             f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n    UserKnownHostsFile {self.known_hosts}\n"
             f"    ProxyCommand {self.proxy_command()}\n    ConnectTimeout 10\n    LogLevel ERROR\n"
+            # A host whose power is cut says nothing; an emulated one may be busy for a while.
+            f"    ServerAliveInterval 15\n    ServerAliveCountMax 4\n"
         )
         write_atomically(self.ssh_config, text.encode())
 

@@ -1,0 +1,94 @@
+"""A virtual machine of the lab: a kernel and NVMe disks of its own, a power button, disks that can be pulled."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Cli, wait
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+Shell = Callable[[str], str]
+BOOT_S = 400
+
+
+@pytest.fixture(scope="module")
+def shell(lab: Cli) -> Shell:
+    lab("lab", "host", "add", "vault", "--kind", "qemu", "--disks", "2", "--disk-size", "64", timeout=BOOT_S)
+    return lambda line: lab("lab", "exec", "vault", "--", "sh", "-c", line).stdout
+
+
+def disks(shell: Shell) -> set[str]:
+    return set(shell("ls /dev/disk/by-id | sed -n 's/^nvme-QEMU_NVMe_Ctrl_//p' | grep -v _").split())
+
+
+def test_machine_has_its_own_kernel_and_disks_by_serial(lab: Cli, shell: Shell) -> None:
+    assert "Debian" in shell("cat /proc/version")
+    assert disks(shell) == {"vault-1", "vault-2"}
+    [host] = lab.json("lab", "status")["hosts"]
+    assert (host["name"], host["kind"], host["state"]) == ("vault", "qemu", "running")
+    assert [disk["serial"] for disk in lab.json("lab", "disk", "list", "vault")["disks"]] == ["vault-1", "vault-2"]
+
+
+def test_pulled_disk_is_gone_and_comes_back_with_what_was_on_it(lab: Cli, shell: Shell) -> None:
+    device = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_vault-2"
+    shell(f"echo kept | dd of={device} conv=fsync status=none")
+    lab("lab", "disk", "pull", "vault", "vault-2")
+    wait(lambda: disks(shell) == {"vault-1"}, what="the disk's going")
+    lab("lab", "disk", "insert", "vault", "vault-2")
+    wait(lambda: disks(shell) == {"vault-1", "vault-2"}, what="the disk's coming")
+    assert shell(f"head -c 5 {device}") == "kept\n"
+
+
+def test_new_disk_is_empty_under_its_own_serial(lab: Cli, shell: Shell) -> None:
+    lab("lab", "disk", "insert", "vault", "vault-9", "--new", "64")
+    wait(lambda: "vault-9" in disks(shell), what="the disk's coming")
+    again = lab("lab", "disk", "insert", "vault", "vault-9", "--new", "64", check=False)
+    assert (again.returncode, "new serial" in again.stderr) == (2, True)
+    assert lab("lab", "disk", "pull", "vault", "vault-8", check=False).returncode == 2
+
+
+def test_reboot_boots_what_the_machine_wrote_into_its_own_initramfs(lab: Cli, shell: Shell) -> None:
+    before = shell("cat /proc/sys/kernel/random/boot_id")
+    shell(
+        r"printf '#!/bin/sh\n[ \"$1\" = prereqs ] || : > /run/initramfs-was-mine\n'"
+        " > /etc/initramfs-tools/scripts/local-bottom/mark; chmod +x /etc/initramfs-tools/scripts/local-bottom/mark;"
+        " update-initramfs -u; sync; systemd-run --on-active=5 systemctl reboot"
+    )
+
+    def back() -> bool:
+        try:
+            words = ("lab", "exec", "vault", "--", "cat", "/proc/sys/kernel/random/boot_id")
+            return lab(*words, check=False, timeout=15).stdout not in ("", before)
+        except subprocess.TimeoutExpired:  # the machine went down under the connection
+            return False
+
+    wait(back, BOOT_S, "the reboot")
+    assert shell("ls /run/initramfs-was-mine").strip() == "/run/initramfs-was-mine"
+
+
+def test_power_cut_loses_what_was_not_synced_and_nothing_else(lab: Cli, shell: Shell) -> None:
+    shell("echo synced > /root/a; sync; echo lost > /root/b")
+    lab("lab", "power-cut", "vault")
+    assert [host["state"] for host in lab.json("lab", "status")["hosts"]] == ["stopped"]
+    lab("lab", "disk", "pull", "vault", "vault-9")
+    lab("lab", "power-on", "vault", timeout=BOOT_S)
+    assert shell("cat /root/a; cat /root/b 2>/dev/null || true").split() == ["synced"]
+    assert disks(shell) == {"vault-1", "vault-2"}
+
+
+def test_disks_of_a_container_are_a_clear_error(lab: Cli) -> None:
+    lab("lab", "host", "add", "box")
+    done = lab("lab", "disk", "list", "box", check=False)
+    assert (done.returncode, "is a container" in done.stderr) == (2, True)
+    lab("lab", "power-cut", "box")
+    lab("lab", "power-on", "box")
+    assert lab("lab", "exec", "box", "--", "hostname").stdout == "box\n"
+
+
+def test_machine_that_is_removed_leaves_no_process_and_no_device(lab: Cli) -> None:
+    lab("lab", "host", "remove", "vault")
+    assert [host["name"] for host in lab.json("lab", "status")["hosts"]] == ["box"]
+    assert not (lab.folder / "hosts/vault").exists()

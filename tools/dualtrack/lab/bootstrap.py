@@ -1,0 +1,70 @@
+"""A Debian in a folder: one run of mmdebstrap, its steps told while they happen, its failure as one line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dualtrack import proc
+from dualtrack.errors import External, Missing
+from dualtrack.paths import pins
+
+
+def apt_sources() -> Path:
+    """Return the file that tells this machine where Debian's packages come from; lab hosts use the same one."""
+    folder = Path("/etc/apt")
+    suite = pins()["debian_suite"]
+    for path in (
+        folder / "sources.list.d/debian.sources",
+        folder / "sources.list",
+        *sorted((folder / "sources.list.d").glob("*")),
+    ):
+        if (
+            path.suffix in {".sources", ".list"}
+            and path.is_file()
+            and f"{suite}" in path.read_text()
+            and "main" in path.read_text()
+        ):
+            return path
+    raise Missing(f"no apt source for Debian {suite} in /etc/apt", hint="add one: the lab's hosts are Debian")
+
+
+def bootstrap(
+    root: Path, packages: Sequence[str], hooks: Sequence[str], *, log: Path, say: Callable[[str], None]
+) -> None:
+    """Make a Debian with ``packages`` in the new folder ``root``.
+
+    ``hooks`` are mmdebstrap's own options (`--customize-hook=…`). Raises External with mmdebstrap's last line when it
+    fails; all that it said is in ``log``.
+    """
+    command = [
+        # What it mounts in there is gone with it, also when it is killed: nobody ever deletes through a mount of /sys.
+        "unshare", "--mount", "--propagation", "private", "--",
+        "mmdebstrap", "--variant=minbase", "--skip=cleanup/apt/lists", f"--include={','.join(packages)}",
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")),
+        *hooks, pins()["debian_suite"], str(root), str(apt_sources()),
+    ]  # fmt: skip
+    if not shutil.which("mmdebstrap"):
+        raise Missing("mmdebstrap is not installed", hint="apt-get install mmdebstrap")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    last = ""
+    with log.open("w") as file, process, proc.tracked(process):
+        for line in process.stdout or ():
+            file.write(line)
+            last = line.strip() or last
+            if last.startswith("I: ") and "hook" not in last:  # how a hook is called tells nobody anything
+                say(last.removeprefix("I: "))
+    proc.pause(0)
+    if process.returncode != 0:
+        raise External(f"the lab's root file system could not be built: {last}", hint=f"all of it: {log}")
+
+
+def publish(made: Path, target: Path) -> None:
+    """Move a folder that was made into its place in the cache; when somebody else was faster, theirs is as good."""
+    try:
+        made.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise

@@ -1,0 +1,92 @@
+"""A lab host's power button, its mains, and the slots of its disks."""
+
+from __future__ import annotations
+
+import subprocess
+
+from dualtrack import proc
+from dualtrack.errors import BadInput, External, Refused
+from dualtrack.lab import control, vm
+from dualtrack.lab.control import Host
+from dualtrack.lab.state import Power
+from dualtrack.proc import last_line
+
+#: How long a host may take to shut down in good order, in seconds; an emulated one takes a minute.
+SHUTDOWN_S = 240.0
+
+
+def cut(name: str) -> Host:
+    """Cut the power of a host: it is off at once, and what it had not written is lost. It stays off until `on`."""
+    host = control.find(name)
+    if host.state != "running":
+        return host
+    return _press(host, "cut", "stopped")
+
+
+def off(name: str) -> Host:
+    """Shut a host down in good order and wait until it is off."""
+    host = control.find(name)
+    if host.state != "running":
+        return host
+    words = control.exec_command(host.name, ["systemctl", "poweroff"])
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode not in (0, 255):  # 255: ssh, whose connection went down with the host
+        raise External(f"{host.name} does not shut down: {last_line(done.stderr)}")
+    return _wait(host, "stopped", SHUTDOWN_S)
+
+
+def on(name: str) -> Host:
+    """Switch a host on and wait until it takes ssh."""
+    host = control.find(name)
+    lab = control.store()
+    if host.state != "running":
+        _press(host, "on", "running")
+    spec = next(spec for spec in lab.desired() if spec.name == host.name)
+    return control.wait_host(lab, spec)
+
+
+def pull(name: str, serial: str) -> str:
+    """Pull a disk out of a virtual machine and return its serial number."""
+    host = _machine(name)
+    vm.pull(control.store().host_folder(host.name), serial)
+    return serial
+
+
+def insert(name: str, serial: str, *, blank_mib: int = 0) -> str:
+    """Put a disk back into a virtual machine, or a new, empty one of ``blank_mib``; return its serial number."""
+    host = _machine(name)
+    vm.insert(control.store().host_folder(host.name), serial, blank_mib=blank_mib)
+    return serial
+
+
+def disks(name: str) -> list[vm.Disk]:
+    """Return the disks of a virtual machine, also those that are pulled."""
+    return list(vm.machine(control.store().host_folder(_machine(name).name)).disks)
+
+
+def _machine(name: str) -> Host:
+    host = control.find(name)
+    if host.kind != "qemu":
+        raise BadInput(
+            f"{host.name} is a container and has no disks", hint="dualtrack lab host add NAME --kind qemu --disks 4"
+        )
+    return host
+
+
+def _press(host: Host, wish: Power, then: str) -> Host:
+    if host.instance_id:
+        raise Refused(
+            f"{host.name} is an emulated EC2 instance",
+            hint="stop and start it through the AWS API: dualtrack lab status names the endpoint",
+        )
+    control.store().wish_power(host.name, wish)
+    return _wait(host, then, 30)
+
+
+def _wait(host: Host, state: str, seconds: float) -> Host:
+    for _ in range(int(seconds / 0.2)):
+        now = control.find(host.name)
+        if now.state == state:
+            return now
+        proc.pause(0.2)
+    raise External(f"{host.name} is still {now.state} after {seconds:.0f} s", hint="dualtrack lab status")
