@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from dualtrack import __version__
-from dualtrack.cli import inventory, lab, mirror, tracks
+from dualtrack.cli import inventory, keys, lab, mirror, seal, tracks
 from dualtrack.errors import DualtrackError, Exit
 
 app = typer.Typer(
@@ -31,6 +31,9 @@ tracks.register(app)
 app.command()(inventory.inventory)
 app.add_typer(lab.app, name="lab")
 app.add_typer(mirror.app, name="mirror")
+app.add_typer(seal.app, name="seal")
+app.command()(seal.unseal)
+app.add_typer(keys.app, name="keys")
 
 
 def _version(value: bool) -> None:

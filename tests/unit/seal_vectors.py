@@ -1,0 +1,109 @@
+"""The stored vectors of sealed files, put together again, and what this release makes of one."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualtrack.errors import Exit
+from dualtrack.seal import actions, blob, libcrypto, stream
+from dualtrack.seal.chunks import START
+from dualtrack.seal.errors import SealError
+from dualtrack.seal.opening import open_header
+from dualtrack.seal.slots import Identity, Passphrase, Sm2Identity
+
+FILES = sorted((Path(__file__).parents[1] / "fixtures/seal").glob("vectors-*.json"))
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A file, the key to try on it, and what must come of it; ``folder`` is what restoring a folder must say."""
+
+    name: str
+    data: bytes
+    identity: Identity
+    reason: str
+    verify: str
+    released: int
+    released_sha256: str
+    folder: str | None
+
+
+@functools.cache
+def load() -> tuple[dict[str, Identity], dict[str, bytes], list[Vector]]:
+    """Return the keys and the sound files of the newest set, and the vectors of all of them."""
+    keys: dict[str, Identity] = {}
+    bases: dict[str, bytes] = {}
+    vectors: list[Vector] = []
+    for file in FILES:
+        stored = json.loads(file.read_text())
+        keys = {name: Sm2Identity(libcrypto.private_key(pem.encode())) for name, pem in stored["keys"].items()}
+        keys |= {name: Passphrase(words.encode()) for name, words in stored["passphrases"].items()}
+        bases = {name: zlib.decompress(base64.b64decode(text)) for name, text in stored["bases"].items()}
+        for one in stored["vectors"]:
+            data = b"".join(_piece(piece, bases) for piece in one.pop("pieces"))
+            assert hashlib.sha256(data).hexdigest() == one.pop("sha256"), one["name"]
+            vectors.append(Vector(data=data, identity=keys[one.pop("key")], folder=one.pop("folder", None), **one))
+    return keys, bases, vectors
+
+
+def _piece(piece: Any, bases: dict[str, bytes]) -> bytes:
+    if isinstance(piece, str):
+        return base64.b64decode(piece)
+    name, offset, length = piece
+    return bases[name][offset : offset + length]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of unsealing to a pipe: the reason of a failure (empty: none), its exit code, and what was released."""
+
+    reason: str
+    code: Exit
+    released: bytes
+
+
+def to_pipe(data: bytes, identities: Sequence[Identity]) -> Outcome:
+    """Unseal as to a pipe, which is where something can be released before a failure."""
+    out = bytearray()
+    return attempt(lambda: into(out, data, identities), out)
+
+
+def into(out: bytearray, data: bytes, identities: Sequence[Identity]) -> None:
+    opened = open_header(data[:START], identities)
+    for piece in stream.unseal(blob.reading(data[START:]), opened.payload, opened.header.chunk, threads=2):
+        out.extend(piece)
+
+
+def attempt(work: Callable[[], object], out: bytearray) -> Outcome:
+    """Return what came of ``work``, which puts what it releases into ``out``."""
+    try:
+        work()
+    except SealError as error:
+        return Outcome(error.reason.value, error.code, bytes(out))
+    return Outcome("", Exit.OK, bytes(out))
+
+
+def to_place(data: bytes, identities: Sequence[Identity], folder: Path) -> tuple[Outcome, Path]:
+    """Unseal from a file to a file or folder in ``folder``; return what came of it, and where it would be."""
+    source, target = folder / "in.sealed", folder / "out"
+    source.write_bytes(data)
+    work = lambda: actions.unseal(str(source), str(target), identities, force=False, tick=lambda _: None)  # noqa: E731
+    return attempt(work, bytearray()), target
+
+
+def verified(data: bytes, identities: Sequence[Identity], folder: Path) -> str:
+    """Return the reason that `seal verify` gives, empty where all is in order."""
+    source = folder / "in.sealed"
+    source.write_bytes(data)
+    try:
+        return actions.verify(str(source), identities, lambda _: None).reason or ""
+    except SealError as error:
+        return error.reason.value

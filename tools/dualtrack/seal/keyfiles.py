@@ -1,0 +1,87 @@
+"""Keys and passphrases in files, as the command line is given them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.seal import libcrypto
+from dualtrack.seal.errors import SealError
+from dualtrack.seal.place import target
+from dualtrack.seal.slots import Identity, Passphrase, Recipient, Sm2Identity, Sm2Recipient
+
+K = TypeVar("K")
+
+_MAX_PASSPHRASE = 1024
+
+
+def passphrase(path: Path) -> bytes:
+    """Return the first line of a file (or of a pipe: `<(pass show …)`), which holds a passphrase and nothing else."""
+    secret, _, more = read(path, _MAX_PASSPHRASE).partition(b"\n")
+    if not secret or more.strip() or b"\0" in secret:
+        raise BadInput(f"{path} holds no passphrase", hint="one line, nothing else")
+    return secret
+
+
+def public(path: Path) -> libcrypto.PublicKey:
+    """Read a public key file; a private key is refused, so that nobody gets used to passing theirs around."""
+    pem = read(path, libcrypto.MAX_PEM)
+    if b"PRIVATE KEY" in pem:
+        raise BadInput(f"{path} is a private key", hint=f"dualtrack keys public {path} prints its public half")
+    return named(path, lambda: libcrypto.public_key(pem))
+
+
+def private(path: Path, secret: bytes = b"") -> libcrypto.PrivateKey:
+    """Read a private key file, with the passphrase it is under."""
+    pem = read(path, libcrypto.MAX_PEM)
+    if b"PUBLIC KEY" in pem and b"PRIVATE KEY" not in pem:
+        raise BadInput(f"{path} is a public key; opening needs the private half")
+    return named(path, lambda: libcrypto.private_key(pem, secret))
+
+
+def new(path: Path, secret: bytes = b"") -> libcrypto.PrivateKey:
+    """Make a private key file that only its owner can read; never in the place of another."""
+    key = libcrypto.generate()
+    with target(str(path), force=False, mode=0o600) as write:
+        write(memoryview(key.private_pem(secret)))
+    return key
+
+
+def recipients(keys: Sequence[Path], passphrase_file: Path | None) -> list[Recipient]:
+    """Return all for whom to seal."""
+    found: list[Recipient] = [Sm2Recipient(public(path)) for path in keys]
+    return found + ([Passphrase(passphrase(passphrase_file))] if passphrase_file else [])
+
+
+def identities(keys: Sequence[Path], passphrase_file: Path | None, secret_file: Path | None = None) -> list[Identity]:
+    """Return all that may open; ``secret_file`` holds the passphrase that private keys are under."""
+    secret = passphrase(secret_file) if secret_file else b""
+    found: list[Identity] = [Sm2Identity(private(path, secret)) for path in keys]
+    found += [Passphrase(passphrase(passphrase_file))] if passphrase_file else []
+    if not found:
+        raise BadInput("nothing to open it with", hint="give --identity or --passphrase-file")
+    return found
+
+
+def read(path: Path, limit: int) -> bytes:
+    """Return what is in a file of ``limit`` bytes at most; BadInput otherwise."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from None
+    if len(data) > limit:
+        raise BadInput(f"{path} is too long for what it should hold")
+    return data
+
+
+def named(path: Path, read: Callable[[], K]) -> K:
+    """Return what ``read`` returns; its error gets the file's name in front."""
+    try:
+        return read()
+    except SealError as error:
+        raise type(error)(error.reason, f"{path}: {error}", chunk=error.chunk) from None
+    except DualtrackError as error:
+        raise type(error)(f"{path}: {error}") from None

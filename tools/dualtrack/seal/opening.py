@@ -1,0 +1,102 @@
+"""From a file's first 8192 bytes and some keys to the data key; and the header for somebody else."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dualtrack.errors import Refused
+from dualtrack.seal import kdf
+from dualtrack.seal.chunks import COPY, EXPONENT, START
+from dualtrack.seal.errors import Damaged, NotOpened, Reason, SealError
+from dualtrack.seal.header import MAC, MAX_GENERATION, Content, Header, decode, encode
+from dualtrack.seal.slots import Identity, Recipient, name, wrap
+
+# Of two copies that do not open, the one that came further says what is wrong.
+_TELLING = (Reason.HEADER, Reason.KEY, Reason.PARAMETERS, Reason.VERSION, Reason.NOT_SEALED)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A header that a key fits and whose MAC is right: ``copy`` is its number, ``twins`` whether both copies agree."""
+
+    header: Header
+    data_key: bytes
+    copy: int
+    twins: bool
+
+    @property
+    def payload(self) -> kdf.PayloadKey:
+        """Return the key of the chunks."""
+        return kdf.payload_key(self.data_key, self.header.immutable)
+
+
+def new(recipients: Sequence[Recipient], content: Content, exponent: int = EXPONENT) -> Opened:
+    """Return a header with a new data key for ``recipients``."""
+    data_key = secrets.token_bytes(kdf.DATA_KEY)
+    return Opened(Header(content, exponent, wrap(data_key, recipients)), data_key, 0, True)
+
+
+def renewed(old: Opened, recipients: Sequence[Recipient]) -> Opened:
+    """Return the same data key for ``recipients`` alone, one generation on."""
+    if old.header.generation >= MAX_GENERATION:
+        raise Refused(
+            "this file has been given new keys four thousand million times", hint="unseal it and seal it anew"
+        )
+    slots = wrap(old.data_key, recipients)
+    return replace(old, header=replace(old.header, slots=slots, generation=old.header.generation + 1))
+
+
+def closed(opened: Opened) -> bytes:
+    """Return one copy of the header with its MAC: 4096 bytes."""
+    body = encode(opened.header)
+    return body + kdf.mac(opened.data_key, body)
+
+
+def copies(start: bytes) -> list[Header | SealError]:
+    """Return what each of the two copies says, unverified, or why it says nothing."""
+    found: list[Header | SealError] = []
+    for number in (0, 1):
+        try:
+            found.append(decode(start[number * COPY : (number + 1) * COPY]))
+        except SealError as error:
+            found.append(error)
+    return found
+
+
+def open_header(start: bytes, identities: Sequence[Identity]) -> Opened:
+    """Open a file's first 8192 bytes: the newest copy that a key fits and whose MAC is right.
+
+    Either copy is enough, so that a torn write or a bad block in one costs nothing. NotOpened or Damaged otherwise.
+    """
+    if len(start) < START:
+        if not start.startswith(b"dualseal"):
+            raise NotOpened(Reason.NOT_SEALED, "not a sealed file")
+        raise Damaged(Reason.TRUNCATED, "the end is missing: the file stops inside its header")
+    found = copies(start)
+    errors = [item for item in found if isinstance(item, SealError)]
+    whole = [(item.generation, -number, item) for number, item in enumerate(found) if isinstance(item, Header)]
+    for _, negated, header in sorted(whole, key=lambda entry: entry[:2], reverse=True):
+        number = -negated
+        copy = start[number * COPY : (number + 1) * COPY]
+        try:
+            data_key = _data_key(header, copy, identities)
+        except SealError as error:
+            errors.append(error)
+        else:
+            return Opened(header, data_key, number, twins=start[:COPY] == start[COPY:START])
+    raise min(errors, key=lambda error: _TELLING.index(error.reason))
+
+
+def _data_key(header: Header, copy: bytes, identities: Sequence[Identity]) -> bytes:
+    for identity in identities:
+        for slot in header.slots:
+            data_key = identity.unwrap(slot)
+            if data_key is None:
+                continue
+            if not kdf.mac_is(data_key, copy[: COPY - MAC], copy[COPY - MAC :]):
+                raise Damaged(Reason.HEADER, "the header is not as it was written: damaged, or tampered with")
+            return data_key
+    names = ", ".join(name(slot) for slot in header.slots)
+    raise NotOpened(Reason.KEY, "none of the keys given opens it", hint=f"sealed for {names}")

@@ -1,0 +1,203 @@
+"""Where content comes from and where it goes to: files, pipes, and folders that appear whole or not at all.
+
+What is being made is beside its destination as `.NAME.partial-…`, locked for as long as its maker lives. One that
+nobody holds was left by a killed process or a power cut, and the next to make NAME sweeps it away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dualtrack.errors import BadInput, DualtrackError, External, Interrupted, Refused
+from dualtrack.seal.stream import Read, Write
+
+PIPE = "-"
+_PIPE_ROOM = 1 << 20  # bytes in a pipe between two programs; the system's own 64 KiB make them wait for each other
+
+
+@contextlib.contextmanager
+def source(name: str, tick: Callable[[int], None]) -> Iterator[Read]:
+    """Open a file or (`-`) stdin for reading; ``tick`` is told how many bytes each read gave."""
+    try:
+        file = 0 if name == PIPE else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadInput(f"cannot open {name}: {error.strerror}") from None
+    if stat.S_ISDIR(os.fstat(file).st_mode):
+        os.close(file)
+        raise BadInput(f"{name} is a folder")
+    _widen(file)
+
+    def read(view: memoryview) -> int:
+        try:
+            got = os.readv(file, [view])
+        except OSError as error:
+            raise External(f"cannot read {_called(name, 'stdin')}: {error.strerror}") from error
+        tick(got)
+        return got
+
+    try:
+        yield read
+    finally:
+        if file:
+            os.close(file)
+
+
+@contextlib.contextmanager
+def target(name: str, *, force: bool, mode: int) -> Iterator[Write]:
+    """Open a file or (`-`) stdout for writing; the file appears, synced, when the block ends well, or not at all."""
+    if name == PIPE:
+        _widen(1)
+        try:
+            yield _writer(1, name)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; the output is not whole") from None
+        return
+    path = Path(name)
+    check_free(path, force=force)
+    with _partial(path, lambda: _new_file(path)) as (temporary, file):
+        yield _writer(file, name)
+        with _writing(path):
+            os.fchmod(file, mode)
+            os.fsync(file)
+            check_free(path, force=force)
+            temporary.replace(path)
+            _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def folder(name: str) -> Iterator[Path]:
+    """Give an empty folder to fill; it becomes ``name`` when the block ends well, and is removed otherwise."""
+    path = Path(name)
+    check_free(path, force=False)
+    with _partial(path, lambda: _new_folder(path)) as (temporary, _), _writing(path):
+        yield temporary
+        os.sync()  # one call for all files in it
+        check_free(path, force=False)
+        temporary.rename(path)
+        _sync_folder(path.parent)
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Refuse to write where something is already; with ``force`` a file may be replaced, a folder never."""
+    if path.is_dir():
+        raise Refused(f"{path} is a folder that exists", hint="remove it, or choose another name")
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISREG(path.lstat().st_mode):  # /dev/null would be gone
+        raise Refused(f"{path} is no plain file", hint="write to stdout (-) and send that there")
+    if not force:
+        raise Refused(f"{path} exists", hint="--force replaces it")
+
+
+def _called(name: str, pipe: str) -> str:
+    return pipe if name == PIPE else name
+
+
+def _writer(file: int, name: str) -> Write:
+    def write(view: memoryview) -> None:
+        try:
+            done = 0
+            while done < len(view):
+                done += os.write(file, view[done:])
+        except BrokenPipeError:
+            raise External("whoever reads our output stopped before its end") from None
+        except OSError as error:
+            raise _cannot(_called(name, "stdout"), error) from error
+
+    return write
+
+
+@contextlib.contextmanager
+def _partial(path: Path, make: Callable[[], tuple[Path, int]]) -> Iterator[tuple[Path, int]]:
+    """Give a temporary sibling of ``path`` and a locked descriptor of it; whatever is left of it at the end goes."""
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        temporary, file = make()
+        while not _is_ours(file):
+            os.close(file)
+            temporary, file = make()
+    try:
+        yield temporary, file
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {path} was not written") from None
+    finally:
+        _remove(temporary)
+        os.close(file)
+
+
+def _is_ours(file: int) -> bool:
+    """Lock what was just made; False when somebody's sweep took it for a leftover before it was locked."""
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return os.fstat(file).st_nlink > 0
+
+
+def _new_file(path: Path) -> tuple[Path, int]:
+    file, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
+    return Path(name), file
+
+
+def _new_folder(path: Path) -> tuple[Path, int]:
+    name = tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path))
+    return Path(name), os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.partial-"
+
+
+def _sweep(path: Path) -> None:
+    """Remove what makers of ``path`` left behind that did not live to remove it themselves."""
+    for entry in os.scandir(path.parent):
+        if not entry.name.startswith(_prefix(path)) or entry.is_symlink():
+            continue
+        with contextlib.suppress(OSError):
+            file = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(Path(entry.path))
+            finally:
+                os.close(file)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DualtrackError:
+        raise
+    except OSError as error:
+        raise _cannot(str(path), error) from error
+
+
+def _cannot(name: str, error: OSError) -> External:
+    return External(f"cannot write {name}: {error.strerror}", hint="is the disk full, or not ours?")
+
+
+def _sync_folder(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _widen(file: int) -> None:
+    """Make a pipe hold more, where the system allows it; anything but a pipe says no, and stays as it is."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, _PIPE_ROOM)
