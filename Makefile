@@ -51,7 +51,8 @@ test: setup ## every test: lint, unit, integration, molecule, end to end
 unit: setup ## the tests that need no host
 	@$(BIN)/pytest tests/unit -n 2 -q
 
-integration: setup ## the tests on real parts: the emulated AWS, lab hosts
+integration: setup ## the tests on real parts: the emulated AWS, lab hosts, a simulated fabric
+	@ci/test_programs.sh
 	@$(BIN)/pytest tests/integration -q
 
 molecule: setup ## every role on live hosts, side by side (ROLE=name: only that one)

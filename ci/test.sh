@@ -14,6 +14,7 @@ part() { # title, command...
 export DUALTRACK_LAB_DIR="$PWD/.lab/test"
 trap 'dualtrack lab down >/dev/null 2>&1 || echo "the test lab could not be taken down: dualtrack doctor" >&2' EXIT
 
+ci/test_programs.sh
 part lint ci/lint.sh
 part unit pytest tests/unit -n 2 -q
 # A file a worker: the tests of one file share what they bring up. The linters' file has been run by lint.

@@ -64,14 +64,14 @@ class Cli:
         assert blocks, f"{page} has nothing to run"
         folder = self.folder / "runbook"
         folder.mkdir(parents=True, exist_ok=True)
-        env = {**self.env, "PATH": f"{CLI.parent}:{os.environ['PATH']}"}
+        env = {**self.env, "PATH": f"{CLI.parent}:{self.env['PATH']}"}
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)], cwd=folder, env=env, capture_output=True, text=True,
-            timeout=900, check=False,
+            ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)], cwd=folder, env=env, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            pytest.fail(f"{page} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.logs()}")
-        return done.stdout + done.stderr
+            pytest.fail(f"{page} ended with {done.returncode}:\n{done.stdout}\n{self.logs()}")
+        return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from dualtrack import __version__
-from dualtrack.cli import inventory, keys, lab, mirror, seal, tracks
+from dualtrack.cli import fabric, inventory, keys, lab, mirror, seal, tracks
 from dualtrack.errors import DualtrackError, Exit
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 tracks.register(app)
 app.command()(inventory.inventory)
+app.add_typer(fabric.app, name="fabric")
 app.add_typer(lab.app, name="lab")
 app.add_typer(mirror.app, name="mirror")
 app.add_typer(seal.app, name="seal")

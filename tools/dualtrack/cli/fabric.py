@@ -1,0 +1,151 @@
+"""`dualtrack fabric …`: InfiniBand, held against what its operator declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from dualtrack.fabric.outputs import Runner
+    from dualtrack.fabric.parse import Raw
+
+app = typer.Typer(
+    help="InfiniBand: cables, width, speed, errors and subnet managers, against what you declared.",
+    no_args_is_help=True,
+)
+
+FILE = typer.Argument(..., help="The fabric file: docs/runbooks/fabric-check.md explains it.", show_default=False)
+HOST = typer.Option("", "--host", help="Ask from this host of the inventory, over ssh; from this machine without it.")
+INVENTORY = typer.Option(
+    None, "--inventory", "-i", help="(with --host) An Ansible inventory; the tracks that are up without it."
+)
+FROM = typer.Option(None, "--from", help="Ask nothing: read the folder that `fabric snapshot` wrote.")
+SINCE = typer.Option(None, "--since", help="An earlier snapshot: error counters count from there.")
+TIMEOUT = typer.Option(60, "--timeout", min=1, max=3600, help="Seconds that one of the tools may take.")
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
+
+
+@app.command()
+def check(
+    file: Path = FILE,
+    host: str = HOST,
+    inventory: list[Path] = INVENTORY,
+    from_: Path = FROM,
+    since: Path = SINCE,
+    timeout: int = TIMEOUT,
+    json: bool = JSON,
+) -> None:
+    """Say what is not as declared: both ends of each cable, expected and seen, and what to do. Exit code 1 for any."""
+    from dualtrack.errors import Exit
+    from dualtrack.fabric import compare, declared, outputs, parse, show
+    from dualtrack.output import document
+
+    wanted = declared.load(file)
+    earlier = parse.fabric(outputs.read(since), wanted.names, wanted.ignore) if since else None
+    raw = _raw(host, inventory, from_, timeout)
+    report = compare.compare(wanted, parse.fabric(raw, wanted.names, wanted.ignore), earlier)
+    if json:
+        document("fabric-check", report)
+    else:
+        show.show(report)
+    if not report.ok:
+        raise typer.Exit(int(Exit.FINDINGS))
+
+
+@app.command()
+def snapshot(
+    dest: Path = typer.Option(..., "--output", "-o", help="The folder to write; made where it is not there."),
+    host: str = HOST,
+    inventory: list[Path] = INVENTORY,
+    timeout: int = TIMEOUT,
+) -> None:
+    """Keep what the tools say now: to check elsewhere with --from, or to count errors from with --since."""
+    from dualtrack.fabric import outputs
+
+    outputs.write(dest, _raw(host, inventory, None, timeout), host or _this_machine())
+    typer.echo(f"written: {dest}", err=True)
+
+
+@app.command()
+def declare(
+    dest: Path = typer.Option(None, "--output", "-o", help="Write there, never over a file; print without it."),
+    host: str = HOST,
+    inventory: list[Path] = INVENTORY,
+    from_: Path = FROM,
+    timeout: int = TIMEOUT,
+) -> None:
+    """Write a fabric file of what is there now, so that you correct it instead of typing it."""
+    from dualtrack.errors import Refused
+    from dualtrack.fabric import declare as writing
+    from dualtrack.fabric import parse
+    from dualtrack.fabric.declared import IGNORED
+    from dualtrack.files import write_atomically
+
+    if dest and dest.exists():
+        raise Refused(f"{dest} is there already", hint="name another file, and compare the two")
+    text = writing.document(parse.fabric(_raw(host, inventory, from_, timeout), {}, IGNORED))
+    if dest:
+        write_atomically(dest, text.encode())
+        typer.echo(f"written: {dest}", err=True)
+    else:
+        typer.echo(text, nl=False)
+
+
+@app.command()
+def draw(
+    file: Path = FILE,
+    dest: Path = typer.Option(None, "--output", "-o", help="Write an SVG picture there; print a tree without it."),
+    host: str = HOST,
+    inventory: list[Path] = INVENTORY,
+    from_: Path = FROM,
+    since: Path = SINCE,
+    timeout: int = TIMEOUT,
+) -> None:
+    """Draw the fabric as declared, what is wrong in red: a tree here, or a picture for the browser."""
+    from dualtrack.fabric import compare, declared, draw, outputs, parse
+    from dualtrack.files import write_atomically
+    from dualtrack.output import console
+
+    wanted = declared.load(file)
+    earlier = parse.fabric(outputs.read(since), wanted.names, wanted.ignore) if since else None
+    seen = parse.fabric(_raw(host, inventory, from_, timeout), wanted.names, wanted.ignore)
+    report = compare.compare(wanted, seen, earlier)
+    if dest:
+        write_atomically(dest, draw.svg(wanted, report).encode())
+        typer.echo(f"written: {dest}", err=True)
+    else:
+        console().print(draw.tree(wanted, report))
+
+
+def _raw(host: str, inventory: list[Path] | None, recorded: Path | None, timeout: int) -> Raw:
+    from dualtrack.errors import BadInput
+    from dualtrack.fabric import outputs
+
+    if recorded and host:
+        raise BadInput("--from and --host exclude each other", hint="a snapshot is read, a host is asked")
+    if recorded:
+        return outputs.read(recorded)
+    with _runner(host, inventory, timeout) as call:
+        return outputs.gather(call)
+
+
+@contextmanager
+def _runner(host: str, inventory: list[Path] | None, timeout: int) -> Iterator[Runner]:
+    from dualtrack.fabric import outputs
+    from dualtrack.tracks import places
+
+    if host:
+        with outputs.remote(host, list(inventory or places.inventories()), timeout) as call:
+            yield call
+    else:
+        yield outputs.local(timeout)
+
+
+def _this_machine() -> str:
+    import socket
+
+    return socket.gethostname()

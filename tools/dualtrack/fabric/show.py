@@ -1,0 +1,19 @@
+"""A report for people."""
+
+from __future__ import annotations
+
+from dualtrack.fabric.model import Report
+from dualtrack.output import console, table
+
+
+def show(report: Report) -> None:
+    """Print a row a finding, then what to do about each, and one line that sums up."""
+    if report.findings:
+        rows = [
+            (str(n), f.severity, f.code, f.where or "-", f.expected, f.seen) for n, f in enumerate(report.findings, 1)
+        ]
+        table(("", "severity", "code", "cable", "expected", "seen"), rows)
+    out = console()
+    for number, finding in enumerate(report.findings, 1):
+        out.print(f"{number}. {finding.action}", markup=False)
+    out.print(report.headline, markup=False)
