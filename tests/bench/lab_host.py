@@ -17,7 +17,7 @@ PEERS = BIN.parents[1] / ".venv-bench/bin"
 
 
 @contextlib.contextmanager
-def lab_host(name: str, *, gpus: int = 0) -> Iterator[dict[str, Any]]:
+def lab_host(name: str, *, gpus: int = 0, kind: str = "nspawn") -> Iterator[dict[str, Any]]:
     """Give a fresh, booted host (`dualtrack lab host add --json`); DUALTRACK_LAB_DIR names its lab meanwhile.
 
     Import what reads that variable (dualtrack.paths) inside the block.
@@ -26,7 +26,8 @@ def lab_host(name: str, *, gpus: int = 0) -> Iterator[dict[str, Any]]:
         os.environ["DUALTRACK_LAB_DIR"] = folder
         try:
             dualtrack("lab", "up")
-            host = json.loads(dualtrack("lab", "host", "add", name, "--gpus", str(gpus), "--json"))["host"]
+            added = dualtrack("lab", "host", "add", name, "--kind", kind, "--gpus", str(gpus), "--json")
+            host = json.loads(added)["host"]
             dualtrack("lab", "exec", name, "--", "systemctl", "is-system-running", "--wait")
             yield host
         finally:

@@ -73,3 +73,7 @@ def test_queue(host: Any, hostvars: dict[str, Any]) -> None:
     if host.run("modinfo %s", f"sch_{hostvars['tcp_bbr_qdisc']}").rc != 0:
         pytest.skip(f"this kernel has no {hostvars['tcp_bbr_qdisc']}; BBR paces itself")
     assert queue.content_string.strip() == hostvars["tcp_bbr_qdisc"]
+    # What counts is what a link gets: a tap device that nobody sees, in a network of its own, gone with the command.
+    made = "ip tuntap add probe mode tap && ip link set probe up && tc qdisc show dev probe"
+    link = host.check_output("unshare --net sh -c %s", made)
+    assert link.startswith(f"qdisc {hostvars['tcp_bbr_qdisc']} "), f"a new link gets {link}"
