@@ -83,3 +83,13 @@ def test_a_host_in_both_tracks_or_out_of_its_role_group_is_a_problem() -> None:
     found = module.inventory_problems({"h1": GOOD}, groups)
     assert any("in both track_cloud and track_local" in line for line in found)
     assert any("belongs to the group role_gpu" in line for line in found)
+
+
+def test_a_disk_that_two_roles_claim_is_a_problem() -> None:
+    disk = "/dev/disk/by-id/nvme-a"
+    arrays = [{"name": "data", "members": ["/dev/disk/by-id/nvme-b"], "spares": [disk]}]
+    volumes = [{"name": "vault", "device": disk}]
+    [found] = problems(h1={**GOOD, "nvme_raid_arrays": arrays, "sm4_volume_volumes": volumes})
+    assert found.startswith(f"h1: {disk} is in the array data and under the volume vault")
+    on_array = [{"name": "vault", "device": "/dev/md/data"}]
+    assert problems(h1={**GOOD, "nvme_raid_arrays": arrays, "sm4_volume_volumes": on_array}) == []

@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dualtrack.errors import BadInput, External
-from dualtrack.lab import accel, qmp, vm, vmimage
+from dualtrack.errors import BadInput, External, Refused
+from dualtrack.lab import accel, control, qmp, vm, vmimage
 from dualtrack.lab.model import HostSpec, Layout
+from dualtrack.lab.state import Store
 from dualtrack.lab.vmrun import command, newest
 
 
@@ -115,3 +116,20 @@ def test_refused_command_is_qemus_own_words(tmp_path: Path) -> None:
             client.call("device_del", {"id": "x"})
         thread.join()
     assert not qmp.listens(folder / "control.sock")
+
+
+def test_declared_disks_are_put_in_and_none_is_ever_lost(tmp_path: Path) -> None:
+    lab = Store(tmp_path)
+    before = spec(disks=["one", "two"], disk_mib=16)
+    folder = lab.host_folder("vault-1")
+    assert control.with_new_disks(lab, None, before) == before
+    folder.mkdir(parents=True)
+    machine = vm.Machine("vault-1", "br-local", "52:54:00:00:00:01", (vm.Disk("one"), vm.Disk("two", present=False)))
+    (folder / "machine.json").write_bytes(msgspec.json.encode(machine))
+    assert control.with_new_disks(lab, before, spec(disks=["one", "three"], disk_mib=16)) == before
+    # A disk that was pulled, or is no longer named, stays as it is.
+    assert vm.machine(folder).disks == (*machine.disks, vm.Disk("three"))
+    assert (folder / "three.nvme").stat().st_size == 16 << 20
+    for other in ({"address": "10.30.0.14"}, {"kind": "nspawn"}, {"user": "root"}):
+        with pytest.raises(Refused, match="lose its disks"):
+            control.with_new_disks(lab, before, spec(**other))

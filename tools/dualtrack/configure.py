@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +77,12 @@ def configure(
     log: Path | None = None,
     progress: Progress | None = None,
     playbook: Path = SITE,
+    settings: Mapping[str, str] | None = None,
 ) -> Result:
     """Run ``playbook`` on the hosts of ``inventories`` and return what changed.
 
-    ``limit`` is an Ansible pattern; ``check`` changes nothing and counts what would change. The whole output is
+    ``limit`` is an Ansible pattern; ``check`` changes nothing and counts what would change. ``settings`` are
+    variables that win over all others; they are in the argument list, so none may be a secret. The whole output is
     appended to ``log`` (`.lab/logs/configure.log` without it); ``progress`` gets one line a task, and one for each host
     that changed or failed. Raises ConfigureFailed when a host fails or cannot be reached, External when Ansible does.
     On Ctrl-C Ansible and all that it started are ended before Interrupted or KeyboardInterrupt goes on.
@@ -96,6 +98,8 @@ def configure(
     started = time.monotonic()
     receive, send = os.pipe()
     command = command_line(program, playbook, inventories, limit=limit, check=check)
+    if settings:
+        command[1:1] = ["--extra-vars", msgspec.json.encode(settings).decode()]
     with log.open("a", encoding="utf-8") as sink:
         sink.write(f"\n=== {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {' '.join(command[1:])}\n")
         sink.flush()

@@ -30,6 +30,7 @@ def inventory_problems(hostvars: Mapping[str, Mapping[str, Any]], groups: Mappin
         facts = hostvars[name]
         found += [f"{name}: {problem}" for problem in host_problems(facts, roles)]
         found += [f"{name}: {problem}" for problem in group_problems(name, facts, groups)]
+        found += [f"{name}: {problem}" for problem in disk_problems(facts)]
         if address := str(facts.get("ansible_host", "")):
             addresses[f"{address}:{facts.get('ansible_port', 22)}"].append(name)
     for address, names in sorted(addresses.items()):
@@ -78,6 +79,27 @@ def group_problems(name: str, facts: Mapping[str, Any], groups: Mapping[str, Seq
     for group in expected:
         if name not in groups.get(group, ()):
             yield f"its variables say that it belongs to the group {group}, and it is not there: {MEND}"
+
+
+def disk_problems(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield disks that two roles claim: each role sees its own declaration only, and the second would come too late."""
+    arrays: dict[str, str] = {}
+    for array in _entries(facts, "nvme_raid_arrays"):
+        for disk in (*(array.get("members") or ()), *(array.get("spares") or ())):
+            arrays[disk] = str(array.get("name"))
+    for volume in _entries(facts, "sm4_volume_volumes"):
+        disk = volume.get("device")
+        if disk in arrays:
+            yield (
+                f"{disk} is in the array {arrays[disk]} and under the volume {volume.get('name')}: put the volume on"
+                f" /dev/md/{arrays[disk]}, or on another disk"
+            )
+
+
+def _entries(facts: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the entries of a list of mappings; what is none of these is the role's own to refuse."""
+    value = facts.get(name)
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list | tuple) else []
 
 
 def _address_or_name(text: str) -> bool:

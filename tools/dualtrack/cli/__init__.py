@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from dualtrack import __version__
-from dualtrack.cli import fabric, inventory, keys, lab, mirror, seal, tracks
+from dualtrack.cli import fabric, inventory, keys, lab, mirror, play, seal, tracks
 from dualtrack.errors import DualtrackError, Exit
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.add_typer(mirror.app, name="mirror")
 app.add_typer(seal.app, name="seal")
 app.command()(seal.unseal)
 app.add_typer(keys.app, name="keys")
+app.command()(play.play)
 
 
 def _version(value: bool) -> None:

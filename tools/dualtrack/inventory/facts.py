@@ -13,6 +13,8 @@ from dualtrack.inventory.model import Host, Role, check, valid_address
 from dualtrack.paths import ROOT
 
 DEFAULT = ROOT / "inventories/local/facts.yml"
+#: What every disk of a lab's virtual machine is called, before its serial number.
+LAB_DISK = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_"
 ROLES: tuple[str, ...] = typing.get_args(Role)
 
 
@@ -24,6 +26,7 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roles: tuple[Role, ...] = ()
     gpus: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     disks: tuple[str, ...] = ()
+    machine: Literal["", "nspawn", "qemu"] = ""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 22
     user: str = ""
     vars: dict[str, object] = {}
@@ -71,15 +74,30 @@ def _check(path: Path, facts: Facts) -> None:
             raise BadInput(
                 f"{path}: host {server.name} has the role gpu and 0 GPUs", hint="set gpus: to how many it must have"
             )
+        if server.machine and facts.provider != "lab":
+            raise BadInput(
+                f"{path}: host {server.name} has machine: {server.machine}, and is a machine of your own",
+                hint="leave it out: it says what the lab makes a host of",
+            )
         for disk in server.disks:
             if not disk.startswith("/dev/disk/by-id/"):
                 raise BadInput(
                     f"{path}: host {server.name}: disk {disk} is not a stable name",
                     hint="use its link in /dev/disk/by-id/",
                 )
+            if server.machine == "qemu" and not disk.startswith(LAB_DISK):
+                raise BadInput(
+                    f"{path}: host {server.name}: the lab cannot make a disk called {disk}",
+                    hint=f"its disks are called {LAB_DISK}SERIAL",
+                )
             if disks.setdefault(disk, server.name) != server.name or server.disks.count(disk) > 1:
                 raise BadInput(f"{path}: disk {disk} is named twice", hint="a disk belongs to one host, once")
     check(hosts(facts), str(path))
+
+
+def serials(server: Server) -> list[str]:
+    """Return the serial numbers by which a virtual machine's disks get the names that the facts file has."""
+    return [disk.removeprefix(LAB_DISK) for disk in server.disks]
 
 
 def hosts(facts: Facts) -> list[Host]:

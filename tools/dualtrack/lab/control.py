@@ -19,7 +19,7 @@ import msgspec
 from dualtrack import proc, ssh
 from dualtrack.errors import BadInput, External, Missing, Refused
 from dualtrack.files import write_atomically
-from dualtrack.lab import cgroup, network, nspawn, rootfs, vmimage
+from dualtrack.lab import cgroup, network, nspawn, rootfs, vm, vmimage
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec, Kind
 from dualtrack.lab.state import HostState, Record, Store
 from dualtrack.paths import LAB, cache_dir
@@ -248,9 +248,30 @@ def add_host(
             raise BadInput(f"address {where} is taken by {other.name}", hint="choose another, or leave it out")
     if kind == "qemu":
         vmimage.build(say)
+        spec = with_new_disks(lab, before, spec)
     lab.declare(spec)
     say(f"waiting until {name} has booted")
     return wait_host(lab, spec)
+
+
+def with_new_disks(lab: Store, before: HostSpec | None, wanted: HostSpec) -> HostSpec:
+    """Put disks that a machine has not had yet into it, as it runs; return the declaration that stands.
+
+    What else differs would take a new machine, and with the old one go its disks: Refused.
+    """
+    folder = lab.host_folder(wanted.name)
+    if before is None or not (folder / "machine.json").exists():
+        return wanted
+    if msgspec.structs.replace(wanted, disks=before.disks, disk_mib=before.disk_mib) != before:
+        raise Refused(
+            f"{wanted.name} is there and is declared otherwise: changed, it would lose its disks",
+            hint=f"if that is meant: dualtrack lab host remove {wanted.name}",
+        )
+    known = {disk.serial for disk in vm.machine(folder).disks}
+    for serial in wanted.disks:
+        if serial not in known:
+            vm.insert(folder, serial, blank_mib=wanted.disk_mib)
+    return before
 
 
 def wait_host(lab: Store, spec: HostSpec) -> Host:
@@ -259,7 +280,7 @@ def wait_host(lab: Store, spec: HostSpec) -> Host:
     deadline = time.monotonic() + seconds
     while True:
         found = next((host for host in (lab.record() or Record(0, 0)).hosts if host.spec == spec), None)
-        if found is not None and found.state == "running" and ssh.answers(str(spec.address), proxy=proxy(lab, spec)):
+        if found is not None and found.state == "running" and lets_in(lab, spec):
             return describe(lab, found)
         if found is not None and found.state == "failed":
             raise External(f"host {spec.name} does not stay up", hint=f"its console: {lab.host_log(spec.name)}")
@@ -271,6 +292,16 @@ def wait_host(lab: Store, spec: HostSpec) -> Host:
                 hint=f"its console: {lab.host_log(spec.name)}",
             )
         proc.pause(0.2)
+
+
+def lets_in(lab: Store, spec: HostSpec) -> bool:
+    """Tell whether a host takes ssh. While a machine boots, its daemon greets long before it lets anybody in."""
+    if not ssh.answers(str(spec.address), proxy=proxy(lab, spec)):
+        return False
+    if spec.kind == "nspawn":
+        return True
+    words = ["ssh", "-F", str(lab.ssh_config), "-o", "BatchMode=yes", spec.name, "true"]
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
 def proxy(lab: Store, spec: HostSpec) -> str:

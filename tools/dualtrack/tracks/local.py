@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from dualtrack.files import write_atomically
 from dualtrack.graph import Say
 from dualtrack.inventory import connect
 from dualtrack.inventory import facts as facts_file
@@ -23,19 +24,44 @@ def up(path: Path, *, say: Say) -> settle.Settled:
         control.up(say)
         before = {host.name for host in control.status().hosts}
         changed = not before.issuperset(host.name for host in hosts)
+        play_custodians(control.store().folder / "custodians")
         say(f"starting {len(hosts)} hosts")
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
-            list(
-                pool.map(
-                    lambda host: control.add_host(host.name, address=host.address, gpus=host.gpus, user=host.user),
-                    hosts,
-                )
-            )
+            list(pool.map(lambda server: add(facts, server, say), facts.hosts))
     reach.all_of(hosts, connection, control.store(), say, timeout=60)
     environment = places.local_environment(facts)
     places.write(environment, "local", hosts, connection)
     places.remember(facts=str(path.resolve()))
     return settle.configured("local", environment, say, changed=changed)
+
+
+def add(facts: facts_file.Facts, server: facts_file.Server, say: Say) -> None:
+    """Make one lab host of the kind that the facts file asks for, with the disks that it names."""
+    control.add_host(
+        server.name,
+        address=server.address,
+        gpus=server.gpus,
+        user=server.user or facts.user,
+        kind="qemu" if server.machine == "qemu" else "nspawn",
+        disks=facts_file.serials(server),
+        say=say,
+    )
+
+
+#: In the lab five people are played, so that recovery keys can be split as they are for real (inventories/lab).
+CUSTODIANS = ("anna", "bo", "chen", "dara", "emil")
+
+
+def play_custodians(folder: Path) -> None:
+    """Give each of the lab's custodians a key pair, once. For real, the private halves are on five desks."""
+    from dualtrack.seal import keyfiles
+
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in CUSTODIANS:
+        public = folder / f"{name}.pub"
+        if not public.exists():
+            (folder / f"{name}.pem").unlink(missing_ok=True)
+            write_atomically(public, keyfiles.new(folder / f"{name}.pem").pem())
 
 
 def connection_for(facts: facts_file.Facts) -> Connection:

@@ -1,0 +1,232 @@
+"""The sovereign server's disks and keys, in a virtual machine: pulled, cut, lost, destroyed, and what that cost.
+
+The tests of this file are one story: each goes on where the one before it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from dualtrack.inventory import facts as facts_file
+from tests.conftest import CLI, Cli, wait
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+UP_S = 600
+BOOT_S = 400
+
+#: Writes files of 20 kB; a line on stdout acknowledges one, once it and its name are on the disks.
+WRITER = """
+import hashlib, itertools, os, time
+os.makedirs("/srv/vault/load", exist_ok=True)
+folder = os.open("/srv/vault/load", os.O_RDONLY)
+for number in itertools.count(len(os.listdir(folder))):
+    data = os.urandom(20_000)
+    with open(f"/srv/vault/load/{number}", "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.fsync(folder)
+    print(number, hashlib.sha256(data).hexdigest(), flush=True)
+    time.sleep(0.05)
+"""
+READER = """
+import hashlib, os
+for name in os.listdir("/srv/vault/load"):
+    with open(f"/srv/vault/load/{name}", "rb") as file:
+        print(name, hashlib.sha256(file.read()).hexdigest())
+"""
+
+
+class Vault:
+    """The storage host, and what it has acknowledged."""
+
+    def __init__(self, site: Cli) -> None:
+        self.site = site
+        self.facts = site.folder / "runbook/facts.yml"
+        self.acknowledged: dict[str, str] = {}
+
+    def up(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(
+            self.site("local", "up", "--facts", str(self.facts), "--json", timeout=UP_S).stdout
+        )
+        [track] = document["tracks"]
+        return track
+
+    def run(self, line: str) -> str:
+        return self.site("lab", "exec", "vault-1", "--", "sh", "-euc", line).stdout
+
+    def green(self) -> None:
+        words = ("--limit", "vault-1", "--role", "nvme_raid", "--role", "sm4_volume")
+        self.site("verify", *words, timeout=UP_S)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write all the while, and remember what was acknowledged."""
+        words = [CLI, "lab", "exec", "vault-1", "--", "python3", "-c", WRITER]
+        process = subprocess.Popen(
+            words, env=self.site.env, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        )
+        enough = len(self.acknowledged) + 20
+
+        def read() -> None:
+            for line in process.stdout or ():
+                number, _, digest = line.strip().partition(" ")
+                self.acknowledged[number] = digest
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            wait(lambda: len(self.acknowledged) >= enough or process.poll() is not None, what="the first writes")
+            assert process.poll() is None, "the writer ended"
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+            thread.join(timeout=30)
+
+    def lost(self) -> list[str]:
+        """Return which acknowledged files are not there as they were written."""
+        words = ("lab", "exec", "vault-1", "--", "python3", "-c", READER)
+        found = dict(line.split() for line in self.site(*words).stdout.splitlines())
+        return [number for number, digest in self.acknowledged.items() if found.get(number) != digest]
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """The storage host that the project's own facts file describes, alone in a lab."""
+    site = Cli(tmp_path_factory.mktemp("vault"))
+    facts = yaml.safe_load(facts_file.DEFAULT.read_text())
+    facts["hosts"] = [host for host in facts["hosts"] if host["name"] == "vault-1"]
+    found = Vault(site)
+    found.facts.parent.mkdir()
+    found.facts.write_text(yaml.safe_dump(facts, sort_keys=False))
+    try:
+        yield found
+    finally:
+        site("lab", "down")
+
+
+def test_array_and_volume_are_made_and_verified(vault: Vault) -> None:
+    assert vault.up()["changed"]
+    assert vault.run("dmsetup table --target crypt vault").split()[3] == "sm4-xts-plain64"
+    assert vault.run("findmnt --noheadings --output FSTYPE /srv/vault").strip() == "xfs"
+
+
+def test_again_changes_nothing(vault: Vault) -> None:
+    track = vault.up()
+    assert (track["changed"], track["changes"]) == (False, {})
+
+
+def test_disk_that_holds_something_is_refused_and_stays_as_it_is(vault: Vault) -> None:
+    foreign = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_vault-1-8"
+    vault.site("lab", "disk", "insert", "vault-1", "vault-1-8", "--new", "64")
+    wait(lambda: "vault-1-8" in vault.run("ls /dev/disk/by-id"), what="the disk's coming")
+    vault.run(f"mkfs.ext4 -q {foreign}")
+    before, kept = vault.run(f"sha256sum {foreign}"), vault.facts.read_text()
+    facts = yaml.safe_load(kept)
+    more = {"name": "more", "level": "raid1", "members": [foreign, f"{foreign[:-1]}7"], "mount": "/srv/more"}
+    facts["hosts"][0]["vars"]["nvme_raid_arrays"].append(more)
+    vault.facts.write_text(yaml.safe_dump(facts))
+    try:
+        for words in (("local", "up", "--facts", str(vault.facts)), ("play", "storage", "--check")):
+            done = vault.site(*words, check=False, timeout=UP_S)
+            assert done.returncode == 4, done.stderr
+            said = done.stderr.splitlines()[-1]
+            assert f"{foreign} is not blank (ext4)" in said
+            assert f"there is no disk {foreign[:-1]}7" in said
+    finally:
+        vault.facts.write_text(kept)
+    assert vault.run(f"sha256sum {foreign}") == before
+    assert "more" not in vault.run("ls /dev/md /srv")
+    vault.site("lab", "disk", "pull", "vault-1", "vault-1-8")
+    assert vault.up()["changes"] == {}
+
+
+def test_power_cut_in_the_middle_of_a_write_loses_nothing_that_was_acknowledged(vault: Vault) -> None:
+    with vault.writing():
+        vault.site("lab", "power-cut", "vault-1")
+    vault.site("lab", "power-on", "vault-1", timeout=BOOT_S)
+    vault.run("timeout 120 systemctl is-system-running --wait")
+    lost = vault.lost()
+    print(f"power cut: {len(vault.acknowledged)} files acknowledged, {len(lost)} lost")
+    assert lost == []
+    vault.green()
+    vault.run("systemctl stop srv-vault.mount; xfs_repair -n /dev/mapper/vault; systemctl start srv-vault.mount")
+    assert vault.up()["changes"] == {}
+
+
+def test_pulled_disk_is_told_served_without_and_brought_back_or_replaced(vault: Vault) -> None:
+    with vault.writing():
+        vault.site.runbook("replace-a-disk.md")
+    assert vault.lost() == []
+
+
+def test_spare_takes_the_place_of_a_lost_disk(vault: Vault) -> None:
+    with vault.writing():
+        vault.site.runbook("hot-spare.md")
+    assert vault.lost() == []
+
+
+def test_array_grows_while_it_is_written_to(vault: Vault) -> None:
+    def size() -> int:
+        return int(vault.run("df --output=size /srv/vault | tail -n 1"))
+
+    before = size()
+    with vault.writing():
+        vault.site.runbook("grow-an-array.md")
+    assert vault.lost() == []
+    assert size() > 1.3 * before
+
+
+def test_keys_are_rotated_under_load(vault: Vault) -> None:
+    slots = vault.run("cryptsetup luksDump --dump-json-metadata /dev/md/vault")
+    with vault.writing():
+        vault.site.runbook("rotate-a-volume-key.md")
+    now = json.loads(vault.run("cryptsetup luksDump --dump-json-metadata /dev/md/vault"))["keyslots"]
+    salts = {slot["kdf"]["salt"] for slot in json.loads(slots)["keyslots"].values()}
+    assert not salts & {slot["kdf"]["salt"] for slot in now.values()}
+    assert len(now) == 2
+    assert vault.lost() == []
+
+
+def test_lost_key_is_noticed_at_boot_and_three_custodians_bring_the_volume_back(vault: Vault) -> None:
+    vault.site.runbook("lost-volume-key.md")
+    assert vault.lost() == []
+
+
+def test_host_without_its_key_boots_says_so_and_takes_no_plain_text(vault: Vault) -> None:
+    key = "/etc/dualtrack/vault.key"
+    vault.run(f"mv {key} {key}.away; sync; systemctl poweroff --no-block")
+    wait(lambda: vault.site.json("lab", "status")["hosts"][0]["state"] == "stopped", 240, "the shutdown")
+    vault.site("lab", "power-on", "vault-1", timeout=BOOT_S)
+    told = "journalctl --boot --identifier dualtrack-volume --output cat; cat /run/motd.d/50-volume-vault"
+    wait(lambda: "vault is locked" in vault.run(f"{{ {told}; }} 2>&1 || true"), 120, "the message")
+    assert vault.run("touch /srv/vault/plain 2>&1 || echo refused").endswith("refused\n")
+    vault.run(f"mv {key}.away {key}; systemctl start srv-vault.mount")
+    vault.green()
+
+
+def test_volume_without_any_header_is_restored_from_its_backup(vault: Vault) -> None:
+    said = vault.site.runbook("lost-volume-header.md")
+    [line] = [line for line in said.splitlines() if line.startswith("the header was back after")]
+    print(line)
+    assert vault.lost() == []
+    # The page destroys the first copy, then both; the second alone is as good as either.
+    vault.run("systemctl stop srv-vault.mount systemd-cryptsetup@vault.service")
+    vault.run("dd if=/dev/zero of=/dev/md/vault bs=4k seek=4 count=4 conv=fsync status=none")
+    vault.run("systemctl start srv-vault.mount")
+    assert vault.lost() == []
+
+
+def test_volume_is_destroyed_for_good_and_only_when_it_is_named_twice(vault: Vault) -> None:
+    said = vault.site.runbook("erase-a-volume.md")
+    assert "if that is meant, add --set confirm=vault-1/vault" in said
+    assert list((vault.site.folder / "volumes/vault-1/vault").rglob("header.sealed")) == []

@@ -1,0 +1,48 @@
+"""`dualtrack play`: a day-two playbook on the hosts of the tracks that are up."""
+
+from __future__ import annotations
+
+import typer
+
+
+def play(
+    playbook: str = typer.Argument(
+        "", help="A playbook of ansible/playbooks, without .yml; all are listed without it."
+    ),
+    limit: str = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern."),
+    check: bool = typer.Option(False, "--check", help="Change nothing; say what would change."),
+    settings: list[str] = typer.Option(
+        None, "--set", metavar="NAME=VALUE", help="What the playbook is told. Never a secret: others can see it."
+    ),
+) -> None:
+    """Run a playbook on the hosts of the tracks that are up: new keys for a volume, a lost header, one phase again."""
+    from dualtrack import configure
+    from dualtrack.errors import BadInput
+    from dualtrack.output import Steps
+    from dualtrack.tracks import places
+
+    known = sorted(path.stem for path in (configure.SITE.parent / "playbooks").glob("*.yml"))
+    if not playbook:
+        for name in known:
+            typer.echo(name)
+        return
+    if playbook not in known:
+        raise BadInput(f"there is no playbook {playbook!r}", hint=f"one of {', '.join(known)}")
+    pairs = [word.partition("=") for word in settings or []]
+    for name, equals, _ in pairs:
+        if not name.isidentifier() or not equals:
+            raise BadInput(f"--set {name}{equals}", hint="write it as NAME=VALUE, the name a variable's")
+    inventories = places.inventories()
+    if len(inventories) == 1:
+        raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
+    result = configure.configure(
+        inventories,
+        limit=limit,
+        check=check,
+        progress=Steps(),
+        playbook=configure.SITE.parent / "playbooks" / f"{playbook}.yml",
+        settings={name: value for name, _, value in pairs},
+    )
+    changed = {host: count for host, count in result.changed.items() if count}
+    what = ", ".join(f"{host}: {count}" for host, count in changed.items()) or "nothing"
+    typer.echo(f"{playbook}: {'would change' if check else 'changed'} {what} ({result.seconds} s)", err=True)
