@@ -59,7 +59,7 @@ molecule: setup ## every role on live hosts, side by side (ROLE=name: only that 
 	@ci/molecule.sh $(ROLE)
 
 e2e: setup ## up, scale out, terminate one, down
-	@$(BIN)/pytest tests/e2e -q
+	@$(BIN)/pytest tests/e2e -n 2 --dist loadfile -q
 
 bench: setup ## timings beside their peers, printed as ratios; nothing is asserted
 	@ci/bench.sh

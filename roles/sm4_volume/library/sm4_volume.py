@@ -58,6 +58,9 @@ options:
 UNFINISHED = "dualtrack-unfinished"
 #: Seven keys are enough, and a header backup is a megabyte instead of sixteen.
 LAYOUT = ["--luks2-metadata-size", "16k", "--luks2-keyslots-size", "1m"]
+#: What nobody can guess (a recovery key has 192 random bits, a key file 512) gains nothing by stretching, and the boot
+#: waits for it; a passphrase gets what pbkdf_memory_kib and cryptsetup's own two seconds make of it.
+RANDOM = ["--pbkdf", "argon2id", "--pbkdf-memory", "65536", "--iter-time", "100"]
 CIPHER = ["--type", "luks2", "--cipher", "sm4-xts-plain64", "--key-size", "256", "--hash", "sm3"]
 
 
@@ -200,12 +203,17 @@ def enrol(volume: dict[str, Any], existing: bytes, passphrase: str, memory: list
             run("systemd-cryptenroll", f"--unlock-key-file={folder}/key", "--tpm2-device=auto", device)
         return
     fresh = passphrase.encode() if method == "passphrase" else secrets.token_bytes(64)
-    with in_memory() as folder:
-        (folder / "new").write_bytes(fresh)
-        words = ("cryptsetup", "luksAddKey", "--batch-mode", *memory, "--hash", "sm3", "--key-file", "-", device)
-        run(*words, str(folder / "new"), secret=existing)
+    add_key(device, existing, fresh, memory if method == "passphrase" else RANDOM)
     if method == "key_file":
         write_key(volume, fresh)
+
+
+def add_key(device: str, existing: bytes, fresh: bytes, stretching: list[str]) -> None:
+    """Let ``fresh`` open the volume, too."""
+    with in_memory() as folder:
+        (folder / "new").write_bytes(fresh)
+        words = ("cryptsetup", "luksAddKey", "--batch-mode", *stretching, "--hash", "sm3", "--key-file", "-", device)
+        run(*words, str(folder / "new"), secret=existing)
 
 
 def write_key(volume: dict[str, Any], content: bytes) -> None:
@@ -238,7 +246,7 @@ def create(volume: dict[str, Any], passphrase: str, memory: list[str], erase_fir
         run("wipefs", "--all", device)
     recovery = recovery_key()
     key = recovery.encode()
-    run("cryptsetup", "luksFormat", "--batch-mode", *CIPHER, *LAYOUT, *memory, "--label", UNFINISHED, "--key-file", "-",
+    run("cryptsetup", "luksFormat", "--batch-mode", *CIPHER, *LAYOUT, *RANDOM, "--label", UNFINISHED, "--key-file", "-",
         device, secret=key)  # fmt: skip
     enrol(volume, key, passphrase, memory)
     run("cryptsetup", "open", "--type", "luks2", "--key-file", "-", device, name, secret=key)
@@ -273,10 +281,7 @@ def rotate(volume: dict[str, Any], old: str, passphrase: str, memory: list[str])
     if not Path("/dev/mapper", volume["name"]).exists():
         run("cryptsetup", "open", "--type", "luks2", "--key-file", "-", device, volume["name"], secret=existing)
     recovery = recovery_key()
-    with in_memory() as folder:
-        (folder / "new").write_bytes(recovery.encode())
-        words = ("cryptsetup", "luksAddKey", "--batch-mode", *memory, "--hash", "sm3", "--key-file", "-", device)
-        run(*words, str(folder / "new"), secret=existing)
+    add_key(device, existing, recovery.encode(), RANDOM)
     enrol(volume, recovery.encode(), passphrase, memory)
     return {"recovery_key": recovery, "old_slots": sorted(before)}
 
