@@ -66,3 +66,4 @@ for role in "$@"; do
 done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
+dualtrack lab host remove molecule-vm 2>/dev/null # kept where something failed, to look at

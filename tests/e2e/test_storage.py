@@ -99,29 +99,57 @@ class Vault:
         return [number for number, digest in self.acknowledged.items() if found.get(number) != digest]
 
 
+#: Beside the array: a volume that a key server opens, and one whose key is on a medium that can be taken out.
+DISK = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_vault-1-"
+NOTES = {"name": "notes", "device": f"{DISK}11", "mount": "/srv/notes", "unlock": "tang"}
+PAPERS = {
+    "name": "papers", "device": f"{DISK}12", "mount": "/srv/papers", "unlock": "key_file", "key_file": "/papers.key",
+    "key_device": "LABEL=KEYS",
+}  # fmt: skip
+TANG = """
+apt-get update -qq && apt-get install -y -qq --no-install-recommends tang jose >/dev/null 2>&1
+mkdir /etc/systemd/system/tangd.socket.d
+printf '[Socket]\\nListenStream=\\nListenStream=7500\\n' > /etc/systemd/system/tangd.socket.d/port.conf
+systemctl daemon-reload && systemctl enable --quiet --now tangd.socket
+tang-show-keys 7500
+"""
+
+
 @pytest.fixture(scope="module")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """The storage host that the project's own facts file describes, alone in a lab."""
+    """The storage host that the project's own facts file describes, and a key server, alone in a lab."""
     site = Cli(tmp_path_factory.mktemp("vault"))
     facts = yaml.safe_load(facts_file.DEFAULT.read_text())
-    facts["hosts"] = [host for host in facts["hosts"] if host["name"] == "vault-1"]
+    [host] = facts["hosts"] = [host for host in facts["hosts"] if host["name"] == "vault-1"]
     found = Vault(site)
     found.facts.parent.mkdir()
-    found.facts.write_text(yaml.safe_dump(facts, sort_keys=False))
     try:
+        site("lab", "up")
+        keys = site.json("lab", "host", "add", "keys")["host"]["address"]
+        thumbprint = site("lab", "exec", "keys", "--", "sh", "-euc", TANG).stdout.split()[-1]
+        words = ("--kind", "qemu", "--address", host["address"], "--disks", "4")
+        site("lab", "host", "add", "vault-1", *words, timeout=BOOT_S)
+        site("lab", "disk", "insert", "vault-1", "vault-1-13", "--new", "16")
+        wait(lambda: "vault-1-13" in found.run("ls /dev/disk/by-id"), what="the medium's coming")
+        found.run(f"mkfs.ext4 -q -L KEYS {DISK}13; udevadm settle")
+        host["disks"] += [NOTES["device"], PAPERS["device"]]
+        notes = {**NOTES, "tang_url": f"http://{keys}:7500", "tang_thumbprint": thumbprint}
+        host["vars"]["sm4_volume_volumes"] += [notes, PAPERS]
+        found.facts.write_text(yaml.safe_dump(facts, sort_keys=False))
         yield found
     finally:
         site("lab", "down")
 
 
-def test_array_and_volume_are_made_and_verified(vault: Vault) -> None:
+def test_arrays_and_volumes_are_made_and_verified(vault: Vault) -> None:
     assert vault.up()["changed"]
-    assert vault.run("dmsetup table --target crypt vault").split()[3] == "sm4-xts-plain64"
-    assert vault.run("findmnt --noheadings --output FSTYPE /srv/vault").strip() == "xfs"
+    for name in ("vault", "notes", "papers"):
+        assert vault.run(f"dmsetup table --target crypt {name}").split()[3] == "sm4-xts-plain64"
+        assert vault.run(f"findmnt --noheadings --output FSTYPE /srv/{name}").strip() == "xfs"
 
 
 def test_disk_that_holds_something_is_refused_and_stays_as_it_is(vault: Vault) -> None:
-    foreign = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_vault-1-8"
+    foreign = f"{DISK}8"
     vault.site("lab", "disk", "insert", "vault-1", "vault-1-8", "--new", "64")
     wait(lambda: "vault-1-8" in vault.run("ls /dev/disk/by-id"), what="the disk's coming")
     vault.run(f"mkfs.ext4 -q {foreign}")
@@ -142,6 +170,7 @@ def test_disk_that_holds_something_is_refused_and_stays_as_it_is(vault: Vault) -
     assert vault.run(f"sha256sum {foreign}") == before
     assert "more" not in vault.run("ls /dev/md /srv")
     vault.site("lab", "disk", "pull", "vault-1", "vault-1-8")
+    assert vault.up()["changes"] == {}
 
 
 def test_power_cut_in_the_middle_of_a_write_loses_nothing_that_was_acknowledged(vault: Vault) -> None:

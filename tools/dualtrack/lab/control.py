@@ -119,7 +119,7 @@ def up(say: Say = quiet) -> Status:
         image = rootfs.build(say)
         sweep(lab)
         say("making the network")
-        network.up(lab.layout, _made(lab.forwarding))
+        network.up(lab.layout)
         lab.public_key()
         port = choose_port(lab)
         say("starting the emulated AWS")
@@ -144,11 +144,6 @@ def up(say: Say = quiet) -> Status:
             )
         wait_for(lambda: alive(lab) is not None, 60, process, log)
     return status()
-
-
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def choose_port(lab: Store) -> int:
@@ -178,7 +173,7 @@ def wait_for(ready: Callable[[], bool], seconds: float, process: subprocess.Pope
 def sweep(lab: Store) -> None:
     """Remove every process, mount, namespace and firewall rule that belongs to this checkout's lab."""
     cgroup.remove(cgroup.hierarchy() / lab.layout.cgroup)  # mounts live in the processes' own namespaces and go along
-    network.down(lab.layout, lab.forwarding)
+    network.down(lab.layout)
     lab.record_file.unlink(missing_ok=True)
 
 

@@ -19,6 +19,9 @@ from dualtrack.lab.model import METADATA, SERVICES, Layout
 from dualtrack.proc import run
 
 FORWARDING = Path("/proc/sys/net/ipv4/conf")
+NAMESPACES = Path("/run/netns")
+#: What the machine's own setting was: one record for all labs on it, gone with a reboot as the setting itself is.
+KEPT = Path("/run/dualtrack/forwarding.json")
 
 
 class Forwarding(msgspec.Struct, frozen=True):
@@ -36,14 +39,11 @@ def outside_device() -> str:
 
 def exists(layout: Layout) -> bool:
     """Tell whether the lab's namespace is there."""
-    return Path("/run/netns", layout.namespace).exists()
+    return (NAMESPACES / layout.namespace).exists()
 
 
-def up(layout: Layout, state: Path) -> None:
-    """Make the namespace, its bridges and the way out; what is already there is left as it is.
-
-    ``state`` is a file in which the forwarding setting found on the machine is kept, so that `down` can put it back.
-    """
+def up(layout: Layout) -> None:
+    """Make the namespace, its bridges and the way out; what is already there is left as it is."""
     if exists(layout):
         return
     ns, outer, inner = layout.namespace, f"dt{layout.id}o", f"dt{layout.id}i"
@@ -71,24 +71,30 @@ def up(layout: Layout, state: Path) -> None:
     device = outside_device()
     if device:
         setting = FORWARDING / device / "forwarding"
-        if not state.exists():
-            write_atomically(state, msgspec.json.encode(Forwarding(device, setting.read_text().strip())))
+        if not KEPT.exists():
+            write_atomically(KEPT, msgspec.json.encode(Forwarding(device, setting.read_text().strip())))
         for name in (device, outer):
             (FORWARDING / name / "forwarding").write_text("1")
         run(["nft", "-f", "-"], stdin=_masquerade(f"dualtrack_{layout.id}", device, str(layout.uplink)))
 
 
-def down(layout: Layout, state: Path) -> None:
-    """Remove everything that `up` made, whatever of it is there, and put the machine's own setting back."""
+def down(layout: Layout) -> None:
+    """Remove everything that `up` made, whatever of it is there; the last lab puts the machine's own setting back."""
     run(["nft", "delete", "table", "ip", f"dualtrack_{layout.id}"], check=False)
     run(["ip", "link", "del", f"dt{layout.id}o"], check=False)
     run(["ip", "netns", "del", layout.namespace], check=False)
-    if kept := read(state, Forwarding):
-        setting = FORWARDING / kept.device / "forwarding"
-        others = list(Path("/run/netns").glob("dt-*"))
-        if setting.exists() and not others:  # another lab on this machine still needs it
-            setting.write_text(kept.forwarding)
-        state.unlink()
+    restore()
+
+
+def restore() -> None:
+    """Put the forwarding setting back that the first lab found, unless another lab still needs its own."""
+    kept = read(KEPT, Forwarding)
+    if kept is None or any(NAMESPACES.glob("dt-*")):
+        return
+    setting = FORWARDING / kept.device / "forwarding"
+    if setting.exists():
+        setting.write_text(kept.forwarding)
+    KEPT.unlink(missing_ok=True)
 
 
 def _masquerade(table: str, device: str, source: str = "") -> str:
@@ -103,7 +109,7 @@ def listen(namespace: str, address: str, port: int) -> socket.socket:
     setns(2) moves the calling thread only, and a socket stays where it was made, so the thread goes there and back.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/proc/thread-self/ns/net").open() as home, Path("/run/netns", namespace).open() as target:
+    with Path("/proc/thread-self/ns/net").open() as home, (NAMESPACES / namespace).open() as target:
         if libc.setns(target.fileno(), 0x40000000) != 0:  # CLONE_NEWNET
             raise External(f"cannot enter the network namespace {namespace}: {os.strerror(ctypes.get_errno())}")
         try:

@@ -48,11 +48,6 @@ class Store:
         return self.folder / "run/lab.json"
 
     @property
-    def forwarding(self) -> Path:
-        """The machine's own forwarding setting, kept while the lab is up."""
-        return self.folder / "run/forwarding.json"
-
-    @property
     def port_file(self) -> Path:
         """The loopback port of the emulated API: the same after a restart where it is free."""
         return self.folder / "port"
