@@ -110,7 +110,7 @@ TANG = """
 apt-get update -qq && apt-get install -y -qq --no-install-recommends tang jose >/dev/null 2>&1
 mkdir /etc/systemd/system/tangd.socket.d
 printf '[Socket]\\nListenStream=\\nListenStream=7500\\n' > /etc/systemd/system/tangd.socket.d/port.conf
-systemctl daemon-reload && systemctl enable --quiet --now tangd.socket
+systemctl daemon-reload && systemctl enable --quiet tangd.socket && systemctl restart tangd.socket
 tang-show-keys 7500
 """
 

@@ -379,7 +379,7 @@ def exec_command(name: str, command: Sequence[str]) -> list[str]:
         "--target",
         str(pid),
         "--all",
-        "--wd=/",
+        "--wdns=/",
         "--",
         "/usr/bin/env",
         "-i",
