@@ -63,6 +63,10 @@ class Vault:
     def run(self, line: str) -> str:
         return self.site("lab", "exec", "vault-1", "--", "sh", "-euc", line).stdout
 
+    def state(self) -> str:
+        [host] = [host for host in self.site.json("lab", "status")["hosts"] if host["name"] == "vault-1"]
+        return str(host["state"])
+
     def green(self) -> None:
         words = ("--limit", "vault-1", "--role", "nvme_raid", "--role", "sm4_volume")
         self.site("verify", *words, timeout=UP_S)
@@ -227,7 +231,7 @@ def test_lost_key_is_noticed_at_boot_and_three_custodians_bring_the_volume_back(
 def test_host_without_its_key_boots_says_so_and_takes_no_plain_text(vault: Vault) -> None:
     key = "/etc/dualtrack/vault.key"
     vault.run(f"mv {key} {key}.away; sync; systemctl poweroff --no-block")
-    wait(lambda: vault.site.json("lab", "status")["hosts"][0]["state"] == "stopped", 240, "the shutdown")
+    wait(lambda: vault.state() == "stopped", 240, "the shutdown")
     vault.site("lab", "power-on", "vault-1", timeout=BOOT_S)
     told = "journalctl --boot --identifier dualtrack-volume --output cat; cat /run/motd.d/50-volume-vault"
     wait(lambda: "vault is locked" in vault.run(f"{{ {told}; }} 2>&1 || true"), 120, "the message")
