@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
 from dualtrack import paths
+from tests.unit.imports import imports
 
 CLOUD = paths.ROOT / "tools" / "dualtrack" / "cloud"
 PURE = ("plan", "diagnose", "clock")
 OUTSIDE = {"subprocess", "boto3", "botocore", "socket", "urllib", "python_terraform", "shutil", "os"}
 
 
-def imports(module: str) -> set[str]:
-    tree = ast.parse((CLOUD / f"{module}.py").read_text())
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").split(".")[0])
-    return found
-
-
 @pytest.mark.parametrize("module", PURE)
 def test_decisions_touch_nothing(module: str) -> None:
-    assert imports(module) & OUTSIDE == set()
+    assert imports(CLOUD / f"{module}.py") & OUTSIDE == set()
 
 
 def test_python_terraform_stays_behind_one_module() -> None:
@@ -35,5 +23,5 @@ def test_python_terraform_stays_behind_one_module() -> None:
 
 
 def test_boto3_stays_behind_one_module() -> None:
-    users = {path.stem for path in CLOUD.glob("*.py") if "boto3" in imports(path.stem)}
+    users = {path.stem for path in CLOUD.glob("*.py") if "boto3" in imports(path)}
     assert users == {"account"}

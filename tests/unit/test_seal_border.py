@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 
 import pytest
 
 from dualtrack import paths
+from tests.unit.imports import imports
 
 SEAL = paths.ROOT / "tools" / "dualtrack" / "seal"
 MODULES = {path.stem for path in SEAL.glob("*.py")}
@@ -17,23 +17,13 @@ PURE = ("chunks", "header", "opening", "escrow", "errors")
 OUTSIDE = {"ctypes", "os", "pathlib", "subprocess", "socket", "shutil", "tempfile", "fcntl"}
 
 
-def imports(module: str) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse((SEAL / f"{module}.py").read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").split(".")[0])
-    return found
-
-
 @pytest.mark.parametrize("module", PURE)
 def test_decisions_touch_nothing(module: str) -> None:
-    assert imports(module) & OUTSIDE == set()
+    assert imports(SEAL / f"{module}.py") & OUTSIDE == set()
 
 
 def users(library: str) -> set[str]:
-    return {module for module in MODULES if library in imports(module)}
+    return {module for module in MODULES if library in imports(SEAL / f"{module}.py")}
 
 
 def test_c_libraries_stay_behind_two_modules() -> None:
