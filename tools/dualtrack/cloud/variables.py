@@ -1,0 +1,81 @@
+"""A stack's variables as OpenTofu would take them, read without it: variable files are literals by its own rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dualtrack import paths
+from dualtrack.errors import BadInput
+
+
+def folder(name: str) -> Path:
+    """Return the folder of a stack."""
+    return paths.ROOT / "terraform" / "stacks" / name
+
+
+def read(where: Path, *, skip: Callable[[str], bool] = lambda _: False) -> dict[str, Any]:
+    """Return the variables of the stack in a folder; files whose text ``skip`` says yes to count as not there.
+
+    Defaults, then terraform.tfvars, then terraform.tfvars.json, then *.auto.tfvars and *.auto.tfvars.json by name.
+    BadInput names the file that is damaged.
+    """
+    values = _defaults(where / "variables.tf")
+    for file in files(where):
+        if not skip(text(file)):
+            values.update(values_of(file))
+    return values
+
+
+def files(where: Path) -> Iterator[Path]:
+    """Yield a stack's variable files, the weakest first."""
+    yield from (file for name in ("terraform.tfvars", "terraform.tfvars.json") if (file := where / name).exists())
+    yield from sorted([*where.glob("*.auto.tfvars"), *where.glob("*.auto.tfvars.json")], key=lambda file: file.name)
+
+
+def _defaults(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for entry in _hcl(file).get("variable", []):
+        for name, body in entry.items():
+            if "default" in body:
+                found[name.strip('"')] = body["default"]
+    return found
+
+
+def values_of(file: Path) -> dict[str, Any]:
+    """Return the variables in one file."""
+    if file.suffix != ".json":
+        return _hcl(file)
+    try:
+        document = json.loads(text(file))
+    except ValueError as error:
+        raise BadInput(f"{file} is not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise BadInput(f"{file} holds no variables", hint='write {"name": value}')
+    return document
+
+
+def _hcl(file: Path) -> dict[str, Any]:
+    import hcl2
+    from hcl2 import SerializationOptions
+    from lark.exceptions import LarkError
+
+    plain = SerializationOptions(strip_string_quotes=True, with_comments=False)
+    try:
+        document: dict[str, Any] = hcl2.loads(text(file), serialization_options=plain)
+    except (LarkError, ValueError) as error:
+        said = str(error).strip().splitlines()[0]
+        raise BadInput(f"{file} cannot be read: {said}", hint="tofu fmt finds the place") from None
+    return document
+
+
+def text(file: Path) -> str:
+    """Return a file's text; BadInput when it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(f"there is no {file}", hint="--stack names a stack under terraform/stacks") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} cannot be read: {error}") from None
