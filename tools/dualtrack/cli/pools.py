@@ -1,0 +1,243 @@
+"""`dualtrack pools …`: on-demand while spot is short, zones without capacity avoided, and what that brought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dualtrack.cli.tracks import STACK, StackName
+
+if TYPE_CHECKING:
+    from dualtrack.pools.place import Status
+    from dualtrack.pools.report import Report
+    from dualtrack.pools.store import Entry
+
+app = typer.Typer(
+    help="The GPU pools: on-demand steps in while spot is short, and goes when it is back.", no_args_is_help=True
+)
+
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
+INVENTORY = typer.Option(
+    None, "--inventory", help="The stack's output `inventory` as a JSON file; OpenTofu's state without it."
+)
+ENDPOINT = typer.Option("", "--endpoint", help="Ask this API instead of the stack's own.")
+PRICES = typer.Option(None, "--prices", help="Your price file; the repository's dated facts without it.")
+APPLY = typer.Option(False, "--apply/--dry-run", help="Act; without it, only say what would be done (needs --ceiling).")
+CEILING = typer.Option(
+    None, "--ceiling", metavar="USD_PER_DAY", help="What all on-demand GPU nodes together may cost a day."
+)
+INTERVAL = typer.Option(30.0, "--interval", min=1, max=3600, help="Seconds from one look to the next.")
+GRACE = typer.Option(300.0, "--grace", min=0, help="Seconds that spot must be short before on-demand is raised.")
+HOLD = typer.Option(900.0, "--hold", min=0, help="Seconds that spot must hold before on-demand is lowered again.")
+COOLDOWN = typer.Option(1800.0, "--cooldown", min=1, help="Seconds that a zone without capacity is left out.")
+
+
+@app.command()
+def watch(
+    once: bool = typer.Option(False, "--once", help="Look once, decide, and end."),
+    apply: bool = APPLY,
+    ceiling: float = CEILING,
+    interval: float = INTERVAL,
+    grace: float = GRACE,
+    hold: float = HOLD,
+    cooldown: float = COOLDOWN,
+    stack: StackName = STACK,
+    inventory: Path = INVENTORY,
+    endpoint: str = ENDPOINT,
+    prices: Path = PRICES,
+    json: bool = typer.Option(False, "--json", help="Print each decision as a line of JSON."),
+) -> None:
+    """Watch the pools: raise on-demand while spot has no capacity or quota, and leave starved zones out.
+
+    Every decision is printed with its reason and kept in a journal (`dualtrack pools report`).
+    """
+    from dualtrack.pools import place as pools
+
+    where = pools.place(stack.value, inventory=inventory, endpoint=endpoint)
+    allowed = pools.policy(
+        where.output,
+        pools.prices(prices),
+        ceiling=ceiling,
+        grace=grace,
+        hold=hold,
+        cooldown=cooldown,
+        interval=interval,
+    )
+    say = _line_json if json else _line
+    pools.watch(where, allowed, apply=apply, once=once, interval=interval, say=say)
+
+
+@app.command()
+def status(
+    stack: StackName = STACK,
+    inventory: Path = INVENTORY,
+    endpoint: str = ENDPOINT,
+    prices: Path = PRICES,
+    json: bool = JSON,
+) -> None:
+    """Show the pools: sizes, what the watch has raised, which zones it avoids, money a day against the ceiling."""
+    from dualtrack.output import document
+    from dualtrack.pools import place as pools
+
+    found = pools.status(pools.place(stack.value, inventory=inventory, endpoint=endpoint), pools.prices(prices))
+    if json:
+        document("pools-status", found)
+    else:
+        _show_status(found)
+
+
+@app.command()
+def report(
+    since: float = typer.Option(0.0, "--since", metavar="HOURS", min=0, help="Only the last so many hours."),
+    stack: StackName = STACK,
+    prices: Path = PRICES,
+    json: bool = JSON,
+) -> None:
+    """Print what the watch did and why, and what its pools cost beside on-demand at the same hours."""
+    import time
+
+    from dualtrack.output import document
+    from dualtrack.pools import place as pools
+    from dualtrack.pools.report import report as reckon
+    from dualtrack.pools.store import Store
+
+    store = Store(pools.folder(stack.value))
+    entries, unreadable = store.entries()
+    begin = time.time() - since * 3600 if since else 0.0
+    # What was counted last went on until the watch last looked.
+    until = max([store.peek()[0].memory.at, *(it.at for it in entries)]) if entries else 0.0
+    found = reckon(entries, pools.prices(prices), since=begin, until=until, unreadable=unreadable)
+    if json:
+        document("pools-report", found)
+    else:
+        _show_report(found)
+
+
+@app.command()
+def unit(
+    user: str = typer.Option("dualtrack", "--user", help="Who runs it; must be able to read this checkout."),
+    ceiling: float = typer.Option(
+        ..., "--ceiling", metavar="USD_PER_DAY", min=0, help="What all on-demand GPU nodes may cost a day."
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="A unit that only says what it would do."),
+    interval: float = INTERVAL,
+    grace: float = GRACE,
+    hold: float = HOLD,
+    cooldown: float = COOLDOWN,
+    stack: StackName = STACK,
+    inventory: Path = INVENTORY,
+    prices: Path = PRICES,
+) -> None:
+    """Print a systemd unit that runs the watch with these options, shut off from all that it does not need."""
+    import sys
+
+    from dualtrack.errors import BadInput
+    from dualtrack.paths import LAB, ROOT
+    from dualtrack.pools import place as pools
+    from dualtrack.pools import unit as text
+
+    if stack is StackName.aws and inventory is None:
+        # OpenTofu writes where it runs, and the unit may write nowhere but into its own folder.
+        raise BadInput(
+            "a unit for a real account reads the stack's output from a file",
+            hint="tofu output -json inventory > FILE, and --inventory FILE",
+        )
+    words = [
+        "pools",
+        "watch",
+        "--dry-run" if dry_run else "--apply",
+        "--stack",
+        stack.value,
+        "--ceiling",
+        f"{ceiling:g}",
+    ]
+    words += [
+        "--interval",
+        f"{interval:g}",
+        "--grace",
+        f"{grace:g}",
+        "--hold",
+        f"{hold:g}",
+        "--cooldown",
+        f"{cooldown:g}",
+    ]
+    for name, path in (("--inventory", inventory), ("--prices", prices)):
+        words += [name, str(path.resolve())] if path else []
+    program = Path(sys.executable).parent / "dualtrack"
+    typer.echo(
+        text.unit(
+            program, words, user=user, root=ROOT, state=LAB.resolve(), folder=pools.folder(stack.value).resolve()
+        ),
+        nl=False,
+    )
+
+
+def _time(at: float) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _line(entry: Entry) -> None:
+    would = "would " if not entry.applied and entry.action is not None else ""
+    where = f" {entry.pool}:" if entry.pool else ""
+    typer.echo(f"{_time(entry.at)} {would}{entry.kind}{where} {entry.reason}")
+
+
+def _line_json(entry: Entry) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.encode({"schema": "dualtrack.pools-entry/1", **msgspec.to_builtins(entry)}).decode())
+
+
+def _usd(value: float | None) -> str:
+    return "not known" if value is None else f"{value:,.2f}"
+
+
+def _show_status(found: Status) -> None:
+    from dualtrack.output import table
+
+    rows = []
+    for it in found.pools:
+        avoided = ", ".join(f"{zone} until {_time(until)}" for zone, until in it.avoided.items())
+        rows.append(
+            (it.pool, it.lifecycle, f"{it.nodes} of {it.desired}", str(it.max), str(it.raised), ", ".join(it.zones),
+             avoided or "-", _usd(it.usd_per_day))
+        )  # fmt: skip
+    columns = ("pool", "lifecycle", "nodes", "max", "stand in for spot", "zones", "avoided", "on-demand US$ a day")
+    table(columns, rows)
+    ceiling = "no ceiling yet (no watch has run)" if found.ceiling is None else f"the ceiling is {found.ceiling:,.2f}"
+    typer.echo(f"on-demand: {_usd(found.usd_per_day)} US$ a day; {ceiling}; prices: {'; '.join(found.prices)}")
+    typer.echo("a watch is running" if found.watching else "no watch is running: dualtrack pools watch")
+    problems: list[Any] = [it.doubt for it in found.pools if it.doubt] + [found.problem]
+    for problem in filter(None, problems):
+        typer.echo(f"problem: {problem}", err=True)
+
+
+def _show_report(found: Report) -> None:
+    from dualtrack.output import table
+
+    if not found.events and not found.rows:
+        typer.echo("there is no journal yet: dualtrack pools watch")
+        return
+    table(
+        ("when (UTC)", "what", "pool", "why"),
+        [(_time(it.at), it.kind if it.applied else f"({it.kind})", it.pool or "-", it.reason) for it in found.events],
+        title="What happened (in brackets: a dry run)",
+    )
+    table(
+        ("pool", "type", "bought as", "node hours", "US$", "US$ all on demand"),
+        [
+            (it.pool, it.type, it.lifecycle, f"{it.node_hours:.2f}", _usd(it.usd), _usd(it.usd_on_demand))
+            for it in found.rows
+        ],
+        title="What it cost",
+    )
+    typer.echo(f"together {_usd(found.usd)} US$, all on demand {_usd(found.usd_on_demand)}: saved {_usd(found.saved)}")
+    extra = _usd(found.stand_in_extra)
+    typer.echo(f"on-demand stood in for spot for {found.stand_in_hours:.2f} node hours, {extra} US$ dearer")
+    typer.echo(f"{found.seen_hours:.2f} hours seen, {found.unseen_hours:.2f} not; prices: {'; '.join(found.prices)}")
+    if found.unreadable:
+        typer.echo(f"{found.unreadable} lines of the journal cannot be read", err=True)
