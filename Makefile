@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e bench docs lock clean
+.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,10 @@ molecule: setup ## every role on live hosts, side by side (ROLE=name: only that 
 
 e2e: setup ## up, scale out, terminate one, down
 	@$(BIN)/pytest tests/e2e -n 2 --dist loadfile -q
+
+drill-spot: setup ## take spot nodes back while jobs run, on the lab's cloud track (brought up if it is not)
+	@$(BIN)/dualtrack cloud up
+	@$(BIN)/dualtrack drill spot
 
 bench: setup ## timings beside their peers, printed as ratios; nothing is asserted
 	@ci/bench.sh

@@ -24,8 +24,13 @@ TABLES = {
     ("up",),
     ("lab", "status"),
     ("lab", "up"),
+    ("lab", "aws", "show"),
     ("lab", "host", "add"),
     ("mirror", "build"),
+    ("pools", "report"),
+    ("pools", "status"),
+    ("spot", "plan"),
+    ("drill", "spot"),
 }
 
 

@@ -94,6 +94,16 @@ variable "pools" {
       desired        = 1
       max            = 2
     }
+    # The scheduler's two controllers: one may die.
+    control = {
+      lifecycle      = "on-demand"
+      roles          = ["controller"]
+      instance_types = ["m6i.large"]
+      min            = 2
+      desired        = 2
+      max            = 2
+      disk_gb        = 50
+    }
   }
 }
 

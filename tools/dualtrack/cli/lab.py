@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import typer
 
+from dualtrack.cli import lab_aws
+
 app = typer.Typer(
     help="The lab: an emulated AWS whose instances, and your own servers, are live hosts on this machine.",
     no_args_is_help=True,
@@ -14,6 +16,7 @@ hosts = typer.Typer(help="Hosts of the local track's kind: add, remove.", no_arg
 app.add_typer(hosts, name="host")
 disks = typer.Typer(help="The NVMe disks of a virtual machine: list, pull, insert.", no_args_is_help=True)
 app.add_typer(disks, name="disk")
+app.add_typer(lab_aws.app, name="aws")
 
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
 
@@ -177,6 +180,24 @@ def power_on(host: str) -> None:
     from dualtrack.lab import power
 
     typer.echo(f"{power.on(host).name} is up", err=True)
+
+
+@app.command()
+def reclaim(
+    host: str,
+    notice: float = typer.Option(120, "--notice", metavar="SECONDS", help="How long before; 0: gone without a word."),
+    recommend: bool = typer.Option(False, "--recommend", help="Only a rebalance recommendation; nothing is taken."),
+) -> None:
+    """Take the spot instance HOST back as AWS does: a notice in its metadata, and its end when the notice is over."""
+    from dualtrack.lab import control
+    from dualtrack.lab import reclaim as spot
+
+    found = control.find(host)
+    it = spot.ask(control.store().folder, found, notice=notice, recommend=recommend)
+    if recommend:
+        typer.echo(f"{found.name} is recommended to be rebalanced", err=True)
+    else:
+        typer.echo(f"{found.name} ({found.instance_id}) ends at {spot.stamp(it.due or 0)}", err=True)
 
 
 @disks.command("list")

@@ -133,6 +133,29 @@ def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, json: bo
     _settled([track.up(_stack(stack), confirm=_confirm(yes), say=Steps(quiet=json), key=key)], json)
 
 
+@cloud.command("join")
+def cloud_join(stack: StackName = STACK, json: bool = JSON) -> None:
+    """Configure and verify the instances that came since the last run; the others are not touched."""
+    from dualtrack.output import Steps
+    from dualtrack.tracks import cloud as track
+
+    settled = track.join(_stack(stack), say=Steps(quiet=json))
+    if settled is None and not json:
+        typer.echo("no instance is new", err=True)
+    else:
+        _settled([settled] if settled else [], json)
+
+
+@cloud.command("variables")
+def cloud_variables(stack: StackName = STACK) -> None:
+    """Print the stack's variables, defaults and files together, as JSON that could be such a file."""
+    import json as text
+
+    from dualtrack.cloud import variables
+
+    typer.echo(text.dumps(variables.read(variables.folder(stack.value)), indent=2, ensure_ascii=False))
+
+
 @cloud.command("plan")
 def cloud_plan(stack: StackName = STACK, key: str = KEY) -> None:
     """Say what `cloud up` would change in the stack; nothing is changed."""

@@ -22,7 +22,7 @@ from dualtrack import aws
 from dualtrack.errors import DualtrackError
 from dualtrack.files import write_atomically
 from dualtrack.inventory.names import host_names
-from dualtrack.lab import cgroup, nspawn, vm
+from dualtrack.lab import cgroup, nspawn, reclaim, vm
 from dualtrack.lab.model import Actual, HostSpec, reconcile
 from dualtrack.lab.state import HostState, Record, Store
 
@@ -57,7 +57,7 @@ class Supervisor:
             log.warning("the emulator ended with %s: starting it again, empty", self.emulator.returncode)
         self.emulator = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "dualtrack.lab.emulator",
-             self.layout.namespace, str(self.port), str(self.mirror)],
+             self.layout.namespace, str(self.port), str(self.mirror), str(self.store.folder)],
             stdin=subprocess.DEVNULL,
             # The emulator reads Amazon's own AMI list at start otherwise, 0.5 s and 60 MB that nobody here asks for.
             env={**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"},
@@ -122,6 +122,18 @@ class Supervisor:
                 self.actual[name] = Actual(known.spec, alive=False)
             self.store.power_done(name)
 
+    def reclaim(self) -> None:
+        """Terminate the instances whose notice is over; the API starts their replacements."""
+        for name in reclaim.due(self.store.folder, time.time()):
+            try:
+                log.info("taking %s back", name)
+                self.ec2.terminate_instances(InstanceIds=[name])
+            except (BotoCoreError, ClientError) as error:
+                if "NotFound" not in str(error):
+                    log.warning("%s is not terminated yet: %s", name, error)
+                    continue
+            reclaim.done(self.store.folder, name)
+
     def step(self) -> None:
         """Do one round."""
         if self.emulator is not None and self.emulator.poll() is not None:
@@ -129,6 +141,7 @@ class Supervisor:
         self.start_emulator()
         self.watch()
         self.press_buttons()
+        self.reclaim()
         plan = reconcile([*self.store.desired(), *self.running_instances()], self.actual)
         for name in plan.remove:
             log.info("removing %s", name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +20,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.server import MotoRequestHandler  # type: ignore[attr-defined]
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from dualtrack.lab import imds
+from dualtrack.lab import conditions, imds, reclaim
 from dualtrack.lab.model import EMULATOR_PORT, METADATA, SERVICES
 from dualtrack.lab.network import listen
 
@@ -31,13 +32,14 @@ def backends() -> Iterator[tuple[str, str, Any]]:
             yield account, region, backend
 
 
-def find(address: str) -> imds.Instance | None:
-    """Return the running instance with private address ``address``."""
+def find(lab: Path, address: str) -> imds.Instance | None:
+    """Return the running instance with private address ``address``, and what the lab in ``lab`` has in mind for it."""
     for account, region, backend in backends():
         for reservation in list(backend.reservations.values()):
             for it in reservation.instances:
                 if it._state.name == "running" and it.private_ip == address:
-                    return describe(account, region, backend, it)
+                    found = describe(account, region, backend, it)
+                    return replace(found, extra=reclaim.metadata(reclaim.pending(lab, found.id)))
     return None
 
 
@@ -49,7 +51,8 @@ def describe(account: str, region: str, backend: Any, it: Any) -> imds.Instance:
     return imds.Instance(
         id=it.id, address=it.private_ip, type=it.instance_type, zone=it.placement.zone, region=region,
         image=it.image_id, mac=nic.mac_address if nic else "", account=account, subnet=it.subnet_id or "",
-        vpc=it.vpc_id or "", key_name=it.key_name or "", public_key=pair.public_key.strip() if pair else "",
+        vpc=it.vpc_id or "", role=f"{tags.get('Name', '')}-node" if "dualtrack:pool" in tags else "",
+        key_name=it.key_name or "", public_key=pair.public_key.strip() if pair else "",
         # moto marks no autoscaling instance as spot; the launch template's own tag says what was asked for.
         lifecycle="spot" if "spot" in (it.lifecycle, tags.get("dualtrack:lifecycle")) else "on-demand",
         user_data=imds.decode_user_data(str(it.user_data) if it.user_data else None),
@@ -71,8 +74,9 @@ class QuietMirror(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def main(namespace: str, port: str, mirror: str) -> None:
-    """Serve until killed. ``port`` is the loopback port of the API outside the namespace."""
+def main(namespace: str, port: str, mirror: str, lab: str) -> None:
+    """Serve until killed. ``port`` is the loopback port of the API outside the namespace, ``lab`` the lab's folder."""
+    conditions.install(Path(lab))
     app = DomainDispatcherApplication(create_backend_app)
     for address, number in (("127.0.0.1", int(port)), (str(SERVICES), EMULATOR_PORT)):
         # Outside it binds here; inside, the socket is made in the namespace and handed over.
@@ -81,8 +85,9 @@ def main(namespace: str, port: str, mirror: str) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     sock = listen(namespace, str(METADATA), 80)
     metadata = make_server(
-        str(METADATA), 80, imds.Service(find), threaded=True, fd=sock.detach(), request_handler=QuietWsgi
-    )
+        str(METADATA), 80, imds.Service(partial(find, Path(lab))), threaded=True, fd=sock.detach(),
+        request_handler=QuietWsgi,
+    )  # fmt: skip
     threading.Thread(target=metadata.serve_forever, daemon=True).start()
     Path(mirror).mkdir(parents=True, exist_ok=True)
     files = ThreadingHTTPServer((str(SERVICES), 80), partial(QuietMirror, directory=mirror), bind_and_activate=False)

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 #: A tree of the metadata: a mapping is a folder, a string a value.
@@ -39,6 +40,7 @@ class Instance:
     account: str = ""
     subnet: str = ""
     vpc: str = ""
+    role: str = ""  # of its instance profile
     extra: Mapping[str, Tree | str] = field(default_factory=dict)  # e.g. a spot notice
 
 
@@ -64,9 +66,21 @@ def tree(i: Instance) -> Tree:
         "security-groups": "\n".join(i.security_groups),
         "services": {"domain": "amazonaws.com", "partition": "aws"},
     }  # fmt: skip
+    if i.role:
+        data["iam"] = {"security-credentials": {i.role: json.dumps(credentials(i))}}
     if i.public_key:
         data["public-keys"] = {f"0={i.key_name}": "", "0": {"openssh-key": i.public_key}}
     return {**data, **i.extra}
+
+
+def credentials(i: Instance) -> dict[str, str]:
+    """Return the role's keys as the service hands them out: they open nothing, and the emulator takes any."""
+    now = datetime.now(UTC)
+    return {
+        "Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIALAB", "SecretAccessKey": f"lab-{i.id}",
+        "Token": "lab", "LastUpdated": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "Expiration": f"{now + timedelta(hours=6):%Y-%m-%dT%H:%M:%SZ}",
+    }  # fmt: skip
 
 
 def look_up(node: Tree | str, path: list[str]) -> str | None:

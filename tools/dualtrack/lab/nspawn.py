@@ -28,6 +28,17 @@ exec "$@"
 """
 
 
+#: Where containers see what they share, below their root.
+SHARED = "srv/shared"
+
+
+def shared(folder: Path) -> Path:
+    """Return (and make) the folder that all containers of a lab share; ``folder`` is the overlay of one of them."""
+    path = folder.parent.parent / "shared"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> None:
     """Write what a host has before its first boot into its overlay. An existing overlay is left alone (a restart)."""
     upper = folder / "upper"
@@ -55,6 +66,10 @@ def boot(folder: Path, spec: HostSpec, layout: Layout, image: Path, log: Path) -
         str(root), str(image), str(folder / "upper"), str(folder / "work"), "" if spec.instance_id else spec.user,
         "systemd-nspawn", "-q", "-D", str(root), "-M", spec.name, "--register=no", "--keep-unit", "--link-journal=no",
         f"--network-bridge={layout.bridge(spec.ip)}", "--resolv-conf=off", "--timezone=off", "--boot",
+        # A network file system (EFS, NFS) is a folder that all containers of the lab see: a container cannot mount NFS.
+        f"--bind={shared(folder)}:/{SHARED}",
+        # Slurm wants devices where its configuration names GPUs; the ones that lead nowhere are the ones we may give.
+        *(f"--bind=/dev/null:/dev/nvidia{index}" for index in range(spec.gpus)),
         # A time daemon inside must not turn the clock of the machine outside.
         "--drop-capability=CAP_SYS_TIME",
         "--console=pipe",

@@ -160,5 +160,6 @@ class Store:
 
     def clear(self) -> None:
         """Forget hosts and supervisor; keys and logs stay."""
-        for name in ("hosts", "hosts.d", "run"):
+        for name in ("hosts", "hosts.d", "run", "shared"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / "aws-conditions.json").unlink(missing_ok=True)

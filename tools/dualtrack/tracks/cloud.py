@@ -17,7 +17,9 @@ from dualtrack.inventory import connect, contract, ec2
 from dualtrack.inventory.model import Host, check
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control
+from dualtrack.paths import LAB
 from dualtrack.tracks import places, reach, settle
+from dualtrack.verify import record
 
 Confirm = Callable[[Plan, str], bool]
 
@@ -63,6 +65,28 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> set
     places.write(environment, "cloud", hosts, connection)
     places.remember(stack=stack)
     return settle.configured("cloud", environment, say, changed=result.changed)
+
+
+def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
+    """Configure and verify the instances that never were, and only those; None when there are none.
+
+    For the pools' own comings and goings: nothing is applied, and hosts that run are not touched.
+    """
+    output = saved_output(stack)
+    if output is None:
+        raise Missing(f"the cloud track's stack ({stack}) is not up", hint="make cloud-up")
+    endpoint = control.endpoint() if stack == "emulator" else ""
+    environment = places.cloud_environment(stack)
+    hosts, connection = discover(output, endpoint), connection_for(stack)
+    # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done.
+    verified = record.load(LAB / "verified.json")
+    new = [host for host in hosts if host.name not in verified or verified[host.name].instance_id != host.instance_id]
+    if not new:
+        return None
+    say(f"waiting until {', '.join(host.name for host in new)} have booted and let us in")
+    reach.all_of(new, connection, control.store(), say)
+    places.write(environment, "cloud", hosts, connection)
+    return settle.configured("cloud", environment, say, changed=True, hosts=[host.name for host in new])
 
 
 def connection_for(stack: str) -> Connection:

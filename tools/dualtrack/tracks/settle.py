@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from dualtrack import configure as ansible
@@ -21,11 +23,14 @@ class Settled(msgspec.Struct, frozen=True):
     passed: int
 
 
-def configured(track: str, environment: str, say: Say, *, changed: bool) -> Settled:
-    """Run the site playbook on one track's hosts, then verify them; Findings when a check fails."""
+def configured(track: str, environment: str, say: Say, *, changed: bool, hosts: Sequence[str] = ()) -> Settled:
+    """Run the site playbook on one track's hosts, then verify them; Findings when a check fails.
+
+    ``hosts`` narrows it to some of them.
+    """
     from dualtrack import verify
 
-    group = f"track_{track}"
+    group = ",".join(hosts) or f"track_{track}"
     inventories = places.inventories(environment)
     log = control.store().folder / f"logs/configure-{track}.log"
     say("configuring")

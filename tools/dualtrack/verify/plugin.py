@@ -60,7 +60,7 @@ def host(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def hostvars(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The host's variables over the role's defaults, as they are written: templates are not resolved."""
+    """The host's variables over the role's defaults, as plays see them."""
     shard = request.config.stash[_SHARD]
     return shard.variables[request.node.callspec.params["host"]]
 

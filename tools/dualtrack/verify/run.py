@@ -84,17 +84,15 @@ def verify(
 
 
 def read_inventory(inventories: Sequence[Path]) -> dict[str, Any]:
-    """Return what `ansible-inventory --list` says of the sources together."""
+    """Return what `ansible-inventory --list` says of the sources together, the variables as plays see them."""
     for path in inventories:
         if not path.exists():
             raise BadInput(f"no such inventory: {path}")
-    words = [str(Path(sys.executable).with_name("ansible-inventory")), "--list"]
-    for path in inventories:
-        words += ["-i", str(path.resolve())]
+    words = [sys.executable, "-m", "dualtrack.verify.hostvars", *(str(path.resolve()) for path in inventories)]
     done = run(
         words, cwd=ROOT / "ansible", check=False,
         env={"ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"), "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
-             "ANSIBLE_NOCOLOR": "true"},
+             "ANSIBLE_NOCOLOR": "true", "DUALTRACK_LAB_DIR": str(LAB)},
     )  # fmt: skip
     if done.returncode != 0:
         raise BadInput(f"the inventory cannot be read: {last_line(done.stderr)}")

@@ -1,0 +1,92 @@
+"""The controllers answer, the books are kept, and the node takes jobs with its GPUs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+
+def controls(hostvars: dict[str, Any]) -> bool:
+    """Tell whether this host is one of the controllers."""
+    return hostvars["inventory_hostname"] in [it["name"] for it in hostvars["slurm_controllers"]]
+
+
+def only(right: Any, why: str) -> None:
+    """Skip a check of something that this host does not promise."""
+    if not right:
+        pytest.skip(why)
+
+
+def node(host: Any, name: str) -> dict[str, str]:
+    """Return what Slurm says of a node."""
+    done = host.run("scontrol --oneliner show node %s", name)
+    assert done.rc == 0, f"Slurm does not know {name}: {(done.stdout + done.stderr).strip()}"
+    return dict(word.partition("=")[::2] for word in done.stdout.split() if "=" in word)
+
+
+def test_controllers(host: Any, hostvars: dict[str, Any]) -> None:
+    """Every controller is up, the first one leads, and the second stands by."""
+    only(controls(hostvars), "no controller")
+    done = host.run("scontrol ping")
+    for place, it in zip(("primary", "backup"), hostvars["slurm_controllers"], strict=False):
+        assert f"Slurmctld({place}) at {it['hostname']} is UP" in done.stdout, done.stdout + done.stderr
+
+
+def test_accounting(host: Any, hostvars: dict[str, Any]) -> None:
+    """The cluster is in the books, with the accounts and their shares."""
+    only(hostvars["slurm_accounting"] and controls(hostvars), "no accounting here")
+    cluster = hostvars["slurm_cluster"]
+    done = host.run("sacctmgr -nP show associations cluster=%s format=account,user,share", cluster)
+    assert done.rc == 0, done.stderr
+    rows = done.stdout.split("\n")
+    assert "root|root|1" in rows, rows
+    for account in hostvars["slurm_accounts"]:
+        assert f"{account['name']}||{account.get('share', 1)}" in rows, rows
+
+
+def test_partitions(host: Any, hostvars: dict[str, Any]) -> None:
+    """There are the partitions that were asked for, and they take jobs."""
+    only(controls(hostvars), "no controller")
+    found = host.run("sinfo --noheader --Format=partitionname:40,available:10").stdout.split("\n")
+    states = {line.split()[0].rstrip("*"): line.split()[1] for line in found if line.split()}
+    assert states == {it["name"]: "up" for it in hostvars["slurm_partitions"]}
+
+
+def test_node(host: Any, hostvars: dict[str, Any]) -> None:
+    """The node has registered itself, with its GPUs and features, and is in service (or drained, with a reason)."""
+    only(hostvars["slurm_node"], "runs no jobs")
+    found = node(host, hostvars["inventory_hostname"])
+    assert not re.search("DOWN|NOT_RESPONDING|INVALID|UNKNOWN", found["State"]), found["State"]
+    assert "DRAIN" not in found["State"] or found.get("Reason"), "drained, and nobody says why"
+    assert found["NodeAddr"] == hostvars["slurm_address"]
+    if hostvars["slurm_gpus"]:
+        assert found["Gres"].startswith(f"gpu:{hostvars['slurm_gpus']}"), found["Gres"]
+    assert set(hostvars["slurm_features"]) <= set(found["ActiveFeatures"].split(","))
+
+
+def test_a_job_gets_half_the_gpus(host: Any, hostvars: dict[str, Any]) -> None:
+    """A job of half the node's GPUs runs here and sees that many."""
+    only(hostvars["slurm_node"] and hostvars["slurm_gpus"] > 1, "no GPUs to share out")
+    name, half = hostvars["inventory_hostname"], hostvars["slurm_gpus"] // 2
+    only(node(host, name)["State"].split("+")[0] == "IDLE", "the node has work, or is out of service")
+    partitions = ",".join(
+        it["name"] for it in hostvars["slurm_partitions"] if it["feature"] in hostvars["slurm_features"]
+    )
+    options = f"--immediate=30 --partition={partitions} --nodelist={name} --gres=gpu:{half}"
+    line = f"cd / && timeout -k 5 60 srun {options} printenv CUDA_VISIBLE_DEVICES"
+    done = host.run(f"sh -c '{line}'")
+    assert done.rc == 0, done.stderr
+    assert len(done.stdout.strip().split(",")) == half, done.stdout
+
+
+def test_memory_budget(host: Any, hostvars: dict[str, Any]) -> None:
+    """What cannot fit is refused with the sum: 70b in bf16 is 130 GiB, and one GPU here has 80."""
+    only(hostvars["slurm_node"] and hostvars["slurm_memory_budget"] and hostvars["slurm_gpus"], "no budget here")
+    ask = "python3 /usr/local/lib/dualtrack/memory_budget.py 'params=70b precision=%s' --memory 80"
+    too_much, fits = host.run(ask.replace("%s", "bf16")), host.run(ask.replace("%s", "awq"))
+    assert too_much.rc == 3, too_much.stdout
+    assert "refused" in too_much.stdout
+    assert "130.4 GiB" in too_much.stdout, too_much.stdout
+    assert fits.rc == 0, fits.stdout

@@ -1,0 +1,1 @@
+../../../tools/dualtrack/node/spot_guard.py

@@ -1,0 +1,162 @@
+"""The cloud track's scheduler and pools: what an operator of GPU jobs lives through, on the lab.
+
+The tests of this file are one story: each goes on where the one before it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import CLI, Cli, wait
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+UP_S = 600
+COUNT = "echo $SLURMD_NODENAME; echo $CUDA_VISIBLE_DEVICES; sleep {seconds}; echo done"
+
+
+class Site:
+    """A cloud track that is up, and its Slurm."""
+
+    def __init__(self, cli: Cli) -> None:
+        self.cli = cli
+        self.controllers = self.names("control")
+
+    def rows(self) -> list[dict[str, Any]]:
+        return list(self.cli.json("status")["hosts"])
+
+    def names(self, pool: str) -> list[str]:
+        return sorted(row["name"] for row in self.rows() if row["pool"] == pool and row["state"] == "up")
+
+    def run(self, host: str, *command: str, check: bool = True) -> str:
+        words = [CLI, "lab", "exec", host, "--", "timeout", "-k", "5", "60", *command]
+        done = subprocess.run(words, env=self.cli.env, capture_output=True, text=True, timeout=90, check=False)
+        if check and done.returncode != 0:
+            pytest.fail(f"{host}: {' '.join(command)}: {done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    def slurm(self, *command: str, check: bool = True) -> str:
+        """Run a command on the controller that leads, or the one that took over."""
+        for host in self.controllers:
+            if "UP" in self.run(host, "scontrol", "ping", check=False):
+                return self.run(host, *command, check=check)
+        return pytest.fail("no controller answers")
+
+    def submit(self, *options: str, seconds: int = 1) -> str:
+        """Put a job into the queue, its output where every host sees it; return its id."""
+        words = ("sbatch", "--parsable", "--chdir=/srv/shared/jobs", "--output=%j.out", *options)
+        return self.slurm(*words, "--wrap", COUNT.format(seconds=seconds))
+
+    def state(self, job: str) -> str:
+        return self.slurm("sh", "-c", f"scontrol -o show job {job} | grep -o 'JobState=[A-Z]*' | cut -d= -f2")
+
+    def ends(self, job: str, state: str = "COMPLETED", seconds: float = 90) -> list[str]:
+        """Wait until a job has ended as it should, and return its output's lines."""
+        wait(lambda: self.state(job) not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING"), seconds, f"job {job}")
+        assert self.state(job) == state, self.slurm("scontrol", "show", "job", job)
+        return self.slurm("cat", f"/srv/shared/jobs/{job}.out").splitlines()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The cloud track alone, on a lab of its own; taken down whatever happens."""
+    cli = Cli(tmp_path_factory.mktemp("pools"))
+    try:
+        cli("mirror", "build")  # as `make cloud-up` does
+        cli("cloud", "up", timeout=UP_S)
+        found = Site(cli)
+        found.run(found.controllers[0], "install", "-d", "-m", "1777", "/srv/shared/jobs")
+        yield found
+    finally:
+        cli("lab", "down")
+
+
+def test_two_jobs_share_a_node(site: Site) -> None:
+    node = site.names("spot")[0]
+    jobs = [site.submit(f"--nodelist={node}", "--gres=gpu:4", seconds=8) for _ in range(2)]
+    wait(lambda: [site.state(job) for job in jobs] == ["RUNNING", "RUNNING"], 60, "both at once")
+    outputs = [site.ends(job) for job in jobs]
+    assert {out[0] for out in outputs} == {node}
+    assert sorted(out[1] for out in outputs) == ["0,1,2,3", "4,5,6,7"]
+
+
+def test_job_over_its_memory_is_refused_with_the_arithmetic(site: Site) -> None:
+    job = site.submit("--gres=gpu:1", "--comment=memory: params=70b precision=bf16")
+    said = "\n".join(site.ends(job, "FAILED"))
+    assert "130.4 GiB" in said
+    assert "refused" in said
+    assert "done" not in said
+    fits = site.submit("--gres=gpu:1", "--comment=memory: params=70b precision=awq")
+    assert site.ends(fits)[-1] == "done"
+
+
+@pytest.mark.parametrize("fault", [("--ecc", "3"), ("--xid", "79")])
+def test_sick_gpu_drains_the_node_and_the_job_runs_elsewhere(site: Site, fault: tuple[str, str]) -> None:
+    sick, well = site.names("spot")[:2]
+    site.cli("lab", "gpu", sick, "--gpu", "2", *fault)
+    site.slurm("scontrol", "update", f"nodename={well}", "state=drain", "reason=so that the sick one is chosen")
+    job = site.submit("--partition=spot", "--gres=gpu:4")
+    reason = wait(lambda: site.slurm("sinfo", "-h", "-n", sick, "-O", "reason:100"), 60, "the drain")
+    assert wait(lambda: "gpu_health" in site.slurm("sinfo", "-h", "-n", sick, "-O", "reason:100"), 60), reason
+    site.slurm("scontrol", "update", f"nodename={well}", "state=resume")
+    assert site.ends(job)[0] == well
+    site.cli("lab", "gpu", sick, "--reset")
+    site.run(sick, "python3", "/usr/local/lib/dualtrack/gpu_health.py", "accept")
+    site.slurm("scontrol", "update", f"nodename={sick}", "state=resume")
+    wait(lambda: site.slurm("sinfo", "-h", "-n", sick, "-O", "statelong:20").strip() == "idle", 90, "the repair")
+
+
+def test_killed_controller_loses_nothing(site: Site) -> None:
+    first, second = site.controllers
+    running = site.submit("--gres=gpu:4", "--requeue", seconds=50)
+    wait(lambda: site.state(running) == "RUNNING", 60)
+    waiting = site.submit("--dependency=afterok:" + running)
+    site.run(first, "systemctl", "kill", "--signal=KILL", "slurmctld")
+    wait(lambda: "primary) at" in site.run(second, "scontrol", "ping") and
+         "DOWN" in site.run(second, "scontrol", "ping"), 30, "the loss")  # fmt: skip
+    # The second one takes over and answers; what ran runs on, what waited still waits.
+    wait(lambda: site.run(second, "squeue", "-h", "-j", running, "-o", "%T", check=False) == "RUNNING", 120)
+    late = site.run(
+        second, "sbatch", "--parsable", "--chdir=/srv/shared/jobs", "--output=%j.out", "--wrap", "echo done"
+    )
+    site.controllers = [second, first]
+    for job in (running, waiting, late):
+        assert site.ends(job, seconds=150)[-1] == "done"
+    assert "Restarts=0" in site.slurm("scontrol", "show", "job", running)
+    site.run(first, "systemctl", "start", "slurmctld")
+    wait(lambda: site.run(first, "scontrol", "ping").count("is UP") == 2, 60, "the return")
+    site.controllers = [first, second]
+    # Nothing was kept from the books while the one who keeps them led no more.
+    wait(lambda: site.slurm("sacct", "-XnP", f"--jobs={running},{waiting},{late}", "--format=state").split()
+         == ["COMPLETED"] * 3, 60, "the books")  # fmt: skip
+
+
+def test_again_changes_nothing(site: Site) -> None:
+    [track] = json.loads(site.cli("cloud", "up", "--json", timeout=UP_S).stdout)["tracks"]
+    assert (track["changed"], track["changes"]) == (False, {})
+
+
+def test_upgrade(site: Site) -> None:
+    site.cli.runbook("upgrade-slurm.md")
+
+
+def test_node_is_taken_back(site: Site) -> None:
+    site.cli.runbook("reclaim-a-node.md")
+
+
+def test_pool_comes_and_goes(site: Site) -> None:
+    site.cli.runbook("add-a-pool.md")
+    assert {row["pool"] for row in site.rows()} == {"spot", "ondemand", "control"}
+
+
+def test_drill(site: Site) -> None:
+    """Spot is taken back and stays away; twenty jobs end once each, with the right result."""
+    report = json.loads(site.cli("drill", "spot", "--short", "--json", timeout=900).stdout)
+    assert report["jobs"]["right"] == report["jobs"]["jobs"] == 20, report
+    assert report["jobs"]["twice"] == []
+    assert len(report["reclaimed"]) == 2
+    assert any(it["kind"] == "raise" for it in report["timeline"]), report["timeline"]

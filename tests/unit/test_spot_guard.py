@@ -1,0 +1,180 @@
+"""What the guard does at a notice: with much time, little and none, a Slurm that stalls, and a wrong clock."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtrack.node import spot_guard
+from dualtrack.node.spot_guard import NOTICE_S, Guard, Notice, Slurm, parse_notice
+
+
+@dataclass
+class Bed:
+    """A Slurm in memory, and a clock that only sleeping and commands move. ``stalls``: commands that fail first."""
+
+    jobs: dict[str, float]  # job: seconds it needs for its checkpoint, after which it requeues itself
+    stalls: int = 0
+    now: float = 1000.0
+    done: list[tuple[str, ...]] = field(default_factory=list)
+    signalled: float | None = None
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        self.now += 0.1
+        if self.stalls:
+            self.stalls -= 1
+            self.now += spot_guard.COMMAND_S
+            return subprocess.CompletedProcess(command, 127, "", "timed out")
+        self.done.append(command)
+        out = ""
+        match command:
+            case ("squeue", *_):
+                saved = self.now - self.signalled if self.signalled is not None else -1.0
+                self.jobs = {job: needs for job, needs in self.jobs.items() if needs > saved}
+                out = "\n".join(self.jobs)
+            case ("scancel", *_):
+                self.signalled = self.now
+            case ("scontrol", "requeue", job):
+                self.jobs.pop(job, None)
+        return subprocess.CompletedProcess(command, 0, out, "")
+
+    def reclaim(self, seconds: float, checkpoint_s: float = 60) -> float:
+        """Give a notice of ``seconds`` and return how long the guard was at work."""
+        guard = Guard(Slurm("spot-1", self.run), None, checkpoint_s, clock=lambda: self.now, sleep=self.sleep)
+        begin = self.now
+        guard.reclaimed(Notice("terminate", begin + seconds))
+        self.events = guard.events
+        return self.now - begin
+
+    @property
+    def requeued(self) -> list[str]:
+        return [command[2] for command in self.done if command[:2] == ("scontrol", "requeue")]
+
+
+def test_jobs_that_save_themselves_are_not_requeued_twice() -> None:
+    bed = Bed({"1": 3.0, "2": 5.0})
+    assert bed.reclaim(120) < 10
+    assert bed.done[0][:2] == ("scontrol", "update")  # drained first
+    assert bed.requeued == []
+    assert bed.events["wrote checkpoints and requeued themselves"]["value"] == ["1", "2"]
+
+
+def test_job_that_does_not_save_itself_is_requeued_when_its_time_is_up() -> None:
+    bed = Bed({"1": 3.0, "2": 1e9})
+    assert 60 <= bed.reclaim(120) < 70
+    assert bed.requeued == ["2"]
+
+
+@given(st.floats(0.5, 120), st.dictionaries(st.sampled_from("123456"), st.floats(0, 200)), st.integers(0, 3))
+def test_nothing_is_left_running_while_there_is_time(notice: float, jobs: dict[str, float], stalls: int) -> None:
+    bed = Bed(dict(jobs), stalls)
+    took = bed.reclaim(notice)
+    # Draining and the question for the jobs are always tried, also with no time left: the clock may be wrong.
+    assert took <= notice + 2 * (spot_guard.COMMAND_S + 1)
+    if notice > (stalls + 1) * (spot_guard.COMMAND_S + 1) + 2 * len(jobs):
+        assert bed.jobs == {}
+        assert ("scontrol", "update", "nodename=spot-1", "state=drain", "reason=spot: terminate") in bed.done
+
+
+def test_five_seconds_are_spent_on_the_queue_and_not_on_waiting() -> None:
+    bed = Bed({"1": 50.0})
+    assert bed.reclaim(5) < 5
+    assert bed.requeued == ["1"]
+
+
+def test_slurm_that_stalls_at_first_is_asked_again() -> None:
+    bed = Bed({"1": 1e9}, stalls=3)
+    bed.reclaim(120)
+    assert (bed.requeued, bed.jobs) == (["1"], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('{"action": "terminate", "time": "2026-11-25T12:02:00Z"}', 120),
+        ('{"action": "terminate", "time": "2026-11-25T12:00:40Z"}', 40),
+        ('{"action": "terminate", "time": "2026-11-25T11:00:00Z"}', 0),  # over, or our clock is fast
+        ('{"action": "terminate", "time": "2026-11-25T18:00:00Z"}', NOTICE_S),  # our clock is slow: never more
+        ('{"action": "terminate", "time": "soon"}', NOTICE_S),
+        ("not json", NOTICE_S),
+        ("[]", NOTICE_S),
+    ],
+)
+def test_notice_and_the_clock(text: str, left: float) -> None:
+    noon = 1795608000.0  # 2026-11-25T12:00:00Z
+    assert parse_notice(text, noon, 50.0) == Notice("terminate", 50.0 + left)
+
+
+class Service:
+    """A metadata service from a list of answers by path; the last one stays."""
+
+    def __init__(self, **answers: list[str | Exception | None]) -> None:
+        self.answers = {"spot/instance-action": [None], "events/recommendations/rebalance": [None]} | {
+            {"notice": "spot/instance-action", "rebalance": "events/recommendations/rebalance"}[name]: values
+            for name, values in answers.items()
+        }
+
+    def get(self, path: str) -> str | None:
+        values = self.answers[path]
+        value = values.pop(0) if len(values) > 1 else values[0]
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+
+def test_service_that_fails_is_asked_again_and_a_notice_acted_on_once(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(spot_guard, "LEAVING", tmp_path / "run/leaving")
+    monkeypatch.setattr(spot_guard, "STATE", tmp_path / "run/state.json")
+    bed = Bed({"1": 2.0})
+    guard = Guard(Slurm("spot-1", bed.run), None, 60, clock=lambda: bed.now, sleep=bed.sleep)
+    notice = '{"action": "terminate", "time": "2099-01-01T00:00:00Z"}'
+    service = Service(notice=[None, OSError("slow"), OSError("slow"), None, notice], rebalance=[None, "{}"])
+    real = parse_notice
+    monkeypatch.setattr(spot_guard, "parse_notice", lambda text, wall, _: real(text, wall, bed.now))
+    spot_guard.watch(service, guard, 2, lambda: False)  # type: ignore[arg-type]
+    reasons = [command[-1] for command in bed.done if command[:2] == ("scontrol", "update")]
+    assert reasons == ["reason=spot: rebalance recommended", "reason=spot: terminate"]
+    assert (tmp_path / "run/leaving").exists()
+    assert '"finished": true' in (tmp_path / "run/state.json").read_text()
+
+
+@dataclass
+class Records:
+    """A zone in memory; ``fails``: calls that AWS refuses first."""
+
+    fails: int = 0
+    name: str = "nodes.example.test"
+    calls: list[str] = field(default_factory=list)
+
+    def change(self, what: str) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise OSError("throttled")
+        self.calls.append(what)
+
+    def join(self) -> None:
+        self.change("join")
+
+    def leave(self) -> None:
+        self.change("leave")
+
+
+def test_node_is_in_the_records_while_it_is_well() -> None:
+    well = [0, 0, 1, 1, 0]
+    records = Records(fails=1)
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, well.pop(0), "", "")
+
+    presence = spot_guard.Presence(records, ("check",), 30, run)  # type: ignore[arg-type]
+    for second in range(0, 150, 2):
+        presence.look(float(second))
+    # The first call failed and was made again at the next look; nothing is asked that is so already.
+    assert (records.calls, well) == (["join", "leave", "join"], [])

@@ -1,0 +1,61 @@
+"""`dualtrack drill …`: break something on purpose while work goes on, and count what it cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from dualtrack.drills.spot import Report
+
+app = typer.Typer(
+    help="Drills on the lab: break something while work goes on, and count the cost.", no_args_is_help=True
+)
+
+
+@app.command()
+def spot(
+    short: bool = typer.Option(False, "--short", help="Shorter jobs, a shorter notice, and no shortage of quota."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a report."),
+) -> None:
+    """Take spot nodes back while 20 jobs run, let spot be short, let it return; exit code 1 when work was lost.
+
+    Needs the lab's cloud track (`dualtrack cloud up`). Takes about 5 minutes (--short) or 15.
+    """
+    from dualtrack.drills import spot as drill
+    from dualtrack.errors import Exit
+    from dualtrack.output import Steps, document
+
+    report = drill.spot(Steps(quiet=json), short=short)
+    if json:
+        document("drill-spot", report)
+    else:
+        _show(report)
+    if not report.ok:
+        raise typer.Exit(int(Exit.FINDINGS))
+
+
+def _show(report: Report) -> None:
+    from dualtrack.output import table
+
+    table(("after s", "what", "which"), [(f"{it.after_s:.0f}", it.kind, it.what) for it in report.timeline])
+    for it in report.reclaimed:
+        typer.echo(
+            f"{it.node}: drained {_after(it.drained_s)} and its {len(it.jobs)} jobs requeued {_after(it.requeued_s)} "
+            "the notice was seen"
+        )
+    money, jobs = report.money, report.jobs
+    if money.usd is not None and money.usd_on_demand is not None:
+        typer.echo(
+            f"nodes: {money.usd:.2f} US$ at the dated prices, {money.usd_on_demand:.2f} all on demand; "
+            f"standing in took {money.stand_in_hours:.2f} node hours"
+        )
+    typer.echo(
+        f"jobs: {jobs.right} of {jobs.jobs} ended with the right result, {len(jobs.twice)} twice, "
+        f"{jobs.starts - jobs.jobs} starts more than jobs ({report.seconds:.0f} s)"
+    )
+
+
+def _after(seconds: float | None) -> str:
+    return f"{seconds:.1f} s after" if seconds is not None else "never after"

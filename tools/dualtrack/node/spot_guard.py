@@ -1,0 +1,334 @@
+#!/usr/bin/env python3
+"""Watches for the notice that this spot instance is taken back, and saves what the time allows.
+
+On a rebalance recommendation the node takes no new jobs. On the notice itself: it is drained and leaves the traffic's
+records, its jobs get a signal to write a checkpoint, and are put back into the queue before the instance ends. A job
+that has written its checkpoint says so by `scontrol requeue $SLURM_JOB_ID`; one that does not is requeued when its time
+is up. With no notice at all slurmctld requeues what ran here when the node no longer answers: none here could.
+
+The notice's time is by AWS's clock. Ours may be wrong: more than two minutes are never counted on, from first sight.
+See https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
+"""
+
+from __future__ import annotations
+
+import calendar
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: What AWS gives (seconds), and what is kept back of it for requeuing and for the jobs to be ended.
+NOTICE_S, RESERVE_S = 120.0, 25.0
+COMMAND_S = 8.0
+STATE = Path("/run/dualtrack/spot-guard.json")
+#: While it is there, slurmd does not start on this node (roles/spot_guard adds the condition to its unit).
+LEAVING = Path("/run/dualtrack/leaving")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def log(text: str) -> None:
+    """Say something to the journal."""
+    print(text, flush=True)
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command; one that is not there, or waits for a controller that does not answer, has failed."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 127, "", str(error))
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A notice: what will happen (terminate, stop, hibernate), and when, by the clock of this host (monotonic)."""
+
+    action: str
+    until: float
+
+
+def parse_notice(text: str, wall: float, monotonic: float) -> Notice:
+    """Return the notice in the metadata service's answer; a damaged one counts as one that ends in two minutes."""
+    left, action = NOTICE_S, "terminate"
+    try:
+        found = json.loads(text)
+        action = str(found.get("action", action))
+        left = calendar.timegm(time.strptime(str(found["time"]), "%Y-%m-%dT%H:%M:%SZ")) - wall
+    except (ValueError, KeyError, AttributeError):
+        pass
+    return Notice(action, monotonic + min(max(left, 0.0), NOTICE_S))
+
+
+class Metadata:
+    """The instance metadata service, version 2: a session token first."""
+
+    def __init__(self, base: str) -> None:
+        self.base, self._token, self._until = base.rstrip("/"), "", 0.0
+
+    def get(self, path: str) -> str | None:
+        """Return what is at ``path``, None when nothing is. Raises OSError when the service does not answer."""
+        try:
+            return self._ask(f"/latest/meta-data/{path}", {"X-aws-ec2-metadata-token": self.token()})
+        except urllib.error.HTTPError as error:
+            if error.code == 401:
+                self._until = 0.0
+            if error.code == 404:
+                return None
+            raise
+
+    def token(self) -> str:
+        """Return a session token, the same one until it grows old."""
+        if time.monotonic() > self._until:
+            self._token = self._ask("/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "21600"}, "PUT")
+            self._until = time.monotonic() + 18000
+        return self._token
+
+    def _ask(self, path: str, headers: dict[str, str], method: str = "GET") -> str:
+        request = urllib.request.Request(self.base + path, headers=headers, method=method)  # noqa: S310 - http, as it is
+        with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310
+            return str(answer.read(65536).decode())
+
+
+@dataclass
+class Slurm:
+    """This node as Slurm knows it. Every command has a limit; nothing here raises."""
+
+    node: str
+    run: Run = run
+
+    def drain(self, reason: str) -> bool:
+        """Take no new jobs; return whether Slurm took it."""
+        done = self.run("scontrol", "update", f"nodename={self.node}", "state=drain", f"reason={reason}")
+        return done.returncode == 0
+
+    def jobs(self) -> list[str] | None:
+        """Return the ids of the jobs that run here, None when nobody answers."""
+        done = self.run("squeue", "--noheader", "--nodelist", self.node, "--states=RUNNING,SUSPENDED", "--format=%A")
+        return sorted(set(done.stdout.split())) if done.returncode == 0 else None
+
+    def signal(self, job: str, name: str) -> bool:
+        """Send a signal to a job's script and all its steps."""
+        return self.run("scancel", f"--signal={name}", "--full", job).returncode == 0
+
+    def requeue(self, job: str) -> bool:
+        """Put a job back into the queue."""
+        return self.run("scontrol", "requeue", job).returncode == 0
+
+
+@dataclass
+class Traffic:
+    """The node's own record in the traffic's zone; `python3-boto3` is only needed where there is one."""
+
+    zone: str
+    name: str
+    identifier: str
+    address: str
+    region: str
+    endpoint: str = ""
+
+    def client(self) -> Any:
+        """Return the API's client."""
+        import boto3
+        from botocore.config import Config
+
+        limits = Config(connect_timeout=3, read_timeout=5, retries={"max_attempts": 3})
+        return boto3.client("route53", region_name=self.region, endpoint_url=self.endpoint or None, config=limits)
+
+    def record(self) -> dict[str, Any]:
+        """Return the record: one of many answers of equal right, which the resolver gets up to eight of."""
+        return {
+            "Name": self.name, "Type": "A", "SetIdentifier": self.identifier, "MultiValueAnswer": True, "TTL": 10,
+            "ResourceRecords": [{"Value": self.address}],
+        }  # fmt: skip
+
+    def change(self, action: str) -> None:
+        """UPSERT or DELETE the record."""
+        self.client().change_resource_record_sets(
+            HostedZoneId=self.zone,
+            ChangeBatch={"Changes": [{"Action": action, "ResourceRecordSet": self.record()}]},
+        )
+
+    def join(self) -> None:
+        """Be one of the answers."""
+        self.change("UPSERT")
+
+    def leave(self) -> None:
+        """Be none of them any more; a record that is gone already is no failure."""
+        try:
+            self.change("DELETE")
+        except Exception as error:
+            if "not found" not in str(error):
+                raise
+
+
+@dataclass
+class Presence:
+    """Whether the node is in the traffic's records: it is while its health command says so, and no longer."""
+
+    traffic: Traffic
+    health: tuple[str, ...] = ()
+    every_s: float = 30.0
+    run: Run = run
+    inside: bool | None = None  # None: not known, so the next look sets it
+    due: float = 0.0
+
+    def look(self, now: float) -> None:
+        """Join or leave, when it is time for a look and something has changed. An API that fails is asked again."""
+        if now < self.due:
+            return
+        self.due = now + self.every_s
+        well = not self.health or self.run(*self.health).returncode == 0
+        if well == self.inside:
+            return
+        try:
+            self.traffic.join() if well else self.traffic.leave()
+        except Exception as error:  # whatever it is, the notice must still be heard
+            log(f"the record of {self.traffic.name} is as it was: {error}")
+        else:
+            self.inside = well
+            log(f"{'joined' if well else 'left'} {self.traffic.name}{'' if well else ': not healthy'}")
+
+
+@dataclass
+class Guard:
+    """What is done at a notice. ``checkpoint_s``: how long jobs may write, where the notice is long enough."""
+
+    slurm: Slurm | None
+    traffic: Traffic | None
+    checkpoint_s: float
+    checkpoint_signal: str = "USR1"
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    events: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, what: str, value: Any = None) -> None:
+        """Record when something was done (seconds since the notice was seen, and the wall clock)."""
+        self.events[what] = {
+            "after_s": round(self.clock() - self.events.get("seen", self.clock()), 2),
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **({} if value is None else {"value": value}),
+        }
+        log(f"{what}{'' if value is None else f': {value}'}")
+
+    def recommended(self) -> None:
+        """Take no new work; what runs may end."""
+        if self.slurm is not None and self.slurm.drain("spot: rebalance recommended"):
+            self.note("drained on recommendation")
+
+    def reclaimed(self, notice: Notice) -> None:
+        """Save what the time allows, in the order of its worth: no new jobs, out of the traffic, the jobs."""
+        self.events["seen"] = self.clock()
+        log(f"notice: {notice.action} in {notice.until - self.clock():.0f} s")
+        drained = self.slurm is not None and self.slurm.drain(f"spot: {notice.action}")
+        if drained:
+            self.note("drained")
+        # A slow API must not take its time from the jobs.
+        leaving = threading.Thread(target=self.leave_traffic, daemon=True)
+        leaving.start()
+        if self.slurm is not None:
+            self.save_jobs(self.slurm, notice, drained)
+        leaving.join(max(0.0, notice.until - self.clock()))
+
+    def leave_traffic(self) -> None:
+        """Take the node's record away; tried twice, then its health check must do it."""
+        if self.traffic is None:
+            return
+        for _ in range(2):
+            try:
+                self.traffic.leave()
+            except Exception as error:  # whatever it is, the jobs come next
+                log(f"the record is not gone: {error}")
+            else:
+                self.note("left traffic")
+                return
+
+    def save_jobs(self, slurm: Slurm, notice: Notice, drained: bool) -> None:
+        """Have the jobs write checkpoints, then put back into the queue those that did not do so themselves."""
+        jobs = self.patiently(slurm.jobs, notice.until)
+        self.note("jobs", jobs or [])
+        begin = self.clock()
+        writing_ends = min(begin + self.checkpoint_s, notice.until - RESERVE_S)
+        left = set(jobs or ())
+        for job in sorted(left):
+            slurm.signal(job, self.checkpoint_signal)
+        while left and self.clock() < writing_ends:
+            self.sleep(0.5)
+            now = slurm.jobs()
+            left &= set(left if now is None else now)
+        self.note("wrote checkpoints and requeued themselves", sorted(set(jobs or ()) - left))
+        while (left or not drained) and self.clock() < notice.until:
+            drained = drained or slurm.drain(f"spot: {notice.action}")
+            left = {job for job in left if not slurm.requeue(job)} & set(self.still(slurm, left))
+            if left:
+                self.sleep(1)
+        self.note("requeued" if not left else "not requeued in time", sorted(left) or None)
+
+    def still(self, slurm: Slurm, left: set[str]) -> list[str]:
+        """Return those of ``left`` that still run here; all of them when nobody answers."""
+        now = slurm.jobs() if left else []
+        return sorted(left) if now is None else now
+
+    def patiently(self, ask: Callable[[], list[str] | None], until: float) -> list[str] | None:
+        """Ask until there is an answer or no time."""
+        while (answer := ask()) is None and self.clock() < until:
+            self.sleep(1)
+        return answer
+
+
+def watch(
+    metadata: Metadata, guard: Guard, poll_s: float, stopping: Callable[[], bool], presence: Presence | None = None
+) -> None:
+    """Ask the metadata service until a notice has been dealt with; a service that fails is asked again."""
+    recommended = silent = False
+    while not stopping():
+        try:
+            notice = metadata.get("spot/instance-action")
+            if notice is not None:
+                LEAVING.parent.mkdir(parents=True, exist_ok=True)
+                LEAVING.touch()
+                guard.reclaimed(parse_notice(notice, time.time(), time.monotonic()))
+                STATE.write_text(json.dumps(guard.events | {"finished": True}))
+                return
+            if not recommended and metadata.get("events/recommendations/rebalance") is not None:
+                recommended = True
+                guard.recommended()
+            silent = False
+        except OSError as error:
+            if not silent:
+                log(f"the metadata service does not answer, asking again: {error}")
+            silent = True
+        if presence is not None:
+            presence.look(guard.clock())
+        guard.sleep(poll_s)
+
+
+def main(config: str) -> int:
+    """Run until the instance ends or the unit is stopped."""
+    given = json.loads(Path(config).read_text())
+    traffic = Traffic(**given["traffic"]) if given.get("traffic") else None
+    slurm = Slurm(given["node"]) if given.get("node") else None
+    guard = Guard(slurm, traffic, float(given["checkpoint_s"]), str(given["checkpoint_signal"]))
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
+    presence = Presence(traffic, tuple(given["health"])) if traffic else None
+    watch(Metadata(given["metadata"]), guard, float(given["poll_s"]), lambda: bool(stop), presence)
+    if stop:
+        guard.leave_traffic()
+        return 0
+    while not stop:  # dealt with: what is left is the end
+        time.sleep(1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
