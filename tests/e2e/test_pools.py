@@ -54,7 +54,7 @@ class Site:
     def state(self, job: str) -> str:
         return self.slurm("sh", "-c", f"scontrol -o show job {job} | grep -o 'JobState=[A-Z]*' | cut -d= -f2")
 
-    def ends(self, job: str, state: str = "COMPLETED", seconds: float = 90) -> list[str]:
+    def ends(self, job: str, state: str = "COMPLETED", seconds: float = 150) -> list[str]:
         """Wait until a job has ended as it should, and return its output's lines."""
         wait(lambda: self.state(job) not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING"), seconds, f"job {job}")
         assert self.state(job) == state, self.slurm("scontrol", "show", "job", job)
@@ -146,6 +146,25 @@ def test_upgrade(site: Site) -> None:
 
 def test_node_is_taken_back(site: Site) -> None:
     site.cli.runbook("reclaim-a-node.md")
+
+
+def test_nodes_that_go_at_once_lose_no_job(site: Site) -> None:
+    """Five seconds of notice, given twice, and no notice at all."""
+    short, silent = site.names("spot")[:2]
+    options = ("--requeue", "--open-mode=append", "--gres=gpu:4", "--partition=spot,ondemand")
+    jobs = [site.submit(*options, seconds=20) for _ in range(5)]
+    wait(lambda: {short, silent} <= set(site.slurm("squeue", "-h", "-t", "R", "-o", "%N").split()), 60, "both at work")
+    for _ in range(2):
+        site.cli("lab", "reclaim", short, "--notice", "5")
+    site.cli("lab", "reclaim", silent, "--notice", "0")
+    outputs = [site.ends(job, seconds=240) for job in jobs]
+    assert [output.count("done") for output in outputs] == [1] * 5
+    assert any(output[0] in (short, silent) for output in outputs), "no job was on the nodes that went"
+    # The group has filled up again, and what went has left nothing behind in the account.
+    wait(lambda: len([row for row in site.rows() if row["pool"] == "spot"]) == 2, 60, "the replacements")
+    site.cli("cloud", "join", timeout=UP_S)
+    assert len(site.names("spot")) == 2
+    assert {row["name"] for row in site.rows()}.isdisjoint({short, silent})
 
 
 def test_pool_comes_and_goes(site: Site) -> None:

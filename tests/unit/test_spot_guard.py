@@ -178,3 +178,43 @@ def test_node_is_in_the_records_while_it_is_well() -> None:
         presence.look(float(second))
     # The first call failed and was made again at the next look; nothing is asked that is so already.
     assert (records.calls, well) == (["join", "leave", "join"], [])
+
+
+@dataclass
+class Group:
+    """A scaling group's API in memory; ``fails``: calls that it refuses first."""
+
+    fails: int = 0
+    calls: list[bool] = field(default_factory=list)
+
+    def client(self, _: str) -> Group:
+        return self
+
+    def set_instance_protection(
+        self, *, InstanceIds: list[str], AutoScalingGroupName: str, ProtectedFromScaleIn: bool
+    ) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise OSError("throttled")
+        assert (InstanceIds, AutoScalingGroupName) == (["i-1"], "dualtrack-ondemand")
+        self.calls.append(ProtectedFromScaleIn)
+
+
+def test_busy_node_is_not_ended_to_make_its_group_smaller() -> None:
+    answers: list[str | None] = ["", "7\n", "7\n8\n", None, "8\n", ""]
+    group = Group(fails=1)
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        said = answers.pop(0)
+        return subprocess.CompletedProcess(command, 1 if said is None else 0, said or "", "")
+
+    protection = spot_guard.Protection(
+        group,  # type: ignore[arg-type]
+        "dualtrack-ondemand",
+        "i-1",
+        Slurm("ondemand-1", run),
+    )
+    for second in range(0, 60, 2):
+        protection.look(float(second))
+    # The first call failed, so that the next look set what was true by then; silence of Slurm changed nothing.
+    assert (group.calls, answers) == ([True, False], [])

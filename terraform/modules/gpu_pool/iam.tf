@@ -1,5 +1,5 @@
-# What a node may do: read and write the buckets it was given, nothing else. A role per pool, so that taking a pool away
-# takes its rights away.
+# What a node may do: read and write the buckets it was given, keep its record of the traffic, nothing else. A role per
+# pool, so that taking a pool away takes its rights away.
 
 resource "aws_iam_role" "node" {
   name        = "${local.id}-node"
@@ -45,6 +45,38 @@ resource "aws_iam_role_policy" "buckets" {
         Resource = [for arn in arns : "${arn}/*"]
       } if length(arns) > 0]
     )
+  })
+}
+
+# IAM cannot tell one node's record from another's of the same name: a node could take its neighbours out of the traffic,
+# but can neither write another name or type nor read the zone.
+resource "aws_iam_role_policy" "traffic" {
+  for_each = var.traffic == null ? {} : { this = var.traffic }
+
+  name = "traffic"
+  role = aws_iam_role.node.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "OwnRecord"
+      Effect   = "Allow"
+      Action   = "route53:ChangeResourceRecordSets"
+      Resource = each.value.zone_arn
+      Condition = {
+        "ForAllValues:StringEquals" = {
+          "route53:ChangeResourceRecordSetsNormalizedRecordNames" = [each.value.record]
+          "route53:ChangeResourceRecordSetsRecordTypes"           = ["A"]
+          "route53:ChangeResourceRecordSetsActions"               = ["UPSERT", "DELETE"]
+        }
+        # "For all values" is true of none, too: a request that says nothing of its records must not pass.
+        Null = {
+          "route53:ChangeResourceRecordSetsNormalizedRecordNames" = "false"
+          "route53:ChangeResourceRecordSetsRecordTypes"           = "false"
+          "route53:ChangeResourceRecordSetsActions"               = "false"
+        }
+      }
+    }]
   })
 }
 

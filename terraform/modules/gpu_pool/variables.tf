@@ -121,6 +121,26 @@ variable "buckets" {
   default = {}
 }
 
+variable "traffic" {
+  description = "The one record that nodes keep themselves: ARN of its Route53 zone, and its name. Left out, they may write none."
+  type = object({
+    zone_arn = string
+    record   = string
+  })
+  default = null
+
+  validation {
+    condition     = var.traffic == null || can(regex("^arn:[a-z-]+:route53:::hostedzone/[A-Z0-9]+$", var.traffic.zone_arn))
+    error_message = "traffic.zone_arn: write the ARN of one zone, such as \"arn:aws:route53:::hostedzone/Z0123456789ABC\"."
+  }
+
+  validation {
+    # The form that IAM compares with: https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/specifying-conditions-route53.html
+    condition     = var.traffic == null || can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z0-9-]+$", var.traffic.record))
+    error_message = "traffic.record: write the whole name in lower-case letters and without a dot at its end, such as \"nodes.llm.example.com\"."
+  }
+}
+
 variable "utc_offset" {
   description = "The operator's offset from UTC, such as \"+08:00\": schedules are written in the operator's time."
   type        = string

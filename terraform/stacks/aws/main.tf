@@ -30,12 +30,25 @@ module "network" {
 module "storage" {
   source = "../../modules/storage_tiers"
 
-  deployment    = var.name
-  suffix        = data.aws_caller_identity.current.account_id
-  classes       = var.storage
-  kms_key_arn   = var.kms_key_arn
-  force_destroy = var.force_destroy
+  deployment  = var.name
+  suffix      = data.aws_caller_identity.current.account_id
+  classes     = var.storage
+  kms_key_arn = var.kms_key_arn
+  # Not for an operator to choose: what is in a real account's buckets is never deleted with them.
+  force_destroy = local.stack == "emulator"
   tags          = local.tags
+}
+
+module "traffic" {
+  source = "../../modules/traffic"
+  count  = var.traffic == null ? 0 : 1
+
+  deployment = var.name
+  zone       = var.traffic.zone
+  domestic   = var.traffic.domestic
+  fall_back  = var.traffic.fall_back
+  check      = var.traffic.check
+  tags       = local.tags
 }
 
 module "pool" {
@@ -56,4 +69,21 @@ module "pool" {
     read  = [for class in ["weights", "knowledge"] : module.storage.buckets[class].arn if contains(keys(var.storage), class)]
     write = [for class in ["checkpoints"] : module.storage.buckets[class].arn if contains(keys(var.storage), class)]
   }
+
+  # Users are sent to the nodes that serve, and only those keep a record.
+  traffic = contains(each.value.roles, "gpu") ? one([for t in module.traffic : { zone_arn = t.zone_arn, record = t.nodes }]) : null
+}
+
+module "watch" {
+  source = "../../modules/watch"
+
+  deployment      = var.name
+  account_id      = data.aws_caller_identity.current.account_id
+  emails          = var.watch.emails
+  groups          = { for name, pool in module.pool : name => pool.pool.autoscaling_group }
+  missing_minutes = var.watch.missing_minutes
+  budget_usd      = var.watch.budget_usd
+  # Route53 reports to CloudWatch in us-east-1 only, and an alarm writes to a topic of its own region only.
+  health_checks = merge([for t in module.traffic : t.health_checks if var.region == "us-east-1"]...)
+  tags          = local.tags
 }

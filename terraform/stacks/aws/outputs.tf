@@ -1,6 +1,6 @@
 output "inventory" {
   description = "The one contract between OpenTofu and Python; its schema is terraform/inventory.schema.json."
-  value = {
+  value = merge({
     schema = 1
     stack  = local.stack
     region = var.region
@@ -11,5 +11,16 @@ output "inventory" {
     }
     pools   = { for name, pool in module.pool : name => pool.pool }
     storage = module.storage.buckets
-  }
+    # Not there, rather than null, where there is no traffic: an output of before reads the same.
+  }, [for t in module.traffic : { traffic = { zone_id = t.zone_id, name = t.nodes } }]...)
+}
+
+output "traffic_name_servers" {
+  description = "What the zone's NS record in the zone above it must say; empty without traffic."
+  value       = flatten(module.traffic[*].name_servers)
+}
+
+output "alarm_topic" {
+  description = "The topic that alarms and the budget write to, for subscribers other than e-mail."
+  value       = module.watch.topic_arn
 }

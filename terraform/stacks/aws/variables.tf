@@ -148,8 +148,33 @@ variable "kms_key_arn" {
   default     = null
 }
 
-variable "force_destroy" {
-  description = "Whether destroying the stack deletes what is in the buckets. Only ever true for the emulator."
-  type        = bool
-  default     = false
+variable "watch" {
+  description = "Who is told what; see modules/watch."
+  type = object({
+    emails          = optional(list(string), [])
+    missing_minutes = optional(number, 15)
+    budget_usd      = optional(number)
+  })
+  default = {}
+}
+
+variable "traffic" {
+  description = "Names that send users to one track or the other; see modules/traffic. No zone, no records when left out."
+  type = object({
+    zone = string
+    domestic = optional(object({
+      addresses = optional(list(string), [])
+      standby   = optional(list(string), [])
+      countries = optional(list(string), ["CN"])
+    }), {})
+    fall_back = optional(bool, true)
+    check = optional(object({
+      protocol   = optional(string, "HTTPS")
+      port       = optional(number, 443)
+      path       = optional(string, "/healthz")
+      interval_s = optional(number, 30)
+      failures   = optional(number, 3)
+    }), {})
+  })
+  default = null
 }

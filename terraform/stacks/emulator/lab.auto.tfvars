@@ -10,4 +10,8 @@ network = {
   }
   public = false # the lab reaches its hosts at their private addresses
 }
-force_destroy = true
+traffic = {
+  zone = "dualtrack.test" # a name that can never be anyone's
+  # Addresses for documents, since the module rightly refuses private ones; the emulator asks nothing there.
+  domestic = { addresses = ["203.0.113.10"], standby = ["198.51.100.10"] }
+}

@@ -26,9 +26,13 @@ provider "aws" {
 
   endpoints {
     autoscaling = var.aws_endpoint
+    cloudwatch  = var.aws_endpoint
     ec2         = var.aws_endpoint
     iam         = var.aws_endpoint
+    kms         = var.aws_endpoint
+    route53     = var.aws_endpoint
     s3          = var.aws_endpoint
+    sns         = var.aws_endpoint
     sts         = var.aws_endpoint
   }
 }

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from dualtrack import proc
 from dualtrack.drills.jobs import Cluster, Outcome, mix
-from dualtrack.errors import External, Missing
+from dualtrack.errors import DualtrackError, External, Missing
 from dualtrack.graph import Say
 from dualtrack.lab import control, reclaim
 from dualtrack.lab.conditions import edit
@@ -113,8 +113,12 @@ class Drill:
             proc.pause(1)
 
     def join(self) -> None:
-        """Configure the instances that came since."""
-        settled = cloud.join("emulator", say=lambda _: None)
+        """Configure the instances that came since; one that is gone before it is done is tried no more."""
+        try:
+            settled = cloud.join("emulator", say=lambda _: None)
+        except DualtrackError as error:
+            self.note("not joined", str(error))
+            return
         if settled is not None:
             names = ", ".join(sorted(settled.changes))
             self.note("joined", names)

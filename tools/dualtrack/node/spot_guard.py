@@ -21,10 +21,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 #: What AWS gives (seconds), and what is kept back of it for requeuing and for the jobs to be ended.
 NOTICE_S, RESERVE_S = 120.0, 25.0
@@ -125,24 +125,31 @@ class Slurm:
         return self.run("scontrol", "requeue", job).returncode == 0
 
 
-@dataclass
-class Traffic:
-    """The node's own record in the traffic's zone; `python3-boto3` is only needed where there is one."""
+@dataclass(frozen=True)
+class Aws:
+    """Where the API is; `python3-boto3` is only needed by what asks it."""
 
-    zone: str
-    name: str
-    identifier: str
-    address: str
     region: str
     endpoint: str = ""
 
-    def client(self) -> Any:
-        """Return the API's client."""
+    def client(self, service: Any) -> Any:
+        """Return a client of a service, with the keys of the instance's own role."""
         import boto3
         from botocore.config import Config
 
         limits = Config(connect_timeout=3, read_timeout=5, retries={"max_attempts": 3})
-        return boto3.client("route53", region_name=self.region, endpoint_url=self.endpoint or None, config=limits)
+        return boto3.client(service, region_name=self.region, endpoint_url=self.endpoint or None, config=limits)
+
+
+@dataclass
+class Traffic:
+    """The node's own record in the traffic's zone."""
+
+    aws: Aws
+    zone: str
+    name: str
+    identifier: str
+    address: str
 
     def record(self) -> dict[str, Any]:
         """Return the record: one of many answers of equal right, which the resolver gets up to eight of."""
@@ -153,7 +160,7 @@ class Traffic:
 
     def change(self, action: str) -> None:
         """UPSERT or DELETE the record."""
-        self.client().change_resource_record_sets(
+        self.aws.client("route53").change_resource_record_sets(
             HostedZoneId=self.zone,
             ChangeBatch={"Changes": [{"Action": action, "ResourceRecordSet": self.record()}]},
         )
@@ -197,6 +204,43 @@ class Presence:
         else:
             self.inside = well
             log(f"{'joined' if well else 'left'} {self.traffic.name}{'' if well else ': not healthy'}")
+
+
+@dataclass
+class Protection:
+    """Keeps the node's group from ending it to grow smaller while jobs run here; an idle one goes first."""
+
+    aws: Aws
+    group: str
+    instance: str
+    slurm: Slurm
+    every_s: float = 10.0
+    now_set: bool | None = None
+    due: float = 0.0
+
+    def look(self, now: float) -> None:
+        """Set or take back the protection when that has changed. A Slurm or an API that fails is asked again."""
+        if now < self.due:
+            return
+        self.due = now + self.every_s
+        jobs = self.slurm.jobs()
+        if jobs is None or bool(jobs) == self.now_set:
+            return
+        try:
+            self.aws.client("autoscaling").set_instance_protection(
+                InstanceIds=[self.instance], AutoScalingGroupName=self.group, ProtectedFromScaleIn=bool(jobs)
+            )
+        except Exception as error:  # whatever it is, the notice must still be heard
+            log(f"{self.group} may end this node as before: {error}")
+        else:
+            self.now_set = bool(jobs)
+
+
+class Watcher(Protocol):
+    """What is looked at beside the notice; it looks when its time has come."""
+
+    def look(self, now: float) -> None:
+        """Look, at ``now`` (monotonic, in seconds)."""
 
 
 @dataclass
@@ -286,7 +330,7 @@ class Guard:
 
 
 def watch(
-    metadata: Metadata, guard: Guard, poll_s: float, stopping: Callable[[], bool], presence: Presence | None = None
+    metadata: Metadata, guard: Guard, poll_s: float, stopping: Callable[[], bool], others: Sequence[Watcher] = ()
 ) -> None:
     """Ask the metadata service until a notice has been dealt with; a service that fails is asked again."""
     recommended = silent = False
@@ -307,21 +351,26 @@ def watch(
             if not silent:
                 log(f"the metadata service does not answer, asking again: {error}")
             silent = True
-        if presence is not None:
-            presence.look(guard.clock())
+        for other in others:
+            other.look(guard.clock())
         guard.sleep(poll_s)
 
 
 def main(config: str) -> int:
     """Run until the instance ends or the unit is stopped."""
     given = json.loads(Path(config).read_text())
-    traffic = Traffic(**given["traffic"]) if given.get("traffic") else None
+    aws = Aws(**given["aws"])
+    traffic = Traffic(aws, **given["traffic"]) if given.get("traffic") else None
     slurm = Slurm(given["node"]) if given.get("node") else None
     guard = Guard(slurm, traffic, float(given["checkpoint_s"]), str(given["checkpoint_signal"]))
+    others: list[Watcher] = []
+    if traffic is not None:
+        others.append(Presence(traffic, tuple(given["health"])))
+    if slurm is not None and given.get("group"):
+        others.append(Protection(aws, slurm=slurm, **given["group"]))
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
-    presence = Presence(traffic, tuple(given["health"])) if traffic else None
-    watch(Metadata(given["metadata"]), guard, float(given["poll_s"]), lambda: bool(stop), presence)
+    watch(Metadata(given["metadata"]), guard, float(given["poll_s"]), lambda: bool(stop), others)
     if stop:
         guard.leave_traffic()
         return 0
