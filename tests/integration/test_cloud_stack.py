@@ -25,6 +25,10 @@ from dualtrack.errors import BadInput, DualtrackError, Exit, External, Refused
 from tests.integration.terraform_bed import KEY, Emulator, emulator, programs
 
 pytestmark = pytest.mark.slow
+TRAFFIC = {
+    "zone": "dualtrack.test",
+    "domestic": {"addresses": ["203.0.113.10"], "standby": ["198.51.100.10"]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,16 @@ def never(plan: Plan, owner: str) -> bool:
 
 def up(aws: Emulator, **more: Any) -> tuple[stack.Up, list[str]]:
     said: list[str] = []
-    result = stack.up("emulator", endpoint=aws.url, ssh_public_key=KEY, confirm=never, progress=said.append, **more)
+    variables = {"traffic": TRAFFIC, **more.pop("variables", {})}
+    result = stack.up(
+        "emulator",
+        endpoint=aws.url,
+        ssh_public_key=KEY,
+        confirm=never,
+        progress=said.append,
+        variables=variables,
+        **more,
+    )
     return result, said
 
 
@@ -78,7 +91,11 @@ def test_the_inventory_keeps_the_contract(applied: dict[str, Any]) -> None:
         "desired": 2,
         "max": 8,
     }
-    for broken in ({"schema": 2}, {"pools": {"spot": {}}}, {"extra": 1}):
+    assert applied["pools"]["control"]["gpus"] == 0
+    assert applied["traffic"]["name"] == "nodes.dualtrack.test"
+    before = {name: value for name, value in applied.items() if name != "traffic"}
+    jsonschema.validate(before, schema, jsonschema.Draft202012Validator)
+    for broken in ({"schema": 2}, {"pools": {"spot": {}}}, {"extra": 1}, {"traffic": {"zone_id": "Z1"}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(applied | broken, schema, jsonschema.Draft202012Validator)
 
@@ -98,7 +115,7 @@ def test_instances_carry_what_the_inventory_reads(aws: Emulator, applied: dict[s
         for reservation in aws.client("ec2").describe_instances()["Reservations"]
         for instance in reservation["Instances"]
     ]
-    assert sorted(tags["dualtrack:pool"] for tags in found) == ["ondemand", "spot", "spot"]
+    assert sorted(tags["dualtrack:pool"] for tags in found) == ["control", "control", "ondemand", "spot", "spot"]
     for tags in found:
         pool = tags["dualtrack:pool"]
         expected = {
@@ -106,9 +123,9 @@ def test_instances_carry_what_the_inventory_reads(aws: Emulator, applied: dict[s
             "dualtrack:deployment": "dualtrack",
             "dualtrack:track": "cloud",
             "dualtrack:lifecycle": applied["pools"][pool]["lifecycle"],
-            "dualtrack:roles": "gpu",
-            "dualtrack:gpus": "8",
-            "type": "p4de.24xlarge",
+            "dualtrack:roles": "controller" if pool == "control" else "gpu",
+            "dualtrack:gpus": "0" if pool == "control" else "8",
+            "type": "m6i.large" if pool == "control" else "p4de.24xlarge",
         }
         assert {name: tags.get(name) for name in expected} == expected
 
@@ -192,6 +209,112 @@ def test_ssh_is_open_to_operators_only(aws: Emulator, applied: dict[str, Any]) -
     assert ranges == [(22, "10.20.0.0/16")]
 
 
+def test_users_are_sent_by_country_and_health(aws: Emulator, applied: dict[str, Any]) -> None:
+    route53, zone = aws.client("route53"), applied["traffic"]["zone_id"]
+    found = {
+        (record["Name"].split(".")[0], record["SetIdentifier"]): record
+        for record in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        if record["Type"] not in {"NS", "SOA"}
+    }
+    leads_to = {where: record["ResourceRecords"][0]["Value"] for where, record in found.items()}
+    assert leads_to == {
+        ("api", "CN"): "domestic.dualtrack.test", ("api", "default"): "overseas.dualtrack.test",
+        ("domestic", "local"): "local.dualtrack.test", ("domestic", "standby"): "standby.dualtrack.test",
+        ("overseas", "nodes"): "nodes.dualtrack.test", ("overseas", "domestic"): "domestic.dualtrack.test",
+        ("local", "203.0.113.10"): "203.0.113.10", ("standby", "198.51.100.10"): "198.51.100.10",
+    }  # fmt: skip
+    assert found["api", "CN"]["GeoLocation"] == {"CountryCode": "CN"}
+    assert found["api", "default"]["GeoLocation"] == {"CountryCode": "*"}
+    assert {name: found[name]["Failover"] for name in found if "Failover" in found[name]} == {
+        ("domestic", "local"): "PRIMARY", ("domestic", "standby"): "SECONDARY",
+        ("overseas", "nodes"): "PRIMARY", ("overseas", "domestic"): "SECONDARY",
+    }  # fmt: skip
+    checks = {c["Id"]: c["HealthCheckConfig"] for c in route53.list_health_checks()["HealthChecks"]}
+    checked = {where: checks[record["HealthCheckId"]] for where, record in found.items() if "HealthCheckId" in record}
+    assert checked["overseas", "nodes"]["FullyQualifiedDomainName"] == "nodes.dualtrack.test"
+    assert checked["local", "203.0.113.10"]["IPAddress"] == "203.0.113.10"
+    assert checked["domestic", "local"]["Type"] == "CALCULATED"
+    assert set(checked) == {
+        ("overseas", "nodes"), ("domestic", "local"), ("local", "203.0.113.10"), ("standby", "198.51.100.10"),
+    }  # fmt: skip
+
+
+def write_record(aws: Emulator, traffic: dict[str, str], identifier: str, address: str) -> None:
+    """Do what a node does: write its own record beside the others'."""
+    record = {
+        "Name": traffic["name"], "Type": "A", "SetIdentifier": identifier, "MultiValueAnswer": True, "TTL": 10,
+        "ResourceRecords": [{"Value": address}],
+    }  # fmt: skip
+    aws.client("route53").change_resource_record_sets(
+        HostedZoneId=traffic["zone_id"],
+        ChangeBatch={"Changes": [{"Action": "UPSERT", "ResourceRecordSet": record}]},
+    )
+
+
+def test_nodes_records_are_their_own(aws: Emulator, applied: dict[str, Any]) -> None:
+    for number in (1, 2):
+        write_record(aws, applied["traffic"], f"i-{number}", f"10.20.0.{number}")
+    result, _ = up(aws)
+    assert not result.changed
+    records = aws.client("route53").list_resource_record_sets(HostedZoneId=applied["traffic"]["zone_id"])
+    mine = [r["SetIdentifier"] for r in records["ResourceRecordSets"] if r["Name"] == "nodes.dualtrack.test."]
+    assert sorted(mine) == ["i-1", "i-2"]
+
+
+def test_only_nodes_that_serve_may_write_their_record(aws: Emulator, applied: dict[str, Any]) -> None:
+    iam = aws.client("iam")
+    policies = {
+        pool: iam.list_role_policies(RoleName=f"dualtrack-{pool}-node")["PolicyNames"] for pool in applied["pools"]
+    }
+    assert {pool for pool, names in policies.items() if "traffic" in names} == {"spot", "ondemand"}
+    policy = iam.get_role_policy(RoleName="dualtrack-spot-node", PolicyName="traffic")["PolicyDocument"]
+    (statement,) = policy["Statement"]
+    assert statement["Resource"] == f"arn:aws:route53:::hostedzone/{applied['traffic']['zone_id']}"
+    assert statement["Condition"]["ForAllValues:StringEquals"] == {
+        "route53:ChangeResourceRecordSetsNormalizedRecordNames": [applied["traffic"]["name"]],
+        "route53:ChangeResourceRecordSetsRecordTypes": ["A"],
+        "route53:ChangeResourceRecordSetsActions": ["UPSERT", "DELETE"],
+    }
+
+
+def test_a_pool_that_is_short_is_told_of(aws: Emulator, applied: dict[str, Any]) -> None:
+    alarms = {a["AlarmName"]: a for a in aws.client("cloudwatch").describe_alarms()["MetricAlarms"]}
+    assert set(alarms) == {
+        *(f"dualtrack-{pool}-missing" for pool in applied["pools"]),
+        "dualtrack-overseas-unhealthy", "dualtrack-domestic-unhealthy",
+    }  # fmt: skip
+    groups = aws.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    reported = {g["AutoScalingGroupName"]: {m["Metric"] for m in g.get("EnabledMetrics", ())} for g in groups}
+    topic = stack.outputs("emulator")["alarm_topic"]
+    for name, pool in applied["pools"].items():
+        alarm, group = alarms[f"dualtrack-{name}-missing"], pool["autoscaling_group"]
+        queries = {query["Id"]: query for query in alarm["Metrics"]}
+        assert queries.pop("missing")["Expression"] == "desired - running"
+        metrics = {id_: query["MetricStat"]["Metric"] for id_, query in queries.items()}
+        # An alarm over metrics that the group does not report would never be raised.
+        assert {metric["MetricName"] for metric in metrics.values()} == reported[group]
+        assert all(m["Dimensions"] == [{"Name": "AutoScalingGroupName", "Value": group}] for m in metrics.values())
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+        assert alarm["EvaluationPeriods"] == 15
+    check = alarms["dualtrack-overseas-unhealthy"]["Dimensions"][0]["Value"]
+    config = aws.client("route53").get_health_check(HealthCheckId=check)["HealthCheck"]["HealthCheckConfig"]
+    assert config["FullyQualifiedDomainName"] == applied["traffic"]["name"]
+
+
+def test_the_topic_is_encrypted_and_its_writers_can_use_the_key(aws: Emulator, applied: dict[str, Any]) -> None:
+    assert applied["schema"] == 1
+    topic = stack.outputs("emulator")["alarm_topic"]
+    attributes = aws.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
+    kms = aws.client("kms")
+    key = kms.describe_key(KeyId=attributes["KmsMasterKeyId"])["KeyMetadata"]
+    assert key["KeyManager"] == "CUSTOMER"
+    assert kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"] is True
+    writers = {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
+    for document in (kms.get_key_policy(KeyId=key["KeyId"], PolicyName="default")["Policy"], attributes["Policy"]):
+        statements = json.loads(document)["Statement"]
+        assert {s["Principal"]["Service"] for s in statements if "Service" in s["Principal"]} == writers
+
+
 def test_the_size_that_someone_else_set_stays(aws: Emulator, applied: dict[str, Any]) -> None:
     scaling, name = aws.client("autoscaling"), applied["pools"]["spot"]["autoscaling_group"]
     scaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=3)
@@ -231,6 +354,12 @@ ZONES = {"us-east-1a": "10.20.0.0/20", "us-east-1b": "10.20.8.0/21"}
         ({"time_zone": {"name": "Asia/Shanghai", "utc_offset": "+09:00"}}, "Asia/Shanghai is at +08:00, not +09:00"),
         ({"time_zone": {"name": "Asia/Shangai", "utc_offset": "+08:00"}}, "'Asia/Shangai' is not a time zone"),
         ({"pool": {"spot": POOL}}, '"pool"'),
+        ({"traffic": {"zone": "LLM.example.com."}}, 'traffic.zone: "LLM.example.com." cannot name a zone'),
+        (
+            {"traffic": {"zone": "llm.example.com", "domestic": {"addresses": ["10.30.0.11"]}}},
+            "write those that the local track is reached at, not private ones; got 10.30.0.11",
+        ),
+        ({"watch": {"budget_usd": -1}}, "budget_usd: write the US$ of a month, more than 0"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_one_line(
@@ -293,11 +422,15 @@ def test_a_forgetful_emulator_is_noticed_and_rebuilt(aws: Emulator, applied: dic
     assert not again.changed
 
 
+#: What the stack is made of where traffic is off.
+ALL_WITHOUT_TRAFFIC = 49
+
+
 def test_ctrl_c_lets_go_and_the_next_run_carries_on(aws: Emulator, tmp_path: Path) -> None:
     script = (
         "import sys\nfrom dualtrack.cloud import stack\nfrom dualtrack.errors import DualtrackError\ntry:\n"
         f"    stack.up('emulator', endpoint={aws.url!r}, ssh_public_key={KEY!r}, confirm=lambda *_: True,\n"
-        "        progress=lambda line: print(line, flush=True), variables={'name': 'interrupted'})\n"
+        "        progress=lambda line: print(line, flush=True), variables={'name': 'interrupted', 'traffic': None})\n"
         "except DualtrackError as exc:\n    print(exc, flush=True)\n    sys.exit(exc.code)\n"
     )
     process = subprocess.Popen(
@@ -320,15 +453,19 @@ def test_ctrl_c_lets_go_and_the_next_run_carries_on(aws: Emulator, tmp_path: Pat
     assert made, "what was made must be in the state"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "LAB", tmp_path)
-        result, _ = up(aws, variables={"name": "interrupted"})
+        result, _ = up(aws, variables={"name": "interrupted", "traffic": None})
         assert result.changed
-        assert result.plan.counts["add"] < 36, "nothing of the first run was kept"
+        assert 0 < result.plan.counts["add"] < ALL_WITHOUT_TRAFFIC, "nothing of the first run was kept"
         assert result.plan.counts["destroy"] == 0
 
 
 def test_down_and_down_again(aws: Emulator, applied: dict[str, Any]) -> None:
     assert applied["schema"] == 1
+    # A node that is still in the records, and that no state knows of, must not stop it.
+    write_record(aws, stack.outputs("emulator")["inventory"]["traffic"], "i-9", "10.20.0.9")
     assert stack.down("emulator", endpoint=aws.url, confirm=never) is True
+    assert aws.client("route53").list_hosted_zones_by_name(DNSName="dualtrack.test")["HostedZones"] == []
+    assert aws.client("cloudwatch").describe_alarms(AlarmNamePrefix="dualtrack-")["MetricAlarms"] == []
     vpcs = aws.client("ec2").describe_vpcs(Filters=[{"Name": "tag:dualtrack:deployment", "Values": ["dualtrack"]}])
     assert vpcs["Vpcs"] == []
     assert [b["Name"] for b in aws.client("s3").list_buckets()["Buckets"] if b["Name"].startswith("dualtrack-")] == []
@@ -363,7 +500,7 @@ def test_the_stacks_own_test(aws: Emulator, tmp_path: Path) -> None:
     proc.run([path, "init", "-input=false"], cwd=folder, env=environment)
     done = proc.run([path, "test", "-no-color"], cwd=folder, env=environment, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"1 passed, 0 failed", done.stdout)
+    assert re.search(r"2 passed, 0 failed", done.stdout)
 
 
 BACKEND = """
@@ -385,9 +522,12 @@ provider "aws" {{
 
   endpoints {{
     autoscaling = "{url}"
+    cloudwatch  = "{url}"
     ec2         = "{url}"
     iam         = "{url}"
+    kms         = "{url}"
     s3          = "{url}"
+    sns         = "{url}"
     sts         = "{url}"
   }}
 }}

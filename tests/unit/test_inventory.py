@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dualtrack import paths
 from dualtrack.errors import BadInput
 from dualtrack.inventory import contract, ec2, facts, gather, render
 from dualtrack.inventory.model import Host, check, groups_of
@@ -32,7 +33,7 @@ OUTPUT: dict[str, Any] = {
             "roles": ["gpu"], "ssh_user": "admin", "zones": ["us-east-1a"], "min": 0, "desired": 2, "max": 8,
         }
     },
-    "storage": {"weights": {"bucket": "b", "arn": "arn:aws:s3:::b"}},
+    "storage": {"weights": {"bucket": "test-weights", "arn": "arn:aws:s3:::test-weights"}},
 }  # fmt: skip
 
 
@@ -71,6 +72,46 @@ def test_broken_contract_names_the_field(path: tuple[str, ...], value: object, s
     inner[path[-1]] = value
     with pytest.raises(BadInput, match=said):
         contract.parse(broken)
+
+
+TRAFFIC = {"zone_id": "Z0123456789ABC", "name": "nodes.llm.example.com"}
+
+
+def test_traffic_may_be_left_out_and_reaches_the_hosts() -> None:
+    """An output of before there was any still reads; with it, every cloud host knows where its record belongs."""
+    instance = ec2.Instance("i-1", "p4de.24xlarge", "10.20.0.4", "us-east-1a", "", tag_pool="spot")
+    before, after = contract.parse(OUTPUT), contract.parse({**OUTPUT, "traffic": TRAFFIC})
+    assert before.traffic is None
+    (plain,) = ec2.hosts([instance], before.pools, before.traffic)
+    (told,) = ec2.hosts([instance], after.pools, after.traffic)
+    assert render.hostvars(told, lambda _: {}) == {
+        **render.hostvars(plain, lambda _: {}),
+        "dualtrack_traffic_zone": "Z0123456789ABC", "dualtrack_traffic_name": "nodes.llm.example.com",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("traffic", "said"),
+    [
+        ({"zone_id": "Z1"}, "name"),
+        ({"zone_id": 1, "name": "n"}, r"\$\.traffic\.zone_id"),
+        ("nodes.example.com", "traffic"),
+    ],
+)
+def test_traffic_by_halves_is_named(traffic: object, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        contract.parse({**OUTPUT, "traffic": traffic})
+
+
+def test_both_sides_of_the_contract_agree_on_traffic() -> None:
+    import jsonschema
+
+    schema = json.loads((paths.ROOT / "terraform/inventory.schema.json").read_text())
+    jsonschema.validate(OUTPUT, schema)
+    jsonschema.validate({**OUTPUT, "traffic": TRAFFIC}, schema)
+    for broken in ({"zone_id": "Z1"}, TRAFFIC | {"name": "Nodes.example.com."}, TRAFFIC | {"more": 1}, None):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**OUTPUT, "traffic": broken}, schema)
 
 
 def test_missing_contract_is_an_error() -> None:

@@ -80,6 +80,22 @@ resource "aws_iam_role_policy" "traffic" {
   })
 }
 
+# While jobs run on a node, it keeps its own group from ending it to grow smaller (role spot_guard).
+resource "aws_iam_role_policy" "protection" {
+  name = "protection"
+  role = aws_iam_role.node.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "OwnGroup"
+      Effect   = "Allow"
+      Action   = "autoscaling:SetInstanceProtection"
+      Resource = "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/${local.id}"
+    }]
+  })
+}
+
 resource "aws_iam_instance_profile" "node" {
   name = "${local.id}-node"
   role = aws_iam_role.node.name

@@ -54,6 +54,7 @@ resource "aws_route53_health_check" "address" {
 
 # One record an address, so that a dead one leaves the answers and the others stay.
 resource "aws_route53_record" "address" {
+  # checkov:skip=CKV2_AWS_23:these are the local track's addresses; it is not made of AWS resources
   for_each = local.places
 
   zone_id                          = aws_route53_zone.this.zone_id

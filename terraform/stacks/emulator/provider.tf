@@ -26,6 +26,7 @@ provider "aws" {
 
   endpoints {
     autoscaling = var.aws_endpoint
+    budgets     = var.aws_endpoint
     cloudwatch  = var.aws_endpoint
     ec2         = var.aws_endpoint
     iam         = var.aws_endpoint

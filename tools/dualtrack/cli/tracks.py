@@ -152,8 +152,10 @@ def cloud_variables(stack: StackName = STACK) -> None:
     import json as text
 
     from dualtrack.cloud import variables
+    from dualtrack.tracks import cloud as track
 
-    typer.echo(text.dumps(variables.read(variables.folder(stack.value)), indent=2, ensure_ascii=False))
+    found = variables.read(variables.folder(stack.value)) | track.own_variables()
+    typer.echo(text.dumps(found, indent=2, ensure_ascii=False))
 
 
 @cloud.command("plan")

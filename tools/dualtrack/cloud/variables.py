@@ -29,6 +29,16 @@ def read(where: Path, *, skip: Callable[[str], bool] = lambda _: False) -> dict[
     return values
 
 
+def chosen(setting: str) -> dict[str, Any]:
+    """Return the variables of the files that the setting DUALTRACK_VARIABLES names, the last one winning."""
+    found: dict[str, Any] = {}
+    for word in filter(None, setting.split(":")):
+        if not word.endswith(".json"):
+            raise BadInput(f"DUALTRACK_VARIABLES names {word}, which is no .json file")
+        found.update(values_of(Path(word)))
+    return found
+
+
 def files(where: Path) -> Iterator[Path]:
     """Yield a stack's variable files, the weakest first."""
     yield from (file for name in ("terraform.tfvars", "terraform.tfvars.json") if (file := where / name).exists())
@@ -76,6 +86,6 @@ def text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BadInput(f"there is no {file}", hint="--stack names a stack under terraform/stacks") from None
+        raise BadInput(f"there is no {file}", hint="--stack or DUALTRACK_VARIABLES names it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} cannot be read: {error}") from None

@@ -47,8 +47,15 @@ class Bucket(msgspec.Struct, frozen=True):
     arn: str
 
 
+class Traffic(msgspec.Struct, frozen=True):
+    """Where nodes keep their own record: the Route53 zone's id, and the name that all share, without a final dot."""
+
+    zone_id: str
+    name: str
+
+
 class Output(msgspec.Struct, frozen=True):
-    """The output as a whole."""
+    """The output as a whole; ``traffic`` is None where the stack has no zone, as in outputs of before there was any."""
 
     schema: int
     stack: str
@@ -56,6 +63,7 @@ class Output(msgspec.Struct, frozen=True):
     network: Network
     pools: dict[str, Pool]
     storage: dict[str, Bucket]
+    traffic: Traffic | None = None
 
 
 def parse(value: object) -> Output:

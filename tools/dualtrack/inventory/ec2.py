@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from dualtrack.errors import BadInput, External
-from dualtrack.inventory.contract import Pool
+from dualtrack.inventory.contract import Pool, Traffic
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.names import host_names
 
@@ -111,13 +111,22 @@ def instances(ec2: Any, deployment: str = "") -> Iterator[Instance]:
         raise External(f"AWS does not answer: {error}", hint="network, region, endpoint?") from None
 
 
-def hosts(found: Sequence[Instance], pools: Mapping[str, Pool] | None = None) -> list[Host]:
-    """Return instances as hosts. Where ``pools`` (the stack's output) knows the pool, its facts win over the tags."""
+def hosts(
+    found: Sequence[Instance], pools: Mapping[str, Pool] | None = None, traffic: Traffic | None = None
+) -> list[Host]:
+    """Return instances as hosts. Where ``pools`` (the stack's output) knows the pool, its facts win over the tags.
+
+    With ``pools`` each host is told in its variables which scaling group it is of, with ``traffic`` (the stack's
+    output, too) where its own record belongs.
+    """
     names = host_names([(i.tag_pool, i.id) for i in found])
-    return [_host(name, i, (pools or {}).get(i.tag_pool)) for name, i in zip(names, found, strict=True)]
+    given: dict[str, object] = {}
+    if traffic:
+        given = {"dualtrack_traffic_zone": traffic.zone_id, "dualtrack_traffic_name": traffic.name}
+    return [_host(name, i, (pools or {}).get(i.tag_pool), given) for name, i in zip(names, found, strict=True)]
 
 
-def _host(name: str, i: Instance, pool: Pool | None) -> Host:
+def _host(name: str, i: Instance, pool: Pool | None, given: dict[str, object]) -> Host:
     if not i.address:
         raise BadInput(f"instance {i.id} has no private address", hint="is it in a VPC subnet?")
     if pool is None and not i.tag_gpus.isdecimal():
@@ -132,4 +141,5 @@ def _host(name: str, i: Instance, pool: Pool | None) -> Host:
         user=pool.ssh_user if pool else i.tag_ssh_user or "admin",
         roles=pool.roles if pool else tuple(role for role in i.tag_roles.split("+") if role),
         gpus=pool.gpus if pool else int(i.tag_gpus),
+        vars={**given, "dualtrack_group": pool.autoscaling_group} if pool else given,
     )  # fmt: skip

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dualtrack import aws, proc
+from dualtrack.cloud import records, variables
 from dualtrack.cloud import stack as stacks
 from dualtrack.cloud.plan import Plan
 from dualtrack.errors import BadInput, Missing
@@ -41,24 +42,32 @@ def public_key(stack: str, path: str = "") -> str:
     )
 
 
+def own_variables() -> dict[str, Any]:
+    """Return the variables that the operator set for this run, over those of the stack."""
+    return variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
+
+
 def plan(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> str:
     """Return what `up` would change in the stack, in one line; nothing is changed."""
     endpoint = control.endpoint() if stack == "emulator" else None
     return stacks.up(
-        stack, endpoint=endpoint, ssh_public_key=public_key(stack, key), confirm=confirm, progress=say, plan_only=True
-    ).plan.summary
+        stack, endpoint=endpoint, ssh_public_key=public_key(stack, key), confirm=confirm, progress=say, plan_only=True,
+        variables=own_variables(),
+    ).plan.summary  # fmt: skip
 
 
 def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> settle.Settled:
     """Bring the cloud track up, from nothing or from whatever is there, and return what it took."""
     endpoint = control.up(say).aws_endpoint if stack == "emulator" else ""
     result = stacks.up(
-        stack, endpoint=endpoint or None, ssh_public_key=public_key(stack, key), confirm=confirm, progress=say
-    )
+        stack, endpoint=endpoint or None, ssh_public_key=public_key(stack, key), confirm=confirm, progress=say,
+        variables=own_variables(),
+    )  # fmt: skip
     output = contract.parse(result.outputs.get("inventory"))
     say("waiting for the pools to be filled")
     wait_for_capacity(output, endpoint, say)
     hosts, connection = discover(output, endpoint), connection_for(stack)
+    sweep(output, hosts, endpoint, say)
     say(f"waiting until {len(hosts)} instances have booted and let us in")
     reach.all_of(hosts, connection, control.store(), say)
     environment = places.cloud_environment(stack)
@@ -80,6 +89,7 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     hosts, connection = discover(output, endpoint), connection_for(stack)
     # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done.
     verified = record.load(LAB / "verified.json")
+    sweep(output, hosts, endpoint, say)
     new = [host for host in hosts if host.name not in verified or verified[host.name].instance_id != host.instance_id]
     if not new:
         return None
@@ -87,6 +97,15 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     reach.all_of(new, connection, control.store(), say)
     places.write(environment, "cloud", hosts, connection)
     return settle.configured("cloud", environment, say, changed=True, hosts=[host.name for host in new])
+
+
+def sweep(output: contract.Output, hosts: Sequence[Host], endpoint: str, say: Say) -> None:
+    """Take away the records of nodes that went without a word. Running nodes keep their own."""
+    if output.traffic is None:
+        return
+    running = {host.instance_id for host in hosts}
+    for gone in records.sweep(output.traffic, running, region=output.region, endpoint=endpoint):
+        say(f"took the record of {gone} out of {output.traffic.name}: it does not run any more")
 
 
 def connection_for(stack: str) -> Connection:
@@ -102,7 +121,7 @@ def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
     """Return the instances of the stack that run now."""
     pools = output.pools
     found = [i for i in ec2.instances(aws.client("ec2", output.region, endpoint)) if i.tag_pool in pools]
-    hosts = ec2.hosts(found, pools)
+    hosts = ec2.hosts(found, pools, output.traffic)
     check(hosts)
     return hosts
 

@@ -189,6 +189,76 @@ run "least_privilege" {
   }
 }
 
+run "no_record_unless_told" {
+  command = plan
+
+  assert {
+    condition     = length(aws_iam_role_policy.traffic) == 0
+    error_message = "without traffic, nodes have nothing to do in Route53"
+  }
+}
+
+run "one_record_and_no_other" {
+  command = plan
+
+  variables {
+    traffic = { zone_arn = "arn:aws:route53:::hostedzone/Z0123456789ABC", record = "nodes.llm.example.com" }
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_iam_role_policy.traffic["this"].policy).Statement :
+      [s.Effect, s.Action, s.Resource, s.Condition["ForAllValues:StringEquals"]]
+      ] == [[
+        "Allow", "route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/Z0123456789ABC",
+        {
+          "route53:ChangeResourceRecordSetsNormalizedRecordNames" = ["nodes.llm.example.com"]
+          "route53:ChangeResourceRecordSetsRecordTypes"           = ["A"]
+          "route53:ChangeResourceRecordSetsActions"               = ["UPSERT", "DELETE"]
+        }
+    ]]
+    error_message = "A records of one name in one zone, to write and to delete"
+  }
+
+  # Without this, a request that names no record would pass for one whose every record is allowed.
+  assert {
+    condition = alltrue([
+      for s in jsondecode(aws_iam_role_policy.traffic["this"].policy).Statement :
+      s.Condition.Null == { for key in keys(s.Condition["ForAllValues:StringEquals"]) : key => "false" }
+    ])
+    error_message = "every condition key must be there"
+  }
+}
+
+run "a_record_as_iam_does_not_write_it" {
+  command = plan
+
+  variables {
+    traffic = { zone_arn = "arn:aws:route53:::hostedzone/Z0123456789ABC", record = "Nodes.llm.example.com." }
+  }
+
+  expect_failures = [var.traffic]
+}
+
+run "every_zone_is_no_zone" {
+  command = plan
+
+  variables {
+    traffic = { zone_arn = "arn:aws:route53:::hostedzone/*", record = "nodes.llm.example.com" }
+  }
+
+  expect_failures = [var.traffic]
+}
+
+run "reports_what_the_alarms_compare" {
+  command = plan
+
+  assert {
+    condition     = aws_autoscaling_group.this.enabled_metrics == toset(["GroupDesiredCapacity", "GroupInServiceInstances"])
+    error_message = "module watch would wait for metrics that never come"
+  }
+}
+
 run "unknown_instance_type" {
   command = plan
 

@@ -36,7 +36,29 @@ run "inventory_holds_the_contract" {
   }
 
   assert {
-    condition     = { for name, pool in output.inventory.pools : name => pool.gpus } == { spot = 8, ondemand = 8 }
-    error_message = "p4de.24xlarge has eight GPUs"
+    condition     = { for name, pool in output.inventory.pools : name => pool.gpus } == { spot = 8, ondemand = 8, control = 0 }
+    error_message = "p4de.24xlarge has eight GPUs, a controller none"
+  }
+
+  assert {
+    condition     = output.alarm_topic == "arn:aws:sns:us-east-1:123456789012:contract-watch" && output.traffic_name_servers == []
+    error_message = "alarms have a topic, and there is nothing to delegate"
+  }
+}
+
+run "traffic_is_in_the_contract_where_it_is_on" {
+  command = plan
+
+  variables {
+    name    = "contract"
+    traffic = { zone = "dualtrack.test" }
+  }
+
+  assert {
+    condition = (
+      keys(output.inventory) == ["network", "pools", "region", "schema", "stack", "storage", "traffic"] &&
+      keys(output.inventory.traffic) == ["name", "zone_id"] && output.inventory.traffic.name == "nodes.dualtrack.test"
+    )
+    error_message = "the contract's keys changed: give it a new schema number"
   }
 }
