@@ -47,7 +47,8 @@ def lost(*, notice: float) -> tuple[float, float]:
     def slurm(*words: str) -> str:
         return dualtrack("lab", "exec", controller, "--", *words).strip()
 
-    options = ("--parsable", "--requeue", f"--nodelist={node}", "--gres=gpu:4", "--chdir=/tmp", "--output=/dev/null")
+    options = ("--parsable", "--requeue", f"--nodelist={node}", "--gres=gpu:4", "--chdir=/tmp", "--output=/dev/null",
+               "--comment=checkpoint: USR1")  # fmt: skip
     job = slurm("sbatch", *options, "--wrap", JOB)
     seconds(lambda: slurm("squeue", "-h", "-j", job, "-o", "%T") == "RUNNING")
     dualtrack("lab", "reclaim", node, "--notice", str(notice))

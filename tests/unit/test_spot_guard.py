@@ -22,6 +22,7 @@ class Bed:
     now: float = 1000.0
     done: list[tuple[str, ...]] = field(default_factory=list)
     signalled: float | None = None
+    comment: str = "checkpoint: USR1"
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -38,7 +39,7 @@ class Bed:
             case ("squeue", *_):
                 saved = self.now - self.signalled if self.signalled is not None else -1.0
                 self.jobs = {job: needs for job, needs in self.jobs.items() if needs > saved}
-                out = "\n".join(self.jobs)
+                out = "\n".join(f"{job}|{self.comment}" for job in self.jobs)
             case ("scancel", *_):
                 self.signalled = self.now
             case ("scontrol", "requeue", job):
@@ -63,7 +64,7 @@ def test_jobs_that_save_themselves_are_not_requeued_twice() -> None:
     assert bed.reclaim(120) < 10
     assert bed.done[0][:2] == ("scontrol", "update")  # drained first
     assert bed.requeued == []
-    assert bed.events["wrote checkpoints and requeued themselves"]["value"] == ["1", "2"]
+    assert bed.events["wrote checkpoints"]["value"] == ["1", "2"]
 
 
 def test_job_that_does_not_save_itself_is_requeued_when_its_time_is_up() -> None:
@@ -81,6 +82,23 @@ def test_nothing_is_left_running_while_there_is_time(notice: float, jobs: dict[s
     if notice > (stalls + 1) * (spot_guard.COMMAND_S + 1) + 2 * len(jobs):
         assert bed.jobs == {}
         assert ("scontrol", "update", "nodename=spot-1", "state=drain", "reason=spot: terminate") in bed.done
+
+
+def test_job_that_names_no_signal_gets_none_and_is_requeued_at_once() -> None:
+    """A signal that a job does not handle ends it, and what ends is not requeued."""
+    bed = Bed({"1": 1e9, "2": 1e9}, comment="memory: params=7b")
+    assert bed.reclaim(120) < 3
+    assert bed.requeued == ["1", "2"]
+    assert not any(command[0] == "scancel" for command in bed.done)
+
+
+@pytest.mark.parametrize(
+    ("comment", "named"),
+    [("checkpoint: USR1", "USR1"), ("memory: params=7b; checkpoint: TERM; x", "TERM"), ("checkpoint: KILL", ""),
+     ("precheckpoint: USR1", ""), ("", ""), ("a|b; checkpoint: HUP", "HUP")],
+)  # fmt: skip
+def test_signal_in_a_comment(comment: str, named: str) -> None:
+    assert spot_guard.parse_jobs(f"17|{comment}\n") == {"17": named}
 
 
 def test_five_seconds_are_spent_on_the_queue_and_not_on_waiting() -> None:
@@ -201,7 +219,7 @@ class Group:
 
 
 def test_busy_node_is_not_ended_to_make_its_group_smaller() -> None:
-    answers: list[str | None] = ["", "7\n", "7\n8\n", None, "8\n", ""]
+    answers: list[str | None] = ["", "7|\n", "7|\n8|\n", None, "8|\n", ""]
     group = Group(fails=1)
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:

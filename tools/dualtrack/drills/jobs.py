@@ -110,7 +110,7 @@ class Cluster:
         out = self.ask(
             "sbatch", "--parsable", f"--partition={partition}", f"--gres=gpu:{job.gpus}",
             f"--job-name=drill-{job.number}", "--requeue", "--open-mode=append", f"--chdir={self.folder}",
-            f"--output={self.folder}/out/{job.number}", "--comment=memory: params=7b",
+            f"--output={self.folder}/out/{job.number}", "--comment=memory: params=7b; checkpoint: USR1",
             f"{self.folder}/job.sh", self.folder, str(job.number), str(steps),
         )  # fmt: skip
         return msgspec.structs.replace(job, id=out.strip().split(";")[0])

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Watches for the notice that this spot instance is taken back, and saves what the time allows.
 
-On a rebalance recommendation the node takes no new jobs. On the notice itself: it is drained and leaves the traffic's
-records, its jobs get a signal to write a checkpoint, and are put back into the queue before the instance ends. A job
-that has written its checkpoint says so by `scontrol requeue $SLURM_JOB_ID`; one that does not is requeued when its time
-is up. With no notice at all slurmctld requeues what ran here when the node no longer answers: none here could.
+On a rebalance recommendation the node takes no new jobs. On the notice itself: it is drained, leaves the traffic's
+records, and its jobs are put back into the queue before the instance ends. A job that can write a checkpoint says by
+which signal in its comment (`sbatch --comment="checkpoint: USR1"`): it gets that signal, and time; when it is done it
+calls `scontrol requeue $SLURM_JOB_ID`, and is requeued when its time is up. No other job gets a signal: it would die of
+it. With no notice at all slurmctld requeues what ran here when the node no longer answers: nothing here could.
 
 The notice's time is by AWS's clock. Ours may be wrong: more than two minutes are never counted on, from first sight.
 See https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import calendar
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +31,8 @@ from typing import Any, Protocol
 #: What AWS gives (seconds), and what is kept back of it for requeuing and for the jobs to be ended.
 NOTICE_S, RESERVE_S = 120.0, 25.0
 COMMAND_S = 8.0
+#: What a job may ask for; KILL and STOP cannot be handled.
+SIGNALS = frozenset({"USR1", "USR2", "TERM", "HUP", "INT", "URG", "CONT"})
 STATE = Path("/run/dualtrack/spot-guard.json")
 #: While it is there, slurmd does not start on this node (roles/spot_guard adds the condition to its unit).
 LEAVING = Path("/run/dualtrack/leaving")
@@ -99,6 +103,17 @@ class Metadata:
             return str(answer.read(65536).decode())
 
 
+def parse_jobs(stdout: str) -> dict[str, str]:
+    """Return job ids with the signal that each one's comment names, from squeue's lines `id|comment`."""
+    found = {}
+    for line in stdout.splitlines():
+        job, _, comment = line.strip().partition("|")
+        if job:
+            named = re.search(r"(?:^|[\s;])checkpoint:\s*([A-Z0-9]+)", comment)
+            found[job] = named[1] if named and named[1] in SIGNALS else ""
+    return found
+
+
 @dataclass
 class Slurm:
     """This node as Slurm knows it. Every command has a limit; nothing here raises."""
@@ -111,10 +126,10 @@ class Slurm:
         done = self.run("scontrol", "update", f"nodename={self.node}", "state=drain", f"reason={reason}")
         return done.returncode == 0
 
-    def jobs(self) -> list[str] | None:
-        """Return the ids of the jobs that run here, None when nobody answers."""
-        done = self.run("squeue", "--noheader", "--nodelist", self.node, "--states=RUNNING,SUSPENDED", "--format=%A")
-        return sorted(set(done.stdout.split())) if done.returncode == 0 else None
+    def jobs(self) -> dict[str, str] | None:
+        """Return the jobs that run here with their checkpoint signals ('' for none), None when nobody answers."""
+        done = self.run("squeue", "--noheader", "--nodelist", self.node, "--states=RUNNING,SUSPENDED", "--format=%A|%k")
+        return parse_jobs(done.stdout) if done.returncode == 0 else None
 
     def signal(self, job: str, name: str) -> bool:
         """Send a signal to a job's script and all its steps."""
@@ -250,7 +265,6 @@ class Guard:
     slurm: Slurm | None
     traffic: Traffic | None
     checkpoint_s: float
-    checkpoint_signal: str = "USR1"
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     events: dict[str, Any] = field(default_factory=dict)
@@ -297,19 +311,18 @@ class Guard:
                 return
 
     def save_jobs(self, slurm: Slurm, notice: Notice, drained: bool) -> None:
-        """Have the jobs write checkpoints, then put back into the queue those that did not do so themselves."""
-        jobs = self.patiently(slurm.jobs, notice.until)
-        self.note("jobs", jobs or [])
-        begin = self.clock()
-        writing_ends = min(begin + self.checkpoint_s, notice.until - RESERVE_S)
-        left = set(jobs or ())
-        for job in sorted(left):
-            slurm.signal(job, self.checkpoint_signal)
-        while left and self.clock() < writing_ends:
+        """Requeue the jobs: at once those without checkpoints, the others when they have written them or must end."""
+        jobs = self.patiently(slurm.jobs, notice.until) or {}
+        self.note("jobs", sorted(jobs))
+        writing = {job for job, name in jobs.items() if name and slurm.signal(job, name)}
+        left = {job for job in set(jobs) - writing if not slurm.requeue(job)}
+        writing_ends = min(self.clock() + self.checkpoint_s, notice.until - RESERVE_S)
+        while writing and self.clock() < writing_ends:
             self.sleep(0.5)
             now = slurm.jobs()
-            left &= set(left if now is None else now)
-        self.note("wrote checkpoints and requeued themselves", sorted(set(jobs or ()) - left))
+            writing &= set(writing if now is None else now)
+        self.note("wrote checkpoints", sorted({job for job, name in jobs.items() if name} - writing))
+        left |= writing
         while (left or not drained) and self.clock() < notice.until:
             drained = drained or slurm.drain(f"spot: {notice.action}")
             left = {job for job in left if not slurm.requeue(job)} & set(self.still(slurm, left))
@@ -319,10 +332,10 @@ class Guard:
 
     def still(self, slurm: Slurm, left: set[str]) -> list[str]:
         """Return those of ``left`` that still run here; all of them when nobody answers."""
-        now = slurm.jobs() if left else []
-        return sorted(left) if now is None else now
+        now = slurm.jobs() if left else {}
+        return sorted(left if now is None else now)
 
-    def patiently(self, ask: Callable[[], list[str] | None], until: float) -> list[str] | None:
+    def patiently(self, ask: Callable[[], dict[str, str] | None], until: float) -> dict[str, str] | None:
         """Ask until there is an answer or no time."""
         while (answer := ask()) is None and self.clock() < until:
             self.sleep(1)
@@ -362,7 +375,7 @@ def main(config: str) -> int:
     aws = Aws(**given["aws"])
     traffic = Traffic(aws, **given["traffic"]) if given.get("traffic") else None
     slurm = Slurm(given["node"]) if given.get("node") else None
-    guard = Guard(slurm, traffic, float(given["checkpoint_s"]), str(given["checkpoint_signal"]))
+    guard = Guard(slurm, traffic, float(given["checkpoint_s"]))
     others: list[Watcher] = []
     if traffic is not None:
         others.append(Presence(traffic, tuple(given["health"])))
