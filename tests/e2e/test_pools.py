@@ -97,6 +97,14 @@ def test_users_are_sent_to_the_gpu_nodes(site: Site) -> None:
     wait(lambda: site.records() == nodes, 30, "the records")
 
 
+def test_money_is_counted(site: Site) -> None:
+    site.cli.runbook("read-the-cost-report.md")
+    report = site.cli.json("cost", "report")
+    nodes = {row["name"]: row["quantity"] for row in report["rows"] if row["unit"] == "nodes"}
+    assert nodes == {pool: len(site.names(pool)) for pool in ("spot", "ondemand", "control")}
+    assert report["unpriced"] == report["findings"] == []
+
+
 def test_two_jobs_share_a_node(site: Site) -> None:
     node = site.names("spot")[0]
     jobs = [site.submit(f"--nodelist={node}", "--gres=gpu:4", seconds=8) for _ in range(2)]

@@ -53,7 +53,7 @@ def test_every_fact_of_the_repository_has_a_source_a_date_and_a_price() -> None:
     for fact in facts:
         assert earliest(fact.taken) <= date(2026, 12, 31)
         assert fact.source
-        assert 1 < (fact.low or fact.usd) <= fact.usd < 100
+        assert 0.05 < (fact.low or fact.usd) <= fact.usd < 100
 
 
 def test_the_facts_are_those_that_were_noted() -> None:

@@ -88,7 +88,7 @@ def test_job_that_names_no_signal_gets_none_and_is_requeued_at_once() -> None:
     """A signal that a job does not handle ends it, and what ends is not requeued."""
     bed = Bed({"1": 1e9, "2": 1e9}, comment="memory: params=7b")
     assert bed.reclaim(120) < 3
-    assert bed.requeued == ["1", "2"]
+    assert set(bed.requeued) == {"1", "2"}
     assert not any(command[0] == "scancel" for command in bed.done)
 
 

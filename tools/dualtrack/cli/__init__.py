@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from dualtrack import __version__
-from dualtrack.cli import drill, fabric, inventory, keys, lab, mirror, play, pools, seal, spot, tracks
+from dualtrack.cli import cost, drill, fabric, inventory, keys, lab, mirror, play, pools, seal, spot, tracks
 from dualtrack.errors import DualtrackError, Exit
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.add_typer(seal.app, name="seal")
 app.command()(seal.unseal)
 app.add_typer(keys.app, name="keys")
 app.command()(play.play)
+app.add_typer(cost.app, name="cost")
 app.add_typer(drill.app, name="drill")
 app.add_typer(pools.app, name="pools")
 app.add_typer(spot.app, name="spot")

@@ -16,7 +16,7 @@ import msgspec
 
 from dualtrack.errors import BadInput, External
 from dualtrack.inventory.contract import Pool, Traffic
-from dualtrack.inventory.model import Host
+from dualtrack.inventory.model import Host, Lifecycle
 from dualtrack.inventory.names import host_names
 
 
@@ -33,9 +33,10 @@ class Instance(msgspec.Struct, frozen=True):
     tag_roles: str = ""
     tag_gpus: str = ""
     tag_ssh_user: str = ""
+    tag_deployment: str = ""
 
 
-TAGS = {f"dualtrack:{name}": f"tag_{name}" for name in ("pool", "lifecycle", "roles", "gpus", "ssh_user")}
+TAGS = {f"dualtrack:{name}": f"tag_{name}" for name in ("pool", "lifecycle", "roles", "gpus", "ssh_user", "deployment")}
 
 
 def parse_page(body: bytes) -> tuple[list[Instance], str]:
@@ -80,15 +81,17 @@ def _take_page(response_dict: dict[str, Any], customized_response_dict: dict[str
 PAGE = 500
 
 
-def instances(ec2: Any, deployment: str = "") -> Iterator[Instance]:
-    """Yield the running instances that carry our tags; External with one line when the API refuses or is silent."""
+def instances(ec2: Any, deployment: str = "", *, untagged: bool = False) -> Iterator[Instance]:
+    """Yield the running instances that carry our tags; External with one line when the API refuses or is silent.
+
+    With ``untagged`` all that run in the region, whosever they are: what costs money costs it without tags, too.
+    """
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     ec2.meta.events.register("before-parse.ec2.DescribeInstances", _take_page, unique_id="dualtrack-page")
-    filters = [
-        {"Name": "instance-state-name", "Values": ["running"]},
-        {"Name": "tag-key", "Values": ["dualtrack:pool"]},
-    ]
+    filters = [{"Name": "instance-state-name", "Values": ["running"]}]
+    if not untagged:
+        filters.append({"Name": "tag-key", "Values": ["dualtrack:pool"]})
     if deployment:
         filters.append({"Name": "tag:dualtrack:deployment", "Values": [deployment]})
     request: dict[str, Any] = {"Filters": filters, "MaxResults": PAGE}
@@ -133,13 +136,17 @@ def _host(name: str, i: Instance, pool: Pool | None, given: dict[str, object]) -
         raise BadInput(
             f"instance {i.id}: its tag dualtrack:gpus is {i.tag_gpus!r}", hint="a whole number; make cloud-up sets it"
         )
-    planned = pool.lifecycle if pool else "spot" if i.tag_lifecycle == "spot" else "on-demand"
     return Host(
         name=name, address=i.address, track="cloud", pool=i.tag_pool, zone=i.zone, instance_id=i.id,
-        # What AWS says of the instance outranks what was planned: a fall-back makes on-demand out of spot.
-        lifecycle="spot" if i.lifecycle == "spot" else planned,
+        lifecycle=lifecycle(i, pool),
         user=pool.ssh_user if pool else i.tag_ssh_user or "admin",
         roles=pool.roles if pool else tuple(role for role in i.tag_roles.split("+") if role),
         gpus=pool.gpus if pool else int(i.tag_gpus),
         vars={**given, "dualtrack_group": pool.autoscaling_group} if pool else given,
     )  # fmt: skip
+
+
+def lifecycle(i: Instance, pool: Pool | None) -> Lifecycle:
+    """Return how an instance was bought: what AWS says outranks the plan, for one kind may stand in for the other."""
+    planned: Lifecycle = pool.lifecycle if pool else "spot" if i.tag_lifecycle == "spot" else "on-demand"
+    return "spot" if i.lifecycle == "spot" else planned

@@ -29,6 +29,7 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machine: Literal["", "nspawn", "qemu"] = ""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 22
     user: str = ""
+    cny_per_day: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
     vars: dict[str, object] = {}
 
 

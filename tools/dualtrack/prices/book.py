@@ -114,7 +114,7 @@ def earliest(taken: str) -> date:
 def book(file: File) -> Book:
     """Return what a file says, checked; BadInput names the entry that is wrong."""
     for name, source in file.sources.items():
-        if not _dated(source.taken):
+        if not dated(source.taken):
             raise BadInput(f"source {name}: {source.taken!r} is no date", hint='write taken: "2026-11-25", in quotes')
     if not 0 < file.holds_hours < math.inf:
         raise BadInput(f"holds_hours is {file.holds_hours:g}", hint="hours, more than 0")
@@ -197,7 +197,8 @@ def implausible(usd: float) -> str:
     return f"{usd:g} is no price: US$ an instance hour, more than 0 and {MOST_USD:g} at most"
 
 
-def _dated(taken: str) -> bool:
+def dated(taken: str) -> bool:
+    """Return whether a text is a date as sources carry it: a day, a month or a year."""
     try:
         return bool(TAKEN.fullmatch(taken)) and earliest(taken) is not None
     except ValueError:

@@ -1,0 +1,99 @@
+"""`dualtrack cost …`: what runs now costs, and from how many calls on the local track is the cheaper one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dualtrack.cli.tracks import STACK, StackName
+
+app = typer.Typer(
+    help="Money: what runs now costs, and from how many calls a month a server of your own is cheaper.",
+    no_args_is_help=True,
+)
+
+ASSUMPTIONS = typer.Option(
+    None, "--assumptions", metavar="FILE", help="Your numbers (YAML or JSON); the deployment guide's case without it."
+)
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of tables.")
+
+
+@app.command()
+def report(
+    stack: StackName = STACK,
+    budget: float = typer.Option(
+        None, "--budget", metavar="USD_PER_MONTH", help="US$ a month; the stack's watch.budget_usd without it."
+    ),
+    prices: Path = typer.Option(None, "--prices", metavar="FILE", help="Your prices of instances; see plan-spot.md."),
+    storage: Path = typer.Option(None, "--storage-prices", metavar="FILE", help="Your prices of S3's classes."),
+    assumptions: Path = ASSUMPTIONS,
+    facts: Path = typer.Option(
+        None, "--facts", metavar="FILE", help="Your facts file; the one last brought up without it."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Show what runs now costs by the hour and month: pools, stored data, servers, against the budget.
+
+    Exit code 1 when the budget is broken or cannot be judged, or when things run without their tags.
+    """
+    import time
+
+    from dualtrack.cost import assumptions as numbers
+    from dualtrack.cost import gather, running, show
+    from dualtrack.errors import Exit
+    from dualtrack.output import document
+    from dualtrack.prices import files
+
+    own = gather.checked_budget(budget)
+    of = numbers.load(assumptions or numbers.GUIDE)
+    costs = running.Facts(
+        files.load(prices or files.FACTS), files.storage(storage or files.STORAGE_FACTS), of.exchange.cny_per_usd,
+        of.exchange.taken, time.time(),
+    )  # fmt: skip
+    place = gather.place(stack.value)
+    found = running.report(place.output, place.deployment, gather.see(place, facts), costs, own or place.budget)
+    if json:
+        document("cost-report", found)
+    else:
+        show.running(found)
+    if found.findings:
+        raise typer.Exit(int(Exit.FINDINGS))
+
+
+@app.command()
+def breakeven(
+    assumptions: Path = ASSUMPTIONS,
+    swing: float = typer.Option(50.0, "--swing", min=1, max=99, help="Per cent by which each assumption is moved."),
+    chart: Path = typer.Option(None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture."),
+    write: Path = typer.Option(
+        None, "--write-assumptions", metavar="FILE", help="Write the guide's case there, to edit."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Say from how many calls a month a server of your own is cheaper than the cloud, and how sure that is.
+
+    Reproduces the deployment guide's 500,000 calls a month from stated assumptions; says so when yours disagree.
+    """
+    from dualtrack.cost import assumptions as numbers
+    from dualtrack.cost import breakeven as sums
+    from dualtrack.cost import chart as charts
+    from dualtrack.cost import show
+    from dualtrack.errors import Refused
+    from dualtrack.files import write_atomically
+    from dualtrack.output import document
+
+    if write:
+        if write.exists():
+            raise Refused(f"{write} is there already", hint="name another file")
+        write_atomically(write, numbers.GUIDE.read_bytes())
+        typer.echo(f"written: {write}: edit it, then call: dualtrack cost breakeven --assumptions {write}", err=True)
+        return
+    found = sums.report(numbers.load(assumptions or numbers.GUIDE), swing)
+    if json:
+        document("cost-breakeven", found)
+    else:
+        show.breakeven(found)
+    if chart:
+        charts.write(found, chart)
+        typer.echo(f"written: {chart}", err=True)

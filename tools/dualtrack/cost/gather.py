@@ -1,0 +1,82 @@
+"""What there is to pay for: read from the stack's API, its buckets and the facts file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from dualtrack import aws
+from dualtrack.cost.running import Seen
+from dualtrack.errors import BadInput, External
+from dualtrack.inventory import ec2
+from dualtrack.inventory import facts as facts_file
+from dualtrack.inventory.contract import Output
+
+Stack = Literal["emulator", "aws"]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A stack's API; ``endpoint`` is '' for the real AWS. ``budget`` is the stack's own, US$ a month."""
+
+    output: Output
+    endpoint: str
+    deployment: str
+    budget: float | None
+
+
+def place(stack: Stack) -> Place:
+    """Return the stack as last applied; Missing when it is not up, BadInput for a budget that is none."""
+    from dualtrack.cloud import stack as stacks
+    from dualtrack.cloud import variables
+    from dualtrack.inventory import contract
+    from dualtrack.lab import control
+
+    values = variables.read(variables.folder(stack))
+    watch = values.get("watch") or {}
+    budget = watch.get("budget_usd") if isinstance(watch, dict) else None
+    output = contract.parse(stacks.outputs(stack).get("inventory"))
+    endpoint = control.endpoint() if stack == "emulator" else ""
+    return Place(output, endpoint, str(values.get("name", "dualtrack")), checked_budget(budget))
+
+
+def checked_budget(value: object) -> float | None:
+    """Return a budget in US$ a month, None where there is none; BadInput for one that cannot be."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise BadInput(f"a budget of {value} cannot be", hint="US$ a month, more than 0")
+    return float(value)
+
+
+def see(of: Place, facts: Path | None) -> Seen:
+    """Return what runs, what is stored and which servers are owned; External when the API refuses or is silent."""
+    from dualtrack.tracks import places
+
+    instances = tuple(ec2.instances(aws.client("ec2", of.output.region, of.endpoint), untagged=True))
+    s3 = aws.client("s3", of.output.region, of.endpoint)
+    stored: Counter[tuple[str, str]] = Counter()
+    for name, bucket in of.output.storage.items():
+        for class_, size in stored_bytes(s3, bucket.bucket).items():
+            stored[name, class_] += size
+    path = facts or Path(places.current().facts or facts_file.DEFAULT)
+    return Seen(instances, stored, facts_file.load(path).hosts)
+
+
+def stored_bytes(s3: Any, bucket: str) -> dict[str, int]:
+    """Return the bytes of a bucket by storage class: of all versions, since those of before cost, too."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    found: Counter[str] = Counter()
+    try:
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for version in page.get("Versions", ()):
+                found[version.get("StorageClass") or "STANDARD"] += version["Size"]
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        raise External(f"bucket {bucket}: {said.get('Code')}: {said.get('Message')}") from None
+    except BotoCoreError as error:
+        raise External(f"bucket {bucket}: AWS does not answer: {error}", hint="network, region, endpoint?") from None
+    return dict(found)
