@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from botocore.exceptions import ClientError
 
 from dualtrack.lab.conditions import edit
-from tests.conftest import CLI, Cli
+from tests.conftest import CLI, Cli, wait
 from tests.integration.pools_bed import COST, POLICY, Bed, Stack, bed
 from tests.integration.terraform_bed import KEY
 
@@ -272,6 +273,20 @@ def test_the_emulators_groups_launch_as_awss_do(stack: Stack) -> None:
     assert told[0]["StartTime"] >= told[-1]["StartTime"], "newest first"
 
 
+def test_nodes_protected_from_scale_in_end_when_they_are_so_no_more(stack: Stack) -> None:
+    stack.bed.retry(0.3)
+    name = f"{stack.name}-ondemand"
+    stack.scaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=2)
+    ids = [it["InstanceId"] for it in stack.group("ondemand")["Instances"]]
+    protect = {"AutoScalingGroupName": name, "InstanceIds": ids}
+    stack.scaling.set_instance_protection(**protect, ProtectedFromScaleIn=True)
+    stack.scaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=1)
+    time.sleep(1)
+    assert len(stack.group("ondemand")["Instances"]) == 2
+    stack.scaling.set_instance_protection(**protect, ProtectedFromScaleIn=False)
+    wait(lambda: len(stack.group("ondemand")["Instances"]) == 1, 10, "the end of one")
+
+
 def test_the_emulator_answers_prices_and_scores(stack: Stack, tmp_path: Path) -> None:
     at = "2026-11-01T00:00:00Z"
     row = {"instance_type": "p4de.24xlarge", "at": at}
@@ -288,6 +303,28 @@ def test_the_emulator_answers_prices_and_scores(stack: Stack, tmp_path: Path) ->
     ids = {it["ZoneId"]: it["ZoneName"] for it in zones}
     scores = stack.ec2.get_spot_placement_scores(TargetCapacity=1, SingleAvailabilityZone=True)["SpotPlacementScores"]
     assert {ids[it["AvailabilityZoneId"]]: it["Score"] for it in scores} == {"us-east-1a": 3, "us-east-1b": 7}
+
+
+def test_objects_pass_where_a_policy_insists_on_tls(aws: Bed) -> None:
+    """The emulator has no TLS and stands for an endpoint that has; what else a policy refuses is refused."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="tls-only")
+    arns = ["arn:aws:s3:::tls-only", "arn:aws:s3:::tls-only/*"]
+    whole = {"Effect": "Deny", "Principal": "*", "Resource": arns}
+    tls = {**whole, "Action": "s3:*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+
+    def ordain(*statements: dict[str, object]) -> str:
+        text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        s3.put_bucket_policy(Bucket="tls-only", Policy=text)
+        return text
+
+    text = ordain(tls)
+    s3.put_object(Bucket="tls-only", Key="a", Body=b"text")
+    assert s3.get_object(Bucket="tls-only", Key="a")["Body"].read() == b"text"
+    assert s3.get_bucket_policy(Bucket="tls-only")["Policy"] == text, "the policy itself stays as it is"
+    ordain(tls, {**whole, "Action": "s3:GetObject"})
+    with pytest.raises(ClientError):
+        s3.get_object(Bucket="tls-only", Key="a")
 
 
 def test_a_second_watch_is_refused(stack: Stack) -> None:

@@ -7,6 +7,7 @@ know nothing of it. Without that file the emulated AWS has endless capacity, as 
 - `scenario`: the file, and what it says of a launch or a call; no input or output.
 - `rules`: the file as it is now, and how often each rule has been used.
 - `launches`: what a scaling group does with it: spreads over zones, stays short, keeps trying, tells its activities.
+- `buckets`: policies that insist on TLS are met, although the emulator has none.
 - `answers`: what the API answers: activities, prices, scores; throttled, late or empty.
 """
 
@@ -17,9 +18,10 @@ from pathlib import Path
 
 def install(lab: Path) -> None:
     """Lay the conditions of the lab in folder ``lab`` over moto in this process, and let its groups keep trying."""
-    from dualtrack.lab.conditions import answers, launches
+    from dualtrack.lab.conditions import answers, buckets, launches
     from dualtrack.lab.conditions.rules import Rules
 
     rules = Rules(lab)
     launches.install(rules)
     answers.install(rules)
+    buckets.install()

@@ -76,7 +76,10 @@ def install(rules: Rules) -> None:
 
 
 def keep_trying(rules: Rules, poll_s: float = 0.2) -> None:
-    """Let every short group launch again, ``retry_s`` after its last try. Does not return."""
+    """Let every short group launch again, ``retry_s`` after its last try, and a large one end nodes. Does not return.
+
+    A group that is too large has nodes that were protected from its scale-in, and ends them when they are not any more.
+    """
     tried: dict[str, float] = {}
     while True:
         time.sleep(poll_s)
@@ -85,7 +88,7 @@ def keep_trying(rules: Rules, poll_s: float = 0.2) -> None:
             for _, backend in list(regions.items()):
                 for group in list(backend.autoscaling_groups.values()):
                     with LOCK:
-                        if len(group.active_instances()) >= (group.desired_capacity or 0):
+                        if len(group.active_instances()) == (group.desired_capacity or 0):
                             tried[group.arn] = now
                         elif now - tried.setdefault(group.arn, now) >= rules.now().retry_s:
                             tried[group.arn] = now
