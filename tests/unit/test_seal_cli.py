@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dualtrack import cli
+from dualtrack.progress import Progress, line, size
 from dualtrack.seal import keyfiles
-from dualtrack.seal.progress import Progress, line, size
 
 
 @dataclass
@@ -201,7 +201,7 @@ def test_split_and_join(run: Run) -> None:
 
 
 def test_progress_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("dualtrack.seal.progress.time.monotonic", iter(range(0, 100, 2)).__next__)
+    monkeypatch.setattr("dualtrack.progress.time.monotonic", iter(range(0, 100, 2)).__next__)
     with Progress("sealed", 100) as tick:
         tick(10)
     assert capsys.readouterr().err == ""

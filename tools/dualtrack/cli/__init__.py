@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from dualtrack import __version__
-from dualtrack.cli import cost, drill, fabric, inventory, keys, lab, mirror, play, pools, seal, spot, tracks
+from dualtrack.cli import cost, drill, fabric, inventory, keys, lab, mirror, play, pools, seal, spot, store, tracks
 from dualtrack.errors import DualtrackError, Exit
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app.add_typer(cost.app, name="cost")
 app.add_typer(drill.app, name="drill")
 app.add_typer(pools.app, name="pools")
 app.add_typer(spot.app, name="spot")
+app.add_typer(store.app, name="store")
 
 
 def _version(value: bool) -> None:

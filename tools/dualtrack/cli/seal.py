@@ -48,8 +48,8 @@ def new(
     force: bool = FORCE,
 ) -> None:
     """Seal IN, a file, a folder or - for stdin: `dualtrack seal IN -o OUT`. IN stays as it is."""
+    from dualtrack.progress import Progress, size
     from dualtrack.seal import actions, keyfiles
-    from dualtrack.seal.progress import Progress, size
 
     recipients = keyfiles.recipients(recipient, passphrase_file)
     with Progress("sealed", actions.length(source)) as tick:
@@ -67,8 +67,8 @@ def unseal(
     force: bool = FORCE,
 ) -> None:
     """Open a sealed file, or - for stdin. A file or folder appears whole or not at all; IN stays as it is."""
+    from dualtrack.progress import Progress
     from dualtrack.seal import actions, keyfiles
-    from dualtrack.seal.progress import Progress
 
     identities = keyfiles.identities(identity, passphrase_file, identity_passphrase_file)
     if part:
@@ -92,8 +92,8 @@ def verify(
     """Check every byte of a sealed file without writing it anywhere. Exit code 1 names the first bad bytes."""
     from dualtrack.errors import BadInput, Findings
     from dualtrack.output import document
+    from dualtrack.progress import Progress, size
     from dualtrack.seal import actions, keyfiles
-    from dualtrack.seal.progress import Progress, size
 
     if not identity and not passphrase_file:
         raise BadInput(

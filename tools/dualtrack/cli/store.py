@@ -1,0 +1,196 @@
+"""`dualtrack store …`: checkpoints from S3 into a cache on this host's disk, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from dualtrack.store.cache import Cache
+    from dualtrack.store.pull import Tick
+
+app = typer.Typer(
+    help="Checkpoints: from S3 into a cache on this host's disk, whole and checked or not at all; and into S3.",
+    no_args_is_help=True,
+)
+
+ADDRESS = typer.Argument(..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION, …@latest, or s3://BUCKET/PATH.")
+CACHE = typer.Option(None, "--cache", metavar="DIR", help="The cache; DUALTRACK_STORE or your own without it.")
+REGION = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it.")
+ENDPOINT = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's; AWS_ENDPOINT_URL without it.")
+JOBS = typer.Option(8, "--jobs", min=1, max=64, help="Parts side by side.")
+JSON = typer.Option(False, "--json", help="Print one JSON document.")
+NAMES = typer.Argument(None, metavar="[NAME]…", help="Names in `store list`, their beginnings, or addresses.")
+
+
+def _cache(option: Path | None) -> Cache:
+    from dualtrack.store import actions
+    from dualtrack.store.cache import Cache
+
+    return Cache(actions.folder(option))
+
+
+@app.command()
+def pull(
+    address: str = ADDRESS,
+    cache: Path = CACHE,
+    budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
+    refresh: bool = typer.Option(False, "--refresh", help="Ask the bucket also for a version that is here already."),
+    jobs: int = JOBS,
+    region: str = REGION,
+    endpoint: str = ENDPOINT,
+    json: bool = JSON,
+) -> None:
+    """Bring a checkpoint into the cache and print where it is.
+
+    It appears when all of it is there and checked. A pull that was ended, in whatever way, goes on where it was; of
+    many that ask for the same version one pulls and the others wait. What was not used for longest makes room.
+    """
+    from dualtrack.output import document
+    from dualtrack.store import actions
+    from dualtrack.store import address as addresses
+    from dualtrack.store import pull as pulls
+    from dualtrack.store.remote import Remote
+
+    found = pulls.pull(
+        (wanted := addresses.parse(address)), _cache(cache),
+        lambda: Remote(wanted.bucket, region=region, endpoint=endpoint, jobs=jobs),
+        jobs=jobs, budget=actions.bytes_of(budget) if budget else None, refresh=refresh,
+        say=lambda text: typer.echo(text, err=True), show=lambda total: _progress("pulled", total),
+    )  # fmt: skip
+    if json:
+        document("store-pull", found)
+    else:
+        typer.echo(found.path)
+
+
+def _progress(verb: str, total: int) -> Tick:
+    from dualtrack.progress import Progress
+
+    return Progress(verb, total)
+
+
+@app.command()
+def push(
+    source: Path = typer.Argument(..., metavar="DIR", help="A folder of files: the checkpoint."),
+    address: str = typer.Argument(..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION."),
+    jobs: int = JOBS,
+    region: str = REGION,
+    endpoint: str = ENDPOINT,
+    json: bool = JSON,
+) -> None:
+    """Make a folder a version in a bucket. It can be pulled when all of it is there, and never changes then."""
+    from dualtrack.output import document
+    from dualtrack.progress import Progress, size
+    from dualtrack.store import address as addresses
+    from dualtrack.store import push as pushes
+    from dualtrack.store.remote import Remote
+
+    wanted = addresses.parse(address)
+    total = sum(it.stat().st_size for it in source.rglob("*") if it.is_file()) if source.is_dir() else 0
+    with Progress("pushed", total) as tick:
+        remote = Remote(wanted.bucket, region=region, endpoint=endpoint, jobs=jobs)
+        found = pushes.push(source, wanted, remote, jobs=jobs, tick=tick)
+    if json:
+        document("store-push", found)
+    else:
+        typer.echo(f"{found.address}: {found.files} files, {size(found.size)}; {size(found.sent)} were sent")
+
+
+@app.command(name="list")
+def list_(cache: Path = CACHE, json: bool = JSON) -> None:
+    """Show what the cache holds: complete versions, the last used first, and unfinished ones."""
+    from datetime import UTC, datetime
+
+    from dualtrack.output import document, table
+    from dualtrack.progress import size
+    from dualtrack.store import actions
+
+    where = _cache(cache)
+    rows = actions.rows(where)
+    if json:
+        document("store-list", {"cache": str(where.root), "free": where.free(), "versions": rows})
+        return
+    table(
+        ("name", "state", "size", "last used", "in use", "from"),
+        [
+            (it.key, it.state, size(it.size),
+             f"{datetime.fromtimestamp(it.used, UTC):%Y-%m-%d %H:%M}" if it.used else "", "yes" if it.in_use else "",
+             it.address)
+            for it in rows
+        ],
+        title=f"{where.root}, {size(where.free())} free",
+    )  # fmt: skip
+
+
+@app.command()
+def verify(names: list[str] = NAMES, cache: Path = CACHE, json: bool = JSON) -> None:
+    """Read versions whole and compare every digest. What is wrong is taken out of the cache; exit code 1 then."""
+    from dualtrack.errors import Findings
+    from dualtrack.output import document
+    from dualtrack.store import actions
+
+    wrong = actions.verify(_cache(cache), names or (), lambda text: typer.echo(text, err=True))
+    if json:
+        document("store-verify", {"wrong": wrong})
+    if wrong:
+        key, found = next(iter(wrong.items()))
+        more = f", and {len(wrong) - 1} more versions" if len(wrong) > 1 else ""
+        raise Findings(f"{key}: {found[0]}{more}", hint="taken out of the cache: pull it again")
+
+
+@app.command()
+def gc(
+    cache: Path = CACHE,
+    budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
+    free: str = typer.Option("0", "--free", metavar="SIZE", help="What shall be free on its disk, as 200GB."),
+    stale: float = typer.Option(7, "--stale-days", min=0, help="Unfinished pulls that old are removed, too."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Remove nothing: say what would go."),
+    json: bool = JSON,
+) -> None:
+    """Make room: old unfinished pulls, then what was not used for longest; never what is in use.
+
+    Exit code 1 when the budget or the free space cannot be had, since too much is in use.
+    """
+    from dualtrack.errors import Exit
+    from dualtrack.output import document
+    from dualtrack.progress import size
+    from dualtrack.store import actions
+
+    limit, wanted = actions.bytes_of(budget) if budget else None, actions.bytes_of(free)
+    found = actions.gc(_cache(cache), budget=limit, free=wanted, stale_days=stale, dry_run=dry_run)
+    if json:
+        document("store-gc", found)
+    else:
+        for key in (*found.unfinished, *found.evicted):
+            typer.echo(f"{'would remove' if dry_run else 'removed'} {key}")
+        typer.echo(f"{size(found.freed)} freed; {size(found.kept)} held, {size(found.free)} free")
+    if found.free < wanted or (limit is not None and found.kept > limit):
+        raise typer.Exit(int(Exit.FINDINGS))
+
+
+@app.command()
+def remove(names: list[str] = typer.Argument(..., metavar="NAME…"), cache: Path = CACHE) -> None:
+    """Remove versions by name, unless they are in use."""
+    from dualtrack.errors import Refused
+    from dualtrack.store import actions
+
+    where = _cache(cache)
+    for it in actions.chosen(where, names):
+        if not where.evict(it.key):
+            raise Refused(f"{it.key} is in use")
+        typer.echo(f"removed {it.key}")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def hold(
+    name: str = typer.Argument(..., metavar="NAME"),
+    command: list[str] = typer.Argument(..., metavar="-- COMMAND…"),
+    cache: Path = CACHE,
+) -> None:
+    """Run a command while a version is held: it is not evicted. Its folder is in DUALTRACK_CHECKPOINT."""
+    from dualtrack.store import actions
+
+    actions.hold(_cache(cache), name, command)

@@ -1,0 +1,122 @@
+"""`store pull`: a version into the cache, once for all who ask for it at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from dualtrack.errors import BadInput, External
+from dualtrack.files import read, write_atomically
+from dualtrack.progress import size
+from dualtrack.store import manifest as manifests
+from dualtrack.store.address import LATEST, Address
+from dualtrack.store.cache import Cache, Entry, begun
+from dualtrack.store.fetch import Fetch
+from dualtrack.store.manifest import Manifest
+from dualtrack.store.remote import Remote
+
+Say = Callable[[str], None]
+Tick = Callable[[int], object]
+#: Opens a progress display for so many bytes.
+Show = Callable[[int], Tick]
+
+
+class Pulled(msgspec.Struct, frozen=True):
+    """What a pull did: bytes that came over the network, and bytes that an earlier, unfinished one had brought."""
+
+    address: str
+    key: str
+    path: str
+    size: int
+    fetched: int
+    resumed: int
+
+
+def pull(
+    address: Address, cache: Cache, connect: Callable[[], Remote], *, jobs: int, budget: int | None, refresh: bool,
+    say: Say, show: Show,
+) -> Pulled:  # fmt: skip
+    """Return where a version lies in the cache, after bringing it there if it is not.
+
+    ``budget`` is what the cache may hold in bytes; ``refresh`` asks the bucket also for what is here already.
+    A version pushed by us never changes, so a warm pull of one asks nobody; plain objects are always asked for.
+    """
+    cache.sweep()
+    if address.version not in ("", LATEST) and not refresh and (known := cache.known(address)):
+        return _warm(address, cache, *known)
+    remote = connect()
+    if address.version == LATEST:
+        address = remote.latest(address)
+        say(f"the version pushed last is {address.version}")
+    of = remote.manifest(address)
+    key = cache.key(address, of)
+    with cache.pulling(key, wait=False) as mine:
+        if mine:
+            return _alone(address, cache, remote, of, key, jobs, budget, say, show)
+    say(f"{key} is being pulled by somebody else: waiting")
+    with cache.pulling(key):
+        return _alone(address, cache, remote, of, key, jobs, budget, say, show)
+
+
+def _warm(address: Address, cache: Cache, key: str, entry: Entry) -> Pulled:
+    cache.touch(key)
+    return Pulled(str(address), key, str(cache.version(key) / "files"), entry.manifest.size, 0, 0)
+
+
+def _alone(
+    address: Address, cache: Cache, remote: Remote, of: Manifest, key: str, jobs: int, budget: int | None, say: Say,
+    show: Show,
+) -> Pulled:  # fmt: skip
+    """Pull as the only one who pulls this version."""
+    entry = cache.entry(key)
+    if entry is not None:
+        if cache.sound(key, entry):
+            cache.remember(address, key)
+            return _warm(address, cache, key, entry)
+        say(f"{key} in the cache is torn: it is pulled anew")
+    staging = cache.staging(key)
+    make_room(cache, of.size - min(of.size, begun(staging)), of.size, budget, say)
+    _same_plan(cache, key, of)
+    keys = [remote.key(address, of, file) for file in of.files]
+    fetch = Fetch(remote, keys, of, staging, jobs=jobs, tick=show(of.size))
+    whole = fetch.run()
+    path = cache.publish(key, address, whole)
+    return Pulled(str(address), key, str(path), of.size, of.size - fetch.resumed, fetch.resumed)
+
+
+def _same_plan(cache: Cache, key: str, of: Manifest) -> None:
+    """Begin the staging folder, or go on in it; one of a damaged or another plan is begun anew."""
+    plan = cache.staging(key) / "plan.json"
+    try:
+        begun_as = read(plan, Manifest)
+    except BadInput:  # half a file, of before a power cut
+        begun_as = None
+    if begun_as is None or begun_as.digest != of.digest:
+        if plan.parent.exists():
+            cache.discard(plan.parent)
+        write_atomically(plan, manifests.encode(of))
+
+
+def make_room(cache: Cache, needed: int, whole: int, budget: int | None, say: Say) -> None:
+    """Evict until ``needed`` bytes fit the disk and ``whole`` ones the budget; External before that if they cannot."""
+    held = cache.held()
+    kept = sum(it.size for it in held)
+    free = cache.free()
+    spare = [it for it in held if not it.in_use]
+    over = 0 if budget is None else max(0, kept + whole - budget)
+    if needed > free + sum(it.size for it in spare) or over > sum(it.size for it in spare):
+        limit = f"the budget is {size(budget)}" if over and budget is not None else f"{size(free)} are free"
+        in_use = sum(it.size for it in held if it.in_use)
+        raise External(
+            f"{size(whole)} do not fit into {cache.root}: {limit}, {size(in_use)} of {size(kept)} held are in use",
+            hint="dualtrack store list shows by what",
+        )
+    for it in spare:
+        if needed <= cache.free() and over <= 0:
+            return
+        if cache.evict(it.key):
+            over -= it.size
+            say(f"evicted: {it.key} ({size(it.size)}), not used for longest")
+    if needed > cache.free():
+        raise External(f"{size(whole)} do not fit into {cache.root}: {size(cache.free())} are free")

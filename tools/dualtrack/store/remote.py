@@ -1,0 +1,227 @@
+"""The calls to S3, and what their failures mean: try again, say in one line, or the object is another one now."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from dualtrack.errors import BadInput, External, Refused
+from dualtrack.store import manifest as manifests
+from dualtrack.store.address import LATEST, MANIFEST, Address
+from dualtrack.store.manifest import File, Manifest
+
+T = TypeVar("T")
+#: Tries of one call or part, and the longest pause between two of them in seconds.
+TRIES, LONGEST_S = 8, 10.0
+#: Seconds without a byte after which a request has failed.
+TIMEOUT_S = 20.0
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "RequestExpired", "TokenRefreshRequired"}
+ELSEWHERE = {"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+BUSY = {"SlowDown", "503", "ServiceUnavailable", "InternalError", "500", "502", "504", "Throttling", "RequestTimeout",
+        "ThrottlingException", "TooManyRequests", "429", "BadGateway", "GatewayTimeout"}  # fmt: skip
+
+
+class Again(Exception):
+    """A call that may succeed when it is made again."""
+
+
+def patient(call: Callable[[], T]) -> T:
+    """Return what a call returns, trying again where that helps; External when it does not."""
+    for attempt in range(TRIES):
+        try:
+            return call()
+        except Again as error:
+            if attempt + 1 == TRIES:
+                raise External(f"{error}: {TRIES} tries", hint="the same command goes on from here") from None
+            time.sleep(pause(attempt))
+    raise AssertionError  # pragma: no cover - the loop returns or raises
+
+
+def pause(attempt: int) -> float:
+    """Return the seconds to wait after a try (the first is 0): twice as long each time, not all at the same moment."""
+    return min(LONGEST_S, 0.2 * float(2**attempt)) * random.uniform(0.5, 1)  # noqa: S311 - nothing secret
+
+
+class Changed(External):
+    """An object is not the one any more that was asked for."""
+
+
+class Remote:
+    """One bucket's API; ``endpoint`` is '' for the real AWS. Every call raises Again, Changed or one clear External."""
+
+    def __init__(self, bucket: str, *, region: str = "", endpoint: str = "", jobs: int = 8) -> None:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        def client(attempts: int, **more: Any) -> Any:
+            config = Config(
+                retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=5, read_timeout=TIMEOUT_S,
+                max_pool_connections=jobs + 2, **more,
+            )  # fmt: skip
+            return boto3.Session().client(
+                "s3", region_name=region or None, endpoint_url=endpoint or None, config=config
+            )  # fmt: skip
+
+        try:
+            # Of a pull the tries are counted where the parts are, and its parts are checked by digests of our own.
+            self.client = client(1, request_checksum_calculation="when_required",
+                                 response_checksum_validation="when_required")  # fmt: skip
+            self._sender = client
+        except (BotoCoreError, ValueError) as error:
+            raise BadInput(f"no client for S3: {error}", hint="AWS_REGION, --endpoint?") from None
+        self.bucket = bucket
+
+    def sender(self) -> Any:
+        """Return a boto3 client for its transfer manager, which tries by itself and lets S3 check what it gets."""
+        return self._sender(8)
+
+    def manifest(self, address: Address) -> Manifest:
+        """Return what belongs to an address: the stored manifest of a version, or one made from the listing."""
+        return patient(lambda: self._manifest(address))
+
+    def _manifest(self, address: Address) -> Manifest:
+        if address.version:
+            with self._meaning(f"{address}"):
+                body = self.client.get_object(Bucket=self.bucket, Key=address.manifest)["Body"]
+                return manifests.decode(body.read(manifests.MOST_BYTES), f"the manifest of {address}")
+        files = tuple(self._plain(address))
+        if not files:
+            raise External(f"there is nothing at {address}", hint="versions are named: PATH@VERSION")
+        found = Manifest("dualtrack.checkpoint/1", manifests.PART, files)
+        return manifests.decode(manifests.encode(found), f"the listing of {address}")
+
+    def latest(self, address: Address) -> Address:
+        """Return the version of a path that was pushed last."""
+        return patient(lambda: self._latest(address))
+
+    def _latest(self, address: Address) -> Address:
+        newest: tuple[Any, str] | None = None
+        with self._meaning(f"{address}"):
+            for it in self._objects(f"{address.path}/"):
+                words = it["Key"].removeprefix(f"{address.path}/").split("/")
+                if len(words) == 2 and words[1] == MANIFEST:
+                    newest = max(newest or (it["LastModified"], words[0]), (it["LastModified"], words[0]))
+        if newest is None:
+            raise External(f"no version was pushed to {Address(address.bucket, address.path)}")
+        return Address(address.bucket, address.path, newest[1])
+
+    def _plain(self, address: Address) -> Iterator[File]:
+        start = address.path.rstrip("/")
+        with self._meaning(f"{address}"):
+            for it in self._objects(start):
+                key: str = it["Key"]
+                if key.endswith("/"):
+                    continue  # what consoles make as a folder
+                if key == start:
+                    yield File(key.rsplit("/", 1)[-1], it["Size"], etag=it["ETag"])
+                elif key.startswith(f"{start}/"):
+                    yield File(key[len(start) + 1 :], it["Size"], etag=it["ETag"])
+
+    def _objects(self, prefix: str) -> Iterator[dict[str, Any]]:
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            yield from page.get("Contents", ())
+
+    def key(self, address: Address, of: Manifest, file: File) -> str:
+        """Return the key of a file of an address."""
+        if address.version:
+            return address.prefix + file.path
+        alone = len(of.files) == 1 and file.path == address.name and not address.path.endswith("/")
+        return address.path if alone and self._is_object(address.path) else f"{address.path.rstrip('/')}/{file.path}"
+
+    def _is_object(self, key: str) -> bool:
+        return self.head(key) is not None
+
+    def head(self, key: str) -> dict[str, Any] | None:
+        """Return what is known of an object, None where there is none."""
+        return patient(lambda: self._head(key))
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        with self._meaning(f"s3://{self.bucket}/{key}"):
+            try:
+                found: dict[str, Any] = self.client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in ("404", "NoSuchKey"):
+                    return None
+                raise
+        return found
+
+    def body(self, key: str, file: File, begin: int, size: int) -> Any:
+        """Return a stream of some bytes of an object, of just the object that the file means."""
+        pins: dict[str, Any] = {"IfMatch": file.etag} if file.etag else {}
+        if file.version_id:
+            pins["VersionId"] = file.version_id
+        with self._meaning(f"s3://{self.bucket}/{key}"):
+            answer = self.client.get_object(
+                Bucket=self.bucket, Key=key, Range=f"bytes={begin}-{begin + size - 1}", **pins
+            )
+            if answer["ContentLength"] != size:
+                raise Changed(f"s3://{self.bucket}/{key} has another size than it had", hint="pull it again")
+            return answer["Body"]
+
+    def into(self, stream: Any, buffer: memoryview, key: str) -> int:
+        """Read from a stream into a buffer and return how many bytes came, 0 at its end."""
+        with self._meaning(f"s3://{self.bucket}/{key}"):
+            count: int = stream.readinto(buffer)
+        return count
+
+    def put_once(self, key: str, data: bytes) -> bool:
+        """Write an object that must not exist yet; return False where it does."""
+        from botocore.exceptions import ClientError
+
+        with self._meaning(f"s3://{self.bucket}/{key}"):
+            try:
+                self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*")
+            except ClientError as error:
+                if _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
+                    return False
+                raise
+        return True
+
+    @contextmanager
+    def _meaning(self, what: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except NoCredentialsError:
+            raise External("no AWS credentials", hint="aws configure, or AWS_PROFILE / AWS_ACCESS_KEY_ID") from None
+        except ClientError as error:
+            raise meaning(error, what, self.bucket) from None
+        except (BotoCoreError, HTTPError, OSError) as error:
+            raise Again(f"{what}: {error}") from None
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def meaning(error: Any, what: str, bucket: str) -> Exception:
+    """Return what a refusal of S3 means: Again, Changed, or an error for people."""
+    said = error.response.get("Error", {})
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    code, message = _code(error), str(said.get("Message", ""))
+    if code in BUSY:
+        return Again(f"{what}: {code}")
+    if code in ("PreconditionFailed", "412"):
+        return Changed(f"{what} was replaced by another object meanwhile", hint="nothing of it is served: pull again")
+    if code in EXPIRED:
+        return External(
+            f"{what}: the credentials have expired ({code})", hint="log in again and repeat the command: it goes on"
+        )
+    region = said.get("Region") or headers.get("x-amz-bucket-region") or ""
+    if code in ELSEWHERE:
+        return BadInput(f"bucket {bucket} is in another region", hint=f"--region {region}" if region else "--region")
+    if code == "NoSuchBucket":
+        return External(f"there is no bucket {bucket}")
+    if code in ("NoSuchKey", "404"):
+        return External(f"{what} is not there", hint=f"s3://{bucket}/…@{LATEST} is the one pushed last")
+    if code in ("AccessDenied", "403", "Forbidden", "SignatureDoesNotMatch", "InvalidAccessKeyId"):
+        return Refused(f"{what}: S3 refuses: {code}", hint="aws sts get-caller-identity says who you are")
+    return External(f"{what}: S3 says {code}: {message}")
