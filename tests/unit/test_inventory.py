@@ -234,6 +234,13 @@ def test_script_and_static_say_the_same() -> None:
     assert list(static["children"]["lab"]["hosts"]) == ["a", "b"]
 
 
+def test_only_a_track_with_controllers_is_scheduled() -> None:
+    track = [host("a", roles=("gpu",), gpus=2), host("b", "10.30.0.2", roles=("gateway",))]
+    assert "scheduled" not in render.by_group(track)
+    track.append(host("c", "10.30.0.3", roles=("controller",)))
+    assert render.by_group(track)["scheduled"] == ["a", "c"]
+
+
 def test_yaml_and_json_hold_the_same() -> None:
     import yaml
 

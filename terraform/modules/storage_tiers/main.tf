@@ -61,10 +61,11 @@ resource "aws_s3_bucket" "this" {
     }
   }
 
-  tags = merge(var.tags, {
-    Name                   = "${var.deployment}-${each.key}"
-    "dualtrack:data-class" = each.key
-  })
+  tags = merge(
+    var.tags,
+    { Name = "${var.deployment}-${each.key}", "dualtrack:data-class" = each.key },
+    each.value.recovery_hours == null ? {} : { "dualtrack:recovery-hours" = tostring(each.value.recovery_hours) },
+  )
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {

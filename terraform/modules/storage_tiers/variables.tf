@@ -17,12 +17,15 @@ variable "classes" {
   description = <<-EOT
     Classes of data: class => after how many days its objects go to Infrequent Access (ia_days) and to Glacier Deep
     Archive (deep_archive_days), counted from their upload, and how long a replaced version is kept
-    (noncurrent_days; 0 = for ever). Leave ia_days or deep_archive_days out to never go there.
+    (noncurrent_days; 0 = for ever). Leave ia_days or deep_archive_days out to never go there. recovery_hours is the
+    budget of recovery: within so many hours what is stored must be readable again. Reading Deep Archive takes 12 hours,
+    and 48 by its cheapest way (docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects-retrieval-options.html).
   EOT
   type = map(object({
     ia_days           = optional(number)
     deep_archive_days = optional(number)
     noncurrent_days   = optional(number, 0)
+    recovery_hours    = optional(number)
   }))
 
   validation {
@@ -38,6 +41,16 @@ variable "classes" {
   validation {
     condition     = alltrue([for c in values(var.classes) : c.deep_archive_days == null || coalesce(c.deep_archive_days, 1) >= coalesce(c.ia_days, -29) + 30])
     error_message = "storage: Infrequent Access bills at least 30 days, so write deep_archive_days = ia_days + 30 or more in ${join(", ", [for class, c in var.classes : class if c.deep_archive_days != null && coalesce(c.deep_archive_days, 1) < coalesce(c.ia_days, -29) + 30])}."
+  }
+
+  validation {
+    condition     = alltrue([for c in values(var.classes) : c.deep_archive_days == null || coalesce(c.recovery_hours, 12) >= 12])
+    error_message = "storage: reading Deep Archive takes 12 hours, so write recovery_hours = 12 or more, or leave deep_archive_days out, in ${join(", ", [for class, c in var.classes : class if c.deep_archive_days != null && coalesce(c.recovery_hours, 12) < 12])}."
+  }
+
+  validation {
+    condition     = alltrue([for c in values(var.classes) : coalesce(c.recovery_hours, 1) > 0])
+    error_message = "storage: recovery_hours is more than 0; leave it out where nobody waits."
   }
 
   validation {

@@ -133,12 +133,13 @@ variable "storage" {
     ia_days           = optional(number)
     deep_archive_days = optional(number)
     noncurrent_days   = optional(number, 0)
+    recovery_hours    = optional(number)
   }))
   default = {
-    checkpoints = { ia_days = 30, deep_archive_days = 90, noncurrent_days = 30 }
-    weights     = { ia_days = 60, deep_archive_days = 180, noncurrent_days = 90 }
-    knowledge   = { ia_days = 90, deep_archive_days = 365, noncurrent_days = 90 }
-    audit       = { ia_days = 30, deep_archive_days = 90 }
+    checkpoints = { ia_days = 30, deep_archive_days = 90, noncurrent_days = 30, recovery_hours = 48 }
+    weights     = { ia_days = 60, deep_archive_days = 180, noncurrent_days = 90, recovery_hours = 24 }
+    knowledge   = { ia_days = 90, deep_archive_days = 365, noncurrent_days = 90, recovery_hours = 24 }
+    audit       = { ia_days = 30, deep_archive_days = 90, recovery_hours = 72 }
   }
 }
 

@@ -9,7 +9,22 @@ from typing import Any
 import typer
 
 from dualtrack import __version__
-from dualtrack.cli import cost, drill, fabric, inventory, keys, lab, mirror, play, pools, seal, spot, store, tracks
+from dualtrack.cli import (
+    cost,
+    drill,
+    fabric,
+    inventory,
+    keys,
+    lab,
+    mirror,
+    play,
+    pools,
+    seal,
+    spot,
+    store,
+    tiers,
+    tracks,
+)
 from dualtrack.errors import DualtrackError, Exit
 
 app = typer.Typer(
@@ -41,6 +56,7 @@ app.add_typer(drill.app, name="drill")
 app.add_typer(pools.app, name="pools")
 app.add_typer(spot.app, name="spot")
 app.add_typer(store.app, name="store")
+app.add_typer(tiers.app, name="tiers")
 
 
 def _version(value: bool) -> None:

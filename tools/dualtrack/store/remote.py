@@ -125,6 +125,32 @@ class Remote:
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
             yield from page.get("Contents", ())
 
+    def listed(self, prefix: str) -> list[dict[str, Any]]:
+        """Return what the bucket lists under a prefix."""
+
+        def call() -> list[dict[str, Any]]:
+            with self._meaning(f"s3://{self.bucket}/{prefix}"):
+                return list(self._objects(prefix))
+
+        return patient(call)
+
+    def restore(self, key: str, way: str, days: int) -> bool:
+        """Ask for an archived object to be readable for some days; return False where it was asked for before."""
+        from botocore.exceptions import ClientError
+
+        def call() -> bool:
+            with self._meaning(f"s3://{self.bucket}/{key}"):
+                try:
+                    request = {"Days": days, "GlacierJobParameters": {"Tier": way}}
+                    self.client.restore_object(Bucket=self.bucket, Key=key, RestoreRequest=request)
+                except ClientError as error:
+                    if _code(error) != "RestoreAlreadyInProgress":
+                        raise
+                    return False
+            return True
+
+        return patient(call)
+
     def key(self, address: Address, of: Manifest, file: File) -> str:
         """Return the key of a file of an address."""
         if address.version:
@@ -220,6 +246,8 @@ def meaning(error: Any, what: str, bucket: str) -> Exception:
         return BadInput(f"bucket {bucket} is in another region", hint=f"--region {region}" if region else "--region")
     if code == "NoSuchBucket":
         return External(f"there is no bucket {bucket}")
+    if code == "InvalidObjectState":
+        return External(f"{what} is in an archive", hint="dualtrack tiers restore makes it readable")
     if code in ("NoSuchKey", "404"):
         return External(f"{what} is not there", hint=f"s3://{bucket}/…@{LATEST} is the one pushed last")
     if code in ("AccessDenied", "403", "Forbidden", "SignatureDoesNotMatch", "InvalidAccessKeyId"):

@@ -91,6 +91,29 @@ run "archive_too_soon_after_ia" {
   expect_failures = [var.classes]
 }
 
+run "archive_breaks_the_recovery_budget" {
+  command = plan
+
+  variables {
+    classes = { weights = { ia_days = 30, deep_archive_days = 90, recovery_hours = 4 } }
+  }
+
+  expect_failures = [var.classes]
+}
+
+run "recovery_budget_without_archive" {
+  command = plan
+
+  variables {
+    classes = { weights = { ia_days = 30, recovery_hours = 4 } }
+  }
+
+  assert {
+    condition     = aws_s3_bucket.this["weights"].tags["dualtrack:recovery-hours"] == "4"
+    error_message = "the budget stands on the bucket"
+  }
+}
+
 run "ia_too_soon" {
   command = plan
 

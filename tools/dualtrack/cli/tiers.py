@@ -1,0 +1,128 @@
+"""`dualtrack tiers …`: what stored data costs by tier, and restores from the archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dualtrack.cli.tracks import STACK, StackName
+
+if TYPE_CHECKING:
+    from dualtrack.tiers.plan import Plan
+
+app = typer.Typer(
+    help="Tiers: what stored data costs, what a restore takes, whether recovery budgets hold; and restores.",
+    no_args_is_help=True,
+)
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of tables.")
+PRICES = typer.Option(None, "--storage-prices", metavar="FILE", help="Your prices of S3's classes.")
+
+
+@app.command()
+def plan(
+    stack: StackName = STACK,
+    data: list[str] = typer.Option(
+        None,
+        "--data",
+        metavar="CLASS=SIZE[:OBJECTS]",
+        help="As weights=140GB:60; may be repeated.",
+    ),
+    prices: Path = PRICES,
+    region: str = typer.Option("", "--region", help="Prices of this region; the stack's without it."),
+    json: bool = JSON,
+) -> None:
+    """Show what each class of data costs in each tier that it passes, and what reading it again takes.
+
+    Without --data, of what the stack's buckets hold. Exit code 5 when a class goes where it cannot be read within its
+    recovery budget (the stack's storage.recovery_hours).
+    """
+    from dualtrack.cloud import variables
+    from dualtrack.errors import Refused
+    from dualtrack.output import document
+    from dualtrack.prices import files
+    from dualtrack.tiers import amounts
+    from dualtrack.tiers import plan as plans
+
+    values = variables.read(variables.folder(stack.value))
+    sizes = amounts.given(data) if data else amounts.stored(stack.value)
+    found = plans.plan(
+        region or str(values["region"]), plans.classes(values), sizes, files.storage(prices or files.STORAGE_FACTS)
+    )  # fmt: skip
+    if json:
+        document("tiers-plan", found)
+    else:
+        _show(found)
+    broken = [row.problem for row in found.rows if row.problem]
+    if broken:
+        raise Refused(broken[0] + (f", and {len(broken) - 1} more" if len(broken) > 1 else ""))
+
+
+def _show(found: Plan) -> None:
+    from dualtrack.output import table
+    from dualtrack.tiers.plan import cheapest
+
+    rows = []
+    for row in found.rows:
+        for number, tier in enumerate(row.tiers):
+            ways = ", ".join(
+                f"{it.name}{f' {it.hours:g} h' if it.hours else ''} ${it.usd:,.2f}{'' if it.fits else ' (too late)'}"
+                for it in tier.ways
+            )
+            best = cheapest(tier)
+            rows.append((
+                row.name if number == 0 else "", f"{row.gb:,.6g} GB" if number == 0 else "", tier.storage_class,
+                f"{tier.from_day}", f"{tier.usd_per_month:,.2f}", ways or "at once", best.name if best else "",
+            ))  # fmt: skip
+    columns = ("class", "stored", "tier", "from day", "$/month", "reading all of it", "best")
+    table(columns, rows, title=f"Tiers in {found.region}")
+    for row in found.rows:
+        budget = "no budget" if row.recovery_hours is None else f"recovery within {row.recovery_hours:g} h"
+        kept = f"{budget}: BROKEN: {row.problem}" if row.problem else budget
+        money = f"${row.year_usd:,.2f} instead of ${row.year_standard_usd:,.2f} in STANDARD"
+        print(f"{row.name:<12} first year {money}; {kept}")
+    for title, lines in (("prices", found.prices), ("notes", found.notes)):
+        for line in lines:
+            print(f"{title:<12} {line}")
+
+
+@app.command()
+def restore(
+    address: str = typer.Argument(..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION, or s3://BUCKET/PATH."),
+    way: str = typer.Option("", "--way", help="Standard or Bulk; the cheapest that is in time without it."),
+    within: float = typer.Option(None, "--within", metavar="HOURS", min=0, help="Refuse what may take longer."),
+    days: int = typer.Option(7, "--days", min=1, max=365, help="How long S3 keeps the readable copy."),
+    cache: Path = typer.Option(None, "--cache", metavar="DIR", help="The cache; DUALTRACK_STORE without it."),
+    poll: float = typer.Option(300, "--poll", min=0.1, help="Seconds between two looks."),
+    no_wait: bool = typer.Option(False, "--no-wait", help="Ask S3 and end; the same command goes on later."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Ask for nothing: say what it takes and costs."),
+    yes: bool = typer.Option(False, "--yes", help="Do not ask whether to spend the money."),
+    prices: Path = PRICES,
+    region: str = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it."),
+    endpoint: str = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's."),
+    json: bool = JSON,
+) -> None:
+    """Bring an archived checkpoint back: ask for it, wait, fetch it into the cache, check it; promised beside actual.
+
+    May be ended at any moment and called again: it goes on where it was, and nothing is paid twice.
+    """
+    from dualtrack.output import document
+    from dualtrack.tiers import drill
+
+    asked = drill.Asked(
+        address, way, within, days, cache, poll, wait=not no_wait, dry_run=dry_run, prices=prices, region=region,
+        endpoint=endpoint,
+    )  # fmt: skip
+    confirm = None if yes else lambda text: typer.confirm(text, err=True)
+    found = drill.restore(asked, confirm, lambda text: typer.echo(text, err=True))
+    if found is None:
+        return
+    if json:
+        document("tiers-restore", found)
+        return
+    way = found.way or "nothing but reading"
+    typer.echo(f"{found.address}: {found.objects} objects, {found.gb:,.3g} GB by {way}, ${found.usd:,.2f}")
+    typer.echo(f"promised    within {found.promised_s:,.0f} s")
+    typer.echo(f"actual      {found.waited_s:,.1f} s, then fetched and checked in {found.fetched_s:,.1f} s")
+    typer.echo(found.path)
