@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot bench docs lock clean
+.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ e2e: setup ## up, scale out, terminate one, down
 drill-spot: setup ## take spot nodes back while jobs run, on the lab's cloud track (brought up if it is not)
 	@$(BIN)/dualtrack cloud up
 	@$(BIN)/dualtrack drill spot
+
+drill-data: setup ## kill a hundred pulls and pushes of checkpoints, and restore from an archive whose clock runs fast
+	@DUALTRACK_KILLS=100 $(BIN)/pytest tests/integration/test_store.py tests/integration/test_tiers.py -k "killed or drill" -q -s
 
 bench: setup ## timings beside their peers, printed as ratios; nothing is asserted
 	@ci/bench.sh

@@ -30,7 +30,7 @@ S3PROXY = ("org.gaul:s3proxy:2.9.0:jar:jar-with-dependencies", "s3proxy-2.9.0-ja
 SHA256 = "238f813ff9d6d295273f809f383d31307d88d8f56acc40109b68a5d49186a0eb"
 BIN = Path(sys.executable).parent
 #: s3proxy does not know the checksums that AWS's newer clients put behind a body.
-KEYS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_REGION": "us-east-1",
+KEYS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}  # fmt: skip
 
 

@@ -167,6 +167,10 @@ def test_killed_controller_loses_nothing(site: Site) -> None:
          == ["COMPLETED"] * 3, 60, "the books")  # fmt: skip
 
 
+def test_drift_is_found_and_mended(site: Site) -> None:
+    site.cli.runbook("find-drift.md")
+
+
 def test_again_changes_nothing(site: Site) -> None:
     [track] = json.loads(site.cli("cloud", "up", "--json", timeout=UP_S).stdout)["tracks"]
     assert (track["changed"], track["changes"]) == (False, {})

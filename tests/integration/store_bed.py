@@ -67,7 +67,7 @@ class Store:
         """Return the environment of a program that goes through the spoiler."""
         return {
             **os.environ, "AWS_ENDPOINT_URL": self.through, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
-            "AWS_REGION": "us-east-1", "DUALTRACK_STORE": str(self.folder / "cache"),
+            "AWS_DEFAULT_REGION": "us-east-1", "DUALTRACK_STORE": str(self.folder / "cache"),
         }  # fmt: skip
 
     def run(self, *words: object, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:

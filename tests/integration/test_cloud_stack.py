@@ -21,6 +21,7 @@ import pytest
 from dualtrack import paths, proc
 from dualtrack.cloud import opentofu, provider, stack
 from dualtrack.cloud.plan import Plan
+from dualtrack.drift import resources
 from dualtrack.errors import BadInput, DualtrackError, Exit, External, Refused
 from tests.integration.terraform_bed import KEY, Emulator, emulator, programs
 
@@ -106,6 +107,35 @@ def test_a_second_run_changes_nothing(aws: Emulator, applied: dict[str, Any]) ->
     assert result.outputs["inventory"] == applied
     assert stack.outputs("emulator")["inventory"] == applied
     assert not any("preparing" in line for line in said), "init ran again for nothing"
+
+
+def test_nothing_has_drifted_after_an_apply(aws: Emulator, applied: dict[str, Any]) -> None:  # noqa: ARG001
+    seen = stack.refresh("emulator", endpoint=aws.url)
+    assert resources.drifts(seen.plan, "emulator", "") == ([], [])
+    assert seen.applied.endswith("Z")
+
+
+def test_drift_is_the_field_that_somebody_changed(aws: Emulator, applied: dict[str, Any]) -> None:
+    ec2, s3, audit = aws.client("ec2"), aws.client("s3"), applied["storage"]["audit"]["bucket"]
+    group = next(
+        it["GroupId"] for it in ec2.describe_security_groups(
+            Filters=[{"Name": "vpc-id", "Values": [applied["network"]["vpc_id"]]}]
+        )["SecurityGroups"] if it["GroupName"] != "default"
+    )  # fmt: skip
+    opened = {"GroupId": group, "IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIp": "0.0.0.0/0"}
+    ec2.authorize_security_group_ingress(**opened)
+    s3.put_bucket_versioning(Bucket=audit, VersioningConfiguration={"Status": "Suspended"})
+    try:
+        found, _ = resources.drifts(stack.refresh("emulator", endpoint=aws.url).plan, "emulator", "")
+        fields = {(it.name, field.path): (field.declared, field.actual) for it in found for field in it.fields}
+        bucket = 'module.storage.aws_s3_bucket.this["audit"]'
+        assert fields[bucket, "versioning.0.enabled"] == ("true", "false")
+        assert any(path.startswith("ingress") and "0.0.0.0/0" in actual for (_, path), (_, actual) in fields.items())
+        assert len(found) == 2
+        assert stack.outputs("emulator")["inventory"] == applied, "a look changes nothing"
+    finally:
+        ec2.revoke_security_group_ingress(**opened)
+        s3.put_bucket_versioning(Bucket=audit, VersioningConfiguration={"Status": "Enabled"})
 
 
 def test_instances_carry_what_the_inventory_reads(aws: Emulator, applied: dict[str, Any]) -> None:

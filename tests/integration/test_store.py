@@ -266,6 +266,7 @@ def test_killed_pulls_serve_nothing_torn_and_go_on(bed: Store, pushed: str, sour
             else:
                 resumed += row["size"] > 0
     assert resumed, "every kill came too early or too late"
+    print(f"\n{KILLS} pulls killed: {resumed} left parts to go on with, nothing torn was shown")
     bed.faults.clear()
     assert same(source, Path(bed.json("pull", pushed)["path"]))
     assert list((bed.folder / "cache/staging").iterdir()) == list((bed.folder / "cache/trash").iterdir()) == []
@@ -287,6 +288,7 @@ def test_killed_pushes_show_nothing_and_go_on(bed: Store, source: Path) -> None:
         bed.run("push", source, address)
         path = bed.run("pull", address, "--refresh").stdout.strip()
         assert same(source, Path(path))
+    print(f"\n{KILLS} pushes killed: nothing half could be pulled, each went on")
 
 
 def test_memory_does_not_grow_with_the_file(bed: Store, tmp_path: Path) -> None:

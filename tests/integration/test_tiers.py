@@ -76,6 +76,9 @@ def test_drill(archived: tuple[Store, str, Path]) -> None:
     done = tiers(bed, "restore", address, "--within", "24", "--yes", "--poll", "0.3", "--json")
     found = json.loads(done.stdout)
     assert same(source, Path(found["path"]))
+    print(
+        f"\nrestore: promised {found['promised_s']:.0f} s, actual {found['waited_s']:.1f} s on a clock of {TAKES_S} s"
+    )
     assert (found["way"], found["promised_s"], found["objects"]) == ("Standard", 12 * 3600, 4)
     assert TAKES_S - 1 < found["waited_s"] < 60
     assert found["usd"] == pytest.approx(0.02 * found["gb"] + 0.1 * 4 / 1000)

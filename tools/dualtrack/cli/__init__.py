@@ -11,6 +11,7 @@ import typer
 from dualtrack import __version__
 from dualtrack.cli import (
     cost,
+    drift,
     drill,
     fabric,
     inventory,
@@ -52,6 +53,7 @@ app.command()(seal.unseal)
 app.add_typer(keys.app, name="keys")
 app.command()(play.play)
 app.add_typer(cost.app, name="cost")
+app.command()(drift.drift)
 app.add_typer(drill.app, name="drill")
 app.add_typer(pools.app, name="pools")
 app.add_typer(spot.app, name="spot")

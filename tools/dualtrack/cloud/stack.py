@@ -80,6 +80,11 @@ def up(
             raise Refused("not confirmed: nothing was changed")
         if plan.changes or plan.outputs_change:
             tofu.apply(plan, progress)
+        if plan.changes:
+            # Of a resource that others hang on to, the state has what it was before they came: without this all of that
+            # would be drift (see `refresh`).
+            progress("writing down what there is now")
+            tofu.apply(tofu.plan(values, refresh_only=True), progress)
         return Up(tofu.outputs(), bool(plan.changes), plan)
 
 
@@ -120,6 +125,31 @@ def down(
             raise Refused("not confirmed: nothing was destroyed")
         tofu.apply(plan, progress)
         return True
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """The stack's state beside what there is: a refresh-only plan's JSON, and when it was last applied ('' unknown)."""
+
+    plan: dict[str, Any]
+    applied: str
+
+
+def refresh(stack: Stack, *, endpoint: str | None = None, progress: Progress = lambda _: None) -> Refreshed:
+    """Compare the stack's state with what there is, and change neither. Raises Missing when the stack is not up."""
+    with _exclusive(stack), _disk_errors():
+        _owner(stack)
+        home = _home(stack)
+        values: dict[str, Any] = {"ssh_public_key": _NO_KEY}
+        applied = ""
+        if stack == "emulator":
+            if not _state(home).exists():
+                raise Missing("the cloud track's stack (emulator) is not up", hint="make cloud-up")
+            values["aws_endpoint"] = _endpoint(stack, endpoint)
+            applied = f"{datetime.fromtimestamp(_state(home).stat().st_mtime, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        tofu = _prepare(stack, progress)
+        progress("comparing the stack with what there is")
+        return Refreshed(tofu.shown(tofu.plan(values, refresh_only=True)), applied)
 
 
 def outputs(stack: Stack) -> dict[str, Any]:

@@ -65,12 +65,17 @@ class Tofu:
         if code != 0 or errors:
             raise diagnose.failure("validation", errors, proc.last_line(text), self.log)
 
-    def plan(self, variables: Mapping[str, Any], *, destroy: bool = False) -> Plan:
-        """Return what an apply (or, with ``destroy``, a destroy) would do, saved in the data folder."""
+    def plan(self, variables: Mapping[str, Any], *, destroy: bool = False, refresh_only: bool = False) -> Plan:
+        """Return what an apply (or, with ``destroy``, a destroy) would do, saved in the data folder.
+
+        With ``refresh_only`` it only compares the state with what there is: see `shown`.
+        """
         file = self.data / "plan.tfplan"
         options: dict[str, Any] = {"json": IsFlagged, "input": False, "out": str(file), "var": dict(variables)}
         if destroy:
             options["destroy"] = IsFlagged
+        if refresh_only:
+            options["refresh-only"] = IsFlagged
         events = self._stream("the plan", None, "plan", **options)
         ignored = diagnose.ignored_variables(events)
         if ignored:
@@ -79,10 +84,15 @@ class Tofu:
 
     def planned_variables(self, plan: Plan) -> dict[str, Any]:
         """Return the values of the input variables that ``plan`` was made with."""
+        return {name: entry.get("value") for name, entry in self.shown(plan).get("variables", {}).items()}
+
+    def shown(self, plan: Plan) -> dict[str, Any]:
+        """Return a plan in OpenTofu's documented JSON, `resource_drift` among it."""
         code, text = self._capture("show", str(plan.file), json=IsFlagged, quiet=True)
         if code != 0:
             raise External(f"cannot read the plan: {proc.last_line(text)}")
-        return {name: entry.get("value") for name, entry in json.loads(text).get("variables", {}).items()}
+        found: dict[str, Any] = json.loads(text)
+        return found
 
     def apply(self, plan: Plan, progress: Progress) -> None:
         """Carry ``plan`` out, with a line to ``progress`` for each resource.

@@ -72,7 +72,7 @@ class Remote:
                                  response_checksum_validation="when_required")  # fmt: skip
             self._sender = client
         except (BotoCoreError, ValueError) as error:
-            raise BadInput(f"no client for S3: {error}", hint="AWS_REGION, --endpoint?") from None
+            raise BadInput(f"no client for S3: {error}", hint="AWS_DEFAULT_REGION, --endpoint?") from None
         self.bucket = bucket
 
     def sender(self) -> Any:

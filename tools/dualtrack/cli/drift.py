@@ -1,0 +1,56 @@
+"""`dualtrack drift`: is everything still as declared, and if not, what, since when, and what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from dualtrack.cli.tracks import STACK, StackName
+
+if TYPE_CHECKING:
+    from dualtrack.drift.model import Drift
+
+
+def drift(
+    stack: StackName = STACK,
+    cloud: bool = typer.Option(True, "--cloud/--no-cloud", help="Look at resources, instances and pools."),
+    hosts: bool = typer.Option(True, "--hosts/--no-hosts", help="Look at the hosts of the tracks that are up."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table."),
+) -> None:
+    """Compare what runs with what was declared: by OpenTofu, the live API, and the hosts' checks. Changes nothing.
+
+    Exit code 0 when all of it is clean, 1 when something drifted, 4 when a part could not be looked at.
+    """
+    from dualtrack.drift.look import Wanted, look
+    from dualtrack.errors import BadInput, Exit
+    from dualtrack.output import Steps, document
+
+    if not cloud and not hosts:
+        raise BadInput("--no-cloud and --no-hosts leave nothing to look at")
+    found = look(Wanted(stack.value, cloud, hosts), Steps(quiet=json))
+    if json:
+        document("drift", {"state": found.state, **{name: getattr(found, name) for name in found.__struct_fields__}})
+    else:
+        _show(found.drifted, "Drifted")
+        _show(found.expected, "Differs by design")
+        for line in found.unknown:
+            print(f"could not tell  {line}")
+        for line in found.looked_at:
+            print(f"looked at       {line}")
+        print(f"{found.state}, {found.seconds} s")
+    codes = {"clean": Exit.OK, "drifted": Exit.FINDINGS, "could not tell": Exit.EXTERNAL}
+    raise typer.Exit(int(codes[found.state]))
+
+
+def _show(drifted: Sequence[Drift], title: str) -> None:
+    from dualtrack.output import table
+
+    rows: list[tuple[str, str, str, str, str, str]] = []
+    for it in drifted:
+        rows.append((it.kind, it.name, it.what, it.since, it.who, it.mend))
+        rows += [("", f"  {field.path}", f"{field.declared or 'nothing'} → {field.actual or 'nothing'}", "", "", "")
+                 for field in it.fields]  # fmt: skip
+    if rows:
+        table(("kind", "name", "what, declared → actual", "since", "by", "mended by"), rows, title=title)
