@@ -9,7 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from dualtrack.store.cache import Cache
-    from dualtrack.store.pull import Tick
 
 app = typer.Typer(
     help="Checkpoints: from S3 into a cache on this host's disk, whole and checked or not at all; and into S3.",
@@ -49,6 +48,7 @@ def pull(
     many that ask for the same version one pulls and the others wait. What was not used for longest makes room.
     """
     from dualtrack.output import document
+    from dualtrack.progress import Progress
     from dualtrack.store import actions
     from dualtrack.store import address as addresses
     from dualtrack.store import pull as pulls
@@ -58,18 +58,12 @@ def pull(
         (wanted := addresses.parse(address)), _cache(cache),
         lambda: Remote(wanted.bucket, region=region, endpoint=endpoint, jobs=jobs),
         jobs=jobs, budget=actions.bytes_of(budget) if budget else None, refresh=refresh,
-        say=lambda text: typer.echo(text, err=True), show=lambda total: _progress("pulled", total),
+        say=lambda text: typer.echo(text, err=True), show=lambda total: Progress("pulled", total),
     )  # fmt: skip
     if json:
         document("store-pull", found)
     else:
         typer.echo(found.path)
-
-
-def _progress(verb: str, total: int) -> Tick:
-    from dualtrack.progress import Progress
-
-    return Progress(verb, total)
 
 
 @app.command()

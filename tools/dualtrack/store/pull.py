@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import msgspec
 
@@ -18,8 +19,8 @@ from dualtrack.store.remote import Remote
 
 Say = Callable[[str], None]
 Tick = Callable[[int], object]
-#: Opens a progress display for so many bytes.
-Show = Callable[[int], Tick]
+#: A display of progress towards so many bytes.
+Show = Callable[[int], AbstractContextManager[Tick]]
 
 
 class Pulled(msgspec.Struct, frozen=True):
@@ -79,8 +80,9 @@ def _alone(
     make_room(cache, of.size - min(of.size, begun(staging)), of.size, budget, say)
     _same_plan(cache, key, of)
     keys = [remote.key(address, of, file) for file in of.files]
-    fetch = Fetch(remote, keys, of, staging, jobs=jobs, tick=show(of.size))
-    whole = fetch.run()
+    with show(of.size) as tick:
+        fetch = Fetch(remote, keys, of, staging, jobs=jobs, tick=tick)
+        whole = fetch.run()
     path = cache.publish(key, address, whole)
     return Pulled(str(address), key, str(path), of.size, of.size - fetch.resumed, fetch.resumed)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from dualtrack.errors import Refused
 from dualtrack.prices import files
+from dualtrack.progress import Progress
 from dualtrack.store import actions
 from dualtrack.store import address as addresses
 from dualtrack.store import pull as pulls
@@ -61,7 +62,8 @@ def restore(asked: Asked, confirm: Callable[[str], bool] | None, say: Say) -> Re
     begin = time.monotonic()
     cache = Cache(actions.folder(asked.cache))
     pulled = pulls.pull(
-        address, cache, lambda: remote, jobs=JOBS, budget=None, refresh=False, say=say, show=lambda _: lambda _: None
+        address, cache, lambda: remote, jobs=JOBS, budget=None, refresh=False, say=say,
+        show=lambda total: Progress("pulled", total),
     )  # fmt: skip
     entry = cache.entry(pulled.key)
     wrong = check(Path(pulled.path), entry.manifest) if entry else ["it is gone"]
