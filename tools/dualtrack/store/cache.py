@@ -140,15 +140,13 @@ class Cache:
     def in_use(self, key: str) -> bool:
         """Return whether somebody holds a version, or has one of its files open."""
         with self._lock(key, "use", fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
-            return not mine or opened(self.version(key))
+            pass
+        return not mine or opened(self.version(key))
 
     def use(self, key: str) -> Path:
-        """Hold a version until this process ends, and those that it starts or becomes. Refused on its way out."""
+        """Hold a version until this process ends, and those that it starts or becomes. Refused where it is gone."""
         handle = self._open(key, "use")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"{key} is being removed", hint="pull it again") from None
+        fcntl.flock(handle, fcntl.LOCK_SH)  # waits for who only looks, too: that takes no time
         if self.entry(key) is None:
             raise Refused(f"{key} was removed", hint="pull it again")
         os.set_inheritable(handle, True)
