@@ -59,7 +59,7 @@ molecule: setup ## every role on live hosts, side by side (ROLE=name: only that 
 	@ci/molecule.sh $(ROLE)
 
 e2e: setup ## up, scale out, terminate one, down
-	@$(BIN)/pytest tests/e2e -n 2 --dist loadfile -q
+	@$(BIN)/pytest tests/e2e -n 2 --dist loadfile --no-loadscope-reorder -q
 
 drill-spot: setup ## take spot nodes back while jobs run, on the lab's cloud track (brought up if it is not)
 	@$(BIN)/dualtrack cloud up
