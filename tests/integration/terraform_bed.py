@@ -16,6 +16,7 @@ import boto3
 import pytest
 
 from dualtrack.cloud import opentofu
+from dualtrack.cloud.plan import Plan
 from dualtrack.errors import Missing
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f operator@test"
@@ -83,3 +84,8 @@ def programs() -> dict[str, Path]:
     if built.exists():
         chosen.setdefault(built.name, built)
     return chosen
+
+
+def never(plan: Plan, owner: str) -> bool:
+    """A confirmation that must not be asked for."""
+    pytest.fail(f"asked to confirm {plan.summary} on {owner}")
