@@ -52,7 +52,7 @@ class Swing(msgspec.Struct, frozen=True):
     at_high: int | None
 
 
-class Report(msgspec.Struct, frozen=True, omit_defaults=False):
+class Report(msgspec.Struct, frozen=True):
     """What `dualtrack cost breakeven` prints."""
 
     break_even_calls_per_month: int | None

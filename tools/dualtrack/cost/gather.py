@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -14,8 +14,7 @@ from dualtrack.errors import BadInput, External
 from dualtrack.inventory import ec2
 from dualtrack.inventory import facts as facts_file
 from dualtrack.inventory.contract import Output
-
-Stack = Literal["emulator", "aws"]
+from dualtrack.tracks.places import Stack
 
 
 class Place(msgspec.Struct, frozen=True):

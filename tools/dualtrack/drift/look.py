@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
 
 import msgspec
 
@@ -13,8 +12,8 @@ from dualtrack import aws
 from dualtrack.drift import hosts, live, resources, trail
 from dualtrack.drift.model import Drift, Report
 from dualtrack.errors import DualtrackError
+from dualtrack.tracks.places import Stack
 
-Stack = Literal["emulator", "aws"]
 Say = Callable[[str], None]
 
 

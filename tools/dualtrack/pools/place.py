@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -18,8 +17,7 @@ from dualtrack.pools.standin import Budget
 from dualtrack.pools.store import Entry, Store
 from dualtrack.prices import files
 from dualtrack.prices.book import Book
-
-Stack = Literal["emulator", "aws"]
+from dualtrack.tracks.places import Stack
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -15,9 +15,6 @@ from dualtrack.errors import BadInput, Missing
 from dualtrack.progress import size
 from dualtrack.store.cache import Cache, Held, begun, check
 
-#: An unfinished version that nobody pulls is kept this long (days), to be gone on with.
-STALE_DAYS = 7.0
-
 
 class Row(msgspec.Struct, frozen=True):
     """One version of the cache; times in seconds since 1970. ``state``: complete, pulling, unfinished, torn."""

@@ -234,10 +234,6 @@ class Cache:
         found = os.statvfs(self.root)
         return max(0, found.f_bavail * found.f_frsize - RESERVE)
 
-    def size(self) -> int:
-        """Return the bytes that complete versions hold."""
-        return sum(it.size for it in self.held())
-
 
 def begun(folder: Path) -> int:
     """Return the bytes that an unfinished version already has on the disk."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from dualtrack.errors import BadInput
 from dualtrack.store.actions import bytes_of
 from dualtrack.tiers.plan import Amount
+from dualtrack.tracks.places import Stack
 
 
 def given(words: Sequence[str]) -> dict[str, Amount]:
@@ -25,7 +25,7 @@ def given(words: Sequence[str]) -> dict[str, Amount]:
     return found
 
 
-def stored(stack: Literal["emulator", "aws"]) -> dict[str, Amount]:
+def stored(stack: Stack) -> dict[str, Amount]:
     """Return what the stack's buckets hold; Missing when it is not up."""
     from dualtrack.cost import gather
     from dualtrack.store.remote import Remote

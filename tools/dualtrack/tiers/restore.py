@@ -14,8 +14,6 @@ from dualtrack.store.remote import Remote
 from dualtrack.tiers.plan import Amount, restore_usd
 
 ARCHIVES = ("DEEP_ARCHIVE", "GLACIER")
-#: Seconds between two looks; a restore takes hours.
-POLL_S = 300.0
 Say = Callable[[str], None]
 
 
