@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every role's scenario on live lab hosts, two at a time; with arguments only those roles. Ends with one line a role and
-# `N passed, N failed`, and prints the whole output of what failed.
+# `N passed, N failed`, and prints the whole output of what failed,
+# then, last of all, the lines that say why: whoever reads only the end of a long log finds them there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" NO_COLOR=1
@@ -35,9 +36,11 @@ stop() {
 }
 trap stop INT TERM
 
+needs_vm() { grep -q 'name: molecule-vm' "molecule/$1/molecule.yml"; }
+
 scenario() {
     local started=$SECONDS code=0 alone=()
-    if grep -q 'name: molecule-vm' "molecule/$1/molecule.yml"; then alone=(flock "$vm_lock"); fi
+    if needs_vm "$1"; then alone=(flock "$vm_lock"); fi
     "${alone[@]}" molecule test -s "$1" >"$logs/$1.log" 2>&1 </dev/null || code=$?
     echo "$code $((SECONDS - started))" >"$logs/$1.result"
 }
@@ -51,7 +54,15 @@ for role in "$@"; do
 done
 wait
 
-passed=0 failed=0
+why() { # the failed tasks of a role's log, each in a line, cut where it would fill the screen
+    grep -nE '^(fatal|failed): |UNREACHABLE|^ERROR ' "$logs/$1.log" | cut -c1-1200 | tail -n 6 || true
+    if needs_vm "$1"; then
+        echo "the console of its virtual machine:"
+        tail -n 12 "$DUALTRACK_LAB_DIR/logs/hosts/molecule-vm.log" | cut -c1-200 || true
+    fi
+}
+
+passed=0 failed=0 reasons=""
 for role in "$@"; do
     read -r code seconds <"$logs/$role.result" || { code=1 seconds=0; }
     if [ "$code" -eq 0 ]; then
@@ -59,11 +70,13 @@ for role in "$@"; do
         echo "ok      $role (${seconds} s)"
     else
         failed=$((failed + 1))
+        reasons+="$role: $(why "$role")"$'\n'
         echo "--- $role, the whole output:"
         cat "$logs/$role.log"
         echo "FAILED  $role (${seconds} s): $logs/$role.log"
     fi
 done
+[ -z "$reasons" ] || printf '%s' "--- why:"$'\n'"$reasons"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
 dualtrack lab host remove molecule-vm 2>/dev/null # kept where something failed, to look at

@@ -135,9 +135,9 @@ class Store:
         )
         text += (
             f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n    UserKnownHostsFile {self.known_hosts}\n"
-            f"    ProxyCommand {self.proxy_command()}\n    ConnectTimeout 10\n    LogLevel ERROR\n"
+            f"    ProxyCommand {self.proxy_command()}\n    ConnectTimeout 40\n    LogLevel ERROR\n"
             # A host whose power is cut says nothing; an emulated one may be busy for a while.
-            f"    ServerAliveInterval 15\n    ServerAliveCountMax 4\n"
+            f"    ServerAliveInterval 15\n    ServerAliveCountMax 8\n"
         )
         write_atomically(self.ssh_config, text.encode())
 

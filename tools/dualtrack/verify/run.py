@@ -130,10 +130,10 @@ def reach(config: Path, hosts: Sequence[str]) -> dict[str, str]:
             words = ["ssh", "-F", str(config), name, "sudo -n true"]
             try:
                 done = subprocess.run(
-                    words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=30, check=False
+                    words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=60, check=False
                 )
             except subprocess.TimeoutExpired:
-                return "no answer within 30 s"
+                return "no answer within 60 s"
             said.seek(0)
             text = last_line(said.read())
         if done.returncode == 255:

@@ -25,7 +25,7 @@ def render(hosts: Mapping[str, Mapping[str, Any]], control: Path) -> str:
     lines += [
         "Host *",
         "    BatchMode yes",
-        "    ConnectTimeout 10",
+        "    ConnectTimeout 40",
         "    ServerAliveInterval 15",
         "    LogLevel ERROR",
         "    ControlMaster auto",
