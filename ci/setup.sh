@@ -31,18 +31,41 @@ find_python() {
     fail "no Python 3.11 or later with venv: apt-get install python3 python3-venv"
 }
 
+# Where a mirror was carried in (docs/runbooks/carry-a-mirror-in.md), all comes from there: apt checks its signature, pip
+# and uv the digests in our own locks.
+apt=(apt-get) uv=()
+if [[ -n ${DUALTRACK_MIRROR:-} ]]; then
+    mirror=$(realpath -m "$DUALTRACK_MIRROR")
+    [[ -f $mirror/MANIFEST.asc ]] || fail "DUALTRACK_MIRROR=$DUALTRACK_MIRROR holds no mirror: the folder that 'dualtrack mirror build --dest' made"
+    [[ -f ${DUALTRACK_MIRROR_KEY:-} ]] || fail "DUALTRACK_MIRROR_KEY must name the mirror's public key, a file that came another way"
+    DUALTRACK_MIRROR=$mirror DUALTRACK_MIRROR_KEY=$(realpath "$DUALTRACK_MIRROR_KEY")
+    export DUALTRACK_MIRROR DUALTRACK_MIRROR_KEY PIP_NO_INDEX=1 PIP_FIND_LINKS="$mirror/wheels"
+    uv=(--no-index --find-links "$mirror/wheels")
+fi
+
+# apt with no other source than the mirror, and lists of its own: this machine's are left as they are.
+mirror_apt() { # folder
+    mkdir -p "$1/lists/partial"
+    printf 'Types: deb\nURIs: copy://%s/debian\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$DUALTRACK_MIRROR" \
+        "$(sed -n 's/^debian_suite = "\(.*\)"/\1/p' pyproject.toml)" "$DUALTRACK_MIRROR_KEY" >"$1/mirror.sources"
+    apt+=(-o "Dir::Etc::sourcelist=$1/mirror.sources" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$1/lists"
+        -o APT::Sandbox::User=root)
+}
+
 [[ $(uname -s) == Linux ]] || fail "the lab needs Linux (Debian 12 is what it is run on)"
 missing=$(packages)
 if [[ -n $missing ]]; then
     [[ $(id -u) == 0 ]] || fail "missing Debian packages: ${missing//$'\n'/ } - run as root, or: apt-get install ${missing//$'\n'/ }"
     command -v apt-get >/dev/null || fail "missing programs from the packages ${missing//$'\n'/ }, and no apt-get to install them"
     say "installing Debian packages: ${missing//$'\n'/ }"
-    log=$(mktemp)
+    scratch=$(mktemp -d)
+    log=$scratch/log
+    [[ -z ${DUALTRACK_MIRROR:-} ]] || mirror_apt "$scratch"
     # shellcheck disable=SC2086 # one word per package is meant
-    if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1; then
+    if ! { "${apt[@]}" update -qq && DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y -qq --no-install-recommends $missing; } >"$log" 2>&1; then
         fail "apt-get failed: $(grep -E '^(E|W):' "$log" | tail -n 1) (all of it: $log)"
     fi
-    rm -f "$log"
+    rm -rf "$scratch"
 fi
 
 # The environment is as the lock file says when its stamp is; a broken one is made anew.
@@ -53,7 +76,7 @@ if [[ $(cat .venv/stamp 2>/dev/null) != "$stamp" ]] || ! .venv/bin/python -c 'im
     [[ -x .venv/bin/python ]] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
     # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every start would compile all it imports again.
-    .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements/main.txt
+    .venv/bin/uv pip sync --quiet "${uv[@]}" --compile-bytecode --python .venv/bin/python --require-hashes requirements/main.txt
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
     echo "$stamp" >.venv/stamp
 fi

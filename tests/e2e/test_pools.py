@@ -83,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     settings.write_text(json.dumps({"traffic": {"zone": "dualtrack.test"}}))
     cli.env["DUALTRACK_VARIABLES"] = str(settings)
     try:
-        cli("mirror", "build")  # as `make cloud-up` does
+        cli("setup", timeout=900)  # as `make cloud-up` does
         cli("cloud", "up", timeout=UP_S)
         found = Site(cli)
         found.run(found.controllers[0], "install", "-d", "-m", "1777", "/srv/shared/jobs")

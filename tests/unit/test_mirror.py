@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput
-from dualtrack.mirror import apt, build, toolkit
+from dualtrack.errors import BadInput, External
+from dualtrack.mirror import apt, build, debian, fetchers, manifest, toolkit
 from dualtrack.mirror.repository import digest, write
+from dualtrack.paths import ROOT
 
 PACKAGE = apt.Package("Package: a\nVersion: 1\nArchitecture: amd64\n", "pool/a_1_amd64.deb", b"content")
 
@@ -64,3 +65,64 @@ def test_package_sorts_below_nvidias_own() -> None:
 
 def test_public_name() -> None:
     assert callable(build)
+
+
+def test_packages_that_roles_name_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a/vars").mkdir(parents=True)
+    (tmp_path / "a/vars/main.yml").write_text(
+        "__a_by_system: {Debian: {packages: [sudo, chrony], service: cron}}\n"
+        "__a_packages: \"{{ ['munge'] + (['g++-12'] if a_big else []) + a_packages }}\"\n"
+        "a_other: [never]\n"
+    )
+    assert set(debian.named_by_roles(tmp_path)) == {"sudo", "chrony", "munge", "g++-12"}
+
+
+def test_every_purpose_asks_for_packages_of_the_archive() -> None:
+    """The archive decides what a role's word is; here all of them are."""
+    words = set(debian.named_by_roles(ROOT / "roles"))
+    assert {"slurmctld", "mariadb-server", "mdadm", "opensm", "cryptsetup", "clevis-luks", "python3-boto3"} <= words
+    asked = debian.wanted(words | {"unused"})
+    assert set(asked["roles"]) >= words
+    assert "unused" not in asked["roles"]
+    assert all(names[:2] == ["?essential", "apt"] for names in asked.values())
+
+
+def test_what_apt_would_install_is_read() -> None:
+    said = (
+        "Inst libc6 (2.36-9+deb12u10 Debian:12.11/stable [amd64])\n"
+        "Inst tzdata:all (1:2025b-0 Debian:12.11/stable, Debian-Security:12/s [all])\nConf libc6 (2.36 x [amd64])\n"
+    )
+    found = [debian.Package(it["name"], it["version"], it["arch"]) for it in debian.INST.finditer(said)]
+    assert [it.archive for it in found] == ["libc6_2.36-9+deb12u10_amd64.deb", "tzdata_1%3a2025b-0_all.deb"]
+    assert [it.pool for it in found] == ["pool/libc/libc6_2.36-9+deb12u10_amd64.deb", "pool/t/tzdata_2025b-0_all.deb"]
+
+
+@pytest.mark.parametrize(
+    ("wheel", "project"),
+    [("PyYAML-6.0-cp311-x.whl", "pyyaml"), ("ruamel.yaml-1-py3-none-any.whl", "ruamel-yaml"), ("a_b-1.tar.gz", "a-b")],
+)
+def test_projects_are_called_as_pip_asks_for_them(wheel: str, project: str) -> None:
+    assert fetchers.normalized(wheel) == project
+
+
+def test_pip_that_brings_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a-1.whl").touch()
+    said = "Collecting a\n  Saved ./files/a-1.whl\n"
+    assert fetchers.brought(said, tmp_path) == ["a-1.whl"]
+    with pytest.raises(External, match="did not say"):
+        fetchers.brought("Collecting a\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", [f"{'0' * 64}  1  ../x", f"{'0' * 64}  1  /x", f"{'0' * 64}  x  a", "0  1  a", f"{'0' * 64}  1  ", "x"]
+)
+def test_manifest_refuses_what_it_cannot_mean(line: str) -> None:
+    with pytest.raises(BadInput, match="line 3 is not understood"):
+        manifest.decode(f"{manifest.HEAD}\nmade 2026\n{line}\n")
+
+
+def test_manifest_comes_back_as_it_was_written() -> None:
+    files = {"a b/c  d.deb": manifest.File(7, "ab" * 32), "a": manifest.File(0, "cd" * 32)}
+    assert manifest.decode(manifest.encode(files, datetime(2026, 3, 1, tzinfo=UTC))) == files
+    with pytest.raises(BadInput, match="none of a version"):
+        manifest.decode("dualtrack mirror 2\n")

@@ -13,6 +13,7 @@ import msgspec
 from dualtrack.cloud import opentofu
 from dualtrack.errors import DualtrackError, Missing
 from dualtrack.lab import cgroup, control, rootfs, vmimage
+from dualtrack.mirror import carried
 from dualtrack.paths import cache_dir
 
 GIB = 1 << 30
@@ -70,7 +71,7 @@ def _checks() -> Iterator[Check]:
     yield _tried("OpenTofu", lambda: found.label if (found := opentofu.find()) else _absent("make setup builds it"))
     yield _present("root file system", rootfs.path, "make setup builds it (half a minute)")
     yield _present("virtual machines' image", vmimage.path, "make setup builds it (a minute)")
-    yield _present("mirror", lambda: cache_dir() / "mirror/apt", "make setup builds it")
+    yield _present("mirror", lambda: (carried.folder() or cache_dir() / "mirror") / "apt", "make setup builds it")
     free = shutil.disk_usage(cache_dir()).free
     yield Check(
         "disk",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -69,11 +70,14 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(
+    version: bool = typer.Option(  # noqa: ARG001 - its callback has done all
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    pass
+    if os.environ.get("DUALTRACK_MIRROR"):
+        from dualtrack.mirror import carried
+
+        carried.settle(os.environ)
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:

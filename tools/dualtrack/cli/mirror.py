@@ -1,4 +1,4 @@
-"""`dualtrack mirror …`: the packages that a site without a way out installs from."""
+"""`dualtrack mirror …`: everything that a site without a way out installs from, on a disk."""
 
 from __future__ import annotations
 
@@ -6,46 +6,70 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="A signed package repository of our own: the start of the offline mirror.", no_args_is_help=True)
+app = typer.Typer(
+    help="All that a site without a way out installs from, on a disk that is carried in: signed, each file once.",
+    no_args_is_help=True,
+)
+
+KEY = typer.Option(
+    None, "--key", metavar="FILE", help="The public key, which came another way; this machine's own without it."
+)
+FROM = typer.Option(None, "--from", metavar="DIR", help="The mirror; where build puts one without --dest.")
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of lines.")
+
+
+def _place(option: Path | None) -> Path:
+    from dualtrack.paths import cache_dir
+
+    return option.resolve() if option else cache_dir() / "carried"
+
+
+def _key(option: Path | None) -> Path:
+    import os
+
+    from dualtrack.paths import cache_dir
+
+    return option or Path(os.environ.get("DUALTRACK_MIRROR_KEY") or cache_dir() / "mirror-key/public.asc")
 
 
 @app.command()
 def build(
-    dest: Path = typer.Option(None, "--dest", help="Where to; the shared cache, which the lab serves, without it."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of lines."),
+    dest: Path = typer.Option(None, "--dest", metavar="DIR", help="Where to: a folder on the disk, or a new one."),
+    only: list[str] = typer.Option(
+        [], "--only", metavar="PART", help="own, debian, wheels, go, maven or models; again for more. All without it."
+    ),
+    model: list[str] = typer.Option([], "--model", metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION, to carry along."),
+    json: bool = JSON,
 ) -> None:
-    """Build and sign the repository: today the NVIDIA container toolkit, from its Go module. Again: nothing."""
-    from dualtrack import mirror
-    from dualtrack.output import Steps, document
-    from dualtrack.paths import cache_dir
+    """Fetch what a site needs, and sign it. Ended in the middle it goes on; again, it brings what is new.
 
-    made = mirror.build(dest or cache_dir() / "mirror", Steps(quiet=json))
+    Packages that dualtrack builds (own), Debian's, Python wheels with the AWS provider, Go modules with OpenTofu, Maven
+    artifacts, versions of models. What was there before serves until the new mirror is whole.
+    """
+    from dualtrack.mirror import whole
+    from dualtrack.output import Steps, document
+    from dualtrack.progress import size
+
+    made = whole.build(_place(dest), parts=only or whole.PARTS, models=model, say=Steps(quiet=json))
     if json:
-        document("mirror", {"apt": str(made.apt), "key": str(made.key), "built": made.built})
+        document("mirror", made)
         return
-    typer.echo(f"{'built' if made.built else 'up to date'}: {made.apt}")
-    typer.echo(f"its public key, for gpu_runtime_repository_key: {made.key}")
+    typer.echo(f"{'built' if made.changed else 'up to date'}: {made.path}, {made.files} files, {size(made.stored)}")
+    typer.echo(f"its public key, which must go another way: {made.key}")
 
 
 @app.command()
-def verify(
-    source: Path = typer.Option(None, "--from", metavar="DIR", help="The mirror; the shared cache's without it."),
-    key: Path = typer.Option(
-        None, "--key", metavar="FILE", help="The public key, which came another way; this checkout's own without it."
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of lines."),
-) -> None:
+def verify(source: Path = FROM, key: Path = KEY, json: bool = JSON) -> None:
     """Check a mirror that was carried in: its signature and every digest. Exit code 1 names what is wrong."""
     from dualtrack.errors import Findings
     from dualtrack.mirror import check
-    from dualtrack.mirror.repository import KEY_NAME
     from dualtrack.output import document
-    from dualtrack.paths import LAB, cache_dir
-    from dualtrack.progress import size
+    from dualtrack.progress import Progress, size
 
-    folder = source or cache_dir() / "mirror"
-    folder = folder / "apt" if (folder / "apt").is_dir() else folder
-    found = check.check(folder, key or LAB / "mirror" / KEY_NAME)
+    folder = _place(source)
+    total = sum(it.size for it in check.listed(folder, _key(key)).values())
+    with Progress("read", total) as tick:
+        found = check.check(folder, _key(key), tick)
     if json:
         document("mirror-check", found)
     elif not found.problems:
@@ -54,3 +78,23 @@ def verify(
         for line in found.problems[1:]:
             typer.echo(line, err=True)
         raise Findings(f"{folder}: {found.problems[0]}")
+
+
+@app.command()
+def serve(
+    source: Path = FROM,
+    key: Path = KEY,
+    bind: str = typer.Option("127.0.0.1", "--bind", metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere."),
+    port: int = typer.Option(8391, "--port", min=0, max=65535, help="0 takes a free one."),
+) -> None:
+    """Serve a mirror to the site's machines over HTTP until Ctrl-C, and say how they use it."""
+    from dualtrack.mirror import serve as serving
+
+    folder = _place(source)
+    with serving.server(folder, _key(key), bind, port) as server:
+        base = f"http://{server.server_address[0]!s}:{server.server_port}"
+        typer.echo(f"serving {folder} at {base}; Ctrl-C ends it")
+        typer.echo(f"apt:  {base}/debian and {base}/apt, signed by {_key(key)}")
+        typer.echo(f"pip:  PIP_INDEX_URL={base}/wheels/simple/")
+        typer.echo(f"Go:   GOPROXY={base}/go GOSUMDB=off")
+        server.serve_forever()

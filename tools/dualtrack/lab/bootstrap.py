@@ -7,13 +7,36 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from dualtrack import proc
 from dualtrack.errors import External, Missing
-from dualtrack.paths import pins
+from dualtrack.files import write_atomically
+from dualtrack.lab.model import SERVICES
+from dualtrack.mirror import carried
+from dualtrack.paths import cache_dir, pins
 
 
-def apt_sources() -> Path:
-    """Return the file that tells this machine where Debian's packages come from; lab hosts use the same one."""
+class Sources(msgspec.Struct, frozen=True):
+    """Where Debian's packages come from: a file for this machine's apt, and the hosts' own as name and text."""
+
+    file: Path
+    name: str
+    text: str
+
+
+def apt_sources() -> Sources:
+    """Return where packages come from: the mirror that was carried in, else what this machine itself uses."""
+    if (mirror := carried.folder()) is None:
+        path = own_sources()
+        return Sources(path, path.name, path.read_text())
+    key, file = carried.key().read_text(), cache_dir() / "carried.sources"
+    write_atomically(file, carried.sources(f"copy://{mirror}", key).encode())
+    return Sources(file, "dualtrack.sources", carried.sources(f"http://{SERVICES}", key))
+
+
+def own_sources() -> Path:
+    """Return the file that tells this machine where Debian's packages come from."""
     folder = Path("/etc/apt")
     suite = pins()["debian_suite"]
     for path in (
@@ -44,7 +67,7 @@ def bootstrap(
         "unshare", "--mount", "--propagation", "private", "--",
         "mmdebstrap", "--variant=minbase", "--skip=cleanup/apt/lists", f"--include={','.join(packages)}",
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")),
-        *hooks, pins()["debian_suite"], str(root), str(apt_sources()),
+        *hooks, pins()["debian_suite"], str(root), str(apt_sources().file),
     ]  # fmt: skip
     if not shutil.which("mmdebstrap"):
         raise Missing("mmdebstrap is not installed", hint="apt-get install mmdebstrap")

@@ -22,6 +22,7 @@ from dualtrack.files import write_atomically
 from dualtrack.lab import cgroup, network, nspawn, rootfs, vm, vmimage
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec, Kind
 from dualtrack.lab.state import HostState, Record, Store
+from dualtrack.mirror import carried
 from dualtrack.paths import LAB, cache_dir
 from dualtrack.proc import last_line, run
 
@@ -134,7 +135,7 @@ def up(say: Say = quiet) -> Status:
                     str(lab.folder),
                     str(port),
                     str(image),
-                    str(cache_dir() / "mirror"),
+                    str(carried.folder() or cache_dir() / "mirror"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,

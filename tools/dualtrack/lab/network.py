@@ -56,8 +56,10 @@ def up(layout: Layout) -> None:
         f"addr add {far}/30 dev {inner}",
         f"link set {inner} up",
         "link set lo up",
-        f"route add default via {near}",
     ]
+    device = outside_device()
+    if device:  # where there is none, hosts hear at once that nothing can be reached, instead of waiting for an answer
+        inside.append(f"route add default via {near}")
     for bridge, network in (("br-cloud", layout.cloud), ("br-local", layout.local)):
         inside += [
             f"link add {bridge} type bridge forward_delay 0",
@@ -68,7 +70,6 @@ def up(layout: Layout) -> None:
     run(["ip", "-n", ns, "-batch", "-"], stdin="\n".join(inside) + "\n")
     run(["ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
     run(["ip", "netns", "exec", ns, "nft", "-f", "-"], stdin=_masquerade("dualtrack", inner))
-    device = outside_device()
     if device:
         setting = FORWARDING / device / "forwarding"
         if not KEPT.exists():

@@ -37,7 +37,7 @@ manage_etc_hosts: true
 SETUP = r"""
 set -eu
 root=$1
-rm -f "$root/etc/apt/sources.list.d/0000debian.sources" "$root"/etc/ssh/ssh_host_* "$root/etc/machine-id"
+rm -f "$root"/etc/apt/sources.list.d/0000* "$root"/etc/ssh/ssh_host_* "$root/etc/machine-id"
 install -m 644 "$2/sources" "$root/etc/apt/sources.list.d/$3"
 install -m 644 "$2/cloud.cfg" "$root/etc/cloud/cloud.cfg.d/90_lab.cfg"
 echo 'policy: enabled' > "$root/etc/cloud/ds-identify.cfg"
@@ -51,7 +51,7 @@ chroot "$root" systemctl -q enable systemd-networkd ssh
 
 def key() -> str:
     """Return the digest of everything that the image is made from."""
-    parts = (pins()["debian_suite"], *PACKAGES, CLOUD_CFG, SETUP, apt_sources().read_text())
+    parts = (pins()["debian_suite"], *PACKAGES, CLOUD_CFG, SETUP, apt_sources().text)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -73,7 +73,7 @@ def build(say: Callable[[str], None] = lambda _: None) -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as scratch:
         root, extra, sources = Path(scratch, "root"), Path(scratch, "extra"), apt_sources()
         extra.mkdir()
-        (extra / "sources").write_text(sources.read_text())
+        (extra / "sources").write_text(sources.text)
         (extra / "cloud.cfg").write_text(CLOUD_CFG)
         (extra / "setup.sh").write_text(SETUP)
         hook = f'--customize-hook=sh {extra}/setup.sh "$1" {extra} {sources.name}'

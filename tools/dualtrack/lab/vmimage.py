@@ -82,7 +82,7 @@ install -m 755 "$2/initramfs.hook" "$root/etc/initramfs-tools/hooks/lab"
 SETUP = r"""
 set -eu
 root=$1
-rm -f "$root/etc/apt/sources.list.d/0000debian.sources" "$root"/etc/ssh/ssh_host_* "$root"/var/lib/tang/*
+rm -f "$root"/etc/apt/sources.list.d/0000* "$root"/etc/ssh/ssh_host_* "$root"/var/lib/tang/*
 : > "$root/etc/machine-id"
 install -m 644 "$2/sources" "$root/etc/apt/sources.list.d/$3"
 install -m 644 "$2/seed.service" "$root/etc/systemd/system/lab-seed.service"
@@ -109,7 +109,7 @@ def packages() -> tuple[str, ...]:
 def key() -> str:
     """Return the digest of everything that the image is made from."""
     tree = (f"{path.name}\0{path.read_text()}" for path in sorted(DKMS.iterdir()))
-    parts = (*packages(), INITRAMFS_CONF, INITRAMFS_HOOK, SEED, ESSENTIAL, SETUP, apt_sources().read_text(), *tree)
+    parts = (*packages(), INITRAMFS_CONF, INITRAMFS_HOOK, SEED, ESSENTIAL, SETUP, apt_sources().text, *tree)
     return hashlib.sha256("\0".join((pins()["debian_suite"], *parts)).encode()).hexdigest()[:16]
 
 
@@ -136,7 +136,7 @@ def build(say: Callable[[str], None] = lambda _: None) -> Path:
         extra.mkdir()
         made.mkdir()
         for name, text in (
-            ("sources", sources.read_text()), ("seed.service", SEED), ("setup.sh", SETUP),
+            ("sources", sources.text), ("seed.service", SEED), ("setup.sh", SETUP),
             ("essential.sh", ESSENTIAL), ("initramfs.conf", INITRAMFS_CONF), ("initramfs.hook", INITRAMFS_HOOK),
         ):  # fmt: skip
             (extra / name).write_text(text)

@@ -33,15 +33,15 @@ def packages_index(packages: Sequence[Package]) -> str:
     return "\n".join(stanzas)
 
 
-def release(indices: Mapping[str, bytes], *, architecture: str, when: datetime) -> str:
+def release(indices: Mapping[str, bytes], *, architecture: str, when: datetime, suite: str = "") -> str:
     """Return the file `Release`, which names the digest of every index; its signature is what makes apt trust them.
 
-    ``when`` is the moment of making, in any time zone.
+    ``when`` is the moment of making, in any time zone; ``suite`` is empty for a repository without suites.
     """
     lines = [
         "Origin: dualtrack",
         "Label: dualtrack mirror",
-        "Description: packages that dualtrack built from pinned sources",
+        *([f"Suite: {suite}", f"Codename: {suite}", "Components: main"] if suite else []),
         f"Architectures: {architecture}",
         f"Date: {when.astimezone(UTC):%a, %d %b %Y %H:%M:%S UTC}",
         "SHA256:",

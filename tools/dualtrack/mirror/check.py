@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from dualtrack.errors import BadInput, External
-from dualtrack.mirror import signing
-from dualtrack.mirror.repository import KEY_NAME
+from dualtrack.mirror import manifest, signing
+from dualtrack.mirror.manifest import File
 
-#: Files that the signature does not speak of: itself, the text it signs, the key (not trusted), and what build leaves.
-BESIDE = {"InRelease", "Release", KEY_NAME, ".built-from"}
-#: Bytes that are hashed at once.
-BLOCK = 1 << 20
+#: The key that lies in a mirror, for convenience: it is never trusted from there.
+KEY_NAME = "dualtrack-mirror.asc"
+#: Files that the manifest does not speak of: itself, and the key.
+BESIDE = {manifest.NAME, KEY_NAME}
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -26,69 +28,51 @@ class Checked(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
-def check(folder: Path, key: Path) -> Checked:
-    """Return what is not as it was signed in a repository's folder. BadInput for a folder or key that is none."""
-    signed = folder / "InRelease"
+def listed(folder: Path, key: Path) -> dict[str, File]:
+    """Return what the mirror's manifest lists. BadInput for a folder or a key that is none, or not that key's."""
+    signed = folder / manifest.NAME
     if not signed.is_file():
-        raise BadInput(f"{folder} holds no mirror", hint="the folder that `dualtrack mirror build` made: …/mirror/apt")
+        raise BadInput(f"{folder} holds no mirror", hint="the folder that `dualtrack mirror build --dest` made")
     if not key.is_file():
-        raise BadInput(f"there is no key {key}", hint="it must come another way than the mirror: --key")
+        raise BadInput(f"there is no key {key}", hint="it must come another way than the mirror")
     try:
         text = signing.verified(key, signed)
     except External:
-        return Checked(0, 0, ("InRelease is not signed by this key: nothing in the mirror can be trusted",))
-    problems: list[str] = []
-    files = size = 0
-    seen = set(BESIDE)
-    for name, digest, length in listed(text):
-        problems += _wrong(folder, name, digest, length)
-        seen.add(name)
-        files, size = files + 1, size + length
-    index = folder / "Packages"
-    if not problems and index.is_file():
-        for name, digest, length in packages(index.read_text(encoding="utf-8", errors="replace")):
-            problems += _wrong(folder, name, digest, length)
-            seen.add(name)
-            files, size = files + 1, size + length
-    stray = sorted({str(it.relative_to(folder)) for it in folder.rglob("*") if it.is_file()} - seen)
-    problems += [f"{name} was not signed: it does not belong here" for name in stray]
-    return Checked(files, size, tuple(problems))
+        raise BadInput(f"{signed} is not signed by this key: nothing in the mirror can be trusted") from None
+    return manifest.decode(text)
 
 
-def listed(release: str) -> Iterator[tuple[str, str, int]]:
-    """Yield name, SHA-256 and size of each index that a Release text names."""
-    below = False
-    for line in release.splitlines():
-        words = line.split()
-        if not line.startswith(" "):
-            below = line.strip() == "SHA256:"
-        elif below and len(words) == 3 and words[1].isdecimal():
-            yield words[2], words[0], int(words[1])
+def check(folder: Path, key: Path, tick: Callable[[int], object] = lambda _: None) -> Checked:
+    """Read a mirror whole and return what is not as it was signed; ``tick`` is told of the bytes read."""
+    files = listed(folder, key)
+    problems = list(compare(folder, files, tick))
+    return Checked(len(files), sum(it.size for it in files.values()), tuple(problems))
 
 
-def packages(index: str) -> Iterator[tuple[str, str, int]]:
-    """Yield name, SHA-256 and size of each package file that a Packages text names."""
-    for stanza in index.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" "))
-        if {"Filename", "SHA256", "Size"} <= fields.keys() and fields["Size"].isdecimal():
-            yield fields["Filename"], fields["SHA256"], int(fields["Size"])
+def compare(folder: Path, files: Mapping[str, File], tick: Callable[[int], object]) -> Iterator[str]:
+    """Yield a line for each file that is missing, other than it was, or not of the mirror."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        yield from filter(None, pool.map(lambda it: _wrong(folder, it[0], it[1], tick), files.items()))
+    there = {str(it.relative_to(folder)) for it in folder.rglob("*") if it.is_symlink() or not it.is_dir()}
+    for name in sorted(there - files.keys() - BESIDE):
+        yield f"{name} was not signed: it does not belong here"
 
 
-def _wrong(folder: Path, name: str, digest: str, size: int) -> Iterator[str]:
+def _wrong(folder: Path, name: str, wanted: File, tick: Callable[[int], object]) -> str:
     path = folder / name
-    if ".." in Path(name).parts or Path(name).is_absolute():
-        yield f"{name} lies outside of the mirror"
-    elif not path.is_file():
-        yield f"{name} is missing"
-    elif path.stat().st_size != size:
-        yield f"{name} has {path.stat().st_size} bytes instead of {size}"
-    elif _sha256(path) != digest:
-        yield f"{name} has other content than was signed"
+    if path.is_symlink() or not path.is_file():
+        return f"{name} is missing" if not path.is_symlink() else f"{name} is a link, not the file that was signed"
+    if path.stat().st_size != wanted.size:
+        return f"{name} has {path.stat().st_size} bytes instead of {wanted.size}"
+    try:
+        found = sha256(path)
+    except OSError as error:  # a medium with a bad sector
+        return f"{name} cannot be read: {error.strerror}"
+    tick(wanted.size)
+    return "" if found == wanted.sha256 else f"{name} has other content than was signed"
 
 
-def _sha256(path: Path) -> str:
-    total = hashlib.sha256()
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal digits."""
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            total.update(block)
-    return total.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,6 @@ import fcntl
 import gzip
 import hashlib
 import inspect
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.mirror import apt, signing, toolkit
+from dualtrack.files import write_atomically
+from dualtrack.mirror import apt, carried, signing, toolkit
+from dualtrack.mirror.check import KEY_NAME
 from dualtrack.paths import LAB
-
-KEY_NAME = "dualtrack-mirror.asc"
 
 
 class Mirror(msgspec.Struct, frozen=True):
@@ -29,15 +28,24 @@ class Mirror(msgspec.Struct, frozen=True):
     built: bool
 
 
-def build(dest: Path, progress: Callable[[str], None] = lambda _: None, *, lab: Path | None = None) -> Mirror:
-    """Build the mirror in ``dest`` unless it is there already from the same sources.
+def build(
+    dest: Path,
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    lab: Path | None = None,
+    secret: Path | None = None,
+) -> Mirror:
+    """Build the mirror in ``dest`` unless it is there already from the same sources, or was carried in.
 
     `dest/apt` is the repository (apt's suite is `/`), `dest/apt/dualtrack-mirror.asc` the key that signs it; `dest` may
-    be served as it is, the private key lies in a folder beside it. A copy of the public key is put into
+    be served as it is, the private key lies in the folder
+    ``secret`` (one beside it, where none is named). A copy of the public key is put into
     ``lab``/mirror (`.lab` by default), where inventories/lab looks for it.
     """
+    if (brought := carried.folder()) is not None:
+        return Mirror(brought / "apt", _show(carried.key(), lab or LAB), built=False)
     dest.mkdir(parents=True, exist_ok=True)
-    repository, secret = dest / "apt", dest.with_name(dest.name + "-key")
+    repository, secret = dest / "apt", secret or dest.with_name(dest.name + "-key")
     wanted = digest(sources())
     with _alone(dest.with_name(dest.name + ".lock")):
         stamp = repository / ".built-from"
@@ -53,12 +61,16 @@ def build(dest: Path, progress: Callable[[str], None] = lambda _: None, *, lab: 
                     repository.rename(Path(work) / "old")
                 fresh.rename(repository)
             progress(f"{len(packages)} package, signed")
-        key = repository / KEY_NAME
-        copy = (lab or LAB) / "mirror" / KEY_NAME
-        if not copy.is_file() or copy.read_bytes() != key.read_bytes():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(key, copy)
-    return Mirror(repository, key, built)
+    _show(repository / KEY_NAME, lab or LAB)
+    return Mirror(repository, repository / KEY_NAME, built)
+
+
+def _show(key: Path, lab: Path) -> Path:
+    """Copy the public key to where inventories/lab looks for it; return the key."""
+    copy = lab / "mirror" / KEY_NAME
+    if not copy.is_file() or copy.read_bytes() != key.read_bytes():
+        write_atomically(copy, key.read_bytes())
+    return key
 
 
 def write(

@@ -1,0 +1,61 @@
+"""The mirror that was carried in: how this machine and its lab use it alone, where `DUALTRACK_MIRROR` names its folder.
+
+Nothing is trusted for lying there: the signature is checked with the key in `DUALTRACK_MIRROR_KEY`, which came another
+way, apt checks each package by the same key, pip by the locks, Go by go.sum.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from functools import lru_cache
+from pathlib import Path
+
+from dualtrack.errors import BadInput
+from dualtrack.mirror import check
+from dualtrack.paths import pins
+
+
+def folder() -> Path | None:
+    """Return the mirror's folder, None where there is a way out. BadInput when it is no mirror, or not that key's."""
+    path = _named()
+    if path is not None:
+        _checked(path, key())
+    return path
+
+
+def _named() -> Path | None:
+    named = os.environ.get("DUALTRACK_MIRROR")
+    return Path(named).resolve() if named else None
+
+
+@lru_cache
+def _checked(path: Path, public: Path) -> None:
+    check.listed(path, public)  # raises
+
+
+def key() -> Path:
+    """Return the public key's file. BadInput where none is named."""
+    named = os.environ.get("DUALTRACK_MIRROR_KEY")
+    if not named:
+        raise BadInput(
+            "DUALTRACK_MIRROR is set, and no key", hint="DUALTRACK_MIRROR_KEY names the file; it came another way"
+        )
+    return Path(named).resolve()
+
+
+def settle(environment: MutableMapping[str, str]) -> None:
+    """Point pip and Go at the mirror, for this process and all that it starts."""
+    if (mirror := _named()) is not None:
+        environment.update({
+            "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(mirror / "wheels"),
+            "GOPROXY": f"file://{mirror / 'go'}", "GOSUMDB": "off", "GOFLAGS": "-mod=readonly",
+        })  # fmt: skip
+
+
+def sources(base: str, public_key: str) -> str:
+    """Return apt's sources for a mirror at the address ``base``, with the key in them."""
+    armour = "\n".join(f" {line or '.'}" for line in public_key.strip().splitlines())
+    return (
+        f"Types: deb\nURIs: {base}/debian\nSuites: {pins()['debian_suite']}\nComponents: main\nSigned-By:\n{armour}\n"
+    )
