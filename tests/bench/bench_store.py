@@ -1,4 +1,4 @@
-"""`store pull` of 2 GB beside `aws s3 cp` and rclone from the same server; a warm one beside dd.
+"""`store pull` of 2 GB beside `aws s3 cp` and rclone from the same server, and unsealed on the way; warm beside dd.
 
 Needs: java, mvn (fetches s3proxy, a real S3 server in Java, from Maven Central), and rclone where it shall be compared.
     bench_store.py [MiB]
@@ -43,7 +43,10 @@ def main() -> None:
             fill(folder / "model/weights")
             run(BIN / "aws", "s3api", "create-bucket", "--bucket", "bench")
             run(BIN / "dualtrack", "store", "push", folder / "model", "s3://bench/model@v1")
+            seal(folder)
+            run(BIN / "dualtrack", "store", "push", folder / "sealed", "s3://bench/sealed@v1")
             shutil.rmtree(folder / "model")
+            shutil.rmtree(folder / "sealed")
             print(f"{SIZE} MiB, s3proxy on loopback, medians of {RUNS}\n")
             figures = alternate(cases(folder), runs=RUNS)
             show("from S3 to the disk", figures[0], figures[1:])
@@ -57,6 +60,20 @@ def cases(folder: Path) -> list[Case]:
     found = [
         Case(
             "dualtrack store pull", cleared(folder / "cache", BIN / "dualtrack", "store", "pull", "s3://bench/model@v1")
+        ),
+        Case(
+            "the same, unsealed on the way",
+            cleared(
+                folder / "opened",
+                BIN / "dualtrack",
+                "store",
+                "pull",
+                "s3://bench/sealed@v1",
+                "-i",
+                folder / "key",
+                "--cache",
+                folder / "opened",
+            ),  # fmt: skip
         ),
         Case("aws s3 cp", cleared(out, BIN / "aws", "s3", "cp", "--quiet", f"s3://{key}", out / "weights")),
     ]
@@ -92,6 +109,14 @@ def warm() -> None:
         Case("dd alone", ["dd", f"if={path}/weights", "of=/dev/null", "bs=1M", "status=none"]),
     ], runs=5)  # fmt: skip
     show("what is in the cache", found[0], found[1:])
+
+
+def seal(folder: Path) -> None:
+    """Seal the content for a new key."""
+    (folder / "key.pub").write_text(run(BIN / "dualtrack", "keys", "new", "-o", folder / "key"))
+    (folder / "sealed").mkdir()
+    words = (folder / "model/weights", "-o", folder / "sealed/weights.sealed", "-r", folder / "key.pub")
+    run(BIN / "dualtrack", "seal", *words)
 
 
 def fill(path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from dualtrack.seal.slots import Identity
     from dualtrack.store.cache import Cache
 
 app = typer.Typer(
@@ -31,12 +33,26 @@ def _cache(option: Path | None) -> Cache:
     return Cache(actions.folder(option))
 
 
+def _identities(keys: list[Path], passphrase_file: Path | None) -> Sequence[Identity]:
+    if not keys and not passphrase_file:
+        return ()
+    from dualtrack.seal import keyfiles
+
+    return keyfiles.identities(keys, passphrase_file)
+
+
 @app.command()
 def pull(
     address: str = ADDRESS,
     cache: Path = CACHE,
     budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
     refresh: bool = typer.Option(False, "--refresh", help="Ask the bucket also for a version that is here already."),
+    identity: list[Path] = typer.Option(
+        [], "--identity", "-i", help="A private SM2 key file: files that end in .sealed are opened on the way."
+    ),
+    passphrase_file: Path = typer.Option(
+        None, "--passphrase-file", help="A file whose one line is the passphrase they are sealed with."
+    ),
     jobs: int = JOBS,
     region: str = REGION,
     endpoint: str = ENDPOINT,
@@ -46,6 +62,9 @@ def pull(
 
     It appears when all of it is there and checked. A pull that was ended, in whatever way, goes on where it was; of
     many that ask for the same version one pulls and the others wait. What was not used for longest makes room.
+
+    With a key, sealed files are verified and opened between the network and the disk: what lies in the cache is plain,
+    for its owner and group to read, and belongs on an encrypted volume.
     """
     from dualtrack.output import document
     from dualtrack.progress import Progress
@@ -59,6 +78,7 @@ def pull(
         lambda: Remote(wanted.bucket, region=region, endpoint=endpoint, jobs=jobs),
         jobs=jobs, budget=actions.bytes_of(budget) if budget else None, refresh=refresh,
         say=lambda text: typer.echo(text, err=True), show=lambda total: Progress("pulled", total),
+        identities=_identities(identity, passphrase_file),
     )  # fmt: skip
     if json:
         document("store-pull", found)

@@ -57,7 +57,7 @@ def opened(
     gcm = engine.gcm(key.key)
 
     def work(piece: Piece) -> Piece:
-        _verify(gcm, key.prefix, chunk, piece)
+        open_piece(gcm, key.prefix, chunk, piece)
         return piece
 
     try:
@@ -89,7 +89,7 @@ def damage(index: int, chunk: int) -> Damaged:
     )
 
 
-def _verify(gcm: Gcm, prefix: bytes, chunk: int, piece: Piece) -> None:
+def open_piece(gcm: Gcm, prefix: bytes, chunk: int, piece: Piece) -> None:
     """Decrypt a piece in place, or say what is wrong with it."""
     size = piece.size - TAG
     if size < 0 or (size == 0 and piece.index > 0):  # only an empty content has an empty chunk

@@ -79,8 +79,8 @@ class Cache:
         """Return the folder in which a version is made."""
         return self.root / "staging" / key
 
-    def _ref(self, address: Address) -> Path:
-        return self.root / "refs" / hashlib.sha256(str(address).encode()).hexdigest()[:32]
+    def _ref(self, address: Address, form: str) -> Path:
+        return self.root / "refs" / hashlib.sha256(f"{address} {form}".strip().encode()).hexdigest()[:32]
 
     # --- what is there
 
@@ -88,18 +88,18 @@ class Cache:
         """Return a complete version, None where it is not."""
         return read(self.version(key) / "entry.json", Entry)
 
-    def known(self, address: Address) -> tuple[str, Entry] | None:
-        """Return the complete version that an address stands for, as far as it was pulled before."""
+    def known(self, address: Address, form: str = "") -> tuple[str, Entry] | None:
+        """Return the complete version that an address stands for in a form, as far as it was pulled before."""
         try:
-            key = self._ref(address).read_text()
+            key = self._ref(address, form).read_text()
         except FileNotFoundError:
             return None
         entry = self.entry(key) if key else None
         return (key, entry) if entry is not None and self.sound(key, entry) else None
 
-    def remember(self, address: Address, key: str) -> None:
-        """Keep which version an address stands for."""
-        write_atomically(self._ref(address), key.encode())
+    def remember(self, address: Address, key: str, form: str = "") -> None:
+        """Keep which version an address stands for in a form (as it is in the bucket, or another)."""
+        write_atomically(self._ref(address, form), key.encode())
 
     def sound(self, key: str, entry: Entry) -> bool:
         """Return whether all files of a version are there in their sizes: a look, not a check of their content."""
@@ -182,13 +182,16 @@ class Cache:
 
     # --- in and out
 
-    def publish(self, key: str, address: Address, of: Manifest) -> Path:
-        """Make a version that is complete in its staging folder appear, after all of it is safely on the disk."""
+    def publish(self, key: str, address: Address, of: Manifest, form: str = "") -> Path:
+        """Make a version that is complete in its staging folder appear, after all of it is safely on the disk.
+
+        Nobody changes it from then on, by mistake neither; what was unsealed is not for everybody to read.
+        """
         staging, target = self.staging(key), self.version(key)
         write_atomically(staging / "entry.json", msgspec.json.encode(Entry(str(address), of, time.time())))
         for folder, _, names in os.walk(staging / "files"):
             for name in names:
-                Path(folder, name).chmod(0o444)  # nobody changes a version, by mistake neither
+                Path(folder, name).chmod(0o440 if form else 0o444)
             _sync(Path(folder))
         _sync(staging)
         (staging / "journal").unlink(missing_ok=True)
@@ -197,7 +200,7 @@ class Cache:
             self.discard(target)
         staging.rename(target)
         _sync(target.parent)
-        self.remember(address, key)
+        self.remember(address, key, form)
         return target / "files"
 
     def discard(self, folder: Path) -> None:

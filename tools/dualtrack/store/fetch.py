@@ -20,7 +20,8 @@ from dualtrack.errors import External
 from dualtrack.store import journal, manifest
 from dualtrack.store.journal import Journal
 from dualtrack.store.manifest import BLOCK, Manifest, Part
-from dualtrack.store.remote import TRIES, Again, Remote, pause
+from dualtrack.store.plan import Plan
+from dualtrack.store.remote import Again, Remote, pause
 
 #: A part may take this long, and a second more for each of so many bytes: who sends slower has failed.
 GRACE_S, SLOWEST = 60.0, 256 << 10
@@ -33,10 +34,9 @@ class Stopped(Exception):
 class Fetch:
     """The fetching of one version into its staging folder."""
 
-    def __init__(
-        self, remote: Remote, keys: list[str], of: Manifest, folder: Path, *, jobs: int, tick: Callable[[int], object]
-    ) -> None:
-        self.remote, self.keys, self.of, self.folder, self.jobs = remote, keys, of, folder, jobs
+    def __init__(self, remote: Remote, plan: Plan, folder: Path, *, jobs: int, tick: Callable[[int], object]) -> None:
+        self.remote, self.folder, self.jobs = remote, folder, jobs
+        self.of, self.keys, self.sealed = plan.of, plan.keys, plan.sealed
         self._tick, self._lock, self._stop = tick, threading.Lock(), threading.Event()
         self._handles: list[int] = []
         self.digests: dict[tuple[int, int], str] = {}
@@ -63,10 +63,11 @@ class Fetch:
     def _opened(self) -> Iterator[None]:
         """Open every file at its full size, so that a disk that is too small says so at once."""
         try:
-            for file in self.of.files:
+            for number, file in enumerate(self.of.files):
                 path = self.folder / "files" / file.path
                 path.parent.mkdir(parents=True, exist_ok=True)
-                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+                mode = 0o600 if number in self.sealed else 0o644
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
                 self._handles.append(handle)
                 os.ftruncate(handle, file.size)
                 if file.size:
@@ -121,14 +122,16 @@ class Fetch:
                 raise error
 
     def _one(self, part: Part, record: Journal) -> None:
-        for attempt in range(1, TRIES + 1):
+        attempt = 0
+        while True:
             if self._stop.is_set():
                 raise Stopped
+            attempt += 1
             try:
                 digest = self._take(part)
             except Again as error:
-                if attempt == TRIES:
-                    raise External(f"{error}: {TRIES} tries", hint="the same command goes on from here") from None
+                if attempt >= error.tries:
+                    raise External(f"{error}: {attempt} tries", hint="the same command goes on from here") from None
                 self._stop.wait(pause(attempt - 1))
                 continue
             with self._lock:
@@ -138,20 +141,21 @@ class Fetch:
 
     def _take(self, part: Part) -> str:
         """Bring one part to the disk and return its digest; Again for what was cut off, late, or not as pushed."""
-        file = self.of.files[part.file]
-        key = self.keys[part.file]
-        stream = self.remote.body(key, file, part.begin, part.size)
-        digest, buffer = hashlib.sha256(), memoryview(bytearray(min(BLOCK, part.size)))
-        done, deadline = 0, time.monotonic() + GRACE_S + part.size / SLOWEST
+        key, sealed = self.keys[part.file], self.sealed.get(part.file)
+        file = sealed.file if sealed else self.of.files[part.file]
+        begin, size = sealed.span(part) if sealed else (part.begin, part.size)
+        stream = self.remote.body(key, file, begin, size)
+
+        def read(view: memoryview) -> int:
+            return self.remote.into(stream, view, key)
+
+        digest, done, deadline = hashlib.sha256(), 0, time.monotonic() + GRACE_S + part.size / SLOWEST
         try:
-            while done < part.size:
-                count = self.remote.into(stream, buffer[: part.size - done], key)
-                if count == 0:
-                    raise Again(f"{key}: the answer ended {part.size - done} bytes early")
-                digest.update(buffer[:count])
-                _write(self._handles[part.file], buffer[:count], part.begin + done)
-                done += count
-                self._count(count)
+            for data in sealed.content(part, read, key) if sealed else _plain(part, read, key):
+                digest.update(data)
+                _write(self._handles[part.file], data, part.begin + done)
+                done += len(data)
+                self._count(len(data))
                 if self._stop.is_set():
                     raise Stopped
                 if time.monotonic() > deadline:
@@ -169,6 +173,17 @@ class Fetch:
     def _count(self, count: int) -> None:
         with self._lock:
             self._tick(count)
+
+
+def _plain(part: Part, read: Callable[[memoryview], int], key: str) -> Iterator[memoryview]:
+    """Yield a part as it comes, each piece valid until the next."""
+    buffer, left = memoryview(bytearray(min(BLOCK, part.size))), part.size
+    while left:
+        count = read(buffer[:left])
+        if count == 0:
+            raise Again(f"{key}: the answer ended {left} bytes early")
+        yield buffer[:count]
+        left -= count
 
 
 def _write(handle: int, data: memoryview, at: int) -> None:

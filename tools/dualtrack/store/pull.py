@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,7 +16,11 @@ from dualtrack.store.address import LATEST, Address
 from dualtrack.store.cache import Cache, Entry, begun
 from dualtrack.store.fetch import Fetch
 from dualtrack.store.manifest import Manifest
+from dualtrack.store.plan import UNSEALED, Plan, plain
 from dualtrack.store.remote import Remote
+
+if TYPE_CHECKING:
+    from dualtrack.seal.slots import Identity
 
 Say = Callable[[str], None]
 Tick = Callable[[int], object]
@@ -36,28 +41,37 @@ class Pulled(msgspec.Struct, frozen=True):
 
 def pull(
     address: Address, cache: Cache, connect: Callable[[], Remote], *, jobs: int, budget: int | None, refresh: bool,
-    say: Say, show: Show,
+    say: Say, show: Show, identities: Sequence[Identity] = (),
 ) -> Pulled:  # fmt: skip
     """Return where a version lies in the cache, after bringing it there if it is not.
 
     ``budget`` is what the cache may hold in bytes; ``refresh`` asks the bucket also for what is here already.
-    A version pushed by us never changes, so a warm pull of one asks nobody; plain objects are always asked for.
+    A version pushed by us never changes, so a warm pull of one asks nobody; plain objects are always asked for. With
+    ``identities`` what is sealed is opened on the way: another version, beside the one as it is in the bucket.
     """
     cache.sweep()
-    if address.version not in ("", LATEST) and not refresh and (known := cache.known(address)):
+    form = UNSEALED if identities else ""
+    if address.version not in ("", LATEST) and not refresh and (known := cache.known(address, form)):
         return _warm(address, cache, *known)
     remote = connect()
     if address.version == LATEST:
         address = remote.latest(address)
         say(f"the version pushed last is {address.version}")
     of = remote.manifest(address)
-    key = cache.key(address, of)
+    plan = _opened(remote, address, of, identities, jobs) if identities else plain(remote, address, of)
+    key = cache.key(address, plan.of)
     with cache.pulling(key, wait=False) as mine:
         if mine:
-            return _alone(address, cache, remote, of, key, jobs, budget, say, show)
+            return _alone(address, cache, remote, plan, key, jobs, budget, say, show)
     say(f"{key} is being pulled by somebody else: waiting")
     with cache.pulling(key):
-        return _alone(address, cache, remote, of, key, jobs, budget, say, show)
+        return _alone(address, cache, remote, plan, key, jobs, budget, say, show)
+
+
+def _opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[Identity], jobs: int) -> Plan:
+    from dualtrack.store import unsealing
+
+    return unsealing.opened(remote, address, of, identities, jobs)
 
 
 def _warm(address: Address, cache: Cache, key: str, entry: Entry) -> Pulled:
@@ -66,38 +80,37 @@ def _warm(address: Address, cache: Cache, key: str, entry: Entry) -> Pulled:
 
 
 def _alone(
-    address: Address, cache: Cache, remote: Remote, of: Manifest, key: str, jobs: int, budget: int | None, say: Say,
+    address: Address, cache: Cache, remote: Remote, plan: Plan, key: str, jobs: int, budget: int | None, say: Say,
     show: Show,
 ) -> Pulled:  # fmt: skip
     """Pull as the only one who pulls this version."""
     entry = cache.entry(key)
     if entry is not None:
         if cache.sound(key, entry):
-            cache.remember(address, key)
+            cache.remember(address, key, plan.form)
             return _warm(address, cache, key, entry)
         say(f"{key} in the cache is torn: it is pulled anew")
-    staging = cache.staging(key)
+    staging, of = cache.staging(key), plan.of
     make_room(cache, of.size - min(of.size, begun(staging)), of.size, budget, say)
     _same_plan(cache, key, of)
-    keys = [remote.key(address, of, file) for file in of.files]
     with show(of.size) as tick:
-        fetch = Fetch(remote, keys, of, staging, jobs=jobs, tick=tick)
+        fetch = Fetch(remote, plan, staging, jobs=jobs, tick=tick)
         whole = fetch.run()
-    path = cache.publish(key, address, whole)
+    path = cache.publish(key, address, whole, plan.form)
     return Pulled(str(address), key, str(path), of.size, of.size - fetch.resumed, fetch.resumed)
 
 
 def _same_plan(cache: Cache, key: str, of: Manifest) -> None:
     """Begin the staging folder, or go on in it; one of a damaged or another plan is begun anew."""
-    plan = cache.staging(key) / "plan.json"
+    file = cache.staging(key) / "plan.json"
     try:
-        begun_as = read(plan, Manifest)
+        begun_as = read(file, Manifest)
     except BadInput:  # half a file, of before a power cut
         begun_as = None
     if begun_as is None or begun_as.digest != of.digest:
-        if plan.parent.exists():
-            cache.discard(plan.parent)
-        write_atomically(plan, manifests.encode(of))
+        if file.parent.exists():
+            cache.discard(file.parent)
+        write_atomically(file, manifests.encode(of))
 
 
 def make_room(cache: Cache, needed: int, whole: int, budget: int | None, say: Say) -> None:

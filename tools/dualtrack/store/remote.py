@@ -25,19 +25,28 @@ BUSY = {"SlowDown", "503", "ServiceUnavailable", "InternalError", "500", "502", 
 
 
 class Again(Exception):
-    """A call that may succeed when it is made again."""
+    """A call that may succeed when it is made again, ``tries`` times in all."""
+
+    tries = TRIES
+
+
+class Tampered(Again):
+    """What came is not what was sealed: once may be the line's fault, twice is somebody's."""
+
+    tries = 2
 
 
 def patient(call: Callable[[], T]) -> T:
     """Return what a call returns, trying again where that helps; External when it does not."""
-    for attempt in range(TRIES):
+    attempt = 0
+    while True:
         try:
             return call()
         except Again as error:
-            if attempt + 1 == TRIES:
-                raise External(f"{error}: {TRIES} tries", hint="the same command goes on from here") from None
-            time.sleep(pause(attempt))
-    raise AssertionError  # pragma: no cover - the loop returns or raises
+            attempt += 1
+            if attempt >= error.tries:
+                raise External(f"{error}: {attempt} tries", hint="the same command goes on from here") from None
+            time.sleep(pause(attempt - 1))
 
 
 def pause(attempt: int) -> float:
