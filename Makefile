@@ -66,7 +66,7 @@ drill-spot: setup ## take spot nodes back while jobs run, on the lab's cloud tra
 	@$(BIN)/dualtrack drill spot
 
 drill-data: setup ## kill a hundred pulls and pushes, restore from an archive whose clock runs fast, come up from a mirror alone
-	@DUALTRACK_KILLS=100 $(BIN)/pytest tests/integration/test_store.py tests/integration/test_tiers.py -k "killed or drill" -q -s
+	@DUALTRACK_KILLS=100 $(BIN)/pytest tests/integration/test_store.py tests/integration/test_store_sealed.py tests/integration/test_tiers.py -k "killed or pullers or drill" -q -s
 	@DUALTRACK_WHOLE=1 $(BIN)/pytest tests/e2e/test_cut_off.py -q -s
 
 bench: setup ## timings beside their peers, printed as ratios; nothing is asserted

@@ -36,7 +36,7 @@ class Cli:
         self.folder = folder
         self.env = {**os.environ, "DUALTRACK_LAB_DIR": str(folder)}
 
-    def __call__(self, *words: str, check: bool = True, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *words: str, check: bool = True, timeout: float = 420) -> subprocess.CompletedProcess[str]:
         """Run a command; with ``check`` it must succeed."""
         done = subprocess.run([CLI, *words], env=self.env, capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode != 0:
@@ -67,7 +67,7 @@ class Cli:
         env = {**self.env, "PATH": f"{CLI.parent}:{self.env['PATH']}"}
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)], cwd=folder, env=env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800, check=False,
         )  # fmt: skip
         if done.returncode != 0:
             pytest.fail(f"{page} ended with {done.returncode}:\n{done.stdout}\n{self.logs()}")
@@ -87,11 +87,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         cli("lab", "down")
 
 
+#: A machine that is shared with others may take this many times as long as a quiet one.
+PATIENCE = 3
+
+
 def wait(condition: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
-    """Wait until ``condition`` answers with something true, and return that."""
-    deadline = time.monotonic() + seconds
+    """Wait until ``condition`` answers with something true, and return that; ``seconds`` are a quiet machine's."""
+    deadline = time.monotonic() + PATIENCE * seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE * seconds} s"
         time.sleep(0.3)
     return value
 

@@ -73,7 +73,7 @@ def cases(folder: Path) -> list[Case]:
                 folder / "key",
                 "--cache",
                 folder / "opened",
-            ),  # fmt: skip
+            ),
         ),
         Case("aws s3 cp", cleared(out, BIN / "aws", "s3", "cp", "--quiet", f"s3://{key}", out / "weights")),
     ]

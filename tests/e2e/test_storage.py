@@ -19,7 +19,7 @@ from dualtrack.inventory import facts as facts_file
 from tests.conftest import CLI, Cli, wait
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
-UP_S = 600
+UP_S = 1200
 BOOT_S = 400
 
 #: Writes files of 20 kB; a line on stdout acknowledges one, once it and its name are on the disks.

@@ -30,7 +30,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([CLI, *words], cwd=folder, input=stdin, capture_output=True, timeout=60, check=False)
+    return subprocess.run([CLI, *words], cwd=folder, input=stdin, capture_output=True, timeout=180, check=False)
 
 
 def partial(folder: Path) -> list[str]:
