@@ -11,6 +11,7 @@ import typer
 
 from dualtrack import __version__
 from dualtrack.cli import (
+    audit,
     cost,
     drift,
     drill,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 tracks.register(app)
 app.command()(inventory.inventory)
+app.add_typer(audit.app, name="audit")
 app.add_typer(fabric.app, name="fabric")
 app.add_typer(lab.app, name="lab")
 app.add_typer(mirror.app, name="mirror")

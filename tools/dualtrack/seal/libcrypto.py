@@ -1,4 +1,4 @@
-"""SM2 keys and SM2 encryption (GB/T 32918.4) by OpenSSL 3's libcrypto. The only module that calls it.
+"""SM2 keys, encryption (GB/T 32918.4) and signatures (GB/T 32918.2) by OpenSSL 3's libcrypto; no other module calls it.
 
 Called in this process and not as the `openssl` program, so that no secret is ever in an argument, a file or a pipe.
 Keys are PEM as OpenSSL reads and writes it: SubjectPublicKeyInfo, PKCS#8, PKCS#8 under a passphrase.
@@ -6,17 +6,20 @@ Keys are PEM as OpenSSL reads and writes it: SubjectPublicKeyInfo, PKCS#8, PKCS#
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import secrets
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from dualtrack.errors import BadInput, External, Missing
 from dualtrack.seal.header import ID
 from dualtrack.seal.kdf import sm3
 
 _POINT = 65  # 04, x, y
+#: GM/T 0009, 10: who signs, where nobody agreed on another name.
+USER_ID = b"1234567812345678"
 MAX_PEM = 16 * 1024
 # OpenSSL refuses to read a PKCS#8 file whose scrypt needs 32 MiB or more, so this is the most that it can be.
 _LOG_N, _R, _P = 14, 8, 5
@@ -55,6 +58,15 @@ _CALLS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "EVP_PKEY_encrypt": (_int, (_ptr, _ptr, _ptr, _str, _size)),
     "EVP_PKEY_decrypt_init": (_int, (_ptr,)),
     "EVP_PKEY_decrypt": (_int, (_ptr, _ptr, _ptr, _str, _size)),
+    "EVP_PKEY_CTX_set1_id": (_int, (_ptr, _str, _int)),
+    "EVP_MD_CTX_new": (_ptr, ()),
+    "EVP_MD_CTX_free": (None, (_ptr,)),
+    "EVP_MD_CTX_set_pkey_ctx": (None, (_ptr, _ptr)),
+    "EVP_sm3": (_ptr, ()),
+    "EVP_DigestSignInit": (_int, (_ptr, _ptr, _ptr, _ptr, _ptr)),
+    "EVP_DigestSign": (_int, (_ptr, _ptr, _ptr, _str, _size)),
+    "EVP_DigestVerifyInit": (_int, (_ptr, _ptr, _ptr, _ptr, _ptr)),
+    "EVP_DigestVerify": (_int, (_ptr, _str, _size, _str, _size)),
 }  # fmt: skip
 
 
@@ -104,6 +116,27 @@ class PublicKey:
             raise External("OpenSSL could not encrypt with this SM2 key")
         return found
 
+    def verifies(self, signature: bytes, data: bytes) -> bool:
+        """Tell whether ``signature`` (r and s in DER) is this key's on ``data``, with SM3 and the usual user id."""
+        with self._digesting("Verify") as context:
+            return bool(_lib().EVP_DigestVerify(context, signature, len(signature), data, len(data)) == 1)
+
+    @contextlib.contextmanager
+    def _digesting(self, verb: str) -> Iterator[int]:
+        lib = _lib()
+        keyed, context = lib.EVP_PKEY_CTX_new_from_pkey(None, self._handle, None), lib.EVP_MD_CTX_new()
+        try:
+            # The user id goes into what is signed (GB/T 32918.2, Z_A), so it has to be known before the first byte.
+            lib.EVP_PKEY_CTX_set1_id(keyed, USER_ID, len(USER_ID))
+            lib.EVP_MD_CTX_set_pkey_ctx(context, keyed)
+            if getattr(lib, f"EVP_Digest{verb}Init")(context, None, lib.EVP_sm3(), None, self._handle) != 1:
+                raise External("OpenSSL could not use this SM2 key for signatures")
+            yield context
+        finally:
+            lib.EVP_MD_CTX_free(context)
+            lib.EVP_PKEY_CTX_free(keyed)
+            lib.ERR_clear_error()
+
     def _crypt(self, verb: str, data: bytes, room: int) -> bytes | None:
         lib = _lib()
         context = lib.EVP_PKEY_CTX_new_from_pkey(None, self._handle, None)
@@ -137,6 +170,14 @@ class PrivateKey(PublicKey):
     def decrypt(self, cipher: bytes) -> bytes | None:
         """Return what was encrypted, None when it is damaged or not for this key (C3 is a digest over it)."""
         return self._crypt("decrypt", cipher, len(cipher) + 128)
+
+    def sign(self, data: bytes) -> bytes:
+        """Return a signature on ``data``, r and s in DER, with SM3 and the standard's user id."""
+        with self._digesting("Sign") as context:
+            out, size = ctypes.create_string_buffer(128), _size(128)
+            if _lib().EVP_DigestSign(context, out, ctypes.byref(size), data, len(data)) != 1:
+                raise External("OpenSSL could not sign with this SM2 key")
+            return out.raw[: size.value]
 
     def private_pem(self, passphrase: bytes = b"") -> bytes:
         """Return the private key as PKCS#8 in PEM; with a passphrase under scrypt and SM4-CBC."""

@@ -1,0 +1,137 @@
+"""The audit trail through its commands: what was acknowledged is there after every kill, once; the auditor's page."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from dualtrack.audit import record
+from tests.conftest import CLI, Cli
+
+#: `make drill-audit` kills a hundred times.
+KILLS = int(os.environ.get("DUALTRACK_KILLS", "8"))
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+@pytest.fixture
+def trail(cli: Cli) -> Path:
+    folder = cli.folder / "trail"
+    (cli.folder / "key.pub").write_text(cli("audit", "begin", str(folder), "--host", "h").stdout)
+    return folder
+
+
+def verify(cli: Cli, trail: Path, *words: str, code: int = 0) -> dict[str, object]:
+    done = cli("audit", "verify", str(trail), "--key", str(cli.folder / "key.pub"), "--json", *words, check=False)
+    assert done.returncode == code, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def bodies(trail: Path) -> list[int]:
+    """Return the events' own numbers, in the order of the trail."""
+    found = []
+    for path in sorted((trail / "segments").glob("*.log")):
+        for line in path.read_bytes().splitlines(keepends=True):
+            it = record.decode(record.split(line)[0])
+            if it.kind == "count":
+                found.append(int(it.body))
+    return found
+
+
+def test_killed_recorders_lose_nothing_that_was_acknowledged(cli: Cli, trail: Path) -> None:
+    """kill -9 in the middle of a stream; the sender goes on with what was not acknowledged, as a shipper would."""
+    sent = acknowledged = resent = 0
+    for _ in range(KILLS):
+        process = subprocess.Popen(
+            [CLI, "audit", "record", trail, "--kind", "count", "--ack"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        begin, end = time.monotonic(), 0.6 + random.uniform(0, 0.8)
+        os.set_blocking(process.stdout.fileno(), False)
+        while time.monotonic() - begin < end:
+            process.stdin.write(b"".join(b"%d\n" % (sent + number) for number in range(50)))
+            process.stdin.flush()
+            sent += 50
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        said = (process.stdout.read() or b"").split(b"\n")
+        process.stdin.close()
+        process.stdout.close()
+        there = bodies_after_recovery(trail)
+        acknowledged = max([acknowledged, *(int(it) for it in said[:-1] if it)])
+        assert there == list(range(len(there))), "in order, none twice, none missing"
+        assert len(there) >= acknowledged
+        resent += sent - len(there)
+        sent = len(there)
+    print(f"\n{KILLS} kills: {sent} events, {acknowledged} acknowledged, 0 of these lost, {resent} sent again")
+    assert acknowledged > 0
+    cli("audit", "seal", str(trail))
+    assert verify(cli, trail)["findings"] == []
+
+
+def bodies_after_recovery(trail: Path) -> list[int]:
+    """Let the next writer mend what the kill left (it takes off a line that is not whole), and read."""
+    subprocess.run([CLI, "audit", "record", trail], stdin=subprocess.DEVNULL, check=True, capture_output=True)
+    return bodies(trail)
+
+
+def test_the_end_of_the_service_loses_nothing(trail: Path) -> None:
+    process = subprocess.Popen(
+        [CLI, "audit", "record", trail, "--kind", "count"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    process.stdin.write("".join(f"{number}\n" for number in range(1000)))
+    process.stdin.flush()
+    deadline = time.monotonic() + 30
+    while len(bodies(trail)) < 1000 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "1000 events" in err) == (0, True)
+    assert bodies(trail) == list(range(1000))
+
+
+def test_unusual_events_come_back_as_they_were(cli: Cli, trail: Path) -> None:
+    content = b"\xff\xfe\n" + b"x" * 200_000 + b"\nlast, without an end"
+    subprocess.run([CLI, "audit", "record", trail], input=content, check=True, capture_output=True)
+    cli("audit", "seal", str(trail))
+    assert verify(cli, trail)["records"] == 1 + 4 + 1
+    assert "last, without an end" in cli("audit", "show", str(trail)).stdout
+
+
+def test_what_is_no_key_no_anchor_no_proof_is_said(cli: Cli, trail: Path, tmp_path: Path) -> None:
+    (tmp_path / "junk").write_text("{}\n")
+    key, junk = str(tmp_path / "key.pub"), str(tmp_path / "junk")
+    for words in (
+        ("verify", str(trail), "--key", junk), ("verify", str(trail), "--key", str(tmp_path / "none")),
+        ("verify", str(trail), "--key", key, "--anchors", junk), ("check-proof", junk, "--key", key),
+        ("prove", str(trail), "7", "-o", str(tmp_path / "p")), ("show", str(tmp_path)), ("seal", str(tmp_path)),
+        ("anchor", str(trail)), ("verify", str(tmp_path / "none"), "--key", key),
+    ):  # fmt: skip
+        done = cli("audit", *words, check=False)
+        assert done.returncode == 2, (words, done.stderr)
+        assert done.stderr.count("\n") == 1, (words, done.stderr)
+
+
+def test_an_empty_trail_proves_nothing(cli: Cli, trail: Path) -> None:
+    found = verify(cli, trail, code=1)
+    assert [it["kind"] for it in found["findings"]] == ["not signed"]  # type: ignore[attr-defined]
+
+
+def test_the_page(cli: Cli) -> None:
+    said = cli.runbook("verify-the-audit-trail.md")
+    assert "rolled back" in said
+    assert "COMMAND=/usr/bin/passwd" in said

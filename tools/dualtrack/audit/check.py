@@ -1,0 +1,234 @@
+"""Judging a trail, in one pass and constant memory: is every record as it was written, and are all there?
+
+What is found has a name, the records it concerns, and the times between which it lies. Whoever judges must have the
+root's public key, and heads that were anchored, from elsewhere than the host: its administrator can write all files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dualtrack.audit import head as heads
+from dualtrack.audit import record
+from dualtrack.audit.head import Head
+from dualtrack.audit.place import Place, lines
+from dualtrack.errors import BadInput
+from dualtrack.seal import libcrypto
+
+Kind = Literal[
+    "altered", "removed", "inserted", "not signed", "wrong key", "rolled back", "rewritten", "clock", "damaged",
+    "silent",
+]  # fmt: skip
+#: Nanoseconds between two heartbeats of a writer, and between two records after which silence is a finding.
+HEARTBEAT_NS = 60 * 10**9
+SILENCE_NS = 5 * HEARTBEAT_NS
+
+
+class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A head that somebody else keeps: which it was, its digest, and its last record and time."""
+
+    host: str
+    segment: int
+    digest: str
+    last: int
+    ended: int
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What is wrong: records ``first`` to ``last`` (0: none in particular), between the times ``begun``, ``ended``."""
+
+    kind: Kind
+    first: int
+    last: int
+    begun: int
+    ended: int
+    detail: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a trail holds, how far it is signed, and what is wrong with it. Times in nanoseconds since 1970."""
+
+    host: str
+    records: int
+    segments: int
+    signed: int
+    begun: int
+    ended: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass
+class _Run:
+    """How far the judging is: the next record's number, the chain's hash before it, and the time of the last one."""
+
+    place: Place
+    key: libcrypto.PublicKey
+    host: str
+    epoch: int = 0
+    next: int = 1
+    chain: bytes = b""
+    time: int = 0
+    begun: int = 0
+    count: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, kind: Kind, first: int, last: int, detail: str, *, begun: int = 0, ended: int = 0) -> None:
+        """Take a finding down; without times it lies at the record that was read last."""
+        self.findings.append(Finding(kind, first, last, begun or self.time, ended or self.time, detail))
+
+
+def judge(folder: Path, root: bytes, anchors: Sequence[Anchor] = (), *, now: int = 0) -> Report:
+    """Return what a trail is worth, given the root's public key (PEM) and heads that were anchored elsewhere.
+
+    ``now`` (nanoseconds since 1970) makes silence at the end a finding, for a host that should be alive.
+    """
+    place = Place(folder)
+    known = sorted(anchors, key=lambda it: it.segment)
+    wanted = {it.segment for it in known}
+    run = _Run(place, libcrypto.public_key(root), _host(place, known))
+    run.chain = record.start(run.host)
+    signed, segments, follows = 0, 0, True
+    previous, digests, present = heads.none(run.host), dict[int, str](), place.numbers()
+    for head, data, signature in _heads(place, run):
+        if not (follows := _fits(head, data, signature, previous, segments, run)):
+            break
+        segments, previous = head.segment, heads.digest(data)
+        if segments in wanted:
+            digests[segments] = previous
+        _segment(head, run)
+        signed = head.last
+        if head.next_key:
+            run.key, run.epoch = libcrypto.public_key(head.next_key.encode()), run.epoch + 1
+    if follows:
+        _tail(segments + 1, present, run)
+    _anchored(known, digests, segments, run)
+    for name in place.strangers():
+        run.add("damaged" if ".damaged-" in name else "inserted", 0, 0, f"{name} is no segment of this trail")
+    if signed == 0 and follows:
+        run.add("not signed", 1, run.count, "no head is there: nothing proves any of it")
+    if now and now - run.time > SILENCE_NS:
+        run.add("silent", 0, 0, "nothing came since, no heartbeat either", ended=now)
+    return Report(run.host, run.count, segments, signed, run.begun, run.time, tuple(run.findings))
+
+
+def _host(place: Place, known: Sequence[Anchor]) -> str:
+    if known:
+        return known[0].host
+    try:
+        return (place.folder / "host").read_text().strip()
+    except OSError:
+        raise BadInput(f"{place.folder} holds no trail") from None
+
+
+def _heads(place: Place, run: _Run) -> Iterator[tuple[Head, bytes, bytes]]:
+    """Yield the heads with their signatures, up to the first that is none."""
+    if not place.heads.is_file():
+        return
+    with place.heads.open("rb") as file:
+        for text in lines(file):
+            try:
+                data, signature = heads.split(text)
+                found = heads.decode(data)
+            except BadInput:
+                if text.endswith(
+                    b"\n"
+                ):  # else: written just now, or torn by a crash; anchors tell what should be there
+                    run.add("altered", 0, 0, "heads.log holds a line that is no head")
+                return
+            yield found, data, signature
+
+
+def _fits(head: Head, data: bytes, signature: bytes, previous: str, segments: int, run: _Run) -> bool:
+    """Tell whether a head is signed by its epoch's key and follows the one before it; else nothing after it counts."""
+    where = {"begun": run.time or head.begun, "ended": head.ended}
+    if head.epoch != run.epoch or not run.key.verifies(signature, heads.signed(data)):
+        why = f"the head of segment {head.segment} is not signed by this host's key of epoch {run.epoch}"
+        run.add("wrong key", head.first, head.last, why, **where)
+        return False
+    if (head.segment, head.previous, head.host) != (segments + 1, previous, run.host):
+        kind: Kind = "removed" if head.segment > segments + 1 else "inserted"
+        run.add(kind, 0, 0, f"after segment {segments} the head of segment {head.segment} follows", **where)
+        return False
+    return True
+
+
+def _segment(head: Head, run: _Run) -> None:
+    """Judge the records of one segment against its head, and go on from what the head says."""
+    path = run.place.segment(head.segment)
+    before = len(run.findings)
+    if not path.is_file():
+        run.add("removed", head.first, head.last, f"{path.name} is gone", begun=head.begun, ended=head.ended)
+    else:
+        _records(path, run)
+        if run.next <= head.last:
+            run.add("removed", run.next, head.last, f"the end of {path.name} is missing", ended=head.ended)
+        elif run.next > head.last + 1:
+            run.add("inserted", head.last + 1, run.next - 1, f"{path.name} is longer than it was signed")
+        elif run.chain.hex() != head.chain and len(run.findings) == before:
+            run.add("rewritten", head.first, head.last, f"{path.name} is a chain of its own, and not the one that was"
+                    " signed", begun=head.begun, ended=head.ended)  # fmt: skip
+    run.next, run.chain = head.last + 1, bytes.fromhex(head.chain)
+    run.time = max(run.time, head.ended)
+
+
+def _records(path: Path, run: _Run, *, live: bool = False) -> None:
+    """Judge the records of a file: numbers without a gap, each hash right. After a finding go on from what is there."""
+    with path.open("rb") as file:
+        for text in lines(file):
+            try:
+                data, chain = record.split(text)
+                found = record.decode(data)
+            except BadInput:
+                if live and not text.endswith(b"\n") and not file.read(1):
+                    return  # just being written
+                run.add("altered", run.next, run.next, f"{path.name}: where record {run.next} should be is none")
+                run.next, run.chain = run.next + 1, b""
+                continue
+            run.count += 1
+            if found.n < run.next:
+                why = f"record {found.n} comes after record {run.next - 1}: repeated, moved, or renumbered"
+                run.add("inserted", run.next, run.next, why)
+                run.chain = b""  # what the next one is linked to is not known
+                continue
+            if found.n > run.next:
+                run.add("removed", run.next, found.n - 1, f"record {found.n} follows record {run.next - 1}")
+            elif run.chain and record.link(run.chain, data) != chain:
+                run.add("altered", found.n, found.n, f"record {found.n} is not as it was written")
+            run.next, run.chain = found.n + 1, chain
+            _when(found, run)
+
+
+def _when(found: record.Record, run: _Run) -> None:
+    run.begun = run.begun or found.t
+    if found.kind == "clock" and not found.source:
+        run.add("clock", found.n, found.n, f"the host's clock was {found.body}", begun=found.t, ended=run.time)
+    if found.kind == "damaged" and found.source == "audit":
+        run.add("damaged", found.n, found.n, f"the writer found the trail changed: {found.body}", ended=found.t)
+    if run.time and found.t - run.time > SILENCE_NS:
+        run.add("silent", found.n - 1, found.n, f"nothing for {(found.t - run.time) / 1e9:.0f} s, no heartbeat either",
+                ended=found.t)  # fmt: skip
+    run.time = found.t
+
+
+def _tail(number: int, present: Sequence[int], run: _Run) -> None:
+    """Judge what is not signed yet: the one segment after the last head, and no other."""
+    if run.place.segment(number).is_file():
+        _records(run.place.segment(number), run, live=True)
+    for other in present:
+        if other > number:
+            run.add("inserted", 0, 0, f"{run.place.segment(other).name} has no head and follows on nothing")
+
+
+def _anchored(known: Sequence[Anchor], digests: dict[int, str], segments: int, run: _Run) -> None:
+    """Compare with the heads that were anchored: what they fix must still be there."""
+    for it in known:
+        if it.segment > segments:
+            run.add("rolled back", 0, it.last, f"the trail ends before segment {it.segment}, which was anchored",
+                    ended=it.ended)  # fmt: skip
+        elif digests.get(it.segment) != it.digest:
+            run.add("rewritten", 0, it.last, f"segment {it.segment} is another one than was anchored", ended=it.ended)

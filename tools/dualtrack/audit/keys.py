@@ -1,0 +1,49 @@
+"""The host's keys, one an epoch: born here, used for a while, then destroyed.
+
+Whoever takes today's key can sign for today. Yesterday's heads are signed by a key that nobody has any more, and name
+today's public key.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from dualtrack.errors import External
+from dualtrack.files import write_atomically
+from dualtrack.seal import libcrypto
+
+
+def new(path: Path) -> libcrypto.PrivateKey:
+    """Make a key whose private half lies in ``path``, readable for its owner alone; return it."""
+    key = libcrypto.generate()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(path, key.private_pem(), mode=0o600)
+    return key
+
+
+def load(path: Path) -> libcrypto.PrivateKey:
+    """Return the key in a file; External where it is gone."""
+    try:
+        return libcrypto.private_key(path.read_bytes())
+    except FileNotFoundError:
+        raise External(
+            f"the trail's key {path} is gone", hint="the trail up to here can be verified; begin a new one"
+        ) from None
+
+
+def destroy(path: Path) -> None:
+    """Overwrite and remove a private key. A disk that writes elsewhere than it is told (an SSD) may keep old bytes."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        file.write(secrets.token_bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,107 @@
+"""Proof of one event: a file that a stranger can check with the host's registered key and nothing else.
+
+It holds the record, the digests of those that follow it in its segment (digests, not contents), the segment's signed
+head, and the heads in which each epoch's key named the next one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from dualtrack.audit import head as heads
+from dualtrack.audit import record
+from dualtrack.audit.head import Head
+from dualtrack.audit.place import Place, lines
+from dualtrack.audit.record import Record
+from dualtrack.errors import BadInput, Findings
+from dualtrack.seal import libcrypto
+
+SCHEMA = "dualtrack.audit-proof/1"
+
+
+class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A head's JSON as it was signed, and the signature in hexadecimal digits."""
+
+    head: str
+    signature: str
+
+
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``before`` is the chain's hash before the record; ``epochs`` are the heads that name the next key, in order."""
+
+    schema: str
+    record: str
+    before: str
+    after: tuple[str, ...]
+    head: Signed
+    epochs: tuple[Signed, ...]
+
+
+def prove(folder: Path, number: int) -> Proof:
+    """Return the proof of a record; BadInput where it is not there or not signed yet."""
+    place, epochs = Place(folder), list[Signed]()
+    if place.heads.is_file():
+        with place.heads.open("rb") as file:
+            for text in lines(file):
+                data, signature = heads.split(text)
+                head, signed = heads.decode(data), Signed(data.decode(), signature.hex())
+                if head.first <= number <= head.last:
+                    return _segment(place, head, signed, tuple(epochs), number)
+                if head.next_key:
+                    epochs.append(signed)
+    raise BadInput(f"record {number} is not there, or not signed yet", hint="dualtrack audit seal signs what is there")
+
+
+def _segment(place: Place, head: Head, signed: Signed, epochs: tuple[Signed, ...], number: int) -> Proof:
+    before, wanted, after = head.before, b"", list[str]()
+    with place.segment(head.segment).open("rb") as file:
+        for text in lines(file):
+            data, chain = record.split(text)
+            n = record.decode(data).n
+            if n < number:
+                before = chain.hex()
+            elif n == number:
+                wanted = data
+            else:
+                after.append(record.digest(data).hex())
+    return Proof(SCHEMA, wanted.decode(), before, tuple(after), signed, epochs)
+
+
+def check(data: bytes, root: bytes) -> tuple[Record, Head]:
+    """Return the record that a proof proves, and the head that it is under; Findings where it proves nothing."""
+    try:
+        proof = msgspec.json.decode(data, type=Proof)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInput(f"this is no proof: {error}") from None
+    if proof.schema != SCHEMA:
+        raise BadInput(f"this is a proof of another kind: {proof.schema}")
+    key = libcrypto.public_key(root)
+    for epoch, signed in enumerate(proof.epochs):
+        head = _verified(signed, key, epoch)
+        if not head.next_key:
+            raise Findings(f"the head of epoch {epoch} names no next key")
+        key = libcrypto.public_key(head.next_key.encode())
+    head = _verified(proof.head, key, len(proof.epochs))
+    try:
+        chain = record.link(bytes.fromhex(proof.before), proof.record.encode())
+        for it in proof.after:
+            chain = record.follow(chain, bytes.fromhex(it))
+    except ValueError:
+        raise BadInput("this is no proof: a hash in it is none") from None
+    found = record.decode(proof.record.encode())
+    if chain.hex() != head.chain or found.n != head.last - len(proof.after) or found.n < head.first:
+        raise Findings("the record is not in the segment that was signed")
+    return found, head
+
+
+def _verified(signed: Signed, key: libcrypto.PublicKey, epoch: int) -> Head:
+    head = heads.decode(signed.head.encode())
+    try:
+        signature = bytes.fromhex(signed.signature)
+    except ValueError:
+        signature = b""
+    if head.epoch != epoch or not key.verifies(signature, heads.signed(signed.head.encode())):
+        raise Findings(f"the head of segment {head.segment} is not signed by the host's key of epoch {epoch}")
+    return head

@@ -1,0 +1,27 @@
+"""Reading a trail for people: the events as the files say them, unjudged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dualtrack.audit import record
+from dualtrack.audit.place import Place, lines
+from dualtrack.audit.record import Record
+from dualtrack.errors import BadInput
+
+
+def matching(folder: Path, kind: str = "", text: str = "") -> Iterator[Record]:
+    """Yield the events of a kind with a text in them, in order; lines that are no records are passed over."""
+    place = Place(folder)
+    if not place.root.exists():
+        raise BadInput(f"{folder} holds no trail")
+    for number in place.numbers():
+        with place.segment(number).open("rb") as file:
+            for line in lines(file):
+                try:
+                    found = record.decode(record.split(line)[0])
+                except BadInput:
+                    continue
+                if (not kind or found.kind == kind) and (not text or text in found.body or text in found.source):
+                    yield found

@@ -1,0 +1,94 @@
+"""One event as it lies in the chain (pure): a line of JSON and, behind it, the chain's hash up to and with it.
+
+digest(n) = SM3(the JSON's bytes)        chain(n) = SM3(chain(n-1), digest(n))
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from dualtrack.errors import BadInput
+
+#: Bytes of a body in one record; what is longer takes several, so that memory is bounded whatever a program says.
+LONGEST = 64 << 10
+#: Bytes of a line at most: a body of which every byte is escaped to six, and what is around it.
+LINE = 8 * LONGEST
+#: Length of an SM3 hash in bytes, and as hexadecimal digits.
+HASH, HEX = 32, 64
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An event: ``n`` from 1 on without a gap, ``t`` in nanoseconds since 1970 by the host's clock, which may be wrong.
+
+    ``raw`` is a body that is no UTF-8, in base64; ``more`` says that the next record of this source goes on with it.
+    """
+
+    n: int
+    t: int
+    kind: str
+    source: str = ""
+    body: str = ""
+    raw: str = ""
+    more: bool = False
+
+
+def start(host: str) -> bytes:
+    """Return the chain's hash before a host's first record."""
+    return hashlib.new("sm3", f"dualtrack audit 1\n{host}\n".encode()).digest()
+
+
+def link(before: bytes, data: bytes) -> bytes:
+    """Return the chain's hash with one more record, whose JSON is ``data``."""
+    return follow(before, digest(data))
+
+
+def follow(before: bytes, of: bytes) -> bytes:
+    """Return the same for a record of which only the digest is known."""
+    return hashlib.new("sm3", before + of).digest()
+
+
+def digest(data: bytes) -> bytes:
+    """Return the digest of one record's JSON: what a proof gives away of the records that are not its own."""
+    return hashlib.new("sm3", data).digest()
+
+
+def line(data: bytes, chain: bytes) -> bytes:
+    """Return the line in the segment's file."""
+    return b"%b %b\n" % (data, chain.hex().encode())
+
+
+def split(text: bytes) -> tuple[bytes, bytes]:
+    """Return JSON and chain of a line; BadInput for one that is not whole."""
+    data, gap, chain = text[: -HEX - 2], text[-HEX - 2 : -HEX - 1], text[-HEX - 1 : -1]
+    try:
+        if gap != b" " or text[-1:] != b"\n" or chain.lower() != chain:
+            raise ValueError
+        return data, bytes.fromhex(chain.decode("ascii"))
+    except (ValueError, UnicodeDecodeError):
+        raise BadInput("this line is no record") from None
+
+
+def decode(data: bytes) -> Record:
+    """Return a record; BadInput for anything else."""
+    try:
+        return msgspec.json.decode(data, type=Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInput(f"this line is no record: {error}") from None
+
+
+encode = msgspec.json.Encoder().encode
+
+
+def bodies(content: bytes) -> Iterator[dict[str, object]]:
+    """Yield the fields of the records that a body of any length and any bytes takes: one, for what is usual."""
+    for begin in range(0, max(1, len(content)), LONGEST):
+        piece = content[begin : begin + LONGEST]
+        more = {"more": True} if begin + LONGEST < len(content) else {}
+        try:
+            yield {"body": piece.decode(), **more}
+        except UnicodeDecodeError:
+            yield {"raw": base64.b64encode(piece).decode(), **more}

@@ -1,0 +1,197 @@
+"""`dualtrack audit …`: a trail of events that its host's administrator cannot change unseen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(
+    help="A trail of events in a hash chain (SM3), signed by keys that are destroyed after use (SM2): what was altered,"
+    " removed or rolled back is found, also when root did it.",
+    no_args_is_help=True,
+)
+
+TRAIL = typer.Argument(..., metavar="DIR", help="The trail's folder.")
+KEY = typer.Option(..., "--key", metavar="FILE", help="The host's registered public key, which `audit begin` printed.")
+JSON = typer.Option(False, "--json", help="Print one JSON document.")
+
+
+def _time(ns: int) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}" if ns else ""
+
+
+@app.command()
+def begin(
+    folder: Path = TRAIL, host: str = typer.Option("", "--host", help="Its name; this machine's without it.")
+) -> None:
+    """Begin a trail and print the public key to register elsewhere: all that comes later is judged by it."""
+    import socket
+
+    from dualtrack.audit import writer
+
+    typer.echo(writer.begin(folder, host or socket.gethostname()).pem().decode(), nl=False)
+
+
+@app.command()
+def record(
+    folder: Path = TRAIL,
+    kind: str = typer.Option("event", "--kind", help="What the events are: sudo, sshd, journal, …"),
+    source: str = typer.Option("", "--source", help="Where they come from: a unit, a file, a person."),
+    ack: bool = typer.Option(
+        False, "--ack", help="Print the number of the last record that is safe, after each group."
+    ),
+) -> None:
+    """Take every line of stdin as an event, until its end or Ctrl-C; heartbeats in between.
+
+    A line is safe when it is on the disk, signed within a minute. `journalctl -f -o json | dualtrack audit record DIR`
+    keeps a journal.
+    """
+    import signal
+
+    from dualtrack.audit import intake
+    from dualtrack.audit.writer import Writer
+
+    ended = False
+
+    def stop(*_: object) -> None:
+        nonlocal ended
+        ended = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with Writer(folder) as writer:
+        say = (lambda last: typer.echo(str(last))) if ack else (lambda _: None)
+        count = intake.follow(0, writer, kind, source, safe=say, stopped=lambda: ended)
+    typer.echo(f"{count} events, the last record is {writer.last}", err=True)
+
+
+@app.command()
+def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
+    """Sign what is not signed yet, without waiting for the minute to be over."""
+    from dualtrack.audit.writer import Writer
+    from dualtrack.output import document
+
+    with Writer(folder) as writer:
+        head = writer.seal()
+    if json:
+        document("audit-seal", {"segment": head.segment if head else None, "last": writer.last})
+    else:
+        typer.echo(f"segment {head.segment}: records {head.first} to {head.last}" if head else "all is signed already")
+
+
+@app.command()
+def anchor(
+    folder: Path = TRAIL,
+    to: Path = typer.Option(
+        None, "--to", metavar="FILE", help="Add it as a line to this file, on another machine's disk."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Show the newest signed head, to be kept where this host's administrator cannot reach it; also on paper."""
+    import msgspec
+
+    from dualtrack.audit import anchors
+    from dualtrack.output import document
+
+    found = anchors.newest(folder)
+    if to:
+        with to.open("ab") as file:
+            file.write(msgspec.json.encode(found) + b"\n")
+    if json:
+        document("audit-anchor", found)
+    else:
+        typer.echo(anchors.paper(found))
+
+
+@app.command()
+def verify(
+    folder: Path = TRAIL,
+    key: Path = KEY,
+    anchor_file: list[Path] = typer.Option([], "--anchors", metavar="FILE", help="Heads that were kept elsewhere."),
+    live: bool = typer.Option(False, "--live", help="The host is alive: that nothing came for a while is a finding."),
+    json: bool = JSON,
+) -> None:
+    """Say whether every record is as it was written and none is missing. Exit code 1 names what is wrong, and when.
+
+    Reads a million records in seconds, in constant memory, also while the trail is being written.
+    """
+    import time
+
+    from dualtrack.audit import anchors, check
+    from dualtrack.errors import Findings
+    from dualtrack.output import document, table
+    from dualtrack.seal import keyfiles
+
+    report = check.judge(
+        folder, keyfiles.read(key, 1 << 14), list(anchors.read(anchor_file)), now=time.time_ns() if live else 0
+    )
+    if json:
+        document("audit-report", report)
+    else:
+        said = f"{report.records} records in {report.segments} segments, signed up to record {report.signed}"
+        typer.echo(f"{report.host}: {said}, {_time(report.begun)} to {_time(report.ended)} by its clock")
+        if report.findings:
+            rows = [
+                (it.kind, f"{it.first}-{it.last}" if it.last else "", _time(it.begun), _time(it.ended), it.detail)
+                for it in report.findings
+            ]
+            table(("finding", "records", "from", "until", "what"), rows)
+    if report.findings:
+        raise Findings(f"{report.host}: {report.findings[0].kind}: {report.findings[0].detail}")
+
+
+@app.command()
+def prove(
+    folder: Path = TRAIL,
+    number: int = typer.Argument(..., metavar="RECORD", help="The record's number."),
+    output: Path = typer.Option(..., "--output", "-o", help="The proof's file."),
+) -> None:
+    """Write the proof of one event, for a stranger: it shows that record and no other one's content."""
+    import msgspec
+
+    from dualtrack.audit import proof
+    from dualtrack.files import write_atomically
+
+    write_atomically(output, msgspec.json.encode(proof.prove(folder, number)) + b"\n")
+
+
+@app.command(name="check-proof")
+def check_proof(
+    file: Path = typer.Argument(..., metavar="FILE", help="The proof."), key: Path = KEY, json: bool = JSON
+) -> None:
+    """Check the proof of one event by the host's registered key alone, and show the event."""
+    from dualtrack.audit import proof
+    from dualtrack.output import document
+    from dualtrack.seal import keyfiles
+
+    found, head = proof.check(keyfiles.read(file, 64 << 20), keyfiles.read(key, 1 << 14))
+    if json:
+        document("audit-proof-check", {"host": head.host, "segment": head.segment, "record": found})
+    else:
+        what = " ".join(filter(None, (found.kind, found.source, found.body or found.raw)))
+        typer.echo(f"{head.host}, record {found.n}, {_time(found.t)} by its clock: {what}")
+
+
+@app.command()
+def show(
+    folder: Path = TRAIL,
+    kind: str = typer.Option("", "--kind", help="Only these events."),
+    text: str = typer.Option("", "--text", help="Only events with this in them."),
+    last: int = typer.Option(50, "--last", min=1, help="The newest so many."),
+    json: bool = JSON,
+) -> None:
+    """Show events, the newest last. Shown is what the files say: `audit verify` tells what that is worth."""
+    from collections import deque
+
+    from dualtrack.audit import reading
+    from dualtrack.output import document, table
+
+    found = deque(reading.matching(folder, kind, text), maxlen=last)
+    if json:
+        document("audit-events", {"records": list(found)})
+        return
+    table(("record", "time", "kind", "source", "what"),
+          [(str(it.n), _time(it.t), it.kind, it.source, it.body or it.raw) for it in found])  # fmt: skip
