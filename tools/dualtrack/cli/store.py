@@ -87,6 +87,44 @@ def pull(
 
 
 @app.command()
+def fill(
+    file: Path = typer.Argument(..., metavar="FILE", help="Names the versions, s3://BUCKET/PATH@VERSION, one a line."),
+    cache: Path = CACHE,
+    budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Bring nothing: say how far each one is."),
+    jobs: int = JOBS,
+    region: str = REGION,
+    endpoint: str = ENDPOINT,
+    json: bool = JSON,
+) -> None:
+    """Bring all versions that a file names into the cache; one that cannot be had does not stop the others.
+
+    None of them makes another one go: when they do not fit together, that is an error. With --dry-run the exit code is
+    1 when one is not complete.
+    """
+    from dualtrack.errors import Exit
+    from dualtrack.output import document, table
+    from dualtrack.progress import Progress, size
+    from dualtrack.store import actions, named
+    from dualtrack.store import fill as fills
+    from dualtrack.store.remote import Remote
+
+    wanted, where = named.read(file), _cache(cache)
+    found = fills.look(where, wanted) if dry_run else fills.fill(
+        wanted, where, lambda bucket: Remote(bucket, region=region, endpoint=endpoint, jobs=jobs),
+        jobs=jobs, budget=actions.bytes_of(budget) if budget else None,
+        say=lambda text: typer.echo(text, err=True), show=lambda total: Progress("pulled", total),
+    )  # fmt: skip
+    if json:
+        document("store-fill", {"versions": found})
+    else:
+        rows = [(it.address, it.state, f"{size(it.done)} of {size(it.size)}" if it.size else "") for it in found]
+        table(("version", "state", "there"), rows)
+    if any(it.state != "complete" for it in found):
+        raise typer.Exit(int(Exit.FINDINGS))
+
+
+@app.command()
 def push(
     source: Path = typer.Argument(..., metavar="DIR", help="A folder of files: the checkpoint."),
     address: str = typer.Argument(..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION."),
@@ -161,20 +199,24 @@ def gc(
     budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
     free: str = typer.Option("0", "--free", metavar="SIZE", help="What shall be free on its disk, as 200GB."),
     stale: float = typer.Option(7, "--stale-days", min=0, help="Unfinished pulls that old are removed, too."),
+    keep: Path = typer.Option(None, "--keep", metavar="FILE", help="Names versions that stay, as for `fill`."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Remove nothing: say what would go."),
     json: bool = JSON,
 ) -> None:
     """Make room: old unfinished pulls, then what was not used for longest; never what is in use.
 
-    Exit code 1 when the budget or the free space cannot be had, since too much is in use.
+    Exit code 1 when the budget or the free space cannot be had, since too much is in use or must stay.
     """
     from dualtrack.errors import Exit
     from dualtrack.output import document
     from dualtrack.progress import size
-    from dualtrack.store import actions
+    from dualtrack.store import actions, named
 
     limit, wanted = actions.bytes_of(budget) if budget else None, actions.bytes_of(free)
-    found = actions.gc(_cache(cache), budget=limit, free=wanted, stale_days=stale, dry_run=dry_run)
+    found = actions.gc(
+        _cache(cache), budget=limit, free=wanted, stale_days=stale, dry_run=dry_run,
+        keep=named.read(keep) if keep else (),
+    )  # fmt: skip
     if json:
         document("store-gc", found)
     else:

@@ -13,6 +13,7 @@ import msgspec
 
 from dualtrack.errors import BadInput, Missing
 from dualtrack.progress import size
+from dualtrack.store.address import Address
 from dualtrack.store.cache import Cache, Held, begun, check
 
 
@@ -74,8 +75,14 @@ def rows(cache: Cache) -> list[Row]:
     return found
 
 
-def gc(cache: Cache, *, budget: int | None, free: int, stale_days: float, dry_run: bool) -> Collected:
-    """Remove old unfinished versions, then the least recently used until the budget holds and ``free`` are free."""
+def gc(
+    cache: Cache, *, budget: int | None, free: int, stale_days: float, dry_run: bool, keep: Sequence[Address] = ()
+) -> Collected:
+    """Remove old unfinished versions, then the least recently used until the budget holds and ``free`` are free.
+
+    What ``keep`` names stays.
+    """
+    kept_keys = {known[0] for it in keep if (known := cache.known(it))}
     if not dry_run:
         cache.sweep()
     stale, freed = [], 0
@@ -92,7 +99,7 @@ def gc(cache: Cache, *, budget: int | None, free: int, stale_days: float, dry_ru
     for it in held:
         if room >= free and (budget is None or kept <= budget):
             break
-        if not it.in_use and (dry_run or cache.evict(it.key)):
+        if it.key not in kept_keys and not it.in_use and (dry_run or cache.evict(it.key)):
             gone.append(it.key)
             freed, kept, room = freed + it.size, kept - it.size, room + it.size
     return Collected(tuple(gone), tuple(stale), freed, kept, room)

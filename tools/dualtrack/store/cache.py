@@ -18,6 +18,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -164,6 +165,11 @@ class Cache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:
+            # Who may only read the cache may hold what is in it: that needs no right to write.
+            with contextlib.suppress(OSError):
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            raise External(f"cannot lock {path}: Permission denied", hint="--cache names a folder of yours") from None
         except OSError as error:
             raise External(f"cannot lock {path}: {error.strerror}", hint="--cache names a folder of yours") from None
 
@@ -200,6 +206,7 @@ class Cache:
             self.discard(target)
         staging.rename(target)
         _sync(target.parent)
+        os.close(self._open(key, "use"))  # for who may read the cache and make no file in it
         self.remember(address, key, form)
         return target / "files"
 
@@ -244,7 +251,34 @@ def begun(folder: Path) -> int:
 
 
 def opened(folder: Path) -> bool:
-    """Return whether a process that we may look at has a file below ``folder`` open, or mapped into its memory."""
+    """Return whether a process has a file below ``folder`` open, or mapped into its memory.
+
+    The kernel tells the files' owner of every process, also in a container: it gives no lease on such a file. Where it
+    gives none at all (not our files, a network file system), what /proc shows us must do.
+    """
+    try:
+        return any(_leased_by_nobody_else(it) is False for it in folder.rglob("*") if it.is_file())
+    except OSError:
+        return _seen_open(folder)
+
+
+def _leased_by_nobody_else(path: Path) -> bool:
+    """Return whether nobody has a file open; OSError where the kernel gives no leases on it."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # Who opens the file in this moment waits for it to pass, and we are told so by a signal: one that ends nobody.
+        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _seen_open(folder: Path) -> bool:
+    """Return whether a process that we may look at has a file below ``folder`` open, or mapped."""
     start = f"{folder.resolve()}/"
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():
