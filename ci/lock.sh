@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=(.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --quiet --no-header --no-annotate "$@")
 "${uv[@]}" pyproject.toml --extra dev -o requirements/main.txt
+# What hosts need for `dualtrack store`, in the versions that it is tested with.
+"${uv[@]}" --constraint requirements/main.txt <(printf 'boto3\nmsgspec\ntyper\n') -o requirements/store.txt
 "${uv[@]}" <(printf 'checkov\n') -o requirements/checkov.txt
 "${uv[@]}" <(printf 'ansible<13\nboto3\npyinfra\nawscli\n') -o requirements/bench.txt
 grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print} NR>1 && !/^    --hash/ {exit}' > requirements/bootstrap.txt

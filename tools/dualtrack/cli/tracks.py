@@ -69,6 +69,7 @@ def _setup_tasks() -> list[Task]:
     from dualtrack.lab import rootfs, vmimage
     from dualtrack.mirror import build as mirror
     from dualtrack.paths import cache_dir
+    from dualtrack.store import program
 
     return [
         Task("root file system", rootfs.build),
@@ -76,11 +77,12 @@ def _setup_tasks() -> list[Task]:
         Task("OpenTofu", opentofu.ensure),
         Task("AWS provider", lambda say: provider.cli_config(opentofu.ensure(say), say), needs=("OpenTofu",)),
         Task("mirror", lambda say: mirror(cache_dir() / "mirror", say)),
+        Task("checkpoint program", lambda say: program.ensure(*rootfs.python(), say)),
     ]
 
 
 def setup(quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress.")) -> None:
-    """Build what is dear to build, once for all checkouts: OpenTofu, its provider, the lab's image, the mirror."""
+    """Build what is dear to build, once for all checkouts: OpenTofu, its provider, the lab's image, the mirror …"""
     from dualtrack import graph
 
     graph.run(_setup_tasks(), quiet=quiet)

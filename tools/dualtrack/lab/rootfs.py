@@ -6,6 +6,7 @@ The folder is shared, read-only, by all hosts of all checkouts; each host writes
 from __future__ import annotations
 
 import hashlib
+import platform
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,11 @@ ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
 chroot "$root" systemctl -q enable systemd-networkd ssh
 """
+
+
+def python() -> tuple[str, str]:
+    """Return the version of Python in the image, as "3.11", and the processor that it is for."""
+    return {"bookworm": "3.11", "trixie": "3.13"}[pins()["debian_suite"]], platform.machine()
 
 
 def key() -> str:

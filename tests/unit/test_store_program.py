@@ -1,0 +1,120 @@
+"""The program for hosts: what its archive is called, how the launcher takes its words, what the lock file holds."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from dualtrack.errors import BadInput
+from dualtrack.lab import rootfs
+from dualtrack.paths import ROOT
+from dualtrack.store import launcher, program
+
+HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def entries(name: str) -> dict[str, str]:
+    """Return a lock file's pins, with their digests, by package."""
+    text = (ROOT / "requirements" / name).read_text().replace("\\\n", " ")
+    return {line.split("==")[0]: " ".join(line.split()) for line in text.splitlines() if "==" in line}
+
+
+def test_hosts_run_what_was_tested_here() -> None:
+    of_hosts, ours = entries("store.txt"), entries("main.txt")
+    assert {"boto3", "msgspec", "typer"} <= set(of_hosts)
+    assert all(line.count("--hash=sha256:") for line in of_hosts.values())
+    assert {name: ours.get(name) for name in of_hosts} == of_hosts
+
+
+def test_name_follows_from_all_that_goes_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = [program.digest(python, machine) for python in ("3.11", "3.12") for machine in program.PLATFORMS]
+    assert len(set(names)) == 4
+    assert names[0] == program.digest("3.11", "x86_64")
+    lock = tmp_path / "store.txt"
+    lock.write_bytes(program.LOCK.read_bytes() + b"\n")
+    monkeypatch.setattr(program, "LOCK", lock)
+    assert program.digest("3.11", "x86_64") != names[0]
+
+
+def test_dualtrack_itself_goes_in_without_what_python_made_of_it() -> None:
+    found = {str(it) for it in program.ours()}
+    assert {"cli/__init__.py", "store/pull.py", "store/launcher.py"} <= found
+    assert not [it for it in found if "__pycache__" in it or it.endswith(".pyc")]
+
+
+@pytest.mark.parametrize(
+    ("python", "machine", "what"),
+    [("3.10", "x86_64", "3.11 or later"), ("3", "x86_64", "too old"), ("3.11", "riscv64", "no packages")],
+)
+def test_hosts_that_cannot_run_it_are_told_why(python: str, machine: str, what: str) -> None:
+    with pytest.raises(BadInput, match=what):
+        program.ensure(python, machine)
+
+
+def test_the_lab_can_run_it() -> None:
+    python, machine = rootfs.python()
+    assert program.digest(python, machine)
+    assert machine in program.PLATFORMS
+
+
+def test_settings_of_the_host_come_after_the_environment() -> None:
+    environment = {"DUALTRACK_STORE": "/mine"}
+    launcher.settle("# a comment\nDUALTRACK_STORE=/srv\nAWS_DEFAULT_REGION=eu-west-1\n\nodd line\n", environment)
+    assert environment == {"DUALTRACK_STORE": "/mine", "AWS_DEFAULT_REGION": "eu-west-1"}
+
+
+def test_words_are_those_of_dualtrack_store() -> None:
+    assert launcher.arguments(["list", "--json"]) == ["store", "list", "--json"]
+    assert launcher.arguments([]) == ["store"]
+    assert launcher.arguments(["--version"]) == ["--version"]
+
+
+def test_root_becomes_the_owner_but_not_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    environment = {"DUALTRACK_STORE": str(tmp_path)}
+    if tmp_path.stat().st_uid == 0:
+        assert launcher.owner(["list"], environment) is None
+        os.chown(tmp_path, 990, 991)
+        assert launcher.owner(["list"], environment) == (990, 991)
+    assert launcher.owner(["hold", "one"], environment) is None
+    assert launcher.owner(["list"], {"DUALTRACK_STORE": "/nonexistent"}) is None
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert launcher.owner(["list"], environment) is None
+
+
+@pytest.fixture(scope="module")
+def module() -> ModuleType:
+    """The role's module, which hosts get without this package."""
+    path = ROOT / "roles/model_store/library/model_store_program.py"
+    spec = importlib.util.spec_from_loader("it", importlib.machinery.SourceFileLoader("it", str(path)))
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_a_torn_program_is_seen(module: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/a.py").write_bytes(b"12345")
+    assert not module.sound(tmp_path)
+    (tmp_path / "files.json").write_text(json.dumps({"lib/a.py": 5}))
+    assert module.sound(tmp_path)
+    (tmp_path / "lib/a.py").write_bytes(b"1234")
+    assert not module.sound(tmp_path)
+    (tmp_path / "files.json").write_text("{")
+    assert not module.sound(tmp_path)
+
+
+def test_link_turns_to_another_program(module: ModuleType, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        module.turn(tmp_path / "current", name)
+        assert str((tmp_path / "current").readlink()) == name
+    assert [it.name for it in tmp_path.iterdir()] == ["current"]

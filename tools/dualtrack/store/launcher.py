@@ -1,0 +1,67 @@
+#!/usr/bin/python3 -I
+"""`dualtrack store` on a host without an environment of Python's: what is run there as `dualtrack-store`.
+
+Lies beside `lib/`, which holds the program and all that it imports (see `program`). Needs nothing but Python itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+
+#: This host's settings, NAME=VALUE a line; what the environment says comes before them.
+SETTINGS = Path("/etc/dualtrack/store.env")
+
+
+def settle(text: str, environment: MutableMapping[str, str]) -> None:
+    """Add the settings in ``text`` to an environment, but those that it has."""
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals and name.isidentifier():
+            environment.setdefault(name, value)
+
+
+def arguments(words: Sequence[str]) -> list[str]:
+    """Return the words for `dualtrack`: those for `dualtrack store`, and the question for the version."""
+    return list(words) if words[:1] == ["--version"] else ["store", *words]
+
+
+def owner(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the user and group that root shall become: what root wrote into the cache, its owner could not remove.
+
+    Not for `hold`, which becomes a program of the caller's, and not where the cache is root's own or not there.
+    """
+    if os.geteuid() != 0 or words[:1] == ["hold"]:
+        return None
+    try:
+        found = Path(environment["DUALTRACK_STORE"]).stat()
+    except (KeyError, OSError):
+        return None
+    return (found.st_uid, found.st_gid) if found.st_uid else None
+
+
+def main() -> None:
+    """Run the program that lies beside this file."""
+    home = Path(__file__).resolve().parent
+    # Held until this process ends: a program that is in use is not removed when a newer one comes.
+    fcntl.flock(os.open(home, os.O_RDONLY), fcntl.LOCK_SH)
+    if SETTINGS.exists():
+        settle(SETTINGS.read_text(), os.environ)
+    words = sys.argv[1:]
+    if ids := owner(words, os.environ):
+        os.setgroups([])
+        os.setgid(ids[1])
+        os.setuid(ids[0])
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(home / "lib"))
+    sys.argv = ["dualtrack", *arguments(words)]
+    from dualtrack.cli import main as dualtrack
+
+    dualtrack()
+
+
+if __name__ == "__main__":
+    main()
