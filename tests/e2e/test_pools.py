@@ -167,6 +167,10 @@ def test_killed_controller_loses_nothing(site: Site) -> None:
          == ["COMPLETED"] * 3, 60, "the books")  # fmt: skip
 
 
+def test_nodes_get_their_models(site: Site) -> None:
+    site.cli.runbook("give-a-node-its-models.md")
+
+
 def test_drift_is_found_and_mended(site: Site) -> None:
     site.cli.runbook("find-drift.md")
 
