@@ -33,14 +33,14 @@ find_python() {
 
 # Where a mirror was carried in (docs/runbooks/carry-a-mirror-in.md), all comes from there: apt checks its signature, pip
 # and uv the digests in our own locks.
-apt=(apt-get) uv=()
+apt=(apt-get)
 if [[ -n ${DUALTRACK_MIRROR:-} ]]; then
     mirror=$(realpath -m "$DUALTRACK_MIRROR")
     [[ -f $mirror/MANIFEST.asc ]] || fail "DUALTRACK_MIRROR=$DUALTRACK_MIRROR holds no mirror: the folder that 'dualtrack mirror build --dest' made"
     [[ -f ${DUALTRACK_MIRROR_KEY:-} ]] || fail "DUALTRACK_MIRROR_KEY must name the mirror's public key, a file that came another way"
     DUALTRACK_MIRROR=$mirror DUALTRACK_MIRROR_KEY=$(realpath "$DUALTRACK_MIRROR_KEY")
-    export DUALTRACK_MIRROR DUALTRACK_MIRROR_KEY PIP_NO_INDEX=1 PIP_FIND_LINKS="$mirror/wheels"
-    uv=(--no-index --find-links "$mirror/wheels")
+    index=file://$mirror/wheels/simple/
+    export DUALTRACK_MIRROR DUALTRACK_MIRROR_KEY PIP_INDEX_URL="$index" UV_DEFAULT_INDEX="$index"
 fi
 
 # apt with no other source than the mirror, and lists of its own: this machine's are left as they are.
@@ -76,7 +76,7 @@ if [[ $(cat .venv/stamp 2>/dev/null) != "$stamp" ]] || ! .venv/bin/python -c 'im
     [[ -x .venv/bin/python ]] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
     # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every start would compile all it imports again.
-    .venv/bin/uv pip sync --quiet "${uv[@]}" --compile-bytecode --python .venv/bin/python --require-hashes requirements/main.txt
+    .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements/main.txt
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
     echo "$stamp" >.venv/stamp
 fi

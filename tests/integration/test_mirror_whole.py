@@ -185,7 +185,7 @@ def test_settings_of_a_site(mirror: Path, key: Path, monkeypatch: pytest.MonkeyP
     assert carried.folder() == mirror
     environment: dict[str, str] = {}
     carried.settle(environment)
-    assert environment["PIP_FIND_LINKS"] == str(mirror / "wheels")
+    assert environment["PIP_INDEX_URL"] == environment["UV_DEFAULT_INDEX"] == f"file://{mirror}/wheels/simple/"
     assert environment["GOPROXY"] == f"file://{mirror}/go"
     text = carried.sources("http://mirror.example", "KEY\n\nBODY\n")
     assert "URIs: http://mirror.example/debian\n" in text

@@ -45,10 +45,11 @@ def key() -> Path:
 
 
 def settle(environment: MutableMapping[str, str]) -> None:
-    """Point pip and Go at the mirror, for this process and all that it starts."""
+    """Point pip, uv and Go at the mirror, for this process and all that it starts."""
     if (mirror := _named()) is not None:
+        index = f"file://{mirror}/wheels/simple/"
         environment.update({
-            "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(mirror / "wheels"),
+            "PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index,
             "GOPROXY": f"file://{mirror / 'go'}", "GOSUMDB": "off", "GOFLAGS": "-mod=readonly",
         })  # fmt: skip
 
