@@ -49,7 +49,7 @@ def no_final_flag(patch: Patch) -> None:
                 return
         raise stream.damage(piece.index, chunk)
 
-    patch.setattr(stream, "_verify", verify)
+    patch.setattr(stream, "open_piece", verify)
 
 
 def no_counter(patch: Patch) -> None:
@@ -60,7 +60,7 @@ def no_counter(patch: Patch) -> None:
                 return
         raise stream.damage(piece.index, chunk)
 
-    patch.setattr(stream, "_verify", verify)
+    patch.setattr(stream, "open_piece", verify)
 
 
 def no_rule_for_empty_chunks(patch: Patch) -> None:
@@ -68,7 +68,7 @@ def no_rule_for_empty_chunks(patch: Patch) -> None:
         if not gcm.open(chunks.nonce(prefix, piece.index, piece.final), piece.data, piece.size - chunks.TAG):
             raise stream.damage(piece.index, chunk)
 
-    patch.setattr(stream, "_verify", verify)
+    patch.setattr(stream, "open_piece", verify)
 
 
 def no_header_mac(patch: Patch) -> None:
