@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,9 +65,11 @@ def unpack(module: AnsibleModule, archive: Path, home: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".new-", dir=home.parent) as work:
         new = Path(work, "new")
         new.mkdir(mode=0o755)
-        with tarfile.open(archive) as tar:
-            # Pythons that know filters want to be told one; the archive is our own.
-            tar.extractall(new, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))  # noqa: S202
+        # tar itself: Python's own takes three times as long for two thousand files.
+        module.run_command(
+            ["tar", "--extract", "--gzip", "--no-same-owner", "--file", str(archive), "--directory", str(new)],
+            check_rc=True,
+        )
         if not any(new.rglob("__pycache__")):  # made on a machine with another Python
             module.run_command(
                 [sys.executable, "-I", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash",
