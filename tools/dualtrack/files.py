@@ -58,6 +58,15 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Bring to the disk which files a folder holds: a new name, or one that is gone, outlives a power cut then."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _cannot(path: Path, error: OSError) -> External:
     return External(f"cannot write {path}: {error.strerror}", hint="is the disk full, or not ours?")
 

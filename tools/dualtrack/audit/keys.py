@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 
 from dualtrack.errors import External
-from dualtrack.files import write_atomically
+from dualtrack.files import sync_folder, write_atomically
 from dualtrack.seal import libcrypto
 
 
@@ -42,8 +42,4 @@ def destroy(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

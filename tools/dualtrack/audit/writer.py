@@ -19,7 +19,7 @@ from dualtrack.audit.head import Head
 from dualtrack.audit.place import Place, lines
 from dualtrack.audit.record import Record
 from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import write_atomically
+from dualtrack.files import sync_folder, write_atomically
 from dualtrack.seal import libcrypto
 
 #: Records of a segment at most, and nanoseconds from its first record to its seal.
@@ -136,7 +136,7 @@ class Writer:
                 path = self.place.segment(self.segment)
                 self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
                 self._size = os.fstat(self._file).st_size
-                _sync(self.place.segments)
+                sync_folder(self.place.segments)
             data = memoryview(b"".join(self._waiting))
             while data:
                 data = data[os.write(self._file, data) :]
@@ -270,11 +270,3 @@ def _alone(path: Path) -> int:
         os.close(handle)
         raise Refused("another process writes this trail") from None
     return handle
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dualtrack.errors import BadInput, DualtrackError, External, Interrupted, Refused
+from dualtrack.files import sync_folder
 from dualtrack.seal.stream import Read, Write
 
 PIPE = "-"
@@ -68,7 +69,7 @@ def target(name: str, *, force: bool, mode: int) -> Iterator[Write]:
             os.fsync(file)
             check_free(path, force=force)
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -81,7 +82,7 @@ def folder(name: str) -> Iterator[Path]:
         os.sync()  # one call for all files in it
         check_free(path, force=False)
         temporary.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -187,14 +188,6 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _cannot(name: str, error: OSError) -> External:
     return External(f"cannot write {name}: {error.strerror}", hint="is the disk full, or not ours?")
-
-
-def _sync_folder(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _widen(file: int) -> None:

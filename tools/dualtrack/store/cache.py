@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.errors import External, Refused
-from dualtrack.files import read, write_atomically
+from dualtrack.files import read, sync_folder, write_atomically
 from dualtrack.store import manifest as manifests
 from dualtrack.store.address import Address
 from dualtrack.store.manifest import Manifest
@@ -198,14 +198,14 @@ class Cache:
         for folder, _, names in os.walk(staging / "files"):
             for name in names:
                 Path(folder, name).chmod(0o440 if form else 0o444)
-            _sync(Path(folder))
-        _sync(staging)
+            sync_folder(Path(folder))
+        sync_folder(staging)
         (staging / "journal").unlink(missing_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():  # unsound: found so by a pull
             self.discard(target)
         staging.rename(target)
-        _sync(target.parent)
+        sync_folder(target.parent)
         os.close(self._open(key, "use"))  # for who may read the cache and make no file in it
         self.remember(address, key, form)
         return target / "files"
@@ -292,14 +292,6 @@ def _seen_open(folder: Path) -> bool:
             if start in (process / "maps").read_text(errors="replace"):
                 return True
     return False
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def check(folder: Path, of: Manifest) -> list[str]:
