@@ -101,7 +101,7 @@ def store(folder: Path) -> Iterator[Store]:
             assert server.stdout is not None
             port = int(server.stdout.readline())
             bed = Store(folder, f"http://127.0.0.1:{port}", "")
-            spoiler = ThreadingHTTPServer(("127.0.0.1", 0), _handler(bed, port))
+            spoiler = _Quiet(("127.0.0.1", 0), _handler(bed, port))
             spoiler.daemon_threads = True
             bed.through = f"http://127.0.0.1:{spoiler.server_port}"
             threading.Thread(target=spoiler.serve_forever, daemon=True).start()
@@ -110,6 +110,13 @@ def store(folder: Path) -> Iterator[Store]:
         finally:
             server.terminate()
             server.wait(10)
+
+
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing of clients that were killed: that is what they are here for."""
+
+    def handle_error(self, *_: object) -> None:
+        pass
 
 
 def _handler(bed: Store, port: int) -> type[BaseHTTPRequestHandler]:

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from dualtrack.audit import record
 from tests.conftest import CLI, Cli
+from tests.integration.store_bed import store
 
 #: `make drill-audit` kills a hundred times.
 KILLS = int(os.environ.get("DUALTRACK_KILLS", "8"))
@@ -135,3 +137,33 @@ def test_the_page(cli: Cli) -> None:
     said = cli.runbook("verify-the-audit-trail.md")
     assert "rolled back" in said
     assert "COMMAND=/usr/bin/passwd" in said
+
+
+def test_an_anchor_in_a_bucket_outlives_its_administrator(cli: Cli, trail: Path, tmp_path: Path) -> None:
+    """Object lock in compliance mode: no version goes, and what hides or shadows one does not help."""
+    (tmp_path / "bed").mkdir()
+    with store(tmp_path / "bed") as bed:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+            cli.env[name] = bed.env()[name]
+        s3 = bed.client()
+        s3.create_bucket(Bucket="anchors", ObjectLockEnabledForBucket=True)
+        s3.create_bucket(Bucket="plain")
+        for body in ("first", "second"):
+            subprocess.run([CLI, "audit", "record", trail], input=body.encode(), check=True, capture_output=True)
+            cli("audit", "seal", str(trail))
+            cli("audit", "anchor", str(trail), "--to", "s3://anchors/bank")
+        cli("audit", "anchor", str(trail), "--to", "s3://anchors/bank")  # again: it is there already
+        place = ("--anchors", "s3://anchors/bank/")
+        assert verify(cli, trail, *place)["findings"] == []
+        [newest] = s3.list_object_versions(Bucket="anchors", Prefix="bank/h/00000002")["Versions"]
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.delete_object(Bucket="anchors", Key=newest["Key"], VersionId=newest["VersionId"])
+        s3.delete_object(Bucket="anchors", Key=newest["Key"])  # hides it
+        heads = trail / "heads.log"
+        heads.write_bytes(heads.read_bytes().splitlines(keepends=True)[0])
+        (trail / "segments/00000002.log").unlink()
+        assert verify(cli, trail)["findings"] == []  # by itself it looks whole
+        found = verify(cli, trail, *place, code=1)["findings"]
+        assert [it["kind"] for it in found] == ["rolled back"]  # type: ignore[attr-defined]
+        done = cli("audit", "anchor", str(trail), "--to", "s3://plain/x", check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (4, 1), done.stderr

@@ -1,8 +1,9 @@
-"""Heads that are kept elsewhere: as a line of a file, or as a few words on paper."""
+"""Heads that are kept elsewhere: a line of a file, an object that nobody can delete, or a few words on paper."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,9 @@ from dualtrack.audit import head as heads
 from dualtrack.audit.check import Anchor
 from dualtrack.audit.place import Place, lines
 from dualtrack.errors import BadInput
+
+#: How a place in a bucket begins.
+BUCKET = "s3://"
 
 
 def newest(folder: Path) -> Anchor:
@@ -27,18 +31,49 @@ def newest(folder: Path) -> Anchor:
     return Anchor(head.host, head.segment, heads.digest(found), head.last, head.ended)
 
 
-def read(paths: Iterable[Path]) -> Iterator[Anchor]:
-    """Yield the anchors in files of a line of JSON each; BadInput for anything else."""
-    for path in paths:
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            raise BadInput(f"cannot read {path}: {error.strerror}") from None
-        for number, line in enumerate(text.splitlines(), start=1):
+def keep(anchor: Anchor, place: str, *, days: int) -> bool:
+    """Keep an anchor in a file, or in a bucket (s3://BUCKET/PATH) for ``days``; return False where it is kept already.
+
+    The bucket has object lock: in compliance mode nobody deletes or shortens it before, the account's root neither.
+    """
+    data = msgspec.json.encode(anchor)
+    if not place.startswith(BUCKET):
+        with Path(place).open("ab") as file:
+            file.write(data + b"\n")
+        return True
+    from dualtrack.store.remote import Remote, patient
+
+    bucket, _, path = place.removeprefix(BUCKET).partition("/")
+    key = "/".join(filter(None, (path.strip("/"), anchor.host, f"{anchor.segment:08d}.json")))
+    until = datetime.now(UTC) + timedelta(days=days)
+    remote = Remote(bucket)
+    lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until, "ChecksumAlgorithm": "SHA256"}
+    return patient(lambda: remote.put_once(key, data, **lock))
+
+
+def read(places: Iterable[str]) -> Iterator[Anchor]:
+    """Yield the anchors in files of a line of JSON each, and in buckets; BadInput for anything else.
+
+    Of a bucket every version counts, also of what was written over or deleted since.
+    """
+    for place in places:
+        if place.startswith(BUCKET):
+            from dualtrack.store.remote import Remote
+
+            bucket, _, path = place.removeprefix(BUCKET).partition("/")
+            texts = Remote(bucket).versions(path)
+            if not texts:
+                raise BadInput(f"there are no anchors at {place}")
+        else:
+            try:
+                texts = Path(place).read_bytes().splitlines()
+            except OSError as error:
+                raise BadInput(f"cannot read {place}: {error.strerror}") from None
+        for number, line in enumerate(texts, start=1):
             try:
                 yield msgspec.json.decode(line, type=Anchor)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise BadInput(f"{path}, line {number} is no anchor: {error}") from None
+                raise BadInput(f"{place}, number {number} is no anchor: {error}") from None
 
 
 def paper(anchor: Anchor) -> str:

@@ -85,21 +85,19 @@ def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
 @app.command()
 def anchor(
     folder: Path = TRAIL,
-    to: Path = typer.Option(
-        None, "--to", metavar="FILE", help="Add it as a line to this file, on another machine's disk."
+    to: str = typer.Option(
+        "", "--to", metavar="PLACE", help="Keep it: a line of a file, or s3://BUCKET/PATH of a bucket with object lock."
     ),
+    days: int = typer.Option(3650, "--days", min=1, help="How long nobody can delete it from the bucket."),
     json: bool = JSON,
 ) -> None:
     """Show the newest signed head, to be kept where this host's administrator cannot reach it; also on paper."""
-    import msgspec
-
     from dualtrack.audit import anchors
     from dualtrack.output import document
 
     found = anchors.newest(folder)
     if to:
-        with to.open("ab") as file:
-            file.write(msgspec.json.encode(found) + b"\n")
+        anchors.keep(found, to, days=days)
     if json:
         document("audit-anchor", found)
     else:
@@ -110,7 +108,9 @@ def anchor(
 def verify(
     folder: Path = TRAIL,
     key: Path = KEY,
-    anchor_file: list[Path] = typer.Option([], "--anchors", metavar="FILE", help="Heads that were kept elsewhere."),
+    anchor_place: list[str] = typer.Option(
+        [], "--anchors", metavar="PLACE", help="Heads that were kept elsewhere: a file, or s3://BUCKET/PATH."
+    ),
     live: bool = typer.Option(False, "--live", help="The host is alive: that nothing came for a while is a finding."),
     json: bool = JSON,
 ) -> None:
@@ -126,7 +126,7 @@ def verify(
     from dualtrack.seal import keyfiles
 
     report = check.judge(
-        folder, keyfiles.read(key, 1 << 14), list(anchors.read(anchor_file)), now=time.time_ns() if live else 0
+        folder, keyfiles.read(key, 1 << 14), list(anchors.read(anchor_place)), now=time.time_ns() if live else 0
     )
     if json:
         document("audit-report", report)

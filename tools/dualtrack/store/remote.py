@@ -143,6 +143,20 @@ class Remote:
 
         return patient(call)
 
+    def versions(self, prefix: str) -> list[bytes]:
+        """Return the content of every version of the objects under a prefix, also of those that were deleted since."""
+
+        def call() -> list[bytes]:
+            found = []
+            with self._meaning(f"s3://{self.bucket}/{prefix}"):
+                pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+                for it in (it for page in pages for it in page.get("Versions", ())):
+                    answer = self.client.get_object(Bucket=self.bucket, Key=it["Key"], VersionId=it["VersionId"])
+                    found.append(answer["Body"].read(manifests.MOST_BYTES))
+            return found
+
+        return patient(call)
+
     def restore(self, key: str, way: str, days: int) -> bool:
         """Ask for an archived object to be readable for some days; return False where it was asked for before."""
         from botocore.exceptions import ClientError
@@ -205,13 +219,13 @@ class Remote:
             count: int = stream.readinto(buffer)
         return count
 
-    def put_once(self, key: str, data: bytes) -> bool:
-        """Write an object that must not exist yet; return False where it does."""
+    def put_once(self, key: str, data: bytes, **more: Any) -> bool:
+        """Write an object that must not exist yet; return False where it does. ``more`` are S3's own parameters."""
         from botocore.exceptions import ClientError
 
         with self._meaning(f"s3://{self.bucket}/{key}"):
             try:
-                self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*")
+                self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **more)
             except ClientError as error:
                 if _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
                     return False
