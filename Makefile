@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data bench docs lock clean
+.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ drill-spot: setup ## take spot nodes back while jobs run, on the lab's cloud tra
 drill-data: setup ## kill a hundred pulls and pushes, restore from an archive whose clock runs fast, come up from a mirror alone
 	@DUALTRACK_KILLS=100 $(BIN)/pytest tests/integration/test_store.py tests/integration/test_store_sealed.py tests/integration/test_tiers.py -k "killed or pullers or drill" -q -s
 	@DUALTRACK_WHOLE=1 $(BIN)/pytest tests/e2e/test_cut_off.py -q -s
+
+drill-audit: setup ## flip every byte of an audit trail, rewrite it with stolen keys, kill its writer a hundred times
+	@DUALTRACK_WHOLE=1 DUALTRACK_KILLS=100 $(BIN)/pytest tests/unit/test_audit_chain.py tests/integration/test_audit.py -q -s
 
 bench: setup ## timings beside their peers, printed as ratios; nothing is asserted
 	@ci/bench.sh

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dualtrack.cloud.applied import checked_budget
 from dualtrack.cost import assumptions, breakeven, chart, gather, running
 from dualtrack.cost.assumptions import with_figure
 from dualtrack.errors import BadInput
@@ -227,7 +228,7 @@ def test_a_broken_budget_is_a_finding() -> None:
 @pytest.mark.parametrize("value", [0, -5, math.inf, math.nan, "many", True])
 def test_a_budget_that_cannot_be_is_refused(value: object) -> None:
     with pytest.raises(BadInput, match="budget"):
-        gather.checked_budget(value)
+        checked_budget(value)
 
 
 def test_storage_prices_have_sources_and_dates(tmp_path: Path) -> None:

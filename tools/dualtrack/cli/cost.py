@@ -39,19 +39,20 @@ def report(
     """
     import time
 
+    from dualtrack.cloud.applied import applied, checked_budget
     from dualtrack.cost import assumptions as numbers
     from dualtrack.cost import gather, running, show
     from dualtrack.errors import Exit
     from dualtrack.output import document
     from dualtrack.prices import files
 
-    own = gather.checked_budget(budget)
+    own = checked_budget(budget)
     of = numbers.load(assumptions or numbers.GUIDE)
     costs = running.Facts(
         files.load(prices or files.FACTS), files.storage(storage or files.STORAGE_FACTS), of.exchange.cny_per_usd,
         of.exchange.taken, time.time(),
     )  # fmt: skip
-    place = gather.place(stack.value)
+    place = applied(stack.value)
     found = running.report(place.output, place.deployment, gather.see(place, facts), costs, own or place.budget)
     if json:
         document("cost-report", found)

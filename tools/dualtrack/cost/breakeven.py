@@ -12,10 +12,9 @@ import math
 import msgspec
 
 from dualtrack.cost.assumptions import MAY_BE_ZERO, Assumptions, figures, with_figure
+from dualtrack.prices import MONTH_DAYS, MONTH_HOURS
 
-DAYS = 365.25 / 12
-HOURS = DAYS * 24
-SECONDS = HOURS * 3600
+SECONDS = MONTH_HOURS * 3600
 #: What the guide says, and how near a result must be to count as the same.
 GUIDE_CALLS = 500_000
 NEAR = 0.02
@@ -69,10 +68,10 @@ def reckon(of: Assumptions) -> Reckoning:
     local, cloud, tokens = of.local, of.cloud, of.call.tokens.value
     node = cloud.node_usd_per_hour.value * of.exchange.cny_per_usd
     call = tokens / (cloud.tokens_per_s.value * cloud.utilisation.value) / 3600 * node
-    power = local.power_kw.value * local.power_cny_per_kwh.value * HOURS
-    server = local.day_cny.value * DAYS + power
+    power = local.power_kw.value * local.power_cny_per_kwh.value * MONTH_HOURS
+    server = local.day_cny.value * MONTH_DAYS + power
     capacity = local.tokens_per_s.value * local.utilisation.value * SECONDS / tokens
-    minimum = cloud.minimum_nodes.value * node * HOURS
+    minimum = cloud.minimum_nodes.value * node * MONTH_HOURS
     calls, servers, why = _meet(
         server, capacity, call, minimum, local.staff_cny_per_month.value - cloud.staff_cny_per_month.value
     )

@@ -6,51 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from dualtrack import aws
+from dualtrack.cloud.applied import Applied
 from dualtrack.cost.running import Seen
-from dualtrack.errors import BadInput, External
+from dualtrack.errors import External
 from dualtrack.inventory import ec2
 from dualtrack.inventory import facts as facts_file
-from dualtrack.inventory.contract import Output
-from dualtrack.tracks.places import Stack
 
 
-class Place(msgspec.Struct, frozen=True):
-    """A stack's API; ``endpoint`` is '' for the real AWS. ``budget`` is the stack's own, US$ a month."""
-
-    output: Output
-    endpoint: str
-    deployment: str
-    budget: float | None
-
-
-def place(stack: Stack) -> Place:
-    """Return the stack as last applied; Missing when it is not up, BadInput for a budget that is none."""
-    from dualtrack.cloud import stack as stacks
-    from dualtrack.cloud import variables
-    from dualtrack.inventory import contract
-    from dualtrack.lab import control
-
-    values = variables.read(variables.folder(stack))
-    watch = values.get("watch") or {}
-    budget = watch.get("budget_usd") if isinstance(watch, dict) else None
-    output = contract.parse(stacks.outputs(stack).get("inventory"))
-    endpoint = control.endpoint() if stack == "emulator" else ""
-    return Place(output, endpoint, str(values.get("name", "dualtrack")), checked_budget(budget))
-
-
-def checked_budget(value: object) -> float | None:
-    """Return a budget in US$ a month, None where there is none; BadInput for one that cannot be."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise BadInput(f"a budget of {value} cannot be", hint="US$ a month, more than 0")
-    return float(value)
-
-
-def see(of: Place, facts: Path | None) -> Seen:
+def see(of: Applied, facts: Path | None) -> Seen:
     """Return what runs, what is stored and which servers are owned; External when the API refuses or is silent."""
     from dualtrack.tracks import places
 

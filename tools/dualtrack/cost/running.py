@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from dualtrack.cost.breakeven import DAYS, HOURS
 from dualtrack.inventory import ec2
 from dualtrack.inventory.contract import Output
 from dualtrack.inventory.facts import Server
 from dualtrack.pools.costs import spot_usd
+from dualtrack.prices import MONTH_DAYS, MONTH_HOURS
 from dualtrack.prices.book import Book
 from dualtrack.prices.storage import GB, Storage
 
@@ -109,7 +109,7 @@ def _nodes(output: Output, instances: Iterable[ec2.Instance], facts: Facts) -> I
         known_prices = [it for it in prices if it is not None]
         hour = sum(known_prices) if len(known_prices) == len(prices) else None
         nodes = counts[name, type_, lifecycle]
-        yield Row("cloud", name, type_, lifecycle, nodes, "nodes", hour, None if hour is None else hour * HOURS)
+        yield Row("cloud", name, type_, lifecycle, nodes, "nodes", hour, None if hour is None else hour * MONTH_HOURS)
 
 
 def _hour(facts: Facts, type_: str, lifecycle: str, zone: str) -> float | None:
@@ -123,13 +123,13 @@ def _tiers(region: str, stored: Mapping[tuple[str, str], int], storage: Storage)
     for (name, class_), size in stored.items():
         price = storage.of(class_, region)
         month = None if price is None else price.month_usd_per_gb * size / GB
-        yield Row("cloud", name, class_, "", size / GB, "GB", None if month is None else month / HOURS, month)
+        yield Row("cloud", name, class_, "", size / GB, "GB", None if month is None else month / MONTH_HOURS, month)
 
 
 def _servers(seen: Seen, facts: Facts) -> Iterable[Row]:
     for it in seen.servers:
-        month = None if it.cny_per_day is None else it.cny_per_day * DAYS / facts.exchange
-        hour = None if month is None else month / HOURS
+        month = None if it.cny_per_day is None else it.cny_per_day * MONTH_DAYS / facts.exchange
+        hour = None if month is None else month / MONTH_HOURS
         yield Row("local", it.name, "+".join(it.roles), "owned", 1, "servers", hour, month)
 
 

@@ -69,11 +69,11 @@ def _resources(stack: Stack, say: Say) -> tuple[list[Drift], list[Drift], list[s
 
 
 def _live(stack: Stack) -> tuple[list[Drift], list[Drift], list[str]]:
-    from dualtrack.cost import gather
+    from dualtrack.cloud.applied import applied
     from dualtrack.inventory import ec2
     from dualtrack.tracks import cloud
 
-    place = gather.place(stack)
+    place = applied(stack)
     instances = list(ec2.instances(aws.client("ec2", place.output.region, place.endpoint), untagged=True))
     return live.drifts(place.output, place.deployment, instances, cloud.groups(place.output, place.endpoint)), [], []
 

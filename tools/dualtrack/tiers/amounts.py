@@ -27,10 +27,10 @@ def given(words: Sequence[str]) -> dict[str, Amount]:
 
 def stored(stack: Stack) -> dict[str, Amount]:
     """Return what the stack's buckets hold; Missing when it is not up."""
-    from dualtrack.cost import gather
+    from dualtrack.cloud.applied import applied
     from dualtrack.store.remote import Remote
 
-    place = gather.place(stack)
+    place = applied(stack)
     found = {}
     for name, bucket in place.output.storage.items():
         objects = Remote(bucket.bucket, region=place.output.region, endpoint=place.endpoint).listed("")

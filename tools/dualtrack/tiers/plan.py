@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 
 from dualtrack.errors import BadInput
+from dualtrack.prices import MONTH_DAYS
 from dualtrack.prices.storage import GB, Restore, Storage
-
-MONTH_DAYS = 365.25 / 12
 
 
 class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

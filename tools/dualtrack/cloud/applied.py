@@ -1,0 +1,42 @@
+"""The stack as it was last applied: its output, its API, and the budget in its variables."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dualtrack.errors import BadInput
+from dualtrack.inventory.contract import Output
+from dualtrack.tracks.places import Stack
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """A stack and its API; ``endpoint`` is '' for the real AWS. ``budget`` is the stack's own, US$ a month."""
+
+    output: Output
+    endpoint: str
+    deployment: str
+    budget: float | None
+
+
+def applied(stack: Stack) -> Applied:
+    """Return the stack as last applied; Missing when it is not up, BadInput for a budget that is none."""
+    from dualtrack.cloud import stack as stacks
+    from dualtrack.cloud import variables
+    from dualtrack.inventory import contract
+    from dualtrack.lab import control
+
+    values = variables.read(variables.folder(stack))
+    watch = values.get("watch") or {}
+    budget = watch.get("budget_usd") if isinstance(watch, dict) else None
+    output = contract.parse(stacks.outputs(stack).get("inventory"))
+    endpoint = control.endpoint() if stack == "emulator" else ""
+    return Applied(output, endpoint, str(values.get("name", "dualtrack")), checked_budget(budget))
+
+
+def checked_budget(value: object) -> float | None:
+    """Return a budget in US$ a month, None where there is none; BadInput for one that cannot be."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise BadInput(f"a budget of {value} cannot be", hint="US$ a month, more than 0")
+    return float(value)
