@@ -124,6 +124,7 @@ class Host:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "programs"
         self.folder.mkdir()
+        self.start = folder / "dualtrack-store"
 
     def module(self, digest: str, archive: str = "", *, check: bool = False) -> dict[str, Any]:
         """Run the module and return its result."""
@@ -131,7 +132,7 @@ class Host:
         if archive:
             copy.write_bytes(Path(archive).read_bytes())
         more = ["--check"] if check else []
-        given = f"folder={self.folder} digest={digest}" + (f" archive={copy}" if archive else "")
+        given = f"start={self.start} folder={self.folder} digest={digest}" + (f" archive={copy}" if archive else "")
         done = subprocess.run(
             [CLI.parent / "ansible", "localhost", "-c", "local", "-i", "localhost,", "--module-path",
              ROOT / "roles/model_store/library", "-m", "model_store_program", "-a", given, *more,
@@ -157,7 +158,7 @@ def test_program_comes_is_used_and_makes_way_for_the_next(archive: program.Progr
     assert host.module(archive.digest)["settled"]
 
     # It runs by itself: without this environment's packages, with the system's own Python.
-    start = host.folder / "current/dualtrack-store"
+    start = host.start
     env = {name: value for name, value in bed.env().items() if name.startswith(("AWS_", "DUALTRACK_STORE", "PATH"))}
     pulled = subprocess.run(
         [PYTHON, "-I", start, "pull", f"s3://{BUCKET}/models/one@v1"],

@@ -21,8 +21,12 @@ short_description: unpack the program and switch to it
 description:
   - Unpacks an archive that `tools/dualtrack/store/program.py` made into a folder of its own, then turns the link
     C(current) to it. Folders of older ones are removed, but not one that is in use.
-  - Without C(archive) it only looks.
+  - Without C(archive) it only looks; C(there) says whether the program is whole, C(settled) whether nothing is to do.
 options:
+  start:
+    description: a link to the launcher of the program that is in use
+    type: path
+    required: true
   folder:
     description: where the programs lie
     type: path
@@ -61,10 +65,10 @@ def nobody_uses(home: Path) -> Iterator[bool]:
 
 def unpack(module: AnsibleModule, archive: Path, home: Path) -> None:
     """Unpack beside the place where it shall be, and move it there as a whole; a torn one goes."""
-    os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=home.parent) as work:
         new = Path(work, "new")
-        new.mkdir(mode=0o755)
+        new.mkdir()
+        new.chmod(0o755)
         # tar itself: Python's own takes three times as long for two thousand files.
         module.run_command(
             ["tar", "--extract", "--gzip", "--no-same-owner", "--file", str(archive), "--directory", str(new)],
@@ -81,6 +85,11 @@ def unpack(module: AnsibleModule, archive: Path, home: Path) -> None:
         new.rename(home)
 
 
+def names(link: Path, what: str) -> bool:
+    """Return whether a link names something, which need not be there."""
+    return link.is_symlink() and str(link.readlink()) == what
+
+
 def turn(link: Path, name: str) -> None:
     """Let a link name another folder, from one moment to the next."""
     fresh = link.with_name(f".{link.name}-new")
@@ -93,6 +102,7 @@ def main() -> None:
     """Bring about what is wanted, or say what it would take."""
     module = AnsibleModule(
         {
+            "start": {"type": "path", "required": True},
             "folder": {"type": "path", "required": True},
             "digest": {"type": "str", "required": True},
             "archive": {"type": "path"},
@@ -100,9 +110,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     folder, digest = Path(module.params["folder"]), module.params["digest"]
-    home, link = folder / digest, folder / "current"
+    home, link, start = folder / digest, folder / "current", Path(module.params["start"])
+    launcher = str(link / "dualtrack-store")
     there = sound(home)
-    current = link.is_symlink() and str(link.readlink()) == digest
+    current = names(link, digest) and names(start, launcher)
     others = [it for it in folder.iterdir() if it.is_dir() and it.name not in (digest, "current")] if current else []
     if module.params["archive"] is None:
         module.exit_json(changed=False, there=there, settled=there and current and not others)
@@ -114,6 +125,7 @@ def main() -> None:
     archive.unlink(missing_ok=True)
     if not current:
         turn(link, digest)
+        turn(start, launcher)
     removed = []
     for old in [it for it in folder.iterdir() if it.is_dir() and not it.is_symlink() and it != home]:
         with nobody_uses(old) as idle:
