@@ -17,7 +17,8 @@ import pytest
 from dualtrack.errors import BadInput, External
 from dualtrack.mirror import carried, check, fetchers, serve, signing, whole
 from dualtrack.mirror.manifest import Fetched
-from tests.conftest import Cli
+from tests.conftest import CLI, Cli
+from tests.integration.store_bed import checkpoint, same, store
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("gpg"), reason="the mirror is signed by gpg, and this machine has none"
@@ -200,3 +201,23 @@ def test_verify_says_it_in_json(mirror: Path, key: Path, tmp_path: Path) -> None
     done = cli(*words, "--json", check=False)
     assert done.returncode == 1
     assert json.loads(done.stdout)["problems"] == ["more was not signed: it does not belong here"]
+
+
+def test_a_model_is_carried_from_one_bucket_to_another(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "source", {"config.json": 20, "deep/weights": 300_000})
+    (tmp_path / "bed").mkdir()
+    with store(tmp_path / "bed") as bed:
+        bed.client().create_bucket(Bucket="weights")
+        bed.client().create_bucket(Bucket="site")
+        bed.run("push", source, "s3://weights/models/one@v1")
+        env = {**bed.env(), "DUALTRACK_CACHE": str(tmp_path / "cache")}
+        words = ["mirror", "build", "--dest", tmp_path / "medium", "--only", "models", "--json", "--model"]
+        done = subprocess.run([CLI, *words, "s3://weights/models/one@v1"], env=env, capture_output=True, check=True)
+        assert json.loads(done.stdout)["files"] == 2
+        carried_one = tmp_path / "medium/models/weights/models/one@v1"
+        assert same(carried_one, source)
+        bed.run("push", carried_one, "s3://site/one@v1")
+        assert same(Path(bed.run("pull", "s3://site/one@v1").stdout.strip()), source)
+        # What changes under its name cannot be signed for.
+        done = subprocess.run([CLI, *words, "s3://weights/models/one"], env=env, capture_output=True, check=False)
+        assert (done.returncode, b"names no version" in done.stderr) == (2, True)
