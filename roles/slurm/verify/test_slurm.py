@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from dualtrack.verify.patience import settled
 
 
 def controls(hostvars: dict[str, Any]) -> bool:
@@ -19,15 +19,6 @@ def only(right: Any, why: str) -> None:
     """Skip a check of something that this host does not promise."""
     if not right:
         pytest.skip(why)
-
-
-def settled(look: Callable[[], Any], right: Callable[[Any], bool], seconds: float = 30) -> Any:
-    """Return what ``look`` finds, as soon as it is right, else what it found last: daemons that were just started, or
-    that a busy machine keeps from answering in time, are called silent for a moment."""
-    deadline = time.monotonic() + seconds
-    while not right(found := look()) and time.monotonic() < deadline:
-        time.sleep(1)
-    return found
 
 
 def node(host: Any, name: str) -> dict[str, str]:
