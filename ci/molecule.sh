@@ -55,10 +55,11 @@ done
 wait
 
 why() { # the failed tasks of a role's log, each in a line, cut where it would fill the screen
-    grep -nE '^(fatal|failed): |UNREACHABLE|^ERROR ' "$logs/$1.log" | cut -c1-1200 | tail -n 6 || true
-    if needs_vm "$1"; then
+    local console="$DUALTRACK_LAB_DIR/logs/hosts/molecule-vm.log"
+    sed -nE '/^(fatal|failed): |UNREACHABLE|^ERROR /p' "$logs/$1.log" | cut -c1-1200 | tail -n 6
+    if needs_vm "$1" && [ -f "$console" ]; then
         echo "the console of its virtual machine:"
-        tail -n 12 "$DUALTRACK_LAB_DIR/logs/hosts/molecule-vm.log" | cut -c1-200 || true
+        tail -n 12 "$console" | cut -c1-200
     fi
 }
 

@@ -221,6 +221,19 @@ def test_a_fork_within_the_epoch_is_found_through_an_anchor(tmp_path: Path) -> N
     assert (found.kind, found.last) == ("rewritten", 30)
 
 
+@pytest.mark.parametrize("change", [{"first": 5}, {"before": "00" * 32}])
+def test_a_head_that_does_not_go_on_is_found_though_it_is_signed(tmp_path: Path, change: dict[str, object]) -> None:
+    folder = tmp_path / "trail"
+    begin(folder, "h")
+    fill(folder, 10, Clock(), epoch_s=10**6)
+    one, two = (folder / "heads.log").read_bytes().splitlines(keepends=True)
+    [key] = (folder / "keys").iterdir()
+    data = heads.encode(msgspec.structs.replace(heads.decode(heads.split(two)[0]), **change))
+    (folder / "heads.log").write_bytes(one + heads.line(data, keys.load(key).sign(heads.signed(data))))
+    [found] = judge(folder, (folder / "root.pem").read_bytes()).findings
+    assert "after segment 1" in found.detail
+
+
 def test_the_independent_judge_agrees(trail: Path, root: bytes) -> None:
     """Another implementation, in another library's arithmetic; also after the trail was moved."""
     assert audit_judge.verdict(trail, root) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,6 +13,9 @@ from dualtrack.audit import head as heads
 from dualtrack.audit.check import Anchor
 from dualtrack.audit.place import Place, lines
 from dualtrack.errors import BadInput
+
+if TYPE_CHECKING:
+    from dualtrack.store.remote import Remote
 
 #: How a place in a bucket begins.
 BUCKET = "s3://"
@@ -41,12 +45,11 @@ def keep(anchor: Anchor, place: str, *, days: int) -> bool:
         with Path(place).open("ab") as file:
             file.write(data + b"\n")
         return True
-    from dualtrack.store.remote import Remote, patient
+    from dualtrack.store.remote import patient
 
-    bucket, _, path = place.removeprefix(BUCKET).partition("/")
+    remote, path = _bucket(place)
     key = "/".join(filter(None, (path.strip("/"), anchor.host, f"{anchor.segment:08d}.json")))
     until = datetime.now(UTC) + timedelta(days=days)
-    remote = Remote(bucket)
     lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until, "ChecksumAlgorithm": "SHA256"}
     return patient(lambda: remote.put_once(key, data, **lock))
 
@@ -58,10 +61,8 @@ def read(places: Iterable[str]) -> Iterator[Anchor]:
     """
     for place in places:
         if place.startswith(BUCKET):
-            from dualtrack.store.remote import Remote
-
-            bucket, _, path = place.removeprefix(BUCKET).partition("/")
-            texts = Remote(bucket).versions(path)
+            remote, path = _bucket(place)
+            texts = remote.versions(path)
             if not texts:
                 raise BadInput(f"there are no anchors at {place}")
         else:
@@ -74,6 +75,13 @@ def read(places: Iterable[str]) -> Iterator[Anchor]:
                 yield msgspec.json.decode(line, type=Anchor)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise BadInput(f"{place}, number {number} is no anchor: {error}") from None
+
+
+def _bucket(place: str) -> tuple[Remote, str]:
+    from dualtrack.store.remote import Remote
+
+    bucket, _, path = place.removeprefix(BUCKET).partition("/")
+    return Remote(bucket), path
 
 
 def paper(anchor: Anchor) -> str:

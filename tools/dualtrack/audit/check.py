@@ -132,15 +132,13 @@ def _heads(place: Place, run: _Run) -> Iterator[tuple[Head, bytes, bytes]]:
     with place.heads.open("rb") as file:
         for text in lines(file):
             try:
-                data, signature = heads.split(text)
-                found = heads.decode(data)
+                found = heads.parse(text)
             except BadInput:
-                if text.endswith(
-                    b"\n"
-                ):  # else: written just now, or torn by a crash; anchors tell what should be there
+                # Else it is written just now, or was torn by a crash; anchors tell what should be there.
+                if text.endswith(b"\n"):
                     run.add("altered", 0, 0, "heads.log holds a line that is no head")
                 return
-            yield found, data, signature
+            yield found
 
 
 def _fits(head: Head, data: bytes, signature: bytes, previous: str, segments: int, run: _Run) -> bool:
@@ -150,7 +148,8 @@ def _fits(head: Head, data: bytes, signature: bytes, previous: str, segments: in
         why = f"the head of segment {head.segment} is not signed by this host's key of epoch {run.epoch}"
         run.add("wrong key", head.first, head.last, why, **where)
         return False
-    if (head.segment, head.previous, head.host) != (segments + 1, previous, run.host):
+    follows = (head.segment, head.previous, head.host, head.first, head.before)
+    if follows != (segments + 1, previous, run.host, run.next, run.chain.hex()):
         kind: Kind = "removed" if head.segment > segments + 1 else "inserted"
         run.add(kind, 0, 0, f"after segment {segments} the head of segment {head.segment} follows", **where)
         return False
@@ -181,8 +180,7 @@ def _records(path: Path, run: _Run, *, live: bool = False) -> None:
     with path.open("rb") as file:
         for text in lines(file):
             try:
-                data, chain = record.split(text)
-                found = record.decode(data)
+                found, data, chain = record.parse(text)
             except BadInput:
                 if live and not text.endswith(b"\n") and not file.read(1):
                     return  # just being written

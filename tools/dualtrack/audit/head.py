@@ -35,7 +35,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def digest(data: bytes) -> str:
     """Return the digest of a head's JSON; the signature is not in it, since one head can have many."""
-    return hashlib.new("sm3", b"dualtrack audit head 1\n" + data).hexdigest()
+    return hashlib.new("sm3", signed(data)).hexdigest()
 
 
 def none(host: str) -> str:
@@ -73,3 +73,9 @@ def decode(data: bytes) -> Head:
         return msgspec.json.decode(data, type=Head)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"this line is no head: {error}") from None
+
+
+def parse(text: bytes) -> tuple[Head, bytes, bytes]:
+    """Return the head of a line, its JSON and its signature; BadInput for a line that is none."""
+    data, signature = split(text)
+    return decode(data), data, signature

@@ -45,8 +45,8 @@ def prove(folder: Path, number: int) -> Proof:
     if place.heads.is_file():
         with place.heads.open("rb") as file:
             for text in lines(file):
-                data, signature = heads.split(text)
-                head, signed = heads.decode(data), Signed(data.decode(), signature.hex())
+                head, data, signature = heads.parse(text)
+                signed = Signed(data.decode(), signature.hex())
                 if head.first <= number <= head.last:
                     return _segment(place, head, signed, tuple(epochs), number)
                 if head.next_key:
@@ -58,11 +58,10 @@ def _segment(place: Place, head: Head, signed: Signed, epochs: tuple[Signed, ...
     before, wanted, after = head.before, b"", list[str]()
     with place.segment(head.segment).open("rb") as file:
         for text in lines(file):
-            data, chain = record.split(text)
-            n = record.decode(data).n
-            if n < number:
+            found, data, chain = record.parse(text)
+            if found.n < number:
                 before = chain.hex()
-            elif n == number:
+            elif found.n == number:
                 wanted = data
             else:
                 after.append(record.digest(data).hex())

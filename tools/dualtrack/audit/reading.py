@@ -20,7 +20,7 @@ def matching(folder: Path, kind: str = "", text: str = "") -> Iterator[Record]:
         with place.segment(number).open("rb") as file:
             for line in lines(file):
                 try:
-                    found = record.decode(record.split(line)[0])
+                    found, _, _ = record.parse(line)
                 except BadInput:
                     continue
                 if (not kind or found.kind == kind) and (not text or text in found.body or text in found.source):

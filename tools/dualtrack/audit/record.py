@@ -17,8 +17,8 @@ from dualtrack.errors import BadInput
 LONGEST = 64 << 10
 #: Bytes of a line at most: a body of which every byte is escaped to six, and what is around it.
 LINE = 8 * LONGEST
-#: Length of an SM3 hash in bytes, and as hexadecimal digits.
-HASH, HEX = 32, 64
+#: Length of an SM3 hash in hexadecimal digits.
+HEX = 64
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -78,6 +78,12 @@ def decode(data: bytes) -> Record:
         return msgspec.json.decode(data, type=Record)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"this line is no record: {error}") from None
+
+
+def parse(text: bytes) -> tuple[Record, bytes, bytes]:
+    """Return the record of a line, its JSON and its chain; BadInput for a line that is none."""
+    data, chain = split(text)
+    return decode(data), data, chain
 
 
 encode = msgspec.json.Encoder().encode

@@ -66,13 +66,8 @@ class Writer:
         self, folder: Path, *, clock: Callable[[], int] = time.time_ns, records: int = RECORDS, age_ns: int = AGE_NS,
         epoch_ns: int = EPOCH_NS,
     ) -> None:  # fmt: skip
-        self.place, self.clock, self.records, self.age_ns, self.epoch_ns = (
-            Place(folder),
-            clock,
-            records,
-            age_ns,
-            epoch_ns,
-        )
+        self.place, self.clock = Place(folder), clock
+        self.records, self.age_ns, self.epoch_ns = records, age_ns, epoch_ns
         try:
             self.host = (folder / "host").read_text().strip()
         except FileNotFoundError:
@@ -213,8 +208,7 @@ class Writer:
         with path.open("rb") as file:
             for text in lines(file):
                 try:
-                    data, chain = record.split(text)
-                    found = record.decode(data)
+                    found, data, chain = record.parse(text)
                 except BadInput:
                     rest = text
                     break
@@ -249,12 +243,12 @@ def _heads(path: Path) -> Iterator[tuple[Head, bytes]]:
     with path.open("rb") as file:
         for text in file:
             try:
-                data, _ = heads.split(text)
-                yield heads.decode(data), data
+                head, data, _ = heads.parse(text)
             except BadInput:
                 if text.endswith(b"\n"):
                     raise External(f"{path} was changed", hint="dualtrack audit verify says where") from None
                 break
+            yield head, data
             good += len(text)
     if good < path.stat().st_size:
         with path.open("r+b") as file:

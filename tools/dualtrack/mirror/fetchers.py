@@ -6,6 +6,7 @@ their path in the mirror, where they lie now.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -160,6 +161,4 @@ def models(work: Path, addresses: Sequence[str], say: Say) -> dict[str, Fetched]
 
 
 def _digest(text: str) -> str:
-    from hashlib import sha256
-
-    return sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()

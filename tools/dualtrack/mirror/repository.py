@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from dualtrack.files import write_atomically
+from dualtrack.files import locked, write_atomically
 from dualtrack.mirror import apt, carried, signing, toolkit
 from dualtrack.mirror.check import KEY_NAME
 from dualtrack.paths import LAB
@@ -47,7 +45,7 @@ def build(
     dest.mkdir(parents=True, exist_ok=True)
     repository, secret = dest / "apt", secret or dest.with_name(dest.name + "-key")
     wanted = digest(sources())
-    with _alone(dest.with_name(dest.name + ".lock")):
+    with locked(dest):  # two checkouts share the cache
         stamp = repository / ".built-from"
         built = not (stamp.is_file() and stamp.read_text() == wanted and (secret / "private.asc").is_file())
         if built:
@@ -111,11 +109,3 @@ def digest(parts: Mapping[str, bytes]) -> str:
     for name, content in sorted(parts.items()):
         total.update(f"{name}:{len(content)}:".encode() + content)
     return total.hexdigest()
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Let one process at a time build: two checkouts share the cache."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -26,6 +26,11 @@ class Plan:
     sealed: Mapping[int, Sealed] = field(default_factory=dict)
     form: str = ""
 
+    def close(self) -> None:
+        """Let go of the keys of what was opened."""
+        for it in self.sealed.values():
+            it.gcm.close()
+
 
 def plain(remote: Remote, address: Address, of: Manifest) -> Plan:
     """Return the plan of a pull that takes all as it lies in the bucket."""

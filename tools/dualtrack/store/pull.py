@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,12 +60,13 @@ def pull(
     of = remote.manifest(address)
     plan = _opened(remote, address, of, identities, jobs) if identities else plain(remote, address, of)
     key = cache.key(address, plan.of)
-    with cache.pulling(key, wait=False) as mine:
-        if mine:
+    with closing(plan):
+        with cache.pulling(key, wait=False) as mine:
+            if mine:
+                return _alone(address, cache, remote, plan, key, jobs, budget, say, show)
+        say(f"{key} is being pulled by somebody else: waiting")
+        with cache.pulling(key):
             return _alone(address, cache, remote, plan, key, jobs, budget, say, show)
-    say(f"{key} is being pulled by somebody else: waiting")
-    with cache.pulling(key):
-        return _alone(address, cache, remote, plan, key, jobs, budget, say, show)
 
 
 def _opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[Identity], jobs: int) -> Plan:

@@ -69,7 +69,7 @@ class Sealed:
 
 
 def opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[Identity], jobs: int) -> Plan:
-    """Return the plan of a pull that opens what is sealed; Refused when no key fits, External for a damaged end."""
+    """Return the plan of a pull that opens what is sealed; NotOpened when no key fits, External for a damaged end."""
     keys = [remote.key(address, of, file) for file in of.files]
     numbers = [number for number, file in enumerate(of.files) if file.path.endswith(SUFFIX)]
     if not numbers:
