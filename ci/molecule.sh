@@ -19,7 +19,6 @@ for role in "$@"; do
 done
 
 # The lab and its mirror are made once, before the scenarios ask for hosts side by side.
-python -c 'from dualtrack.mirror import build; from dualtrack.paths import cache_dir; build(cache_dir() / "mirror", print)'
 dualtrack lab up >"$logs/lab.log" 2>&1 || { cat "$logs/lab.log" >&2; exit 4; }
 
 # One virtual machine serves all scenarios that need a kernel of their own, one after the other; a new one each run.

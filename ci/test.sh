@@ -20,4 +20,4 @@ part unit pytest tests/unit -n 2 -q
 # A file a worker: the tests of one file share what they bring up. The linters' file has been run by lint.
 part integration pytest tests/integration -n 2 --dist loadfile -q --ignore tests/integration/test_terraform_lint.py
 part molecule ci/molecule.sh
-part "end to end" pytest tests/e2e -n 2 --dist loadfile --no-loadscope-reorder -q
+part "end to end" pytest tests/e2e -n 2 --dist loadfile --no-loadscope-reorder -q --durations=25

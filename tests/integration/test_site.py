@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.mirror import build as build_mirror
-from dualtrack.paths import ROOT, cache_dir
+from dualtrack.paths import ROOT
 from tests.conftest import Cli
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -84,7 +83,6 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(lab: Cli, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    build_mirror(cache_dir() / "mirror", lab=lab.folder)
     host = lab.json("lab", "host", "add", HOST, "--gpus", "8")["host"]
     made = Site(lab, tmp_path_factory.mktemp("inventory"))
     made.facts = {

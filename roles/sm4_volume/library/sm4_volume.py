@@ -59,8 +59,9 @@ UNFINISHED = "dualtrack-unfinished"
 #: Seven keys are enough, and a header backup is a megabyte instead of sixteen.
 LAYOUT = ["--luks2-metadata-size", "16k", "--luks2-keyslots-size", "1m"]
 #: What nobody can guess (a recovery key has 192 random bits, a key file 512) gains nothing by stretching, and the boot
-#: waits for it; a passphrase gets what pbkdf_memory_kib and cryptsetup's own two seconds make of it.
-RANDOM = ["--pbkdf", "argon2id", "--pbkdf-memory", "65536", "--iter-time", "100"]
+#: waits for it: the least that LUKS allows. A passphrase gets what pbkdf_memory_kib and cryptsetup's own two seconds
+#: make of it.
+RANDOM = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
 CIPHER = ["--type", "luks2", "--cipher", "sm4-xts-plain64", "--key-size", "256", "--hash", "sm3"]
 
 

@@ -101,9 +101,9 @@ def up(facts: Path | None = FACTS, json: bool = JSON) -> None:
 
     tasks = [
         *_setup_tasks(),
-        Task("lab", control.up, needs=("root file system",)),
-        Task("cloud track", cloud_up, needs=("lab", "AWS provider", "mirror")),
-        Task("local track", lambda say: local_track.up(_facts(facts), say=say), needs=("lab", "mirror")),
+        Task("lab", control.up, needs=("root file system", "mirror")),
+        Task("cloud track", cloud_up, needs=("lab", "AWS provider")),
+        Task("local track", lambda say: local_track.up(_facts(facts), say=say), needs=("lab",)),
     ]
     results = graph.run(tasks, quiet=json)
     _settled([results["cloud track"], results["local track"]], json)

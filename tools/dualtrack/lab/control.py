@@ -22,7 +22,7 @@ from dualtrack.files import write_atomically
 from dualtrack.lab import cgroup, network, nspawn, rootfs, vm, vmimage
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec, Kind
 from dualtrack.lab.state import HostState, Record, Store
-from dualtrack.mirror import carried
+from dualtrack.mirror import repository
 from dualtrack.paths import LAB, cache_dir
 from dualtrack.proc import last_line, run
 
@@ -118,6 +118,7 @@ def up(say: Say = quiet) -> Status:
         if alive(lab):
             return status()
         image = rootfs.build(say)
+        mirror = repository.build(cache_dir() / "mirror", say, lab=lab.folder)
         sweep(lab)
         say("making the network")
         network.up(lab.layout)
@@ -135,7 +136,7 @@ def up(say: Say = quiet) -> Status:
                     str(lab.folder),
                     str(port),
                     str(image),
-                    str(carried.folder() or cache_dir() / "mirror"),
+                    str(mirror.apt.parent),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
