@@ -46,7 +46,7 @@ def main() -> None:
         if (folder / "kernel").is_dir() or (folder / "build").exists()
     }
     if module.params["load"] and kernels.get(platform.release()):
-        module.run_command(["modprobe", "--quiet", "--all", "sm4", "sm3", "sm4-aesni-avx2-x86_64"])
+        module.run_command(["modprobe", "--quiet", "--all", "sm4_generic", "sm3_generic", "sm4-aesni-avx2-x86_64"])
     secure = module.get_bin_path("mokutil")
     state = module.run_command([secure, "--sb-state"])[1] if secure else ""
     module.exit_json(
