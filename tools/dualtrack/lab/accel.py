@@ -13,7 +13,7 @@ from dualtrack.paths import cache_dir
 #: The last that a kernel says which was given no root file system: so far it has come.
 SIGN = "Unable to mount root fs"
 PROBE_S = 15
-#: An older processor, with what SM4's fast implementation needs. `max` takes a fifth more processor time to boot (36.2 s
+#: An older processor, with what SM4's fast implementation needs. `max` takes a fifth more processor time to boot (36.2
 #: and 30.1 s): kernels and libraries prefer instructions that are dear to emulate, where it has them.
 EMULATED = "SandyBridge,+avx2"
 

@@ -32,7 +32,8 @@ PACKAGES = (
     "netcat-openbsd", "openssh-server", "procps", "python3", "python3-apt", "rsync", "sudo", "systemd", "systemd-sysv",
     "udev",
     # The kernel, and what builds modules for it.
-    "dkms", "initramfs-tools", "linux-headers-amd64", "linux-image-amd64", "linux-source-{series}", "zstd",
+    "busybox-static", "dkms", "initramfs-tools", "linux-headers-amd64", "linux-image-amd64", "linux-source-{series}",
+    "zstd",
     # Arrays, volumes, keys over the network.
     "clevis", "clevis-luks", "clevis-systemd", "cryptsetup", "e2fsprogs", "mdadm", "nvme-cli", "tang", "xfsprogs",
     # RDMA, and measuring.
@@ -42,8 +43,36 @@ PACKAGES = (
 #: The kernel series of a Debian release: what its source package is called after.
 SERIES = {"bookworm": "6.1"}
 
+#: Where update-initramfs finds programs that start quickly when they are emulated: busybox for those of its applets
+#: that take the same options, and scripts for two that it has not, or whose original is slow.
+QUICK = "/usr/local/lib/lab-quick"
+APPLETS = "basename cat chmod cut dirname grep head mkdir mv readlink rm sed sort tr uname"
+#: The same answer in one program instead of nine.
+LDD = """\
+#!/bin/busybox sh
+exec /lib64/ld-linux-x86-64.so.2 --list "$@"
+"""
+#: Busybox knows these options of cp, and not some of the others.
+CP = """\
+#!/bin/busybox sh
+case $1 in -p | -pP | -a) exec /bin/busybox cp "$@" ;; esac
+exec /usr/bin/cp "$@"
+"""
+#: `-s` and `-ms` leave links alone: a whole path without dots and doubled slashes is its own answer.
+REALPATH = """\
+#!/bin/busybox sh
+path=$2
+while [ "$path" != "${path#//}" ]; do path=${path#/}; done
+case $path in
+    *//* | */./* | */../* | */. | */.. | ?*/) ;;
+    /*) case $1 in -s | -ms) echo "$path"; exit ;; esac ;;
+esac
+exec /usr/bin/realpath "$@"
+"""
+
 #: Small and quick to unpack: only what the machine boots from. The hooks of mdadm and cryptsetup add their own.
-INITRAMFS_CONF = "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\n"
+#: Making one starts 2,300 programs: 80 s of processor time when emulated, 31 s where most are static.
+INITRAMFS_CONF = f"MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\nBUSYBOX=n\nPATH={QUICK}:$PATH\n"
 INITRAMFS_HOOK = """\
 #!/bin/sh
 [ "$1" = prereqs ] && exit 0
@@ -91,6 +120,10 @@ for unit in systemd-resolved.service apt-daily.timer apt-daily-upgrade.timer e2s
     dpkg-db-backup.timer man-db.timer systemd-pstore.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+install -D -m 755 -t "$root$5" "$2/cp" "$2/ldd" "$2/realpath"
+for applet in $6; do
+    ln -s /bin/busybox "$root$5/$applet"
+done
 chroot "$root" systemctl -q enable systemd-networkd ssh lab-seed
 chroot "$root" systemctl -q disable tangd.socket
 cp -r "$2/dkms" "$root/usr/src/$4"
@@ -109,7 +142,8 @@ def packages() -> tuple[str, ...]:
 def key() -> str:
     """Return the digest of everything that the image is made from."""
     tree = (f"{path.name}\0{path.read_text()}" for path in sorted(DKMS.iterdir()))
-    parts = (*packages(), INITRAMFS_CONF, INITRAMFS_HOOK, SEED, ESSENTIAL, SETUP, apt_sources().text, *tree)
+    scripts = (CP, LDD, REALPATH, SEED, ESSENTIAL, SETUP)
+    parts = (*packages(), INITRAMFS_CONF, INITRAMFS_HOOK, APPLETS, *scripts, apt_sources().text, *tree)
     return hashlib.sha256("\0".join((pins()["debian_suite"], *parts)).encode()).hexdigest()[:16]
 
 
@@ -138,12 +172,13 @@ def build(say: Callable[[str], None] = lambda _: None) -> Path:
         for name, text in (
             ("sources", sources.text), ("seed.service", SEED), ("setup.sh", SETUP),
             ("essential.sh", ESSENTIAL), ("initramfs.conf", INITRAMFS_CONF), ("initramfs.hook", INITRAMFS_HOOK),
+            ("cp", CP), ("ldd", LDD), ("realpath", REALPATH),
         ):  # fmt: skip
             (extra / name).write_text(text)
         shutil.copytree(DKMS, extra / "dkms")
         hooks = [
             f'--essential-hook=sh {extra}/essential.sh "$1" {extra}',
-            f'--customize-hook=sh {extra}/setup.sh "$1" {extra} {sources.name} {DKMS_NAME}',
+            f'--customize-hook=sh {extra}/setup.sh "$1" {extra} {sources.name} {DKMS_NAME} {QUICK} "{APPLETS}"',
         ]
         bootstrap(root, packages(), hooks, log=log, say=say)
         say("packing the image")
