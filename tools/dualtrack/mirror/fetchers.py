@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dualtrack import artifacts
 from dualtrack.errors import BadInput, External
 from dualtrack.files import write_atomically
-from dualtrack.mirror import check
 from dualtrack.mirror.manifest import Fetched
 from dualtrack.paths import ROOT, pins
 from dualtrack.proc import run
@@ -115,25 +115,12 @@ def go(work: Path, say: Say) -> dict[str, Fetched]:
 
 def maven(work: Path, say: Say) -> dict[str, Fetched]:
     """Bring the pinned Maven artifacts, laid out as a repository; each is checked against its pin."""
-    files: dict[str, Fetched] = {}
-    for coordinates, wanted in sorted(pins()["maven"].items()):
-        group, artifact, version, kind = coordinates.split(":")
-        name = f"{artifact}-{version}.{kind}"
-        path = work / wanted[:16] / name
-        if not path.is_file():
-            say(f"Maven artifact {artifact} {version}")
-            fresh = path.parent.with_suffix(".new")
-            shutil.rmtree(fresh, ignore_errors=True)
-            run(
-                ["mvn", "--batch-mode", "-q", "dependency:copy", f"-Dartifact={coordinates}",
-                 f"-DoutputDirectory={fresh}"],
-                timeout=3600,
-            )  # fmt: skip
-            if (found := check.sha256(fresh / name)) != wanted:
-                raise External(f"{name} is not the pinned file: sha256 {found}, expected {wanted}")
-            fresh.replace(path.parent)
-        files[f"maven/{group.replace('.', '/')}/{artifact}/{version}/{name}"] = Fetched(path, frozenset({wanted}))
-    return files
+    return {
+        f"maven/{artifacts.place(coordinates)}": Fetched(
+            artifacts.fetch(coordinates, digest, work, say), frozenset({digest})
+        )
+        for coordinates, digest in sorted(pins()["maven"].items())
+    }
 
 
 def models(work: Path, addresses: Sequence[str], say: Say) -> dict[str, Fetched]:

@@ -1,0 +1,87 @@
+"""Pinned files from Maven: from the mirror alone where there is one, fetched once elsewhere, and never another file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualtrack import artifacts
+from dualtrack.errors import BadInput, External
+from dualtrack.mirror import carried, fetchers
+from dualtrack.paths import pins
+
+CONTENT = b"a zip"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+NAME = "org.example.things:thing:1.2:zip"
+PLACE = "org/example/things/thing/1.2/thing-1.2.zip"
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """One pin, a Maven that brings ``content``, and no mirror; how often Maven was asked."""
+    known: dict[str, Any] = {"content": CONTENT, "asked": 0, "mirror": None}
+
+    def run(words: list[Any], **_: Any) -> None:
+        known["asked"] += 1
+        folder = Path(words[-1].removeprefix("-DoutputDirectory="))
+        folder.mkdir(parents=True)
+        (folder / "thing-1.2.zip").write_bytes(known["content"])
+
+    monkeypatch.setattr(artifacts, "run", run)
+    monkeypatch.setattr(artifacts, "pins", lambda: {"maven": {NAME: DIGEST}})
+    monkeypatch.setattr(artifacts, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(carried, "folder", lambda: known["mirror"])
+    return known
+
+
+def test_fetched_once(world: dict[str, Any]) -> None:
+    path, digest = artifacts.maven("thing")
+    assert (path.read_bytes(), digest) == (CONTENT, DIGEST)
+    assert artifacts.maven("thing") == (path, digest)
+    assert world["asked"] == 1
+
+
+def test_another_file_is_refused_and_not_kept(world: dict[str, Any]) -> None:
+    world["content"] = b"another"
+    with pytest.raises(External, match="is not the pinned file"):
+        artifacts.maven("thing")
+    world["content"] = CONTENT
+    assert artifacts.maven("thing")[0].read_bytes() == CONTENT
+
+
+def test_what_is_not_pinned_is_refused(world: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="no artifact other is pinned"):
+        artifacts.maven("other")
+    assert world["asked"] == 0
+
+
+def test_a_mirror_is_the_only_source(world: dict[str, Any], tmp_path: Path) -> None:
+    world["mirror"] = tmp_path / "mirror"
+    with pytest.raises(External, match=r"has no thing-1\.2\.zip"):
+        artifacts.maven("thing")
+    carried_in = tmp_path / "mirror/maven" / PLACE
+    carried_in.parent.mkdir(parents=True)
+    carried_in.write_bytes(CONTENT)
+    assert artifacts.maven("thing") == (carried_in, DIGEST)
+    carried_in.write_bytes(b"another")
+    with pytest.raises(External, match="is not the pinned file"):
+        artifacts.maven("thing")
+    assert world["asked"] == 0
+
+
+def test_the_mirror_is_made_by_the_same_code(
+    world: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetchers, "pins", lambda: {"maven": {NAME: DIGEST}})
+    (found,) = fetchers.maven(tmp_path / "work", lambda _: None).items()
+    assert found[0] == f"maven/{PLACE}"
+    assert found[1].path.read_bytes() == CONTENT
+    assert found[1].allowed == {DIGEST}
+    assert world["asked"] == 1
+
+
+def test_what_the_role_elk_needs_is_pinned() -> None:
+    assert {it.split(":")[1] for it in pins()["maven"]} >= {"opensearch", "opensearch-security"}

@@ -1,0 +1,71 @@
+"""Files from Maven that are pinned by their SHA-256: from the mirror that was carried in, or fetched once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from dualtrack.errors import BadInput, External
+from dualtrack.files import locked
+from dualtrack.mirror import carried, check
+from dualtrack.paths import cache_dir, pins
+from dualtrack.proc import run
+
+Say = Callable[[str], None]
+
+
+def place(coordinates: str) -> str:
+    """Return where a Maven repository has an artifact (group:artifact:version:kind)."""
+    group, artifact, version, kind = coordinates.split(":")
+    return f"{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}.{kind}"
+
+
+def pinned(artifact: str) -> tuple[str, str]:
+    """Return the coordinates and the SHA-256 of a pinned artifact by its short name; BadInput where none is pinned."""
+    for coordinates, digest in pins()["maven"].items():
+        if coordinates.split(":")[1] == artifact:
+            return coordinates, digest
+    raise BadInput(f"no artifact {artifact} is pinned", hint="pyproject.toml, [tool.dualtrack.pins.maven]")
+
+
+def fetch(coordinates: str, digest: str, folder: Path, say: Say = lambda _: None) -> Path:
+    """Return an artifact's file below ``folder``, fetched by Maven where it is not there yet and checked by its pin."""
+    name = Path(place(coordinates)).name
+    path = folder / digest[:16] / name
+    if not path.is_file():
+        _, artifact, version, _ = coordinates.split(":")
+        say(f"Maven artifact {artifact} {version}")
+        fresh = path.parent.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        run(
+            ["mvn", "--batch-mode", "-q", "dependency:copy", f"-Dartifact={coordinates}",
+             f"-DoutputDirectory={fresh}"],
+            timeout=3600,
+        )  # fmt: skip
+        _hold(fresh / name, digest)
+        fresh.replace(path.parent)
+    return path
+
+
+def maven(artifact: str, say: Say = lambda _: None) -> tuple[Path, str]:
+    """Return a pinned artifact's file on this machine and its SHA-256.
+
+    Where `DUALTRACK_MIRROR` names a mirror, it is the only source. External for a file that is not the pinned one.
+    """
+    coordinates, digest = pinned(artifact)
+    mirror = carried.folder()
+    if mirror is not None:
+        path = mirror / "maven" / place(coordinates)
+        if not path.is_file():
+            raise External(f"the mirror {mirror} has no {path.name}", hint="build it with the part `maven`")
+        _hold(path, digest)
+        return path, digest
+    folder = cache_dir() / "maven"
+    with locked(folder / digest[:16]):
+        return fetch(coordinates, digest, folder, say), digest
+
+
+def _hold(path: Path, digest: str) -> None:
+    if (found := check.sha256(path)) != digest:
+        raise External(f"{path.name} is not the pinned file: sha256 {found}, expected {digest}")
