@@ -20,6 +20,7 @@ from dualtrack.cli import (
     keys,
     lab,
     mirror,
+    pki,
     play,
     pools,
     seal,
@@ -58,6 +59,7 @@ app.command()(play.play)
 app.add_typer(cost.app, name="cost")
 app.command()(drift.drift)
 app.add_typer(drill.app, name="drill")
+app.add_typer(pki.app, name="pki")
 app.add_typer(pools.app, name="pools")
 app.add_typer(spot.app, name="spot")
 app.add_typer(store.app, name="store")

@@ -1,0 +1,114 @@
+"""The private authority: made once, renewed in time, strict about names, keys for nobody else's eyes."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dualtrack.errors import BadInput, Refused
+from dualtrack.pki import authority
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def openssl(*words: str) -> str:
+    """Run the judge: another program than the one that made the certificates."""
+    done = subprocess.run(["openssl", *words], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_openssl_finds_them_good(tmp_path: Path) -> None:
+    node = authority.issue(tmp_path, "node", "log-1", ["log-1", "10.30.0.21"])
+    shipper = authority.issue(tmp_path, "shipper", "gpu-1")
+    for found, purpose in ((node, "sslserver"), (node, "sslclient"), (shipper, "sslclient")):
+        assert "OK" in openssl(
+            "verify", "-x509_strict", "-purpose", purpose, "-CAfile", found.authority, found.certificate
+        )
+    assert "OK" not in openssl("verify", "-purpose", "sslserver", "-CAfile", shipper.authority, shipper.certificate)
+    text = openssl("x509", "-in", node.certificate, "-noout", "-text")
+    assert "DNS:log-1, IP Address:10.30.0.21" in text
+    assert openssl("x509", "-in", shipper.certificate, "-noout", "-subject").strip() == (
+        "subject=O = dualtrack, OU = shipper, CN = gpu-1"
+    )
+    assert authority.distinguished("shipper", "gpu-1") == shipper.subject == "CN=gpu-1,OU=shipper,O=dualtrack"
+
+
+def test_another_authority_is_another_one(tmp_path: Path) -> None:
+    ours, theirs = (authority.issue(tmp_path / name, "admin", "admin") for name in ("ours", "theirs"))
+    assert "OK" not in openssl("verify", "-CAfile", ours.authority, theirs.certificate)
+
+
+def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
+    first = authority.issue(tmp_path, "node", "log-1", ["log-1"], now=NOW)
+    contents = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    second = authority.issue(tmp_path, "node", "log-1", ["log-1"], now=NOW + timedelta(days=100))
+    assert (first.changed, second.changed) == (True, False)
+    assert contents == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("days", "renewed"), [(200, False), (300, True), (500, True)])
+def test_renewed_before_a_third_is_left(tmp_path: Path, days: int, renewed: bool) -> None:
+    authority.issue(tmp_path, "shipper", "gpu-1", now=NOW)
+    later = NOW + timedelta(days=days)
+    found = authority.issue(tmp_path, "shipper", "gpu-1", now=later)
+    assert found.changed is renewed
+    assert found.ends > later
+
+
+def test_made_anew_for_other_addresses_a_lost_key_and_another_authority(tmp_path: Path) -> None:
+    first = authority.issue(tmp_path, "node", "log-1", ["10.0.0.1"])
+    assert authority.issue(tmp_path, "node", "log-1", ["10.0.0.2"]).changed
+    Path(first.key).unlink()
+    assert authority.issue(tmp_path, "node", "log-1", ["10.0.0.2"]).changed
+    for name in ("ca.pem", "ca.key"):
+        (tmp_path / name).unlink()
+    assert authority.issue(tmp_path, "node", "log-1", ["10.0.0.2"]).changed
+
+
+def test_keys_are_their_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    found = authority.issue(folder, "shipper", "gpu-1")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for key in (Path(found.key), folder / "ca.key"):
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "name", ["", "*", "GPU-1", "a/b", "../a", "a,OU=admin", "a b", "-a", "a.", "x" * 64, "a\n", "ü"]
+)
+def test_names_that_would_mean_more_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="cannot be in a certificate"):
+        authority.issue(tmp_path, "shipper", name)
+    assert not (tmp_path / "ca.pem").exists()
+
+
+def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="one of node, shipper, admin"):
+        authority.issue(tmp_path, "root", "gpu-1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lost", ["ca.pem", "ca.key"])
+def test_half_an_authority_is_not_replaced(tmp_path: Path, lost: str) -> None:
+    authority.ensure(tmp_path)
+    (tmp_path / lost).unlink()
+    with pytest.raises(BadInput, match=f"{lost} is missing"):
+        authority.issue(tmp_path, "shipper", "gpu-1")
+
+
+def test_an_authority_that_ended_is_not_used(tmp_path: Path) -> None:
+    authority.ensure(tmp_path, now=NOW)
+    with pytest.raises(Refused, match="ended on 2036-11-22"):
+        authority.issue(tmp_path, "shipper", "gpu-1", now=NOW + timedelta(days=3651))
+
+
+def test_what_is_damaged_is_named(tmp_path: Path) -> None:
+    found = authority.issue(tmp_path, "shipper", "gpu-1")
+    Path(found.certificate).write_text("nothing")
+    with pytest.raises(BadInput, match=r"gpu-1\.pem is no certificate"):
+        authority.issue(tmp_path, "shipper", "gpu-1")
+    with pytest.raises(BadInput, match="holds no authority"):
+        list(authority.listed(tmp_path / "elsewhere"))

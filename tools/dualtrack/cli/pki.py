@@ -1,0 +1,62 @@
+"""`dualtrack pki …`: the private authority, whose certificates the search store goes by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dualtrack.paths import LAB
+
+app = typer.Typer(
+    help="A private certificate authority in a folder: who may speak to the search store, and as what.",
+    no_args_is_help=True,
+)
+
+FOLDER = typer.Option(LAB / "pki", "--folder", metavar="DIR", help="The authority's folder; the lab's without it.")
+JSON = typer.Option(False, "--json", help="Print one JSON document.")
+
+
+@app.command()
+def issue(
+    kind: str = typer.Argument(..., metavar="KIND", help="node, shipper (a host that ships its trail) or admin."),
+    name: str = typer.Argument(..., metavar="NAME", help="The host's name, in lower case."),
+    address: list[str] = typer.Option(
+        [], "--address", help="Under which a node is called: a name or an IP address; again for more."
+    ),
+    folder: Path = FOLDER,
+    json: bool = JSON,
+) -> None:
+    """Make a certificate, or show the one that is there; the authority is made with the first one.
+
+    It is renewed when a third of its life is left, or when its addresses are others.
+    """
+    from dualtrack.output import document
+    from dualtrack.pki import authority
+
+    found = authority.issue(folder, kind, name, address)  # type: ignore[arg-type] # it says which kinds there are
+    if json:
+        document("pki-certificate", found)
+    else:
+        typer.echo(f"{found.certificate}\n{found.key}")
+
+
+@app.command()
+def show(folder: Path = FOLDER, json: bool = JSON) -> None:
+    """Show the authority and its certificates, and how long each is good. Exit code 1 when one has ended."""
+    from datetime import UTC, datetime
+
+    from dualtrack.errors import Findings
+    from dualtrack.output import document, table
+    from dualtrack.pki import authority
+
+    found, now = list(authority.listed(folder)), datetime.now(UTC)
+    if json:
+        document("pki", {"certificates": found})
+    else:
+        rows = [(it.kind, it.name, f"{it.ends:%Y-%m-%d}", f"{(it.ends - now).days} days") for it in found]
+        table(("kind", "name", "ends", "left"), rows)
+    if ended := [f"{it.kind} {it.name}" for it in found if it.ends <= now]:
+        raise Findings(
+            f"ended: {', '.join(ended)}", hint="the role elk renews its own; `dualtrack pki issue` the others"
+        )

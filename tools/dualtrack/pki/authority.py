@@ -1,0 +1,224 @@
+"""The authority's folder, and certificates out of it: made when they are asked for, renewed when their time runs out.
+
+    ca.pem, ca.key            the authority; the key leaves this folder never
+    KIND/NAME.pem, .key       a certificate with the authority's signature, and its key
+
+The kind is the certificate's OU, and what it may do follows from it: a node of the search store, a host that ships its
+audit trail, the store's own administrator. Keys are readable by their owner alone, and stand in no argument list.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from dualtrack.errors import BadInput, Refused
+from dualtrack.files import locked, write_atomically
+
+#: What a certificate is for; its OU.
+Kind = Literal["node", "shipper", "admin"]
+ORGANISATION = "dualtrack"
+CA_DAYS = 3650
+DAYS = 397
+#: A certificate is renewed when less than this share of its life is left.
+RENEW = 1 / 3
+#: Names become parts of index patterns, of paths and of rights: nothing in them may mean more than itself.
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """A certificate and where its files lie; times are UTC, ``changed`` when it was made or renewed just now."""
+
+    kind: str
+    name: str
+    subject: str
+    ends: datetime
+    certificate: str
+    key: str
+    authority: str
+    changed: bool = False
+
+
+def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
+    """Return the authority of a folder, after making it where there is none. BadInput when only half of it is there.
+
+    Refused when its time is over: renewing it means that everybody must learn the new one first.
+    """
+    now = now or datetime.now(UTC)
+    path, key_path = folder / "ca.pem", folder / "ca.key"
+    with locked(path):
+        if path.is_file() != key_path.is_file():
+            missing = key_path if path.is_file() else path
+            raise BadInput(f"{missing} is missing", hint="bring it back from a backup, or name a new folder")
+        if made := not path.is_file():
+            folder.chmod(0o700)
+            key = ec.generate_private_key(ec.SECP256R1())
+            name = _name("authority", f"{ORGANISATION} authority")
+            certificate = (
+                _builder(name, name, key.public_key(), now, CA_DAYS)
+                .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+                .add_extension(_usage(signs=True), critical=True)
+                .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+                .sign(key, hashes.SHA256())
+            )
+            _write(path, key_path, certificate, key)
+        certificate = _read(path)
+    if certificate.not_valid_after_utc <= now:
+        raise Refused(
+            f"the authority in {folder} ended on {certificate.not_valid_after_utc:%Y-%m-%d}", hint="make a new folder"
+        )
+    return _issued("authority", certificate, path, key_path, path, changed=made)
+
+
+def issue(
+    folder: Path, kind: Kind, name: str, addresses: Sequence[str] = (), *, days: int = DAYS, now: datetime | None = None
+) -> Issued:
+    """Return a certificate, after making or renewing it where need be; the authority is made with the first one.
+
+    ``addresses`` are the names and IP addresses under which a node is called. One that is there stays as long as it is
+    the authority's, names the same addresses, and more than a third of its life is left. BadInput for a bad name.
+    """
+    if kind not in get_args(Kind):
+        raise BadInput(f"there are no certificates for '{kind}'", hint=f"one of {', '.join(get_args(Kind))}")
+    if not NAME.fullmatch(name):
+        raise BadInput(f"'{name}' cannot be in a certificate", hint="lower-case letters, digits, dots and hyphens")
+    now = now or datetime.now(UTC)
+    authority = ensure(folder, now=now)
+    path, key_path = folder / kind / f"{name}.pem", folder / kind / f"{name}.key"
+    ca_path = folder / "ca.pem"
+    with locked(path):
+        ca = _read(ca_path)
+        if path.is_file() and key_path.is_file():
+            found = _read(path)
+            if _serves(found, ca, addresses, now):
+                return _issued(kind, found, path, key_path, ca_path)
+        secret = _read_key(Path(authority.key))
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            _builder(_name(kind, name), ca.subject, key.public_key(), now, days)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(_purposes(kind)), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(secret.public_key()), critical=False)
+        )
+        if addresses:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_address(it) for it in addresses]), critical=False
+            )
+        certificate = builder.sign(secret, hashes.SHA256())
+        _write(path, key_path, certificate, key)
+    return _issued(kind, certificate, path, key_path, ca_path, changed=True)
+
+
+def listed(folder: Path) -> Iterator[Issued]:
+    """Yield the authority and every certificate in its folder."""
+    ca = folder / "ca.pem"
+    if not ca.is_file():
+        raise BadInput(f"{folder} holds no authority", hint="`dualtrack pki issue` makes one")
+    yield _issued("authority", _read(ca), ca, folder / "ca.key", ca)
+    for kind in get_args(Kind):
+        for path in sorted((folder / kind).glob("*.pem")):
+            yield _issued(kind, _read(path), path, path.with_suffix(".key"), ca)
+
+
+def distinguished(kind: Kind, name: str) -> str:
+    """Return a certificate's subject as the search store writes it (RFC 2253)."""
+    return _name(kind, name).rfc4514_string()
+
+
+def _serves(found: x509.Certificate, ca: x509.Certificate, addresses: Sequence[str], now: datetime) -> bool:
+    try:
+        found.verify_directly_issued_by(ca)
+        named = set(found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        named = set()
+    except Exception:  # cryptography has three kinds of "it is another authority's"
+        return False
+    left = (found.not_valid_after_utc - now) / (found.not_valid_after_utc - found.not_valid_before_utc)
+    return left > RENEW and named == {_address(it) for it in addresses}
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, days: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))  # a host's clock may be behind
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _name(kind: str, name: str) -> x509.Name:
+    parts = ((NameOID.ORGANIZATION_NAME, ORGANISATION), (NameOID.ORGANIZATIONAL_UNIT_NAME, kind),
+             (NameOID.COMMON_NAME, name))  # fmt: skip
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
+
+
+def _purposes(kind: str) -> list[x509.ObjectIdentifier]:
+    client, server = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+    return [server, client] if kind == "node" else [client]
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs, key_cert_sign=signs, crl_sign=signs, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
+
+def _address(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+def _read(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError:
+        raise BadInput(f"{path} is no certificate", hint="remove it; another is made") from None
+
+
+def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise BadInput(f"{path} is not the authority's key", hint="bring it back from a backup")
+    return key
+
+
+def _write(path: Path, key_path: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    """Write both files, the key first: a certificate without its key is made anew."""
+    path.unlink(missing_ok=True)
+    write_atomically(
+        key_path,
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        0o600,
+    )
+    write_atomically(path, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _issued(
+    kind: str, certificate: x509.Certificate, path: Path, key: Path, authority: Path, *, changed: bool = False
+) -> Issued:
+    return Issued(
+        kind, path.stem if kind != "authority" else ORGANISATION, certificate.subject.rfc4514_string(),
+        certificate.not_valid_after_utc, str(path), str(key), str(authority), changed,
+    )  # fmt: skip
