@@ -1,0 +1,63 @@
+"""Bring the search store's rights and templates to what they should be, from the controller (dualtrack.elk.settle).
+
+The administrator's certificate goes past every rule of the store, immutability too: its key never leaves this machine.
+The store is spoken to through ssh to the node, with TLS from here to the store. Of passwords the task names the
+variables: they are in no argument, which could be printed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from dualtrack.elk import client, settle
+from dualtrack.errors import DualtrackError, External
+from dualtrack.pki import authority
+from dualtrack.verify import sshconfig
+
+#: What of a host's variables says how it is reached.
+REACHING = (
+    "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file",
+    "ansible_ssh_common_args", "ansible_ssh_extra_args",
+)  # fmt: skip
+
+
+class ActionModule(ActionBase):
+    """What Ansible loads."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return whether something was changed, and what."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments, facts = self._task.args, task_vars or {}
+        name, port = str(facts["inventory_hostname"]), int(arguments["port"])
+        named = (arguments.get("passwords") or {}).items()
+        patience = 3.0 if self._task.check_mode else float(arguments["patience"])
+        found = {it: self._templar.template(facts[it]) for it in REACHING if it in facts}
+        try:
+            mine = authority.issue(Path(str(arguments["ca_dir"])), "admin", "admin")
+            with tempfile.TemporaryDirectory(prefix="dte-") as folder:
+                config = Path(folder, "ssh_config")
+                config.write_text(sshconfig.render({name: found}, Path(folder)).replace("ControlMaster auto", ""))
+                opener = client.through(["ssh", "-F", str(config), "-W", f"{arguments['address']}:{port}", name])
+                with client.Store(
+                    name, opener, Path(mine.authority), certificate=Path(mine.certificate), key=Path(mine.key)
+                ) as store:
+                    try:
+                        store.await_up(patience)
+                    except External:
+                        if not self._task.check_mode:
+                            raise
+                        return result | {"changed": True, "settled": ["the store is not up yet"]}
+                    settled = settle.settle(
+                        store, {it: str(self._templar.template(facts.get(variable, ""))) for it, variable in named},
+                        nodes=int(arguments["nodes"]), write=not self._task.check_mode,
+                    )  # fmt: skip
+        except DualtrackError as error:
+            return result | {"failed": True, "msg": f"{error}; its log: journalctl -u dualtrack-opensearch"}
+        return result | {"changed": bool(settled), "settled": settled}

@@ -1,0 +1,255 @@
+"""Only who has our authority's word is let in, and what is in an audit index stays: tried with every role there is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualtrack.elk.client import Answer, Store, through
+from dualtrack.elk.settle import settle
+from dualtrack.errors import External
+from dualtrack.pki import authority
+
+#: One document for ever, however often the checks run: it cannot be removed.
+PROBE = "dualtrack-verify"
+INDEX = f"audit-{PROBE}-2000.01.01"
+DOCUMENT = {
+    "@timestamp": "2000-01-01T00:00:00Z", "host": PROBE, "kind": "verify", "source": "dualtrack", "n": 1,
+    "body": "written once by dualtrack verify",
+}  # fmt: skip
+OTHERS = "audit-dualtrack-verify-other-2000.01.01"
+
+Open = Callable[..., Store]
+
+
+class Node:
+    """The store on one host, spoken to through ssh from here."""
+
+    def __init__(self, host: Any, hostvars: dict[str, Any], scratch: Path) -> None:
+        self.vars = hostvars
+        self.folder = Path(hostvars["elk_ca_dir"])
+        self.scratch = scratch
+        self.name = host.backend.host.name
+        self.me = next(node for node in hostvars["elk_nodes"] if node["name"] == self.name)
+        target = f"{self.me['address']}:{hostvars['elk_port']}"
+        self.opener = through(["ssh", "-F", host.backend.ssh_config, "-W", target, self.name])
+        self.stack = ExitStack()
+
+    def open(self, found: authority.Issued | None = None, trusts: Path | None = None) -> Store:
+        """Open a connection with a certificate, or with none."""
+        paths = (Path(found.certificate), Path(found.key)) if found else (None, None)
+        store = Store(self.name, self.opener, trusts or self.folder / "ca.pem", certificate=paths[0], key=paths[1])
+        return self.stack.enter_context(store)
+
+    def by(self, kind: authority.Kind, name: str) -> Store:
+        """Open a connection as somebody that the authority knows."""
+        return self.open(authority.issue(self.folder, kind, name))
+
+    def password(self, user: str) -> dict[str, str]:
+        """Return the headers that a user signs in with; skips where the user has no password here."""
+        secret = self.vars[f"elk_{user}_password"]
+        if not secret:
+            pytest.skip(f"elk_{user}_password is not set: there is no such user")
+        return basic(user, secret)
+
+
+def basic(user: str, secret: str) -> dict[str, str]:
+    """Return the headers of a sign-in by password."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()}
+
+
+@pytest.fixture
+def node(host: Any, hostvars: dict[str, Any], tmp_path: Path) -> Iterator[Node]:
+    """The node, its connections closed at the end."""
+    found = Node(host, hostvars, tmp_path)
+    with found.stack:
+        yield found
+
+
+def bulk(store: Store, operation: str, index: str, name: str = "1") -> tuple[int, str]:
+    """Send one operation by `_bulk` and return what became of it: its number and the reason."""
+    lines = [{operation: {"_index": index, "_id": name}}]
+    lines += [{"doc": DOCUMENT} if operation == "update" else DOCUMENT] if operation != "delete" else []
+    answer = store.call("POST", "/_bulk", "".join(json.dumps(line) + "\n" for line in lines).encode())
+    if answer.status != 200:
+        return answer.status, answer.reason
+    (found,) = answer.body["items"][0].values()
+    return found["status"], str(found.get("error", {}).get("reason", ""))
+
+
+def probe(node: Node) -> Store:
+    """Return a shipper's connection; its one document is in the store."""
+    shipper = node.by("shipper", PROBE)
+    status, reason = bulk(shipper, "create", INDEX)
+    assert status in (201, 409), f"a shipper cannot create a document: {status} {reason}"
+    return shipper
+
+
+def refused(answer: Answer) -> bool:
+    """Tell whether the store said that it is forbidden."""
+    return answer.status == 403
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_cluster(node: Node, hostvars: dict[str, Any]) -> None:
+    """All nodes are there, and every index has its data."""
+    found = node.by("admin", "admin").call("GET", "/_cluster/health?wait_for_status=yellow&timeout=30s")
+    assert found.status == 200, found.reason
+    assert found.body["status"] in ("green", "yellow"), f"the cluster is {found.body['status']}"
+    assert found.body["number_of_nodes"] == len(hostvars["elk_nodes"])
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_strangers_are_refused(node: Node) -> None:
+    """Without a certificate or a password nothing is answered; a wrong password is none."""
+    stranger = node.open()
+    for path in ("/", "/_cluster/health", "/_search"):
+        assert stranger.call("GET", path).status == 401, f"{path} is open to everybody"
+    assert stranger.call("GET", "/", headers=basic(f"nobody-{uuid.uuid4()}", "wrong")).status == 401
+
+
+def test_our_authority_only(node: Node) -> None:
+    """The node proves itself by our authority; certificates of another one, and expired ones, are not let in."""
+    foreign = authority.issue(node.scratch / "foreign", "admin", "admin")
+    with pytest.raises(External, match="certificate"):
+        node.open(trusts=Path(foreign.authority)).call("GET", "/")
+    ours = node.scratch / "ours"
+    ours.mkdir()
+    for name in ("ca.pem", "ca.key"):
+        (ours / name).symlink_to(node.folder / name)
+    past = datetime.now(UTC) - timedelta(days=30)
+    expired = authority.issue(ours, "admin", "admin", days=20, now=past)
+    for which, found in (("foreign", foreign), ("expired", expired)):
+        try:
+            answer = node.open(found).call("GET", "/_cluster/health")
+        except External:
+            continue  # not even a connection
+        assert answer.status == 401, f"an administrator's certificate that is {which} was let in"
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_a_shipper_only_adds(node: Node) -> None:
+    """A host's certificate creates documents under its own name, and can neither read, change nor remove any."""
+    shipper = probe(node)
+    for operation in ("create", "index"):
+        assert bulk(shipper, operation, INDEX)[0] == 409, f"`{operation}` wrote over a document"
+    for operation in ("update", "delete"):
+        assert bulk(shipper, operation, INDEX)[0] == 403, f"a shipper can {operation} a document"
+    for index in (OTHERS, "audit-other-2000.01.01", "ordinary", ".opendistro_security"):
+        assert bulk(shipper, "create", index)[0] == 403, f"a shipper can write to {index}"
+    for method, path in (
+        ("GET", f"/{INDEX}/_doc/1"), ("GET", "/audit-*/_search"), ("DELETE", f"/{INDEX}"), ("POST", f"/{INDEX}/_close"),
+        ("GET", "/_cluster/health"),
+    ):  # fmt: skip
+        assert refused(shipper.call(method, path)), f"a shipper can {method} {path}"
+    alias = {"aliases": {OTHERS: {}}}
+    assert refused(shipper.call("PUT", f"/audit-{PROBE}-2000.01.02", alias)), "a shipper can take another host's name"
+
+
+#: What would change an audit index, or make it go away.
+ATTACKS: tuple[tuple[str, str, Any], ...] = (
+    ("PUT", f"/{INDEX}/_create/2", DOCUMENT),
+    ("PUT", f"/{INDEX}/_doc/1", DOCUMENT),
+    ("POST", f"/{INDEX}/_update/1", {"doc": DOCUMENT}),
+    ("DELETE", f"/{INDEX}/_doc/1", None),
+    ("DELETE", f"/{INDEX}", None),
+    ("DELETE", "/audit-*", None),
+    ("POST", f"/{INDEX}/_close", None),
+    ("PUT", f"/{INDEX}/_settings", {"index.blocks.write": True}),
+    ("PUT", f"/{INDEX}/_mapping", {"properties": {"other": {"type": "keyword"}}}),
+    ("POST", "/_aliases", {"actions": [{"remove_index": {"index": INDEX}}]}),
+    ("POST", "/_aliases", {"actions": [{"add": {"index": INDEX, "alias": "probe"}}]}),
+    ("PUT", "/_index_template/audit", {"index_patterns": ["audit-*"]}),
+    ("PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.read_only": True}}),
+    ("PUT", "/_plugins/_security/api/internalusers/probe", {"password": "Only-For-A-Probe-1"}),
+    ("DELETE", "/.opendistro_security", None),
+)
+
+
+@pytest.mark.service("dualtrack-opensearch")
+@pytest.mark.parametrize("user", ["auditor", "administrator"])
+def test_nobody_changes_the_record(node: Node, user: str) -> None:
+    """Who signs in by password can change no audit index, nor who may."""
+    headers = node.password(user)
+    probe(node)
+    store = node.open()
+    for method, path, body in ATTACKS:
+        answer = store.call(method, path, body, headers)
+        assert refused(answer), f"{user}: {method} {path} said {answer.status}"
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_an_auditor_reads(node: Node) -> None:
+    """The auditor finds what a shipper wrote."""
+    headers = node.password("auditor")
+    probe(node)
+    query = {"query": {"match": {"body": "written once"}}, "track_total_hits": True}
+    store = node.open()
+    found = store.call("GET", f"/{INDEX}/_doc/1", headers=headers)
+    assert found.body["_source"] == DOCUMENT
+    found = store.call("POST", f"/{INDEX}/_search", query, headers)
+    assert found.status == 200, found.reason
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_an_administrator_sees_how_it_is(node: Node) -> None:
+    """The administrator sees the cluster's state and every index's size, and no audit record."""
+    headers = node.password("administrator")
+    store = node.open()
+    assert store.call("GET", "/_cluster/health", headers=headers).status == 200
+    assert store.call("GET", "/_cat/indices?format=json", headers=headers).status == 200
+    probe(node)
+    assert refused(store.call("GET", f"/{INDEX}/_search", headers=headers)), "the administrator reads audit records"
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_rights_are_ours(node: Node, hostvars: dict[str, Any]) -> None:
+    """Rights, users and the audit template are as the controller wrote them: nobody gave himself more."""
+    passwords = {user: hostvars[f"elk_{user}_password"] for user in ("auditor", "administrator")}
+    other = settle(node.by("admin", "admin"), passwords, nodes=len(hostvars["elk_nodes"]), write=False)
+    assert not other, f"changed since the role ran: {', '.join(other)}"
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_disk(node: Node, hostvars: dict[str, Any]) -> None:
+    """The store goes by the disk's marks that were asked for."""
+    prefix = "cluster.routing.allocation.disk.watermark"
+    found = node.by("admin", "admin").call("GET", "/_cluster/settings?include_defaults=true&flat_settings=true")
+    settings = {key: value for part in found.body.values() for key, value in part.items()}
+    for mark, variable in (("low", "low"), ("high", "high"), ("flood_stage", "flood")):
+        assert settings[f"{prefix}.{mark}"] == f"{hostvars[f'elk_disk_{variable}']}%"
+
+
+def test_service_is_contained(host: Any) -> None:
+    """The service runs as its own user, without a capability, and cannot get more; it comes back after a boot."""
+    service = host.service("dualtrack-opensearch")
+    assert service.is_running
+    assert service.is_enabled
+    process = host.check_output("systemctl show --property MainPID --value dualtrack-opensearch")
+    lines = host.file(f"/proc/{process}/status").content_string.splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert status["Uid"].split()[0] == str(host.user("opensearch").uid)
+    assert int(status["CapBnd"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+
+
+def test_keys_are_kept(host: Any, node: Node) -> None:
+    """Only the service reads the node's key, and the certificate that goes past every rule is not on the node."""
+    done = host.run("runuser -u nobody -- cat /etc/dualtrack/opensearch/node.key")
+    assert done.rc != 0, "everybody can read the node's key"
+    admin = authority.issue(node.folder, "admin", "admin")
+    secrets = {sha256(Path(path).read_bytes()).hexdigest() for path in (admin.key, node.folder / "ca.key")}
+    said = host.check_output(
+        "find /etc /home /root /opt /srv /var/lib -xdev -type f -size -9k -name '*.[pk]e[my]' -exec sha256sum {} +"
+    )
+    assert not secrets & {line.split()[0] for line in said.splitlines()}, "the administrator's key is on this host"

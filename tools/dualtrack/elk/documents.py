@@ -1,0 +1,173 @@
+"""What the store is told about rights and indices (pure): the documents of its security plugin, and the audit template.
+
+Sources: https://docs.opensearch.org/2.19/security/configuration/yaml/ for the documents,
+https://docs.opensearch.org/2.19/security/access-control/permissions/ for the names of actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import bcrypt
+
+#: What an audit index is called: `audit-HOST-2026.11.25`. Fixed in length after the host's name, so that the host `a`
+#: has no right to the indices of the host `a-b`.
+AUDIT_INDEX = "audit-${user.name}-????.??.??"
+AUDIT = "audit-*"
+#: Everything but audit indices and what the store keeps for itself.
+ORDINARY = "/(?!audit-)[^.].*/"
+#: People that sign in by password, by the role that they have.
+PEOPLE = ("auditor", "administrator")
+#: bcrypt's work factor, as OpenSearch's own tool has it.
+ROUNDS = 12
+
+Documents = dict[str, dict[str, Any]]
+
+
+def security(passwords: Mapping[str, str], known: Mapping[str, Any]) -> Documents:
+    """Return the security plugin's documents by their type.
+
+    ``passwords`` are those of PEOPLE who have one; ``known`` are the users that the store has now: a hash that fits
+    stays.
+    """
+    return {
+        "config": {
+            "_meta": _meta("config"),
+            "config": {
+                "dynamic": {
+                    "http": {"anonymous_auth_enabled": False, "xff": {"enabled": False}},
+                    "authc": {
+                        "certificate": _domain(
+                            0, {"type": "clientcert", "challenge": False,
+                                "config": {"username_attribute": "cn", "roles_attribute": "ou"}}, "noop",
+                        ),
+                        "password": _domain(1, {"type": "basic", "challenge": True}, "internal"),
+                    },
+                    "authz": {},
+                    # Ten wrong passwords for a user: a minute's pause. Not by address: anybody on a host could then
+                    # keep its shipper out.
+                    "auth_failure_listeners": {
+                        "guessing": {
+                            "type": "username", "authentication_backend": "internal", "allowed_tries": 10,
+                            "time_window_seconds": 60, "block_expiry_seconds": 60, "max_blocked_clients": 1000,
+                            "max_tracked_clients": 1000,
+                        }
+                    },
+                }
+            },
+        },
+        "internalusers": {"_meta": _meta("internalusers")} | {
+            name: {
+                "hash": _hash(passwords[name], known.get(name, {}).get("hash", "")), "reserved": True, "hidden": False,
+                "backend_roles": [name], "attributes": {}, "opendistro_security_roles": [], "static": False,
+            }
+            for name in PEOPLE
+            if passwords.get(name)
+        },
+        "roles": {"_meta": _meta("roles")} | {name: _role(*rights) for name, rights in ROLES.items()},
+        "rolesmapping": {"_meta": _meta("rolesmapping")} | {
+            name: {"reserved": True, "hidden": False, "backend_roles": [by], "hosts": [], "users": [],
+                   "and_backend_roles": []}
+            for name, by in {"audit_shipper": "shipper", "auditor": "auditor", "administrator": "administrator"}.items()
+        },
+        "actiongroups": {"_meta": _meta("actiongroups")},
+        "tenants": {"_meta": _meta("tenants")},
+        "nodesdn": {"_meta": _meta("nodesdn")},
+        "audit": {"_meta": _meta("audit"), "config": AUDITED},
+    }  # fmt: skip
+
+
+#: Role to its rights: over the cluster, and as (indices, actions).
+ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
+    # A host that ships its trail. It creates documents in indices that bear its name, and cannot even read them.
+    "audit_shipper": (
+        ["indices:data/write/bulk"],
+        [(AUDIT_INDEX, ["indices:data/write/index", "indices:data/write/bulk*", "indices:admin/create"])],
+    ),
+    "auditor": (
+        ["cluster_monitor", "cluster_composite_ops_ro"],
+        [(AUDIT, ["read", "indices_monitor", "indices:admin/get", "indices:admin/mappings/*get*",
+                  "indices:admin/resolve/index"])],
+    ),
+    # No templates and no cluster settings: both reach into audit indices. They come with the role, by the certificate
+    # that lies on the controller.
+    "administrator": (
+        ["cluster_monitor", "cluster_composite_ops", "cluster:admin/repository/get", "cluster:admin/repository/verify",
+         "cluster:admin/snapshot/create", "cluster:admin/snapshot/get", "cluster:admin/snapshot/restore",
+         "cluster:admin/snapshot/status", "indices:admin/index_template/get"],
+        [(ORDINARY, ["indices_all"]), ("*", ["indices_monitor"])],
+    ),
+}  # fmt: skip
+
+#: What the store writes into its own log: who was refused and who changed rights, not what was searched for.
+AUDITED = {
+    "enabled": True,
+    "audit": {
+        "enable_rest": True, "enable_transport": True, "resolve_bulk_requests": False, "log_request_body": False,
+        "resolve_indices": False, "exclude_sensitive_headers": True, "ignore_users": [], "ignore_requests": [],
+        "disabled_rest_categories": ["AUTHENTICATED", "GRANTED_PRIVILEGES"],
+        "disabled_transport_categories": ["AUTHENTICATED", "GRANTED_PRIVILEGES"],
+    },
+    "compliance": {
+        "enabled": True, "internal_config": True, "external_config": False, "read_metadata_only": True,
+        "read_watched_fields": {}, "read_ignore_users": [], "write_metadata_only": True, "write_log_diffs": False,
+        "write_watched_indices": [], "write_ignore_users": [],
+    },
+}  # fmt: skip
+
+
+def audit_template(replicas: int, shards: int = 1) -> dict[str, Any]:
+    """Return the template of audit indices: fields as in docs/formats/audit.md, and the line itself, not searched."""
+    word = {"type": "keyword", "ignore_above": 8191}
+    kept = {"type": "keyword", "index": False, "doc_values": False}
+    return {
+        "index_patterns": [AUDIT],
+        "priority": 500,
+        "template": {
+            "settings": {"index": {"number_of_shards": str(shards), "number_of_replicas": str(replicas)}},
+            "mappings": {
+                "dynamic": "strict",
+                "properties": {
+                    "@timestamp": {"type": "date"},
+                    "host": word, "kind": word, "source": word, "chain": word,
+                    "n": {"type": "long"},
+                    "more": {"type": "boolean"},
+                    "body": {"type": "text"},
+                    "raw": kept, "line": kept,
+                },
+            },
+        },
+    }  # fmt: skip
+
+
+def _meta(kind: str) -> dict[str, Any]:
+    return {"type": kind, "config_version": 2}
+
+
+def _domain(order: int, authenticator: dict[str, Any], backend: str) -> dict[str, Any]:
+    return {
+        "http_enabled": True, "transport_enabled": True, "order": order, "http_authenticator": authenticator,
+        "authentication_backend": {"type": backend, "config": {}},
+    }  # fmt: skip
+
+
+def _role(cluster: list[str], indices: list[tuple[str, list[str]]]) -> dict[str, Any]:
+    return {
+        "reserved": True, "hidden": False, "static": False, "cluster_permissions": cluster, "tenant_permissions": [],
+        "index_permissions": [
+            {"index_patterns": [pattern], "dls": None, "fls": [], "masked_fields": [], "allowed_actions": actions}
+            for pattern, actions in indices
+        ],
+    }  # fmt: skip
+
+
+def _hash(password: str, known: str) -> str:
+    """Return the hash of a password; the known one where it is of this password."""
+    secret = password.encode()
+    try:
+        if known and bcrypt.checkpw(secret, known.encode()):
+            return known
+    except ValueError:
+        pass  # no hash of ours
+    return bcrypt.hashpw(secret, bcrypt.gensalt(ROUNDS, prefix=b"2b")).decode()

@@ -1,0 +1,68 @@
+"""Bring the store's rights and templates to what they should be: read, compare, write what differs."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from dualtrack.elk import documents
+from dualtrack.elk.client import Answer, Store
+from dualtrack.errors import External
+
+#: Where the security plugin keeps its documents, base64 in JSON: the place and the form that its own tool writes.
+INDEX = ".opendistro_security"
+TEMPLATE = "/_index_template/audit"
+
+
+def settle(store: Store, passwords: Mapping[str, str], *, nodes: int, write: bool = True) -> list[str]:
+    """Return what was not as it should be, by name, after putting it right (with ``write``).
+
+    ``store`` must be spoken to with the administrator's certificate of the authority (kind `admin`).
+    """
+    there = {kind: _read(store, kind) for kind in documents.security({}, {})}
+    wanted = documents.security(passwords, there["internalusers"])
+    changed = [kind for kind, document in wanted.items() if there[kind] != document]
+    if write and changed:
+        if _expect(store.call("HEAD", f"/{INDEX}"), 200, 404).status == 404:
+            settings = {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-all"}}
+            _expect(store.call("PUT", f"/{INDEX}", {"settings": settings}), 200)
+        for kind in changed:
+            text = base64.b64encode(msgspec.json.encode(wanted[kind], order="deterministic")).decode()
+            _expect(store.call("PUT", f"/{INDEX}/_doc/{kind}?refresh=true", {kind: text}), 200, 201)
+        kinds = ",".join(wanted)
+        found = _expect(store.call("PUT", f"/_plugins/_security/configupdate?config_types={kinds}", {}), 200).body
+        if (found.get("_nodes") or {}).get("failed"):
+            raise External(f"a node of the store did not take its rights: {found}")
+    template = documents.audit_template(min(1, nodes - 1))
+    if not _same_template(_expect(store.call("GET", TEMPLATE), 200, 404, 503), template):
+        changed.append("template")
+        if write:
+            _expect(store.call("PUT", TEMPLATE, template), 200)
+    return changed
+
+
+def _read(store: Store, kind: str) -> dict[str, Any]:
+    """Return a document of the security plugin; an empty one where there is none."""
+    answer = _expect(store.call("GET", f"/{INDEX}/_doc/{kind}"), 200, 404, 503)
+    if answer.status != 200 or not answer.body.get("found"):
+        return {}
+    try:
+        return msgspec.json.decode(base64.b64decode(answer.body["_source"][kind]), type=dict[str, Any])
+    except (KeyError, ValueError):
+        return {}
+
+
+def _same_template(answer: Answer, wanted: dict[str, Any]) -> bool:
+    if answer.status != 200:
+        return False
+    found = answer.body["index_templates"][0]["index_template"]
+    return all(found.get(key) == value for key, value in wanted.items())
+
+
+def _expect(answer: Answer, *allowed: int) -> Answer:
+    if answer.status not in allowed:
+        raise External(f"the search store said {answer.status}: {answer.reason}")
+    return answer
