@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from dualtrack import proc
 from dualtrack.elk import documents
 from dualtrack.elk.client import Answer, Store
 from dualtrack.errors import External
@@ -17,8 +19,10 @@ INDEX = ".opendistro_security"
 TEMPLATE = "/_index_template/audit"
 
 
-def settle(store: Store, passwords: Mapping[str, str], *, nodes: int, write: bool = True) -> list[str]:
-    """Return what was not as it should be, by name, after putting it right (with ``write``).
+def settle(
+    store: Store, passwords: Mapping[str, str], *, nodes: int, write: bool = True, patience: float = 60
+) -> list[str]:
+    """Return what was not as it should be, by name, after putting it right (with ``write``); the node knows it then.
 
     ``store`` must be spoken to with the administrator's certificate of the authority (kind `admin`).
     """
@@ -36,12 +40,23 @@ def settle(store: Store, passwords: Mapping[str, str], *, nodes: int, write: boo
         found = _expect(store.call("PUT", f"/_plugins/_security/configupdate?config_types={kinds}", {}), 200).body
         if (found.get("_nodes") or {}).get("failed"):
             raise External(f"a node of the store did not take its rights: {found}")
+    if write:
+        _await_known(store, patience)
     template = documents.audit_template(min(1, nodes - 1))
     if not _same_template(_expect(store.call("GET", TEMPLATE), 200, 404, 503), template):
         changed.append("template")
         if write:
             _expect(store.call("PUT", TEMPLATE, template), 200)
     return changed
+
+
+def _await_known(store: Store, patience: float) -> None:
+    """Wait until a node has read who may do what; before that it refuses everybody but us."""
+    deadline = time.monotonic() + patience
+    while (answer := store.call("GET", "/_plugins/_security/health?mode=strict")).status != 200:
+        if time.monotonic() > deadline:
+            raise External(f"the search store on {store.name} did not take its rights: {answer.reason}")
+        proc.pause(0.3)
 
 
 def _read(store: Store, kind: str) -> dict[str, Any]:

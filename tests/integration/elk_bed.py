@@ -1,0 +1,163 @@
+"""A search store on this machine, without a lab: the pinned program with the role's own settings, on 127.0.0.1.
+
+    with elk_bed.running() as store:
+        store.url                                # https://127.0.0.1:PORT
+        found = store.certificate("gpu-1")       # .authority, .certificate and .key are paths
+        with store.open("shipper", "gpu-1") as connection: …
+        store.kill(); store.start()              # an outage
+
+Takes about 10 s and 800 MB. It runs as `nobody`, since OpenSearch does not run as root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from ansible.plugins.filter.core import FilterModule
+
+from dualtrack import artifacts
+from dualtrack.elk.client import Store, straight
+from dualtrack.elk.settle import settle
+from dualtrack.paths import ROOT
+from dualtrack.pki import authority
+
+NAME = "log-1"
+ROLE = ROOT / "roles/elk"
+PASSWORDS = {"auditor": "only-for-tests-auditor", "administrator": "only-for-tests-administrator"}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Bed:
+    """One node, its authority, and its process."""
+
+    def __init__(self, folder: Path, heap: str) -> None:
+        self.folder = folder
+        self.pki = folder / "pki"
+        self.port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._lay_out(heap)
+
+    def _lay_out(self, heap: str) -> None:
+        with zipfile.ZipFile(artifacts.maven("opensearch")[0]) as archive:
+            archive.extractall(self.folder)
+        (home,) = self.folder.glob("opensearch-*")
+        self.home = home.rename(self.folder / "program")
+        with zipfile.ZipFile(artifacts.maven("opensearch-security")[0]) as archive:
+            archive.extractall(self.home / "plugins/opensearch-security")
+        for path in (self.home / "bin").iterdir():
+            path.chmod(0o755)
+        node = authority.issue(self.pki, "node", NAME, [NAME, "localhost", "127.0.0.1"])
+        config = self.home / "config"
+        for source, name in ((node.authority, "ca.pem"), (node.certificate, "node.pem"), (node.key, "node.key")):
+            shutil.copyfile(source, config / name)
+        variables = json.loads(json.dumps({
+            "inventory_hostname": NAME, "elk_cluster": "test", "elk_nodes": [{"name": NAME, "address": "127.0.0.1"}],
+            "elk_port": self.port, "elk_transport_port": free_port(), "elk_data_dir": str(self.folder / "data"),
+            "elk_heap": heap, "elk_disk_low": 97, "elk_disk_high": 98, "elk_disk_flood": 99,
+            "__elk_me": {"name": NAME, "address": "127.0.0.1"}, "__elk_host": {"maps": 0}, "ansible_managed": "",
+        }))  # fmt: skip
+        templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(ROLE / "templates"), undefined=jinja2.StrictUndefined, trim_blocks=True
+        )
+        templates.filters |= FilterModule().filters()
+        for name in ("opensearch.yml", "jvm.options", "log4j2.properties"):
+            (config / name).write_text(templates.get_template(f"{name}.j2").render(variables))
+        (self.folder / "data").mkdir()
+        for path in [self.folder, *self.folder.rglob("*")]:
+            if self.pki not in (path, *path.parents):
+                shutil.chown(path, "nobody")
+
+    def start(self) -> None:
+        """Start it, and return when it takes requests and knows who may do what."""
+        log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen(
+            ["setpriv", "--reuid", "nobody", "--clear-groups", self.home / "bin/opensearch"],
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "OPENSEARCH_JAVA_HOME": java(), "HOME": str(self.folder)},
+        )  # fmt: skip
+        with self.open("admin", "admin") as store:
+            store.await_up(120)
+            settle(store, PASSWORDS, nodes=1)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it, and wait until it is gone."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+            self.process.wait(timeout=60)
+            self.process = None
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self.end(signal.SIGKILL)
+
+    def certificate(self, host: str) -> authority.Issued:
+        """Return the certificate with which a host ships its trail."""
+        return authority.issue(self.pki, "shipper", host)
+
+    def open(self, kind: authority.Kind | None = None, name: str = "") -> Store:
+        """Return a connection with a certificate of this authority, or with none."""
+        found = authority.issue(self.pki, kind, name) if kind else None
+        paths = (Path(found.certificate), Path(found.key)) if found else (None, None)
+        opener = straight("127.0.0.1", self.port)
+        return Store("127.0.0.1", opener, self.pki / "ca.pem", certificate=paths[0], key=paths[1])
+
+    def documents(self, pattern: str = "audit-*") -> list[dict[str, Any]]:
+        """Return what lies in indices, all of it, in the order of the records' numbers (10,000 at most)."""
+        with self.open("admin", "admin") as store:
+            store.call("POST", f"/{pattern}/_refresh")
+            query = {"size": 10000, "sort": ["n"], "query": {"match_all": {}}}
+            answer = store.call("POST", f"/{pattern}/_search", query)
+            assert answer.status == 200, answer.reason
+            return [it["_source"] for it in answer.body["hits"]["hits"]]
+
+
+def java() -> str:
+    """Return the home of a Java that is new enough; skips where there is none."""
+    program = shutil.which("java")
+    if program is None:
+        pytest.skip("no java is installed here")
+    done = subprocess.run([program, "-version"], capture_output=True, text=True, check=True)
+    found = re.search(r'version "(\d+)', done.stderr)
+    if not found or int(found[1]) < 17:
+        pytest.skip("the java that is installed here is older than 17")
+    return str(Path(program).resolve().parents[1])
+
+
+@contextlib.contextmanager
+def running(heap: str = "512m") -> Iterator[Bed]:
+    """Run a store for the block; its log is printed where the block fails."""
+    java()
+    with tempfile.TemporaryDirectory(prefix="dte-") as folder:
+        Path(folder).chmod(0o755)  # nobody must get in; the authority's folder is closed to all others
+        bed = Bed(Path(folder), heap)
+        try:
+            bed.start()
+            yield bed
+        except BaseException:
+            with contextlib.suppress(OSError):
+                print((bed.folder / "log").read_text()[-4000:])
+            raise
+        finally:
+            bed.kill()
