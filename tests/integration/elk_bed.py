@@ -1,4 +1,4 @@
-"""A search store on this machine, without a lab: the pinned program with the role's own settings, on 127.0.0.1.
+"""A search store on this machine, without a lab: the pinned program with the role's own settings, on loopback.
 
     with elk_bed.running() as store:
         store.url                                # https://127.0.0.1:PORT
@@ -12,7 +12,6 @@ Takes about 10 s and 800 MB. It runs as `nobody`, since OpenSearch does not run 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -35,7 +34,6 @@ from dualtrack.elk.settle import settle
 from dualtrack.paths import ROOT
 from dualtrack.pki import authority
 
-NAME = "log-1"
 ROLE = ROOT / "roles/elk"
 PASSWORDS = {"auditor": "only-for-tests-auditor", "administrator": "only-for-tests-administrator"}
 
@@ -48,13 +46,16 @@ def free_port() -> int:
 
 
 class Bed:
-    """One node, its authority, and its process."""
+    """One node, its authority, and its process; ``names`` are all nodes of its cluster, ``number`` is this one's."""
 
-    def __init__(self, folder: Path, heap: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, heap: str, names: tuple[str, ...], number: int, ports: tuple[int, int]) -> None:
+        self.folder = folder / names[number]
+        self.folder.mkdir()
         self.pki = folder / "pki"
-        self.port = free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.name, self.number, self.names = names[number], number, names
+        self.address = f"127.0.0.{number + 1}"
+        self.port, self.transport = ports
+        self.url = f"https://{self.address}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._lay_out(heap)
 
@@ -67,16 +68,17 @@ class Bed:
             archive.extractall(self.home / "plugins/opensearch-security")
         for path in (self.home / "bin").iterdir():
             path.chmod(0o755)
-        node = authority.issue(self.pki, "node", NAME, [NAME, "localhost", "127.0.0.1"])
+        node = authority.issue(self.pki, "node", self.name, [self.name, "localhost", self.address])
         config = self.home / "config"
         for source, name in ((node.authority, "ca.pem"), (node.certificate, "node.pem"), (node.key, "node.key")):
             shutil.copyfile(source, config / name)
-        variables = json.loads(json.dumps({
-            "inventory_hostname": NAME, "elk_cluster": "test", "elk_nodes": [{"name": NAME, "address": "127.0.0.1"}],
-            "elk_port": self.port, "elk_transport_port": free_port(), "elk_data_dir": str(self.folder / "data"),
+        nodes = [{"name": name, "address": f"127.0.0.{number + 1}"} for number, name in enumerate(self.names)]
+        variables = {
+            "inventory_hostname": self.name, "elk_cluster": "test", "elk_nodes": nodes, "elk_port": self.port,
+            "elk_transport_port": self.transport, "elk_data_dir": str(self.folder / "data"),
             "elk_heap": heap, "elk_disk_low": 97, "elk_disk_high": 98, "elk_disk_flood": 99,
-            "__elk_me": {"name": NAME, "address": "127.0.0.1"}, "__elk_host": {"maps": 0}, "ansible_managed": "",
-        }))  # fmt: skip
+            "__elk_me": nodes[self.number], "__elk_host": {"maps": 0}, "ansible_managed": "",
+        }  # fmt: skip
         templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(ROLE / "templates"), undefined=jinja2.StrictUndefined, trim_blocks=True
         )
@@ -85,20 +87,27 @@ class Bed:
             (config / name).write_text(templates.get_template(f"{name}.j2").render(variables))
         (self.folder / "data").mkdir()
         for path in [self.folder, *self.folder.rglob("*")]:
-            if self.pki not in (path, *path.parents):
-                shutil.chown(path, "nobody")
+            shutil.chown(path, "nobody")
 
     def start(self) -> None:
         """Start it, and return when it takes requests and knows who may do what."""
+        self.begin()
+        self.await_ready()
+
+    def begin(self) -> None:
+        """Start it."""
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
             ["setpriv", "--reuid", "nobody", "--clear-groups", self.home / "bin/opensearch"],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd=self.folder,
             env={"PATH": os.environ["PATH"], "OPENSEARCH_JAVA_HOME": java(), "HOME": str(self.folder)},
         )  # fmt: skip
+
+    def await_ready(self) -> None:
+        """Return when it takes requests and knows who may do what."""
         with self.open("admin", "admin") as store:
-            store.await_up(120)
-            settle(store, PASSWORDS, nodes=1)
+            store.await_up(300)
+            settle(store, PASSWORDS, nodes=len(self.names), patience=300)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it, and wait until it is gone."""
@@ -120,8 +129,8 @@ class Bed:
         """Return a connection with a certificate of this authority, or with none."""
         found = authority.issue(self.pki, kind, name) if kind else None
         paths = (Path(found.certificate), Path(found.key)) if found else (None, None)
-        opener = straight("127.0.0.1", self.port)
-        return Store("127.0.0.1", opener, self.pki / "ca.pem", certificate=paths[0], key=paths[1])
+        opener = straight(self.address, self.port)
+        return Store(self.address, opener, self.pki / "ca.pem", certificate=paths[0], key=paths[1])
 
     def documents(self, pattern: str = "audit-*") -> list[dict[str, Any]]:
         """Return what lies in indices, all of it, in the order of the records' numbers (10,000 at most)."""
@@ -147,17 +156,29 @@ def java() -> str:
 
 @contextlib.contextmanager
 def running(heap: str = "512m") -> Iterator[Bed]:
-    """Run a store for the block; its log is printed where the block fails."""
+    """Run a store of one node for the block; its log is printed where the block fails."""
+    with cluster("log-1", heap=heap) as (bed,):
+        yield bed
+
+
+@contextlib.contextmanager
+def cluster(*names: str, heap: str = "512m") -> Iterator[list[Bed]]:
+    """Run a store of several nodes for the block, each on an address of its own of this machine."""
     java()
     with tempfile.TemporaryDirectory(prefix="dte-") as folder:
         Path(folder).chmod(0o755)  # nobody must get in; the authority's folder is closed to all others
-        bed = Bed(Path(folder), heap)
+        ports = free_port(), free_port()
+        beds = [Bed(Path(folder), heap, names, number, ports) for number in range(len(names))]
         try:
-            bed.start()
-            yield bed
+            for bed in beds:
+                bed.begin()
+            beds[0].await_ready()
+            yield beds
         except BaseException:
-            with contextlib.suppress(OSError):
-                print((bed.folder / "log").read_text()[-4000:])
+            for bed in beds:
+                with contextlib.suppress(OSError):
+                    print((bed.folder / "log").read_text()[-4000:])
             raise
         finally:
-            bed.kill()
+            for bed in beds:
+                bed.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from dualtrack.elk import documents
 from dualtrack.elk.client import Store
 from dualtrack.elk.settle import settle
 from dualtrack.errors import External
+from dualtrack.pki import authority
 from tests.integration import elk_bed
 from tests.integration.elk_bed import PASSWORDS, Bed
 
@@ -136,6 +138,30 @@ def test_guessing_is_slowed_down(bed: Bed) -> None:
         assert store.call("GET", "/_cluster/health", headers=basic("auditor", PASSWORDS["auditor"])).status == 200
         assert ship(shipper, "audit-gpu-1-2026.11.25", range(700, 701))[0] in (201, 409)
         assert settle(admin, PASSWORDS, nodes=1) == []
+
+
+def test_a_cluster_outlives_a_node_and_lets_no_stranger_in() -> None:
+    index = "audit-gpu-1-2026.11.25"
+    with elk_bed.cluster("log-1", "log-2", "log-3") as beds:
+        with beds[0].open("admin", "admin") as admin:
+            health = admin.call("GET", "/_cluster/health?wait_for_nodes=3&wait_for_status=green&timeout=240s").body
+            assert (health["status"], health["number_of_nodes"]) == ("green", 3)
+        with beds[1].open("shipper", "gpu-1") as shipper:
+            assert set(ship(shipper, index, range(1, 101))) == {201}
+            beds[2].kill()
+            assert set(ship(shipper, index, range(101, 201))) == {201}
+        assert [it["n"] for it in beds[0].documents(index)] == list(range(1, 201))
+        # The right authority and kind, and a name that is none of the nodes': the others do not take it in.
+        stranger = authority.issue(beds[2].pki, "node", "log-9", ["log-9", beds[2].address])
+        config = beds[2].home / "config"
+        (config / "node.pem").write_bytes(Path(stranger.certificate).read_bytes())
+        (config / "node.key").write_bytes(Path(stranger.key).read_bytes())
+        beds[2].begin()
+        with beds[2].open() as store:
+            store.await_up(300)
+        with beds[0].open("admin", "admin") as admin:
+            health = admin.call("GET", "/_cluster/health?wait_for_nodes=3&timeout=5s").body
+            assert health["number_of_nodes"] == 2
 
 
 def test_hashes_are_the_passwords_() -> None:
