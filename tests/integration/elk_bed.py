@@ -76,7 +76,8 @@ class Bed:
         variables = {
             "inventory_hostname": self.name, "elk_cluster": "test", "elk_nodes": nodes, "elk_port": self.port,
             "elk_transport_port": self.transport, "elk_data_dir": str(self.folder / "data"),
-            "elk_heap": heap, "elk_disk_low": 97, "elk_disk_high": 98, "elk_disk_flood": 99,
+            "elk_heap": heap, "elk_snapshot_dir": str(self.folder / "snapshots"),
+            "elk_disk_low": 97, "elk_disk_high": 98, "elk_disk_flood": 99,
             "__elk_me": nodes[self.number], "__elk_host": {"maps": 0}, "ansible_managed": "",
         }  # fmt: skip
         templates = jinja2.Environment(
@@ -85,7 +86,8 @@ class Bed:
         templates.filters |= FilterModule().filters()
         for name in ("opensearch.yml", "jvm.options", "log4j2.properties"):
             (config / name).write_text(templates.get_template(f"{name}.j2").render(variables))
-        (self.folder / "data").mkdir()
+        for name in ("data", "snapshots"):
+            (self.folder / name).mkdir()
         for path in [self.folder, *self.folder.rglob("*")]:
             shutil.chown(path, "nobody")
 
@@ -107,7 +109,13 @@ class Bed:
         """Return when it takes requests and knows who may do what."""
         with self.open("admin", "admin") as store:
             store.await_up(300)
-            settle(store, PASSWORDS, nodes=len(self.names), patience=300)
+            self.settle(store, PASSWORDS)
+
+    def settle(self, store: Store, passwords: dict[str, str]) -> list[str]:
+        """Bring rights to what the role would make them, and return what was changed."""
+        # Nodes without a folder that they share have no repository.
+        snapshots = str(self.folder / "snapshots") if len(self.names) == 1 else ""
+        return settle(store, passwords, nodes=len(self.names), snapshots=snapshots, patience=300)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it, and wait until it is gone."""

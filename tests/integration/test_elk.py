@@ -11,7 +11,6 @@ import pytest
 
 from dualtrack.elk import documents
 from dualtrack.elk.client import Store
-from dualtrack.elk.settle import settle
 from dualtrack.errors import External
 from dualtrack.pki import authority
 from tests.integration import elk_bed
@@ -62,7 +61,7 @@ def test_what_was_acknowledged_outlives_a_power_cut(bed: Bed) -> None:
 
 def test_rights_are_settled_once(bed: Bed) -> None:
     with bed.open("admin", "admin") as admin:
-        assert settle(admin, PASSWORDS, nodes=1) == []
+        assert bed.settle(admin, PASSWORDS) == []
 
 
 def test_a_host_whose_name_begins_alike_is_another_host(bed: Bed) -> None:
@@ -109,6 +108,21 @@ def test_an_administrator_s_own_indices_are_his(bed: Bed) -> None:
             assert ship(shipper, "audit-gpu-2-2026.11.26", range(1, 2), "gpu-2") == [403]  # it waits, and loses nothing
 
 
+def test_an_administrator_takes_snapshots_and_restores_none(bed: Bed) -> None:
+    me, index = basic("administrator", PASSWORDS["administrator"]), "audit-gpu-7-2026.11.25"
+    with bed.open() as store, bed.open("shipper", "gpu-7") as shipper:
+        assert ship(shipper, index, range(1, 2), "gpu-7") == [201]
+        taken = store.call("PUT", "/_snapshot/disk/before?wait_for_completion=true", {"indices": "audit-*"}, me)
+        assert (taken.status, taken.body["snapshot"]["state"]) == (200, "SUCCESS")
+        assert ship(shipper, index, range(2, 3), "gpu-7") == [201]
+        for more in ({}, {"rename_pattern": "audit-(.+)", "rename_replacement": "copy-$1"}):
+            answer = store.call("POST", "/_snapshot/disk/before/_restore", {"indices": index, **more}, me)
+            assert answer.status == 403, answer
+        for path in ("/_snapshot/disk/before", "/_snapshot/disk"):
+            assert store.call("DELETE", path, headers=me).status == 403
+    assert [it["n"] for it in bed.documents(index)] == [1, 2]
+
+
 def test_records_that_are_not_as_the_format_says_are_refused(bed: Bed) -> None:
     with bed.open("shipper", "gpu-1") as shipper:
         for wrong in ({"n": "many"}, {"@timestamp": "yesterday"}, {"other": 1}):
@@ -119,12 +133,12 @@ def test_records_that_are_not_as_the_format_says_are_refused(bed: Bed) -> None:
 def test_passwords_change_and_users_go(bed: Bed) -> None:
     new = {"auditor": "another-one-for-tests"}
     with bed.open("admin", "admin") as admin, bed.open() as store:
-        assert settle(admin, new, nodes=1) == ["internalusers"]
-        assert settle(admin, new, nodes=1) == []
+        assert bed.settle(admin, new) == ["internalusers"]
+        assert bed.settle(admin, new) == []
         assert store.call("GET", "/_cluster/health", headers=basic("auditor", new["auditor"])).status == 200
         for user, secret in PASSWORDS.items():
             assert store.call("GET", "/_cluster/health", headers=basic(user, secret)).status == 401
-        assert settle(admin, PASSWORDS, nodes=1) == ["internalusers"]
+        assert bed.settle(admin, PASSWORDS) == ["internalusers"]
 
 
 def test_guessing_is_slowed_down(bed: Bed) -> None:
@@ -137,7 +151,7 @@ def test_guessing_is_slowed_down(bed: Bed) -> None:
         # Nobody else is kept out.
         assert store.call("GET", "/_cluster/health", headers=basic("auditor", PASSWORDS["auditor"])).status == 200
         assert ship(shipper, "audit-gpu-1-2026.11.25", range(700, 701))[0] in (201, 409)
-        assert settle(admin, PASSWORDS, nodes=1) == []
+        assert bed.settle(admin, PASSWORDS) == []
 
 
 def test_a_cluster_outlives_a_node_and_lets_no_stranger_in() -> None:

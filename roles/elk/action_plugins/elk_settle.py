@@ -56,7 +56,8 @@ class ActionModule(ActionBase):
                         return result | {"changed": True, "settled": ["the store is not up yet"]}
                     settled = settle.settle(
                         store, {it: str(self._templar.template(facts.get(variable, ""))) for it, variable in named},
-                        nodes=int(arguments["nodes"]), write=not self._task.check_mode,
+                        nodes=int(arguments["nodes"]), snapshots=str(arguments.get("snapshots") or ""),
+                        patience=patience, write=not self._task.check_mode,
                     )  # fmt: skip
         except DualtrackError as error:
             return result | {"failed": True, "msg": f"{error}; its log: journalctl -u dualtrack-opensearch"}

@@ -213,9 +213,12 @@ def test_an_administrator_sees_how_it_is(node: Node) -> None:
 
 @pytest.mark.service("dualtrack-opensearch")
 def test_rights_are_ours(node: Node, hostvars: dict[str, Any]) -> None:
-    """Rights, users and the audit template are as the controller wrote them: nobody gave himself more."""
+    """Rights, users, template and repository are as the controller wrote them: nobody gave himself more."""
     passwords = {user: hostvars[f"elk_{user}_password"] for user in ("auditor", "administrator")}
-    other = settle(node.by("admin", "admin"), passwords, nodes=len(hostvars["elk_nodes"]), write=False)
+    other = settle(
+        node.by("admin", "admin"), passwords, nodes=len(hostvars["elk_nodes"]), write=False,
+        snapshots=hostvars["elk_snapshot_dir"],
+    )  # fmt: skip
     assert not other, f"changed since the role ran: {', '.join(other)}"
 
 

@@ -17,15 +17,20 @@ from dualtrack.errors import External
 #: Where the security plugin keeps its documents, base64 in JSON: the place and the form that its own tool writes.
 INDEX = ".opendistro_security"
 TEMPLATE = "/_index_template/audit"
+REPOSITORY = "/_snapshot/disk"
 
 
 def settle(
-    store: Store, passwords: Mapping[str, str], *, nodes: int, write: bool = True, patience: float = 60
-) -> list[str]:
+    store: Store, passwords: Mapping[str, str], *, nodes: int, snapshots: str = "", write: bool = True,
+    patience: float = 60,
+) -> list[str]:  # fmt: skip
     """Return what was not as it should be, by name, after putting it right (with ``write``); the node knows it then.
 
-    ``store`` must be spoken to with the administrator's certificate of the authority (kind `admin`).
+    ``store`` must be spoken to with the administrator's certificate of the authority (kind `admin`). ``snapshots`` is
+    the folder of its repository for snapshots, '' where it has none.
     """
+    # Straight after a start nothing can be read yet, which is not the same as that nothing is there.
+    _await(store, "/_cluster/health?wait_for_status=yellow&timeout=1s", patience, "has no state that it can be read in")
     there = {kind: _read(store, kind) for kind in documents.security({}, {})}
     wanted = documents.security(passwords, there["internalusers"])
     changed = [kind for kind, document in wanted.items() if there[kind] != document]
@@ -41,27 +46,32 @@ def settle(
         if (found.get("_nodes") or {}).get("failed"):
             raise External(f"a node of the store did not take its rights: {found}")
     if write:
-        _await_known(store, patience)
+        _await(store, "/_plugins/_security/health?mode=strict", patience, "did not take its rights")
     template = documents.audit_template(min(1, nodes - 1))
-    if not _same_template(_expect(store.call("GET", TEMPLATE), 200, 404, 503), template):
+    if not _same_template(_expect(store.call("GET", TEMPLATE), 200, 404), template):
         changed.append("template")
         if write:
             _expect(store.call("PUT", TEMPLATE, template), 200)
+    repository = {"type": "fs", "settings": {"location": snapshots}}
+    if snapshots and not _same_repository(_expect(store.call("GET", REPOSITORY), 200, 404), repository):
+        changed.append("repository")
+        if write:
+            _expect(store.call("PUT", REPOSITORY, repository), 200)
     return changed
 
 
-def _await_known(store: Store, patience: float) -> None:
-    """Wait until a node has read who may do what; before that it refuses everybody but us."""
+def _await(store: Store, path: str, patience: float, complaint: str) -> None:
+    """Ask until the answer is good."""
     deadline = time.monotonic() + patience
-    while (answer := store.call("GET", "/_plugins/_security/health?mode=strict")).status != 200:
+    while (answer := store.call("GET", path)).status != 200:
         if time.monotonic() > deadline:
-            raise External(f"the search store on {store.name} did not take its rights: {answer.reason}")
+            raise External(f"the search store on {store.name} {complaint}: {answer.status} {answer.reason}")
         proc.pause(0.3)
 
 
 def _read(store: Store, kind: str) -> dict[str, Any]:
     """Return a document of the security plugin; an empty one where there is none."""
-    answer = _expect(store.call("GET", f"/{INDEX}/_doc/{kind}"), 200, 404, 503)
+    answer = _expect(store.call("GET", f"/{INDEX}/_doc/{kind}"), 200, 404)
     if answer.status != 200 or not answer.body.get("found"):
         return {}
     try:
@@ -75,6 +85,10 @@ def _same_template(answer: Answer, wanted: dict[str, Any]) -> bool:
         return False
     found = answer.body["index_templates"][0]["index_template"]
     return all(found.get(key) == value for key, value in wanted.items())
+
+
+def _same_repository(answer: Answer, wanted: dict[str, Any]) -> bool:
+    return answer.status == 200 and answer.body[REPOSITORY.rsplit("/", 1)[1]] == wanted
 
 
 def _expect(answer: Answer, *allowed: int) -> Answer:
