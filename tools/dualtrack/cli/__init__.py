@@ -12,6 +12,7 @@ import typer
 from dualtrack import __version__
 from dualtrack.cli import (
     audit,
+    audit_store,
     cost,
     drift,
     drill,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 tracks.register(app)
 app.command()(inventory.inventory)
+audit_store.register(audit.app)
 app.add_typer(audit.app, name="audit")
 app.add_typer(fabric.app, name="fabric")
 app.add_typer(lab.app, name="lab")

@@ -1,0 +1,109 @@
+"""A host's trail out of the search store: the files that `dualtrack audit verify` judges, as the store has them.
+
+So the store is judged like the host is: by the registered key, and by what is anchored elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dualtrack.audit import document
+from dualtrack.audit import head as heads
+from dualtrack.audit.place import Place
+from dualtrack.audit.searchstore import SearchStore
+from dualtrack.errors import BadInput, Refused
+from dualtrack.progress import Progress
+
+#: Documents in one answer.
+PAGE = 5000
+#: What of an event can be searched for as words.
+WORDS = ["body", "source"]
+
+
+def fetch(store: SearchStore, host: str, folder: Path, count: Progress) -> int:
+    """Write what the store has of a host into a new ``folder``, as a trail; return how many records there were.
+
+    Records are written as they are, forged and doubled ones too: judging is not this function's work.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise Refused(f"{folder} is not empty", hint="name a new folder: nothing there is written over")
+    place = Place(folder)
+    place.segments.mkdir(parents=True, exist_ok=True)
+    (folder / "host").write_text(f"{document.host(host)}\n")
+    ends = []
+    with place.heads.open("wb") as file:
+        for found in pages(store, host, "segment"):
+            line = document.line_of_head(found)
+            file.write(line)
+            with contextlib.suppress(BadInput):  # a line that is no head is for the judge to find
+                ends.append(heads.parse(line)[0].last)
+    segment, total = 1, 0
+    file = place.segment(segment).open("wb")
+    try:
+        for found in pages(store, host, "n"):
+            while segment <= len(ends) and found["n"] > ends[segment - 1]:
+                file.close()
+                segment += 1
+                file = place.segment(segment).open("wb")
+            line = document.line_of(found)
+            file.write(line)
+            count(len(line))
+            total += 1
+    finally:
+        file.close()
+    if not total:
+        raise BadInput(f"the store has nothing of {host}", hint="dualtrack audit ship; a record shows after a second")
+    return total
+
+
+def pages(store: SearchStore, host: str, number: str) -> Iterator[dict[str, Any]]:
+    """Yield a host's documents that have a ``number``, in its order, a page in memory at a time."""
+    wanted = {"bool": {"filter": [{"term": {"host": host}}, {"exists": {"field": number}}]}}
+    # Two with one number go by their chains, so that no page leaves one out.
+    order = [
+        {number: {"order": "asc", "unmapped_type": "long"}},
+        {"chain": {"order": "asc", "unmapped_type": "keyword"}},
+    ]
+    after: Sequence[Any] = ()
+    while True:
+        body = {"size": PAGE, "query": wanted, "sort": order, "track_total_hits": False}
+        if after:
+            body["search_after"] = after
+        hits = _search(store, document.indices(host), body)
+        if not hits:
+            return
+        yield from (it["_source"] for it in hits)
+        after = hits[-1]["sort"]
+
+
+def search(
+    store: SearchStore, *, host: str = "", kind: str = "", text: str = "", since: str = "", until: str = "",
+    last: int = 50,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return the newest events that are so, the newest last. Times as the store reads them: 2026-11-25, now-1h."""
+    filters: list[dict[str, Any]] = [
+        {"term": {name: value}} for name, value in (("host", host), ("kind", kind)) if value
+    ]
+    filters.append({"exists": {"field": "n"}})  # a head is no event
+    if since or until:
+        between = {name: value for name, value in (("gte", since), ("lte", until)) if value}
+        filters.append({"range": {"@timestamp": between}})
+    if text:
+        filters.append({"simple_query_string": {"query": text, "fields": WORDS, "default_operator": "and"}})
+    body = {
+        "size": last, "query": {"bool": {"filter": filters}}, "track_total_hits": False,
+        "sort": [{"@timestamp": "desc"}, {"n": "desc"}],
+    }  # fmt: skip
+    indices = document.indices(document.host(host)) if host else "audit-*"
+    return [it["_source"] for it in reversed(_search(store, indices, body))]
+
+
+def _search(store: SearchStore, indices: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = store.ask("POST", f"/{indices}/_search?ignore_unavailable=true", msgspec.json.encode(body))
+    hits: list[dict[str, Any]] = answer["hits"]["hits"]
+    return hits

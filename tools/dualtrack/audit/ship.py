@@ -1,0 +1,252 @@
+"""Shipping a trail to the search store: each record once, through outages, kills and full disks, in bounded memory.
+
+The trail itself is the queue. What the store has acknowledged is noted beside it; after a crash the records since then
+are sent again, and are there already, since a document's name follows from its content. Nothing is left out: what the
+store will not take stops the shipping, and who watches it is told.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dualtrack import files
+from dualtrack.audit import document, record
+from dualtrack.audit.place import Place, lines
+from dualtrack.audit.searchstore import Away, SearchStore
+from dualtrack.errors import BadInput, DualtrackError, External
+
+#: Records and bytes of a bulk request: memory is a few times as much.
+RECORDS, BYTES = 2000, 5 << 20
+#: Seconds between two looks when nothing comes; between two tries, doubled each time, and at most.
+IDLE_S, FIRST_TRY_S, LAST_TRY_S = 0.25, 0.5, 30.0
+#: Seconds between two lines that say that the queue is long.
+REMIND_S = 60.0
+#: Asks only for what is judged, item by item: an answer to 2,000 records is then 50 kB.
+BULK = "/_bulk?filter_path=errors,items.create.status,items.create.error.type,items.create.error.reason"
+#: Errors of single documents that pass: the store is out of room, or busy.
+PASSING = frozenset({"cluster_block_exception", "es_rejected_execution_exception", "unavailable_shards_exception",
+                     "opensearch_rejected_execution_exception"})  # fmt: skip
+
+
+class Shipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the store has acknowledged: up to byte ``offset`` of ``segment`` and of the heads' file; record ``n`` last.
+
+    ``chain`` is the hash behind that record, in hexadecimal digits; ``at`` when the store said so, in nanoseconds
+    since 1970; ``behind`` how many bytes waited then.
+    """
+
+    segment: int = 1
+    offset: int = 0
+    heads: int = 0
+    n: int = 0
+    chain: str = ""
+    at: int = 0
+    behind: int = 0
+
+
+class Shipper:
+    """Sends what a trail has and the store has not. `step` until it returns False, then again when there may be more.
+
+    ``alarm`` is how many bytes may wait before ``tell`` is told, and again each minute.
+    """
+
+    def __init__(
+        self, folder: Path, store: SearchStore, state: Path, *, alarm: int, tell: Callable[[str], None]
+    ) -> None:
+        self.place, self.store, self.state, self.alarm, self.tell = Place(folder), store, state, alarm, tell
+        try:
+            self.host = document.host((folder / "host").read_text().strip())
+        except OSError as error:
+            raise BadInput(f"{folder} cannot be read: {error.strerror}", hint="is it a trail?") from None
+        found = files.read(state, Shipped)
+        self.at = found or Shipped()
+        self._reminded = float("-inf")
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse to go on behind a record that is not there any more: the trail was changed, or is another one."""
+        if not self.at.n:
+            return
+        segment, end = self.at.segment, self.at.offset
+        if not end:  # the segment before it was shipped to its end
+            segment -= 1
+            end = _size(self.place.segment(segment))
+        try:
+            with self.place.segment(segment).open("rb") as file:
+                file.seek(max(0, end - record.HEX - 1))
+                there = file.read(record.HEX + 1)
+        except OSError:
+            there = b""
+        if there != f"{self.at.chain}\n".encode():
+            raise External(
+                f"record {self.at.n} is not there any more as it was shipped: the trail was changed, or is another one",
+                hint="dualtrack audit verify",
+            )
+
+    def step(self) -> bool:
+        """Send one group and note that it was taken; False when there is nothing to send. Away: try again later."""
+        signed = _size(self.place.heads)  # what these heads name was written before: it is sent before them
+        batch, segment, offset = self._records()
+        if batch:
+            try:
+                documents = [document.of_record(self.host, it) for it in batch]
+                n, chain = _end(batch[-1])
+            except BadInput as error:
+                raise External(f"segment {segment}: {error}", hint="dualtrack audit verify") from None
+            self._send(documents)
+            self._took(segment=segment, offset=offset, n=n, chain=chain)
+            return True
+        if (segment, offset) != (self.at.segment, self.at.offset):
+            self._took(segment=segment, offset=offset)
+            return True
+        heads, end = self._heads(signed)
+        if heads:
+            self._send([document.of_head(self.host, it) for it in heads])
+            self._took(heads=end)
+        return bool(heads)
+
+    def waiting(self) -> int:
+        """Return how many bytes of records are not shipped."""
+        total, number = -self.at.offset, self.at.segment
+        while (path := self.place.segment(number)).exists():
+            total += _size(path)
+            number += 1
+        return max(0, total)
+
+    def remind(self) -> None:
+        """Say that more waits than should, once a minute."""
+        behind = self.waiting()
+        if behind > self.alarm and time.monotonic() - self._reminded >= REMIND_S:
+            self._reminded = time.monotonic()
+            self.tell(f"{behind >> 20} MiB of the trail are not shipped (alarm at {self.alarm >> 20} MiB)")
+
+    def _records(self) -> tuple[list[bytes], int, int]:
+        """Return the next whole lines, and where the next ones begin."""
+        segment, offset = self.at.segment, self.at.offset
+        over = self.place.segment(segment + 1).exists()  # asked first: who begins a segment has ended the one before
+        found: list[bytes] = []
+        size = 0
+        try:
+            with self.place.segment(segment).open("rb") as file:
+                if os.fstat(file.fileno()).st_size < offset:
+                    raise External(f"segment {segment} has become shorter", hint="dualtrack audit verify")
+                file.seek(offset)
+                for line in lines(file):
+                    if len(line) == record.LINE:
+                        raise External(f"segment {segment} has a line that is too long", hint="dualtrack audit verify")
+                    if not line.endswith(b"\n") or len(found) == RECORDS or size > BYTES:
+                        break
+                    found.append(line)
+                    size += len(line)
+                if found and not over:
+                    os.fdatasync(file.fileno())  # what a power cut could take back is not shipped
+        except FileNotFoundError:
+            if over:
+                raise External(
+                    f"segment {segment} is gone and was not shipped", hint="dualtrack audit verify"
+                ) from None
+            return [], segment, offset
+        if over and not found:
+            return [], segment + 1, 0
+        return found, segment, offset + size
+
+    def _heads(self, end: int) -> tuple[list[bytes], int]:
+        found: list[bytes] = []
+        size = 0
+        if end <= self.at.heads:
+            return found, end
+        with self.place.heads.open("rb") as file:
+            file.seek(self.at.heads)
+            for line in lines(file):
+                if not line.endswith(b"\n") or self.at.heads + size + len(line) > end or len(found) == RECORDS:
+                    break
+                found.append(line)
+                size += len(line)
+        return found, self.at.heads + size
+
+    def _send(self, waiting: list[bytes]) -> None:
+        """Have the store take documents, all of them; those that it was too busy for are sent again."""
+        pause = FIRST_TRY_S
+        while True:
+            answer = self.store.ask("POST", BULK, b"".join(waiting), kind="application/x-ndjson")
+            waiting = _left(waiting, answer)
+            if not waiting:
+                return
+            if pause > LAST_TRY_S:
+                raise Away(f"the store does not take {len(waiting)} records now")
+            time.sleep(pause)
+            pause *= 2
+
+    def _took(self, **fields: Any) -> None:
+        self.at = msgspec.structs.replace(self.at, at=time.time_ns(), **fields)
+        self.at = msgspec.structs.replace(self.at, behind=self.waiting())
+        try:
+            files.write_atomically(self.state, msgspec.json.encode(self.at))
+        except DualtrackError as error:  # a full disk: shipping goes on, and a restart sends some again
+            self.tell(str(error))
+
+
+def follow(
+    shipper: Shipper, *, once: bool, stopped: Callable[[], bool], pause: Callable[[float], object] = time.sleep
+) -> int:
+    """Ship until ``stopped``, or with ``once`` until all is there; return the number of the last record shipped."""
+    wait, out = FIRST_TRY_S, False
+    while not stopped():
+        try:
+            moved = shipper.step()
+        except Away as error:
+            if not out:
+                shipper.tell(f"{error}; trying on")
+            out = True
+            shipper.remind()
+            pause(wait)
+            wait = min(LAST_TRY_S, 2 * wait)
+            continue
+        if out:
+            shipper.tell("the store takes records again")
+        wait, out = FIRST_TRY_S, False
+        if not moved:
+            if once:
+                break
+            pause(IDLE_S)
+        else:
+            shipper.remind()
+    return shipper.at.n
+
+
+def _left(sent: list[bytes], answer: Any) -> list[bytes]:
+    """Return the documents that the store was too busy for; External for one that it will never take."""
+    try:
+        items = [it["create"] for it in answer["items"]] if answer["errors"] else []
+        if items and len(items) != len(sent):
+            raise ValueError
+        left = []
+        for document_, item in zip(sent, items, strict=False):
+            status = item["status"]
+            if status < 300 or status == 409:  # 409: it is there already, since a document's name is its content
+                continue
+            error = item.get("error") or {}
+            if status != 429 and status < 500 and error.get("type") not in PASSING:
+                raise External(f"the store does not take a record ({status}): {str(error.get('reason'))[:200]}")
+            left.append(document_)
+        return left
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise External("the store's answer is not that of a bulk request") from None
+
+
+def _end(line: bytes) -> tuple[int, str]:
+    found, _, chain = record.parse(line)
+    return found.n, chain.hex()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
