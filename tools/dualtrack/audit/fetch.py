@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from dualtrack.audit import document
 from dualtrack.audit import head as heads
 from dualtrack.audit.place import Place
@@ -104,6 +102,6 @@ def search(
 
 
 def _search(store: SearchStore, indices: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    answer = store.ask("POST", f"/{indices}/_search?ignore_unavailable=true", msgspec.json.encode(body))
+    answer = store.ask("POST", f"/{indices}/_search?ignore_unavailable=true", body)
     hits: list[dict[str, Any]] = answer["hits"]["hits"]
     return hits

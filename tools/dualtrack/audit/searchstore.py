@@ -1,20 +1,18 @@
-"""The search store that trails are shipped to, over HTTPS: an answer, or the reason why there is none."""
+"""The search store that trails are shipped to: an answer of one of its nodes, or the reason why there is none."""
 
 from __future__ import annotations
 
 import base64
-import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import msgspec
-import urllib3
-
+from dualtrack.elk.client import Answer, Store, straight
 from dualtrack.errors import BadInput, External, Refused
 
-#: Seconds for a connection, and for an answer: a bulk request waits for the disk of every copy.
-CONNECT_S, ANSWER_S = 10, 120
+#: Seconds for an answer: a bulk request waits for the disk of every copy.
+ANSWER_S = 120
 #: What a store says that will take the same later: too busy, or no node that leads.
 LATER = frozenset({429, 502, 503, 504})
 
@@ -34,51 +32,44 @@ class SearchStore:
         self, addresses: Sequence[str], *, ca: Path, cert: Path | None = None, key: Path | None = None, user: str = "",
         password: Path | None = None,
     ) -> None:  # fmt: skip
-        for it in addresses:
-            if not it.startswith("https://") or it.count("/") > 2:
-                raise BadInput(f"{it} is no address of a store", hint="https://HOST:9200, without a path")
-        if not addresses:
-            raise BadInput("no store was named", hint="--store https://HOST:9200")
         if bool(cert) != bool(key) or bool(user) != bool(password) or bool(cert) == bool(user):
-            raise BadInput("name --cert and --key, or --user and --password-file")
-        self.addresses = list(addresses)
-        headers = {"accept": "application/json"}
-        if password is not None:
-            headers["authorization"] = _basic(user, password)
-        self._pool = urllib3.PoolManager(
-            ssl_context=_context(ca, cert, key), headers=headers, retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_S, read=ANSWER_S),
-        )  # fmt: skip
+            raise BadInput("name --cert and --cert-key, or --user and --password-file")
+        self._headers = {"authorization": _basic(user, password)} if password is not None else {}
+        self._nodes = [_node(it, ca, cert, key) for it in addresses]
 
-    def ask(self, method: str, path: str, body: bytes = b"", *, kind: str = "application/json") -> Any:
-        """Return the answer's document. Away when a later try may succeed, Refused for 401 and 403."""
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Return the answer's document; ``body`` is as in `Store.call`. Away when a later try may succeed."""
         said = ""
-        for _ in range(len(self.addresses)):
-            headers = {**self._pool.headers, **({"content-type": kind} if body else {})}
+        for _ in range(len(self._nodes) + 1):  # once more: a connection that was idle may be closed by now
+            node = self._nodes[0]
             try:
-                answer = self._pool.request(method, self.addresses[0] + path, body=body or None, headers=headers)
-            except urllib3.exceptions.HTTPError as error:
-                said = f"{self.addresses[0]}: {_reason(error)}"
+                answer = node.call(method, path, body, self._headers)
+            except External as error:
+                said = str(error)
             else:
                 if answer.status not in LATER:
-                    return _document(answer.status, answer.data, self.addresses[0])
-                said = f"{self.addresses[0]} answers {answer.status}: {_why(answer.data)}"
-            self.addresses.append(self.addresses.pop(0))  # another node may be well
+                    return _document(answer, node.name)
+                said = f"{node.name} answers {answer.status}: {answer.reason[:200]}"
+            self._nodes.append(self._nodes.pop(0))  # another node may be well
         raise Away(f"the store cannot be had: {said}")
 
 
-def _context(ca: Path, cert: Path | None, key: Path | None) -> ssl.SSLContext:
+def _node(address: str, ca: Path, cert: Path | None, key: Path | None) -> Store:
+    """Return a node by its address."""
+    parts = urlsplit(address)
     try:
-        context = ssl.create_default_context(cafile=str(ca))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if cert is not None:
-            context.load_cert_chain(cert, key)
+        name, port = parts.hostname, parts.port or 9200
+    except ValueError:
+        name, port = None, 0
+    if parts.scheme != "https" or not name or parts.path.strip("/") or parts.query or parts.username:
+        raise BadInput(f"{address} is no address of a store", hint="https://HOST:9200, without a path")
+    try:
+        return Store(name, straight(name, port), ca, certificate=cert, key=key, timeout=ANSWER_S)
     except FileNotFoundError:
         missing = next((it for it in (ca, cert, key) if it is not None and not it.exists()), ca)
         raise BadInput(f"there is no {missing}", hint="certificates come from `dualtrack pki`") from None
     except OSError as error:  # ssl.SSLError is one
         raise BadInput(f"{cert or ca} or its key cannot be used: {error}") from None
-    return context
 
 
 def _basic(user: str, password: Path) -> str:
@@ -91,30 +82,11 @@ def _basic(user: str, password: Path) -> str:
     return "Basic " + base64.b64encode(f"{user}:{lines[0]}".encode()).decode()
 
 
-def _document(status: int, data: bytes, address: str) -> Any:
-    if status in (401, 403):
-        raise Refused(f"{address} refuses: {_why(data) or status}")
-    if status >= 400:
-        raise External(f"{address} answers {status}: {_why(data)}")
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.MsgspecError:
-        raise External(f"{address} answers with no JSON: is it a search store?") from None
-
-
-def _why(data: bytes) -> str:
-    """Return the reason in an answer, or its beginning where it has none."""
-    try:
-        error = msgspec.json.decode(data).get("error", "")
-        text = str(error.get("reason", error)) if isinstance(error, dict) else str(error)
-    except (msgspec.MsgspecError, AttributeError):
-        text = data.decode(errors="replace")
-    return " ".join(text.split())[:200]
-
-
-def _reason(error: Exception) -> str:
-    """Return what is behind a library's error, in its own words."""
-    inner = error
-    while (cause := inner.__cause__ or inner.__context__) is not None and isinstance(cause, Exception):
-        inner = cause
-    return " ".join(str(inner).split())[:200]
+def _document(answer: Answer, name: str) -> Any:
+    if answer.status in (401, 403):
+        raise Refused(f"{name} refuses: {answer.reason[:200] or answer.status}")
+    if answer.status >= 400:
+        raise External(f"{name} answers {answer.status}: {answer.reason[:200]}")
+    if not isinstance(answer.body, dict):
+        raise External(f"{name} answers with no JSON: is it a search store?")
+    return answer.body

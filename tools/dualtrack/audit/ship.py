@@ -124,7 +124,7 @@ class Shipper:
         behind = self.waiting()
         if behind > self.alarm and time.monotonic() - self._reminded >= REMIND_S:
             self._reminded = time.monotonic()
-            self.tell(f"{behind >> 20} MiB of the trail are not shipped (alarm at {self.alarm >> 20} MiB)")
+            self.tell(f"{behind / 1e6:.1f} MB of the trail are not shipped (alarm at {self.alarm / 1e6:.1f} MB)")
 
     def _records(self) -> tuple[list[bytes], int, int]:
         """Return the next whole lines, and where the next ones begin."""
@@ -174,7 +174,7 @@ class Shipper:
         """Have the store take documents, all of them; those that it was too busy for are sent again."""
         pause = FIRST_TRY_S
         while True:
-            answer = self.store.ask("POST", BULK, b"".join(waiting), kind="application/x-ndjson")
+            answer = self.store.ask("POST", BULK, b"".join(waiting))
             waiting = _left(waiting, answer)
             if not waiting:
                 return

@@ -131,7 +131,7 @@ def audit_template(replicas: int, shards: int = 1) -> dict[str, Any]:
                 "properties": {
                     "@timestamp": {"type": "date"},
                     "host": word, "kind": word, "source": word, "chain": word,
-                    "n": {"type": "long"},
+                    "n": {"type": "long"}, "t": {"type": "long"}, "segment": {"type": "long"},
                     "more": {"type": "boolean"},
                     "body": {"type": "text"},
                     "raw": kept, "line": kept,
