@@ -297,6 +297,15 @@ def test_trail_that_was_changed_is_not_shipped_on(
     assert said in done.stderr or "not there any more as it was shipped" in done.stderr
 
 
+def test_page_ships_searches_and_judges(bed: Bed, tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    (tmp_path / "password").write_text(f"{PASSWORDS['auditor']}\n")
+    cli.env |= {"STORE": bed.url, "PKI": str(bed.pki), "PASSWORD_FILE": str(tmp_path / "password")}
+    said = cli.runbook("ship-audit-trails.md")
+    assert "alice : COMMAND=/usr/bin/passwd" in said
+    assert "2 records in 1 segments, signed up to record 2" in said
+
+
 def test_who_must_not_does_not(trail: Trail) -> None:
     trail.record("one")
     other = trail.ship(host="another-host", check=False)
