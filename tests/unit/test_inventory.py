@@ -234,6 +234,13 @@ def test_script_and_static_say_the_same() -> None:
     assert list(static["children"]["lab"]["hosts"]) == ["a", "b"]
 
 
+def test_all_hosts_of_a_track_with_a_search_store_are_audited() -> None:
+    track = [host("a", roles=("gpu",), gpus=2), host("b", "10.30.0.2", roles=("storage",))]
+    assert "audited" not in render.by_group(track)
+    track.append(host("c", "10.30.0.3", roles=("log",)))
+    assert render.by_group(track)["audited"] == ["a", "b", "c"]
+
+
 def test_only_a_track_with_controllers_is_scheduled() -> None:
     track = [host("a", roles=("gpu",), gpus=2), host("b", "10.30.0.2", roles=("gateway",))]
     assert "scheduled" not in render.by_group(track)

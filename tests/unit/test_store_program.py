@@ -71,9 +71,11 @@ def test_settings_of_the_host_come_after_the_environment() -> None:
 
 
 def test_words_are_those_of_dualtrack_store() -> None:
-    assert launcher.arguments(["list", "--json"]) == ["store", "list", "--json"]
-    assert launcher.arguments([]) == ["store"]
-    assert launcher.arguments(["--version"]) == ["--version"]
+    assert launcher.arguments("store", ["list", "--json"]) == ["store", "list", "--json"]
+    assert launcher.arguments("store", []) == ["store"]
+    assert launcher.arguments("store", ["--version"]) == ["--version"]
+    assert launcher.arguments("audit", ["verify", "DIR"]) == ["audit", "verify", "DIR"]
+    assert [launcher.group(name) for name in ("dualtrack-store", "dualtrack-audit")] == ["store", "audit"]
 
 
 def test_root_becomes_the_owner_but_not_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +94,7 @@ def test_root_becomes_the_owner_but_not_to_hold(tmp_path: Path, monkeypatch: pyt
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
     """The role's module, which hosts get without this package."""
-    path = ROOT / "roles/model_store/library/model_store_program.py"
+    path = ROOT / "ansible/plugins/modules/host_program.py"
     spec = importlib.util.spec_from_loader("it", importlib.machinery.SourceFileLoader("it", str(path)))
     assert spec is not None
     assert spec.loader is not None

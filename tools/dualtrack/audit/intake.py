@@ -17,13 +17,15 @@ TICK_S = 1.0
 
 
 def follow(
-    source: int, writer: Writer, kind: str, name: str, *, safe: Callable[[int], None] = lambda _: None,
-    stopped: Callable[[], bool] = lambda: False, heartbeat_ns: int = HEARTBEAT_NS,
+    source: int, writer: Writer, label: Callable[[bytes], tuple[str, str]], *,
+    safe: Callable[[int], None] = lambda _: None, stopped: Callable[[], bool] = lambda: False,
+    heartbeat_ns: int = HEARTBEAT_NS,
 ) -> int:  # fmt: skip
     """Take each line of the file descriptor ``source`` as an event until its end; return how many there were.
 
-    ``safe`` is told the number of the last record after each group is on the disk: who sends can forget what it sent
-    before. What is read while the disk is busy waits in the pipe, so memory is bounded and the sender is slowed.
+    ``label`` says what kind of event a line is, and where it comes from. ``safe`` is told the number of the last record
+    after each group is on the disk: who sends can forget what it sent before. What is read while the disk is busy waits
+    in the pipe, so memory is bounded and the sender is slowed.
     """
     rest, count, beat = b"", 0, time.monotonic()
     while not stopped():
@@ -34,7 +36,7 @@ def follow(
         if rest and (ended or len(rest) > LONGEST):
             whole, rest = [*whole, rest], b""
         for line in whole:
-            writer.append(kind, name, line)
+            writer.append(*label(line), line)
         count += len(whole)
         if whole:
             beat = time.monotonic()

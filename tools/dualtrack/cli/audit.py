@@ -64,7 +64,28 @@ def record(
         signal.signal(number, stop)
     with Writer(folder) as writer:
         say = (lambda last: typer.echo(str(last))) if ack else (lambda _: None)
-        count = intake.follow(0, writer, kind, source, safe=say, stopped=lambda: ended)
+        count = intake.follow(0, writer, lambda _: (kind, source), safe=say, stopped=lambda: ended)
+    typer.echo(f"{count} events, the last record is {writer.last}", err=True)
+
+
+@app.command()
+def collect(folder: Path = TRAIL) -> None:
+    """Record what the journal of this host says of logins and rights (sudo, sshd, auditd, …), until Ctrl-C.
+
+    Each entry once: after a restart it goes on behind the last one that is in the trail. Whoever is in the group
+    systemd-journal may.
+    """
+    import signal
+    import threading
+
+    from dualtrack.audit import journal
+    from dualtrack.audit.writer import Writer
+
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with Writer(folder) as writer:
+        count = journal.collect(writer, stopped=ended.is_set)
     typer.echo(f"{count} events, the last record is {writer.last}", err=True)
 
 

@@ -37,7 +37,8 @@ def hostvars(host: Host, connection: Connection) -> dict[str, object]:
 def by_group(hosts: Sequence[Host], extra: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return group name to host names, groups in order of first appearance; ``extra`` groups hold every host.
 
-    The hosts are those of one track. Where it has controllers, they and the GPU nodes are `scheduled`.
+    The hosts are those of one track. Where it has controllers, they and the GPU nodes are `scheduled`;
+    where it has a search store, all are `audited`.
     """
     groups: dict[str, list[str]] = {name: [host.name for host in hosts] for name in extra}
     for host in hosts:
@@ -45,6 +46,8 @@ def by_group(hosts: Sequence[Host], extra: Sequence[str] = ()) -> dict[str, list
             groups.setdefault(name, []).append(host.name)
     if any("controller" in host.roles for host in hosts):
         groups["scheduled"] = [host.name for host in hosts if {"controller", "gpu"} & set(host.roles)]
+    if "role_log" in groups:
+        groups["audited"] = [host.name for host in hosts]
     return groups
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -I
-"""`dualtrack store` on a host without an environment of Python's: what is run there as `dualtrack-store`.
+"""Commands of dualtrack on a host without an environment of Python's: `dualtrack-store` there is `dualtrack store`.
 
 Lies beside `lib/`, which holds the program and all that it imports (see `program`). Needs nothing but Python itself.
 """
@@ -24,9 +24,14 @@ def settle(text: str, environment: MutableMapping[str, str]) -> None:
             environment.setdefault(name, value)
 
 
-def arguments(words: Sequence[str]) -> list[str]:
-    """Return the words for `dualtrack`: those for `dualtrack store`, and the question for the version."""
-    return list(words) if words[:1] == ["--version"] else ["store", *words]
+def group(name: str) -> str:
+    """Return the group of commands that a link to this file is called after: `dualtrack-audit` is `dualtrack audit`."""
+    return name.rpartition("dualtrack-")[2] or "store"
+
+
+def arguments(group: str, words: Sequence[str]) -> list[str]:
+    """Return the words for `dualtrack`: those for its group of commands, and the question for the version."""
+    return list(words) if words[:1] == ["--version"] else [group, *words]
 
 
 def owner(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, int] | None:
@@ -48,16 +53,16 @@ def main() -> None:
     home = Path(__file__).resolve().parent
     # Held until this process ends: a program that is in use is not removed when a newer one comes.
     fcntl.flock(os.open(home, os.O_RDONLY), fcntl.LOCK_SH)
-    if SETTINGS.exists():
+    words, commands = sys.argv[1:], group(Path(sys.argv[0]).name)
+    if commands == "store" and SETTINGS.exists():
         settle(SETTINGS.read_text(), os.environ)
-    words = sys.argv[1:]
-    if ids := owner(words, os.environ):
+    if commands == "store" and (ids := owner(words, os.environ)):
         os.setgroups([])
         os.setgid(ids[1])
         os.setuid(ids[0])
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(home / "lib"))
-    sys.argv = ["dualtrack", *arguments(words)]
+    sys.argv = ["dualtrack", *arguments(commands, words)]
     from dualtrack.cli import main as dualtrack
 
     dualtrack()

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""The program of the checkpoint cache on this host: whole or not there, the newest one in use, the others gone."""
+"""The archive of dualtrack's commands on this host: whole or not there, the newest one in use, the others gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
-module: model_store_program
+module: host_program
 short_description: unpack the program and switch to it
 description:
   - Unpacks an archive that `tools/dualtrack/store/program.py` made into a folder of its own, then turns the link
@@ -24,7 +24,7 @@ description:
   - Without C(archive) it only looks; C(there) says whether the program is whole, C(settled) whether nothing is to do.
 options:
   start:
-    description: a link to the launcher of the program that is in use
+    description: a link to the launcher in use; its name says which commands it has, as dualtrack-audit
     type: path
     required: true
   folder:

@@ -1,0 +1,83 @@
+"""What happens on the host is in its trail a moment later, the trail is whole, and it goes where it should."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+import pytest
+
+from dualtrack.verify.patience import settled
+
+PROGRAM = "/usr/local/bin/dualtrack-audit"
+USER = "dualtrack-audit"
+#: Seconds that an event gets to come into the trail: the journal is asked all the time.
+SOON_S = 20
+#: Seconds that the store may be behind before that is a finding.
+BEHIND_S = 900
+
+
+def as_audit(host: Any, *words: str) -> Any:
+    """Run the program as the trail's user."""
+    return host.run("runuser -u %s -- " + " ".join(["%s"] * (len(words) + 1)), USER, PROGRAM, *words)
+
+
+def trail(hostvars: dict[str, Any]) -> str:
+    """Return the trail's folder."""
+    return f"{hostvars['audit_dir']}/trail"
+
+
+def test_event_is_recorded(host: Any, hostvars: dict[str, Any]) -> None:
+    """What a program says of logins is in the trail within seconds."""
+    mark = f"dualtrack verify {secrets.token_hex(8)}"
+    host.check_output("logger --priority authpriv.info --tag dualtrack %s", mark)
+    found = settled(
+        lambda: as_audit(host, "show", trail(hostvars), "--text", mark, "--json").stdout, lambda it: mark in it, SOON_S
+    )
+    assert mark in found, "the journal has it, the trail does not: see journalctl -u dualtrack-audit-collect"
+
+
+def test_trail_is_whole(host: Any, hostvars: dict[str, Any]) -> None:
+    """Every record is as it was written, by the key that the controller has registered."""
+    name = host.file(f"{trail(hostvars)}/host").content_string.strip()
+    registered = f"{hostvars['audit_keys_dir']}/{name}.pem"
+    with open(registered, encoding="utf-8") as file:  # noqa: PTH123 - a path on the controller, given as text
+        key = file.read()
+    assert host.file(f"{trail(hostvars)}/root.pem").content_string == key, f"the trail's key is not {registered}"
+    done = as_audit(host, "verify", trail(hostvars), "--key", f"{trail(hostvars)}/root.pem", "--live", "--json")
+    report = json.loads(done.stdout or "{}")
+    assert done.rc == 0, report.get("findings") or done.stderr
+
+
+def test_nobody_else_reads_or_writes(host: Any, hostvars: dict[str, Any]) -> None:
+    """The trail is its user's alone, and the certificate's key is root's."""
+    assert host.check_output("stat --format %%U:%%a %s", hostvars["audit_dir"]) == f"{USER}:700"
+    assert host.run("runuser -u nobody -- ls %s", trail(hostvars)).rc != 0
+    if hostvars["audit_store"]:
+        assert host.check_output("stat --format %%U:%%a /etc/dualtrack/audit/host.key") == "root:600"
+
+
+def test_services_are_confined(host: Any, hostvars: dict[str, Any]) -> None:
+    """Both run without rights, as a user of their own."""
+    for unit in ("dualtrack-audit-collect", *(["dualtrack-audit-ship"] if hostvars["audit_store"] else [])):
+        text = host.check_output(
+            "systemctl show --property ActiveState,User,NoNewPrivileges,CapabilityBoundingSet,ProtectSystem %s", unit
+        )
+        shown = dict(line.split("=", 1) for line in text.splitlines())
+        assert shown == {
+            "ActiveState": "active", "User": USER, "NoNewPrivileges": "yes", "CapabilityBoundingSet": "",
+            "ProtectSystem": "strict",
+        }, f"{unit}: {shown}"  # fmt: skip
+
+
+def test_store_has_it(host: Any, hostvars: dict[str, Any]) -> None:
+    """What is recorded is shipped within a quarter of an hour."""
+    if not hostvars["audit_store"]:
+        pytest.skip("audit_store names no store: the trail stays on this host")
+    state = host.file(f"{hostvars['audit_dir']}/shipped/state.json")
+    assert state.exists, "nothing was ever shipped: see journalctl -u dualtrack-audit-ship"
+    now = float(host.check_output("date +%%s"))
+    shipped = json.loads(state.content_string)
+    age = now - shipped["at"] / 1e9
+    assert age < BEHIND_S or not shipped["behind"], f"{shipped['behind']} bytes wait for {age:.0f} s"
