@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dualtrack.elk import documents
 from dualtrack.elk.client import Store
 from dualtrack.errors import External
 from dualtrack.pki import authority
+from tests.conftest import wait
 from tests.integration import elk_bed
 from tests.integration.elk_bed import PASSWORDS, Bed
 
@@ -154,6 +156,7 @@ def test_guessing_is_slowed_down(bed: Bed) -> None:
         assert bed.settle(admin, PASSWORDS) == []
 
 
+@pytest.mark.skipif("DUALTRACK_WHOLE" not in os.environ, reason="three nodes take 2.5 GB: make drill-audit")
 def test_a_cluster_outlives_a_node_and_lets_no_stranger_in() -> None:
     index = "audit-gpu-1-2026.11.25"
     with elk_bed.cluster("log-1", "log-2", "log-3") as beds:
@@ -163,7 +166,8 @@ def test_a_cluster_outlives_a_node_and_lets_no_stranger_in() -> None:
         with beds[1].open("shipper", "gpu-1") as shipper:
             assert set(ship(shipper, index, range(1, 101))) == {201}
             beds[2].kill()
-            assert set(ship(shipper, index, range(101, 201))) == {201}
+            # Until the others agree on who leads they take nothing; whoever sends again has each record there once.
+            wait(lambda: set(ship(shipper, index, range(101, 201))) <= {201, 409}, 60, "the others' agreement")
         assert [it["n"] for it in beds[0].documents(index)] == list(range(1, 201))
         # The right authority and kind, and a name that is none of the nodes': the others do not take it in.
         stranger = authority.issue(beds[2].pki, "node", "log-9", ["log-9", beds[2].address])
