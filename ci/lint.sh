@@ -15,7 +15,7 @@ declare -A checks=(
     [mypy]="mypy"
     [yamllint]="yamllint --strict ."
     [shellcheck]="shellcheck ${shells[*]}"
-    [ansible-lint]="ansible-lint --offline -q"
+    [ansible-lint]="env ANSIBLE_LIBRARY=ansible/plugins/modules ansible-lint --offline -q"
     [terraform]="pytest -q tests/integration/test_terraform_lint.py"
     [checkov]="ci/checkov.sh"
     [generated-docs]="python ci/role_docs.py --check && python ci/command_docs.py --check"
