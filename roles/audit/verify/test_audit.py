@@ -55,7 +55,7 @@ def test_nobody_else_reads_or_writes(host: Any, hostvars: dict[str, Any]) -> Non
     assert host.check_output("stat --format %%U:%%a %s", hostvars["audit_dir"]) == f"{USER}:700"
     assert host.run("runuser -u nobody -- ls %s", trail(hostvars)).rc != 0
     if hostvars["audit_store"]:
-        assert host.check_output("stat --format %%U:%%a /etc/dualtrack/audit/host.key") == "root:600"
+        assert host.check_output("stat --format %%U:%%a %s", "/etc/dualtrack/audit/host.key") == "root:600"
 
 
 def test_services_are_confined(host: Any, hostvars: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ def test_store_has_it(host: Any, hostvars: dict[str, Any]) -> None:
         pytest.skip("audit_store names no store: the trail stays on this host")
     state = host.file(f"{hostvars['audit_dir']}/shipped/state.json")
     assert state.exists, "nothing was ever shipped: see journalctl -u dualtrack-audit-ship"
-    now = float(host.check_output("date +%%s"))
+    now = float(host.check_output("date +%s"))
     shipped = json.loads(state.content_string)
     age = now - shipped["at"] / 1e9
     assert age < BEHIND_S or not shipped["behind"], f"{shipped['behind']} bytes wait for {age:.0f} s"
