@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from dualtrack.inventory import facts as facts_file
 from dualtrack.lab.state import Store
 from tests.conftest import CLI, ROOT, Cli, living, wait
 
@@ -61,6 +63,18 @@ def test_again_changes_nothing(site: Cli) -> None:
     tracks = json.loads(site("up", "--json", timeout=UP_S).stdout)["tracks"]
     assert [(track["changed"], track["changes"]) for track in tracks] == [(False, {}), (False, {})]
     assert {name: host["instance_id"] for name, host in rows(site).items()} == before
+
+
+def test_site_gets_smaller(site: Cli) -> None:
+    """The storage host, whose virtual machine is half of all work here, has a story of its own in test_storage.py."""
+    facts = yaml.safe_load(facts_file.DEFAULT.read_text())
+    facts["hosts"] = [host for host in facts["hosts"] if host.get("machine") != "qemu"]
+    path = site.folder / "facts.yml"
+    path.write_text(yaml.safe_dump(facts, sort_keys=False))
+    site.env["DUALTRACK_FACTS"] = str(path)
+    site("lab", "host", "remove", "vault-1")
+    site("local", "up", timeout=UP_S)
+    assert "vault-1" not in rows(site)
 
 
 def test_inventory_feeds_ansible(site: Cli) -> None:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
 YES = typer.Option(False, "--yes", "-y", help="Do not ask before changing a real account.")
 FACTS = typer.Option(
-    None, "--facts", help="Your facts file; inventories/local/facts.yml without it.", show_default=False
+    None,
+    "--facts",
+    envvar="DUALTRACK_FACTS",
+    help="Your facts file; inventories/local/facts.yml without it.",
+    show_default=False,
 )
 KEY = typer.Option(
     "", "--ssh-public-key", help="(aws) The public key that instances shall accept; ~/.ssh/id_ed25519.pub without it."
