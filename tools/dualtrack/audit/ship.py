@@ -119,9 +119,8 @@ class Shipper:
             number += 1
         return max(0, total)
 
-    def remind(self) -> None:
-        """Say that more waits than should, once a minute."""
-        behind = self.waiting()
+    def remind(self, behind: int) -> None:
+        """Say that more bytes wait than should, once a minute."""
         if behind > self.alarm and time.monotonic() - self._reminded >= REMIND_S:
             self._reminded = time.monotonic()
             self.tell(f"{behind / 1e6:.1f} MB of the trail are not shipped (alarm at {self.alarm / 1e6:.1f} MB)")
@@ -170,18 +169,11 @@ class Shipper:
                 size += len(line)
         return found, self.at.heads + size
 
-    def _send(self, waiting: list[bytes]) -> None:
-        """Have the store take documents, all of them; those that it was too busy for are sent again."""
-        pause = FIRST_TRY_S
-        while True:
-            answer = self.store.ask("POST", BULK, b"".join(waiting))
-            waiting = _left(waiting, answer)
-            if not waiting:
-                return
-            if pause > LAST_TRY_S:
-                raise Away(f"the store does not take {len(waiting)} records now")
-            time.sleep(pause)
-            pause *= 2
+    def _send(self, documents: list[bytes]) -> None:
+        """Have the store take documents, all of them. Away when it was too busy for some: all may be sent again."""
+        left = _left(documents, self.store.ask("POST", BULK, b"".join(documents)))
+        if left:
+            raise Away(f"the store does not take {left} of {len(documents)} records now")
 
     def _took(self, **fields: Any) -> None:
         self.at = msgspec.structs.replace(self.at, at=time.time_ns(), **fields)
@@ -204,7 +196,7 @@ def follow(
             if not out:
                 shipper.tell(f"{error}; trying on")
             out = True
-            shipper.remind()
+            shipper.remind(shipper.waiting())
             pause(wait)
             wait = min(LAST_TRY_S, 2 * wait)
             continue
@@ -216,25 +208,25 @@ def follow(
                 break
             pause(IDLE_S)
         else:
-            shipper.remind()
+            shipper.remind(shipper.at.behind)
     return shipper.at.n
 
 
-def _left(sent: list[bytes], answer: Any) -> list[bytes]:
-    """Return the documents that the store was too busy for; External for one that it will never take."""
+def _left(sent: list[bytes], answer: Any) -> int:
+    """Return how many documents the store was too busy for; External for one that it will never take."""
     try:
         items = [it["create"] for it in answer["items"]] if answer["errors"] else []
         if items and len(items) != len(sent):
             raise ValueError
-        left = []
-        for document_, item in zip(sent, items, strict=False):
+        left = 0
+        for item in items:
             status = item["status"]
             if status < 300 or status == 409:  # 409: it is there already, since a document's name is its content
                 continue
             error = item.get("error") or {}
             if status != 429 and status < 500 and error.get("type") not in PASSING:
                 raise External(f"the store does not take a record ({status}): {str(error.get('reason'))[:200]}")
-            left.append(document_)
+            left += 1
         return left
     except (KeyError, TypeError, ValueError, AttributeError):
         raise External("the store's answer is not that of a bulk request") from None
