@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    import threading
 
 app = typer.Typer(
     help="A trail of events in a hash chain (SM3), signed by keys that are destroyed after use (SM2): what was altered,"
@@ -21,6 +25,17 @@ def _time(ns: int) -> str:
     from datetime import UTC, datetime
 
     return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}" if ns else ""
+
+
+def until_ended() -> threading.Event:
+    """Return what is set by Ctrl-C and by SIGTERM, so that what is being done is brought to its end."""
+    import signal
+    import threading
+
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
 
 
 @app.command()
@@ -49,22 +64,13 @@ def record(
     A line is safe when it is on the disk, signed within a minute. `journalctl -f -o json | dualtrack audit record DIR`
     keeps a journal.
     """
-    import signal
-
     from dualtrack.audit import intake
     from dualtrack.audit.writer import Writer
 
-    ended = False
-
-    def stop(*_: object) -> None:
-        nonlocal ended
-        ended = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    ended = until_ended()
     with Writer(folder) as writer:
         say = (lambda last: typer.echo(str(last))) if ack else (lambda _: None)
-        count = intake.follow(0, writer, lambda _: (kind, source), safe=say, stopped=lambda: ended)
+        count = intake.follow(0, writer, lambda _: (kind, source), safe=say, stopped=ended.is_set)
     typer.echo(f"{count} events, the last record is {writer.last}", err=True)
 
 
@@ -75,15 +81,10 @@ def collect(folder: Path = TRAIL) -> None:
     Each entry once: after a restart it goes on behind the last one that is in the trail. Whoever is in the group
     systemd-journal may.
     """
-    import signal
-    import threading
-
     from dualtrack.audit import journal
     from dualtrack.audit.writer import Writer
 
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = until_ended()
     with Writer(folder) as writer:
         count = journal.collect(writer, stopped=ended.is_set)
     typer.echo(f"{count} events, the last record is {writer.last}", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.audit import JSON, TRAIL
+from dualtrack.cli.audit import JSON, TRAIL, until_ended
 
 if TYPE_CHECKING:
     from dualtrack.audit.searchstore import SearchStore
@@ -50,15 +50,10 @@ def ship(
 
     The trail is the queue: through outages, kills and full disks nothing is lost and nothing is sent twice for good.
     """
-    import signal
-    import threading
-
     from dualtrack.audit import ship as shipping
     from dualtrack.store.actions import bytes_of
 
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = until_ended()
     shipper = shipping.Shipper(
         folder, _store(store, ca, cert, cert_key, "", None), state or folder / "shipped.json", alarm=bytes_of(alarm),
         tell=lambda said: typer.echo(said, err=True),
