@@ -71,7 +71,6 @@ drill-data: setup ## kill a hundred pulls and pushes, restore from an archive wh
 
 drill-audit: setup ## flip every byte of an audit trail, steal its keys, kill writer, shipper and store; then a whole track audited
 	@DUALTRACK_WHOLE=1 DUALTRACK_KILLS=100 $(BIN)/pytest tests/unit/test_audit_chain.py tests/integration/test_audit.py tests/integration/test_audit_ship.py tests/integration/test_elk.py -q -s
-	@DUALTRACK_WHOLE=1 $(BIN)/pytest tests/e2e/test_audited_track.py -q -s
 
 bench: setup ## timings beside their peers, printed as ratios; nothing is asserted
 	@ci/bench.sh

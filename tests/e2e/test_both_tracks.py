@@ -77,6 +77,36 @@ def test_site_gets_smaller(site: Cli) -> None:
     assert "vault-1" not in rows(site)
 
 
+def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:
+    words = ("logger", "--priority", "authpriv.info", "--tag", "sudo", "mallory : COMMAND=/bin/sh")
+    site("lab", "exec", "gateway-1", "--", *words)
+    begin = time.monotonic()
+
+    def found() -> list[dict[str, Any]]:
+        return list(site.json("audit", "search", "--as", "bo", "--text", "mallory", "--kind", "sudo")["records"])
+
+    [event] = wait(found, 60, "the event in the store")
+    print(f"in the store after {time.monotonic() - begin:.1f} s")
+    assert event["host"] == "gateway-1"
+
+
+def test_the_stores_copy_holds_before_the_registered_key(site: Cli, tmp_path: Path) -> None:
+    site("audit", "fetch", "gateway-1", str(tmp_path / "trail"), "--as", "bo")
+    # What came last may not be signed yet; all else is.
+    site("audit", "verify", str(tmp_path / "trail"), "--key", str(site.folder / "audit-keys/gateway-1.pem"))
+
+
+def test_somebody_joins_and_leaves(site: Cli) -> None:
+    said = site.runbook("join-and-leave.md")
+    assert "who audits changes nothing" in said
+    assert said.count("68 of 76 cells tried, 68 as they must be") == 2, said
+
+
+def test_the_glass_is_broken_and_mends(site: Cli) -> None:
+    said = site.runbook("break-glass.md")
+    assert "chen is administrator until" in said
+
+
 def test_inventory_feeds_ansible(site: Cli) -> None:
     sources = ("-i", ROOT / "inventories/common", "-i", ROOT / "inventories/dynamic.sh")
     graph = subprocess.run(

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,17 @@ import pytest
 from ansible.plugins.filter.core import FilterModule
 
 from dualtrack import artifacts
+from dualtrack.access import tokens
 from dualtrack.elk.client import Store, straight
+from dualtrack.elk.documents import Member
 from dualtrack.elk.settle import settle
 from dualtrack.paths import ROOT
 from dualtrack.pki import authority
 
 ROLE = ROOT / "roles/elk"
-PASSWORDS = {"auditor": "only-for-tests-auditor", "administrator": "only-for-tests-administrator"}
+#: Two people, each called after what he may do.
+PEOPLE = (Member("auditor", ("auditor",)), Member("administrator", ("administrator",)))
+PASSWORDS = {it.name: f"only-for-tests-{it.name}" for it in PEOPLE}
 
 
 def free_port() -> int:
@@ -111,11 +115,14 @@ class Bed:
             store.await_up(300)
             self.settle(store, PASSWORDS)
 
-    def settle(self, store: Store, passwords: dict[str, str]) -> list[str]:
+    def settle(self, store: Store, passwords: dict[str, str], people: Sequence[Member] = PEOPLE) -> list[str]:
         """Bring rights to what the role would make them, and return what was changed."""
         # Nodes without a folder that they share have no repository.
         snapshots = str(self.folder / "snapshots") if len(self.names) == 1 else ""
-        return settle(store, passwords, nodes=len(self.names), snapshots=snapshots, patience=300)
+        return settle(
+            store, people, passwords, nodes=len(self.names), token_key=tokens.public(self.pki), snapshots=snapshots,
+            patience=300,
+        )  # fmt: skip
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it, and wait until it is gone."""

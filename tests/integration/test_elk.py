@@ -16,7 +16,7 @@ from dualtrack.errors import External
 from dualtrack.pki import authority
 from tests.conftest import wait
 from tests.integration import elk_bed
-from tests.integration.elk_bed import PASSWORDS, Bed
+from tests.integration.elk_bed import PASSWORDS, PEOPLE, Bed
 
 pytestmark = pytest.mark.slow
 
@@ -184,9 +184,9 @@ def test_a_cluster_outlives_a_node_and_lets_no_stranger_in() -> None:
 
 def test_hashes_are_the_passwords_() -> None:
     """A hash of ours stays as long as it fits; another password is another hash."""
-    first = documents.security(PASSWORDS, {})["internalusers"]
-    assert documents.security(PASSWORDS, first)["internalusers"] == first
-    again = documents.security({**PASSWORDS, "auditor": "x" * 12}, first)["internalusers"]
+    first = documents.security(PEOPLE, PASSWORDS, {})["internalusers"]
+    assert documents.security(PEOPLE, PASSWORDS, first)["internalusers"] == first
+    again = documents.security(PEOPLE, {**PASSWORDS, "auditor": "x" * 12}, first)["internalusers"]
     assert again["administrator"] == first["administrator"]
     assert again["auditor"] != first["auditor"]
     assert all(secret not in str(first) for secret in PASSWORDS.values())

@@ -2,7 +2,7 @@
 
 The administrator's certificate goes past every rule of the store, immutability too: its key never leaves this machine.
 The store is spoken to through ssh to the node, with TLS from here to the store. Of passwords the task names the
-variables: they are in no argument, which could be printed.
+variable: they are in no argument, which could be printed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from ansible.plugins.action import ActionBase
 
-from dualtrack.elk import client, settle
+from dualtrack.access import tokens
+from dualtrack.elk import client, documents, settle
 from dualtrack.errors import DualtrackError, External
 from dualtrack.pki import authority
 from dualtrack.verify import sshconfig
@@ -36,14 +38,16 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments, facts = self._task.args, task_vars or {}
         name, port = str(facts["inventory_hostname"]), int(arguments["port"])
-        named = (arguments.get("passwords") or {}).items()
+        passwords = self._templar.template(facts.get(str(arguments["passwords"]), {}))
         patience = 3.0 if self._task.check_mode else float(arguments["patience"])
         found = {it: self._templar.template(facts[it]) for it in REACHING if it in facts}
+        folder = Path(str(arguments["ca_dir"]))
         try:
-            mine = authority.issue(Path(str(arguments["ca_dir"])), "admin", "admin")
-            with tempfile.TemporaryDirectory(prefix="dte-") as folder:
-                config = Path(folder, "ssh_config")
-                config.write_text(sshconfig.render({name: found}, Path(folder)).replace("ControlMaster auto", ""))
+            members = msgspec.convert(arguments["people"], tuple[documents.Member, ...])
+            mine = authority.issue(folder, "admin", "admin")
+            with tempfile.TemporaryDirectory(prefix="dte-") as scratch:
+                config = Path(scratch, "ssh_config")
+                config.write_text(sshconfig.render({name: found}, Path(scratch)).replace("ControlMaster auto", ""))
                 opener = client.through(["ssh", "-F", str(config), "-W", f"{arguments['address']}:{port}", name])
                 with client.Store(
                     name, opener, Path(mine.authority), certificate=Path(mine.certificate), key=Path(mine.key)
@@ -55,10 +59,11 @@ class ActionModule(ActionBase):
                             raise
                         return result | {"changed": True, "settled": ["the store is not up yet"]}
                     settled = settle.settle(
-                        store, {it: str(self._templar.template(facts.get(variable, ""))) for it, variable in named},
-                        nodes=int(arguments["nodes"]), snapshots=str(arguments.get("snapshots") or ""),
+                        store, members, {str(it): str(secret) for it, secret in passwords.items()},
+                        nodes=int(arguments["nodes"]), token_key=tokens.public(folder),
+                        snapshots=str(arguments.get("snapshots") or ""),
                         patience=patience, write=not self._task.check_mode,
                     )  # fmt: skip
-        except DualtrackError as error:
+        except (DualtrackError, msgspec.ValidationError) as error:
             return result | {"failed": True, "msg": f"{error}; its log: journalctl -u dualtrack-opensearch"}
         return result | {"changed": bool(settled), "settled": settled}

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from dualtrack.access import tokens
 from dualtrack.elk.client import Answer, Store, through
+from dualtrack.elk.documents import Member
 from dualtrack.elk.settle import settle
 from dualtrack.errors import External
 from dualtrack.pki import authority
@@ -54,12 +56,16 @@ class Node:
         """Open a connection as somebody that the authority knows."""
         return self.open(authority.issue(self.folder, kind, name))
 
-    def password(self, user: str) -> dict[str, str]:
-        """Return the headers that a user signs in with; skips where the user has no password here."""
-        secret = self.vars[f"elk_{user}_password"]
-        if not secret:
-            pytest.skip(f"elk_{user}_password is not set: there is no such user")
-        return basic(user, secret)
+    def people(self, right: str) -> list[str]:
+        """Return the people who have a right; skips where nobody has."""
+        found = [it["name"] for it in self.vars["elk_people"] if right in it["rights"] and it.get("kind") != "glass"]
+        if not found:
+            pytest.skip(f"elk_people names nobody who is {right}")
+        return found
+
+    def person(self, right: str) -> Store:
+        """Open a connection as the first of the people who have a right."""
+        return self.by("person", self.people(right)[0])
 
 
 def basic(user: str, secret: str) -> dict[str, str]:
@@ -178,45 +184,59 @@ ATTACKS: tuple[tuple[str, str, Any], ...] = (
 @pytest.mark.service("dualtrack-opensearch")
 @pytest.mark.parametrize("user", ["auditor", "administrator"])
 def test_nobody_changes_the_record(node: Node, user: str) -> None:
-    """Who signs in by password can change no audit index, nor who may."""
-    headers = node.password(user)
+    """No person can change an audit index, nor who may do what."""
+    store = node.person(user)
     probe(node)
-    store = node.open()
     for method, path, body in ATTACKS:
-        answer = store.call(method, path, body, headers)
+        answer = store.call(method, path, body)
         assert refused(answer), f"{user}: {method} {path} said {answer.status}"
 
 
 @pytest.mark.service("dualtrack-opensearch")
 def test_an_auditor_reads(node: Node) -> None:
     """The auditor finds what a shipper wrote."""
-    headers = node.password("auditor")
+    store = node.person("auditor")
     probe(node)
     query = {"query": {"match": {"body": "written once"}}, "track_total_hits": True}
-    store = node.open()
-    found = store.call("GET", f"/{INDEX}/_doc/1", headers=headers)
+    found = store.call("GET", f"/{INDEX}/_doc/1")
     assert found.body["_source"] == DOCUMENT
-    found = store.call("POST", f"/{INDEX}/_search", query, headers)
+    found = store.call("POST", f"/{INDEX}/_search", query)
     assert found.status == 200, found.reason
 
 
 @pytest.mark.service("dualtrack-opensearch")
 def test_an_administrator_sees_how_it_is(node: Node) -> None:
     """The administrator sees the cluster's state and every index's size, and no audit record."""
-    headers = node.password("administrator")
-    store = node.open()
-    assert store.call("GET", "/_cluster/health", headers=headers).status == 200
-    assert store.call("GET", "/_cat/indices?format=json", headers=headers).status == 200
+    store = node.person("administrator")
+    assert store.call("GET", "/_cluster/health").status == 200
+    assert store.call("GET", "/_cat/indices?format=json").status == 200
     probe(node)
-    assert refused(store.call("GET", f"/{INDEX}/_search", headers=headers)), "the administrator reads audit records"
+    assert refused(store.call("GET", f"/{INDEX}/_search")), "the administrator reads audit records"
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_passwords_and_tokens(node: Node) -> None:
+    """People sign in by what they have; a token that has ended, or that somebody else signed, is none."""
+    store, (name, *_) = node.open(), node.people("auditor")
+    for who in {it["name"] for it in node.vars["elk_people"]} & set(node.vars["elk_passwords"]):
+        assert store.call("GET", "/_cluster/health", headers=basic(who, node.vars["elk_passwords"][who])).status == 200
+    now, foreign = datetime.now(UTC), node.scratch / "foreign"
+    foreign.mkdir()
+    for folder, begun, expected in (
+        (node.folder, now, 200), (node.folder, now - timedelta(hours=2), 401), (foreign, now, 401),
+    ):  # fmt: skip
+        token = tokens.issue(folder, name, [f"person-{name}"], until=begun + timedelta(hours=1), now=begun)
+        answer = store.call("GET", "/_cluster/health", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status == expected, f"a token of {folder.name} from {begun} got {answer.status}"
 
 
 @pytest.mark.service("dualtrack-opensearch")
 def test_rights_are_ours(node: Node, hostvars: dict[str, Any]) -> None:
     """Rights, users, template and repository are as the controller wrote them: nobody gave himself more."""
-    passwords = {user: hostvars[f"elk_{user}_password"] for user in ("auditor", "administrator")}
     other = settle(
-        node.by("admin", "admin"), passwords, nodes=len(hostvars["elk_nodes"]), write=False,
+        node.by("admin", "admin"), [Member(it["name"], tuple(it["rights"]), it.get("kind", "person"))
+                                    for it in hostvars["elk_people"]], hostvars["elk_passwords"],
+        nodes=len(hostvars["elk_nodes"]), token_key=tokens.public(node.folder), write=False,
         snapshots=hostvars["elk_snapshot_dir"],
     )  # fmt: skip
     assert not other, f"changed since the role ran: {', '.join(other)}"

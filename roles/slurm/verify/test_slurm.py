@@ -48,6 +48,19 @@ def test_accounting(host: Any, hostvars: dict[str, Any]) -> None:
     assert "root|root|1" in rows, rows
     for account in hostvars["slurm_accounts"]:
         assert f"{account['name']}||{account.get('share', 1)}" in rows, rows
+        users = {row.split("|")[1] for row in rows if row.startswith(f"{account['name']}|")} - {""}
+        assert users == set(account.get("users", ())), f"in the account {account['name']} are {users}"
+    levels = host.check_output("sacctmgr -nP show user format=user,adminlevel").split("\n")
+    admins = {row.split("|")[0] for row in levels if row.endswith("|Administrator")}
+    assert admins == {"root", *hostvars["slurm_administrators"]}, levels
+
+
+def test_who_may_submit(host: Any, hostvars: dict[str, Any]) -> None:
+    """Somebody who is in no account gets no job, where only members do."""
+    only(hostvars["slurm_members_only"] and hostvars["slurm_accounting"] and controls(hostvars), "everybody may submit")
+    done = host.run("runuser -u nobody -- sbatch --test-only --chdir=/tmp --wrap=true")
+    assert done.rc != 0, "nobody submits jobs"
+    assert "nvalid account" in done.stderr, done.stderr
 
 
 def test_partitions(host: Any, hostvars: dict[str, Any]) -> None:

@@ -19,12 +19,16 @@ from dualtrack.audit.place import Place, lines
 from dualtrack.audit.writer import Writer
 from dualtrack.errors import BadInput, External, Missing
 
-#: What is asked for: logins and rights (facilities auth and authpriv), the kernel's audit, and our own programs.
-MATCHES = ("SYSLOG_FACILITY=4", "SYSLOG_FACILITY=10", "+", "_TRANSPORT=audit", "+", "SYSLOG_IDENTIFIER=dualtrack")
+#: What is asked for: logins and rights (facilities auth and authpriv), the kernel's audit, our own programs, and whom
+#: the search store refused or who changed rights there (role elk, log4j2.properties).
+MATCHES = (
+    "SYSLOG_FACILITY=4", "SYSLOG_FACILITY=10", "+", "_TRANSPORT=audit", "+", "SYSLOG_IDENTIFIER=dualtrack", "+",
+    "_SYSTEMD_UNIT=dualtrack-opensearch.service", "PRIORITY=5",
+)  # fmt: skip
 #: The field that names an entry's place in the journal, for ever.
 CURSOR = "__CURSOR"
 #: Programs that give their name to the kind of their events.
-KINDS = frozenset({"sudo", "sshd", "su", "login", "dualtrack"})
+KINDS = frozenset({"sudo", "sshd", "su", "login", "dualtrack", "opensearch"})
 
 
 def collect(writer: Writer, matches: tuple[str, ...] = MATCHES, *, stopped: Callable[[], bool] = lambda: False) -> int:

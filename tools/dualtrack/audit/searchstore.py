@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dualtrack.elk.client import Answer, Store, straight
+from dualtrack.elk.client import Answer, Opener, Store, straight
 from dualtrack.errors import BadInput, External, Refused
 
 #: Seconds for an answer: a bulk request waits for the disk of every copy.
@@ -24,18 +24,23 @@ class Away(External):
 class SearchStore:
     """A cluster by the addresses of its nodes (https://HOST:PORT); each request goes to one that answers.
 
-    ``ca`` is the only authority that is believed. Who asks is known by ``cert`` and ``key`` or, a person, by ``user``
-    and the first line of ``password``'s file.
+    ``ca`` is the only authority that is believed. Who asks is known by ``cert`` and ``key`` or, a person, by the first
+    line of a file: of ``token``, or of ``password`` together with ``user``. ``opener`` opens a stream to a name and
+    port.
     """
 
     def __init__(
         self, addresses: Sequence[str], *, ca: Path, cert: Path | None = None, key: Path | None = None, user: str = "",
-        password: Path | None = None,
+        password: Path | None = None, token: Path | None = None, opener: Callable[[str, int], Opener] = straight,
     ) -> None:  # fmt: skip
-        if bool(cert) != bool(key) or bool(user) != bool(password) or bool(cert) == bool(user):
-            raise BadInput("name --cert and --cert-key, or --user and --password-file")
-        self._headers = {"authorization": _basic(user, password)} if password is not None else {}
-        self._nodes = [_node(it, ca, cert, key) for it in addresses]
+        if bool(cert) != bool(key) or bool(user) != bool(password) or sum(map(bool, (cert, user, token))) != 1:
+            raise BadInput("name --cert and --cert-key, or --user and --password-file, or --token-file")
+        self._headers = {}
+        if password is not None:
+            self._headers["authorization"] = _basic(user, _first_line(password, "password"))
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {_first_line(token, 'token')}"
+        self._nodes = [_node(it, ca, cert, key, opener) for it in addresses]
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the answer's document; ``body`` is as in `Store.call`. Away when a later try may succeed."""
@@ -54,7 +59,7 @@ class SearchStore:
         raise Away(f"the store cannot be had: {said}")
 
 
-def _node(address: str, ca: Path, cert: Path | None, key: Path | None) -> Store:
+def _node(address: str, ca: Path, cert: Path | None, key: Path | None, opener: Callable[[str, int], Opener]) -> Store:
     """Return a node by its address."""
     parts = urlsplit(address)
     try:
@@ -64,7 +69,7 @@ def _node(address: str, ca: Path, cert: Path | None, key: Path | None) -> Store:
     if parts.scheme != "https" or not name or parts.path.strip("/") or parts.query or parts.username:
         raise BadInput(f"{address} is no address of a store", hint="https://HOST:9200, without a path")
     try:
-        return Store(name, straight(name, port), ca, certificate=cert, key=key, timeout=ANSWER_S)
+        return Store(name, opener(name, port), ca, certificate=cert, key=key, timeout=ANSWER_S)
     except FileNotFoundError:
         missing = next((it for it in (ca, cert, key) if it is not None and not it.exists()), ca)
         raise BadInput(f"there is no {missing}", hint="certificates come from `dualtrack pki`") from None
@@ -72,14 +77,18 @@ def _node(address: str, ca: Path, cert: Path | None, key: Path | None) -> Store:
         raise BadInput(f"{cert or ca} or its key cannot be used: {error}") from None
 
 
-def _basic(user: str, password: Path) -> str:
+def _first_line(file: Path, what: str) -> str:
     try:
-        lines = password.read_text().splitlines()
+        lines = file.read_text().splitlines()
     except (OSError, UnicodeDecodeError):
         lines = []
     if not lines or not lines[0]:
-        raise BadInput(f"{password} holds no password")
-    return "Basic " + base64.b64encode(f"{user}:{lines[0]}".encode()).decode()
+        raise BadInput(f"{file} holds no {what}")
+    return lines[0]
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _document(answer: Answer, name: str) -> Any:

@@ -11,6 +11,7 @@ import typer
 
 from dualtrack import __version__
 from dualtrack.cli import (
+    access,
     audit,
     audit_store,
     cost,
@@ -50,6 +51,7 @@ app = typer.Typer(
 tracks.register(app)
 app.command()(inventory.inventory)
 audit_store.register(audit.app)
+app.add_typer(access.app, name="access")
 app.add_typer(audit.app, name="audit")
 app.add_typer(fabric.app, name="fabric")
 app.add_typer(lab.app, name="lab")

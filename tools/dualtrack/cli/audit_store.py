@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,12 +14,19 @@ from dualtrack.cli.audit import JSON, TRAIL, until_ended
 if TYPE_CHECKING:
     from dualtrack.audit.searchstore import SearchStore
 
-STORE = typer.Option(..., "--store", metavar="URL", help="A node of the store: https://HOST:9200. Repeat it for each.")
+URLS = "A node of the store: https://HOST:9200. Repeat it for each"
+STORE = typer.Option(..., "--store", metavar="URL", help=f"{URLS}.")
 CA = typer.Option(..., "--ca", metavar="FILE", help="The authority that the store's certificate must come from.")
+UP = typer.Option([], "--store", metavar="URL", help=f"{URLS}; those of the tracks that are up without it.")
+UP_CA = typer.Option(None, "--ca", metavar="FILE", help="The authority that the store's certificate must come from.")
+AS = typer.Option(
+    "", "--as", metavar="NAME", help="Where the authority is: as this person, by a certificate made for it."
+)
 CERT = typer.Option(None, "--cert", metavar="FILE", help="Our certificate: who we are to the store.")
 CERT_KEY = typer.Option(None, "--cert-key", metavar="FILE", help="Its private key.")
 USER = typer.Option("", "--user", help="A person's name, instead of a certificate.")
 PASSWORD = typer.Option(None, "--password-file", metavar="FILE", help="The person's password, in its first line.")
+TOKEN = typer.Option(None, "--token-file", metavar="FILE", help="A token (`dualtrack access token`) instead of both.")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +35,36 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _store(
-    addresses: list[str], ca: Path, cert: Path | None, key: Path | None, user: str, password: Path | None
-) -> SearchStore:
+@contextmanager
+def _reading(
+    addresses: list[str], ca: Path | None, who: str, cert: Path | None, key: Path | None, user: str,
+    password: Path | None, token: Path | None,
+) -> Iterator[SearchStore]:  # fmt: skip
+    """Yield the store that was named, or that of the tracks that are up."""
     from dualtrack.audit.searchstore import SearchStore
+    from dualtrack.elk import site
+    from dualtrack.errors import BadInput
+    from dualtrack.pki import authority
+    from dualtrack.tracks import places
 
-    return SearchStore(addresses, ca=ca, cert=cert, key=key, user=user, password=password)
+    by: dict[str, Any] = {"cert": cert, "key": key, "user": user, "password": password, "token": token}
+    if addresses:
+        if ca is None or who:
+            raise BadInput("--store goes with --ca, and without --as")
+        yield SearchStore(addresses, ca=ca, **by)
+        return
+    with site.reached(places.inventories()) as nodes:
+        if not nodes:
+            raise BadInput(
+                "no track with a search store is up", hint="--store https://HOST:9200, or dualtrack local up"
+            )
+        if who:
+            found = authority.issue(nodes[0].pki, "person", who)
+            by |= {"cert": Path(found.certificate), "key": Path(found.key)}
+        ways = {it.name: it.opener() for it in nodes}
+        yield SearchStore(
+            [it.url for it in nodes], ca=ca or nodes[0].pki / "ca.pem", opener=lambda it, _: ways[it], **by
+        )
 
 
 def ship(
@@ -51,12 +84,13 @@ def ship(
     The trail is the queue: through outages, kills and full disks nothing is lost and nothing is sent twice for good.
     """
     from dualtrack.audit import ship as shipping
+    from dualtrack.audit.searchstore import SearchStore
     from dualtrack.store.actions import bytes_of
 
     ended = until_ended()
     shipper = shipping.Shipper(
-        folder, _store(store, ca, cert, cert_key, "", None), state or folder / "shipped.json", alarm=bytes_of(alarm),
-        tell=lambda said: typer.echo(said, err=True),
+        folder, SearchStore(store, ca=ca, cert=cert, key=cert_key), state or folder / "shipped.json",
+        alarm=bytes_of(alarm), tell=lambda said: typer.echo(said, err=True),
     )  # fmt: skip
     last = shipping.follow(shipper, once=once, stopped=ended.is_set, pause=ended.wait)
     typer.echo(f"shipped up to record {last}", err=True)
@@ -65,12 +99,14 @@ def ship(
 def fetch(
     host: str = typer.Argument(..., metavar="HOST", help="Whose trail."),
     folder: Path = typer.Argument(..., metavar="DIR", help="A new folder."),
-    store: list[str] = STORE,
-    ca: Path = CA,
+    store: list[str] = UP,
+    ca: Path | None = UP_CA,
+    who: str = AS,
     cert: Path | None = CERT,
     cert_key: Path | None = CERT_KEY,
     user: str = USER,
     password: Path | None = PASSWORD,
+    token: Path | None = TOKEN,
     json: bool = JSON,
 ) -> None:
     """Bring a host's trail out of the store, as the store has it, for `dualtrack audit verify` to judge."""
@@ -78,8 +114,8 @@ def fetch(
     from dualtrack.output import document
     from dualtrack.progress import Progress
 
-    with Progress("fetched") as count:
-        total = fetching.fetch(_store(store, ca, cert, cert_key, user, password), host, folder, count)
+    with _reading(store, ca, who, cert, cert_key, user, password, token) as found, Progress("fetched") as count:
+        total = fetching.fetch(found, host, folder, count)
     if json:
         document("audit-fetch", {"host": host, "records": total})
     else:
@@ -87,12 +123,14 @@ def fetch(
 
 
 def search(
-    store: list[str] = STORE,
-    ca: Path = CA,
+    store: list[str] = UP,
+    ca: Path | None = UP_CA,
+    who: str = AS,
     cert: Path | None = CERT,
     cert_key: Path | None = CERT_KEY,
     user: str = USER,
     password: Path | None = PASSWORD,
+    token: Path | None = TOKEN,
     host: str = typer.Option("", "--host", help="Only this host's events."),
     kind: str = typer.Option("", "--kind", help="Only these events: sudo, sshd, journal, …"),
     text: str = typer.Option("", "--text", help="Only events with all of these words; quotes keep words together."),
@@ -103,15 +141,18 @@ def search(
 ) -> None:
     """Find events of all hosts: who, what, when, where; the newest last."""
     from dualtrack.audit import fetch as fetching
+    from dualtrack.audit import telling
     from dualtrack.output import document, table
 
-    found = fetching.search(
-        _store(store, ca, cert, cert_key, user, password), host=host, kind=kind, text=text, since=since, until=until,
-        last=last,
-    )  # fmt: skip
+    with _reading(store, ca, who, cert, cert_key, user, password, token) as asked:
+        found = fetching.search(asked, host=host, kind=kind, text=text, since=since, until=until, last=last)
     if json:
         document("audit-search", {"records": found})
         return
-    table(("time", "host", "record", "kind", "source", "what"),
-          [(str(it.get("@timestamp", ""))[:19], str(it.get("host")), str(it.get("n")), str(it.get("kind")),
-            str(it.get("source", "")), str(it.get("body") or it.get("raw", ""))) for it in found])  # fmt: skip
+    rows = []
+    for it in found:
+        who, what = telling.told(str(it.get("kind")), str(it.get("body") or it.get("raw", "")))
+        rows.append(
+            (str(it.get("@timestamp", ""))[:19], str(it.get("host")), who, str(it.get("kind")), what, str(it.get("n")))
+        )
+    table(("when", "where", "who", "kind", "what", "record"), rows)

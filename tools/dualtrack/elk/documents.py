@@ -6,10 +6,11 @@ https://docs.opensearch.org/2.19/security/access-control/permissions/ for the na
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import bcrypt
+import msgspec
 
 #: What an audit index is called: `audit-HOST-2026.11.25`. Fixed in length after the host's name, so that the host `a`
 #: has no right to the indices of the host `a-b`.
@@ -17,19 +18,36 @@ AUDIT_INDEX = "audit-${user.name}-????.??.??"
 AUDIT = "audit-*"
 #: Everything but audit indices and what the store keeps for itself.
 ORDINARY = "/(?!audit-)[^.].*/"
-#: People that sign in by password, by the role that they have.
-PEOPLE = ("auditor", "administrator")
+#: Rights that a person can have here, and what each is called in ROLES.
+RIGHTS = ("auditor", "administrator")
+#: What a token must say of whom it is for, and of who made it.
+AUDIENCE, ISSUER = "dualtrack-store", "dualtrack"
 #: bcrypt's work factor, as OpenSearch's own tool has it.
 ROUNDS = 12
 
 Documents = dict[str, dict[str, Any]]
 
 
-def security(passwords: Mapping[str, str], known: Mapping[str, Any]) -> Documents:
+class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody with ``rights`` (of RIGHTS) here: a person by his name, or a grant for a while by its number."""
+
+    name: str
+    rights: tuple[Literal["auditor", "administrator"], ...]
+    kind: Literal["person", "glass"] = "person"
+
+    @property
+    def backend_role(self) -> str:
+        """What a certificate, a token or a user must bear to be this one."""
+        return f"{self.kind}-{self.name}"
+
+
+def security(
+    members: Sequence[Member], passwords: Mapping[str, str], known: Mapping[str, Any], token_key: str = ""
+) -> Documents:
     """Return the security plugin's documents by their type.
 
-    ``passwords`` are those of PEOPLE who have one; ``known`` are the users that the store has now: a hash that fits
-    stays.
+    ``passwords`` are those of people who have one, by name; ``known`` are the users that the store has now: a hash that
+    fits stays. ``token_key`` (PEM) judges tokens; without it there are none.
     """
     return {
         "config": {
@@ -42,8 +60,8 @@ def security(passwords: Mapping[str, str], known: Mapping[str, Any]) -> Document
                             0, {"type": "clientcert", "challenge": False,
                                 "config": {"username_attribute": "cn", "roles_attribute": "ou"}}, "noop",
                         ),
-                        "password": _domain(1, {"type": "basic", "challenge": True}, "internal"),
-                    },
+                        "password": _domain(2, {"type": "basic", "challenge": True}, "internal"),
+                    } | ({"token": _domain(1, _tokens(token_key), "noop")} if token_key else {}),
                     "authz": {},
                     # Ten wrong passwords for a user: a minute's pause. Not by address: anybody on a host could then
                     # keep its shipper out.
@@ -60,16 +78,17 @@ def security(passwords: Mapping[str, str], known: Mapping[str, Any]) -> Document
         "internalusers": {"_meta": _meta("internalusers")} | {
             name: {
                 "hash": _hash(passwords[name], known.get(name, {}).get("hash", "")), "reserved": True, "hidden": False,
-                "backend_roles": [name], "attributes": {}, "opendistro_security_roles": [], "static": False,
+                "backend_roles": [it.backend_role], "attributes": {}, "opendistro_security_roles": [],
+                "static": False,
             }
-            for name in PEOPLE
-            if passwords.get(name)
+            for it in members
+            if it.kind == "person" and passwords.get(name := it.name)
         },
         "roles": {"_meta": _meta("roles")} | {name: _role(*rights) for name, rights in ROLES.items()},
         "rolesmapping": {"_meta": _meta("rolesmapping")} | {
-            name: {"reserved": True, "hidden": False, "backend_roles": [by], "hosts": [], "users": [],
+            name: {"reserved": True, "hidden": False, "backend_roles": by, "hosts": [], "users": [],
                    "and_backend_roles": []}
-            for name, by in {"audit_shipper": "shipper", "auditor": "auditor", "administrator": "administrator"}.items()
+            for name, by in {**MACHINES, **_mapped(members)}.items()
         },
         "actiongroups": {"_meta": _meta("actiongroups")},
         "tenants": {"_meta": _meta("tenants")},
@@ -99,6 +118,9 @@ ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
         [(ORDINARY, ["indices_all"]), ("*", ["indices_monitor"])],
     ),
 }  # fmt: skip
+
+#: Who has a role by the kind of the certificate alone.
+MACHINES = {"audit_shipper": ["shipper"]}
 
 #: What the store writes into its own log: who was refused and who changed rights, not what was searched for.
 AUDITED = {
@@ -137,6 +159,21 @@ def audit_template(replicas: int, shards: int = 1) -> dict[str, Any]:
                     "raw": kept, "line": kept,
                 },
             },
+        },
+    }  # fmt: skip
+
+
+def _mapped(members: Sequence[Member]) -> dict[str, list[str]]:
+    return {right: sorted(it.backend_role for it in members if right in it.rights) for right in RIGHTS}
+
+
+def _tokens(key: str) -> dict[str, Any]:
+    return {
+        "type": "jwt", "challenge": False,
+        "config": {
+            "signing_key": key, "jwt_header": "Authorization", "jwt_clock_skew_tolerance_seconds": 5,
+            "required_audience": AUDIENCE, "required_issuer": ISSUER, "subject_key": "sub",
+            "roles_key": "roles",
         },
     }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,8 +21,8 @@ REPOSITORY = "/_snapshot/disk"
 
 
 def settle(
-    store: Store, passwords: Mapping[str, str], *, nodes: int, snapshots: str = "", write: bool = True,
-    patience: float = 60,
+    store: Store, members: Sequence[documents.Member], passwords: Mapping[str, str], *, nodes: int, token_key: str = "",
+    snapshots: str = "", write: bool = True, patience: float = 60,
 ) -> list[str]:  # fmt: skip
     """Return what was not as it should be, by name, after putting it right (with ``write``); the node knows it then.
 
@@ -31,8 +31,8 @@ def settle(
     """
     # Straight after a start nothing can be read yet, which is not the same as that nothing is there.
     _await(store, "/_cluster/health?wait_for_status=yellow&timeout=1s", patience, "has no state that it can be read in")
-    there = {kind: _read(store, kind) for kind in documents.security({}, {})}
-    wanted = documents.security(passwords, there["internalusers"])
+    there = {kind: _read(store, kind) for kind in documents.security((), {}, {})}
+    wanted = documents.security(members, passwords, there["internalusers"], token_key)
     changed = [kind for kind, document in wanted.items() if there[kind] != document]
     if write and changed:
         if _expect(store.call("HEAD", f"/{INDEX}"), 200, 404).status == 404:

@@ -4,7 +4,8 @@
     KIND/NAME.pem, .key       a certificate with the authority's signature, and its key
 
 The kind is the certificate's OU, and what it may do follows from it: a node of the search store, a host that ships its
-audit trail, the store's own administrator. Keys are readable by their owner alone, and stand in no argument list.
+audit trail, the store's own administrator, a person. Keys are readable by their owner alone, and stand in no argument
+list.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from dualtrack.errors import BadInput, Refused
 from dualtrack.files import locked, write_atomically
 
-#: What a certificate is for; its OU.
-Kind = Literal["node", "shipper", "admin"]
+#: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
+Kind = Literal["node", "shipper", "admin", "person"]
 ORGANISATION = "dualtrack"
 CA_DAYS = 3650
 DAYS = 397
@@ -163,7 +164,8 @@ def _builder(
 
 
 def _name(kind: str, name: str) -> x509.Name:
-    parts = ((NameOID.ORGANIZATION_NAME, ORGANISATION), (NameOID.ORGANIZATIONAL_UNIT_NAME, kind),
+    unit = f"{kind}-{name}" if kind == "person" else kind
+    parts = ((NameOID.ORGANIZATION_NAME, ORGANISATION), (NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
              (NameOID.COMMON_NAME, name))  # fmt: skip
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
 

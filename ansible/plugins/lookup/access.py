@@ -1,0 +1,63 @@
+"""What the file of people becomes for a service (dualtrack.access.services), rights for a while included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from dualtrack.access import glass, model, services
+from dualtrack.errors import DualtrackError
+from dualtrack.paths import ROOT
+
+DOCUMENTATION = """
+name: access
+short_description: what people may do on a host, in the search store or in the scheduler
+description: Returns what the roles access, elk and slurm are told, as a dictionary.
+options:
+  _terms:
+    description: one of host, store, scheduler
+    required: true
+  file:
+    description: the file of people, from the checkout where it is no whole path; without it there are none
+    default: ""
+  grants:
+    description: the file of rights for a while; without it there are none
+    default: ""
+  scheduled:
+    description: whether the host is one that jobs are submitted from
+    type: bool
+    default: false
+  trail:
+    description: the folder of the host's audit trail
+    default: /var/lib/dualtrack/audit/trail
+"""
+PROGRAM = "/usr/local/bin/dualtrack-audit"
+
+
+class LookupModule(LookupBase):
+    """What Ansible loads."""
+
+    def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[Any]:
+        """Return one answer for each word."""
+        self.set_options(var_options=variables, direct=options)
+        file, grants = str(self.get_option("file")), str(self.get_option("grants"))
+        try:
+            access = model.load(ROOT / file) if file else model.Access()
+            found = glass.in_force(Path(grants), access) if grants else ()
+            return [msgspec.to_builtins(self._one(str(term), access, found)) for term in terms]
+        except DualtrackError as error:
+            raise AnsibleLookupError(str(error)) from None
+
+    def _one(self, what: str, access: model.Access, grants: tuple[glass.Grant, ...]) -> Any:
+        if what == "host":
+            scheduled, trail = bool(self.get_option("scheduled")), str(self.get_option("trail"))
+            return services.host(access, grants, scheduled=scheduled, trail=trail, program=PROGRAM)
+        if what == "store":
+            return services.store(access, grants)
+        if what == "scheduler":
+            return services.scheduler(access)
+        raise AnsibleLookupError(f"lookup access: there is no {what!r}: host, store or scheduler")

@@ -1,0 +1,44 @@
+"""Tokens for the search store (JWT, ES256): who somebody is, for a while, signed by the controller.
+
+A token says who it is, and which grant it belongs to; what that allows is the store's to know. So rights that are taken
+away are gone for tokens, too, at once. The key lies beside the authority's, and leaves the controller never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from dualtrack.elk.documents import AUDIENCE, ISSUER
+from dualtrack.files import locked, write_atomically
+
+
+def key(folder: Path) -> ECKey:
+    """Return the key that signs tokens, from an authority's folder; made where there is none."""
+    path = folder / "token.key"
+    with locked(path):
+        if not path.is_file():
+            write_atomically(path, ECKey.generate_key("P-256", private=True).as_pem(private=True), 0o600)
+        return ECKey.import_key(path.read_bytes())
+
+
+def public(folder: Path) -> str:
+    """Return the public half (PEM), by which the store judges tokens."""
+    return key(folder).as_pem(private=False).decode()
+
+
+def issue(
+    folder: Path, name: str, backend_roles: Sequence[str], *, until: datetime, now: datetime | None = None
+) -> str:
+    """Return a token of ``name`` with ``backend_roles`` that ends at ``until``."""
+    now = now or datetime.now(UTC)
+    claims: dict[str, Any] = {
+        "iss": ISSUER, "aud": AUDIENCE, "sub": name, "roles": list(backend_roles), "nbf": int(now.timestamp()) - 60,
+        "iat": int(now.timestamp()), "exp": int(until.timestamp()),
+    }  # fmt: skip
+    return jwt.encode({"alg": "ES256", "typ": "JWT"}, claims, key(folder))

@@ -1,0 +1,194 @@
+"""Trying the table on what runs: each role's person on every host and in the store, allowed and forbidden alike."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dualtrack import proc
+from dualtrack.access import matrix, model
+from dualtrack.access.matrix import Cell
+from dualtrack.audit import fetch
+from dualtrack.elk import site
+from dualtrack.elk.client import Store
+from dualtrack.errors import BadInput, External
+from dualtrack.verify import run, sshconfig
+
+Progress = Callable[[str], None]
+PROBE = Path(__file__).with_name("probe.sh")
+#: Seconds that a refusal gets to be found in the store.
+RECORDED_S = 60
+#: An index that is never there: a shipper's name that no host can have in the lab's or an operator's inventory.
+NOWHERE = "audit-dualtrack-matrix-2000.01.01"
+#: How each action on the store is tried: requests that change nothing where they are allowed, or undo themselves.
+REQUESTS: Mapping[str, Sequence[tuple[str, str, Any]]] = {
+    "state": [("GET", "/_cluster/health", None)],
+    "search": [("POST", "/audit-*/_search", {"size": 0})],
+    "trail-create": [("PUT", f"/{NOWHERE}/_create/1", {"n": 1})],
+    "trail-update": [("POST", f"/{NOWHERE}/_update/1", {"doc": {"n": 1}})],
+    "trail-delete": [("DELETE", f"/{NOWHERE}", None)],
+    "trail-close": [("POST", f"/{NOWHERE}/_close", None)],
+    "index": [("PUT", "/dualtrack-matrix", None), ("DELETE", "/dualtrack-matrix", None)],
+    "rights": [("PUT", "/_plugins/_security/api/internalusers/dualtrack-matrix", {})],
+    "settings": [("PUT", "/_cluster/settings", {"persistent": {"dualtrack.matrix": 1}})],
+}
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What came of it: every cell of the table, and how many refused tries the audit trail has, of how many."""
+
+    cells: tuple[Cell, ...]
+    refusals: int
+    recorded: int
+    missing: tuple[str, ...]
+
+    @property
+    def wrong(self) -> tuple[Cell, ...]:
+        """The cells that came otherwise than they must."""
+        return tuple(it for it in self.cells if not it.right)
+
+
+class _Tried(msgspec.Struct, frozen=True):
+    action: str
+    role: str
+    person: str
+    place: str
+    outcome: str
+    said: str
+
+
+def trial(access: model.Access, inventories: Sequence[Path], say: Progress, busy: Collection[str] = ()) -> Trial:
+    """Try every cell on the hosts of the inventories, and in their stores, and look for the refusals in the trail.
+
+    ``busy`` are people who have more than their roles for a while, and so show nothing of what a role allows.
+    Needs an inventory with a host that is up, and for each role a person who has it alone; what cannot be tried for
+    want of a person or a service is left out, and its cell says so by having no outcome.
+    """
+    variables = run.read_inventory(inventories)["_meta"]["hostvars"]
+    hosts = {name: it for name, it in variables.items() if it.get("dualtrack_track")}
+    people = {role: matrix.tester(access, role, busy) for role in access.all_roles()}
+    people[matrix.STRANGER] = matrix.STRANGER
+    mark = f"matrix{secrets.token_hex(6)}"
+    with tempfile.TemporaryDirectory(prefix="dtm-") as folder, ExitStack() as stack:
+        config = Path(folder, "ssh_config")
+        config.write_text(sshconfig.render(hosts, Path(folder)))
+        away = run.reach(config, list(hosts))
+        stack.callback(run.hang_up, config, list(hosts))
+        if away:
+            name, reason = sorted(away.items())[0]
+            raise External(f"{name} cannot be reached: {reason}", hint="dualtrack status")
+        say(f"{len(hosts)} hosts, {sum(map(bool, people.values())) - 1} people and a stranger")
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            tasks = [
+                pool.submit(_on_host, config, name, role, person, mark)
+                for name in hosts
+                for role, person in people.items()
+                if person
+            ]
+            tried = [it for task in tasks for it in task.result()]
+        stores = site.nodes(hosts, config)
+        for node in stores:
+            say(f"the search store on {node.name}")
+            tried += _in_store(people, node)
+        say("are the refusals in the audit trail?")
+        wanted = {
+            (it.place, it.person)
+            for it in tried
+            if it.action == "root" and it.outcome == "refused" and hosts[it.place].get("audit_store")
+        }
+        found = _recorded(stores, people, mark, wanted) if stores else set()
+    missing = tuple(sorted(f"{person} on {host}" for host, person in wanted - found))
+    cells = tuple(_cell(it, [one for one in tried if (one.action, one.role) == (it.action, it.role)], hosts)
+                  for it in matrix.expected(access))  # fmt: skip
+    return Trial(cells, len(wanted), len(wanted & found), missing)
+
+
+def _cell(cell: Cell, tried: Sequence[_Tried], hosts: Mapping[str, Any]) -> Cell:
+    """Return a cell with what came of it; of several places the one where it came wrong."""
+    seen = [it for it in tried if _counts(it, hosts)]
+    if cell.expected == "found":  # it cannot be prevented; that it is found is tried by make drill-audit
+        seen = [msgspec.structs.replace(it, outcome="found") if it.outcome == "allowed" else it for it in seen]
+    seen.sort(key=lambda it: it.outcome == cell.expected)
+    return (
+        msgspec.structs.replace(
+            cell, person=seen[0].person, place=seen[0].place, outcome=seen[0].outcome, said=seen[0].said
+        )
+        if seen
+        else cell
+    )
+
+
+def _counts(it: _Tried, hosts: Mapping[str, Any]) -> bool:
+    """Tell whether a try says something of its action: whoever submits jobs has accounts where that is done, only."""
+    return it.action != "login" or it.person == matrix.STRANGER or not hosts[it.place].get("slurm_controllers")
+
+
+def _on_host(config: Path, host: str, role: str, person: str, mark: str) -> list[_Tried]:
+    """Try what can be tried on a host, as somebody."""
+    words = ["ssh", "-F", str(config), host, f"sudo -n sh -s -- {person} {mark}"]
+    done = proc.run(words, stdin=PROBE.read_text(), check=False, timeout=300)
+    if done.returncode != 0:
+        raise External(f"{host}: the tries as {person} ended with {done.returncode}: {proc.last_line(done.stderr)}")
+    rows = [line.split("\t", 2) for line in done.stdout.splitlines() if line.count("\t") >= 2]
+    found = [_Tried(action, role, person, host, outcome, said) for action, outcome, said in rows]
+    if len(found) == 1:  # nobody gets in: nothing else can even be tried
+        others = [it.id for it in matrix.ACTIONS if it.service == "hosts" and it.id not in ("login", "root")]
+        found += [_Tried(action, role, person, host, "refused", found[0].said) for action in others]
+    return found
+
+
+def _requests(store: Store) -> dict[str, Sequence[tuple[str, str, Any]]]:
+    """Return the requests to try; a restore needs a snapshot that is there, and asks for an index that is not in it.
+
+    ``store`` is spoken to as the administrator of the authority.
+    """
+    answer = store.call("GET", "/_snapshot/disk/_all")
+    taken = answer.body["snapshots"] if answer.status == 200 else []
+    restores = [("POST", f"/_snapshot/disk/{it['snapshot']}/_restore", {"indices": NOWHERE}) for it in taken[-1:]]
+    return {**REQUESTS, **({"restore": restores} if restores else {})}
+
+
+def _in_store(people: Mapping[str, str], node: site.Node) -> Iterator[_Tried]:
+    with node.open("admin", "admin") as store:
+        wanted = _requests(store)
+    for role, person in people.items():
+        if not person:
+            continue
+        with node.open(None if person == matrix.STRANGER else "person", person) as store:
+            for action, requests in wanted.items():
+                answers = [store.call(*request) for request in requests]
+                refused = any(it.status in (401, 403) for it in answers)
+                said = f"{answers[0].status} {answers[0].reason}"[:200]
+                yield _Tried(action, role, person, node.name, "refused" if refused else "allowed", said)
+
+
+def _recorded(
+    stores: Sequence[site.Node], people: Mapping[str, str], mark: str, wanted: set[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return the (host, person) whose refusal is found in a store, as an auditor finds it."""
+    auditor = people.get("auditor", "")
+    if not auditor:
+        raise BadInput("nobody is an auditor alone, so nobody can look for the refusals")
+    found: set[tuple[str, str]] = set()
+    for node in stores:
+        with node.open("person", auditor) as store:
+            for _ in range(RECORDED_S):
+                body = {"size": 1000, "query": {"simple_query_string": {"query": mark, "fields": fetch.WORDS}}}
+                answer = store.call("POST", "/audit-*/_search", body)
+                hits = answer.body["hits"]["hits"] if answer.status == 200 else []
+                for it in hits:
+                    text = str(it["_source"].get("body", ""))
+                    found |= {
+                        (host, who) for host, who in wanted if host == it["_source"]["host"] and f"{who} : " in text
+                    }
+                if wanted <= found:
+                    return found
+                proc.pause(1)
+    return found

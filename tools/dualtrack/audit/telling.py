@@ -1,0 +1,51 @@
+"""What an event says, for people: who did what (pure). Machines take the record itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+#: What programs say of who did something: sudo, sshd and PAM, in their own words.
+WHO = (
+    re.compile(r"^\s*(?P<who>[\w.@-]+) : (?P<what>.+)$", re.S),  # sudo
+    re.compile(r"\b(?:for|by) (?:invalid user )?(?P<who>[\w.@-]+)(?:\(uid=\d+\))? from "),  # sshd
+    re.compile(r"session (?:opened|closed) for user (?P<who>[\w.@-]+)"),  # PAM
+)
+#: Before the JSON of the search store's own audit.
+STORE = "audit: {"
+
+
+def told(kind: str, body: str) -> tuple[str, str]:
+    """Return who, '' where the event does not say, and what, in one line."""
+    text = _message(body)
+    if kind == "opensearch" and STORE in text:
+        return _store(text[text.index(STORE) + len(STORE) - 1 :], text)
+    for pattern in WHO:
+        if found := pattern.search(text):
+            return found["who"], " ".join(found.groupdict().get("what", text).split())
+    return "", " ".join(text.split())
+
+
+def _message(body: str) -> str:
+    """Return the message of an entry of the journal; anything else as it is."""
+    try:
+        found: Any = msgspec.json.decode(body)
+        message = found["MESSAGE"]
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, IndexError):
+        return body
+    return message if isinstance(message, str) else body
+
+
+def _store(document: str, text: str) -> tuple[str, str]:
+    try:
+        found: dict[str, Any] = msgspec.json.decode(document, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return "", " ".join(text.split())
+    category = str(found.get("audit_category", "")).lower().replace("_", " ")
+    target = found.get("audit_rest_request_path") or found.get("audit_request_privilege") or ""
+    if indices := found.get("audit_trace_indices"):
+        target = f"{target} on {', '.join(map(str, indices))}"
+    who = found.get("audit_request_effective_user") or found.get("audit_request_initiating_user") or ""
+    return str(who), " ".join(filter(None, (category, str(found.get("audit_rest_request_method", "")), str(target))))

@@ -1,0 +1,204 @@
+"""`dualtrack access …`: people and their roles, what follows from them, and whether it is so on what runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dualtrack.paths import LAB, ROOT
+
+if TYPE_CHECKING:
+    from dualtrack.access.matrix import Cell
+    from dualtrack.access.model import Access
+
+app = typer.Typer(
+    help="Who may do what: one file of people and roles becomes accounts and sudo rules on hosts, rights in the search"
+    " store, accounts in Slurm, and bindings for Kubernetes.",
+    no_args_is_help=True,
+)
+
+PEOPLE = typer.Option(
+    ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
+    help="The file of people; the lab's without it.",
+)  # fmt: skip
+GRANTS = typer.Option(
+    LAB / "access/grants.json",
+    "--grants",
+    metavar="FILE",
+    help="Where rights for a while are noted; the lab's without it.",
+)
+PKI = typer.Option(LAB / "pki", "--authority", metavar="DIR", help="The store's authority; the lab's without it.")
+JSON = typer.Option(False, "--json", help="Print one JSON document.")
+MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
+
+
+@app.command()
+def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> None:
+    """Show the people, their roles and grants, and who has rights for a while."""
+    from dualtrack.access import glass, model
+    from dualtrack.output import document, table
+
+    access = model.load(file)
+    force = glass.in_force(grants, access)
+    if json:
+        rows = [{"name": it.name, "uid": it.uid, "roles": it.roles, "grants": sorted(access.grants(it.roles))}
+                for it in access.people]  # fmt: skip
+        document("access-people", {"people": rows, "for_a_while": force})
+        return
+    table(("name", "uid", "roles", "what for"),
+          [(it.name, str(it.uid), ", ".join(it.roles), it.comment) for it in access.people])  # fmt: skip
+    for grant in force:
+        typer.echo(grant.line)
+
+
+@app.command(name="grants")
+def list_grants(json: bool = JSON) -> None:
+    """List what a role of your own can be made of."""
+    from dualtrack.access import model
+    from dualtrack.output import document, table
+
+    if json:
+        document("access-grants", {"grants": dict(model.GRANTS)})
+    else:
+        table(("grant", "what it allows"), model.GRANTS.items())
+
+
+@app.command()
+def matrix(
+    file: Path = PEOPLE,
+    grants: Path = GRANTS,
+    test: bool = typer.Option(
+        False, "--test", help="Try every cell on the tracks that are up, as the people themselves."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Print who may do what. With --test each role tries all of it; exit code 1 when a cell comes otherwise.
+
+    `found`: root on a host can do it; it cannot be prevented there, and the audit trail shows it. Nothing is changed:
+    what would be destructive is aimed at names that do not exist.
+    """
+    from dualtrack.access import glass, model, trial
+    from dualtrack.access import matrix as cells
+    from dualtrack.errors import BadInput, Findings
+    from dualtrack.output import Steps, document
+    from dualtrack.tracks import places
+
+    access = model.load(file)
+    if not test:
+        shown = tuple(cells.expected(access))
+        if json:
+            document("access-matrix", {"cells": shown})
+        else:
+            _show(access, shown)
+        return
+    inventories = places.inventories()
+    if len(inventories) == 1:
+        raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
+    busy = {it.name for it in glass.in_force(grants, access)}
+    report = trial.trial(access, inventories, Steps(quiet=json), busy)
+    if json:
+        document("access-trial", report)
+    else:
+        _show(access, report.cells)
+        tried = sum(bool(it.outcome) for it in report.cells)
+        typer.echo(f"{tried} of {len(report.cells)} cells tried, {tried - len(report.wrong)} as they must be")
+        typer.echo(f"{report.recorded} of {report.refusals} refusals to become root are in the audit trail")
+    if report.wrong:
+        it = report.wrong[0]
+        raise Findings(
+            f"{it.person} ({it.role}) on {it.place}: {it.action} was {it.outcome}, not {it.expected}: {it.said}"
+        )
+    if report.missing:
+        raise Findings(f"refused, and not recorded: {', '.join(report.missing)}")
+
+
+def _show(access: Access, found: tuple[Cell, ...]) -> None:
+    from dualtrack.access import matrix as cells
+    from dualtrack.output import table
+
+    by = {(it.action, it.role): it for it in found}
+    roles, tried = list(cells.roles(access)), any(it.outcome for it in found)
+
+    def word(cell: Cell) -> str:
+        mark = MARKS[cell.expected]
+        if not tried:
+            return mark
+        if not cell.outcome:
+            return f"{mark} (not tried)"
+        return f"{mark} ✓" if cell.right else f"{cell.outcome.upper()}, not {cell.expected}"
+
+    table(("where", "what", *roles),
+          [(it.service, it.what, *(word(by[it.id, role]) for role in roles)) for it in cells.ACTIONS])  # fmt: skip
+
+
+@app.command()
+def token(
+    name: str = typer.Argument(..., metavar="NAME", help="Whose."),
+    minutes: int = typer.Option(60, "--minutes", min=1, max=24 * 60, help="How long it is good."),
+    file: Path = PEOPLE,
+    authority: Path = PKI,
+) -> None:
+    """Print a token with which a person signs in to the search store; what it allows ends with the person's rights.
+
+    Whoever has it is that person there: hand it over as you would a password.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from dualtrack.access import model, tokens
+
+    person = model.load(file).person(name)
+    until = datetime.now(UTC) + timedelta(minutes=minutes)
+    typer.echo(tokens.issue(authority, person.name, [f"person-{person.name}"], until=until))
+
+
+@app.command(name="break-glass")
+def break_glass(
+    name: str = typer.Argument(..., metavar="NAME", help="Who needs more than his own roles."),
+    role: str = typer.Option("administrator", "--role", help="Which role."),
+    minutes: int = typer.Option(60, "--minutes", help="For how long; it ends by itself."),
+    reason: str = typer.Option(..., "--reason", help="Why, in words: it goes into every host's audit trail."),
+    file: Path = PEOPLE,
+    grants: Path = GRANTS,
+    authority: Path = PKI,
+    json: bool = JSON,
+) -> None:
+    """Give somebody a role for minutes, and print a token for the search store; then `dualtrack play people` brings it.
+
+    It ends by itself everywhere, also where the controller is away. Who audits cannot be made an administrator.
+    """
+    from dualtrack.access import glass, model, tokens
+    from dualtrack.output import document
+
+    access = model.load(file)
+    grant = glass.give(grants, access, name, role, minutes=minutes, reason=reason)
+    bears = [f"person-{name}", f"glass-{grant.id}"]
+    made = tokens.issue(authority, name, bears, until=grant.until)
+    if json:
+        document("access-break-glass", {"grant": grant, "token": made})
+        return
+    typer.echo(made)
+    typer.echo(f"{grant.line}\nnow: dualtrack play people; ended before its time by"
+               f" `dualtrack access end-glass {grant.id}`", err=True)  # fmt: skip
+
+
+@app.command(name="end-glass")
+def end_glass(
+    id: str = typer.Argument(..., metavar="NUMBER", help="The grant's number (`dualtrack access people`)."),
+    grants: Path = GRANTS,
+) -> None:
+    """End rights for a while before their time; `dualtrack play people` brings it everywhere."""
+    from dualtrack.access import glass
+
+    typer.echo(f"ended: {glass.end(grants, id).line}; now: dualtrack play people", err=True)
+
+
+@app.command()
+def kubernetes(file: Path = PEOPLE) -> None:
+    """Print the bindings for Kubernetes, for `kubectl apply -f -`: who reads, uses or administers the cluster."""
+    import yaml
+
+    from dualtrack.access import model, services
+
+    typer.echo(yaml.safe_dump_all(services.cluster(model.load(file)), sort_keys=False), nl=False)
