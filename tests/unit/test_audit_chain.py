@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,34 +13,13 @@ import pytest
 
 from dualtrack.audit import head as heads
 from dualtrack.audit import keys, proof, record
-from dualtrack.audit.check import Anchor, Report, judge
+from dualtrack.audit.check import Report, judge
 from dualtrack.audit.place import Place
 from dualtrack.audit.record import Record
 from dualtrack.audit.writer import Writer, begin
 from dualtrack.errors import BadInput, External, Findings, Refused
+from tests.forger import SECOND, START, Clock, anchors, fill, rewrite
 from tests.unit import audit_judge
-
-SECOND = 10**9
-START = 1_767_225_600 * SECOND  # 2026-01-01
-
-
-class Clock:
-    """A clock that goes a second on at each look."""
-
-    def __init__(self, now: int = START) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        self.now += SECOND
-        return self.now
-
-
-def fill(folder: Path, count: int, clock: Clock, *, records: int = 5, epoch_s: int = 20) -> None:
-    """Write ``count`` events, ``records`` a segment, with a new key every ``epoch_s`` seconds."""
-    with Writer(folder, clock=clock, records=records, age_ns=10**18, epoch_ns=epoch_s * SECOND) as writer:
-        for number in range(count):
-            writer.append("sudo", "ops", f"event {number}: ls -l /root".encode())
-            writer.commit()
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +39,6 @@ def trail(written: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def root(written: Path) -> bytes:
     return (written / "root.pem").read_bytes()
-
-
-def anchors(folder: Path) -> list[Anchor]:
-    """Return every head as somebody else would have kept it."""
-    found = []
-    for text in (folder / "heads.log").read_bytes().splitlines(keepends=True):
-        data, _ = heads.split(text)
-        head = heads.decode(data)
-        found.append(Anchor(head.host, head.segment, heads.digest(data), head.last, head.ended))
-    return found
 
 
 def test_a_trail_as_it_was_written_is_in_order(trail: Path, root: bytes) -> None:
@@ -167,27 +136,6 @@ def test_a_clean_cut_is_found_through_an_anchor(trail: Path, root: bytes, keep: 
     assert kinds == (set() if keep else {"not signed"})
     assert "rolled back" in {it.kind for it in judge(trail, root, known[keep : keep + 1]).findings}
     assert "rolled back" in {it.kind for it in judge(trail, root, known[-1:]).findings}
-
-
-def rewrite(folder: Path, key_of: Callable[[int], keys.libcrypto.PrivateKey], change: Callable[[int], bytes]) -> None:
-    """Write a whole trail anew with other bodies, heads signed by whatever key the thief has: a forger's best work."""
-    place = Place(folder)
-    old = [heads.decode(heads.split(it)[0]) for it in place.heads.read_bytes().splitlines(keepends=True)]
-    chain, previous, made = record.start("vault-1"), heads.none("vault-1"), []
-    for head in old:
-        lines, before = [], chain
-        for text in place.segment(head.segment).read_bytes().splitlines(keepends=True):
-            was = record.decode(record.split(text)[0])
-            data = record.encode(Record(was.n, was.t, was.kind, was.source, change(was.n).decode()))
-            chain = record.link(chain, data)
-            lines.append(record.line(data, chain))
-        place.segment(head.segment).write_bytes(b"".join(lines))
-        fresh = msgspec.structs.replace(head, before=before.hex(), chain=chain.hex(), previous=previous)
-        data = heads.encode(fresh)
-        previous = heads.digest(data)
-        made.append(heads.line(data, key_of(head.epoch).sign(heads.signed(data))))
-    place.heads.write_bytes(b"".join(made))
-    place.segment(7).unlink()
 
 
 def test_a_thief_of_todays_key_cannot_rewrite_yesterday(trail: Path, root: bytes) -> None:

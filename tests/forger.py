@@ -1,0 +1,69 @@
+"""Trails made for tests, and what a forger does to them who has the host's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from dualtrack.audit import head as heads
+from dualtrack.audit import keys, record
+from dualtrack.audit.check import Anchor
+from dualtrack.audit.place import Place
+from dualtrack.audit.record import Record
+from dualtrack.audit.writer import Writer
+
+SECOND = 10**9
+START = 1_767_225_600 * SECOND  # 2026-01-01
+
+
+class Clock:
+    """A clock that goes a second on at each look."""
+
+    def __init__(self, now: int = START) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        self.now += SECOND
+        return self.now
+
+
+def fill(folder: Path, count: int, clock: Clock, *, records: int = 5, epoch_s: int = 20) -> None:
+    """Write ``count`` events, ``records`` a segment, with a new key every ``epoch_s`` seconds."""
+    with Writer(folder, clock=clock, records=records, age_ns=10**18, epoch_ns=epoch_s * SECOND) as writer:
+        for number in range(count):
+            writer.append("sudo", "ops", f"event {number}: ls -l /root".encode())
+            writer.commit()
+
+
+def anchors(folder: Path) -> list[Anchor]:
+    """Return every head as somebody else would have kept it."""
+    found = []
+    for text in (folder / "heads.log").read_bytes().splitlines(keepends=True):
+        data, _ = heads.split(text)
+        head = heads.decode(data)
+        found.append(Anchor(head.host, head.segment, heads.digest(data), head.last, head.ended))
+    return found
+
+
+def rewrite(folder: Path, key_of: Callable[[int], keys.libcrypto.PrivateKey], change: Callable[[int], bytes]) -> None:
+    """Write a whole trail anew with other bodies, heads signed by whatever key the thief has: a forger's best work."""
+    place = Place(folder)
+    host = (folder / "host").read_text().strip()
+    old = [heads.decode(heads.split(it)[0]) for it in place.heads.read_bytes().splitlines(keepends=True)]
+    chain, previous, made = record.start(host), heads.none(host), []
+    for head in old:
+        lines, before = [], chain
+        for text in place.segment(head.segment).read_bytes().splitlines(keepends=True):
+            was = record.decode(record.split(text)[0])
+            data = record.encode(Record(was.n, was.t, was.kind, was.source, change(was.n).decode()))
+            chain = record.link(chain, data)
+            lines.append(record.line(data, chain))
+        place.segment(head.segment).write_bytes(b"".join(lines))
+        fresh = msgspec.structs.replace(head, before=before.hex(), chain=chain.hex(), previous=previous)
+        data = heads.encode(fresh)
+        previous = heads.digest(data)
+        made.append(heads.line(data, key_of(head.epoch).sign(heads.signed(data))))
+    place.heads.write_bytes(b"".join(made))
+    place.segment(len(old) + 1).unlink(missing_ok=True)
