@@ -16,6 +16,8 @@ import msgspec
 #: has no right to the indices of the host `a-b`.
 AUDIT_INDEX = "audit-${user.name}-????.??.??"
 AUDIT = "audit-*"
+#: What an index of ordinary logs is called: `logs-HOST-2026-11-25`.
+LOGS_INDEX = "logs-${user.name}-????-??-??"
 #: Everything but audit indices and what the store keeps for itself.
 ORDINARY = "/(?!audit-)[^.].*/"
 #: Rights that a person can have here, and what each is called in ROLES.
@@ -104,6 +106,12 @@ ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
         ["indices:data/write/bulk"],
         [(AUDIT_INDEX, ["indices:data/write/index", "indices:data/write/bulk*", "indices:admin/create"])],
     ),
+    # A host that sends its ordinary logs: the same, in indices that the administrator may read and remove.
+    "log_sender": (
+        ["indices:data/write/bulk"],
+        [(LOGS_INDEX, ["indices:data/write/index", "indices:data/write/bulk*", "indices:admin/create",
+                       "indices:admin/mapping/put"])],
+    ),
     "auditor": (
         ["cluster_monitor", "cluster_composite_ops_ro"],
         [(AUDIT, ["read", "indices_monitor", "indices:admin/get", "indices:admin/mappings/*get*",
@@ -120,7 +128,7 @@ ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
 }  # fmt: skip
 
 #: Who has a role by the kind of the certificate alone.
-MACHINES = {"audit_shipper": ["shipper"]}
+MACHINES = {"audit_shipper": ["shipper"], "log_sender": ["logger"]}
 
 #: What the store writes into its own log: who was refused and who changed rights, not what was searched for.
 AUDITED = {

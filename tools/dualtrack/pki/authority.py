@@ -27,7 +27,7 @@ from dualtrack.errors import BadInput, Refused
 from dualtrack.files import locked, write_atomically
 
 #: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
-Kind = Literal["node", "shipper", "admin", "person"]
+Kind = Literal["node", "shipper", "logger", "admin", "person"]
 ORGANISATION = "dualtrack"
 CA_DAYS = 3650
 DAYS = 397
