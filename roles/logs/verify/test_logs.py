@@ -1,4 +1,4 @@
-"""What a host logs can be searched in the store, by those who run the system, and by this host's certificate nothing can."""
+"""What a host logs can be searched in the store, by those who run the system."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOON_S = 40
 
 
 def node(host: Any, hostvars: dict[str, Any]) -> Node:
-    """Return a node of the store, as the controller reaches it; skips where it is not among the hosts that are checked."""
+    """Return a node of the store, as the controller reaches it; skips where none is among the hosts checked."""
     config = Path(host.backend.ssh_config)
     found = [it for it in hostvars.get("elk_nodes", ()) if f"Host {it['name']}\n" in config.read_text()]
     if not found:
