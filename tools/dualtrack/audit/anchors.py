@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dualtrack.audit import head as heads
+from dualtrack.audit import statement
 from dualtrack.audit.check import Anchor
 from dualtrack.audit.place import Place, lines
 from dualtrack.errors import BadInput
@@ -57,7 +58,8 @@ def keep(anchor: Anchor, place: str, *, days: int) -> bool:
 def read(places: Iterable[str]) -> Iterator[Anchor]:
     """Yield the anchors in files of a line of JSON each, and in buckets; BadInput for anything else.
 
-    Of a bucket every version counts, also of what was written over or deleted since.
+    The heads in a witness's statements are such, too; nobody's signature is looked at here (`quorum`). Of a bucket
+    every version counts, also of what was written over or deleted since.
     """
     for place in places:
         if place.startswith(BUCKET):
@@ -67,13 +69,18 @@ def read(places: Iterable[str]) -> Iterator[Anchor]:
                 raise BadInput(f"there are no anchors at {place}")
         else:
             try:
-                texts = Path(place).read_bytes().splitlines()
+                texts = Path(place).read_bytes().splitlines(keepends=True)
             except OSError as error:
                 raise BadInput(f"cannot read {place}: {error.strerror}") from None
         for number, line in enumerate(texts, start=1):
             try:
+                if statement.is_one(line):
+                    # Without its end it is written just now.
+                    if line.endswith(b"\n") and (it := statement.parse(line)[0]).kind == "head":
+                        yield Anchor(it.host, it.segment, it.digest, it.last, it.ended)
+                    continue
                 yield msgspec.json.decode(line, type=Anchor)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, BadInput) as error:
                 raise BadInput(f"{place}, number {number} is no anchor: {error}") from None
 
 

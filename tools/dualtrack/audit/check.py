@@ -22,7 +22,7 @@ from dualtrack.seal import libcrypto
 
 Kind = Literal[
     "altered", "removed", "inserted", "not signed", "wrong key", "rolled back", "rewritten", "clock", "damaged",
-    "silent",
+    "silent", "split view", "not co-signed",
 ]  # fmt: skip
 #: Nanoseconds between two heartbeats of a writer, and between two records after which silence is a finding.
 HEARTBEAT_NS = 60 * 10**9
@@ -51,7 +51,10 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a trail holds, how far it is signed, and what is wrong with it. Times in nanoseconds since 1970."""
+    """What a trail holds, how far it is signed, and what is wrong with it. Times in nanoseconds since 1970.
+
+    ``cosigned`` is the last segment up to which enough witnesses co-signed every one, where any were asked for.
+    """
 
     host: str
     records: int
@@ -60,6 +63,7 @@ class Report(msgspec.Struct, frozen=True):
     begun: int
     ended: int
     findings: tuple[Finding, ...]
+    cosigned: int = 0
 
 
 @dataclass
@@ -114,6 +118,16 @@ def judge(folder: Path, root: bytes, anchors: Sequence[Anchor] = (), *, now: int
     if now and now - run.time > SILENCE_NS:
         run.add("silent", 0, 0, "nothing came since, no heartbeat either", ended=now)
     return Report(run.host, run.count, segments, signed, run.begun, run.time, tuple(run.findings))
+
+
+def of(folder: Path, known: Sequence[Anchor]) -> list[Anchor]:
+    """Return those anchors that are of this trail's host; BadInput where there are only others'."""
+    if len({it.host for it in known}) < 2:
+        return list(known)
+    host = _host(Place(folder), ())
+    if found := [it for it in known if it.host == host]:
+        return found
+    raise BadInput(f"none of the anchors is of {host}", hint="is it another host's trail?")
 
 
 def _host(place: Place, known: Sequence[Anchor]) -> str:

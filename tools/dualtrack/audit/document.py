@@ -32,8 +32,8 @@ def host(name: str) -> str:
 
 
 def indices(name: str) -> str:
-    """Return a pattern of all indices of a host; of others, too, whose names begin like its: ask for `host`."""
-    return f"audit-{name}-*"
+    """Return a pattern of all indices of a host, and not of one whose name begins like its: `a-b` beside `a`."""
+    return f"audit-{name}-*,-audit-{name}-*-*"
 
 
 def of_record(name: str, line: bytes) -> bytes:

@@ -6,7 +6,7 @@ So the store is judged like the host is: by the registered key, and by what is a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from dualtrack.progress import Progress
 
 #: Documents in one answer.
 PAGE = 5000
+#: Heads in one answer to a witness.
+HEADS = 2000
 #: What of an event can be searched for as words.
 WORDS = ["body", "source"]
 
@@ -77,6 +79,29 @@ def pages(store: SearchStore, host: str, number: str) -> Iterator[dict[str, Any]
             return
         yield from (it["_source"] for it in hits)
         after = hits[-1]["sort"]
+
+
+def heads_shown(store: SearchStore) -> Callable[[str, int], list[bytes]]:
+    """Return what shows a witness (`witness.Shown`) the heads that the store has of a host, a page at a time."""
+
+    def shown(host: str, since: int) -> list[bytes]:
+        wanted = [{"term": {"host": document.host(host)}}, {"exists": {"field": "segment"}}]
+        body = {
+            "size": HEADS, "query": {"bool": {"filter": wanted}}, "track_total_hits": False,
+            "sort": [{"segment": {"order": "asc", "unmapped_type": "long"}}],
+            "post_filter": {"range": {"segment": {"gte": since}}},
+            # Looked for among all that there ever were: who has shown two heads of one segment.
+            "aggs": {"twice": {"terms": {"field": "segment", "min_doc_count": 2, "size": HEADS}}},
+        }  # fmt: skip
+        answer = store.ask("POST", f"/{document.indices(host)}/_search?ignore_unavailable=true", body)
+        hits = answer["hits"]["hits"]
+        twice = (answer.get("aggregations") or {}).get("twice", {}).get("buckets", [])
+        if old := [it["key"] for it in twice if it["key"] < since]:
+            query = {"bool": {"filter": [*wanted, {"terms": {"segment": old}}]}}
+            hits = hits + _search(store, document.indices(host), {"size": HEADS, "query": query})
+        return [document.line_of_head(it["_source"]) for it in hits]
+
+    return shown
 
 
 def search(

@@ -72,7 +72,9 @@ class Writer:
             self.host = (folder / "host").read_text().strip()
         except FileNotFoundError:
             raise BadInput(f"{folder} holds no trail", hint="dualtrack audit begin") from None
-        self._lock = _alone(self.place.lock)
+        self._lock = alone(self.place.lock, "another process writes this trail")
+        #: Set by whoever wants this epoch to end, also by a signal's handler: the next `commit` ends it.
+        self.turning = False
         self._waiting: list[bytes] = []
         self._file, self._size = -1, 0
         try:
@@ -118,10 +120,20 @@ class Writer:
 
     def commit(self) -> None:
         """Bring what was appended to the disk; seal the segment when it is long or old enough."""
+        if self.turning:
+            self.turn()
+            return
         self._write()
         count = self.last - self._sealed
         if count and (count >= self.records or self.clock() - self._begun >= self.age_ns):
             self.seal()
+
+    def turn(self) -> Head:
+        """End the epoch now: what is there is signed, the present key names another one, and is destroyed."""
+        self.append("epoch", "audit", b"ended by hand")
+        self._write()
+        self.turning = False
+        return self._seal(turn=True)
 
     def _write(self) -> None:
         if not self._waiting:
@@ -146,10 +158,12 @@ class Writer:
     def seal(self) -> Head | None:
         """Sign what is not signed yet, as one segment; begin a new key when this one was used for long enough."""
         self._write()
-        if self.last == self._sealed:
-            return None
+        return None if self.last == self._sealed else self._seal()
+
+    def _seal(self, *, turn: bool = False) -> Head:
         now = self.clock()
-        following = keys.new(self.place.key(self.epoch + 1)) if now - self._epoch_begun >= self.epoch_ns else None
+        over = turn or now - self._epoch_begun >= self.epoch_ns
+        following = keys.new(self.place.key(self.epoch + 1)) if over else None
         head = Head(
             self.host, self.segment, self._sealed + 1, self.last, self._before.hex(), self.chain.hex(), self._previous,
             self._begun, now, self.epoch, following.pem().decode() if following else "",
@@ -256,11 +270,12 @@ def _heads(path: Path) -> Iterator[tuple[Head, bytes]]:
             os.fsync(file.fileno())
 
 
-def _alone(path: Path) -> int:
+def alone(path: Path, otherwise: str) -> int:
+    """Hold a lock for as long as this process lives, and return its handle; Refused, with a reason, if it is held."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise Refused("another process writes this trail") from None
+        raise Refused(otherwise) from None
     return handle

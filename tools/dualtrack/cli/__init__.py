@@ -14,6 +14,7 @@ from dualtrack.cli import (
     access,
     audit,
     audit_store,
+    audit_witness,
     cost,
     drift,
     drill,
@@ -51,6 +52,7 @@ app = typer.Typer(
 tracks.register(app)
 app.command()(inventory.inventory)
 audit_store.register(audit.app)
+audit_witness.register(audit.app)
 app.add_typer(access.app, name="access")
 app.add_typer(audit.app, name="audit")
 app.add_typer(fabric.app, name="fabric")

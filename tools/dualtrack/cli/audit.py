@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     import threading
 
+    from dualtrack.audit.writer import Writer
+
 app = typer.Typer(
     help="A trail of events in a hash chain (SM3), signed by keys that are destroyed after use (SM2): what was altered,"
     " removed or rolled back is found, also when root did it.",
@@ -25,6 +27,13 @@ def _time(ns: int) -> str:
     from datetime import UTC, datetime
 
     return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}" if ns else ""
+
+
+def turns(writer: Writer) -> None:
+    """Let SIGUSR1 end the epoch of a trail that is being written."""
+    import signal
+
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(writer, "turning", True))
 
 
 def until_ended() -> threading.Event:
@@ -69,6 +78,7 @@ def record(
 
     ended = until_ended()
     with Writer(folder) as writer:
+        turns(writer)
         say = (lambda last: typer.echo(str(last))) if ack else (lambda _: None)
         count = intake.follow(0, writer, lambda _: (kind, source), safe=say, stopped=ended.is_set)
     typer.echo(f"{count} events, the last record is {writer.last}", err=True)
@@ -86,6 +96,7 @@ def collect(folder: Path = TRAIL) -> None:
 
     ended = until_ended()
     with Writer(folder) as writer:
+        turns(writer)
         count = journal.collect(writer, stopped=ended.is_set)
     typer.echo(f"{count} events, the last record is {writer.last}", err=True)
 
@@ -102,6 +113,24 @@ def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
         document("audit-seal", {"segment": head.segment if head else None, "last": writer.last})
     else:
         typer.echo(f"segment {head.segment}: records {head.first} to {head.last}" if head else "all is signed already")
+
+
+@app.command()
+def turn(folder: Path = TRAIL, json: bool = JSON) -> None:
+    """End the present key's epoch now: its key may be stolen. It signs what is there, names another one, and is gone.
+
+    Keys change by themselves once a day. Where a service writes the trail, tell it: systemctl reload
+    dualtrack-audit-collect, or SIGUSR1 to its process.
+    """
+    from dualtrack.audit.writer import Writer
+    from dualtrack.output import document
+
+    with Writer(folder) as writer:
+        head = writer.turn()
+    if json:
+        document("audit-turn", {"segment": head.segment, "last": head.last, "epoch": writer.epoch})
+    else:
+        typer.echo(f"segment {head.segment}, up to record {head.last}, ends epoch {head.epoch}: another key signs now")
 
 
 @app.command()
@@ -134,27 +163,41 @@ def verify(
         [], "--anchors", metavar="PLACE", help="Heads that were kept elsewhere: a file, or s3://BUCKET/PATH."
     ),
     live: bool = typer.Option(False, "--live", help="The host is alive: that nothing came for a while is a finding."),
+    witness: list[Path] = typer.Option(
+        [], "--witness", metavar="FILE", help="The public key of a witness that counts; its statements by --anchors."
+    ),
+    quorum: int = typer.Option(0, "--quorum", min=0, help="How many must have co-signed; more than half without it."),
+    patience: int = typer.Option(15, "--patience", min=0, help="Minutes that a head may be old without that."),
     json: bool = JSON,
 ) -> None:
     """Say whether every record is as it was written and none is missing. Exit code 1 names what is wrong, and when.
 
-    Reads a million records in seconds, in constant memory, also while the trail is being written.
+    Reads a million records in seconds, in constant memory, also while the trail is being written. With --witness
+    enough witnesses must have co-signed every head, and all the same one.
     """
     import time
 
     from dualtrack.audit import anchors, check
+    from dualtrack.audit import quorum as judging
     from dualtrack.errors import Findings
     from dualtrack.output import document, table
     from dualtrack.seal import keyfiles
 
-    report = check.judge(
-        folder, keyfiles.read(key, 1 << 14), list(anchors.read(anchor_place)), now=time.time_ns() if live else 0
-    )
+    now = time.time_ns()
+    plain, said = judging.split(anchor_place) if witness else (anchor_place, [])
+    known = check.of(folder, list(anchors.read(plain)))
+    report = check.judge(folder, keyfiles.read(key, 1 << 14), known, now=now if live else 0)
+    if witness:
+        report = judging.judge(
+            folder, report, said, [keyfiles.read(it, 1 << 14) for it in witness], quorum or len(witness) // 2 + 1,
+            now=now, patience_ns=patience * 60 * 10**9,
+        )  # fmt: skip
     if json:
         document("audit-report", report)
     else:
-        said = f"{report.records} records in {report.segments} segments, signed up to record {report.signed}"
-        typer.echo(f"{report.host}: {said}, {_time(report.begun)} to {_time(report.ended)} by its clock")
+        told = f"{report.records} records in {report.segments} segments, signed up to record {report.signed}"
+        told += f", co-signed up to segment {report.cosigned}" if witness else ""
+        typer.echo(f"{report.host}: {told}, {_time(report.begun)} to {_time(report.ended)} by its clock")
         if report.findings:
             rows = [
                 (it.kind, f"{it.first}-{it.last}" if it.last else "", _time(it.begun), _time(it.ended), it.detail)

@@ -86,7 +86,9 @@ def security(
             for it in members
             if it.kind == "person" and passwords.get(name := it.name)
         },
-        "roles": {"_meta": _meta("roles")} | {name: _role(*rights) for name, rights in ROLES.items()},
+        "roles": {"_meta": _meta("roles")} | {
+            name: _role(*rights, only=SEEN.get(name)) for name, rights in ROLES.items()
+        },
         "rolesmapping": {"_meta": _meta("rolesmapping")} | {
             name: {"reserved": True, "hidden": False, "backend_roles": by, "hosts": [], "users": [],
                    "and_backend_roles": []}
@@ -112,6 +114,8 @@ ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
         [(LOGS_INDEX, ["indices:data/write/index", "indices:data/write/bulk*", "indices:admin/create",
                        "indices:admin/mapping/put"])],
     ),
+    # A host that co-signs others' heads. It searches, and of what it finds it sees heads alone (SEEN).
+    "witness": ([], [(AUDIT, ["indices:data/read/search"])]),
     "auditor": (
         ["cluster_monitor", "cluster_composite_ops_ro"],
         [(AUDIT, ["read", "indices_monitor", "indices:admin/get", "indices:admin/mappings/*get*",
@@ -128,7 +132,9 @@ ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
 }  # fmt: skip
 
 #: Who has a role by the kind of the certificate alone.
-MACHINES = {"audit_shipper": ["shipper"], "log_sender": ["logger"]}
+MACHINES = {"audit_shipper": ["shipper"], "log_sender": ["logger"], "witness": ["witness"]}
+#: Which documents a role sees, where it does not see all: a query.
+SEEN = {"witness": '{"bool": {"filter": [{"term": {"kind": "head"}}, {"exists": {"field": "segment"}}]}}'}
 
 #: What the store writes into its own log: who was refused and who changed rights, not what was searched for.
 AUDITED = {
@@ -197,11 +203,11 @@ def _domain(order: int, authenticator: dict[str, Any], backend: str) -> dict[str
     }  # fmt: skip
 
 
-def _role(cluster: list[str], indices: list[tuple[str, list[str]]]) -> dict[str, Any]:
+def _role(cluster: list[str], indices: list[tuple[str, list[str]]], *, only: str | None = None) -> dict[str, Any]:
     return {
         "reserved": True, "hidden": False, "static": False, "cluster_permissions": cluster, "tenant_permissions": [],
         "index_permissions": [
-            {"index_patterns": [pattern], "dls": None, "fls": [], "masked_fields": [], "allowed_actions": actions}
+            {"index_patterns": [pattern], "dls": only, "fls": [], "masked_fields": [], "allowed_actions": actions}
             for pattern, actions in indices
         ],
     }  # fmt: skip

@@ -4,8 +4,8 @@
     KIND/NAME.pem, .key       a certificate with the authority's signature, and its key
 
 The kind is the certificate's OU, and what it may do follows from it: a node of the search store, a host that ships its
-audit trail, the store's own administrator, a person. Keys are readable by their owner alone, and stand in no argument
-list.
+audit trail, one that co-signs others' heads, the store's own administrator, a person. Keys are readable by their owner
+alone, and stand in no argument list.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dualtrack.errors import BadInput, Refused
 from dualtrack.files import locked, write_atomically
 
 #: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
-Kind = Literal["node", "shipper", "logger", "admin", "person"]
+Kind = Literal["node", "shipper", "witness", "logger", "admin", "person"]
 ORGANISATION = "dualtrack"
 CA_DAYS = 3650
 DAYS = 397

@@ -1,0 +1,328 @@
+"""Witnesses through their command and their certificate: kills, a store that shows two histories, and who may what."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dualtrack.audit import document, statement
+from dualtrack.audit.witness import Witness
+from dualtrack.pki import authority
+from tests.conftest import CLI, Cli
+from tests.integration import elk_bed
+from tests.integration.elk_bed import Bed
+from tests.unit.witness_world import Host
+
+pytestmark = pytest.mark.slow
+
+#: `make drill-audit` kills a thousand times.
+KILLS = int(os.environ.get("DUALTRACK_KILLS", "20"))
+#: A witness that is shown a history, ever more of it, until it is killed.
+DRIVER = """
+import sys
+from pathlib import Path
+from dualtrack.audit.witness import Witness
+folder, history, root = (Path(word) for word in sys.argv[1:])
+lines = history.read_bytes().splitlines(keepends=True)
+with Witness(folder) as mine:
+    mine.know("vault-1", root.read_bytes())
+    print("ready", flush=True)
+    while True:
+        begin = mine.known["vault-1"].segment
+        for end in range(begin + 1, len(lines) + 1):
+            mine.round("vault-1", lambda _, since: lines[max(0, since - 1) : end], pause=lambda _: None)
+"""
+
+
+def cosigned(data: bytes) -> dict[int, set[str]]:
+    """Return what a statements' file says of each segment; its last line may be torn."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for text in data.splitlines(keepends=True):
+        if text.endswith(b"\n") and (it := statement.parse(text)[0]).kind == "head":
+            found[it.segment].add(it.digest)
+    return found
+
+
+def test_killed_witnesses_never_sign_a_second_head(tmp_path: Path) -> None:
+    """kill -9 while it co-signs; the host's thief shows each witness another history after each start."""
+    cli, host = Cli(tmp_path), Host()
+    histories = []
+    for mark in (1, 2):
+        path = tmp_path / f"history-{mark}"
+        path.write_bytes(b"".join(it.line for it in host.chain(20 * KILLS + 200, mark=mark).history()))
+        histories.append(path)
+    (tmp_path / "root.pem").write_bytes(host.root.pem())
+    folders = [tmp_path / f"w-{number}" for number in (1, 2, 3)]
+    for it in folders:
+        cli("audit", "witness", str(it), "--begin")
+    given: list[dict[int, set[str]]] = [defaultdict(set) for _ in folders]
+    cut_off = 0
+    for number in range(KILLS):
+        which = number % 3
+        folder = folders[which]
+        process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, folder, random.choice(histories), tmp_path / "root.pem"],
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n", "it has forgotten, or does not start"
+        time.sleep(random.uniform(0, 0.04))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        said = (folder / "statements.log").read_bytes()
+        cut_off += not said.endswith(b"\n") or said.count(b"\n") < (folder / "seen.log").read_bytes().count(b"\n")
+        for segment, digests in cosigned(said).items():  # what anybody could have copied at this moment
+            given[which][segment] |= digests
+    total = sum(len(it) for it in given)
+    assert all(len(digests) == 1 for it in given for digests in it.values()), "a second head was signed"
+    for segment in set().union(*given):
+        votes = [next(iter(it[segment])) for it in given if it[segment]]
+        assert sum(votes.count(one) >= 2 for one in set(votes)) <= 1, "two heads have a quorum"
+    assert min(len(it) for it in given) > 0
+    print(f"\n{KILLS} kills, {cut_off} of them between memory and signature: {total} heads co-signed, 0 twice")
+    for folder in folders:
+        with Witness(folder):  # what the last kill left is mended by the next start
+            pass
+
+
+def carried(folder: Path, trail: Path) -> None:
+    """Copy a trail's heads to where a witness reads what was carried to it."""
+    (folder / "vault-1").mkdir(parents=True, exist_ok=True)
+    shutil.copy(trail / "heads.log", folder / "vault-1/heads.log")
+
+
+def record(cli: Cli, trail: Path, *bodies: str) -> None:
+    for body in bodies:
+        subprocess.run([CLI, "audit", "record", trail], input=body.encode(), check=True, capture_output=True)
+        cli("audit", "seal", str(trail))
+
+
+def test_the_page(tmp_path: Path) -> None:
+    said = Cli(tmp_path).runbook("witness-and-anchor.md")
+    assert "co-signed up to segment 2" in said
+    assert "split view" in said
+
+
+def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
+    cli, mine = Cli(tmp_path), tmp_path / "w"
+    cli("audit", "witness", str(mine), "--begin", "--name", "w-1")
+    keys, empty = tmp_path / "keys", tmp_path / "empty"
+    keys.mkdir()
+    empty.mkdir()
+    (keys / "vault-1.pem").write_text(cli("audit", "begin", str(tmp_path / "trail"), "--host", "vault-1").stdout)
+    junk = tmp_path / "junk"
+    junk.write_text("{}\n")
+    trail, public = str(tmp_path / "trail"), str(mine / "witness.pem")
+    judge = ("verify", trail, "--key", str(keys / "vault-1.pem"), "--witness", public)
+    for words, code, said in (
+        (("witness", str(mine)), 2, "whose heads, and from where"),
+        (("witness", str(mine), "--keys", str(empty), "--from", str(empty)), 2, "holds no registered keys"),
+        (("witness", str(empty), "--keys", str(keys), "--from", str(empty)), 2, "holds no witness"),
+        (("witness", str(mine), "--begin"), 5, "is not empty"),
+        ((*judge, "--quorum", "2"), 2, "a quorum of 2 of 1 witnesses cannot be had"),
+        ((*judge[:-1], str(junk)), 2, "not an SM2 key"),
+    ):
+        done = cli("audit", *words, check=False)
+        assert (done.returncode, said in done.stderr, done.stderr.count("\n")) == (code, True, 1), (words, done.stderr)
+    (mine / "seen.log").unlink()
+    done = cli("audit", "witness", str(mine), "--keys", str(keys), "--from", str(empty), check=False)
+    assert (done.returncode, "has forgotten what it signed" in done.stderr) == (5, True)
+
+
+def test_a_running_recorder_turns_its_key_on_a_signal(tmp_path: Path) -> None:
+    cli, trail = Cli(tmp_path), tmp_path / "trail"
+    (tmp_path / "key").write_text(cli("audit", "begin", str(trail), "--host", "h").stdout)
+    process = subprocess.Popen([CLI, "audit", "record", trail, "--ack"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"one\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    process.send_signal(signal.SIGUSR1)
+    deadline = time.monotonic() + 30
+    while not (trail / "keys/000001.pem").exists() or (trail / "keys/000000.pem").exists():
+        assert time.monotonic() < deadline, "the key did not change"
+        time.sleep(0.1)
+    assert cli("audit", "turn", str(trail), check=False).returncode == 5  # it has a writer
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
+    process.stdout.close()
+    assert cli.json("audit", "turn", str(trail))["epoch"] == 2
+    cli("audit", "verify", str(trail), "--key", str(tmp_path / "key"))
+
+
+# --- with a search store
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Bed]:
+    with elk_bed.running() as found:
+        yield found
+
+
+class Panel:
+    """A host whose trail is shipped, and witnesses that ask the store."""
+
+    def __init__(self, cli: Cli, bed: Bed, host: str) -> None:
+        self.cli, self.bed, self.host = cli, bed, host
+        self.trail, self.keys = cli.folder / "trail", cli.folder / "keys"
+        self.keys.mkdir()
+        self.key = self.keys / f"{host}.pem"
+        self.key.write_text(cli("audit", "begin", str(self.trail), "--host", host).stdout)
+
+    def ship(self, trail: Path, *more: str) -> None:
+        found = self.bed.certificate(self.host)
+        self.cli("audit", "ship", str(trail), "--once", "--store", self.bed.url, "--ca", found.authority, "--cert",
+                 found.certificate, "--cert-key", found.key, *more)  # fmt: skip
+        self.refresh()
+
+    def refresh(self) -> None:
+        with self.bed.open("admin", "admin") as store:
+            store.call("POST", "/audit-*/_refresh")
+
+    def words(self, name: str) -> list[str]:
+        folder = self.cli.folder / name
+        if not folder.exists():
+            self.cli("audit", "witness", str(folder), "--begin", "--name", name)
+        found = authority.issue(self.bed.pki, "witness", name)
+        return ["audit", "witness", str(folder), "--keys", str(self.keys), "--store", self.bed.url, "--ca",
+                found.authority, "--cert", found.certificate, "--cert-key", found.key]  # fmt: skip
+
+    def see(self, name: str, code: int = 0) -> dict[str, object]:
+        done = self.cli(*self.words(name), "--json", check=False)
+        assert done.returncode == code, done.stderr
+        [found] = json.loads(done.stdout)["hosts"]
+        return dict(found)
+
+    def verify(self, trail: Path, *names: str, code: int = 0, quorum: int = 2) -> list[dict[str, object]]:
+        words = [word for name in names for word in (
+            "--witness", str(self.cli.folder / name / "witness.pem"), "--anchors",
+            str(self.cli.folder / name / "statements.log"))]  # fmt: skip
+        done = self.cli("audit", "verify", str(trail), "--key", str(self.key), *words, "--quorum", str(quorum),
+                        "--patience", "0", "--json", check=False)  # fmt: skip
+        assert done.returncode == code, done.stderr
+        found: list[dict[str, object]] = json.loads(done.stdout)["findings"]
+        return found
+
+
+def test_witnesses_ask_the_store_and_two_of_three_are_a_quorum(bed: Bed, tmp_path: Path) -> None:
+    panel = Panel(Cli(tmp_path), bed, "gpu-1")
+    record(panel.cli, panel.trail, "one", "two", "three")
+    panel.ship(panel.trail)
+    assert (panel.see("w-1")["segment"], panel.see("w-2")["signed"]) == (3, 3)
+    assert panel.verify(panel.trail, "w-1", "w-2") == []
+    record(panel.cli, panel.trail, "four")
+    panel.ship(panel.trail)
+    assert panel.see("w-1")["signed"] == 1
+    [found] = panel.verify(panel.trail, "w-1", "w-2", code=1)
+    assert found["kind"] == "not co-signed"
+
+
+def test_a_store_that_shows_two_histories_is_caught(bed: Bed, tmp_path: Path) -> None:
+    """Root on the host and the store's administrator together: one history for one witness, another one afterwards."""
+    panel = Panel(Cli(tmp_path), bed, "gpu-2")
+    record(panel.cli, panel.trail, "one", "two")
+    other = Path(shutil.copytree(panel.trail, tmp_path / "other"))
+    record(panel.cli, panel.trail, "mallory took it")
+    record(panel.cli, other, "nothing happened", "nor later")
+    panel.ship(panel.trail)
+    assert panel.see("w-1")["segment"] == 3
+    # The store's copy is removed by who goes past every rule, and the innocent one takes its place.
+    with bed.open("admin", "admin") as store:
+        assert store.call("DELETE", "/audit-gpu-2-*").status in (200, 400)
+        for name in store.call("GET", "/_cat/indices/audit-gpu-2-*?format=json").body:
+            assert store.call("DELETE", f"/{name['index']}").status == 200
+    panel.ship(other)
+    found = panel.see("w-1", code=1)
+    assert [it["what"] for it in found["found"]] == ["rolled back", "fork", "fork"]  # type: ignore[attr-defined]
+    assert panel.see("w-2")["segment"] == 4
+    assert panel.see("w-3")["segment"] == 4
+    for trail in (panel.trail, other):
+        kinds = [it["kind"] for it in panel.verify(trail, "w-1", "w-2", "w-3", code=1)]
+        assert "split view" in kinds, trail
+
+
+def test_a_fork_that_stays_in_the_store_is_told_by_every_witness(bed: Bed, tmp_path: Path) -> None:
+    panel = Panel(Cli(tmp_path), bed, "gpu-3")
+    record(panel.cli, panel.trail, "one")
+    other = Path(shutil.copytree(panel.trail, tmp_path / "other"))
+    record(panel.cli, panel.trail, "two")
+    record(panel.cli, other, "two, rewritten")
+    panel.ship(panel.trail)
+    panel.see("w-1")
+    panel.ship(other, "--state", str(tmp_path / "state"))
+    assert [it["what"] for it in panel.see("w-1", code=1)["found"]] == ["fork"]  # type: ignore[attr-defined]
+    late = panel.see("w-2", code=1)
+    assert (late["segment"], [it["what"] for it in late["found"]]) == (1, ["fork", "fork"])  # type: ignore[attr-defined]
+    assert panel.see("w-2")["found"] == []  # told once
+
+
+def test_a_witness_sees_heads_and_nothing_else(bed: Bed, tmp_path: Path) -> None:
+    panel = Panel(Cli(tmp_path), bed, "gpu-4")
+    record(panel.cli, panel.trail, "a secret command")
+    panel.ship(panel.trail)
+    with bed.open("witness", "w-9") as store:
+        found = store.call("POST", "/audit-gpu-4-*/_search", {"query": {"match_all": {}}})
+        assert found.status == 200, found.reason
+        assert [it["_source"]["kind"] for it in found.body["hits"]["hits"]] == ["head"]
+        twice = {"query": {"match": {"body": "secret"}}, "aggs": {"words": {"terms": {"field": "source"}}}}
+        assert store.call("POST", "/audit-gpu-4-*/_search", twice).body["hits"]["hits"] == []
+        head = document.of_head("gpu-4", (panel.trail / "heads.log").read_bytes().splitlines(keepends=True)[0])
+        assert store.call("POST", "/_bulk", head).status == 403
+        for method, path in (
+            ("DELETE", "/audit-gpu-4-2026.11.25"), ("GET", "/_cat/indices"), ("GET", "/.opendistro_security/_search"),
+            ("GET", "/_cluster/health"), ("PUT", "/logs-1"), ("PUT", "/audit-x-2026.11.25"),
+        ):  # fmt: skip
+            assert store.call(method, path).status == 403, (method, path)
+
+
+def test_another_host_s_index_says_nothing_of_this_one(bed: Bed, tmp_path: Path) -> None:
+    """The host `gpu` cannot be spoken of by `gpu-x`, whose indices are called alike."""
+    panel = Panel(Cli(tmp_path), bed, "gpu")
+    record(panel.cli, panel.trail, "one")
+    panel.ship(panel.trail)
+    foreign = document.of_head("gpu", Host("gpu").chain(2).line).replace(
+        b'"_index":"audit-gpu-', b'"_index":"audit-gpu-x-'
+    )
+    with bed.open("shipper", "gpu-x") as store:
+        assert store.call("POST", "/_bulk", foreign).body["items"][0]["create"]["status"] == 201
+    panel.refresh()
+    assert panel.see("w-1") == {"host": "gpu", "segment": 1, "signed": 1, "found": []}
+    password = tmp_path / "password"
+    password.write_text(f"{elk_bed.PASSWORDS['auditor']}\n")
+    panel.cli("audit", "fetch", "gpu", str(tmp_path / "fetched"), "--store", bed.url, "--ca", str(bed.pki / "ca.pem"),
+              "--user", "auditor", "--password-file", str(password))  # fmt: skip
+    assert panel.verify(tmp_path / "fetched", "w-1", quorum=1) == []
+
+
+def test_it_waits_for_a_store_that_is_away_and_ends_when_told(bed: Bed, tmp_path: Path) -> None:
+    panel = Panel(Cli(tmp_path), bed, "gpu-5")
+    record(panel.cli, panel.trail, "one")
+    panel.ship(panel.trail)
+    words = panel.words("w-1")
+    words[words.index("--store") + 1] = "https://127.0.0.1:1"
+    process = subprocess.Popen([CLI, *words, "--every", "1"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "cannot be had" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0
+    process.stderr.close()
+    process = subprocess.Popen([CLI, *panel.words("w-1"), "--every", "1"])
+    deadline, path = time.monotonic() + 30, tmp_path / "w-1/statements.log"
+    while not path.exists() or not cosigned(path.read_bytes()):
+        assert time.monotonic() < deadline, "nothing was co-signed"
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0

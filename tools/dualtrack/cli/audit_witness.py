@@ -1,0 +1,103 @@
+"""`dualtrack audit witness`: co-signing the heads of other hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dualtrack.cli.audit import JSON, until_ended
+from dualtrack.cli.audit_store import CERT, CERT_KEY
+
+if TYPE_CHECKING:
+    from dualtrack.audit.witness import Round, Witness
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's command to `dualtrack audit`."""
+    app.command()(witness)
+
+
+def witness(
+    folder: Path = typer.Argument(..., metavar="DIR", help="The witness's own folder."),
+    begin: bool = typer.Option(False, "--begin", help="Make a witness there, and print its public key to register."),
+    name: str = typer.Option("", "--name", help="What it is called when it begins; this machine's name without it."),
+    keys: Path | None = typer.Option(
+        None, "--keys", metavar="DIR", help="The registered keys of the hosts to witness for: HOST.pem, a file each."
+    ),
+    store: list[str] = typer.Option(
+        [], "--store", metavar="URL", help="A node of the store that shows the heads: https://HOST:9200. Or --from."
+    ),
+    ca: Path | None = typer.Option(None, "--ca", metavar="FILE", help="The authority of the store's certificate."),
+    cert: Path | None = CERT,
+    cert_key: Path | None = CERT_KEY,
+    carried: Path | None = typer.Option(
+        None, "--from", metavar="DIR", help="Heads that were carried here: HOST/heads.log in a folder, a copy each."
+    ),
+    every: int = typer.Option(0, "--every", min=0, help="Seconds until it looks again, until Ctrl-C; once without."),
+    json: bool = JSON,
+) -> None:
+    """Co-sign the newest heads of other hosts, each segment once; say what does not go on from what was co-signed.
+
+    DIR/statements.log is what to give away: `audit verify --anchors FILE --witness KEY` judges a trail by it. Exit code
+    1 when something was found now. A witness that was rolled back or has lost what it signed signs nothing more.
+    """
+    import socket
+    import time
+
+    from dualtrack.audit import fetch
+    from dualtrack.audit import witness as witnesses
+    from dualtrack.audit.searchstore import SearchStore
+    from dualtrack.errors import BadInput
+
+    if begin:
+        typer.echo(witnesses.begin(folder, name or socket.gethostname()).pem().decode(), nl=False)
+        return
+    if keys is None or bool(store) == bool(carried) or bool(store) != bool(ca):
+        raise BadInput("say whose heads, and from where", hint="--keys, and --store with --ca, or --from")
+    ended = until_ended()
+    with witnesses.Witness(folder) as mine:
+        if ca is None:
+            shown = witnesses.carried(carried or folder)
+        else:
+            shown = fetch.heads_shown(SearchStore(store, ca=ca, cert=cert, key=cert_key))
+        while True:
+            begun = time.monotonic()
+            _look(mine, keys, shown, json=json, lasting=every > 0)
+            if not every or ended.wait(max(0.0, every - (time.monotonic() - begun))):
+                return
+
+
+def _look(
+    mine: Witness, keys: Path, shown: Callable[[str, int], Sequence[bytes]], *, json: bool, lasting: bool
+) -> None:
+    """Ask about every host once; what cannot be asked now is asked again in the next round."""
+    from dualtrack.audit import witness as witnesses
+    from dualtrack.audit.searchstore import Away
+    from dualtrack.errors import Findings, Refused
+    from dualtrack.output import document, table
+
+    rounds: list[Round] = []
+    for host, root in witnesses.registered(keys):
+        try:
+            mine.know(host, root)
+            rounds.append(mine.round(host, shown))
+        except (Away, Refused) as error:
+            if not lasting:
+                raise
+            typer.echo(f"{host}: {error}", err=True)
+    found = [(it.host, one) for it in rounds for one in it.found]
+    if lasting:
+        for host, one in found:
+            typer.echo(f"{host}, segment {one.segment}: {one.what}: not co-signed", err=True)
+        return
+    if json:
+        document("audit-witness", {"hosts": rounds})
+    else:
+        rows = [(it.host, str(it.segment), str(it.signed), ", ".join(one.what for one in it.found)) for it in rounds]
+        table(("host", "co-signed up to", "now", "found"), rows)
+    if found:
+        host, one = found[0]
+        raise Findings(f"{host}, segment {one.segment}: {one.what}", hint="statements.log has the heads as evidence")
