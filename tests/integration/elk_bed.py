@@ -72,10 +72,8 @@ class Bed:
             archive.extractall(self.home / "plugins/opensearch-security")
         for path in (self.home / "bin").iterdir():
             path.chmod(0o755)
-        node = authority.issue(self.pki, "node", self.name, [self.name, "localhost", self.address])
+        self.bring()
         config = self.home / "config"
-        for source, name in ((node.authority, "ca.pem"), (node.certificate, "node.pem"), (node.key, "node.key")):
-            shutil.copyfile(source, config / name)
         nodes = [{"name": name, "address": f"127.0.0.{number + 1}"} for number, name in enumerate(self.names)]
         variables = {
             "inventory_hostname": self.name, "elk_cluster": "test", "elk_nodes": nodes, "elk_port": self.port,
@@ -93,6 +91,14 @@ class Bed:
         for name in ("data", "snapshots"):
             (self.folder / name).mkdir()
         for path in [self.folder, *self.folder.rglob("*")]:
+            shutil.chown(path, "nobody")
+
+    def bring(self) -> None:
+        """Bring the node what the authority has for it, as the role does; it counts after a restart."""
+        node = authority.issue(self.pki, "node", self.name, [self.name, "localhost", self.address])
+        for source, name in ((node.authority, "ca.pem"), (node.certificate, "node.pem"), (node.key, "node.key")):
+            path = self.home / "config" / name
+            shutil.copyfile(source, path)
             shutil.chown(path, "nobody")
 
     def start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,15 +10,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dualtrack.audit import document, statement
 from dualtrack.audit.witness import Witness
+from dualtrack.elk.client import Store, straight
+from dualtrack.errors import External
 from dualtrack.pki import authority
 from tests.conftest import CLI, Cli
 from tests.integration import elk_bed
@@ -326,3 +332,76 @@ def test_it_waits_for_a_store_that_is_away_and_ends_when_told(bed: Bed, tmp_path
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 0
+
+
+# --- another authority; the last tests, since the store has another one after them
+
+
+@contextlib.contextmanager
+def spreading(bed: Bed, folder: Path) -> Iterator[Path]:
+    """Give a program that brings the node its new files and restarts it: what a role does, by request of a page."""
+    asked, program, ended = folder / "asked", folder / "spread", threading.Event()
+    program.write_text(f"#!/bin/sh\ntouch {asked}\nwhile test -e {asked}; do sleep 0.1; done\n")
+    program.chmod(0o755)
+
+    def serve() -> None:
+        while not ended.wait(0.1):
+            if asked.exists():
+                bed.bring()
+                bed.end()
+                bed.start()
+                asked.unlink()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield program
+    finally:
+        ended.set()
+        thread.join()
+
+
+def answers(bed: Bed, ca: str, found: authority.Issued | None) -> int:
+    """Return what the store says to somebody, 0 where not even the connection comes about."""
+    certificate, key = (Path(found.certificate), Path(found.key)) if found else (None, None)
+    try:
+        with Store(bed.address, straight(bed.address, bed.port), Path(ca), certificate=certificate, key=key) as store:
+            return store.call("POST", "/audit-web-1-*/_search", {}).status
+    except External:
+        return 0
+
+
+def test_another_authority_and_nobody_is_cut_off(bed: Bed, tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    old = authority.issue(bed.pki, "witness", "w-old")
+    kept = {name: shutil.copy(getattr(old, name), tmp_path / name) for name in ("authority", "certificate", "key")}
+    before = msgspec.structs.replace(old, **kept)
+    assert answers(bed, before.authority, before) == 200
+    for name in ("shipper", "witness"):  # hosts of earlier tests are gone
+        shutil.rmtree(bed.pki / name, ignore_errors=True)
+    with spreading(bed, tmp_path) as spread:
+        cli.env |= {"STORE": bed.url, "PKI": str(bed.pki), "SPREAD": str(spread)}
+        said = cli.runbook("rotate-authority-and-keys.md")
+    assert said.count("shipped up to record") == 6
+    assert "settled: dualtrack-2 issues, trusted: dualtrack-2" in said
+    bodies = [it["body"] for it in bed.documents("audit-web-1-*") if it.get("kind") == "note"]
+    assert (bodies[0], bodies[-1], len(bodies)) == ("before", "after", 6)
+    # Who may what is as before; what the old one signed is refused, and it is not believed either.
+    mine = authority.issue(bed.pki, "witness", "w-new")
+    assert answers(bed, mine.authority, mine) == 200
+    assert answers(bed, mine.authority, before) == 0
+    assert answers(bed, before.authority, mine) == 0
+
+
+def test_what_has_ended_and_what_others_signed_is_refused(bed: Bed, tmp_path: Path) -> None:
+    ca = str(bed.pki / "ca.pem")
+    for folder in ("ended", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    for name in ("ca.pem", "ca.key"):
+        shutil.copy(bed.pki / name, tmp_path / "ended" / name)
+    then = datetime.now(UTC) - timedelta(days=2)
+    ended = authority.issue(tmp_path / "ended", "witness", "w-1", days=1, now=then)
+    assert answers(bed, ca, authority.issue(tmp_path / "ended", "witness", "w-2")) == 200
+    assert answers(bed, ca, ended) == 0
+    assert answers(bed, ca, authority.issue(tmp_path / "elsewhere", "witness", "w-1")) == 0
+    assert answers(bed, ca, None) == 401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,21 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def destroy(path: Path) -> None:
+    """Overwrite and remove a file that holds a secret.
+
+    A disk that writes elsewhere than it is told (an SSD) may keep old bytes.
+    """
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        file.write(secrets.token_bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    sync_folder(path.parent)
 
 
 def _cannot(path: Path, error: OSError) -> External:

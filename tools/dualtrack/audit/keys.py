@@ -6,12 +6,10 @@ today's public key.
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 from dualtrack.errors import External
-from dualtrack.files import sync_folder, write_atomically
+from dualtrack.files import write_atomically
 from dualtrack.seal import libcrypto
 
 
@@ -31,15 +29,3 @@ def load(path: Path) -> libcrypto.PrivateKey:
         raise External(
             f"the trail's key {path} is gone", hint="the trail up to here can be verified; begin a new one"
         ) from None
-
-
-def destroy(path: Path) -> None:
-    """Overwrite and remove a private key. A disk that writes elsewhere than it is told (an SSD) may keep old bytes."""
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        file.write(secrets.token_bytes(path.stat().st_size))
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()
-    sync_folder(path.parent)

@@ -19,7 +19,7 @@ from dualtrack.audit.head import Head
 from dualtrack.audit.place import Place, lines
 from dualtrack.audit.record import Record
 from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import sync_folder, write_atomically
+from dualtrack.files import destroy, sync_folder, write_atomically
 from dualtrack.seal import libcrypto
 
 #: Records of a segment at most, and nanoseconds from its first record to its seal.
@@ -174,7 +174,7 @@ class Writer:
             file.flush()
             os.fsync(file.fileno())
         if following is not None:
-            keys.destroy(self.place.key(self.epoch))
+            destroy(self.place.key(self.epoch))
             self.key, self.epoch, self._epoch_begun = following, self.epoch + 1, now
         self._after(head, data)
         return head
@@ -206,7 +206,7 @@ class Writer:
         """Keep the key of the present epoch; one that was made and never announced, or is over, goes."""
         for path in sorted(self.place.keys.glob("*.pem")):
             if path != self.place.key(self.epoch):
-                keys.destroy(path)
+                destroy(path)
         self.key = keys.load(self.place.key(self.epoch))
         if announced and self.key.pem().decode() != announced:
             raise External(

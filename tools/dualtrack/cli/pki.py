@@ -62,3 +62,38 @@ def show(folder: Path = FOLDER, json: bool = JSON) -> None:
         raise Findings(
             f"ended: {', '.join(ended)}", hint="the role elk renews its own; `dualtrack pki issue` the others"
         )
+
+
+@app.command()
+def rotate(
+    folder: Path = FOLDER,
+    step: str = typer.Option("", "--step", help="both, new or alone: take it, if it is the next one."),
+    have: list[str] = typer.Option(
+        [], "--have", metavar="SHA256", help="The digest of ca.pem as a node or host has it; again for each. For `new`."
+    ),
+    forget: bool = typer.Option(
+        False, "--forget", help="With `alone`: remove the old authority's certificates that nobody renewed."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Replace the authority by another one, in three steps that cut nobody off; without --step say which is next.
+
+    both: a new one is made, and ca.pem has both. new: certificates come from the new one. alone: the old one goes.
+    `dualtrack play audit-rotate` takes all three, and brings the files to nodes and hosts between them.
+    """
+    from dualtrack.output import document
+    from dualtrack.pki import rotation
+
+    found = rotation.take(folder, step, have, forget=forget) if step else rotation.look(folder)  # type: ignore[arg-type]
+    if json:
+        document("pki-rotation", found)
+        return
+    typer.echo(f"{found.state}: {found.authorities[0]} issues, trusted: {', '.join(found.authorities)}")
+    typer.echo(f"ca.pem is {found.bundle}")
+    if found.state == "new" and found.old:
+        typer.echo(f"still of the old one: {', '.join(found.old)}")
+    typer.echo({
+        "both": "next: --step both, which makes another authority; nobody is cut off by it",
+        "new": "next: bring ca.pem to every node and host, then --step new --have its sha256sum as they have it",
+        "alone": "next: bring the new certificates to every node and host, then --step alone",
+    }[found.next])  # fmt: skip

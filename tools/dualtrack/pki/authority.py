@@ -1,6 +1,7 @@
 """The authority's folder, and certificates out of it: made when they are asked for, renewed when their time runs out.
 
-    ca.pem, ca.key            the authority; the key leaves this folder never
+    ca.pem, ca.key            the authority; the key leaves this folder never. While it is replaced ca.pem has two, of
+                              which the first issues (`rotation`)
     KIND/NAME.pem, .key       a certificate with the authority's signature, and its key
 
 The kind is the certificate's OU, and what it may do follows from it: a node of the search store, a host that ships its
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dualtrack.errors import BadInput, Refused
-from dualtrack.files import locked, write_atomically
+from dualtrack.files import destroy, locked, sync_folder, write_atomically
 
 #: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
 Kind = Literal["node", "shipper", "witness", "logger", "admin", "person"]
@@ -64,19 +65,12 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
         if made := not path.is_file():
             folder.chmod(0o700)
             key = ec.generate_private_key(ec.SECP256R1())
-            name = _name("authority", f"{ORGANISATION} authority")
-            certificate = (
-                _builder(name, name, key.public_key(), now, CA_DAYS)
-                .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-                .add_extension(_usage(signs=True), critical=True)
-                .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-                .sign(key, hashes.SHA256())
-            )
-            _write(path, key_path, certificate, key)
+            _write(path, key_path, _authority(key, 1, now), key)
         certificate = _read(path)
     if certificate.not_valid_after_utc <= now:
         raise Refused(
-            f"the authority in {folder} ended on {certificate.not_valid_after_utc:%Y-%m-%d}", hint="make a new folder"
+            f"the authority in {folder} ended on {certificate.not_valid_after_utc:%Y-%m-%d}",
+            hint="make a new folder; before its end `dualtrack pki rotate` replaces it",
         )
     return _issued("authority", certificate, path, key_path, path, changed=made)
 
@@ -94,16 +88,17 @@ def issue(
     if not NAME.fullmatch(name):
         raise BadInput(f"'{name}' cannot be in a certificate", hint="lower-case letters, digits, dots and hyphens")
     now = now or datetime.now(UTC)
-    authority = ensure(folder, now=now)
+    ensure(folder, now=now)
     path, key_path = folder / kind / f"{name}.pem", folder / kind / f"{name}.key"
     ca_path = folder / "ca.pem"
     with locked(path):
-        ca = _read(ca_path)
+        with locked(ca_path):
+            ca = _read(ca_path)
+            secret = _key_of(folder, ca)
         if path.is_file() and key_path.is_file():
             found = _read(path)
             if _serves(found, ca, addresses, now):
                 return _issued(kind, found, path, key_path, ca_path)
-        secret = _read_key(Path(authority.key))
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
             _builder(_name(kind, name), ca.subject, key.public_key(), now, days)
@@ -126,7 +121,8 @@ def listed(folder: Path) -> Iterator[Issued]:
     ca = folder / "ca.pem"
     if not ca.is_file():
         raise BadInput(f"{folder} holds no authority", hint="`dualtrack pki issue` makes one")
-    yield _issued("authority", _read(ca), ca, folder / "ca.key", ca)
+    for certificate in trusted(ca):
+        yield _issued("authority", certificate, ca, folder / "ca.key", ca)
     for kind in get_args(Kind):
         for path in sorted((folder / kind).glob("*.pem")):
             yield _issued(kind, _read(path), path, path.with_suffix(".key"), ca)
@@ -135,6 +131,83 @@ def listed(folder: Path) -> Iterator[Issued]:
 def distinguished(kind: Kind, name: str) -> str:
     """Return a certificate's subject as the search store writes it (RFC 2253)."""
     return _name(kind, name).rfc4514_string()
+
+
+# --- an authority after another one
+
+
+def trusted(path: Path) -> list[x509.Certificate]:
+    """Return the authorities in a file, the one that issues first."""
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except ValueError:
+        raise BadInput(f"{path} is no certificate", hint="bring it back from a backup") from None
+
+
+def generation(of: x509.Certificate) -> int:
+    """Return the how-manieth authority of its folder one is: part of its name, so that no two are called alike."""
+    common = str(of.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+    number = common.rpartition(" ")[2]
+    return int(number) if number.isdecimal() else 1
+
+
+def called(of: x509.Certificate) -> str:
+    """Return what people call an authority."""
+    return ORGANISATION if generation(of) == 1 else f"{ORGANISATION}-{generation(of)}"
+
+
+def following(folder: Path, before: x509.Certificate, now: datetime) -> x509.Certificate:
+    """Make the authority that comes after one; its key waits in next.key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _authority(key, generation(before) + 1, now)
+    write_atomically(folder / "next.key", _private_pem(key), 0o600)
+    return certificate
+
+
+def tidy(folder: Path) -> None:
+    """Put the key of the authority that issues in its place; the one before is written over and gone."""
+    waiting, present, old = (folder / name for name in ("next.key", "ca.key", ".old.key"))
+    if waiting.is_file() and _read_key(waiting).public_key() == trusted(folder / "ca.pem")[0].public_key():
+        old.unlink(missing_ok=True)
+        old.hardlink_to(present)  # at no moment is there no ca.key
+        waiting.replace(present)
+        sync_folder(folder)
+    destroy(old)
+
+
+def issued_by(path: Path, issuing: x509.Certificate) -> bool:
+    """Tell whether a certificate is signed by an authority."""
+    try:
+        _read(path).verify_directly_issued_by(issuing)
+    except BadInput:
+        raise
+    except Exception:  # cryptography has three kinds of "it is another authority's"
+        return False
+    return True
+
+
+def pem(of: x509.Certificate) -> bytes:
+    """Return a certificate as it stands in files."""
+    return of.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_of(folder: Path, ca: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+    """Return the key of the authority that issues: in its place or, after a crash, still waiting for it."""
+    for path in (folder / "ca.key", folder / "next.key"):
+        if path.is_file() and (key := _read_key(path)).public_key() == ca.public_key():
+            return key
+    raise BadInput(f"{folder / 'ca.key'} is not the key of {folder / 'ca.pem'}", hint="bring both back from a backup")
+
+
+def _authority(key: ec.EllipticCurvePrivateKey, number: int, now: datetime) -> x509.Certificate:
+    name = _name("authority", f"{ORGANISATION} authority" + (f" {number}" if number > 1 else ""))
+    return (
+        _builder(name, name, key.public_key(), now, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
 
 
 def _serves(found: x509.Certificate, ca: x509.Certificate, addresses: Sequence[str], now: datetime) -> bool:
@@ -209,18 +282,20 @@ def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
 def _write(path: Path, key_path: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
     """Write both files, the key first: a certificate without its key is made anew."""
     path.unlink(missing_ok=True)
-    write_atomically(
-        key_path,
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-        0o600,
+    write_atomically(key_path, _private_pem(key), 0o600)
+    write_atomically(path, pem(certificate))
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    write_atomically(path, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _issued(
     kind: str, certificate: x509.Certificate, path: Path, key: Path, authority: Path, *, changed: bool = False
 ) -> Issued:
     return Issued(
-        kind, path.stem if kind != "authority" else ORGANISATION, certificate.subject.rfc4514_string(),
+        kind, path.stem if kind != "authority" else called(certificate), certificate.subject.rfc4514_string(),
         certificate.not_valid_after_utc, str(path), str(key), str(authority), changed,
     )  # fmt: skip
