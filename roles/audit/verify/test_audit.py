@@ -59,14 +59,19 @@ def test_nobody_else_reads_or_writes(host: Any, hostvars: dict[str, Any]) -> Non
 
 
 def test_services_are_confined(host: Any, hostvars: dict[str, Any]) -> None:
-    """Both run without rights, as a user of their own."""
-    for unit in ("dualtrack-audit-collect", *(["dualtrack-audit-ship"] if hostvars["audit_store"] else [])):
+    """All run without rights, as users of their own."""
+    users = {"dualtrack-audit-collect": USER}
+    if hostvars["audit_store"]:
+        users["dualtrack-audit-ship"] = USER
+    if hostvars["audit_witness"]:
+        users["dualtrack-audit-witness"] = "dualtrack-witness"
+    for unit, user in users.items():
         text = host.check_output(
             "systemctl show --property ActiveState,User,NoNewPrivileges,CapabilityBoundingSet,ProtectSystem %s", unit
         )
         shown = dict(line.split("=", 1) for line in text.splitlines())
         assert shown == {
-            "ActiveState": "active", "User": USER, "NoNewPrivileges": "yes", "CapabilityBoundingSet": "",
+            "ActiveState": "active", "User": user, "NoNewPrivileges": "yes", "CapabilityBoundingSet": "",
             "ProtectSystem": "strict",
         }, f"{unit}: {shown}"  # fmt: skip
 
@@ -81,3 +86,36 @@ def test_store_has_it(host: Any, hostvars: dict[str, Any]) -> None:
     shipped = json.loads(state.content_string)
     age = now - shipped["at"] / 1e9
     assert age < BEHIND_S or not shipped["behind"], f"{shipped['behind']} bytes wait for {age:.0f} s"
+
+
+def test_newest_head_is_kept_elsewhere(host: Any, hostvars: dict[str, Any]) -> None:
+    """The clock keeps it where nobody deletes it, and did so the last time."""
+    if not hostvars["audit_anchors"]:
+        pytest.skip("audit_anchors names no place: heads are kept by hand")
+    assert host.check_output("systemctl is-active dualtrack-audit-anchor.timer") == "active"
+    done = host.run("systemctl start dualtrack-audit-anchor.service")
+    said = host.check_output(
+        "journalctl --boot --output cat --no-pager --lines 3 --unit dualtrack-audit-anchor.service"
+    )
+    assert done.rc == 0, f"the newest head cannot be kept at {hostvars['audit_anchors']}: {said}"
+
+
+def test_witness_co_signs(host: Any, hostvars: dict[str, Any]) -> None:
+    """It is the witness that was registered, and what it said last is not old, for every host that it can see."""
+    if not hostvars["audit_witness"]:
+        pytest.skip("audit_witness is not set: this host co-signs nothing")
+    folder = f"{hostvars['audit_witness_dir']}/witness"
+    called = hostvars["audit_host"] or host.backend.host.name.lower()
+    with open(f"{hostvars['audit_keys_dir']}/witnesses/{called}.pem", encoding="utf-8") as file:  # noqa: PTH123
+        assert host.file(f"{folder}/witness.pem").content_string.strip() == file.read().strip()
+    assert host.check_output("stat --format %%U:%%a %s", f"{folder}/key.pem") == "dualtrack-witness:600"
+    assert host.run("runuser -u %s -- cat %s", USER, f"{folder}/key.pem").rc != 0, "the trail's user reads its key"
+
+    def newest() -> float:
+        text = host.run("tail --lines 1 %s", f"{folder}/statements.log").stdout.rpartition(" ")[0]
+        return float(json.loads(text or "{}").get("at", 0)) / 1e9
+
+    # The recorder of another host seals a segment each minute.
+    begun = float(host.check_output("date +%s"))
+    at = settled(newest, lambda it: it > begun - BEHIND_S, SOON_S + 2.0 * hostvars["audit_witness_every"])
+    assert at > begun - BEHIND_S, "nothing is co-signed: see journalctl -u dualtrack-audit-witness"
