@@ -181,8 +181,41 @@ def forge_a_beginning(folder: Path) -> None:
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
 
 
+def rewrite_memory(folder: Path) -> None:
+    """As many statements as before, each after the one before, and one of them another: root, who read the format."""
+    path, made, previous = folder / "seen.log", [], ""
+    for text in path.read_bytes().splitlines():
+        it = statement.decode(text)
+        it = msgspec.structs.replace(it, previous=previous or it.previous)
+        made.append(statement.encode(msgspec.structs.replace(it, digest="0" * 64) if it.segment == 4 else it))
+        previous = statement.digest(made[-1])
+    path.write_bytes(b"\n".join(made) + b"\n")
+
+
+def change_both(folder: Path) -> None:
+    change(folder)
+    (folder / "statements.log").unlink()
+
+
+def begin_again_with_nothing_said(folder: Path) -> None:
+    begin_again(folder)
+    (folder / "statements.log").unlink()
+
+
 @pytest.mark.parametrize(
-    "forget", [forget_all, forget_all_and_statements, empty, cut, change, begin_again, forge_a_beginning]
+    "forget",
+    [
+        rewrite_memory,
+        change_both,
+        begin_again_with_nothing_said,
+        forget_all,
+        forget_all_and_statements,
+        empty,
+        cut,
+        change,
+        begin_again,
+        forge_a_beginning,
+    ],
 )
 def test_a_witness_that_has_forgotten_signs_nothing(host: Host, mine: Path, forget: Callable[[Path], None]) -> None:
     look(mine, host, host.chain(4))
@@ -357,7 +390,24 @@ def test_a_witness_that_lies_is_found(trail: Path, panel: Panel, tmp_path: Path)
     shutil.copy(kept, mine / "statements.log")
     fill(trail, 1)
     panel.see(trail, 1, 2)
-    assert panel.judge(trail, files=[Path(kept), mine / "statements.log", *others]).findings == ()
+    for two in ([Path(kept), mine / "statements.log"], [mine / "statements.log", Path(kept)]):
+        assert panel.judge(trail, files=[*two, *others]).findings == ()
+
+
+def test_a_stranger_does_not_count_and_too_many_cannot_be_asked_for(trail: Path, panel: Panel) -> None:
+    panel.see(trail, 1, 2, 3)
+    stranger = panel.keys.pop()
+    assert kinds(panel.judge(trail)) == ["wrong key"]
+    for wanted in (0, 3):
+        with pytest.raises(BadInput, match="cannot be had"):
+            panel.judge(trail, wanted=wanted)
+    panel.keys.append(stranger)
+    path, key = panel.folders[0] / "statements.log", witnesses.keys.load(panel.folders[0] / "key.pem")
+    *rest, last = path.read_bytes().splitlines(keepends=True)
+    it, _, _ = statement.parse(last)
+    data = statement.encode(msgspec.structs.replace(it, n=it.n + 1))  # a number that was left out
+    path.write_bytes(b"".join([*rest, statement.line(data, key.sign(statement.signed(data)))]))
+    assert kinds(panel.judge(trail)) == ["wrong key"]
 
 
 def test_every_byte_of_a_statement_counts(trail: Path, panel: Panel) -> None:
