@@ -115,7 +115,7 @@ def test_the_new_one_issues_only_when_everybody_trusts_it(site: Site) -> None:
 
 
 def test_the_old_one_goes_only_when_nobody_needs_it(site: Site) -> None:
-    for kind, name in (("admin", "admin"), ("shipper", "dualtrack-verify")):
+    for kind, name in (("admin", "admin"), ("person", "bo"), ("shipper", "dualtrack-verify")):
         authority.issue(site.pki, kind, name)  # type: ignore[arg-type] # the controller's own
     rotation.take(site.pki, "both")
     site.bring()

@@ -26,8 +26,9 @@ from dualtrack.pki import authority
 Step = Literal["both", "new", "alone"]
 #: settled: one authority; the others are called after the last step that was taken.
 State = Literal["settled", "both", "new"]
-#: Certificates that the controller uses itself, straight out of the folder: `dualtrack verify` asks under such names.
-OWN = "dualtrack-verify"
+#: Certificates that are used straight out of the folder, and made again when they are asked for: the administrator's,
+#: people's (`dualtrack audit search --as`), and those that `dualtrack verify` asks under.
+OWN_KINDS, OWN = frozenset({"admin", "person"}), "dualtrack-verify"
 
 
 class Rotation(msgspec.Struct, frozen=True):
@@ -111,7 +112,7 @@ def _nobody(folder: Path, issuing: x509.Certificate, *, forget: bool) -> None:
     """See that no certificate of the old authority is left; what only the controller uses is made when it is needed."""
     left = list(_issued_by_others(folder, issuing))
     for path in list(left):
-        if forget or path.parent.name == "admin" or path.stem.startswith(OWN):
+        if forget or path.parent.name in OWN_KINDS or path.stem.startswith(OWN):
             path.unlink()
             path.with_suffix(".key").unlink(missing_ok=True)
             left.remove(path)
