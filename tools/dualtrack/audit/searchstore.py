@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dualtrack.elk.client import Answer, Store, straight
+from dualtrack.elk.client import Answer, Store, straight, through
 from dualtrack.errors import BadInput, External, Refused
 
 #: Seconds for an answer: a bulk request waits for the disk of every copy.
@@ -25,17 +25,25 @@ class SearchStore:
     """A cluster by the addresses of its nodes (https://HOST:PORT); each request goes to one that answers.
 
     ``ca`` is the only authority that is believed. Who asks is known by ``cert`` and ``key`` or, a person, by ``user``
-    and the first line of ``password``'s file.
+    and the first line of ``password``'s file. ``jump`` is a host by whose ssh server the nodes are reached.
     """
 
     def __init__(
         self, addresses: Sequence[str], *, ca: Path, cert: Path | None = None, key: Path | None = None, user: str = "",
-        password: Path | None = None,
+        password: Path | None = None, jump: str = "",
     ) -> None:  # fmt: skip
         if bool(cert) != bool(key) or bool(user) != bool(password) or bool(cert) == bool(user):
             raise BadInput("name --cert and --cert-key, or --user and --password-file")
         self._headers = {"authorization": _basic(user, password)} if password is not None else {}
-        self._nodes = [_node(it, ca, cert, key) for it in addresses]
+        self._nodes = [_node(it, ca, cert, key, jump) for it in addresses]
+
+    def identity(self) -> str:
+        """Return what tells this store from one that was built in its place; '' where it does not say."""
+        try:
+            found = str(self.ask("GET", "/").get("cluster_uuid", ""))
+        except Refused:
+            return ""
+        return "" if found == "_na_" else found
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the answer's document; ``body`` is as in `Store.call`. Away when a later try may succeed."""
@@ -54,7 +62,7 @@ class SearchStore:
         raise Away(f"the store cannot be had: {said}")
 
 
-def _node(address: str, ca: Path, cert: Path | None, key: Path | None) -> Store:
+def _node(address: str, ca: Path, cert: Path | None, key: Path | None, jump: str) -> Store:
     """Return a node by its address."""
     parts = urlsplit(address)
     try:
@@ -63,8 +71,10 @@ def _node(address: str, ca: Path, cert: Path | None, key: Path | None) -> Store:
         name, port = None, 0
     if parts.scheme != "https" or not name or parts.path.strip("/") or parts.query or parts.username:
         raise BadInput(f"{address} is no address of a store", hint="https://HOST:9200, without a path")
+    # Encrypted from here to the store all the same; a name that begins with a hyphen is none of a host.
+    opener = through(["ssh", "-W", f"{name}:{port}", "--", jump]) if jump else straight(name, port)
     try:
-        return Store(name, straight(name, port), ca, certificate=cert, key=key, timeout=ANSWER_S)
+        return Store(name, opener, ca, certificate=cert, key=key, timeout=ANSWER_S)
     except FileNotFoundError:
         missing = next((it for it in (ca, cert, key) if it is not None and not it.exists()), ca)
         raise BadInput(f"there is no {missing}", hint="certificates come from `dualtrack pki`") from None

@@ -12,6 +12,7 @@ import typer
 from dualtrack import __version__
 from dualtrack.cli import (
     audit,
+    audit_keep,
     audit_store,
     cost,
     drift,
@@ -50,6 +51,7 @@ app = typer.Typer(
 tracks.register(app)
 app.command()(inventory.inventory)
 audit_store.register(audit.app)
+audit_keep.register(audit.app)
 app.add_typer(audit.app, name="audit")
 app.add_typer(fabric.app, name="fabric")
 app.add_typer(lab.app, name="lab")

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     import threading
 
+    from dualtrack.audit.check import Start
+
 app = typer.Typer(
     help="A trail of events in a hash chain (SM3), signed by keys that are destroyed after use (SM2): what was altered,"
     " removed or rolled back is found, also when root did it.",
@@ -21,7 +23,8 @@ KEY = typer.Option(..., "--key", metavar="FILE", help="The host's registered pub
 JSON = typer.Option(False, "--json", help="Print one JSON document.")
 
 
-def _time(ns: int) -> str:
+def stamp(ns: int) -> str:
+    """Return a time (nanoseconds since 1970, UTC) for people; nothing for 0."""
     from datetime import UTC, datetime
 
     return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}" if ns else ""
@@ -134,6 +137,13 @@ def verify(
         [], "--anchors", metavar="PLACE", help="Heads that were kept elsewhere: a file, or s3://BUCKET/PATH."
     ),
     live: bool = typer.Option(False, "--live", help="The host is alive: that nothing came for a while is a finding."),
+    retired: Path | None = typer.Option(
+        None,
+        "--retired",
+        metavar="FILE",
+        help="The authority's notes of what left the store when its time was over (PKI/retired/HOST.notes).",
+    ),
+    ca: Path | None = typer.Option(None, "--ca", metavar="FILE", help="The authority that the notes must come from."),
     json: bool = JSON,
 ) -> None:
     """Say whether every record is as it was written and none is missing. Exit code 1 names what is wrong, and when.
@@ -147,22 +157,38 @@ def verify(
     from dualtrack.output import document, table
     from dualtrack.seal import keyfiles
 
+    root = keyfiles.read(key, 1 << 14)
     report = check.judge(
-        folder, keyfiles.read(key, 1 << 14), list(anchors.read(anchor_place)), now=time.time_ns() if live else 0
-    )
+        folder, root, list(anchors.read(anchor_place)), now=time.time_ns() if live else 0,
+        starts=_starts(folder, root, retired, ca) if retired else (),
+    )  # fmt: skip
     if json:
         document("audit-report", report)
     else:
         said = f"{report.records} records in {report.segments} segments, signed up to record {report.signed}"
-        typer.echo(f"{report.host}: {said}, {_time(report.begun)} to {_time(report.ended)} by its clock")
+        typer.echo(f"{report.host}: {said}, {stamp(report.begun)} to {stamp(report.ended)} by its clock")
+        if report.retired:
+            typer.echo(f"records 1 to {report.retired} were retired, says the authority; they are not judged here")
         if report.findings:
             rows = [
-                (it.kind, f"{it.first}-{it.last}" if it.last else "", _time(it.begun), _time(it.ended), it.detail)
+                (it.kind, f"{it.first}-{it.last}" if it.last else "", stamp(it.begun), stamp(it.ended), it.detail)
                 for it in report.findings
             ]
             table(("finding", "records", "from", "until", "what"), rows)
     if report.findings:
         raise Findings(f"{report.host}: {report.findings[0].kind}: {report.findings[0].detail}")
+
+
+def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Start]:
+    from dualtrack.audit import retired
+    from dualtrack.audit.place import Place
+    from dualtrack.errors import BadInput, Refused
+
+    if ca is None:
+        raise BadInput("--retired without --ca", hint="whose word is it? name the authority's ca.pem")
+    if Place(folder).root.exists():
+        raise Refused(f"{folder} is a host's own trail, which nothing shortens", hint="judge it without --retired")
+    return retired.starts(retired.read(file, ca), root)
 
 
 @app.command()
@@ -194,7 +220,7 @@ def check_proof(
         document("audit-proof-check", {"host": head.host, "segment": head.segment, "record": found})
     else:
         what = " ".join(filter(None, (found.kind, found.source, found.body or found.raw)))
-        typer.echo(f"{head.host}, record {found.n}, {_time(found.t)} by its clock: {what}")
+        typer.echo(f"{head.host}, record {found.n}, {stamp(found.t)} by its clock: {what}")
 
 
 @app.command()
@@ -216,4 +242,4 @@ def show(
         document("audit-events", {"records": list(found)})
         return
     table(("record", "time", "kind", "source", "what"),
-          [(str(it.n), _time(it.t), it.kind, it.source, it.body or it.raw) for it in found])  # fmt: skip
+          [(str(it.n), stamp(it.t), it.kind, it.source, it.body or it.raw) for it in found])  # fmt: skip

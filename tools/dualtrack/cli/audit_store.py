@@ -26,9 +26,10 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _store(
-    addresses: list[str], ca: Path, cert: Path | None, key: Path | None, user: str, password: Path | None
+def open_store(
+    addresses: list[str], ca: Path, cert: Path | None, key: Path | None, user: str = "", password: Path | None = None
 ) -> SearchStore:
+    """Return the store, as who asks of it by certificate or by password."""
     from dualtrack.audit.searchstore import SearchStore
 
     return SearchStore(addresses, ca=ca, cert=cert, key=key, user=user, password=password)
@@ -45,19 +46,28 @@ def ship(
     ),
     alarm: str = typer.Option("1GB", "--alarm", help="Say so when more than this waits; nothing is ever dropped."),
     once: bool = typer.Option(False, "--once", help="End when all is shipped."),
+    again: bool = typer.Option(
+        False, "--again", help="Send what was sent before once more: the store has lost some of it."
+    ),
+    reach: int = typer.Option(
+        0, "--reach", metavar="DAYS", min=0, help="How far back it sends again; to the trail's begin without it."
+    ),
 ) -> None:
     """Send the trail to the search store, each record exactly once, and go on with what comes, until Ctrl-C.
 
     The trail is the queue: through outages, kills and full disks nothing is lost and nothing is sent twice for good.
+    To a store that was built anew it sends again by itself.
     """
     from dualtrack.audit import ship as shipping
     from dualtrack.store.actions import bytes_of
 
     ended = until_ended()
     shipper = shipping.Shipper(
-        folder, _store(store, ca, cert, cert_key, "", None), state or folder / "shipped.json", alarm=bytes_of(alarm),
-        tell=lambda said: typer.echo(said, err=True),
+        folder, open_store(store, ca, cert, cert_key), state or folder / "shipped.json", alarm=bytes_of(alarm),
+        tell=lambda said: typer.echo(said, err=True), reach=reach,
     )  # fmt: skip
+    if again:
+        shipper.again()
     last = shipping.follow(shipper, once=once, stopped=ended.is_set, pause=ended.wait)
     typer.echo(f"shipped up to record {last}", err=True)
 
@@ -79,7 +89,7 @@ def fetch(
     from dualtrack.progress import Progress
 
     with Progress("fetched") as count:
-        total = fetching.fetch(_store(store, ca, cert, cert_key, user, password), host, folder, count)
+        total = fetching.fetch(open_store(store, ca, cert, cert_key, user, password), host, folder, count)
     if json:
         document("audit-fetch", {"host": host, "records": total})
     else:
@@ -106,8 +116,8 @@ def search(
     from dualtrack.output import document, table
 
     found = fetching.search(
-        _store(store, ca, cert, cert_key, user, password), host=host, kind=kind, text=text, since=since, until=until,
-        last=last,
+        open_store(store, ca, cert, cert_key, user, password),
+        host=host, kind=kind, text=text, since=since, until=until, last=last,
     )  # fmt: skip
     if json:
         document("audit-search", {"records": found})

@@ -19,7 +19,9 @@ JSON = typer.Option(False, "--json", help="Print one JSON document.")
 
 @app.command()
 def issue(
-    kind: str = typer.Argument(..., metavar="KIND", help="node, shipper (a host that ships its trail) or admin."),
+    kind: str = typer.Argument(
+        ..., metavar="KIND", help="node, shipper (a host that ships its trail), keeper (takes snapshots) or admin."
+    ),
     name: str = typer.Argument(..., metavar="NAME", help="The host's name, in lower case."),
     address: list[str] = typer.Option(
         [], "--address", help="Under which a node is called: a name or an IP address; again for more."

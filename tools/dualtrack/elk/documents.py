@@ -69,7 +69,7 @@ def security(passwords: Mapping[str, str], known: Mapping[str, Any]) -> Document
         "rolesmapping": {"_meta": _meta("rolesmapping")} | {
             name: {"reserved": True, "hidden": False, "backend_roles": [by], "hosts": [], "users": [],
                    "and_backend_roles": []}
-            for name, by in {"audit_shipper": "shipper", "auditor": "auditor", "administrator": "administrator"}.items()
+            for name, by in MAPPED.items()
         },
         "actiongroups": {"_meta": _meta("actiongroups")},
         "tenants": {"_meta": _meta("tenants")},
@@ -78,12 +78,22 @@ def security(passwords: Mapping[str, str], known: Mapping[str, Any]) -> Document
     }  # fmt: skip
 
 
+#: Role to what grants it: a certificate's kind, or a person's role.
+MAPPED = {"audit_shipper": "shipper", "keeper": "keeper", "auditor": "auditor", "administrator": "administrator"}
+
 #: Role to its rights: over the cluster, and as (indices, actions).
 ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
-    # A host that ships its trail. It creates documents in indices that bear its name, and cannot even read them.
+    # A host that ships its trail. It creates documents in indices that bear its name, and cannot even read them. It may
+    # ask which store this is: what one had that was lost, it sends again.
     "audit_shipper": (
-        ["indices:data/write/bulk"],
+        ["indices:data/write/bulk", "cluster:monitor/main"],
         [(AUDIT_INDEX, ["indices:data/write/index", "indices:data/write/bulk*", "indices:admin/create"])],
+    ),
+    # A node's timer. It takes snapshots and looks at them; it removes and restores none, and reads no document.
+    "keeper": (
+        ["cluster:admin/repository/get", "cluster:admin/snapshot/create", "cluster:admin/snapshot/get",
+         "cluster:admin/snapshot/status"],
+        [],
     ),
     "auditor": (
         ["cluster_monitor", "cluster_composite_ops_ro"],

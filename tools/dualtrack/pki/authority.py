@@ -4,7 +4,8 @@
     KIND/NAME.pem, .key       a certificate with the authority's signature, and its key
 
 The kind is the certificate's OU, and what it may do follows from it: a node of the search store, a host that ships its
-audit trail, the store's own administrator. Keys are readable by their owner alone, and stand in no argument list.
+audit trail, a keeper that takes snapshots, the store's own administrator. Keys are readable by their owner alone, and
+stand in no argument list.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Literal, get_args
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -26,7 +28,7 @@ from dualtrack.errors import BadInput, Refused
 from dualtrack.files import locked, write_atomically
 
 #: What a certificate is for; its OU.
-Kind = Literal["node", "shipper", "admin"]
+Kind = Literal["node", "shipper", "keeper", "admin"]
 ORGANISATION = "dualtrack"
 CA_DAYS = 3650
 DAYS = 397
@@ -118,6 +120,26 @@ def issue(
         certificate = builder.sign(secret, hashes.SHA256())
         _write(path, key_path, certificate, key)
     return _issued(kind, certificate, path, key_path, ca_path, changed=True)
+
+
+def sign(folder: Path, data: bytes) -> bytes:
+    """Return the authority's signature on what its folder's owner states. ``data`` begins with what it is."""
+    return _read_key(folder / "ca.key").sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def signed(authority: Path, data: bytes, signature: bytes) -> bool:
+    """Tell whether a signature is that of the authority whose certificate is in a file."""
+    try:
+        key = _read(authority).public_key()
+    except FileNotFoundError:
+        raise BadInput(f"there is no {authority}", hint="the authority's ca.pem") from None
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+            return True
+    except InvalidSignature:
+        pass
+    return False
 
 
 def listed(folder: Path) -> Iterator[Issued]:
