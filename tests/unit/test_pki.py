@@ -87,7 +87,7 @@ def test_names_that_would_mean_more_are_refused(tmp_path: Path, name: str) -> No
 
 
 def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="one of node, shipper, admin"):
+    with pytest.raises(BadInput, match="one of node, shipper, keeper, admin"):
         authority.issue(tmp_path, "root", "gpu-1")  # type: ignore[arg-type]
 
 
