@@ -100,6 +100,39 @@ def test_all_that_may_go_goes(world: tuple[list[Index], list[Snapshot], dict[str
         assert {it.name: verdicts[it.name] for it in mine} == expected
 
 
+@given(stores(), st.integers(1, 10), st.integers(0, 2**30))
+def test_snapshots_that_go_take_nothing_with_them_that_is_held(
+    world: tuple[list[Index], list[Snapshot], dict[str, str]], days: int, mask: int
+) -> None:
+    indices, taken, held = world
+    taken = sorted(taken, key=lambda it: it.begun)
+    live = {it.name for number, it in enumerate(indices) if mask >> number & 1}
+    verdicts = {it.index: it for it in keeping.spare(taken, live, held, today=TODAY, days=days)}
+    goes = [it for it in taken if verdicts[it.name].goes]
+    stays = [it for it in taken if it not in goes]
+    whole = [it for it in taken if it.whole]
+    assert whole[-1:] == [it for it in stays if it.whole][-1:]
+    assert all(it.begun < at(TODAY) - days * DAY_NS for it in goes)
+    kept = {name for it in stays if it.whole for name in it.indices} | live
+    for it in whole:
+        assert not [name for name in it.indices if keeping.INDEX.fullmatch(name)[1] in held and name not in kept]  # type: ignore[index]
+
+
+def test_snapshots_go_when_their_time_is_over() -> None:
+    def one(name: str, back: int, *indices: str, state: str = "SUCCESS") -> Snapshot:
+        return Snapshot(name, state, at(TODAY - timedelta(days=back)), indices)
+
+    old, other = "audit-a-2026.01.01", "audit-b-2026.01.01"
+    taken = [one("first", 40, old, other), one("torn", 39, state="PARTIAL"), one("second", 38, old),
+             one("third", 37, old), one("young", 3, other), one("now", 0, state="IN_PROGRESS")]  # fmt: skip
+    goes = lambda held: [  # noqa: E731
+        it.index for it in keeping.spare(taken, set(), held, today=TODAY, days=30) if it.goes
+    ]
+    assert goes({}) == ["first", "torn", "second", "third"]
+    assert goes({"a": "case"}) == ["first", "torn", "second"]
+    assert goes({"b": "case"}) == ["first", "torn", "second", "third"]
+
+
 @pytest.mark.parametrize(
     ("name", "host"),
     [

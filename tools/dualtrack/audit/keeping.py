@@ -7,7 +7,7 @@ stays is kept, however old its date says it is. So nobody makes room in the midd
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -97,3 +97,34 @@ def _ordered(mine: Sequence[Index], why: dict[str, str]) -> None:
             return
         for it in late:
             why[it.name] = "what stays does not go on behind it"
+
+
+def spare(
+    snapshots: Sequence[Snapshot], live: Collection[str], held: Mapping[str, str], *, today: date, days: int
+) -> list[Verdict]:
+    """Return what becomes of each snapshot when they are kept for ``days`` days; ``live`` is what the store has.
+
+    What is in none but those that go is gone for good then; what is held stays in one, or in the store.
+    """
+    found, left = list[Verdict](), [it for it in snapshots if it.whole]
+    newest = left[-1:]
+    for it in snapshots:
+        age = (today - datetime.fromtimestamp(it.begun // 10**9, UTC).date()).days
+        others = {name for one in left if one is not it for name in one.indices} | set(live)
+        only = [name for name in it.indices if it.whole and name not in others and _host(name) in held]
+        why = (
+            f"{age} days old" if age <= days
+            else "the newest whole one" if it in newest
+            else "it is being taken" if it.state == "IN_PROGRESS"
+            else f"held, and in no other: {only[0]}" if only
+            else ""
+        )  # fmt: skip
+        if not why and it.whole:
+            left.remove(it)
+        found.append(Verdict(it.name, "", not why, why or f"{age} days old"))
+    return found
+
+
+def _host(index: str) -> str:
+    found = INDEX.fullmatch(index)
+    return found[1] if found else ""

@@ -1,7 +1,7 @@
 """Retention in the search store: whole days go, once it is certain that nothing is hidden by it.
 
-For each host: its old days take no more documents; its trail is judged up to where they end, by the registered key;
-a snapshot of them is taken; the authority notes what goes; then they go, all in one step. Whatever is found on the way
+Old days take no more documents; each host's trail is judged up to where they end, by the registered key; a snapshot of
+them is taken; the authority notes what goes; then it goes, a host's days in one step. Whatever is found on the way
 keeps them. An end in between leaves days that are still there, and at most a note of what the next run removes.
 """
 
@@ -59,59 +59,85 @@ def survey(store: SearchStore, pattern: str = "audit-*") -> list[Index]:
     return [it for bucket in found["buckets"] if (it := keeping.parse(bucket))]
 
 
+class Result(msgspec.Struct, frozen=True):
+    """What becomes of each index, and of each snapshot where their time was given, too."""
+
+    indices: list[Verdict]
+    snapshots: list[Verdict]
+
+
 def retain(
-    keeper: Keeper, days: int, *, apply: bool, now: int = 0, say: Callable[[str], object] = lambda _: None
-) -> list[Verdict]:
-    """Return what becomes of each index when ``days`` days are kept, after removing what goes (with ``apply``)."""
+    keeper: Keeper, days: int, *, apply: bool, saved_days: int = 0, now: int = 0,
+    say: Callable[[str], object] = lambda _: None,
+) -> Result:  # fmt: skip
+    """Return what becomes of each index when ``days`` days are kept, after removing what goes (with ``apply``).
+
+    Snapshots are kept for ``saved_days`` days, 0 for ever.
+    """
     now = now or time.time_ns()
     today = holds.day(now)
     held = {it.host: it.reason for it in holds.active(holds.read(keeper.pki), today)}
     indices = survey(keeper.store)
     taken = snapshots.listed(keeper.store, keeper.repository)
     verdicts = keeping.plan(indices, taken, held, today=today, days=days)
-    found = list[Verdict]()
-    for host in dict.fromkeys(it.host for it in verdicts):
-        mine = [it for it in verdicts if it.host == host]
-        going = [it for it in indices if any(one.goes and one.index == it.name for one in mine)]
-        why = _retire(keeper, host, going, apply=apply, now=now, say=say) if going else ""
-        found += [
-            msgspec.structs.replace(it, goes=False, why=why, wrong=True) if it.goes and why else it for it in mine
-        ]
-    return found
+    going = {it.name: it for it in indices if any(one.goes and one.index == it.name for one in verdicts)}
+    why = _retire(keeper, list(going.values()), apply=apply, now=now, say=say) if going else {}
+    found = [
+        msgspec.structs.replace(it, goes=False, why=why[it.host], wrong=True) if it.goes and it.host in why else it
+        for it in verdicts
+    ]
+    spare = list[Verdict]()
+    if saved_days:
+        live = {it.name for it in indices} - {it.index for it in found if it.goes}
+        taken = snapshots.listed(keeper.store, keeper.repository)  # one more, maybe
+        spare = keeping.spare(taken, live, held, today=today, days=saved_days)
+        for it in spare if apply else ():
+            if it.goes:
+                snapshots.remove(keeper.store, keeper.repository, it.index)
+    return Result(found, spare)
 
 
 def _retire(
-    keeper: Keeper, host: str, going: Sequence[Index], *, apply: bool, now: int, say: Callable[[str], object]
-) -> str:
-    """Judge what would go of one host, and remove it with ``apply``; return why it stays, '' when it goes."""
-    names = sorted(it.name for it in going)
-    say(f"{host}: judging {len(names)} days")
-    if not apply:
-        return _judged(keeper, host, going, now)[0]
-    joined = ",".join(names)
-    for name in names:
-        keeper.store.ask("PUT", f"/{name}/_block/write")
-    gone = False
+    keeper: Keeper, going: Sequence[Index], *, apply: bool, now: int, say: Callable[[str], object]
+) -> dict[str, str]:
+    """Judge what would go, and remove it with ``apply``; return which hosts' days stay, and why."""
+    stays, notes = dict[str, str](), dict[str, retired.Note | None]()
+    days = {host: [it for it in going if it.host == host] for host in sorted({it.host for it in going})}
+    blocked = set[str]()
     try:
-        again = [it for it in survey(keeper.store, joined) if it.host == host]
-        if sorted(again, key=lambda it: it.name) != sorted(going, key=lambda it: it.name):
-            return "something was added to it just now"
-        why, note = _judged(keeper, host, going, now)
-        if why:
-            return why
-        name = snapshots.called(f"retired-{host}", now)
-        taken = snapshots.take(keeper.store, keeper.repository, name, names)
-        if list(taken.indices) != names:
-            raise External(f"the snapshot {name} does not hold what was asked for")
-        if note is not None:
-            retired.add(keeper.pki, msgspec.structs.replace(note, snapshot=name))
-        keeper.store.ask("DELETE", f"/{joined}")
-        gone = True
+        for host, mine in days.items():
+            say(f"{host}: judging {len(mine)} days")
+            for it in mine if apply else ():
+                keeper.store.ask("PUT", f"/{it.name}/_block/write")
+                blocked.add(it.name)
+            # What was added since it was looked at is not what was planned.
+            if apply and {it for it in survey(keeper.store, _joined(mine)) if it.host == host} != set(mine):
+                stays[host] = "something was added to it just now"
+                continue
+            why, notes[host] = _judged(keeper, host, mine, now)
+            if why:
+                stays[host] = why
+        leaving = {host: mine for host, mine in days.items() if host not in stays}
+        if apply and leaving:
+            names = sorted(it.name for mine in leaving.values() for it in mine)
+            name = snapshots.called("retired", now)
+            taken = snapshots.take(keeper.store, keeper.repository, name, names)
+            if list(taken.indices) != names:
+                raise External(f"the snapshot {name} does not hold what was asked for")
+            for host, mine in leaving.items():
+                if (note := notes[host]) is not None:
+                    retired.add(keeper.pki, msgspec.structs.replace(note, snapshot=name))
+                keeper.store.ask("DELETE", f"/{_joined(mine)}")
+                blocked -= {it.name for it in mine}
     finally:
-        if not gone:
+        for name in sorted(blocked):
             with contextlib.suppress(DualtrackError):
-                keeper.store.ask("PUT", f"/{joined}/_settings", {"index.blocks.write": None})
-    return ""
+                keeper.store.ask("PUT", f"/{name}/_settings", {"index.blocks.write": None})
+    return stays
+
+
+def _joined(indices: Sequence[Index]) -> str:
+    return ",".join(it.name for it in indices)
 
 
 def _judged(keeper: Keeper, host: str, going: Sequence[Index], now: int) -> tuple[str, retired.Note | None]:

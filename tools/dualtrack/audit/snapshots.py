@@ -87,6 +87,11 @@ def restore(
     return missing, [it for it in snapshot.indices if it in there]
 
 
+def remove(store: SearchStore, repository: str, name: str) -> None:
+    """Remove a snapshot, and what only it has, for good."""
+    store.ask("DELETE", _path(repository, name))
+
+
 def chosen(found: Sequence[Snapshot], name: str) -> Snapshot:
     """Return the snapshot of a name, or the newest whole one (pure); BadInput where there is none."""
     usable = [it for it in found if it.whole and name in ("", it.name)]

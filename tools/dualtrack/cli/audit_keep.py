@@ -130,6 +130,9 @@ def retain(
     anchor_place: list[str] = typer.Option(
         [], "--anchors", metavar="PLACE", help="Heads that were kept elsewhere: a file, or s3://BUCKET/PATH."
     ),
+    snapshots: int = typer.Option(
+        0, "--snapshots", metavar="DAYS", min=0, help="Keep snapshots so many days, then remove them; all without it."
+    ),
     ssh: str = SSH,
     repository: str = REPOSITORY,
     apply: bool = typer.Option(False, "--apply", help="Remove what goes; without it this is only shown."),
@@ -138,8 +141,9 @@ def retain(
     """Show which days are old enough to leave the store, which stay and why; remove them with --apply.
 
     A day goes only when its records were judged, are in a snapshot, are not held, and begin their host's chain. The
-    authority notes what went, for `audit verify --retired`. Exit code 1 when a trail that is not in order keeps its
-    days.
+    authority notes what went, for `audit verify --retired`. With --snapshots old snapshots go, too, and with them for
+    good what only they have; the only one of something that is held stays. Exit code 1 when a trail that is not in
+    order keeps its days.
     """
     from dualtrack.audit import anchors
     from dualtrack.audit import retain as retaining
@@ -150,15 +154,17 @@ def retain(
         _as_controller(store, pki, ssh), pki, keys or pki.absolute().parent / "audit-keys", repository,
         tuple(anchors.read(anchor_place)),
     )  # fmt: skip
-    found = retaining.retain(keeper, days, apply=apply, say=Steps())
+    found = retaining.retain(keeper, days, apply=apply, saved_days=snapshots, say=Steps())
     if json:
-        document("audit-retain", {"applied": apply, "indices": found})
+        document("audit-retain", {"applied": apply, "indices": found.indices, "snapshots": found.snapshots})
     else:
         goes = "gone" if apply else "goes"
-        table(("index", "", "why"), [(it.index, goes if it.goes else "stays", it.why) for it in found])
-        if not apply and any(it.goes for it in found):
+        for what, verdicts in (("index", found.indices), ("snapshot", found.snapshots)):
+            if verdicts or what == "index":
+                table((what, "", "why"), [(it.index, goes if it.goes else "stays", it.why) for it in verdicts])
+        if not apply and any(it.goes for it in (*found.indices, *found.snapshots)):
             typer.echo("nothing was removed: --apply does it")
-    if wrong := [it for it in found if it.wrong]:
+    if wrong := [it for it in found.indices if it.wrong]:
         raise Findings(f"{wrong[0].index} stays: {wrong[0].why}")
 
 
