@@ -196,6 +196,9 @@ def test_page_holds_and_releases(cli: Cli, bed: Bed) -> None:
     held, other = Kept(cli, bed, "held", days=3), Kept(cli, bed, "other", 3, 3 * DAY)
     for it in (held, other):
         it.ship()
+    # A host whose name begins alike says that it was this one: its word is not taken for it.
+    with bed.open("shipper", "held-b") as alike:
+        assert ship(alike, held.index(0).replace("held", "held-b"), range(3, 4), "held") == [201]
     keeper(cli, bed, "snapshot")
     cli.env["HOST"] = held.host
     said = cli.runbook("legal-hold.md")
@@ -221,7 +224,7 @@ def test_what_somebody_changed_stays(cli: Cli, bed: Bed) -> None:
     forged = document.of_record("changed", record.line(data, record.link(record.start("changed"), data)))
     with bed.open("shipper", "changed") as shipper, bed.open("shipper", "odd") as other:
         assert not shipper.call("POST", "/_bulk", forged).body["errors"]
-        assert ship(other, odd.index(3), range(3, 4), "odd") == [201]  # and one that is no record at all
+        assert ship(other, odd.index(3), range(1, 2), "odd") == [201]  # and one that is no record at all
     keeper(cli, bed, "snapshot")
     found = retain(cli, bed, "--apply", code=1)
     assert "its trail is not in order" in found[trail.index(3)][1]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dualtrack.audit import document, holds, keeping, record, retired, snapshots
 from dualtrack.audit import head as heads
-from dualtrack.audit import holds, keeping, record, retired, snapshots
 from dualtrack.audit.check import Start, judge
 from dualtrack.audit.keeping import Index
 from dualtrack.audit.place import Place
@@ -115,7 +115,7 @@ def test_snapshots_that_go_take_nothing_with_them_that_is_held(
     assert all(it.begun < at(TODAY) - days * DAY_NS for it in goes)
     kept = {name for it in stays if it.whole for name in it.indices} | live
     for it in whole:
-        assert not [name for name in it.indices if keeping.INDEX.fullmatch(name)[1] in held and name not in kept]  # type: ignore[index]
+        assert not [name for name in it.indices if document.host_of(name) in held and name not in kept]
 
 
 def test_snapshots_go_when_their_time_is_over() -> None:

@@ -83,7 +83,8 @@ def pages(store: SearchStore, host: str, number: str) -> Iterator[dict[str, Any]
         hits = _search(store, document.indices(host), body)
         if not hits:
             return
-        yield from (it["_source"] for it in hits)
+        # What a document says of its host is its sender's word; the index's name is the store's.
+        yield from (it["_source"] for it in hits if document.host_of(it["_index"]) == host)
         after = hits[-1]["sort"]
 
 

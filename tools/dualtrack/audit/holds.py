@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,13 @@ def read(folder: Path) -> tuple[Change, ...]:
         return (files.read(path, Ledger) or Ledger()).changes
     except BadInput as error:
         raise BadInput(str(error).split(" (")[0], hint="bring it back from a backup: it says what must stay") from None
+
+
+@contextlib.contextmanager
+def unchanged(folder: Path) -> Iterator[tuple[Change, ...]]:
+    """Return all changes, and let nobody add one meanwhile: what is removed inside was not held."""
+    with files.locked(folder / FILE):
+        yield read(folder)
 
 
 def hold(folder: Path, host: str, reason: str, until: str = "", *, now: int = 0) -> Change:

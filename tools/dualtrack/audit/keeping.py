@@ -6,7 +6,6 @@ stays is kept, however old its date says it is. So nobody makes room in the midd
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -14,9 +13,8 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.audit.snapshots import Snapshot
-
-INDEX = re.compile(r"audit-(.+)-(\d{4})\.(\d{2})\.(\d{2})")
+from dualtrack.audit import document
+from dualtrack.audit.snapshots import RUNNING, Snapshot
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -43,7 +41,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def parse(bucket: Mapping[str, Any]) -> Index | None:
     """Return an index as the store counts it (SURVEY in `retain`); None for one whose name is no host's and day's."""
-    found = INDEX.fullmatch(bucket["key"])
+    found = document.INDEX.fullmatch(bucket["key"])
     try:
         when = date(*map(int, found.groups()[1:])) if found else None
     except ValueError:
@@ -111,11 +109,11 @@ def spare(
     for it in snapshots:
         age = (today - datetime.fromtimestamp(it.begun // 10**9, UTC).date()).days
         others = {name for one in left if one is not it for name in one.indices} | set(live)
-        only = [name for name in it.indices if it.whole and name not in others and _host(name) in held]
+        only = [name for name in it.indices if it.whole and name not in others and document.host_of(name) in held]
         why = (
             f"{age} days old" if age <= days
             else "the newest whole one" if it in newest
-            else "it is being taken" if it.state == "IN_PROGRESS"
+            else "it is being taken" if it.state == RUNNING
             else f"held, and in no other: {only[0]}" if only
             else ""
         )  # fmt: skip
@@ -123,8 +121,3 @@ def spare(
             left.remove(it)
         found.append(Verdict(it.name, "", not why, why or f"{age} days old"))
     return found
-
-
-def _host(index: str) -> str:
-    found = INDEX.fullmatch(index)
-    return found[1] if found else ""

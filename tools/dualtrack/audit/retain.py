@@ -125,9 +125,13 @@ def _retire(
             if list(taken.indices) != names:
                 raise External(f"the snapshot {name} does not hold what was asked for")
             for host, mine in leaving.items():
-                if (note := notes[host]) is not None:
-                    retired.add(keeper.pki, msgspec.structs.replace(note, snapshot=name))
-                keeper.store.ask("DELETE", f"/{_joined(mine)}")
+                with holds.unchanged(keeper.pki) as changes:
+                    if any(it.host == host for it in holds.active(changes, holds.day(now))):
+                        stays[host] = "held since just now"
+                        continue
+                    if (note := notes[host]) is not None:
+                        retired.add(keeper.pki, msgspec.structs.replace(note, snapshot=name))
+                    keeper.store.ask("DELETE", f"/{_joined(mine)}")
                 blocked -= {it.name for it in mine}
     finally:
         for name in sorted(blocked):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,9 @@ from dualtrack.errors import BadInput, External
 ALL = "*,-.*"
 #: What a snapshot or a repository may be called: part of a path, and of a list.
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,199}")
-WHOLE = "SUCCESS"
+WHOLE, RUNNING = "SUCCESS", "IN_PROGRESS"
+#: Looks, a second apart, at a restore in which nothing moves before it has failed.
+STILL = 30
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -58,8 +61,14 @@ def listed(store: SearchStore, repository: str) -> list[Snapshot]:
 def take(store: SearchStore, repository: str, name: str, indices: Sequence[str] = (ALL,)) -> Snapshot:
     """Take a snapshot and wait for its end; External where not all of it could be written."""
     body = {"indices": ",".join(indices), "include_global_state": False, "partial": False}
-    found = store.ask("PUT", f"{_path(repository, name)}?wait_for_completion=true", body)
-    taken = parse(found["snapshot"])
+    path = _path(repository, name)
+    store.ask("PUT", path, body)
+    # A large one takes hours, in which nothing would come over a connection that waits.
+    for wait in _waits():
+        taken = parse(store.ask("GET", path)["snapshots"][0])
+        if taken.state != RUNNING:
+            break
+        time.sleep(wait)
     if not taken.whole:
         raise External(f"the snapshot {name} is {taken.state}: {taken.why}", hint="the journal of the store's node")
     return taken
@@ -80,11 +89,29 @@ def restore(
             # What was about to be removed when the snapshot was taken is not written to.
             "ignore_index_settings": ["index.blocks.write"],
         }  # fmt: skip
-        found = store.ask("POST", f"{_path(repository, snapshot.name)}/_restore?wait_for_completion=true", body)
-        shards = found["snapshot"]["shards"]
-        if shards["failed"] or shards["successful"] != shards["total"]:
-            raise External(f"{shards['failed']} of {shards['total']} parts of {snapshot.name} did not come back")
+        store.ask("POST", f"{_path(repository, snapshot.name)}/_restore", body)
+        _await_whole(store, snapshot.name)
     return missing, [it for it in snapshot.indices if it in there]
+
+
+def _await_whole(store: SearchStore, name: str) -> None:
+    """Wait until every index can be read; External where one stays behind and nothing is on its way any more."""
+    still = 0
+    for wait in _waits():
+        found = store.ask("GET", "/_cluster/health")
+        if found["status"] != "red":
+            return
+        still = 0 if found["initializing_shards"] or found["number_of_in_flight_fetch"] else still + 1
+        if still == STILL:
+            raise External(f"not all of {name} came back", hint="the journal of the store's node")
+        time.sleep(wait)
+
+
+def _waits() -> Iterator[float]:
+    """Yield seconds to wait, for ever: short at first."""
+    yield from (0.1, 0.2, 0.4)
+    while True:
+        yield 1.0
 
 
 def remove(store: SearchStore, repository: str, name: str) -> None:
