@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 
 from dualtrack.audit import document, record
+from dualtrack.audit import retain as retaining
+from dualtrack.audit.retain import Keeper
+from dualtrack.audit.searchstore import SearchStore
 from dualtrack.audit.writer import Writer, begin
+from dualtrack.pki import authority
 from tests.conftest import Cli
 from tests.integration import elk_bed
 from tests.integration.elk_bed import Bed
@@ -69,7 +73,7 @@ class Kept(Trail):
         """Return the days that the store has of it."""
         with self.bed.open("admin", "admin") as admin:
             found = admin.call("GET", f"/audit-{self.host}-*/_settings").body
-        return sorted(found)
+        return sorted(it for it in found if document.host_of(it) == self.host)
 
     def retired(self) -> tuple[str, ...]:
         notes = self.bed.pki / "retired" / f"{self.host}.notes"
@@ -211,6 +215,33 @@ def test_page_holds_and_releases(cli: Cli, bed: Bed) -> None:
     assert re.search(rf"{other.index(3)} +gone", applied)
     done = cli("audit", "release", "held", "--pki", str(bed.pki), check=False)
     assert (done.returncode, "is not held" in done.stderr) == (2, True)
+
+
+def test_old_snapshots_go_and_the_last_one_of_what_is_held_stays(cli: Cli, bed: Bed) -> None:
+    """Forty days later: all but the newest may go, and a hold keeps what is nowhere else any more."""
+    trail = Kept(cli, bed, "saved", 3, 3 * DAY)
+    trail.ship()
+    keeper(cli, bed, "snapshot")
+    retain(cli, bed, "--apply")
+    keeper(cli, bed, "snapshot")
+    mine = authority.issue(bed.pki, "admin", "admin")
+    store = SearchStore([bed.url], ca=Path(mine.authority), cert=Path(mine.certificate), key=Path(mine.key))
+    later = time.time_ns() + 40 * DAY
+
+    def left() -> list[list[str]]:
+        found = Keeper(store, bed.pki, trail.key.parent, "disk")
+        result = retaining.retain(found, 10_000, apply=True, saved_days=30, now=later)
+        assert not any(it.goes for it in result.indices)
+        names = {it.index for it in result.snapshots if not it.goes}
+        there = keeper(cli, bed, "snapshots")["snapshots"]
+        assert {it["name"] for it in there} == names
+        return [it["indices"] for it in there]
+
+    cli("audit", "hold", "saved", "--reason", "case", "--pki", str(bed.pki))
+    found = left()
+    assert (len(found), [trail.index(3) in it for it in found]) == (2, [True, False])
+    cli("audit", "release", "saved", "--pki", str(bed.pki))
+    assert [trail.index(0) in it for it in left()] == [True]
 
 
 def test_what_somebody_changed_stays(cli: Cli, bed: Bed) -> None:

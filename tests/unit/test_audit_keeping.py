@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from dualtrack.audit import head as heads
 from dualtrack.audit.check import Start, judge
 from dualtrack.audit.keeping import Index
 from dualtrack.audit.place import Place
+from dualtrack.audit.searchstore import SearchStore
+from dualtrack.audit.ship import Shipper
 from dualtrack.audit.snapshots import Snapshot
 from dualtrack.audit.writer import Writer, begin
 from dualtrack.errors import BadInput, Findings, Refused
@@ -331,3 +334,29 @@ def test_host_that_wrote_on_is_judged_on(written: Path, tmp_path: Path) -> None:
     report = judge(rest, root, starts=starts)
     assert ({it.kind for it in report.findings}, report.records) == ({"silent"}, 38)
     assert Place(rest).numbers()[0] == 5
+
+
+# --- sending again
+
+
+@pytest.mark.parametrize(("reach", "segment"), [(0, 1), (30, 1), (5, 4), (1, 7)])
+def test_shipper_goes_back_as_far_as_it_is_told(tmp_path: Path, reach: int, segment: int) -> None:
+    """Three segments of ten days ago, three of three days ago: it begins with a whole one, and knows the one before."""
+    trail, state, now = tmp_path / "trail", tmp_path / "state", time.time_ns()
+    begin(trail, "gpu-1")
+    for back in (10, 3):
+        fill(trail, 15, Clock(now - back * DAY_NS), epoch_s=10**9)
+    mine = authority.issue(tmp_path / "pki", "shipper", "gpu-1")
+    store = SearchStore(
+        ["https://127.0.0.1:9"], ca=Path(mine.authority), cert=Path(mine.certificate), key=Path(mine.key)
+    )
+
+    def shipper() -> Shipper:
+        return Shipper(trail, store, state, alarm=10**9, tell=lambda _: None, reach=reach)
+
+    lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
+    shipper().again("another")
+    at = shipper().at  # it would refuse to begin where the record before is another one
+    assert (at.segment, at.offset, at.store, at.n) == (segment, 0, "another", 5 * (segment - 1))
+    assert at.heads == sum(map(len, lines[: segment - 1]))
+    assert at.chain == (heads.parse(lines[segment - 2])[0].chain if segment > 1 else "")
