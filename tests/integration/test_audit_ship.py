@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -291,7 +292,7 @@ def test_page_ships_searches_and_judges(bed: Bed, tmp_path: Path) -> None:
     (tmp_path / "password").write_text(f"{PASSWORDS['auditor']}\n")
     cli.env |= {"STORE": bed.url, "PKI": str(bed.pki), "PASSWORD_FILE": str(tmp_path / "password")}
     said = cli.runbook("ship-audit-trails.md")
-    assert "alice : COMMAND=/usr/bin/passwd" in said
+    assert re.search(r"web-1 +alice +sudo +COMMAND=/usr/bin/passwd", said), said
     assert "2 records in 1 segments, signed up to record 2" in said
 
 

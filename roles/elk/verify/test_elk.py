@@ -276,3 +276,39 @@ def test_keys_are_kept(host: Any, node: Node) -> None:
         "find /etc /home /root /opt /srv /var/lib -xdev -type f -size -9k -name '*.[pk]e[my]' -exec sha256sum {} +"
     )
     assert not secrets & {line.split()[0] for line in said.splitlines()}, "the administrator's key is on this host"
+
+
+#: Seconds after which a day's snapshot is missing.
+SNAPSHOT_S = 26 * 3600
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_a_keeper_takes_snapshots_and_nothing_else(node: Node, hostvars: dict[str, Any]) -> None:
+    """The certificate that lies on the node removes and restores no snapshot, and reads nothing."""
+    if not hostvars["elk_snapshot_dir"]:
+        pytest.skip("elk_snapshot_dir is not set: there are no snapshots")
+    keeper = node.by("keeper", node.name)
+    assert keeper.call("GET", "/_snapshot/disk/_all").status == 200
+    for method, path, body in (
+        ("DELETE", "/_snapshot/disk/none", None), ("DELETE", "/_snapshot/disk", None),
+        ("POST", "/_snapshot/disk/none/_restore", {"rename_pattern": "(.+)", "rename_replacement": "copy-$1"}),
+        ("PUT", "/_snapshot/disk/none/_clone/other", {"indices": "*"}),
+        ("PUT", "/_snapshot/other", {"type": "fs", "settings": {"location": hostvars["elk_snapshot_dir"]}}),
+        ("GET", "/audit-*/_search", None), ("GET", "/_cluster/health", None), ("DELETE", f"/{INDEX}", None),
+    ):  # fmt: skip
+        assert refused(keeper.call(method, path, body)), f"a keeper can {method} {path}"
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_a_snapshot_is_taken_every_day(host: Any, node: Node, hostvars: dict[str, Any]) -> None:
+    """The newest whole snapshot is of this day, or the timer has only just been started."""
+    if not hostvars["elk_snapshot_dir"] or hostvars["elk_nodes"][0]["name"] != node.name:
+        pytest.skip("this node takes no snapshots: elk_snapshot_dir is not set, or another node does it for all")
+    assert host.service("dualtrack-elk-snapshot.timer").is_running
+    assert host.service("dualtrack-elk-snapshot.timer").is_enabled
+    found = node.by("keeper", node.name).call("GET", "/_snapshot/disk/_all").body["snapshots"]
+    newest = max((it["end_time_in_millis"] / 1000 for it in found if it["state"] == "SUCCESS"), default=0.0)
+    since = "systemctl show --property ActiveEnterTimestamp --value dualtrack-elk-snapshot.timer"
+    begun = float(host.check_output(f'date --date "$({since})" +%s'))
+    now = float(host.check_output("date +%s"))
+    assert now - max(newest, begun) < SNAPSHOT_S, "no snapshot today: journalctl -u dualtrack-elk-snapshot"

@@ -6,6 +6,7 @@ root's public key, and heads that were anchored, from elsewhere than the host: i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,10 +51,31 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Start(msgspec.Struct, frozen=True):
+    """Where the judging begins when what came before was retired: behind the last head and the last record that went.
+
+    ``segment``, ``previous`` and ``last`` are the number of that head, its digest and its last record, ``before`` the
+    chain's hash there; ``epoch`` and ``key`` (PEM) what signs the next one. ``n``, ``chain`` and ``t`` are the last
+    record that went, the hash behind it, and its time: of the next segment the first records may be gone, too.
+    """
+
+    host: str
+    segment: int
+    previous: str
+    last: int
+    before: str
+    epoch: int
+    key: bytes
+    n: int
+    chain: str
+    t: int
+
+
 class Report(msgspec.Struct, frozen=True):
     """What a trail holds, how far it is signed, and what is wrong with it. Times in nanoseconds since 1970.
 
     ``cosigned`` is the last segment up to which enough witnesses co-signed every one, where any were asked for.
+    ``retired`` is the last record that was retired before it was judged, 0 where the trail is there from its begin.
     """
 
     host: str
@@ -64,6 +86,7 @@ class Report(msgspec.Struct, frozen=True):
     ended: int
     findings: tuple[Finding, ...]
     cosigned: int = 0
+    retired: int = 0
 
 
 @dataclass
@@ -79,6 +102,8 @@ class _Run:
     time: int = 0
     begun: int = 0
     count: int = 0
+    gone: int = 0  # the last record that was retired, and the chain's hash behind it
+    behind: bytes = b""
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, kind: Kind, first: int, last: int, detail: str, *, begun: int = 0, ended: int = 0) -> None:
@@ -86,19 +111,34 @@ class _Run:
         self.findings.append(Finding(kind, first, last, begun or self.time, ended or self.time, detail))
 
 
-def judge(folder: Path, root: bytes, anchors: Sequence[Anchor] = (), *, now: int = 0) -> Report:
+def judge(
+    folder: Path, root: bytes, anchors: Sequence[Anchor] = (), *, now: int = 0, starts: Sequence[Start] = ()
+) -> Report:
     """Return what a trail is worth, given the root's public key (PEM) and heads that were anchored elsewhere.
 
-    ``now`` (nanoseconds since 1970) makes silence at the end a finding, for a host that should be alive.
+    ``now`` (nanoseconds since 1970) makes silence at the end a finding, for a host that should be alive. ``starts``
+    are the places up to which it was retired, in order; what they say must be known to be true.
     """
     place = Place(folder)
-    known = sorted(anchors, key=lambda it: it.segment)
+    # What a retirement names was there: in a trail that is whole it is an anchor like others.
+    fixed = [Anchor(it.host, it.segment, it.previous, it.last, it.t) for it in starts if it.segment]
+    known = sorted([*anchors, *fixed], key=lambda it: it.segment)
     wanted = {it.segment for it in known}
     run = _Run(place, libcrypto.public_key(root), _host(place, known))
     run.chain = record.start(run.host)
     signed, segments, follows = 0, 0, True
     previous, digests, present = heads.none(run.host), dict[int, str](), place.numbers()
+    start = _start(place, starts)
+    if start is not None:
+        segments, previous, signed = start.segment, start.previous, start.last
+        digests[segments] = previous
+        known = [it for it in known if it.segment >= segments]  # older ones are fixed by it
+        run.key, run.epoch, run.next = libcrypto.public_key(start.key), start.epoch, start.last + 1
+        run.chain, run.time = bytes.fromhex(start.before), start.t
+        run.gone, run.behind = start.n, bytes.fromhex(start.chain)
     for head, data, signature in _heads(place, run):
+        if start is not None and head.segment <= start.segment:
+            continue  # was sent again since
         if not (follows := _fits(head, data, signature, previous, segments, run)):
             break
         segments, previous = head.segment, heads.digest(data)
@@ -117,7 +157,19 @@ def judge(folder: Path, root: bytes, anchors: Sequence[Anchor] = (), *, now: int
         run.add("not signed", 1, run.count, "no head is there: nothing proves any of it")
     if now and now - run.time > SILENCE_NS:
         run.add("silent", 0, 0, "nothing came since, no heartbeat either", ended=now)
-    return Report(run.host, run.count, segments, signed, run.begun, run.time, tuple(run.findings))
+    return Report(run.host, run.count, segments, signed, run.begun, run.time, tuple(run.findings), retired=run.gone)
+
+
+def _start(place: Place, starts: Sequence[Start]) -> Start | None:
+    """Return where the judging begins: None for the trail's begin, which it has, or where nothing was retired."""
+    first = 0
+    if place.heads.is_file():
+        with place.heads.open("rb") as file, contextlib.suppress(BadInput):
+            first = heads.parse(next(lines(file), b""))[0].segment
+    # A trail that goes on behind an older one was brought back from a snapshot, and is there from then on.
+    exact = [it for it in starts if it.segment + 1 == first]
+    usable = exact or (list(starts) if first > 1 else [])
+    return usable[-1] if usable else None
 
 
 def of(folder: Path, known: Sequence[Anchor]) -> list[Anchor]:
@@ -158,13 +210,16 @@ def _heads(place: Place, run: _Run) -> Iterator[tuple[Head, bytes, bytes]]:
 def _fits(head: Head, data: bytes, signature: bytes, previous: str, segments: int, run: _Run) -> bool:
     """Tell whether a head is signed by its epoch's key and follows the one before it; else nothing after it counts."""
     where = {"begun": run.time or head.begun, "ended": head.ended}
-    if head.epoch != run.epoch or not run.key.verifies(signature, heads.signed(data)):
+    gap = head.segment > segments + 1
+    # Behind a gap in which the key was changed nobody can say whose signature it is: the gap is the finding.
+    known = not gap or head.epoch <= run.epoch
+    if known and (head.epoch != run.epoch or not run.key.verifies(signature, heads.signed(data))):
         why = f"the head of segment {head.segment} is not signed by this host's key of epoch {run.epoch}"
         run.add("wrong key", head.first, head.last, why, **where)
         return False
     follows = (head.segment, head.previous, head.host, head.first, head.before)
     if follows != (segments + 1, previous, run.host, run.next, run.chain.hex()):
-        kind: Kind = "removed" if head.segment > segments + 1 else "inserted"
+        kind: Kind = "removed" if gap else "inserted"
         run.add(kind, 0, 0, f"after segment {segments} the head of segment {head.segment} follows", **where)
         return False
     return True
@@ -174,8 +229,12 @@ def _segment(head: Head, run: _Run) -> None:
     """Judge the records of one segment against its head, and go on from what the head says."""
     path = run.place.segment(head.segment)
     before = len(run.findings)
-    if not path.is_file():
-        run.add("removed", head.first, head.last, f"{path.name} is gone", begun=head.begun, ended=head.ended)
+    if head.first <= run.gone:
+        run.next, run.chain = run.gone + 1, run.behind
+    if head.last < run.next and (head.last < run.gone or run.chain.hex() == head.chain):
+        pass  # all its records are retired
+    elif not path.is_file():
+        run.add("removed", run.next, head.last, f"{path.name} is gone", begun=head.begun, ended=head.ended)
     else:
         _records(path, run)
         if run.next <= head.last:
@@ -201,6 +260,8 @@ def _records(path: Path, run: _Run, *, live: bool = False) -> None:
                 run.add("altered", run.next, run.next, f"{path.name}: where record {run.next} should be is none")
                 run.next, run.chain = run.next + 1, b""
                 continue
+            if found.n <= run.gone:
+                continue  # was sent again since
             run.count += 1
             if found.n < run.next:
                 why = f"record {found.n} comes after record {run.next - 1}: repeated, moved, or renumbered"

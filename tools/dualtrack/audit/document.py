@@ -20,6 +20,8 @@ from dualtrack.errors import BadInput
 
 #: What a host may be called: part of an index's name.
 HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
+#: An index: whose it is, and of which day.
+INDEX = re.compile(r"audit-(.+)-(\d{4})\.(\d{2})\.(\d{2})")
 #: Nanoseconds of a day, and the last one that a date has four digits for.
 DAY_NS, LAST_NS = 86_400 * 10**9, 253_402_300_799 * 10**9
 
@@ -34,6 +36,12 @@ def host(name: str) -> str:
 def indices(name: str) -> str:
     """Return a pattern of all indices of a host, and not of one whose name begins like its: `a-b` beside `a`."""
     return f"audit-{name}-*,-audit-{name}-*-*"
+
+
+def host_of(index: str) -> str:
+    """Return whose index it is by its name, which the store has held to a certificate; '' for no audit index."""
+    found = INDEX.fullmatch(index)
+    return found[1] if found else ""
 
 
 def of_record(name: str, line: bytes) -> bytes:

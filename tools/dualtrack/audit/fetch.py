@@ -15,7 +15,6 @@ from dualtrack.audit import head as heads
 from dualtrack.audit.place import Place
 from dualtrack.audit.searchstore import SearchStore
 from dualtrack.errors import BadInput, Refused
-from dualtrack.progress import Progress
 
 #: Documents in one answer.
 PAGE = 5000
@@ -25,30 +24,39 @@ HEADS = 2000
 WORDS = ["body", "source"]
 
 
-def fetch(store: SearchStore, host: str, folder: Path, count: Progress) -> int:
+def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], object], *, last: int = 0) -> int:
     """Write what the store has of a host into a new ``folder``, as a trail; return how many records there were.
 
-    Records are written as they are, forged and doubled ones too: judging is not this function's work.
+    With ``last`` no further than the segment that this record is in. Records are written as they are, forged and
+    doubled ones too: judging is not this function's work.
     """
     if folder.exists() and any(folder.iterdir()):
         raise Refused(f"{folder} is not empty", hint="name a new folder: nothing there is written over")
     place = Place(folder)
     place.segments.mkdir(parents=True, exist_ok=True)
     (folder / "host").write_text(f"{document.host(host)}\n")
-    ends = []
+    ends = dict[int, int]()  # a segment to its last record
     with place.heads.open("wb") as file:
         for found in pages(store, host, "segment"):
             line = document.line_of_head(found)
             file.write(line)
             with contextlib.suppress(BadInput):  # a line that is no head is for the judge to find
-                ends.append(heads.parse(line)[0].last)
-    segment, total = 1, 0
+                head = heads.parse(line)[0]
+                ends.setdefault(head.segment, head.last)
+                if 0 < last <= head.last:
+                    break
+    left, total = sorted(ends.items()), 0
+    limit = left[-1][1] if last and left else 0
+    segment = left[0][0] if left else 1
     file = place.segment(segment).open("wb")
     try:
         for found in pages(store, host, "n"):
-            while segment <= len(ends) and found["n"] > ends[segment - 1]:
+            if limit and found["n"] > limit:
+                break
+            while left and found["n"] > left[0][1]:
                 file.close()
-                segment += 1
+                segment = left[1][0] if left[1:] else left[0][0] + 1
+                left.pop(0)
                 file = place.segment(segment).open("wb")
             line = document.line_of(found)
             file.write(line)
@@ -77,7 +85,8 @@ def pages(store: SearchStore, host: str, number: str) -> Iterator[dict[str, Any]
         hits = _search(store, document.indices(host), body)
         if not hits:
             return
-        yield from (it["_source"] for it in hits)
+        # What a document says of its host is its sender's word; the index's name is the store's.
+        yield from (it["_source"] for it in hits if document.host_of(it["_index"]) == host)
         after = hits[-1]["sort"]
 
 

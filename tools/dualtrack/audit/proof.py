@@ -78,11 +78,11 @@ def check(data: bytes, root: bytes) -> tuple[Record, Head]:
         raise BadInput(f"this is a proof of another kind: {proof.schema}")
     key = libcrypto.public_key(root)
     for epoch, signed in enumerate(proof.epochs):
-        head = _verified(signed, key, epoch)
+        head = verified(signed, key, epoch)
         if not head.next_key:
             raise Findings(f"the head of epoch {epoch} names no next key")
         key = libcrypto.public_key(head.next_key.encode())
-    head = _verified(proof.head, key, len(proof.epochs))
+    head = verified(proof.head, key, len(proof.epochs))
     try:
         chain = record.link(bytes.fromhex(proof.before), proof.record.encode())
         for it in proof.after:
@@ -95,7 +95,8 @@ def check(data: bytes, root: bytes) -> tuple[Record, Head]:
     return found, head
 
 
-def _verified(signed: Signed, key: libcrypto.PublicKey, epoch: int) -> Head:
+def verified(signed: Signed, key: libcrypto.PublicKey, epoch: int) -> Head:
+    """Return the head that was signed; Findings where this key of this epoch did not sign it."""
     head = heads.decode(signed.head.encode())
     try:
         signature = bytes.fromhex(signed.signature)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dualtrack.elk.client import Answer, Opener, Store, straight
+from dualtrack.elk.client import Answer, Opener, Store, straight, through
 from dualtrack.errors import BadInput, External, Refused
 
 #: Seconds for an answer: a bulk request waits for the disk of every copy.
@@ -42,6 +42,14 @@ class SearchStore:
             self._headers["authorization"] = f"Bearer {_first_line(token, 'token')}"
         self._nodes = [_node(it, ca, cert, key, opener) for it in addresses]
 
+    def identity(self) -> str:
+        """Return what tells this store from one that was built in its place; '' where it does not say."""
+        try:
+            found = str(self.ask("GET", "/").get("cluster_uuid", ""))
+        except Refused:
+            return ""
+        return "" if found == "_na_" else found
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the answer's document; ``body`` is as in `Store.call`. Away when a later try may succeed."""
         said = ""
@@ -57,6 +65,12 @@ class SearchStore:
                 said = f"{node.name} answers {answer.status}: {answer.reason[:200]}"
             self._nodes.append(self._nodes.pop(0))  # another node may be well
         raise Away(f"the store cannot be had: {said}")
+
+
+def by_way_of(host: str) -> Callable[[str, int], Opener]:
+    """Return what opens streams through the ssh server of ``host``: encrypted from here to the store all the same."""
+    # A name that begins with a hyphen is none of a host.
+    return lambda name, port: through(["ssh", "-W", f"{name}:{port}", "--", host])
 
 
 def _node(address: str, ca: Path, cert: Path | None, key: Path | None, opener: Callable[[str, int], Opener]) -> Store:

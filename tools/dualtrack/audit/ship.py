@@ -3,6 +3,8 @@
 The trail itself is the queue. What the store has acknowledged is noted beside it; after a crash the records since then
 are sent again, and are there already, since a document's name follows from its content. Nothing is left out: what the
 store will not take stops the shipping, and who watches it is told.
+
+A store that was lost and built anew has another identity: the shipper notices, and sends again what the trail has.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import msgspec
 
 from dualtrack import files
 from dualtrack.audit import document, record
+from dualtrack.audit import head as heads
 from dualtrack.audit.place import Place, lines
 from dualtrack.audit.searchstore import Away, SearchStore
 from dualtrack.errors import BadInput, DualtrackError, External
@@ -27,6 +30,9 @@ RECORDS, BYTES = 2000, 5 << 20
 IDLE_S, FIRST_TRY_S, LAST_TRY_S = 0.25, 0.5, 30.0
 #: Seconds between two lines that say that the queue is long.
 REMIND_S = 60.0
+#: Seconds between two looks at which store this is.
+MEET_S = 60.0
+DAY_NS = 86_400 * 10**9
 #: Asks only for what is judged, item by item: an answer to 2,000 records is then 50 kB.
 BULK = "/_bulk?filter_path=errors,items.create.status,items.create.error.type,items.create.error.reason"
 #: Errors of single documents that pass: the store is out of room, or busy.
@@ -38,7 +44,7 @@ class Shipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the store has acknowledged: up to byte ``offset`` of ``segment`` and of the heads' file; record ``n`` last.
 
     ``chain`` is the hash behind that record, in hexadecimal digits; ``at`` when the store said so, in nanoseconds
-    since 1970; ``behind`` how many bytes waited then.
+    since 1970; ``behind`` how many bytes waited then. ``store`` is which store that was, '' where it is not known.
     """
 
     segment: int = 1
@@ -48,16 +54,18 @@ class Shipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chain: str = ""
     at: int = 0
     behind: int = 0
+    store: str = ""
 
 
 class Shipper:
     """Sends what a trail has and the store has not. `step` until it returns False, then again when there may be more.
 
-    ``alarm`` is how many bytes may wait before ``tell`` is told, and again each minute.
+    ``alarm`` is how many bytes may wait before ``tell`` is told, and again each minute. ``reach`` is how many days it
+    goes back when it sends again, 0 for the trail's begin.
     """
 
     def __init__(
-        self, folder: Path, store: SearchStore, state: Path, *, alarm: int, tell: Callable[[str], None]
+        self, folder: Path, store: SearchStore, state: Path, *, alarm: int, tell: Callable[[str], None], reach: int = 0
     ) -> None:
         self.place, self.store, self.state, self.alarm, self.tell = Place(folder), store, state, alarm, tell
         try:
@@ -66,7 +74,8 @@ class Shipper:
             raise BadInput(f"{folder} cannot be read: {error.strerror}", hint="is it a trail?") from None
         found = files.read(state, Shipped)
         self.at = found or Shipped()
-        self._reminded = float("-inf")
+        self.reach = reach
+        self._reminded = self._met = float("-inf")
         self._check()
 
     def _check(self) -> None:
@@ -89,8 +98,41 @@ class Shipper:
                 hint="dualtrack audit verify",
             )
 
+    def again(self, store: str = "") -> None:
+        """Begin anew, ``reach`` days back: what the store has stays there once, what it lacks comes back."""
+        since = time.time_ns() - self.reach * DAY_NS if self.reach else 0
+        at = Shipped(store=store or self.at.store)
+        try:
+            with self.place.heads.open("rb") as file:
+                for line in lines(file):
+                    head = heads.parse(line)[0]
+                    if not since or head.ended >= since:
+                        break
+                    at = msgspec.structs.replace(
+                        at, segment=head.segment + 1, heads=at.heads + len(line), n=head.last, chain=head.chain
+                    )
+        except FileNotFoundError:
+            pass  # nothing is signed yet
+        except BadInput as error:
+            raise External(f"heads.log: {error}", hint="dualtrack audit verify") from None
+        self.at = at
+        self._took()
+
+    def _meet(self) -> None:
+        """Find out whether this is the store of the last time."""
+        if time.monotonic() - self._met < MEET_S:
+            return
+        found, known = self.store.identity(), self.at.store
+        self._met = time.monotonic()
+        if known and found and found != known:
+            self.tell("this is another store than before: what the trail has is sent again")
+            self.again(found)
+        elif found:
+            self.at = msgspec.structs.replace(self.at, store=found)
+
     def step(self) -> bool:
         """Send one group and note that it was taken; False when there is nothing to send. Away: try again later."""
+        self._meet()
         signed = _size(self.place.heads)  # what these heads name was written before: it is sent before them
         batch, segment, offset = self._records()
         if batch:
@@ -105,11 +147,11 @@ class Shipper:
         if (segment, offset) != (self.at.segment, self.at.offset):
             self._took(segment=segment, offset=offset)
             return True
-        heads, end = self._heads(signed)
-        if heads:
-            self._send([document.of_head(self.host, it) for it in heads])
+        batch, end = self._heads(signed)
+        if batch:
+            self._send([document.of_head(self.host, it) for it in batch])
             self._took(heads=end)
-        return bool(heads)
+        return bool(batch)
 
     def waiting(self) -> int:
         """Return how many bytes of records are not shipped."""

@@ -13,6 +13,7 @@ from dualtrack import __version__
 from dualtrack.cli import (
     access,
     audit,
+    audit_keep,
     audit_store,
     audit_witness,
     cost,
@@ -54,6 +55,7 @@ app.command()(inventory.inventory)
 audit_store.register(audit.app)
 audit_witness.register(audit.app)
 app.add_typer(access.app, name="access")
+audit_keep.register(audit.app)
 app.add_typer(audit.app, name="audit")
 app.add_typer(fabric.app, name="fabric")
 app.add_typer(lab.app, name="lab")

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     import threading
 
+    from dualtrack.audit.check import Start
     from dualtrack.audit.writer import Writer
 
 app = typer.Typer(
@@ -23,7 +24,8 @@ KEY = typer.Option(..., "--key", metavar="FILE", help="The host's registered pub
 JSON = typer.Option(False, "--json", help="Print one JSON document.")
 
 
-def _time(ns: int) -> str:
+def stamp(ns: int) -> str:
+    """Return a time (nanoseconds since 1970, UTC) for people; nothing for 0."""
     from datetime import UTC, datetime
 
     return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}" if ns else ""
@@ -168,6 +170,13 @@ def verify(
     ),
     quorum: int = typer.Option(0, "--quorum", min=0, help="How many must have co-signed; more than half without it."),
     patience: int = typer.Option(15, "--patience", min=0, help="Minutes that a head may be old without that."),
+    retired: Path | None = typer.Option(
+        None,
+        "--retired",
+        metavar="FILE",
+        help="The authority's notes of what left the store when its time was over (PKI/retired/HOST.notes).",
+    ),
+    ca: Path | None = typer.Option(None, "--ca", metavar="FILE", help="The authority that the notes must come from."),
     json: bool = JSON,
 ) -> None:
     """Say whether every record is as it was written and none is missing. Exit code 1 names what is wrong, and when.
@@ -184,9 +193,11 @@ def verify(
     from dualtrack.seal import keyfiles
 
     now = time.time_ns()
+    root = keyfiles.read(key, 1 << 14)
     plain, said = judging.split(anchor_place) if witness else (anchor_place, [])
     known = check.of(folder, list(anchors.read(plain)))
-    report = check.judge(folder, keyfiles.read(key, 1 << 14), known, now=now if live else 0)
+    starts = _starts(folder, root, retired, ca) if retired else ()
+    report = check.judge(folder, root, known, now=now if live else 0, starts=starts)
     if witness:
         report = judging.judge(
             folder, report, said, [keyfiles.read(it, 1 << 14) for it in witness], quorum or len(witness) // 2 + 1,
@@ -197,15 +208,29 @@ def verify(
     else:
         told = f"{report.records} records in {report.segments} segments, signed up to record {report.signed}"
         told += f", co-signed up to segment {report.cosigned}" if witness else ""
-        typer.echo(f"{report.host}: {told}, {_time(report.begun)} to {_time(report.ended)} by its clock")
+        typer.echo(f"{report.host}: {told}, {stamp(report.begun)} to {stamp(report.ended)} by its clock")
+        if report.retired:
+            typer.echo(f"records 1 to {report.retired} were retired, says the authority; they are not judged here")
         if report.findings:
             rows = [
-                (it.kind, f"{it.first}-{it.last}" if it.last else "", _time(it.begun), _time(it.ended), it.detail)
+                (it.kind, f"{it.first}-{it.last}" if it.last else "", stamp(it.begun), stamp(it.ended), it.detail)
                 for it in report.findings
             ]
             table(("finding", "records", "from", "until", "what"), rows)
     if report.findings:
         raise Findings(f"{report.host}: {report.findings[0].kind}: {report.findings[0].detail}")
+
+
+def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Start]:
+    from dualtrack.audit import retired
+    from dualtrack.audit.place import Place
+    from dualtrack.errors import BadInput, Refused
+
+    if ca is None:
+        raise BadInput("--retired without --ca", hint="whose word is it? name the authority's ca.pem")
+    if Place(folder).root.exists():
+        raise Refused(f"{folder} is a host's own trail, which nothing shortens", hint="judge it without --retired")
+    return retired.starts(retired.read(file, ca), root)
 
 
 @app.command()
@@ -237,7 +262,7 @@ def check_proof(
         document("audit-proof-check", {"host": head.host, "segment": head.segment, "record": found})
     else:
         what = " ".join(filter(None, (found.kind, found.source, found.body or found.raw)))
-        typer.echo(f"{head.host}, record {found.n}, {_time(found.t)} by its clock: {what}")
+        typer.echo(f"{head.host}, record {found.n}, {stamp(found.t)} by its clock: {what}")
 
 
 @app.command()
@@ -259,4 +284,4 @@ def show(
         document("audit-events", {"records": list(found)})
         return
     table(("record", "time", "kind", "source", "what"),
-          [(str(it.n), _time(it.t), it.kind, it.source, it.body or it.raw) for it in found])  # fmt: skip
+          [(str(it.n), stamp(it.t), it.kind, it.source, it.body or it.raw) for it in found])  # fmt: skip

@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _reading(
+def reading(
     addresses: list[str], ca: Path | None, who: str, cert: Path | None, key: Path | None, user: str,
     password: Path | None, token: Path | None,
 ) -> Iterator[SearchStore]:  # fmt: skip
@@ -78,10 +78,17 @@ def ship(
     ),
     alarm: str = typer.Option("1GB", "--alarm", help="Say so when more than this waits; nothing is ever dropped."),
     once: bool = typer.Option(False, "--once", help="End when all is shipped."),
+    again: bool = typer.Option(
+        False, "--again", help="Send what was sent before once more: the store has lost some of it."
+    ),
+    reach: int = typer.Option(
+        0, "--reach", metavar="DAYS", min=0, help="How far back it sends again; to the trail's begin without it."
+    ),
 ) -> None:
     """Send the trail to the search store, each record exactly once, and go on with what comes, until Ctrl-C.
 
     The trail is the queue: through outages, kills and full disks nothing is lost and nothing is sent twice for good.
+    To a store that was built anew it sends again by itself.
     """
     from dualtrack.audit import ship as shipping
     from dualtrack.audit.searchstore import SearchStore
@@ -90,8 +97,10 @@ def ship(
     ended = until_ended()
     shipper = shipping.Shipper(
         folder, SearchStore(store, ca=ca, cert=cert, key=cert_key), state or folder / "shipped.json",
-        alarm=bytes_of(alarm), tell=lambda said: typer.echo(said, err=True),
+        alarm=bytes_of(alarm), tell=lambda said: typer.echo(said, err=True), reach=reach,
     )  # fmt: skip
+    if again:
+        shipper.again()
     last = shipping.follow(shipper, once=once, stopped=ended.is_set, pause=ended.wait)
     typer.echo(f"shipped up to record {last}", err=True)
 
@@ -114,7 +123,7 @@ def fetch(
     from dualtrack.output import document
     from dualtrack.progress import Progress
 
-    with _reading(store, ca, who, cert, cert_key, user, password, token) as found, Progress("fetched") as count:
+    with reading(store, ca, who, cert, cert_key, user, password, token) as found, Progress("fetched") as count:
         total = fetching.fetch(found, host, folder, count)
     if json:
         document("audit-fetch", {"host": host, "records": total})
@@ -144,7 +153,7 @@ def search(
     from dualtrack.audit import telling
     from dualtrack.output import document, table
 
-    with _reading(store, ca, who, cert, cert_key, user, password, token) as asked:
+    with reading(store, ca, who, cert, cert_key, user, password, token) as asked:
         found = fetching.search(asked, host=host, kind=kind, text=text, since=since, until=until, last=last)
     if json:
         document("audit-search", {"records": found})

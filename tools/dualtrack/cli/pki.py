@@ -20,7 +20,9 @@ JSON = typer.Option(False, "--json", help="Print one JSON document.")
 @app.command()
 def issue(
     kind: str = typer.Argument(
-        ..., metavar="KIND", help="node, shipper (ships its trail), witness (co-signs heads) or admin."
+        ...,
+        metavar="KIND",
+        help="node, shipper (ships its trail), witness (co-signs heads), logger, keeper, person or admin.",
     ),
     name: str = typer.Argument(..., metavar="NAME", help="The host's name, in lower case."),
     address: list[str] = typer.Option(

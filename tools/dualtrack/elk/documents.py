@@ -103,9 +103,10 @@ def security(
 
 #: Role to its rights: over the cluster, and as (indices, actions).
 ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
-    # A host that ships its trail. It creates documents in indices that bear its name, and cannot even read them.
+    # A host that ships its trail. It creates documents in indices that bear its name, and cannot even read them. It may
+    # ask which store this is: what one had that was lost, it sends again.
     "audit_shipper": (
-        ["indices:data/write/bulk"],
+        ["indices:data/write/bulk", "cluster:monitor/main"],
         [(AUDIT_INDEX, ["indices:data/write/index", "indices:data/write/bulk*", "indices:admin/create"])],
     ),
     # A host that sends its ordinary logs: the same, in indices that the administrator may read and remove.
@@ -116,6 +117,12 @@ ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
     ),
     # A host that co-signs others' heads. It searches, and of what it finds it sees heads alone (SEEN).
     "witness": ([], [(AUDIT, ["indices:data/read/search"])]),
+    # A node's timer. It takes snapshots and looks at them; it removes and restores none, and reads no document.
+    "keeper": (
+        ["cluster:admin/repository/get", "cluster:admin/snapshot/create", "cluster:admin/snapshot/get",
+         "cluster:admin/snapshot/status"],
+        [],
+    ),
     "auditor": (
         ["cluster_monitor", "cluster_composite_ops_ro"],
         [(AUDIT, ["read", "indices_monitor", "indices:admin/get", "indices:admin/mappings/*get*",
@@ -132,7 +139,7 @@ ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
 }  # fmt: skip
 
 #: Who has a role by the kind of the certificate alone.
-MACHINES = {"audit_shipper": ["shipper"], "log_sender": ["logger"], "witness": ["witness"]}
+MACHINES = {"audit_shipper": ["shipper"], "log_sender": ["logger"], "witness": ["witness"], "keeper": ["keeper"]}
 #: Which documents a role sees, where it does not see all: a query.
 SEEN = {"witness": '{"bool": {"filter": [{"term": {"kind": "head"}}, {"exists": {"field": "segment"}}]}}'}
 

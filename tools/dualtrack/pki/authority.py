@@ -5,8 +5,8 @@
     KIND/NAME.pem, .key       a certificate with the authority's signature, and its key
 
 The kind is the certificate's OU, and what it may do follows from it: a node of the search store, a host that ships its
-audit trail, one that co-signs others' heads, the store's own administrator, a person. Keys are readable by their owner
-alone, and stand in no argument list.
+audit trail, one that co-signs others' heads, one that sends ordinary logs, a keeper that takes snapshots, the store's
+own administrator, a person. Keys are readable by their owner alone, and stand in no argument list.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Literal, get_args
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -28,7 +29,7 @@ from dualtrack.errors import BadInput, Refused
 from dualtrack.files import destroy, locked, sync_folder, write_atomically
 
 #: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
-Kind = Literal["node", "shipper", "witness", "logger", "admin", "person"]
+Kind = Literal["node", "shipper", "witness", "logger", "keeper", "admin", "person"]
 ORGANISATION = "dualtrack"
 CA_DAYS = 3650
 DAYS = 397
@@ -114,6 +115,26 @@ def issue(
         certificate = builder.sign(secret, hashes.SHA256())
         _write(path, key_path, certificate, key)
     return _issued(kind, certificate, path, key_path, ca_path, changed=True)
+
+
+def sign(folder: Path, data: bytes) -> bytes:
+    """Return the authority's signature on what its folder's owner states. ``data`` begins with what it is."""
+    return _read_key(folder / "ca.key").sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def signed(authority: Path, data: bytes, signature: bytes) -> bool:
+    """Tell whether a signature is that of the authority whose certificate is in a file."""
+    try:
+        key = _read(authority).public_key()
+    except FileNotFoundError:
+        raise BadInput(f"there is no {authority}", hint="the authority's ca.pem") from None
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+            return True
+    except InvalidSignature:
+        pass
+    return False
 
 
 def listed(folder: Path) -> Iterator[Issued]:

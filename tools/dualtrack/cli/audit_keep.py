@@ -1,0 +1,229 @@
+"""`dualtrack audit snapshot|snapshots|restore|retain|hold|release|holds`: keeping what the search store has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dualtrack.cli.audit import JSON, stamp
+from dualtrack.cli.audit_store import CA, STORE
+from dualtrack.paths import LAB
+
+if TYPE_CHECKING:
+    from dualtrack.audit.searchstore import SearchStore
+
+CERT = typer.Option(..., "--cert", metavar="FILE", help="A certificate of kind keeper, or admin.")
+CERT_KEY = typer.Option(..., "--cert-key", metavar="FILE", help="Its private key.")
+REPOSITORY = typer.Option("disk", "--repository", help="The repository of snapshots; the role elk makes `disk`.")
+
+
+PKI = typer.Option(
+    LAB / "pki", "--pki", metavar="DIR", help="The authority's folder on this controller; the lab's without it."
+)
+SSH = typer.Option("", "--ssh", metavar="HOST", help="Reach the store through this host's ssh server.")
+REASON = typer.Option("", "--reason", help="Which one, where a host is held more than once.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to `dualtrack audit`."""
+    for command in (snapshot, snapshots, restore, retain, hold, release, holds):
+        app.command()(command)
+
+
+def snapshot(
+    store: list[str] = STORE,
+    ca: Path = CA,
+    cert: Path = CERT,
+    cert_key: Path = CERT_KEY,
+    repository: str = REPOSITORY,
+    json: bool = JSON,
+) -> None:
+    """Take a snapshot of all indices, whole or an error. Only what is new since the last one is written.
+
+    The role elk's timer does this once a day, by a certificate that can do nothing else.
+    """
+    import time
+
+    from dualtrack.audit import snapshots as keeping
+    from dualtrack.audit.searchstore import SearchStore
+    from dualtrack.output import document
+
+    name = keeping.called("taken", time.time_ns())
+    found = keeping.take(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository, name)
+    if json:
+        document("audit-snapshot", found)
+    else:
+        typer.echo(f"{found.name}: {len(found.indices)} indices")
+
+
+def snapshots(
+    store: list[str] = STORE,
+    ca: Path = CA,
+    cert: Path = CERT,
+    cert_key: Path = CERT_KEY,
+    repository: str = REPOSITORY,
+    json: bool = JSON,
+) -> None:
+    """Show the snapshots, the newest last. Exit code 1 when the newest one is not whole."""
+    from dualtrack.audit import snapshots as keeping
+    from dualtrack.audit.searchstore import SearchStore
+    from dualtrack.errors import Findings
+    from dualtrack.output import document, table
+
+    found = keeping.listed(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository)
+    if json:
+        document("audit-snapshots", {"snapshots": found})
+    else:
+        table(("snapshot", "begun", "state", "indices"),
+              [(it.name, stamp(it.begun), it.state, str(len(it.indices))) for it in found])  # fmt: skip
+    if found and not found[-1].whole:
+        raise Findings(f"{found[-1].name} is {found[-1].state}: {found[-1].why}")
+
+
+def _as_controller(addresses: list[str], pki: Path, ssh: str) -> SearchStore:
+    """Return the store, spoken to with the certificate that goes past every rule."""
+    from dualtrack.audit.searchstore import SearchStore, by_way_of
+    from dualtrack.elk.client import straight
+    from dualtrack.errors import BadInput
+    from dualtrack.pki import authority
+
+    if not (pki / "ca.pem").is_file():
+        raise BadInput(f"{pki} holds no authority", hint="this is done on the controller: --pki names its folder")
+    mine = authority.issue(pki, "admin", "admin")
+    return SearchStore(
+        addresses, ca=Path(mine.authority), cert=Path(mine.certificate), key=Path(mine.key),
+        opener=by_way_of(ssh) if ssh else straight,
+    )  # fmt: skip
+
+
+def restore(
+    name: str = typer.Argument("", metavar="[SNAPSHOT]", help="Its name; the newest whole one without it."),
+    store: list[str] = STORE,
+    pki: Path = PKI,
+    ssh: str = SSH,
+    repository: str = REPOSITORY,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would come back, and touch nothing."),
+    json: bool = JSON,
+) -> None:
+    """Bring back from a snapshot the indices that the store has lost; one that is there stays as it is.
+
+    Hosts then send again what the snapshot lacks: by themselves after a store was lost, else `audit ship --again`.
+    """
+    from dualtrack.audit import snapshots as keeping
+    from dualtrack.output import document
+
+    connection = _as_controller(store, pki, ssh)
+    found = keeping.chosen(keeping.listed(connection, repository), name)
+    back, there = keeping.restore(connection, repository, found, dry_run=dry_run)
+    if json:
+        document("audit-restore", {"snapshot": found.name, "restored": back, "there": there, "dry_run": dry_run})
+    else:
+        will = "would come back" if dry_run else "came back"
+        typer.echo(f"{found.name} of {stamp(found.begun)}: {len(back)} indices {will}, {len(there)} were there")
+
+
+def retain(
+    store: list[str] = STORE,
+    days: int = typer.Option(..., "--days", min=1, help="Keep at least so many whole days."),
+    pki: Path = PKI,
+    keys: Path | None = typer.Option(
+        None, "--keys", metavar="DIR", help="Registered keys, HOST.pem; `audit-keys` beside the authority without it."
+    ),
+    anchor_place: list[str] = typer.Option(
+        [], "--anchors", metavar="PLACE", help="Heads that were kept elsewhere: a file, or s3://BUCKET/PATH."
+    ),
+    snapshots: int = typer.Option(
+        0, "--snapshots", metavar="DAYS", min=0, help="Keep snapshots so many days, then remove them; all without it."
+    ),
+    ssh: str = SSH,
+    repository: str = REPOSITORY,
+    apply: bool = typer.Option(False, "--apply", help="Remove what goes; without it this is only shown."),
+    json: bool = JSON,
+) -> None:
+    """Show which days are old enough to leave the store, which stay and why; remove them with --apply.
+
+    A day goes only when its records were judged, are in a snapshot, are not held, and begin their host's chain. The
+    authority notes what went, for `audit verify --retired`. With --snapshots old snapshots go, too, and with them for
+    good what only they have; the only one of something that is held stays. Exit code 1 when a trail that is not in
+    order keeps its days.
+    """
+    from dualtrack.audit import anchors
+    from dualtrack.audit import retain as retaining
+    from dualtrack.errors import Findings
+    from dualtrack.output import Steps, document, table
+
+    keeper = retaining.Keeper(
+        _as_controller(store, pki, ssh), pki, keys or pki.absolute().parent / "audit-keys", repository,
+        tuple(anchors.read(anchor_place)),
+    )  # fmt: skip
+    found = retaining.retain(keeper, days, apply=apply, saved_days=snapshots, say=Steps())
+    if json:
+        document("audit-retain", {"applied": apply, "indices": found.indices, "snapshots": found.snapshots})
+    else:
+        goes = "gone" if apply else "goes"
+        for what, verdicts in (("index", found.indices), ("snapshot", found.snapshots)):
+            if verdicts or what == "index":
+                table((what, "", "why"), [(it.index, goes if it.goes else "stays", it.why) for it in verdicts])
+        if not apply and any(it.goes for it in (*found.indices, *found.snapshots)):
+            typer.echo("nothing was removed: --apply does it")
+    if wrong := [it for it in found.indices if it.wrong]:
+        raise Findings(f"{wrong[0].index} stays: {wrong[0].why}")
+
+
+def hold(
+    host: str = typer.Argument(..., metavar="HOST", help="Whose records stay."),
+    reason: str = typer.Option(..., "--reason", help="Why: a case, an order. It is kept with the hold."),
+    until: str = typer.Option(
+        "", "--until", metavar="DATE", help="The last day of it; until it is released without it."
+    ),
+    pki: Path = PKI,
+    json: bool = JSON,
+) -> None:
+    """Keep all records of a host, whatever their age, until the hold is released."""
+    from dualtrack.audit import holds as ledger
+    from dualtrack.output import document
+
+    found = ledger.hold(pki, host, reason, until)
+    if json:
+        document("audit-hold", found)
+    else:
+        typer.echo(f"{host} is held: {found.reason}" + (f", until {until}" if until else ""))
+
+
+def release(
+    host: str = typer.Argument(..., metavar="HOST", help="Whose hold ends."),
+    reason: str = REASON,
+    pki: Path = PKI,
+    json: bool = JSON,
+) -> None:
+    """End a hold. That it was there, from when to when and by whom, stays written down."""
+    from dualtrack.audit import holds as ledger
+    from dualtrack.output import document
+
+    found = ledger.release(pki, host, reason)
+    if json:
+        document("audit-release", found)
+    else:
+        typer.echo(f"{host} is released: {found.reason}")
+
+
+def holds(
+    history: bool = typer.Option(False, "--history", help="Every change, not only what is held now."),
+    pki: Path = PKI,
+    json: bool = JSON,
+) -> None:
+    """Show which hosts are held, why, since when and by whom."""
+    import time
+
+    from dualtrack.audit import holds as ledger
+    from dualtrack.output import document, table
+
+    changes = ledger.read(pki)
+    found = list(changes) if history else ledger.active(changes, ledger.day(time.time_ns()))
+    if json:
+        document("audit-holds", {"changes" if history else "holds": found})
+    else:
+        table(("host", "what", "reason", "at", "by", "until"),
+              [(it.host, it.action, it.reason, stamp(it.at), it.by, it.until) for it in found])  # fmt: skip
