@@ -16,6 +16,7 @@ from dualtrack.errors import External
 
 #: Where the security plugin keeps its documents, base64 in JSON: the place and the form that its own tool writes.
 INDEX = ".opendistro_security"
+HEALTH = "/_plugins/_security/health?mode=strict"
 TEMPLATE = "/_index_template/audit"
 REPOSITORY = "/_snapshot/disk"
 
@@ -41,12 +42,14 @@ def settle(
         for kind in changed:
             text = base64.b64encode(msgspec.json.encode(wanted[kind], order="deterministic")).decode()
             _expect(store.call("PUT", f"/{INDEX}/_doc/{kind}?refresh=true", {kind: text}), 200, 201)
+    # Straight after a start the plugin looks for its rights ten seconds apart; when it is told, at once.
+    if write and (changed or store.call("GET", HEALTH).status != 200):
         kinds = ",".join(wanted)
         found = _expect(store.call("PUT", f"/_plugins/_security/configupdate?config_types={kinds}", {}), 200).body
         if (found.get("_nodes") or {}).get("failed"):
             raise External(f"a node of the store did not take its rights: {found}")
     if write:
-        _await(store, "/_plugins/_security/health?mode=strict", patience, "did not take its rights")
+        _await(store, HEALTH, patience, "did not take its rights")
     template = documents.audit_template(min(1, nodes - 1))
     if not _same_template(_expect(store.call("GET", TEMPLATE), 200, 404), template):
         changed.append("template")
