@@ -147,12 +147,12 @@ def _compare(
         told = {cursor.name: it for cursor in said if (it := cursor.at(segment)) is not None}
         if mine is None and not told and all(cursor.ended for cursor in said):
             break
-        digests = {it.digest for it in told.values()}
+        digests = list(dict.fromkeys(it.digest for it in told.values()))  # in the order of the witnesses
         agreeing = [name for name, it in told.items() if mine is not None and it.digest == mine[1]]
         ended = mine[0].ended if mine else max((it.ended for it in told.values()), default=0)
         last = mine[0].last if mine else max((it.last for it in told.values()), default=0)
         if len(digests) > 1:
-            by = [", ".join(name for name, it in told.items() if it.digest == one) for one in sorted(digests)]
+            by = [", ".join(name for name, it in told.items() if it.digest == one) for one in digests]
             found.add("split view", segment, last, ended, f"{' saw one, '.join(by)} another one")
         elif digests and mine is None:
             found.add("rolled back", segment, last, ended, f"{', '.join(told)} co-signed it, and the trail ends before")
