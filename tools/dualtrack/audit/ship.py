@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from dualtrack.errors import BadInput, DualtrackError, External
 #: Records and bytes of a bulk request: memory is a few times as much.
 RECORDS, BYTES = 2000, 5 << 20
 #: Seconds between two looks when nothing comes; between two tries, doubled each time, and at most.
-IDLE_S, FIRST_TRY_S, LAST_TRY_S = 0.25, 0.5, 30.0
+IDLE_S, FIRST_TRY_S, LAST_TRY_S = 0.5, 0.5, 30.0
 #: Seconds between two lines that say that the queue is long.
 REMIND_S = 60.0
 #: Seconds between two looks at which store this is.
@@ -57,6 +58,16 @@ class Shipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str = ""
 
 
+class _Group(msgspec.Struct, frozen=True):
+    """Records for one request, and where the trail goes on behind them; ``n`` and ``chain`` are the last one's."""
+
+    segment: int
+    offset: int
+    documents: list[bytes]
+    n: int
+    chain: str
+
+
 class Shipper:
     """Sends what a trail has and the store has not. `step` until it returns False, then again when there may be more.
 
@@ -76,6 +87,8 @@ class Shipper:
         self.at = found or Shipped()
         self.reach = reach
         self._reminded = self._met = float("-inf")
+        self._beside = ThreadPoolExecutor(max_workers=1)
+        self._ahead: tuple[tuple[int, int], Future[_Group]] | None = None
         self._check()
 
     def _check(self) -> None:
@@ -134,18 +147,16 @@ class Shipper:
         """Send one group and note that it was taken; False when there is nothing to send. Away: try again later."""
         self._meet()
         signed = _size(self.place.heads)  # what these heads name was written before: it is sent before them
-        batch, segment, offset = self._records()
-        if batch:
-            try:
-                documents = [document.of_record(self.host, it) for it in batch]
-                n, chain = _end(batch[-1])
-            except BadInput as error:
-                raise External(f"segment {segment}: {error}", hint="dualtrack audit verify") from None
-            self._send(documents)
-            self._took(segment=segment, offset=offset, n=n, chain=chain)
+        group = self._next()
+        if group.documents:
+            if len(group.documents) == RECORDS:  # there is more: it is made while the store takes this
+                behind = (group.segment, group.offset)
+                self._ahead = (behind, self._beside.submit(self._group, *behind))
+            self._send(group.documents)
+            self._took(segment=group.segment, offset=group.offset, n=group.n, chain=group.chain)
             return True
-        if (segment, offset) != (self.at.segment, self.at.offset):
-            self._took(segment=segment, offset=offset)
+        if (group.segment, group.offset) != (self.at.segment, self.at.offset):
+            self._took(segment=group.segment, offset=group.offset)
             return True
         batch, end = self._heads(signed)
         if batch:
@@ -167,9 +178,26 @@ class Shipper:
             self._reminded = time.monotonic()
             self.tell(f"{behind / 1e6:.1f} MB of the trail are not shipped (alarm at {self.alarm / 1e6:.1f} MB)")
 
-    def _records(self) -> tuple[list[bytes], int, int]:
-        """Return the next whole lines, and where the next ones begin."""
-        segment, offset = self.at.segment, self.at.offset
+    def _next(self) -> _Group:
+        """Return what comes after what the store has: made ahead, or now where nothing was there then."""
+        at, ahead = (self.at.segment, self.at.offset), self._ahead
+        self._ahead = None
+        if ahead is not None and ahead[0] == at and (group := ahead[1].result()).documents:
+            return group
+        return self._group(*at)
+
+    def _group(self, segment: int, offset: int) -> _Group:
+        """Return the records behind a place in the trail as documents; External for a line that is none."""
+        batch, segment, offset = self._records(segment, offset)
+        try:
+            documents = [document.of_record(self.host, it) for it in batch]
+            n, chain = _end(batch[-1]) if batch else (0, "")
+        except BadInput as error:
+            raise External(f"segment {segment}: {error}", hint="dualtrack audit verify") from None
+        return _Group(segment, offset, documents, n, chain)
+
+    def _records(self, segment: int, offset: int) -> tuple[list[bytes], int, int]:
+        """Return the whole lines behind a place, and where the next ones begin."""
         over = self.place.segment(segment + 1).exists()  # asked first: who begins a segment has ended the one before
         found: list[bytes] = []
         size = 0
