@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -144,29 +144,32 @@ def _on_host(config: Path, host: str, role: str, person: str, mark: str) -> list
     return found
 
 
-def _requests(store: Store) -> dict[str, Sequence[tuple[str, str, Any]]]:
-    """Return the requests to try; a restore needs a snapshot that is there, and asks for an index that is not in it.
+@contextmanager
+def _requests(store: Store) -> Iterator[dict[str, Sequence[tuple[str, str, Any]]]]:
+    """Yield the requests to try. A restore needs a snapshot that is there: one of nothing, while the block goes on.
 
-    ``store`` is spoken to as the administrator of the authority.
+    ``store`` is spoken to as the administrator of the authority; one without a repository has no restores to try.
     """
-    answer = store.call("GET", "/_snapshot/disk/_all")
-    taken = answer.body["snapshots"] if answer.status == 200 else []
-    restores = [("POST", f"/_snapshot/disk/{it['snapshot']}/_restore", {"indices": NOWHERE}) for it in taken[-1:]]
-    return {**REQUESTS, **({"restore": restores} if restores else {})}
+    name = "/_snapshot/disk/dualtrack-matrix"
+    body = {"indices": "dualtrack-none", "ignore_unavailable": True, "include_global_state": False}
+    taken = store.call("PUT", f"{name}?wait_for_completion=true", body).status == 200
+    try:
+        yield {**REQUESTS, **({"restore": [("POST", f"{name}/_restore", {"indices": NOWHERE})]} if taken else {})}
+    finally:
+        store.call("DELETE", name)
 
 
 def _in_store(people: Mapping[str, str], node: site.Node) -> Iterator[_Tried]:
-    with node.open("admin", "admin") as store:
-        wanted = _requests(store)
-    for role, person in people.items():
-        if not person:
-            continue
-        with node.open(None if person == matrix.STRANGER else "person", person) as store:
-            for action, requests in wanted.items():
-                answers = [store.call(*request) for request in requests]
-                refused = any(it.status in (401, 403) for it in answers)
-                said = f"{answers[0].status} {answers[0].reason}"[:200]
-                yield _Tried(action, role, person, node.name, "refused" if refused else "allowed", said)
+    with node.open("admin", "admin") as admin, _requests(admin) as wanted:
+        for role, person in people.items():
+            if not person:
+                continue
+            with node.open(None if person == matrix.STRANGER else "person", person) as store:
+                for action, requests in wanted.items():
+                    answers = [store.call(*request) for request in requests]
+                    refused = any(it.status in (401, 403) for it in answers)
+                    said = f"{answers[0].status} {answers[0].reason}"[:200]
+                    yield _Tried(action, role, person, node.name, "refused" if refused else "allowed", said)
 
 
 def _recorded(
