@@ -21,6 +21,8 @@ short_description: unpack the program and switch to it
 description:
   - Unpacks an archive that `tools/dualtrack/store/program.py` made into a folder of its own, then turns the link
     C(current) to it. Folders of older ones are removed, but not one that is in use.
+  - In a play it takes C(python) and C(machine), the host's version and processor, instead of C(digest): the controller makes the
+    archive and sends it where it is not there (C(plugins/action)).
   - Without C(archive) it only looks; C(there) says whether the program is whole, C(settled) whether nothing is to do.
 options:
   start:
@@ -110,6 +112,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     folder, digest = Path(module.params["folder"]), module.params["digest"]
+    if module.params["archive"] is not None and not module.check_mode:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     home, link, start = folder / digest, folder / "current", Path(module.params["start"])
     launcher = str(link / "dualtrack-store")
     there = sound(home)
