@@ -1,4 +1,4 @@
-"""Have `dualtrack`'s program on a host, from the controller: ask, send the archive where it is not there, unpack, switch.
+"""Have `dualtrack`'s program on a host, from the controller: ask, send the archive where it is not there, switch.
 
 The module of the same name does what is done on the host; with a `digest` it is called as it is.
 """

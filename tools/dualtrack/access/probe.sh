@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Run as root on a host, by `dualtrack access matrix --test`: tries what somebody may do, as that person. Prints a line for
 # each try: the action, a tab, allowed or refused, a tab, the last words that were said. What would be destructive is aimed
 # at names that do not exist, or asked with words that change nothing.
@@ -18,6 +19,7 @@ as() { # action, words to run as the person
 }
 # The mark is found again in the audit trail: a refusal is recorded.
 as root sudo -n -- true "$mark"
+# shellcheck disable=SC2016 # the person's own shell expands it
 as journal sh -c 'test -n "$(journalctl --quiet --lines=1 _PID=1 2>/dev/null)" || sudo -n -- journalctl --quiet --lines=1 _PID=1'
 if [ -d "$trail" ]; then
     as verify sudo -n -u dualtrack-audit -- /usr/local/bin/dualtrack-audit verify "$trail" --key "$trail/root.pem"
