@@ -27,6 +27,8 @@ PROBE = Path(__file__).with_name("probe.sh")
 RECORDED_S = 60
 #: An index that is never there: a shipper's name that no host can have in the lab's or an operator's inventory.
 NOWHERE = "audit-dualtrack-matrix-2000.01.01"
+#: The index of one document that `dualtrack verify` leaves behind (roles/elk/verify).
+VERIFIED = "audit-dualtrack-verify-2000.01.01"
 #: How each action on the store is tried: requests that change nothing where they are allowed, or undo themselves.
 REQUESTS: Mapping[str, Sequence[tuple[str, str, Any]]] = {
     "state": [("GET", "/_cluster/health", None)],
@@ -146,15 +148,16 @@ def _on_host(config: Path, host: str, role: str, person: str, mark: str) -> list
 
 @contextmanager
 def _requests(store: Store) -> Iterator[dict[str, Sequence[tuple[str, str, Any]]]]:
-    """Yield the requests to try. A restore needs a snapshot that is there: one of nothing, while the block goes on.
+    """Yield the requests to try. A restore needs a snapshot that is there: a small one, while the block goes on.
 
-    ``store`` is spoken to as the administrator of the authority; one without a repository has no restores to try.
+    It is asked for an index that is there and open: who may restore hears that, and nothing is written over.
+    ``store`` is spoken to as the administrator of the authority; one that was never verified, or has no repository, has
+    no restores to try.
     """
-    name = "/_snapshot/disk/dualtrack-matrix"
-    body = {"indices": "dualtrack-none", "ignore_unavailable": True, "include_global_state": False}
+    name, body = "/_snapshot/disk/dualtrack-matrix", {"indices": VERIFIED, "include_global_state": False}
     taken = store.call("PUT", f"{name}?wait_for_completion=true", body).status == 200
     try:
-        yield {**REQUESTS, **({"restore": [("POST", f"{name}/_restore", {"indices": NOWHERE})]} if taken else {})}
+        yield {**REQUESTS, **({"restore": [("POST", f"{name}/_restore", {"indices": VERIFIED})]} if taken else {})}
     finally:
         store.call("DELETE", name)
 
