@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from dualtrack.access import tokens
 from dualtrack.elk import client, documents, settle
-from dualtrack.errors import DualtrackError, External
+from dualtrack.errors import BadInput, DualtrackError, External
 from dualtrack.pki import authority
 from dualtrack.verify import sshconfig
 
@@ -39,6 +39,7 @@ class ActionModule(ActionBase):
         arguments, facts = self._task.args, task_vars or {}
         name, port = str(facts["inventory_hostname"]), int(arguments["port"])
         passwords = self._templar.template(facts.get(str(arguments["passwords"]), {}))
+        elastic = arguments["distribution"] == "elastic"
         patience = 3.0 if self._task.check_mode else float(arguments["patience"])
         found = {it: self._templar.template(facts[it]) for it in REACHING if it in facts}
         folder = Path(str(arguments["ca_dir"]))
@@ -58,12 +59,31 @@ class ActionModule(ActionBase):
                         if not self._task.check_mode:
                             raise
                         return result | {"changed": True, "settled": ["the store is not up yet"]}
-                    settled = settle.settle(
-                        store, members, {str(it): str(secret) for it, secret in passwords.items()},
-                        nodes=int(arguments["nodes"]), token_key=tokens.public(folder),
-                        snapshots=str(arguments.get("snapshots") or ""),
-                        patience=patience, write=not self._task.check_mode,
-                    )  # fmt: skip
+                    secrets = {str(it): str(secret) for it, secret in passwords.items()}
+                    nodes = [str(it) for it in arguments["nodes"]]
+                    snapshots, write = str(arguments.get("snapshots") or ""), not self._task.check_mode
+                    if elastic:
+                        settled = settle.settle_elastic(
+                            store, members, secrets, nodes=nodes, hosts=[str(it) for it in arguments["hosts"]],
+                            snapshots=snapshots, license=_license(str(arguments.get("license") or "")),
+                            patience=patience, write=write,
+                        )  # fmt: skip
+                    else:
+                        settled = settle.settle(
+                            store, members, secrets, nodes=len(nodes), token_key=tokens.public(folder),
+                            snapshots=snapshots, patience=patience, write=write,
+                        )  # fmt: skip
         except (DualtrackError, msgspec.ValidationError) as error:
-            return result | {"failed": True, "msg": f"{error}; its log: journalctl -u dualtrack-opensearch"}
+            unit = "elasticsearch" if elastic else "dualtrack-opensearch"
+            return result | {"failed": True, "msg": f"{error}; its log: journalctl -u {unit}"}
         return result | {"changed": bool(settled), "settled": settled}
+
+
+def _license(path: str) -> dict[str, Any]:
+    """Return the vendor's license out of its file; none without a file."""
+    if not path:
+        return {}
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadInput(f"{path} is no license: {error}", hint="name the vendor's file of JSON") from None

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dualtrack import proc
-from dualtrack.elk import documents
+from dualtrack.elk import documents, elastic
 from dualtrack.elk.client import Answer, Store
 from dualtrack.errors import External
 
@@ -61,6 +61,43 @@ def settle(
         if write:
             _expect(store.call("PUT", REPOSITORY, repository), 200)
     return changed
+
+
+def settle_elastic(
+    store: Store, members: Sequence[documents.Member], passwords: Mapping[str, str], *, nodes: Sequence[str],
+    hosts: Sequence[str], snapshots: str = "", license: Mapping[str, Any] | None = None, write: bool = True,
+    patience: float = 60,
+) -> list[str]:  # fmt: skip
+    """Return what was not as it should be in an Elasticsearch, after putting it right (with ``write``).
+
+    ``nodes`` and ``hosts`` are names; the rest is as in `settle`. Tried against no Elasticsearch yet.
+    """
+    _await(store, "/_cluster/health?wait_for_status=yellow&timeout=1s", patience, "has no state that it can be read in")
+    template, repository = (_expect(store.call("GET", it), 200, 404) for it in (TEMPLATE, REPOSITORY))
+    roles, mappings, users = (
+        _expect(store.call("GET", f"/_security/{it}"), 200).body for it in ("role", "role_mapping", "user")
+    )
+    found = elastic.Found(
+        roles, mappings, users,
+        template=template.body["index_templates"][0]["index_template"] if template.status == 200 else {},
+        repository=repository.body[REPOSITORY.rsplit("/", 1)[1]] if repository.status == 200 else {},
+        license=_expect(store.call("GET", "/_license"), 200).body["license"]["uid"] if license else "",
+        fits=frozenset(name for name, secret in passwords.items() if _signs_in(store, name, secret)),
+    )  # fmt: skip
+    wanted = elastic.wanted(members, passwords, nodes=nodes, hosts=hosts, snapshots=snapshots, license=license)
+    requests = elastic.plan(found, wanted, passwords)
+    for it in requests if write else ():
+        said = _expect(store.call(it.method, it.path, it.body), 200, 201).body
+        if it.name == "license" and said.get("license_status") != "valid":
+            raise External(f"the search store takes no such license: {said.get('license_status')}")
+    return [it.name for it in requests]
+
+
+def _signs_in(store: Store, name: str, secret: str) -> bool:
+    """Tell whether somebody's password is this one. A password goes before the certificate of the connection."""
+    words = base64.b64encode(f"{name}:{secret}".encode()).decode()
+    answer = store.call("GET", "/_security/_authenticate", headers={"Authorization": f"Basic {words}"})
+    return _expect(answer, 200, 401).status == 200
 
 
 def _await(store: Store, path: str, patience: float, complaint: str) -> None:
