@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dualtrack.errors import BadInput
 from dualtrack.lab.model import MAX_DEATHS, Actual, HostSpec, Layout, Plan, reconcile
+from dualtrack.lab.state import Store
 
 
 def spec(name: str, last: int, **more: object) -> HostSpec:
@@ -93,3 +94,15 @@ def test_address_outside_the_lab_is_refused_with_its_networks(tmp_path: Path) ->
 def test_bad_host_names_are_refused(name: str) -> None:
     with pytest.raises(BadInput, match="not a valid name"):
         spec(name, 1).check()
+
+
+def test_trails_of_hosts_that_were_removed_are_put_aside_one_after_the_other(tmp_path: Path) -> None:
+    lab, keys = Store(tmp_path), tmp_path / "audit-keys"
+    keys.mkdir()
+    lab.retire_trail("vault-1")  # it had none
+    assert not (keys / "gone").exists()
+    for life, name in enumerate(("vault-1", "vault-1.2", "vault-1.3"), start=1):
+        (keys / f"{name}.pem").write_text(name)
+        lab.retire_trail("vault-1")
+        assert not (keys / f"{name}.pem").exists()
+        assert (keys / f"gone/vault-1.{life}.pem").read_text() == name

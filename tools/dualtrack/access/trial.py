@@ -105,7 +105,8 @@ def trial(access: model.Access, inventories: Sequence[Path], say: Progress, busy
             for it in tried
             if it.action == "root" and it.outcome == "refused" and hosts[it.place].get("audit_store")
         }
-        found = _recorded(stores, people, mark, wanted) if stores else set()
+        called = {name: str(it.get("audit_host") or name) for name, it in hosts.items()}
+        found = _recorded(stores, people, mark, wanted, called) if stores else set()
     missing = tuple(sorted(f"{person} on {host}" for host, person in wanted - found))
     cells = tuple(_cell(it, [one for one in tried if (one.action, one.role) == (it.action, it.role)], hosts)
                   for it in matrix.expected(access))  # fmt: skip
@@ -176,9 +177,13 @@ def _in_store(people: Mapping[str, str], node: site.Node) -> Iterator[_Tried]:
 
 
 def _recorded(
-    stores: Sequence[site.Node], people: Mapping[str, str], mark: str, wanted: set[tuple[str, str]]
-) -> set[tuple[str, str]]:
-    """Return the (host, person) whose refusal is found in a store, as an auditor finds it."""
+    stores: Sequence[site.Node], people: Mapping[str, str], mark: str, wanted: set[tuple[str, str]],
+    called: Mapping[str, str],
+) -> set[tuple[str, str]]:  # fmt: skip
+    """Return the (host, person) whose refusal is found in a store, as an auditor finds it.
+
+    ``called`` is what each host is called in its trail.
+    """
     auditor = people.get("auditor", "")
     if not auditor:
         raise BadInput("nobody is an auditor alone, so nobody can look for the refusals")
@@ -192,7 +197,9 @@ def _recorded(
                 for it in hits:
                     text = str(it["_source"].get("body", ""))
                     found |= {
-                        (host, who) for host, who in wanted if host == it["_source"]["host"] and f"{who} : " in text
+                        (host, who)
+                        for host, who in wanted
+                        if called[host] == it["_source"]["host"] and f"{who} : " in text
                     }
                 if wanted <= found:
                     return found

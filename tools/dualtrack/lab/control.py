@@ -321,6 +321,7 @@ def remove_host(name: str, *, wait_s: float = 30) -> bool:
         if time.monotonic() > deadline:
             raise External(f"host {name} is still there after {wait_s:.0f} s", hint=f"see {lab.folder}/logs/labd.log")
         proc.pause(0.1)
+    lab.retire_trail(name)
     return True
 
 

@@ -158,8 +158,21 @@ class Store:
             if lines != before:
                 write_atomically(self.known_hosts, "".join(f"{line}\n" for line in lines).encode(), 0o600)
 
+    def retire_trail(self, name: str) -> None:
+        """Put a host's registered audit key aside, numbered: its trail went with its disk, the next one is another.
+
+        Here a host goes because somebody says so by its name. Elsewhere a trail that is gone is a finding (role audit).
+        """
+        path = self.folder / "audit-keys" / f"{name}.pem"
+        gone = path.parent / "gone"
+        lives = sorted(gone.glob(f"{name}.*.pem"))
+        current = path.with_name(f"{name}.{len(lives) + 1}.pem") if lives else path
+        if current.is_file():
+            gone.mkdir(exist_ok=True)
+            current.replace(gone / f"{name}.{len(lives) + 1}.pem")
+
     def clear(self) -> None:
-        """Forget hosts and supervisor; keys and logs stay."""
-        for name in ("hosts", "hosts.d", "run", "shared"):
+        """Forget hosts, their audit keys and the supervisor; other keys and logs stay."""
+        for name in ("hosts", "hosts.d", "run", "shared", "audit-keys"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "aws-conditions.json").unlink(missing_ok=True)
