@@ -259,6 +259,15 @@ def test_disk(node: Node, hostvars: dict[str, Any]) -> None:
         assert settings[f"{prefix}.{mark}"] == f"{hostvars[f'elk_disk_{variable}']}%"
 
 
+@pytest.mark.service("dualtrack-opensearch")
+def test_disk_has_room(node: Node, hostvars: dict[str, Any]) -> None:
+    """The disk is not so full that the store will soon only let itself be read."""
+    rows = node.by("admin", "admin").call("GET", "/_cat/allocation?format=json&h=node,disk.percent").body
+    used = {str(it["node"]): int(it["disk.percent"] or 0) for it in rows if it.get("disk.percent")}
+    full, flood = hostvars["elk_disk_low"], hostvars["elk_disk_flood"]
+    assert used.get(node.name, 0) < full, f"{used[node.name]} % of the disk are used, and at {flood} % writing ends"
+
+
 def test_service_is_contained(host: Any) -> None:
     """The service runs as its own user, without a capability, and cannot get more; it comes back after a boot."""
     service = host.service("dualtrack-opensearch")
