@@ -7,6 +7,7 @@ variable: they are in no argument, which could be printed.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ class ActionModule(ActionBase):
         found = {it: self._templar.template(facts[it]) for it in REACHING if it in facts}
         folder = Path(str(arguments["ca_dir"]))
         try:
-            members = msgspec.convert(arguments["people"], tuple[documents.Member, ...])
+            # Ansible's strings bear tags, and are not plain ones to msgspec.
+            members = msgspec.json.decode(json.dumps(arguments["people"]), type=tuple[documents.Member, ...])
             mine = authority.issue(folder, "admin", "admin")
             with tempfile.TemporaryDirectory(prefix="dte-") as scratch:
                 config = Path(scratch, "ssh_config")
