@@ -35,6 +35,7 @@ from dualtrack.elk.documents import Member
 from dualtrack.elk.settle import settle
 from dualtrack.paths import ROOT
 from dualtrack.pki import authority
+from tests.conftest import wait
 
 ROLE = ROOT / "roles/elk"
 #: Two people, each called after what he may do.
@@ -196,6 +197,10 @@ def cluster(*names: str, heap: str = "512m") -> Iterator[list[Bed]]:
             for bed in beds:
                 bed.begin()
             beds[0].await_ready()
+            for bed in beds[1:]:  # each learns its rights by itself, a moment later
+                with bed.open() as store:
+                    store.await_up(300)
+                    wait(lambda store=store: store.call("GET", "/").status == 401, 60, "the other nodes' rights")
             yield beds
         except BaseException:
             for bed in beds:
