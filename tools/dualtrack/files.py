@@ -37,6 +37,18 @@ def read_as(path: Path, type_: type[T], what: str, hint: str = "") -> T:
         raise BadInput(f"{path} is neither JSON nor YAML: {' '.join(str(error).split())}") from None
 
 
+def read_whole(path: Path, limit: int) -> bytes:
+    """Return what is in a file of ``limit`` bytes at most; BadInput otherwise."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from None
+    if len(data) > limit:
+        raise BadInput(f"{path} is too long for what it should hold")
+    return data
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file so that a reader sees the old content or the new, never a part; External when it cannot be done."""
     try:

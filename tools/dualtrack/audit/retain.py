@@ -23,7 +23,7 @@ from dualtrack.audit.check import Anchor
 from dualtrack.audit.keeping import Index, Verdict
 from dualtrack.audit.searchstore import Away, SearchStore
 from dualtrack.errors import BadInput, DualtrackError, External
-from dualtrack.seal import keyfiles
+from dualtrack.files import read_whole
 
 #: What is told and does not keep a day: it happened on the host, and its note says so.
 TOLD = frozenset({"silent", "clock", "damaged"})
@@ -152,7 +152,7 @@ def _judged(keeper: Keeper, host: str, going: Sequence[Index], now: int) -> tupl
     key = keeper.keys / f"{host}.pem"
     if not key.is_file():
         return f"no key of it is registered: there is no {key}", None
-    root = keyfiles.read(key, 1 << 14)
+    root = read_whole(key, 1 << 14)
     file = retired.path(keeper.pki, host)
     notes = retired.read(file, keeper.pki / "ca.pem") if file.is_file() else []
     starts = retired.starts(notes, root)

@@ -189,18 +189,18 @@ def verify(
     from dualtrack.audit import anchors, check
     from dualtrack.audit import quorum as judging
     from dualtrack.errors import Findings
+    from dualtrack.files import read_whole
     from dualtrack.output import document, table
-    from dualtrack.seal import keyfiles
 
     now = time.time_ns()
-    root = keyfiles.read(key, 1 << 14)
+    root = read_whole(key, 1 << 14)
     plain, said = judging.split(anchor_place) if witness else (anchor_place, [])
     known = check.of(folder, list(anchors.read(plain)))
     starts = _starts(folder, root, retired, ca) if retired else ()
     report = check.judge(folder, root, known, now=now if live else 0, starts=starts)
     if witness:
         report = judging.judge(
-            folder, report, said, [keyfiles.read(it, 1 << 14) for it in witness], quorum or len(witness) // 2 + 1,
+            folder, report, said, [read_whole(it, 1 << 14) for it in witness], quorum or len(witness) // 2 + 1,
             now=now, patience_ns=patience * 60 * 10**9,
         )  # fmt: skip
     if json:
@@ -254,10 +254,10 @@ def check_proof(
 ) -> None:
     """Check the proof of one event by the host's registered key alone, and show the event."""
     from dualtrack.audit import proof
+    from dualtrack.files import read_whole
     from dualtrack.output import document
-    from dualtrack.seal import keyfiles
 
-    found, head = proof.check(keyfiles.read(file, 64 << 20), keyfiles.read(key, 1 << 14))
+    found, head = proof.check(read_whole(file, 64 << 20), read_whole(key, 1 << 14))
     if json:
         document("audit-proof-check", {"host": head.host, "segment": head.segment, "record": found})
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualtrack.errors import BadInput
+from dualtrack.files import read_whole
 from dualtrack.seal import blob, escrow, keyfiles
 from dualtrack.seal.chunks import START
 from dualtrack.seal.header import MAGIC
@@ -29,7 +30,7 @@ def split(secret: Path, threshold: int, custodians: Sequence[Path], output: Path
     keys = [keyfiles.public(path) for path in custodians]
     if len({key.id for key in keys}) < len(keys):
         raise BadInput("the same custodian twice", hint="two shares with one person lower the threshold")
-    shares = escrow.split(keyfiles.read(secret, escrow.MAX_SECRET), secret.name, threshold, len(keys), made)
+    shares = escrow.split(read_whole(secret, escrow.MAX_SECRET), secret.name, threshold, len(keys), made)
     given = []
     with folder(str(output)) as place:
         for share, key, path in zip(shares, keys, custodians, strict=True):
@@ -57,7 +58,7 @@ def join(files: Sequence[Path], identities: Sequence[Identity], output: str, *, 
 
 
 def _share(file: Path, identities: Sequence[Identity]) -> escrow.Share:
-    data = keyfiles.read(file, _MAX_SHARE)
+    data = read_whole(file, _MAX_SHARE)
     if data.startswith(MAGIC):
         if not identities:
             raise BadInput(f"{file} is sealed", hint="give the --identity that it is sealed for")

@@ -17,7 +17,8 @@ from typing import Annotated
 import msgspec
 
 from dualtrack.errors import BadInput, External, Findings
-from dualtrack.seal import blob, kdf
+from dualtrack.seal import blob
+from dualtrack.seal.digest import sm3
 from dualtrack.seal.errors import SealError
 from dualtrack.seal.slots import Passphrase
 
@@ -149,4 +150,4 @@ def _sound(share: Share) -> bool:
 
 
 def _digest(number: str, index: int, value: str) -> str:
-    return kdf.sm3(f"{KIND} {number} {index} {value}".encode()).hex()
+    return sm3(f"{KIND} {number} {index} {value}".encode()).hex()

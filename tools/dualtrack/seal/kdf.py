@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.hashes import SM3, Hash
+from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -58,10 +58,3 @@ def _hmac(data_key: bytes, body: bytes) -> HMAC:
 def scrypt(passphrase: bytes, salt: bytes, log_n: int, r: int, p: int) -> bytes:
     """Return an SM4 key from a passphrase; takes 128 * r * 2^log_n bytes of memory."""
     return Scrypt(salt=salt, length=SM4_KEY, n=1 << log_n, r=r, p=p).derive(passphrase)
-
-
-def sm3(data: bytes) -> bytes:
-    """Return the SM3 digest."""
-    made = Hash(SM3())
-    made.update(data)
-    return made.finalize()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.files import read_whole
 from dualtrack.seal import libcrypto
 from dualtrack.seal.errors import SealError
 from dualtrack.seal.place import target
@@ -19,7 +20,7 @@ _MAX_PASSPHRASE = 1024
 
 def passphrase(path: Path) -> bytes:
     """Return the first line of a file (or of a pipe: `<(pass show …)`), which holds a passphrase and nothing else."""
-    secret, _, more = read(path, _MAX_PASSPHRASE).partition(b"\n")
+    secret, _, more = read_whole(path, _MAX_PASSPHRASE).partition(b"\n")
     if not secret or more.strip() or b"\0" in secret:
         raise BadInput(f"{path} holds no passphrase", hint="one line, nothing else")
     return secret
@@ -27,7 +28,7 @@ def passphrase(path: Path) -> bytes:
 
 def public(path: Path) -> libcrypto.PublicKey:
     """Read a public key file; a private key is refused, so that nobody gets used to passing theirs around."""
-    pem = read(path, libcrypto.MAX_PEM)
+    pem = read_whole(path, libcrypto.MAX_PEM)
     if b"PRIVATE KEY" in pem:
         raise BadInput(f"{path} is a private key", hint=f"dualtrack keys public {path} prints its public half")
     return named(path, lambda: libcrypto.public_key(pem))
@@ -35,7 +36,7 @@ def public(path: Path) -> libcrypto.PublicKey:
 
 def private(path: Path, secret: bytes = b"") -> libcrypto.PrivateKey:
     """Read a private key file, with the passphrase it is under."""
-    pem = read(path, libcrypto.MAX_PEM)
+    pem = read_whole(path, libcrypto.MAX_PEM)
     if b"PUBLIC KEY" in pem and b"PRIVATE KEY" not in pem:
         raise BadInput(f"{path} is a public key; opening needs the private half")
     return named(path, lambda: libcrypto.private_key(pem, secret))
@@ -63,18 +64,6 @@ def identities(keys: Sequence[Path], passphrase_file: Path | None, secret_file: 
     if not found:
         raise BadInput("nothing to open it with", hint="give --identity or --passphrase-file")
     return found
-
-
-def read(path: Path, limit: int) -> bytes:
-    """Return what is in a file of ``limit`` bytes at most; BadInput otherwise."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > limit:
-        raise BadInput(f"{path} is too long for what it should hold")
-    return data
 
 
 def named(path: Path, read: Callable[[], K]) -> K:

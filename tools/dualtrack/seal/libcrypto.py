@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Callable, Iterator
 
 from dualtrack.errors import BadInput, External, Missing
+from dualtrack.seal.digest import sm3
 from dualtrack.seal.header import ID
-from dualtrack.seal.kdf import sm3
 
 _POINT = 65  # 04, x, y
 #: GM/T 0009, 10: who signs, where nobody agreed on another name.
