@@ -47,6 +47,13 @@ def anchors(folder: Path) -> list[Anchor]:
     return found
 
 
+def steal(folder: Path, number: int) -> None:
+    """Rewrite record ``number`` with the host's present key, as a thief of that key does; the rest reads as before."""
+    [stolen] = (folder / "keys").iterdir()
+    key = keys.load(stolen)
+    rewrite(folder, lambda _: key, lambda n: b"innocent" if n == number else f"event {n - 1}: ls -l /root".encode())
+
+
 def rewrite(folder: Path, key_of: Callable[[int], keys.libcrypto.PrivateKey], change: Callable[[int], bytes]) -> None:
     """Write a whole trail anew with other bodies, heads signed by whatever key the thief has: a forger's best work."""
     place = Place(folder)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from dualtrack.access import tokens
-from dualtrack.audit import fetch, keys, ship
+from dualtrack.audit import fetch, ship
 from dualtrack.audit.check import Anchor, judge
 from dualtrack.audit.searchstore import SearchStore
 from dualtrack.audit.writer import Writer, begin
@@ -27,7 +27,7 @@ from dualtrack.elk.client import Store
 from dualtrack.errors import External
 from dualtrack.output import table
 from dualtrack.pki import authority
-from tests.forger import SECOND, START, Clock, anchors, fill, rewrite
+from tests.forger import SECOND, START, Clock, anchors, fill, steal
 from tests.integration import elk_bed
 from tests.integration.elk_bed import Bed
 
@@ -60,12 +60,6 @@ def tried() -> Iterator[Tried]:
     found = Tried()
     yield found
     table(("who", "does what", "which is", "by", "in"), found.rows, title="Attacks on the audit trail")
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    with elk_bed.running() as found:
-        yield found
 
 
 class Host:
@@ -206,9 +200,7 @@ def test_root_changes_what_is_not_signed_yet(host: Host, bed: Bed, tried: Tried)
 
 
 def test_thief_of_a_host_key(host: Host, tried: Tried) -> None:
-    [stolen] = (host.folder / "keys").iterdir()
-    key = keys.load(stolen)
-    rewrite(host.folder, lambda _: key, lambda n: b"innocent" if n == 3 else f"event {n - 1}: ls -l /root".encode())
+    steal(host.folder, 3)
     with tried.attack(THIEF, "rewrites yesterday with the host's key of today", "found", "the registered key's epochs"):
         assert host.kinds() == {"wrong key"}
 
@@ -218,9 +210,7 @@ def test_thief_of_a_host_key_today(tmp_path: Path, tried: Tried) -> None:
     begin(folder, "h")
     fill(folder, 33, Clock(), epoch_s=10**6)
     known, root = anchors(folder), (folder / "root.pem").read_bytes()
-    [stolen] = (folder / "keys").iterdir()
-    key = keys.load(stolen)
-    rewrite(folder, lambda _: key, lambda n: b"innocent" if n == 28 else f"event {n - 1}: ls -l /root".encode())
+    steal(folder, 28)
     assert judge(folder, root).findings == ()
     with tried.attack(THIEF, "rewrites today with the host's key of today", "found", "an anchor"):
         assert {it.kind for it in judge(folder, root, known).findings} == {"rewritten"}

@@ -11,14 +11,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dualtrack.audit import record
 from tests.conftest import CLI, Cli, wait
-from tests.integration import elk_bed
 from tests.integration.elk_bed import PASSWORDS, Bed
 
 pytestmark = pytest.mark.slow
@@ -26,12 +25,6 @@ pytestmark = pytest.mark.slow
 #: `make drill-audit` sends a hundred thousand events, and kills for as long as that takes.
 EVENTS = 100_000 if os.environ.get("DUALTRACK_WHOLE") else 10_000
 HOST = "gpu-1"
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    with elk_bed.running() as found:
-        yield found
 
 
 class Trail:

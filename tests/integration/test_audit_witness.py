@@ -172,12 +172,6 @@ def test_a_running_recorder_turns_its_key_on_a_signal(tmp_path: Path) -> None:
 # --- with a search store
 
 
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    with elk_bed.running() as found:
-        yield found
-
-
 class Panel:
     """A host whose trail is shipped, and witnesses that ask the store."""
 

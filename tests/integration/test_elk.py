@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dualtrack.elk import documents
-from dualtrack.elk.client import Store
+from dualtrack.elk.client import Store, basic
 from dualtrack.errors import External
 from dualtrack.pki import authority
 from tests.conftest import wait
@@ -20,12 +18,6 @@ from tests.integration import elk_bed
 from tests.integration.elk_bed import PASSWORDS, PEOPLE, Bed
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    with elk_bed.running() as found:
-        yield found
 
 
 def record(n: int, host: str = "gpu-1") -> dict[str, object]:
@@ -43,10 +35,6 @@ def ship(store: Store, index: str, numbers: range, host: str = "gpu-1") -> list[
     answer = store.call("POST", "/_bulk", "".join(json.dumps(it) + "\n" for it in lines).encode())
     assert answer.status == 200, answer.reason
     return [it["create"]["status"] for it in answer.body["items"]]
-
-
-def basic(user: str, secret: str) -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()}
 
 
 def test_what_was_acknowledged_outlives_a_power_cut(bed: Bed) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,6 @@ pytestmark = pytest.mark.slow
 MINUTE, DAY = 60 * 10**9, 86_400 * 10**9
 #: Between two events of a trail that is days long.
 APART = 4 * MINUTE
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    with elk_bed.running() as found:
-        yield found
 
 
 class Kept(Trail):

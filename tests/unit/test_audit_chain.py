@@ -18,7 +18,7 @@ from dualtrack.audit.place import Place
 from dualtrack.audit.record import Record
 from dualtrack.audit.writer import Writer, begin
 from dualtrack.errors import BadInput, External, Findings, Refused
-from tests.forger import SECOND, START, Clock, anchors, fill, rewrite
+from tests.forger import SECOND, START, Clock, anchors, fill, steal
 from tests.unit import audit_judge
 
 
@@ -139,9 +139,7 @@ def test_a_clean_cut_is_found_through_an_anchor(trail: Path, root: bytes, keep: 
 
 
 def test_a_thief_of_todays_key_cannot_rewrite_yesterday(trail: Path, root: bytes) -> None:
-    [stolen] = (trail / "keys").iterdir()
-    key = keys.load(stolen)
-    rewrite(trail, lambda _: key, lambda n: b"innocent" if n == 3 else f"event {n - 1}: ls -l /root".encode())
+    steal(trail, 3)
     [found] = judge(trail, root).findings
     assert (found.kind, found.first, found.last) == ("wrong key", 1, 5)
 
@@ -161,9 +159,7 @@ def test_a_fork_within_the_epoch_is_found_through_an_anchor(tmp_path: Path) -> N
     begin(folder, "vault-1")
     fill(folder, 33, Clock(), epoch_s=10**6)
     known, root = anchors(folder), (folder / "root.pem").read_bytes()
-    [path] = (folder / "keys").iterdir()
-    key = keys.load(path)
-    rewrite(folder, lambda _: key, lambda n: b"innocent" if n == 28 else f"event {n - 1}: ls -l /root".encode())
+    steal(folder, 28)
     assert judge(folder, root).findings == ()
     [found] = judge(folder, root, known).findings
     assert (found.kind, found.last) == ("rewritten", 30)

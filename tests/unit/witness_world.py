@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dualtrack.audit import head as heads
 from dualtrack.audit import record
+from dualtrack.audit import witness as witnesses
 from dualtrack.audit.head import Head
 from dualtrack.seal import libcrypto
+from tests.forger import SECOND, START, Clock
 
-SECOND = 10**9
-START = 1_767_225_600 * SECOND
+#: Later than all that is signed here; and the clock of whoever signs.
+NOW = START + 10**6 * SECOND
+tick = Clock()
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,15 @@ def _epoch(before: Node | None) -> int:
 def shown(*histories: Node) -> list[bytes]:
     """Return the lines of some histories together, each head once, as a store has them."""
     return list({node.digest: node.line for last in histories for node in last.history()}.values())
+
+
+def store(lines: Sequence[bytes]) -> witnesses.Shown:
+    """Return what shows lines as the search store does: from a segment on, and others that are there twice."""
+
+    def show(host: str, since: int) -> list[bytes]:
+        found = [(heads.parse(it)[0], it) for it in lines]
+        numbers = [head.segment for head, _ in found if head.host == host]
+        return [it for head, it in sorted(found, key=lambda one: one[0].segment)
+                if head.host == host and (head.segment >= since or numbers.count(head.segment) > 1)]  # fmt: skip
+
+    return show

@@ -99,14 +99,14 @@ def _cannot(path: Path, error: OSError) -> External:
     return External(f"cannot write {path}: {error.strerror}", hint="is the disk full, or not ours?")
 
 
-def read(path: Path, kind: type[T]) -> T | None:
+def read(path: Path, kind: type[T], hint: str = "delete it") -> T | None:
     """Return the JSON file at ``path`` as ``kind``, None where there is none; BadInput where it is damaged."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is damaged: {error}", hint="delete it") from None
+        raise BadInput(f"{path} is damaged: {error}", hint=hint) from None
 
 
 @contextlib.contextmanager

@@ -16,10 +16,8 @@ import msgspec
 from ansible.plugins.action import ActionBase
 
 from dualtrack.access import tokens
-from dualtrack.elk import client, documents, settle
+from dualtrack.elk import documents, settle, site
 from dualtrack.errors import BadInput, DualtrackError, External
-from dualtrack.pki import authority
-from dualtrack.verify import sshconfig
 
 #: What of a host's variables says how it is reached.
 REACHING = (
@@ -47,14 +45,9 @@ class ActionModule(ActionBase):
         try:
             # Ansible's strings bear tags, and are not plain ones to msgspec.
             members = msgspec.json.decode(json.dumps(arguments["people"]), type=tuple[documents.Member, ...])
-            mine = authority.issue(folder, "admin", "admin")
             with tempfile.TemporaryDirectory(prefix="dte-") as scratch:
-                config = Path(scratch, "ssh_config")
-                config.write_text(sshconfig.render({name: found}, Path(scratch)).replace("ControlMaster auto", ""))
-                opener = client.through(["ssh", "-F", str(config), "-W", f"{arguments['address']}:{port}", name])
-                with client.Store(
-                    name, opener, Path(mine.authority), certificate=Path(mine.certificate), key=Path(mine.key)
-                ) as store:
+                config = site.written({name: found}, Path(scratch))
+                with site.Node(name, str(arguments["address"]), port, folder, config).open("admin", "admin") as store:
                     try:
                         store.await_up(patience)
                     except External:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -15,7 +14,8 @@ from typing import Any
 import pytest
 
 from dualtrack.access import tokens
-from dualtrack.elk.client import Answer, Store, through
+from dualtrack.elk import site
+from dualtrack.elk.client import Answer, Store, basic
 from dualtrack.elk.documents import Member
 from dualtrack.elk.settle import settle
 from dualtrack.errors import External
@@ -30,8 +30,6 @@ DOCUMENT = {
 }  # fmt: skip
 OTHERS = "audit-dualtrack-verify-other-2000.01.01"
 
-Open = Callable[..., Store]
-
 
 class Node:
     """The store on one host, spoken to through ssh from here."""
@@ -41,16 +39,14 @@ class Node:
         self.folder = Path(hostvars["elk_ca_dir"])
         self.scratch = scratch
         self.name = host.backend.host.name
-        self.me = next(node for node in hostvars["elk_nodes"] if node["name"] == self.name)
-        target = f"{self.me['address']}:{hostvars['elk_port']}"
-        self.opener = through(["ssh", "-F", host.backend.ssh_config, "-W", target, self.name])
+        me = next(node for node in hostvars["elk_nodes"] if node["name"] == self.name)
+        address, config = str(me["address"]), Path(host.backend.ssh_config)
+        self.reached = site.Node(self.name, address, int(hostvars["elk_port"]), self.folder, config)
         self.stack = ExitStack()
 
     def open(self, found: authority.Issued | None = None, trusts: Path | None = None) -> Store:
         """Open a connection with a certificate, or with none."""
-        paths = (Path(found.certificate), Path(found.key)) if found else (None, None)
-        store = Store(self.name, self.opener, trusts or self.folder / "ca.pem", certificate=paths[0], key=paths[1])
-        return self.stack.enter_context(store)
+        return self.stack.enter_context(self.reached.shown(found, trusts))
 
     def by(self, kind: authority.Kind, name: str) -> Store:
         """Open a connection as somebody that the authority knows."""
@@ -66,11 +62,6 @@ class Node:
     def person(self, right: str) -> Store:
         """Open a connection as the first of the people who have a right."""
         return self.by("person", self.people(right)[0])
-
-
-def basic(user: str, secret: str) -> dict[str, str]:
-    """Return the headers of a sign-in by password."""
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()}
 
 
 @pytest.fixture(autouse=True)

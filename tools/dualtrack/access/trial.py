@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dualtrack.access.matrix import Cell
 from dualtrack.audit import fetch
 from dualtrack.elk import site
 from dualtrack.elk.client import Store
-from dualtrack.errors import BadInput, External
+from dualtrack.errors import BadInput, External, Refused
 from dualtrack.verify import run, sshconfig
 
 Progress = Callable[[str], None]
@@ -189,19 +189,15 @@ def _recorded(
         raise BadInput("nobody is an auditor alone, so nobody can look for the refusals")
     found: set[tuple[str, str]] = set()
     for node in stores:
-        with node.open("person", auditor) as store:
-            for _ in range(RECORDED_S):
-                body = {"size": 1000, "query": {"simple_query_string": {"query": mark, "fields": fetch.WORDS}}}
-                answer = store.call("POST", "/audit-*/_search", body)
-                hits = answer.body["hits"]["hits"] if answer.status == 200 else []
-                for it in hits:
-                    text = str(it["_source"].get("body", ""))
-                    found |= {
-                        (host, who)
-                        for host, who in wanted
-                        if called[host] == it["_source"]["host"] and f"{who} : " in text
-                    }
-                if wanted <= found:
-                    return found
-                proc.pause(1)
+        store = site.searched([node], person=auditor)
+        for _ in range(RECORDED_S):
+            hits: list[dict[str, Any]] = []
+            with suppress(Refused):  # whom it refuses to let search has a cell that says so
+                hits = fetch.search(store, text=mark, last=1000)
+            for it in hits:
+                text = str(it.get("body", ""))
+                found |= {(host, who) for host, who in wanted if called[host] == it["host"] and f"{who} : " in text}
+            if wanted <= found:
+                return found
+            proc.pause(1)
     return found

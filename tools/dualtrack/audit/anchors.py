@@ -12,7 +12,7 @@ import msgspec
 from dualtrack.audit import head as heads
 from dualtrack.audit import statement
 from dualtrack.audit.check import Anchor
-from dualtrack.audit.place import Place, lines
+from dualtrack.audit.place import Place
 from dualtrack.errors import BadInput
 
 if TYPE_CHECKING:
@@ -24,12 +24,10 @@ BUCKET = "s3://"
 
 def newest(folder: Path) -> Anchor:
     """Return the last head of a trail, to be kept elsewhere; BadInput where nothing is signed yet."""
-    place, found = Place(folder), None
-    if place.heads.is_file():
-        with place.heads.open("rb") as file:
-            for text in lines(file):
-                if text.endswith(b"\n"):
-                    found = heads.split(text)[0]
+    found = None
+    for text in Place(folder).head_lines():
+        if text.endswith(b"\n"):
+            found = heads.split(text)[0]
     if found is None:
         raise BadInput(f"nothing is signed in {folder} yet", hint="dualtrack audit seal")
     head = heads.decode(found)

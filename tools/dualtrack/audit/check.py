@@ -163,9 +163,8 @@ def judge(
 def _start(place: Place, starts: Sequence[Start]) -> Start | None:
     """Return where the judging begins: None for the trail's begin, which it has, or where nothing was retired."""
     first = 0
-    if place.heads.is_file():
-        with place.heads.open("rb") as file, contextlib.suppress(BadInput):
-            first = heads.parse(next(lines(file), b""))[0].segment
+    with contextlib.suppress(BadInput):
+        first = heads.parse(next(place.head_lines(), b""))[0].segment
     # A trail that goes on behind an older one was brought back from a snapshot, and is there from then on.
     exact = [it for it in starts if it.segment + 1 == first]
     usable = exact or (list(starts) if first > 1 else [])
@@ -193,18 +192,15 @@ def _host(place: Place, known: Sequence[Anchor]) -> str:
 
 def _heads(place: Place, run: _Run) -> Iterator[tuple[Head, bytes, bytes]]:
     """Yield the heads with their signatures, up to the first that is none."""
-    if not place.heads.is_file():
-        return
-    with place.heads.open("rb") as file:
-        for text in lines(file):
-            try:
-                found = heads.parse(text)
-            except BadInput:
-                # Else it is written just now, or was torn by a crash; anchors tell what should be there.
-                if text.endswith(b"\n"):
-                    run.add("altered", 0, 0, "heads.log holds a line that is no head")
-                return
-            yield found
+    for text in place.head_lines():
+        try:
+            found = heads.parse(text)
+        except BadInput:
+            # Else it is written just now, or was torn by a crash; anchors tell what should be there.
+            if text.endswith(b"\n"):
+                run.add("altered", 0, 0, "heads.log holds a line that is no head")
+            return
+        yield found
 
 
 def _fits(head: Head, data: bytes, signature: bytes, previous: str, segments: int, run: _Run) -> bool:

@@ -53,11 +53,8 @@ def active(changes: Sequence[Change], today: date) -> list[Change]:
 
 def read(folder: Path) -> tuple[Change, ...]:
     """Return all changes; BadInput for a file that is damaged: nothing is removed then."""
-    path = folder / FILE
-    try:
-        return (files.read(path, Ledger) or Ledger()).changes
-    except BadInput as error:
-        raise BadInput(str(error).split(" (")[0], hint="bring it back from a backup: it says what must stay") from None
+    hint = "bring it back from a backup: it says what must stay"
+    return (files.read(folder / FILE, Ledger, hint) or Ledger()).changes
 
 
 @contextlib.contextmanager

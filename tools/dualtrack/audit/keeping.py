@@ -6,6 +6,7 @@ stays is kept, however old its date says it is. So nobody makes room in the midd
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -13,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.audit import document
+from dualtrack.audit import document, holds
 from dualtrack.audit.snapshots import RUNNING, Snapshot
 
 
@@ -104,12 +105,12 @@ def spare(
 
     What is in none but those that go is gone for good then; what is held stays in one, or in the store.
     """
-    found, left = list[Verdict](), [it for it in snapshots if it.whole]
-    newest = left[-1:]
+    found, whole, there = list[Verdict](), [it for it in snapshots if it.whole], set(live)
+    newest, copies = whole[-1:], Counter(name for it in whole for name in it.indices)
     for it in snapshots:
-        age = (today - datetime.fromtimestamp(it.begun // 10**9, UTC).date()).days
-        others = {name for one in left if one is not it for name in one.indices} | set(live)
-        only = [name for name in it.indices if it.whole and name not in others and document.host_of(name) in held]
+        age = (today - holds.day(it.begun)).days
+        last = [name for name in it.indices if it.whole and copies[name] == 1 and name not in there]
+        only = [name for name in last if document.host_of(name) in held]
         why = (
             f"{age} days old" if age <= days
             else "the newest whole one" if it in newest
@@ -118,6 +119,6 @@ def spare(
             else ""
         )  # fmt: skip
         if not why and it.whole:
-            left.remove(it)
+            copies.subtract(it.indices)
         found.append(Verdict(it.name, "", not why, why or f"{age} days old"))
     return found

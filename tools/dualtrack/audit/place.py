@@ -34,6 +34,12 @@ class Place:
         """Return the file of an epoch's private key."""
         return self.keys / f"{epoch:06d}.pem"
 
+    def head_lines(self) -> Iterator[bytes]:
+        """Yield the lines of the file of heads, none where there is no file; the last one may be written just now."""
+        if self.heads.is_file():
+            with self.heads.open("rb") as file:
+                yield from lines(file)
+
     def numbers(self) -> list[int]:
         """Return the segments that there are files of."""
         return sorted(int(found[1]) for it in self._names() if (found := SEGMENT.fullmatch(it)))

@@ -42,15 +42,13 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def prove(folder: Path, number: int) -> Proof:
     """Return the proof of a record; BadInput where it is not there or not signed yet."""
     place, epochs = Place(folder), list[Signed]()
-    if place.heads.is_file():
-        with place.heads.open("rb") as file:
-            for text in lines(file):
-                head, data, signature = heads.parse(text)
-                signed = Signed(data.decode(), signature.hex())
-                if head.first <= number <= head.last:
-                    return _segment(place, head, signed, tuple(epochs), number)
-                if head.next_key:
-                    epochs.append(signed)
+    for text in place.head_lines():
+        head, data, signature = heads.parse(text)
+        signed = Signed(data.decode(), signature.hex())
+        if head.first <= number <= head.last:
+            return _segment(place, head, signed, tuple(epochs), number)
+        if head.next_key:
+            epochs.append(signed)
     raise BadInput(f"record {number} is not there, or not signed yet", hint="dualtrack audit seal signs what is there")
 
 

@@ -17,7 +17,7 @@ from dualtrack.audit import head as heads
 from dualtrack.audit import statement
 from dualtrack.audit.check import Finding, Report
 from dualtrack.audit.head import Head
-from dualtrack.audit.place import Place, lines
+from dualtrack.audit.place import Place
 from dualtrack.audit.statement import Statement
 from dualtrack.errors import BadInput
 from dualtrack.seal import libcrypto
@@ -211,8 +211,6 @@ def _of(path: Path, host: str) -> Iterator[Statement]:
 
 def _heads(place: Place, most: int) -> Iterator[tuple[Head, str]]:
     """Yield the heads that the trail's own judge has found good, each with its digest."""
-    if most:
-        with place.heads.open("rb") as file:
-            for text in itertools.islice(lines(file), most):
-                head, data, _ = heads.parse(text)
-                yield head, heads.digest(data)
+    for text in itertools.islice(place.head_lines(), most):
+        head, data, _ = heads.parse(text)
+        yield head, heads.digest(data)

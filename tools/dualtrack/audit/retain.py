@@ -80,8 +80,9 @@ def retain(
     indices = survey(keeper.store)
     taken = snapshots.listed(keeper.store, keeper.repository)
     verdicts = keeping.plan(indices, taken, held, today=today, days=days)
-    going = {it.name: it for it in indices if any(one.goes and one.index == it.name for one in verdicts)}
-    why = _retire(keeper, list(going.values()), apply=apply, now=now, say=say) if going else {}
+    goes = {it.index for it in verdicts if it.goes}
+    going = [it for it in indices if it.name in goes]
+    why = _retire(keeper, going, apply=apply, now=now, say=say) if going else {}
     found = [
         msgspec.structs.replace(it, goes=False, why=why[it.host], wrong=True) if it.goes and it.host in why else it
         for it in verdicts

@@ -127,16 +127,15 @@ def compose(
     place = Place(folder)
     since, head = (before[1].segment, before[0].head) if before else (0, None)
     epochs, holder = list[Signed](), 0
-    with place.heads.open("rb") as file:
-        for text in lines(file):
-            found, data, signature = heads.parse(text)
-            if since < found.segment <= segment:
-                if found.last > n:
-                    raise BadInput(f"head {found.segment} would go before its records")
-                head = Signed(data.decode(), signature.hex())
-                epochs += [head] if found.next_key else []
-            if found.first <= n <= found.last:
-                holder = found.segment
+    for text in place.head_lines():
+        found, data, signature = heads.parse(text)
+        if since < found.segment <= segment:
+            if found.last > n:
+                raise BadInput(f"head {found.segment} would go before its records")
+            head = Signed(data.decode(), signature.hex())
+            epochs += [head] if found.next_key else []
+        if found.first <= n <= found.last:
+            holder = found.segment
     if before and n == before[0].n:  # no record goes, only heads
         return before[0].t, before[0].chain, head, tuple(epochs)
     if holder and place.segment(holder).is_file():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dualtrack.elk.client import Answer, Opener, Store, straight, through
+from dualtrack.elk.client import Answer, Opener, Store, basic, straight, through
 from dualtrack.errors import BadInput, External, Refused
 
 #: Seconds for an answer: a bulk request waits for the disk of every copy.
@@ -35,11 +34,9 @@ class SearchStore:
     ) -> None:  # fmt: skip
         if bool(cert) != bool(key) or bool(user) != bool(password) or sum(map(bool, (cert, user, token))) != 1:
             raise BadInput("name --cert and --cert-key, or --user and --password-file, or --token-file")
-        self._headers = {}
-        if password is not None:
-            self._headers["authorization"] = _basic(user, _first_line(password, "password"))
+        self._headers = basic(user, _first_line(password, "password")) if password is not None else {}
         if token is not None:
-            self._headers["authorization"] = f"Bearer {_first_line(token, 'token')}"
+            self._headers = {"Authorization": f"Bearer {_first_line(token, 'token')}"}
         self._nodes = [_node(it, ca, cert, key, opener) for it in addresses]
 
     def identity(self) -> str:
@@ -99,10 +96,6 @@ def _first_line(file: Path, what: str) -> str:
     if not lines or not lines[0]:
         raise BadInput(f"{file} holds no {what}")
     return lines[0]
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _document(answer: Answer, name: str) -> Any:

@@ -116,16 +116,13 @@ class Shipper:
         since = time.time_ns() - self.reach * DAY_NS if self.reach else 0
         at = Shipped(store=store or self.at.store)
         try:
-            with self.place.heads.open("rb") as file:
-                for line in lines(file):
-                    head = heads.parse(line)[0]
-                    if not since or head.ended >= since:
-                        break
-                    at = msgspec.structs.replace(
-                        at, segment=head.segment + 1, heads=at.heads + len(line), n=head.last, chain=head.chain
-                    )
-        except FileNotFoundError:
-            pass  # nothing is signed yet
+            for line in self.place.head_lines():
+                head = heads.parse(line)[0]
+                if not since or head.ended >= since:
+                    break
+                at = msgspec.structs.replace(
+                    at, segment=head.segment + 1, heads=at.heads + len(line), n=head.last, chain=head.chain
+                )
         except BadInput as error:
             raise External(f"heads.log: {error}", hint="dualtrack audit verify") from None
         self.at = at

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from dualtrack.audit import head as heads
 from dualtrack.errors import BadInput
 
 #: A witness begins; it takes a host on; it co-signs a head; it found what it does not co-sign.
@@ -60,9 +61,8 @@ def digest(data: bytes) -> str:
     return hashlib.new("sm3", signed(data)).hexdigest()
 
 
-def line(data: bytes, signature: bytes) -> bytes:
-    """Return the line in the file that is given away."""
-    return b"%b %b\n" % (data, signature.hex().encode())
+#: The line in the file that is given away: as a head's.
+line = heads.line
 
 
 def decode(data: bytes) -> Statement:
@@ -75,13 +75,11 @@ def decode(data: bytes) -> Statement:
 
 def parse(text: bytes) -> tuple[Statement, bytes, bytes]:
     """Return the statement of a line, its JSON and its signature; BadInput for a line that is none."""
-    data, _, signature = text.rstrip(b"\n").rpartition(b" ")
     try:
-        if not text.endswith(b"\n") or not data:
-            raise ValueError
-        return decode(data), data, bytes.fromhex(signature.decode("ascii"))
-    except (ValueError, UnicodeDecodeError):
+        data, signature = heads.split(text)
+    except BadInput:
         raise BadInput("this line is no statement of a witness") from None
+    return decode(data), data, signature
 
 
 def is_one(text: bytes) -> bool:

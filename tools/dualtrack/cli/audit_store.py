@@ -44,7 +44,6 @@ def reading(
     from dualtrack.audit.searchstore import SearchStore
     from dualtrack.elk import site
     from dualtrack.errors import BadInput
-    from dualtrack.pki import authority
     from dualtrack.tracks import places
 
     by: dict[str, Any] = {"cert": cert, "key": key, "user": user, "password": password, "token": token}
@@ -58,13 +57,7 @@ def reading(
             raise BadInput(
                 "no track with a search store is up", hint="--store https://HOST:9200, or dualtrack local up"
             )
-        if who:
-            found = authority.issue(nodes[0].pki, "person", who)
-            by |= {"cert": Path(found.certificate), "key": Path(found.key)}
-        ways = {it.name: it.opener() for it in nodes}
-        yield SearchStore(
-            [it.url for it in nodes], ca=ca or nodes[0].pki / "ca.pem", opener=lambda it, _: ways[it], **by
-        )
+        yield site.searched(nodes, ca=ca, person=who, **by)
 
 
 def ship(

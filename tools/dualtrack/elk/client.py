@@ -6,6 +6,7 @@ speaks stays on this machine.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import socket
 import ssl
@@ -104,6 +105,11 @@ class Store:
                 proc.pause(0.3)
             else:
                 return
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """Return the headers of somebody who signs in by password."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
 def straight(address: str, port: int, timeout: float = 10) -> Opener:

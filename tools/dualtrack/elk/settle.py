@@ -11,7 +11,7 @@ import msgspec
 
 from dualtrack import proc
 from dualtrack.elk import documents, elastic
-from dualtrack.elk.client import Answer, Store
+from dualtrack.elk.client import Answer, Store, basic
 from dualtrack.errors import External
 
 #: Where the security plugin keeps its documents, base64 in JSON: the place and the form that its own tool writes.
@@ -95,8 +95,7 @@ def settle_elastic(
 
 def _signs_in(store: Store, name: str, secret: str) -> bool:
     """Tell whether somebody's password is this one. A password goes before the certificate of the connection."""
-    words = base64.b64encode(f"{name}:{secret}".encode()).decode()
-    answer = store.call("GET", "/_security/_authenticate", headers={"Authorization": f"Basic {words}"})
+    answer = store.call("GET", "/_security/_authenticate", headers=basic(name, secret))
     return _expect(answer, 200, 401).status == 200
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from dualtrack.audit.searchstore import SearchStore
 from dualtrack.elk.client import Opener, Store, through
 from dualtrack.pki import authority
 from dualtrack.verify import run, sshconfig
@@ -35,9 +36,12 @@ class Node(msgspec.Struct, frozen=True):
 
     def open(self, kind: authority.Kind | None = None, name: str = "") -> Store:
         """Open a connection with a certificate of its authority, or with none."""
-        found = authority.issue(self.pki, kind, name) if kind else None
+        return self.shown(authority.issue(self.pki, kind, name) if kind else None)
+
+    def shown(self, found: authority.Issued | None, trusts: Path | None = None) -> Store:
+        """Open a connection with any certificate, or with none; ``trusts`` is another authority than its own."""
         paths = (Path(found.certificate), Path(found.key)) if found else (None, None)
-        return Store(self.name, self.opener(), self.pki / "ca.pem", certificate=paths[0], key=paths[1])
+        return Store(self.name, self.opener(), trusts or self.pki / "ca.pem", certificate=paths[0], key=paths[1])
 
 
 def nodes(hosts: Mapping[str, Mapping[str, Any]], config: Path) -> list[Node]:
@@ -50,11 +54,27 @@ def nodes(hosts: Mapping[str, Mapping[str, Any]], config: Path) -> list[Node]:
     ]
 
 
+def searched(nodes: Sequence[Node], *, ca: Path | None = None, **who: Any) -> SearchStore:
+    """Return the store of these nodes for whoever asks: ``who`` as SearchStore takes it, or a ``person`` by name."""
+    if person := who.pop("person", ""):
+        found = authority.issue(nodes[0].pki, "person", person)
+        who |= {"cert": Path(found.certificate), "key": Path(found.key)}
+    ways = {it.name: it.opener() for it in nodes}
+    return SearchStore(
+        [it.url for it in nodes], ca=ca or nodes[0].pki / "ca.pem", opener=lambda name, _: ways[name], **who
+    )
+
+
+def written(hosts: Mapping[str, Mapping[str, Any]], folder: Path) -> Path:
+    """Write the ssh configuration that leads to hosts (name to variables): each stream is a connection of its own."""
+    config = folder / "ssh_config"
+    config.write_text(sshconfig.render(hosts, folder).replace("ControlMaster auto", ""))
+    return config
+
+
 @contextmanager
 def reached(inventories: Sequence[Path]) -> Iterator[list[Node]]:
     """Yield the nodes of the stores in the inventories, for as long as the block goes on."""
     variables = run.read_inventory(inventories)["_meta"]["hostvars"]
     with tempfile.TemporaryDirectory(prefix="dte-") as folder:
-        config = Path(folder, "ssh_config")
-        config.write_text(sshconfig.render(variables, Path(folder)).replace("ControlMaster auto", ""))
-        yield nodes(variables, config)
+        yield nodes(variables, written(variables, Path(folder)))
