@@ -259,6 +259,15 @@ def test_disk_has_room(node: Node, hostvars: dict[str, Any]) -> None:
     assert used.get(node.name, 0) < full, f"{used[node.name]} % of the disk are used, and at {flood} % writing ends"
 
 
+def test_disk_alarm(host: Any) -> None:
+    """Somebody looks at the disk every ten minutes, and found room when he last did."""
+    timer = host.service("dualtrack-elk-disk.timer")
+    assert timer.is_running
+    assert timer.is_enabled
+    last = host.check_output("systemctl show --property Result --value dualtrack-elk-disk.service")
+    assert last == "success", "the disk's alarm was raised: journalctl --unit dualtrack-elk-disk --lines 1"
+
+
 def test_service_is_contained(host: Any) -> None:
     """The service runs as its own user, without a capability, and cannot get more; it comes back after a boot."""
     service = host.service("dualtrack-opensearch")
