@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dualtrack import paths
+
 if TYPE_CHECKING:
     from tests.integration.elk_bed import Bed
+    from tests.integration.terraform_bed import Emulator
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +22,34 @@ def bed() -> Iterator[Bed]:
 
     with elk_bed.running() as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An emulated AWS API, for the tests of one file."""
+    from tests.integration import terraform_bed
+
+    with terraform_bed.emulator(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A lab folder in which stacks keep their state, while the tests of one file run."""
+    folder = tmp_path_factory.mktemp("lab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "LAB", folder)
+        patch.delenv("DUALTRACK_TOFU", raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def applied(aws: Emulator, stack_lab: Path) -> dict[str, Any]:  # noqa: ARG001 - the lab's folder is where it is kept
+    """The inventory of the emulator's stack, applied once."""
+    from tests.integration import terraform_bed
+
+    result, said = terraform_bed.up(aws)
+    assert result.changed
+    assert 'module.pool["spot"].aws_autoscaling_group.this: created' in said
+    inventory: dict[str, Any] = result.outputs["inventory"]
+    return inventory

@@ -15,11 +15,15 @@ from typing import Any
 import boto3
 import pytest
 
-from dualtrack.cloud import opentofu
+from dualtrack.cloud import opentofu, stack
 from dualtrack.cloud.plan import Plan
 from dualtrack.errors import Missing
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f operator@test"
+TRAFFIC = {
+    "zone": "dualtrack.test",
+    "domestic": {"addresses": ["203.0.113.10"], "standby": ["198.51.100.10"]},
+}
 
 
 class Emulator:
@@ -89,3 +93,31 @@ def programs() -> dict[str, Path]:
 def never(plan: Plan, owner: str) -> bool:
     """A confirmation that must not be asked for."""
     pytest.fail(f"asked to confirm {plan.summary} on {owner}")
+
+
+def up(aws: Emulator, **more: Any) -> tuple[stack.Up, list[str]]:
+    """Bring the emulator's stack up with traffic; return what came of it, and what was said."""
+    said: list[str] = []
+    variables = {"traffic": TRAFFIC, **more.pop("variables", {})}
+    result = stack.up(
+        "emulator",
+        endpoint=aws.url,
+        ssh_public_key=KEY,
+        confirm=never,
+        progress=said.append,
+        variables=variables,
+        **more,
+    )
+    return result, said
+
+
+def write_record(aws: Emulator, traffic: dict[str, str], identifier: str, address: str) -> None:
+    """Do what a node does: write its own record beside the others'."""
+    record = {
+        "Name": traffic["name"], "Type": "A", "SetIdentifier": identifier, "MultiValueAnswer": True, "TTL": 10,
+        "ResourceRecords": [{"Value": address}],
+    }  # fmt: skip
+    aws.client("route53").change_resource_record_sets(
+        HostedZoneId=traffic["zone_id"],
+        ChangeBatch={"Changes": [{"Action": "UPSERT", "ResourceRecordSet": record}]},
+    )

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,9 @@ from dualtrack import paths
 from dualtrack.cloud import stack
 from dualtrack.cloud.plan import Plan
 from dualtrack.errors import BadInput, DualtrackError, Exit, External, Refused
-from tests.integration.terraform_bed import KEY, Emulator, emulator, never
+from tests.integration.terraform_bed import KEY, Emulator, never
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with emulator(tmp_path_factory.mktemp("moto")) as server:
-        yield server
 
 
 BACKEND = """
