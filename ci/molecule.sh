@@ -55,7 +55,7 @@ wait
 
 why() { # the failed tasks of a role's log, each in a line, cut where it would fill the screen
     local console="$DUALTRACK_LAB_DIR/logs/hosts/molecule-vm.log"
-    sed -nE '/^(fatal|failed): |UNREACHABLE|^ERROR /p' "$logs/$1.log" | cut -c1-1200 | tail -n 6
+    sed -nE '/^(fatal|failed): |^ +"msg": |UNREACHABLE|^ERROR /p' "$logs/$1.log" | cut -c1-1200 | tail -n 8
     if needs_vm "$1" && [ -f "$console" ]; then
         echo "the console of its virtual machine:"
         tail -n 12 "$console" | cut -c1-200
