@@ -12,6 +12,7 @@ from dualtrack.errors import BadInput
 from dualtrack.verify import record, sshconfig
 from dualtrack.verify.model import Check, Report, build
 from dualtrack.verify.record import Verified
+from dualtrack.verify.show import show
 
 PLAN = {"h1": ["base"], "h2": ["base", "gpu"]}
 GOOD = [Check("h1", "base", "a", "passed"), Check("h2", "base", "a", "passed"), Check("h2", "gpu", "b", "passed")]
@@ -54,6 +55,15 @@ def test_a_skip_is_neither_passed_nor_failed_and_keeps_its_reason() -> None:
     assert found.ok
     assert found.passed == 3
     assert found.hosts[0].skipped == ("the clock: a container",)
+
+
+def test_people_read_each_reason_once_and_the_failures_last(capsys: pytest.CaptureFixture[str]) -> None:
+    skips = [Check(name, "base", "the clock", "skipped", "a container") for name in ("h1", "h2")]
+    show(report([*GOOD, *skips, Check("h2", "gpu", "the GPUs answer", "failed", "7 GPUs answer")]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-4] == "not checked on h1, h2: the clock: a container"
+    assert lines[-3:-1] == ["h2: not true that the GPUs answer [gpu]", "    7 GPUs answer"]
+    assert lines[-1].startswith("1 of 2 hosts")
 
 
 def test_the_document_holds_the_sums() -> None:
