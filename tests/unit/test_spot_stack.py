@@ -225,13 +225,13 @@ def test_a_plan_for_elsewhere_is_not_written(folder: Path) -> None:
 
 
 def prices(folder: Path, *, days_old: float = 1, night: float = 8.0, noon: float = 26.0) -> Path:
-    """Write a price file: dear from 08:00 to 20:00 in Shanghai, cheap at night, three days of it."""
+    """Write a price file: dear from 08:00 to 20:00 in Shanghai, cheap at night, three days; none outlives its hour."""
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=days_old)
     moments = [end - timedelta(hours=number) for number in range(72)]
     rows = [[at.isoformat(), noon if 8 <= (at.hour + 8) % 24 < 20 else night] for at in moments]
     taken = datetime.now(UTC).date().isoformat()
     document: dict[str, Any] = {
-        "schema": "dualtrack.prices/1", "holds_hours": 1.5,
+        "schema": "dualtrack.prices/1", "holds_hours": 1,
         "sources": {"mine": {"what": "a test", "taken": taken}},
         "prices": [
             {"type": P4DE, "where": ["us-east-1"], "source": "mine", "on_demand": 27.0},
