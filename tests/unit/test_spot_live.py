@@ -128,7 +128,8 @@ def test_prices_of_2006_are_no_basis(lab: Lab) -> None:
     """Without a scenario the emulated AWS answers 0.00001 of 2006 for all."""
     (lab.folder / FILE).unlink(missing_ok=True)
     with pytest.raises(BadInput, match="newest spot price is of 2006-01-02: older than 60 days"):
-        lab.plan(datetime.now(UTC), max_age=None, types=("p4d.24xlarge",))
+        # A day on which what the price file says on demand is still new.
+        lab.plan(datetime(2026, 11, 1, tzinfo=UTC), max_age=None, types=("p4d.24xlarge",))
 
 
 def test_the_program_takes_the_file_that_is_written(tmp_path: Path) -> None:

@@ -285,7 +285,7 @@ def test_the_plain_plan_names_its_prices_date(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--ceiling", "-5"), 2, "--ceiling -5"),
+        (("--ceiling", "-5", "--max-age", "10000"), 2, "--ceiling -5"),
         (("--max-age", "1"), 2, "is of 2026"),
         (("--prices", "/nonexistent"), 2, "no price file"),
         (("--time-zone", "Mars/Base"), 2, "not a time zone"),
