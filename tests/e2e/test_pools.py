@@ -142,6 +142,17 @@ def test_sick_gpu_drains_the_node_and_the_job_runs_elsewhere(site: Site, fault: 
     wait(lambda: site.instance(sick) in site.records(), 60, "the node back in the records")
 
 
+def test_node_that_starts_before_the_first_controller_waits_for_it(site: Site) -> None:
+    """As after a power cut: the second controller, which only stands by, would keep the node asking for three minutes."""
+    first, node = site.controllers[0], site.names("spot")[0]
+    site.run(first, "systemctl", "stop", "slurmctld")
+    site.run(node, "systemctl", "restart", "--no-block", "slurmd")
+    time.sleep(4)
+    assert site.run(node, "systemctl", "is-active", "slurmd", check=False) == "activating"
+    site.run(first, "systemctl", "start", "slurmctld")
+    assert site.ends(site.submit(f"--nodelist={node}"), seconds=60)[0] == node
+
+
 def test_killed_controller_loses_nothing(site: Site) -> None:
     first, second = site.controllers
     running = site.submit("--gres=gpu:4", "--requeue", seconds=90)
