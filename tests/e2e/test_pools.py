@@ -143,7 +143,7 @@ def test_sick_gpu_drains_the_node_and_the_job_runs_elsewhere(site: Site, fault: 
 
 
 def test_node_that_starts_before_the_first_controller_waits_for_it(site: Site) -> None:
-    """As after a power cut: the second controller, which only stands by, would keep the node asking for three minutes."""
+    """As after a power cut: the second controller, which only stands by, would keep the node for three minutes."""
     first, node = site.controllers[0], site.names("spot")[0]
     site.run(first, "systemctl", "stop", "slurmctld")
     site.run(node, "systemctl", "restart", "--no-block", "slurmd")
