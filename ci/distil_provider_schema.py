@@ -31,7 +31,7 @@ Block = dict[str, dict[str, Any]]
 
 def main() -> None:
     """Read the command line and write the fixture."""
-    from tests.unit.hcl_usage import usages  # the test's own reader: both must see the same types
+    from tests.support.hcl_usage import usages  # the test's own reader: both must see the same types
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheel", type=Path)

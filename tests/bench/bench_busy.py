@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.integration import elk_bed
+from tests.support import elk_testbed as elk_bed
 
 RATE = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 SECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 30

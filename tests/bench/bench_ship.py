@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from measure import Case, alternate, show
-from tests.integration import elk_bed
+from tests.support import elk_testbed as elk_bed
 
 from dualtrack.audit import document, record, ship
 

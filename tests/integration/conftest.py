@@ -11,14 +11,14 @@ import pytest
 from dualtrack import paths
 
 if TYPE_CHECKING:
-    from tests.integration.elk_bed import Bed
-    from tests.integration.terraform_bed import Emulator
+    from tests.support.elk_testbed import Bed
+    from tests.support.terraform_testbed import Emulator
 
 
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Bed]:
     """A search store of one node, for the tests of one file."""
-    from tests.integration import elk_bed  # brings Ansible along, which the other files do without
+    from tests.support import elk_testbed as elk_bed  # brings Ansible along, which the other files do without
 
     with elk_bed.running() as found:
         yield found
@@ -27,7 +27,7 @@ def bed() -> Iterator[Bed]:
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """An emulated AWS API, for the tests of one file."""
-    from tests.integration import terraform_bed
+    from tests.support import terraform_testbed as terraform_bed
 
     with terraform_bed.emulator(tmp_path_factory.mktemp("moto")) as server:
         yield server
@@ -46,7 +46,7 @@ def stack_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def applied(aws: Emulator, stack_lab: Path) -> dict[str, Any]:  # noqa: ARG001 - the lab's folder is where it is kept
     """The inventory of the emulator's stack, applied once."""
-    from tests.integration import terraform_bed
+    from tests.support import terraform_testbed as terraform_bed
 
     result, said = terraform_bed.up(aws)
     assert result.changed

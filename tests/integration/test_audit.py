@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from dualtrack.audit import record
 from tests.conftest import CLI, Cli
-from tests.integration.store_bed import store
+from tests.support.store_testbed import store
 
 #: `make drill-audit` kills a hundred times.
 KILLS = int(os.environ.get("DUALTRACK_KILLS", "8"))

@@ -18,7 +18,7 @@ import pytest
 
 from dualtrack.audit import record
 from tests.conftest import CLI, Cli, wait
-from tests.integration.elk_bed import PASSWORDS, Bed
+from tests.support.elk_testbed import PASSWORDS, Bed
 
 pytestmark = pytest.mark.slow
 

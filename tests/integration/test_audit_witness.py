@@ -26,9 +26,9 @@ from dualtrack.elk.client import Store, straight
 from dualtrack.errors import External
 from dualtrack.pki import authority
 from tests.conftest import CLI, Cli
-from tests.integration import elk_bed
-from tests.integration.elk_bed import Bed
-from tests.unit.witness_world import Host
+from tests.support import elk_testbed as elk_bed
+from tests.support.elk_testbed import Bed
+from tests.support.simulated_witnesses import Host
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from dualtrack import paths
 from dualtrack.cloud import stack
 from dualtrack.cloud.plan import Plan
 from dualtrack.errors import BadInput, DualtrackError, Exit, External, Refused
-from tests.integration.terraform_bed import KEY, Emulator, never
+from tests.support.terraform_testbed import KEY, Emulator, never
 
 pytestmark = pytest.mark.slow
 

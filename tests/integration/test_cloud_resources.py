@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dualtrack.cloud import stack
-from tests.integration.terraform_bed import Emulator, up, write_record
+from tests.support.terraform_testbed import Emulator, up, write_record
 
 pytestmark = pytest.mark.slow
 

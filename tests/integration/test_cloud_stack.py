@@ -22,7 +22,7 @@ from dualtrack import paths, proc
 from dualtrack.cloud import opentofu, provider, stack
 from dualtrack.drift import resources
 from dualtrack.errors import BadInput, Exit, External, Refused
-from tests.integration.terraform_bed import KEY, Emulator, never, programs, up, write_record
+from tests.support.terraform_testbed import KEY, Emulator, never, programs, up, write_record
 
 pytestmark = pytest.mark.slow
 

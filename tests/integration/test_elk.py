@@ -14,8 +14,8 @@ from dualtrack.elk.client import Store, basic
 from dualtrack.errors import External
 from dualtrack.pki import authority
 from tests.conftest import wait
-from tests.integration import elk_bed
-from tests.integration.elk_bed import PASSWORDS, PEOPLE, Bed
+from tests.support import elk_testbed as elk_bed
+from tests.support.elk_testbed import PASSWORDS, PEOPLE, Bed
 
 pytestmark = pytest.mark.slow
 

@@ -19,9 +19,9 @@ from dualtrack.audit.searchstore import SearchStore
 from dualtrack.audit.writer import Writer, begin
 from dualtrack.pki import authority
 from tests.conftest import Cli
-from tests.integration import elk_bed
-from tests.integration.elk_bed import Bed
-from tests.integration.store_bed import store as bucket
+from tests.support import elk_testbed as elk_bed
+from tests.support.elk_testbed import Bed
+from tests.support.store_testbed import store as bucket
 from tests.integration.test_audit_ship import Trail, numbers, same
 from tests.integration.test_elk import ship
 

@@ -15,7 +15,7 @@ import pytest
 from dualtrack.errors import Exit
 from dualtrack.fabric import outputs
 from tests.conftest import CLI
-from tests.fabric_bed import CABLES, FIXTURES, Bed, ends, lacking, net
+from tests.support.fabric_testbed import CABLES, FIXTURES, Bed, ends, lacking, net
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 

@@ -15,7 +15,7 @@ from dualtrack.errors import Exit
 from dualtrack.fabric import outputs
 from dualtrack.lab.state import Store
 from tests.conftest import CLI, ROOT, Cli
-from tests.fabric_bed import FIXTURES
+from tests.support.fabric_testbed import FIXTURES
 
 #: Stands for a host on a fabric: the tools print what was recorded. `smpquery` says that LIDs 4 and 8 have managers.
 TOOL = """#!/bin/sh

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli, wait
-from tests.fabric_bed import FIXTURES, Bed, lacking, net
+from tests.support.fabric_testbed import FIXTURES, Bed, lacking, net
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 

@@ -18,7 +18,7 @@ from dualtrack.errors import BadInput, External
 from dualtrack.mirror import carried, check, fetchers, serve, signing, whole
 from dualtrack.mirror.manifest import Fetched
 from tests.conftest import CLI, Cli
-from tests.integration.store_bed import checkpoint, same, store
+from tests.support.store_testbed import checkpoint, same, store
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("gpg"), reason="the mirror is signed by gpg, and this machine has none"

@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 
 from dualtrack.lab.conditions import edit
 from tests.conftest import CLI, Cli, wait
-from tests.integration.pools_bed import COST, POLICY, Bed, Stack, bed
-from tests.integration.terraform_bed import KEY
+from tests.support.pools_testbed import COST, POLICY, Bed, Stack, bed
+from tests.support.terraform_testbed import KEY
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from dualtrack.store.manifest import PART
 from tests.conftest import CLI, Cli, wait
-from tests.integration.store_bed import Fault, Store, checkpoint, same, store
+from tests.support.store_testbed import Fault, Store, checkpoint, same, store
 
 SIZES = {"config.json": 700, "empty": 0, "model-1.safetensors": 2 * PART + 5, "sub/model-2.safetensors": PART}
 WHOLE = sum(SIZES.values())

@@ -16,7 +16,7 @@ import pytest
 
 from dualtrack.store import program
 from tests.conftest import CLI, ROOT, wait
-from tests.integration.store_bed import Store, checkpoint, same, store
+from tests.support.store_testbed import Store, checkpoint, same, store
 
 BUCKET = "weights"
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"

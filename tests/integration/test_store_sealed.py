@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CLI
-from tests.integration.store_bed import Fault, Store, store
+from tests.support.store_testbed import Fault, Store, store
 
 MIB = 1 << 20
 #: Content by name: more than one part, a border of parts, one chunk, nothing at all; and one that is not sealed.

@@ -12,7 +12,7 @@ from dualtrack import paths, proc
 from dualtrack.cloud import opentofu, provider, stack
 from dualtrack.cloud.tofu import Tofu
 from dualtrack.errors import BadInput
-from tests.integration.terraform_bed import programs
+from tests.support.terraform_testbed import programs
 
 TERRAFORM = paths.ROOT / "terraform"
 FOLDERS = sorted(path.parent.relative_to(TERRAFORM).as_posix() for path in TERRAFORM.rglob("versions.tf"))

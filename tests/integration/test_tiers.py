@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CLI, Cli
-from tests.integration.store_bed import Store, checkpoint, same, store
+from tests.support.store_testbed import Store, checkpoint, same, store
 
 BUCKET = "archive"
 #: Seconds that a restore takes here, instead of hours.

@@ -1,0 +1,176 @@
+"""The cache's pure parts: addresses, manifests, the journal, sizes; nothing that comes from outside gets outside."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.store import actions, address, journal, manifest, remote
+from dualtrack.store.cache import Cache
+from dualtrack.store.journal import Journal
+from dualtrack.store.manifest import PART, File, Manifest, Part
+from tests.support.imports import imports
+
+DIGEST = hashlib.sha256(b"").hexdigest()
+
+
+def of(*files: File, part: int = PART) -> Manifest:
+    return Manifest("dualtrack.checkpoint/1", part, files)
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://weights/models/one@v1", "s3://weights/models/one@latest", "s3://b-1.c/plain/key"]
+)
+def test_an_address_is_what_it_was_written_as(text: str) -> None:
+    assert str(address.parse(text)) == text
+
+
+@given(st.text(max_size=60))
+def test_no_text_is_an_address_by_accident(text: str) -> None:
+    try:
+        found = address.parse(f"s3://bucket/{text}")
+    except BadInput:
+        return
+    assert ".." not in found.prefix.split("/")
+    assert not found.version or address.VERSION.fullmatch(found.version)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/etc/passwd", "../up", "a/../../b", "a//b", "a/", ".", "a\0b", "a\\b", "a\nb", "x" * 300]
+)
+def test_paths_that_could_leave_the_folder_are_no_files(path: str) -> None:
+    with pytest.raises(BadInput, match="is no name of a file"):
+        manifest.decode(manifest.encode(of(File(path, 1))), "it")
+
+
+@given(st.text(min_size=1, max_size=80))
+def test_a_safe_path_stays_below(path: str) -> None:
+    if manifest.safe(path):
+        assert os.path.normpath(f"/cache/{path}") == f"/cache/{path}"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (of(), "names no files"),
+        (of(File("a", 1), File("a", 2)), "a is named twice"),
+        (of(File("a", 1), File("a/b", 2)), "a/b lies in a folder that is a file"),
+        (of(File("a", -1)), "has -1 bytes"),
+        (of(File("a", 2 * PART, (DIGEST,))), "has 1 digests for"),
+        (of(File("a", 1, ("x" * 64,))), "a digest that is none"),
+        (of(File("a", 1), part=0), "parts of 0 bytes"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(found: Manifest, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        manifest.decode(manifest.encode(found), "it")
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"schema": "other/1", "part": 1, "files": []}'])
+def test_what_is_no_manifest_is_said(data: bytes) -> None:
+    with pytest.raises(BadInput, match="is not a manifest"):
+        manifest.decode(data, "it")
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=4), st.integers(1024, 2048))
+def test_parts_cover_every_byte_once(sizes: list[int], part: int) -> None:
+    files = of(*(File(f"f{n}", size) for n, size in enumerate(sizes)), part=part)
+    for number, size in enumerate(sizes):
+        mine = [it for it in manifest.parts(files) if it.file == number]
+        assert [it.begin for it in mine] == list(range(0, size, part))
+        assert sum(it.size for it in mine) == size
+        assert all(0 < it.size <= part for it in mine)
+
+
+@given(st.binary(max_size=5000), st.integers(1024, 2048))
+def test_parts_are_hashed_each(data: bytes, part: int) -> None:
+    found = list(manifest.hash_parts(io.BytesIO(data), len(data), part))
+    assert found == [hashlib.sha256(data[begin : begin + part]).hexdigest() for begin in range(0, len(data), part)]
+
+
+def test_the_same_content_is_the_same_version_whenever_it_was_pushed() -> None:
+    one = of(File("a", 1, (DIGEST,)))
+    assert Manifest(one.schema, one.part, one.files, "2026-11-25").digest == one.digest
+    assert of(File("b", 1, (DIGEST,))).digest != one.digest
+
+
+def test_data_is_on_the_disk_before_its_line(tmp_path: Path) -> None:
+    path, synced = tmp_path / "journal", []
+    with Journal(path, lambda number: synced.append((number, path.read_text()))) as record:
+        record.add(Part(1, 0, 0, 5, ""), DIGEST)
+        record.add(Part(0, 3, 0, 5, ""), DIGEST)
+        assert journal.read(path) == {}
+    assert synced == [(0, ""), (1, "")]
+    assert journal.read(path) == {(1, 0): DIGEST, (0, 3): DIGEST}
+
+
+@given(st.integers(0, 300), st.binary(max_size=20))
+def test_a_torn_journal_loses_lines_and_invents_none(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("torn") / "journal"
+    lines = {(12, 3): "a" * 64, (1, 2): "b" * 64, (7, 11): "c" * 64}
+    whole = "".join(f"{file} {index} {digest}\n" for (file, index), digest in lines.items()).encode()
+    path.write_bytes(whole[:cut] + (junk if b"\n" not in junk else b""))
+    with Journal(path, lambda _: None) as record:
+        record.add(Part(2, 3, 0, 1, ""), "d" * 64)
+    found = journal.read(path)
+    assert found.pop((2, 3)) == "d" * 64
+    assert found.items() <= lines.items()
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("0", 0), ("1000", 1000), ("64MiB", 64 << 20), ("140 GB", 140 * 10**9), ("1.5k", None), ("1.5kB", 1500),
+     ("2TiB", 2 << 40)],
+)  # fmt: skip
+def test_sizes(text: str, count: int | None) -> None:
+    if count is None:
+        with pytest.raises(BadInput):
+            actions.bytes_of(text)
+    else:
+        assert actions.bytes_of(text) == count
+
+
+@given(st.text(max_size=12))
+def test_no_text_is_a_size_by_accident(text: str) -> None:
+    with contextlib.suppress(BadInput):
+        assert 0 <= actions.bytes_of(text) < 10**18
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("SlowDown", "Again"), ("500", "Again"), ("PreconditionFailed", "Changed"), ("ExpiredToken", "External"),
+     ("PermanentRedirect", "BadInput"), ("AccessDenied", "Refused"), ("NoSuchKey", "External"),
+     ("Weather", "External")],
+)  # fmt: skip
+def test_what_s3_says_means_one_thing(code: str, kind: str) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": "words"}}, "GetObject")
+    found = remote.meaning(error, "s3://b/k", "b")
+    assert type(found).__name__ == kind
+    assert "\n" not in str(found)
+    assert isinstance(found, DualtrackError) or kind == "Again"
+
+
+def test_names_in_the_cache_are_readable_and_cannot_leave_it(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    found = of(File("a", 1, (DIGEST,)))
+    assert cache.key(address.parse("s3://bucket/m/deepseek-70b@v1"), found).startswith("deepseek-70b-v1-")
+    odd = cache.key(address.parse("s3://bucket/m/ü %2e@x"), found)
+    assert cache.version(odd).parent == tmp_path / "versions"
+    assert "/" not in odd
+
+
+def test_only_one_module_speaks_to_s3() -> None:
+    folder = Path(remote.__file__).parent
+    speaking = {path.stem for path in folder.glob("*.py") if imports(path) & {"boto3", "botocore", "urllib3"}}
+    assert speaking == {"remote", "push"}
