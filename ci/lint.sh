@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every linter, side by side; prints what failed, all of it, and exits 1 when anything did.
+# Every linter, side by side; prints what failed, all of it, and exits 1 when anything did. With arguments: only those.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 export PATH="$PWD/.venv/bin:$PATH"
@@ -21,6 +21,10 @@ declare -A checks=(
     [generated-docs]="python ci/role_docs.py --check && python ci/command_docs.py --check"
 )
 order=(ansible-lint checkov mypy terraform ruff ruff-format yamllint shellcheck generated-docs)
+[[ $# -eq 0 ]] || order=("$@")
+for name in "${order[@]}"; do
+    [[ -n ${checks[$name]:-} ]] || { echo "no linter is called '$name': ${!checks[*]}" >&2; exit 2; }
+done
 run_one() { # name, command
     local begin=$SECONDS
     if bash -c "$2" >"$logs/$1" 2>&1; then echo "ok      $1 ($((SECONDS - begin)) s)"; else echo "FAILED  $1 ($((SECONDS - begin)) s)"; touch "$logs/$1.failed"; fi

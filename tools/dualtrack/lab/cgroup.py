@@ -16,6 +16,11 @@ from dualtrack.errors import External, Missing
 
 
 def hierarchy() -> Path:
+    """Return the control group below which labs have theirs: the root, or the one that DUALTRACK_CGROUP names."""
+    return mounted() / os.environ.get("DUALTRACK_CGROUP", "").strip("/")
+
+
+def mounted() -> Path:
     """Return where the cgroup2 file system is mounted on this machine."""
     for line in Path("/proc/mounts").read_text().splitlines():
         _, target, kind, *_ = line.split()

@@ -1,0 +1,104 @@
+"""`python -m ci.gate`: what `make test` runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from ci.gate import environment, relevance, report, units
+from ci.gate.gate import Gate, say
+from ci.gate.results import Results
+
+ROOT = Path(__file__).resolve().parents[2]
+DURATIONS = Path(__file__).with_name("durations.json")
+
+
+def arguments() -> argparse.Namespace:
+    """Return the options of this run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ci.gate", description="Run every unit of tests that has no result for the tree as it is.",
+        epilog="Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 130 interrupted.",
+    )  # fmt: skip
+    parser.add_argument("units", nargs="*", help="only these: a part (e2e), a unit (molecule:base); default: all")
+    parser.add_argument("--for", dest="paths", action="append", default=[], metavar="PATH",
+                        help="only what a change to this path can break, the most specific first")  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="run also what passed before with the same inputs")
+    parser.add_argument("--list", action="store_true", help="list the units that would run, and run nothing")
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1,
+                        help="units side by side; they wait for hosts much of the time (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--save-durations", action="store_true", help="keep how long each took in the tree")
+    return parser.parse_args()
+
+
+def chosen(every: list[units.Unit], names: list[str]) -> list[units.Unit]:
+    """Return the units with these names, or of these parts; all without names."""
+    known = {unit.id for unit in every} | set(units.PARTS)
+    if strange := [name for name in names if name not in known]:
+        sys.exit(f"there is no unit {strange[0]!r}: python -m ci.gate --list names them (exit code 2)")
+    return [unit for unit in every if not names or unit.id in names or unit.part in names]
+
+
+def main() -> int:
+    """Run the gate and return its exit code."""
+    # A shell ignores SIGINT in what it starts in the background; a run that is told to end shall clean up all the same.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    from dualtrack.paths import cache_dir
+
+    options = arguments()
+    begin = time.monotonic()
+    kept = Results(cache_dir() / "tests/results")
+    found = chosen(units.discover(ROOT), options.units)
+    expected: dict[str, float] = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+    directory = cache_dir() / "tests/runs" / time.strftime("%Y%m%dT%H%M%S") / str(os.getpid())
+    gate = Gate(
+        ROOT, directory, kept, environment=environment.digest(), expected=expected, jobs=options.jobs, every=options.all
+    )
+    if options.paths:
+        found, expected = relevance.order(found, [relevance.relative(ROOT, path) for path in options.paths], kept, ROOT)
+        gate.expected = expected
+    if options.list:
+        for unit in found:
+            print(f"{unit.id:40} {gate.forecast(unit)}")
+        return 0
+    try:
+        outcomes = gate.run(found)
+    except KeyboardInterrupt:
+        return 130
+    return finish(outcomes, directory, time.monotonic() - begin, save=options.save_durations)
+
+
+def finish(outcomes: list[report.Outcome], directory: Path, seconds: float, *, save: bool) -> int:
+    """Write the reports, print the table, and return the exit code."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    run = report.document(outcomes, seconds, commit)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "run.json").write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
+    if save:
+        now = {unit.id: round(unit.seconds) for unit in run.units if unit.state == "passed"}
+        before = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+        DURATIONS.write_text(json.dumps({**before, **now}, indent=1, sort_keys=True) + "\n")
+    say("\n" + report.table(run))
+    ran = sum(unit.state != "cached" for unit in run.units)
+    say(f"\n{ran} units ran, {len(run.units) - ran} had passed before with the same inputs; {seconds:.0f} s in all")
+    say(f"reports: {directory}")
+    failed_units = [unit.id for unit in run.units if unit.state == "failed"]
+    if failed_units:
+        say(f"failed: {' '.join(failed_units)}")
+    passed, failed = report.counts(run.units)
+    say(f"{passed} passed, {failed} failed")
+    return int(bool(failed_units))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

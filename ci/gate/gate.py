@@ -1,0 +1,212 @@
+"""The gate: which units must run, in what order, side by side; what came out, and what of it is kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ci.gate import groups, report, results
+from ci.gate.report import Outcome
+from ci.gate.results import Result, Results
+from ci.gate.running import Run
+from ci.gate.tracing import Tracer, Untraceable
+from ci.gate.tree import Tree
+from ci.gate.units import Unit
+
+POLL_S = 0.2
+#: How long units may take to clean up after Ctrl-C, in seconds, before they are killed.
+PATIENCE_S = 120.0
+#: pytest's exit code for "no test was collected".
+NO_TESTS = 5
+
+Say = Callable[[str], None]
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+class Gate:
+    """A run of the gate on the checkout at ``root``.
+
+    ``directory`` is where this run's logs and reports go, ``kept`` holds the results of earlier ones, ``expected`` the
+    seconds that units are known to take, and ``environment`` the digest of what lies outside the checkout.
+    """
+
+    def __init__(
+        self, root: Path, directory: Path, kept: Results, *, environment: str, expected: dict[str, float], jobs: int,
+        every: bool = False, say: Say = say, environ: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.root, self.directory, self.kept, self.say = root, directory, kept, say
+        self.environment, self.expected, self.jobs = environment, expected, jobs
+        self.environ = dict(os.environ if environ is None else environ)
+        self.tree = Tree(root)
+        self.distrust = ", ".join(results.untrusted(self.environ))
+        self.every = every or bool(self.distrust)
+        self.outcomes: list[Outcome] = []
+        self._running: dict[str, Run] = {}
+        self._interrupted = False
+        self._group = group()
+
+    def run(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Run what must run, and return what became of every unit."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self.distrust:
+            self.say(f"results are neither used nor kept: tests read {self.distrust}, which is set")
+        waiting = [unit for unit in units if not self._from_cache(unit)]
+        waiting.sort(key=lambda unit: -self.expected.get(unit.id, 0))
+        tracer = self._tracer() if waiting else None
+        self._total, self._done = len(waiting), 0
+        try:
+            while waiting or self._running:
+                while waiting and len(self._running) < self.jobs and not self._interrupted:
+                    self._start(waiting.pop(0))
+                time.sleep(POLL_S)
+                for name in [name for name, run in self._running.items() if run.poll()]:
+                    self._finish(self._running[name], tracer)
+                if self._interrupted:
+                    waiting.clear()
+        except KeyboardInterrupt:
+            self.say("interrupted: the units that run are asked to clean up")
+            self._stop()
+            raise
+        finally:
+            if tracer:
+                tracer.close()
+            if self._group.is_dir():
+                self._group.rmdir()
+        return self.outcomes
+
+    def forecast(self, unit: Unit) -> str:
+        """Return what `run` would do with a unit, in a few words."""
+        if not self.every and results.valid(self.kept.load(unit.id), self.tree, self._environment_of(unit)):
+            return "passed before with the same inputs"
+        return f"runs: {self._why(unit) or self.distrust}"
+
+    def _from_cache(self, unit: Unit) -> bool:
+        """Take a unit's result from an earlier run if one holds; say why it must run if not."""
+        if self.every:
+            return False
+        known = self.kept.load(unit.id)
+        found = results.valid(known, self.tree, self._environment_of(unit))
+        if found is None:
+            return False
+        at = datetime.fromtimestamp(found.at, UTC).strftime("%Y-%m-%d %H:%M")
+        self.say(f"passed before  {unit.id}  at {at} UTC with the same inputs ({found.digest[:12]})")
+        self.outcomes.append(
+            Outcome(unit.part, unit.name, "cached", found.seconds, found.cpu_s, found.hosts, found.steps, found.at)
+        )
+        return True
+
+    def _environment_of(self, unit: Unit) -> str:
+        return f"{self.environment} {' '.join(unit.command)}"
+
+    def _why(self, unit: Unit) -> str:
+        known = self.kept.load(unit.id)
+        if self.every:
+            return "everything was asked for" if not self.distrust else ""
+        return results.stale(known[0], self.tree, self._environment_of(unit)) if known else "no result is known"
+
+    def _tracer(self) -> Tracer | None:
+        """Return what observes which files are opened; None where the kernel does not let us, or nothing is kept."""
+        if self.distrust:
+            return None
+        directories = [path for path in self.tree.directories if (self.root / path).is_dir()]
+        for path in list(directories):
+            if any(it.suffix == ".py" for it in (self.root / path).iterdir()):
+                (self.root / path / "__pycache__").mkdir(exist_ok=True)
+                directories.append(f"{path}/__pycache__".lstrip("/"))
+        try:
+            return Tracer(self.root, directories, self._owner, lambda: list(self._running))
+        except Untraceable as error:
+            self.say(f"results are not kept: the kernel does not tell which files tests open ({error})")
+            return None
+
+    def _owner(self, pid: int) -> str | None:
+        path = groups.of_process(pid)
+        for name, run in list(self._running.items()):
+            mine = str(run.group.relative_to(self._group.parent))
+            if path == mine or path.startswith(f"{mine}/"):
+                return name
+        return None
+
+    def _start(self, unit: Unit) -> None:
+        self.say(f"runs  {unit.id}  ({self._why(unit)})".replace("  ()", ""))
+        name = unit.id.replace(":", "-")
+        place = self._group / name
+        environment = {
+            **self.environ,
+            "PATH": f"{self.root}/.venv/bin:{self.environ.get('PATH', '')}",
+            "DUALTRACK_CGROUP": str(place.relative_to(self._group.parent)),
+            "DUALTRACK_LAB_DIR": str(self.root / ".lab/gate" / name),
+        }
+        self._running[unit.id] = Run(unit, place, self.directory, environment, self.root)
+
+    def _finish(self, run: Run, tracer: Tracer | None) -> None:
+        unit = run.unit
+        code, seconds, cpu = run.finish()
+        opened = tracer.opened(unit.id) if tracer else set()
+        del self._running[unit.id]
+        self._done += 1
+        steps = run.steps()
+        passed = code == 0 or (code == NO_TESTS and unit.junit)
+        hosts = "vm" if "vm" in run.hosts else "container" if run.hosts else "none"
+        state = "passed" if passed else "failed"
+        outcome = Outcome(unit.part, unit.name, state, round(seconds, 1), round(cpu, 1), hosts, steps, time.time())
+        self.outcomes.append(outcome)
+        note = ""
+        if passed and tracer is not None:
+            note = self._keep(unit, outcome, opened, tracer)
+        if not unit.junit:
+            report.write_junit(run.junit, outcome, run.log)
+        self.say(
+            f"{'ok' if passed else 'FAILED'}  {unit.id}  in {seconds:.0f} s, {cpu:.0f} s of processor time"
+            f"  [{self._done} of {self._total}]{note and f'  (not kept: {note})'}"
+        )
+        if not passed:
+            self.say(report.ending(run.log))
+
+    def _keep(self, unit: Unit, outcome: Outcome, opened: set[str], tracer: Tracer) -> str:
+        """Keep a result that passed; return why it is not kept, if so."""
+        inputs = self.tree.everything() if unit.whole else self.tree.inputs(opened)
+        strange = sorted(self.tree.untracked & inputs.keys())
+        if strange:
+            return f"{strange[0]} is not tracked by git"
+        now = Tree(self.root)
+        changed = [path for path, digest in inputs.items() if now.digest(path) != digest]
+        if changed:
+            return f"{changed[0] or 'the list of files'} changed while the tests ran"
+        if tracer.overflowed:
+            return "the kernel dropped events"
+        digest = results.digest_of(inputs, self._environment_of(unit))
+        self.kept.save(
+            unit.id,
+            Result(outcome.at, outcome.seconds, outcome.cpu_s, outcome.hosts, self._environment_of(unit), inputs,
+                   outcome.steps, digest),
+        )  # fmt: skip
+        return ""
+
+    def _stop(self) -> None:
+        self._interrupted = True
+        for run in self._running.values():
+            run.interrupt()
+        deadline = time.monotonic() + PATIENCE_S
+        while self._running and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            for name in [name for name, run in self._running.items() if run.process.poll() is not None]:
+                self._running.pop(name).finish()
+        for run in self._running.values():
+            run.kill()
+            run.finish()
+        self._running.clear()
+
+
+def group() -> Path:
+    """Return the control group of this run, not made yet."""
+    from dualtrack.lab import cgroup
+
+    return cgroup.mounted() / f"dualtrack-gate-{os.getpid()}"

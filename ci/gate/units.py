@@ -1,0 +1,63 @@
+"""The units of work that the gate schedules: a linter, a package's unit tests, a test file, a scenario, a story."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PARTS = ("lint", "unit", "integration", "molecule", "e2e")
+#: The linters of ci/lint.sh by name.
+LINTERS = (
+    "ansible-lint", "checkov", "mypy", "terraform", "ruff", "ruff-format", "yamllint", "shellcheck", "generated-docs",
+)  # fmt: skip
+#: The test file that the linter `terraform` runs: not a second time among the integration tests.
+LINTED = "test_terraform_lint.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What runs as a whole and passes or fails as a whole.
+
+    ``whole`` marks a unit whose input is the complete tree: linters keep caches of their own, so that what they open
+    says nothing about what they depend on.
+    """
+
+    part: str
+    name: str
+    command: tuple[str, ...]
+    junit: bool = False
+    whole: bool = False
+
+    @property
+    def id(self) -> str:
+        """The unit's name on the command line and in reports."""
+        return f"{self.part}:{self.name}"
+
+
+def discover(root: Path) -> list[Unit]:
+    """Return every unit of the checkout at ``root``, in the order of its parts."""
+    found = [Unit(part="lint", name=name, command=("ci/lint.sh", name), whole=True) for name in LINTERS]
+    packages = {path.parent for path in (root / "tests/unit").rglob("test_*.py")}
+    for package in sorted(packages):
+        # pytest looks below a directory that it is given: of the tests beside the packages, the files are named.
+        files = sorted(package.glob("test_*.py")) if package.name == "unit" else [package]
+        found.append(pytest_unit("unit", package.name, *(path.relative_to(root) for path in files)))
+    for part in ("integration", "e2e"):
+        files = sorted((root / "tests" / part).glob("test_*.py"))
+        found += [
+            pytest_unit(part, path.stem.removeprefix("test_"), path.relative_to(root))
+            for path in files
+            if path.name != LINTED
+        ]
+    scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
+    found += [Unit(part="molecule", name=name, command=("ci/scenario.sh", name)) for name in scenarios]
+    return sorted(found, key=lambda unit: PARTS.index(unit.part))
+
+
+def pytest_unit(part: str, name: str, *paths: Path) -> Unit:
+    """Return the unit that runs the tests at ``paths``, each of them timed."""
+    command = (
+        "python", "-m", "pytest", "-q", "-p", "ci.gate.steps", "-p", "no:cacheprovider", "--durations=0",
+        "--durations-min=10", *map(str, paths),
+    )  # fmt: skip
+    return Unit(part=part, name=name, command=command, junit=True)

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# One role's molecule scenario, on a lab of its own that is down again afterwards: `ci/scenario.sh base`. The lab costs
+# two seconds; it starts with nothing of another scenario's, and all that it uses is counted as this one's.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH" NO_COLOR=1
+role=${1:?which role?}
+[ -f "molecule/$role/molecule.yml" ] || { echo "no scenario for role '$role' in molecule/" >&2; exit 2; }
+export DUALTRACK_LAB_DIR="${DUALTRACK_LAB_DIR:-$PWD/.lab/molecule/$role}"
+# Each run has its own notes of hosts and their addresses, as each has its own lab.
+export MOLECULE_EPHEMERAL_DIRECTORY="$DUALTRACK_LAB_DIR/molecule"
+log=$(mktemp)
+# Kept up where DUALTRACK_KEEP is set and something failed, to look at.
+down() {
+    local code=$?
+    [ "$code" -eq 0 ] || why
+    rm -f "$log"
+    if [ "$code" -eq 0 ] || [ -z "${DUALTRACK_KEEP:-}" ]; then
+        dualtrack lab down >/dev/null 2>&1 || echo "the scenario's lab could not be taken down: dualtrack doctor" >&2
+    fi
+}
+# The failed tasks, each in a line, last of all: whoever reads only the end of a long log finds them there.
+why() {
+    echo "--- why:"
+    sed -nE '/^(fatal|failed): |^ +"msg": |UNREACHABLE|^ERROR /p' "$log" | cut -c1-1200 | tail -n 8
+    for console in "$DUALTRACK_LAB_DIR"/logs/hosts/*-vm.log; do
+        [ -f "$console" ] || continue
+        echo "the console of its virtual machine:"
+        tail -n 12 "$console" | cut -c1-200
+    done
+}
+trap down EXIT
+dualtrack lab up
+molecule test -s "$role" </dev/null 2>&1 | tee "$log"
