@@ -45,21 +45,20 @@ doctor: ## what this machine lacks, and the next step for each
 lint: setup ## ruff, mypy, ansible-lint, yamllint, shellcheck, tofu fmt and validate, checkov, generated documents
 	@ci/lint.sh
 
-test: setup ## every test: lint, unit, integration, molecule, end to end
-	@ci/test.sh
+test: setup ## every test that has not passed with the same inputs (ALL=1: every test; FOR=path: what a change to it can break)
+	@ci/test.sh $(if $(ALL),--all) $(if $(FOR),--for $(FOR)) $(ONLY)
 
 unit: setup ## the tests that need no host
-	@$(BIN)/pytest tests/unit -n 2 -q
+	@$(BIN)/python -m ci.gate $(if $(ALL),--all) unit
 
 integration: setup ## the tests on real parts: the emulated AWS, lab hosts, a simulated fabric
-	@ci/test_programs.sh
-	@$(BIN)/pytest tests/integration -q
+	@ci/test.sh $(if $(ALL),--all) integration
 
 molecule: setup ## every role on live hosts, side by side (ROLE=name: only that one)
-	@ci/molecule.sh $(ROLE)
+	@$(BIN)/python -m ci.gate $(if $(ALL),--all) molecule$(if $(ROLE),:$(ROLE))
 
-e2e: setup ## up, scale out, terminate one, down
-	@$(BIN)/pytest tests/e2e -n 2 --dist loadfile --no-loadscope-reorder -q
+e2e: setup ## the stories: both tracks, pools, storage, an air-gapped site
+	@ci/test.sh $(if $(ALL),--all) e2e
 
 drill-spot: setup ## take spot nodes back while jobs run, on the lab's cloud track (brought up if it is not)
 	@$(BIN)/dualtrack cloud up

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -27,6 +29,20 @@ def pytest_configure() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a failure that came by chance be repeated."""
+    parser.addoption("--seed", type=int, help="the seed of random kills and choices; a failed test prints its own")
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random choices that can be repeated: the seed is printed, and taken from --seed."""
+    given = request.config.getoption("--seed")
+    seed = secrets.randbits(32) if given is None else given
+    print(f"random choices: repeat them with --seed {seed}")
+    return random.Random(seed)
 
 
 class Cli:

@@ -10,14 +10,23 @@ import sys
 from pathlib import Path
 
 #: Programs that do not come as Debian packages everywhere, each with what makes it tell its version.
-PROGRAMS = (("go", "version"), ("terraform", "version"), ("tofu", "version"), ("java", "-version"), ("git", "--version"))
+PROGRAMS = (
+    ("go", "version"),
+    ("terraform", "version"),
+    ("tofu", "version"),
+    ("java", "-version"),
+    ("git", "--version"),
+)
+
+#: Changes with what inputs are taken to be: older results are then not comparable.
+FORMAT = "3"
 
 
 def digest() -> str:
     """Return the digest of this machine's part in a result."""
     from dualtrack.lab import rootfs, vmimage
 
-    parts = [platform.release(), platform.machine(), sys.version, rootfs.key(), vmimage.key()]
+    parts = [FORMAT, platform.release(), platform.machine(), sys.version, rootfs.key(), vmimage.key()]
     parts.append(_said("dpkg-query", "--show", "--showformat", "${Package}=${Version}\n"))
     parts += [_said(*words) for words in PROGRAMS]
     # Whether virtual machines are emulated, or run by the processor.

@@ -45,10 +45,12 @@ class Gate:
         self.environment, self.expected, self.jobs = environment, expected, jobs
         self.environ = dict(os.environ if environ is None else environ)
         self.tree = Tree(root)
+        self.tree.everything()  # read now: what a unit changes while it runs must be seen to have changed
         self.distrust = ", ".join(results.untrusted(self.environ))
         self.every = every or bool(self.distrust)
         self.outcomes: list[Outcome] = []
         self._running: dict[str, Run] = {}
+        self._groups: dict[str, str] = {}  # name of a control group to its unit's id, from before its first process
         self._interrupted = False
         self._group = group()
 
@@ -121,23 +123,20 @@ class Gate:
                 (self.root / path / "__pycache__").mkdir(exist_ok=True)
                 directories.append(f"{path}/__pycache__".lstrip("/"))
         try:
-            return Tracer(self.root, directories, self._owner, lambda: list(self._running))
+            return Tracer(self.root, directories, self._owner, lambda: list(self._groups.values()))
         except Untraceable as error:
             self.say(f"results are not kept: the kernel does not tell which files tests open ({error})")
             return None
 
     def _owner(self, pid: int) -> str | None:
-        path = groups.of_process(pid)
-        for name, run in list(self._running.items()):
-            mine = str(run.group.relative_to(self._group.parent))
-            if path == mine or path.startswith(f"{mine}/"):
-                return name
-        return None
+        mine, _, below = groups.of_process(pid).partition("/")
+        return self._groups.get(below.split("/")[0]) if mine == self._group.name else None
 
     def _start(self, unit: Unit) -> None:
         self.say(f"runs  {unit.id}  ({self._why(unit)})".replace("  ()", ""))
         name = unit.id.replace(":", "-")
         place = self._group / name
+        self._groups[name] = unit.id
         environment = {
             **self.environ,
             "PATH": f"{self.root}/.venv/bin:{self.environ.get('PATH', '')}",
@@ -150,7 +149,7 @@ class Gate:
         unit = run.unit
         code, seconds, cpu = run.finish()
         opened = tracer.opened(unit.id) if tracer else set()
-        del self._running[unit.id]
+        del self._running[unit.id], self._groups[run.group.name]
         self._done += 1
         steps = run.steps()
         passed = code == 0 or (code == NO_TESTS and unit.junit)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-
 from ci.gate.results import Step
 from ci.gate.units import PARTS
 
@@ -80,7 +79,9 @@ def table(run: Document) -> str:
     steps.sort(key=lambda pair: -pair[1].seconds)
     if steps:
         lines += ["", f"the slowest of {len(steps)} tests (the first of a file brings up what the file shares):"]
-        lines += [f"{step.seconds:8.1f} s {step.cpu_s:8.1f} s cpu  {unit.id} {step.name}" for unit, step in steps[:SLOWEST]]
+        lines += [
+            f"{step.seconds:8.1f} s {step.cpu_s:8.1f} s cpu  {unit.id} {step.name}" for unit, step in steps[:SLOWEST]
+        ]
     skipped = [(unit, step) for unit in run.units for step in unit.steps if step.outcome == "skipped"]
     if skipped:
         lines += ["", f"skipped, {len(skipped)} tests:"]

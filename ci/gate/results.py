@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-
 from ci.gate.tree import Tree
 
 #: How long a result holds, in seconds: package registries, certificates and dated prices are no inputs.

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import msgspec
-
 from ci.gate import groups
 from ci.gate.results import Step
 from ci.gate.units import Unit

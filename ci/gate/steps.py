@@ -12,7 +12,6 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-
 from ci.gate.groups import cpu_seconds
 
 

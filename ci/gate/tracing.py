@@ -12,13 +12,14 @@ import contextlib
 import ctypes
 import os
 import re
+import select
 import struct
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _EVENT = struct.Struct("=IBBHQii")
-_INIT = 0x00 | 0x01 | 0x10 | 0x20  # notify class, close-on-exec, unlimited queue, unlimited marks
+_INIT = 0x01 | 0x02 | 0x10 | 0x20  # close-on-exec, reads do not wait, unlimited queue, unlimited marks
 _ADD = 0x01
 _OPENED = 0x20 | 0x40000000 | 0x08000000  # opened; directories too; the children of a marked directory
 _OVERFLOW = 0x4000
@@ -31,7 +32,7 @@ class Untraceable(Exception):
 
 
 class Tracer:
-    """Collects, for each unit, the paths below ``root`` that it opens, relative to it; directories end in `/`.
+    """Collects, for each unit, the paths below ``root`` that it opens, relative to it: files and directories.
 
     ``owner`` tells a process id's unit: its id, None when it belongs to none; LookupError when it has ended.
     ``running`` returns the ids of the units that run now.
@@ -64,8 +65,9 @@ class Tracer:
             raise Untraceable(f"{directory}: {os.strerror(number)}")
 
     def opened(self, unit: str) -> set[str]:
-        """Return what a unit has opened so far, and forget it."""
+        """Return what a unit has opened so far, and forget it. Call it while the unit still counts as running."""
         with self._lock:
+            self._drain()
             return self._opened.pop(unit, set())
 
     def close(self) -> None:
@@ -79,17 +81,21 @@ class Tracer:
         # Ahead of the tests in the queue for a processor: the longer an event waits, the more processes have ended.
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -19)
-        import select
-
         poll = select.poll()
         poll.register(self._queue, select.POLLIN)
         poll.register(self._wake, select.POLLIN | select.POLLHUP)
         while True:
             ready = dict(poll.poll())
-            if self._queue in ready:
-                self._take(os.read(self._queue, 1 << 18))
-            elif self._wake in ready:
+            with self._lock:
+                self._drain()
+            if self._wake in ready:
                 return
+
+    def _drain(self) -> None:
+        """Take every event that the kernel holds; the lock is held, so that none is half taken afterwards."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._take(os.read(self._queue, 1 << 18))
 
     def _take(self, data: bytes) -> None:
         mine = os.getpid()
@@ -100,7 +106,6 @@ class Tracer:
                 continue
             try:
                 path = os.readlink(f"/proc/self/fd/{file}")
-                is_directory = bool(mask & 0x40000000)
             finally:
                 os.close(file)
             if pid == mine or not path.startswith(self._root):
@@ -110,10 +115,9 @@ class Tracer:
                 units = [owner] if owner else []
             except LookupError:
                 units = list(self._running())
-            name = source(path.removeprefix(self._root)) + "/" * is_directory
-            with self._lock:
-                for unit in units:
-                    self._opened.setdefault(unit, set()).add(name)
+            name = source(path.removeprefix(self._root))
+            for unit in units:
+                self._opened.setdefault(unit, set()).add(name)
 
 
 def source(path: str) -> str:

@@ -47,8 +47,9 @@ class Tree:
         looked up by name (a role's `vars/main.yml`, a module that hides another), and no program opens what is not
         there. The tree's symbolic links count always: the kernel names the file that a link leads to, not the link.
         """
-        known = {path for path in opened if path.rstrip("/") in self._names or path in self.tracked | self.untracked}
-        above = {f"{parent}/" if parent else "" for path in known for parent, _ in _levels(path.rstrip("/"))}
+        files = self.tracked | self.untracked
+        known = {f"{path}/" if path in self._names else path for path in opened if path in self._names or path in files}
+        above = {f"{parent}/" if parent else "" for path in known for parent, _ in _levels(path)}
         wanted = known | above | {path for path in self.tracked if (self.root / path).is_symlink()}
         return {path: self.digest(path) for path in sorted(wanted)}
 

@@ -20,7 +20,6 @@ from dualtrack.inventory import facts as facts_file
 from dualtrack.lab.state import Store
 from tests.conftest import CLI, ROOT, Cli, living, wait
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
 UP_S = 1200
 
 

@@ -19,8 +19,6 @@ import yaml
 from dualtrack.cloud import opentofu
 from tests.conftest import ROOT, Cli
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
-
 #: `make drill-data` brings up all of it, the storage host's virtual machine too; `make test` leaves that out.
 WHOLE = bool(os.environ.get("DUALTRACK_WHOLE"))
 LIMIT_S = 1500

@@ -16,7 +16,6 @@ import pytest
 from dualtrack import aws
 from tests.conftest import CLI, Cli, wait
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
 UP_S = 1200
 COUNT = "echo $SLURMD_NODENAME; echo $CUDA_VISIBLE_DEVICES; sleep {seconds}; echo done"
 

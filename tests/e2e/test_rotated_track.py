@@ -17,8 +17,6 @@ from dualtrack.pki import authority
 from tests.conftest import Cli, wait
 
 pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.slow,
     pytest.mark.skipif("DUALTRACK_WHOLE" not in os.environ, reason="takes eight minutes and 2 GB: make drill-audit"),
 ]
 UP_S = 1200

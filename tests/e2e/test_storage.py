@@ -18,7 +18,6 @@ import yaml
 from dualtrack.inventory import facts as facts_file
 from tests.conftest import CLI, Cli, wait
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
 UP_S = 1200
 BOOT_S = 400
 

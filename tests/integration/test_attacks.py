@@ -27,11 +27,9 @@ from dualtrack.elk.client import Store
 from dualtrack.errors import External
 from dualtrack.output import table
 from dualtrack.pki import authority
-from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
 from tests.support import elk_testbed as elk_bed
+from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
 from tests.support.elk_testbed import Bed
-
-pytestmark = pytest.mark.slow
 
 ROOT, ADMIN, THIEF = "root on the host", "the store's administrator", "a thief"
 CONTROLLER = "whoever has the controller's certificate"

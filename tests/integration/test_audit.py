@@ -50,7 +50,7 @@ def bodies(trail: Path, read: dict[Path, tuple[int, list[int]]]) -> list[int]:
     return [number for path in sorted(read) for number in read[path][1]]
 
 
-def test_killed_recorders_lose_nothing_that_was_acknowledged(cli: Cli, trail: Path) -> None:
+def test_killed_recorders_lose_nothing_that_was_acknowledged(cli: Cli, trail: Path, chance: random.Random) -> None:
     """kill -9 in the middle of a stream; the sender goes on with what was not acknowledged, as a shipper would."""
     sent = acknowledged = resent = 0
     read: dict[Path, tuple[int, list[int]]] = {}
@@ -61,7 +61,7 @@ def test_killed_recorders_lose_nothing_that_was_acknowledged(cli: Cli, trail: Pa
         )  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
-        begin, end = time.monotonic(), 0.6 + random.uniform(0, 0.8)
+        begin, end = time.monotonic(), 0.6 + chance.uniform(0, 0.8)
         os.set_blocking(process.stdout.fileno(), False)
         while time.monotonic() - begin < end:
             process.stdin.write(b"".join(b"%d\n" % (sent + number) for number in range(50)))

@@ -20,8 +20,6 @@ from dualtrack.audit import record
 from tests.conftest import CLI, Cli, wait
 from tests.support.elk_testbed import PASSWORDS, Bed
 
-pytestmark = pytest.mark.slow
-
 #: `make drill-audit` sends a hundred thousand events, and kills for as long as that takes.
 EVENTS = 100_000 if os.environ.get("DUALTRACK_WHOLE") else 10_000
 HOST = "gpu-1"
@@ -124,7 +122,7 @@ def test_events_are_found_by_people(trail: Trail) -> None:
     assert trail.host in table
 
 
-def test_kill_of_each_in_turn_loses_and_doubles_nothing(trail: Trail, bed: Bed) -> None:
+def test_kill_of_each_in_turn_loses_and_doubles_nothing(trail: Trail, bed: Bed, chance: random.Random) -> None:
     """kill -9 of the recorder, the shipper and the store, while events come as fast as they are taken."""
     folder = trail.folder
 
@@ -138,7 +136,7 @@ def test_kill_of_each_in_turn_loses_and_doubles_nothing(trail: Trail, bed: Bed) 
             [CLI, "audit", "record", folder, "--kind", "count"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
-    rng, kills = random.Random(0), {"recorder": 0, "shipper": 0, "store": 0}
+    kills = {"recorder": 0, "shipper": 0, "store": 0}
     writing, shipping, sent = recorder(), shipper(), 0
     victims: Callable[[], str] = lambda: ("recorder", "shipper", "store")[sum(kills.values()) % 3]  # noqa: E731
     begin = time.monotonic()
@@ -150,8 +148,8 @@ def test_kill_of_each_in_turn_loses_and_doubles_nothing(trail: Trail, bed: Bed) 
                 writing.stdin.write(burst)
                 writing.stdin.flush()
             sent += burst.count(b"\n")
-            time.sleep(rng.uniform(0, 0.3))
-            if rng.random() > 0.3:
+            time.sleep(chance.uniform(0, 0.3))
+            if chance.random() > 0.3:
                 continue
             victim = victims()
             kills[victim] += 1

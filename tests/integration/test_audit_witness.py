@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from dualtrack.audit import document, statement
 from dualtrack.audit.witness import Witness
@@ -29,8 +28,6 @@ from tests.conftest import CLI, Cli
 from tests.support import elk_testbed as elk_bed
 from tests.support.elk_testbed import Bed
 from tests.support.simulated_witnesses import Host
-
-pytestmark = pytest.mark.slow
 
 #: `make drill-audit` kills a thousand times.
 KILLS = int(os.environ.get("DUALTRACK_KILLS", "20"))
@@ -60,7 +57,7 @@ def cosigned(data: bytes) -> dict[int, set[str]]:
     return found
 
 
-def test_killed_witnesses_never_sign_a_second_head(tmp_path: Path) -> None:
+def test_killed_witnesses_never_sign_a_second_head(tmp_path: Path, chance: random.Random) -> None:
     """kill -9 while it co-signs; the host's thief shows each witness another history after each start."""
     cli, host = Cli(tmp_path), Host()
     histories = []
@@ -78,12 +75,12 @@ def test_killed_witnesses_never_sign_a_second_head(tmp_path: Path) -> None:
         which = number % 3
         folder = folders[which]
         process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, folder, random.choice(histories), tmp_path / "root.pem"],
+            [sys.executable, "-c", DRIVER, folder, chance.choice(histories), tmp_path / "root.pem"],
             stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n", "it has forgotten, or does not start"
-        time.sleep(random.uniform(0, 0.04))
+        time.sleep(chance.uniform(0, 0.04))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()

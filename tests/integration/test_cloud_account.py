@@ -17,9 +17,6 @@ from dualtrack.cloud.plan import Plan
 from dualtrack.errors import BadInput, DualtrackError, Exit, External, Refused
 from tests.support.terraform_testbed import KEY, Emulator, never
 
-pytestmark = pytest.mark.slow
-
-
 BACKEND = """
 bucket = "operator-state"
 key    = "dualtrack/aws.tfstate"

@@ -11,8 +11,6 @@ import pytest
 from dualtrack.cloud import stack
 from tests.support.terraform_testbed import Emulator, up, write_record
 
-pytestmark = pytest.mark.slow
-
 
 def test_instances_carry_what_the_inventory_reads(aws: Emulator, applied: dict[str, Any]) -> None:
     assert applied["schema"] == 1

@@ -24,8 +24,6 @@ from dualtrack.drift import resources
 from dualtrack.errors import BadInput, Exit, External, Refused
 from tests.support.terraform_testbed import KEY, Emulator, never, programs, up, write_record
 
-pytestmark = pytest.mark.slow
-
 
 def test_the_inventory_keeps_the_contract(applied: dict[str, Any]) -> None:
     schema = json.loads((paths.ROOT / "terraform" / "inventory.schema.json").read_text())

@@ -17,8 +17,6 @@ from tests.conftest import wait
 from tests.support import elk_testbed as elk_bed
 from tests.support.elk_testbed import PASSWORDS, PEOPLE, Bed
 
-pytestmark = pytest.mark.slow
-
 
 def record(n: int, host: str = "gpu-1") -> dict[str, object]:
     return {

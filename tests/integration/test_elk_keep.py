@@ -19,13 +19,11 @@ from dualtrack.audit.searchstore import SearchStore
 from dualtrack.audit.writer import Writer, begin
 from dualtrack.pki import authority
 from tests.conftest import Cli
+from tests.integration.test_audit_ship import Trail, numbers, same
+from tests.integration.test_elk import ship
 from tests.support import elk_testbed as elk_bed
 from tests.support.elk_testbed import Bed
 from tests.support.store_testbed import store as bucket
-from tests.integration.test_audit_ship import Trail, numbers, same
-from tests.integration.test_elk import ship
-
-pytestmark = pytest.mark.slow
 
 MINUTE, DAY = 60 * 10**9, 86_400 * 10**9
 #: Between two events of a trail that is days long.

@@ -54,7 +54,6 @@ def check(lab: Cli, inventory: Path, host: str = "node1") -> subprocess.Complete
     return lab(*words, check=False)
 
 
-@pytest.mark.lab
 def test_host_without_the_tools_and_host_that_nobody_knows(lab: Cli, inventory: Path) -> None:
     done = check(lab, inventory)
     assert (done.returncode, done.stdout) == (Exit.MISSING, "")
@@ -63,7 +62,6 @@ def test_host_without_the_tools_and_host_that_nobody_knows(lab: Cli, inventory: 
     assert (done.returncode, len(done.stderr.splitlines())) == (Exit.BAD_INPUT, 1)
 
 
-@pytest.mark.lab
 def test_host_is_asked_over_ssh(lab: Cli, inventory: Path) -> None:
     for name, _ in outputs.FILES.values():
         put(lab, f"/root/fabric/{name}", (FIXTURES / "hdr" / name).read_text(), "0644")

@@ -15,8 +15,6 @@ from dualtrack import aws, ssh
 from dualtrack.lab.state import Store
 from tests.conftest import CLI, Cli, living, wait
 
-pytestmark = pytest.mark.lab
-
 
 def ec2(lab: Cli) -> Any:
     return aws.client("ec2", "us-east-1", lab.json("lab", "status")["aws_endpoint"])

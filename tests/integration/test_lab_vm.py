@@ -9,7 +9,6 @@ import pytest
 
 from tests.conftest import Cli, wait
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
 Shell = Callable[[str], str]
 BOOT_S = 400
 

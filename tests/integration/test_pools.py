@@ -338,7 +338,6 @@ def test_a_second_watch_is_refused(stack: Stack) -> None:
     assert "another watch is at work" in done.stderr
 
 
-@pytest.mark.slow
 def test_a_real_stack_stands_on_these_conditions(
     aws: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip

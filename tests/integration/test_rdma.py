@@ -14,7 +14,6 @@ import pytest
 
 from tests.conftest import Cli, wait
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
 BOOT_S = 400
 #: Index 1 of an rxe port's table is its IPv4 address; 0 is one that only the same link knows.
 GID = "1"

@@ -13,8 +13,6 @@ import pytest
 from dualtrack.paths import ROOT
 from tests.conftest import Cli
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
-
 HOST = "site-1"
 RUN = """
 import sys

@@ -136,7 +136,7 @@ def test_a_version_with_nothing_sealed_says_so(bed: Store, fresh: Store, tmp_pat
     )
 
 
-def test_a_killed_pull_goes_on_and_serves_nothing_torn(bed: Store, fresh: Store) -> None:
+def test_a_killed_pull_goes_on_and_serves_nothing_torn(bed: Store, fresh: Store, chance: random.Random) -> None:
     words = ("pull", "s3://vault/model@v1", "-i", bed.folder / "owner.key")
     begin = time.monotonic()
     fresh.run(*words)
@@ -145,7 +145,7 @@ def test_a_killed_pull_goes_on_and_serves_nothing_torn(bed: Store, fresh: Store)
     kills, left = int(os.environ.get("DUALTRACK_KILLS", "6")) // 2, 0
     for number in range(kills):
         process = fresh.start(*words)
-        time.sleep(0.2 + whole * (number + random.random()) / kills)
+        time.sleep(0.2 + whole * (number + chance.random()) / kills)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         for it in fresh.json("list")["versions"]:

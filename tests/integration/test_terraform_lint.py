@@ -56,7 +56,6 @@ def test_an_unknown_argument_is_not_valid(tmp_path: Path) -> None:
         tofu.validate()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("folder", MODULES)
 @pytest.mark.parametrize("name", ["terraform", "tofu"])
 def test_modules_own_tests(name: str, folder: str, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from dualtrack.audit.place import Place
 from dualtrack.audit.record import Record
 from dualtrack.audit.writer import Writer, begin
 from dualtrack.errors import BadInput, External, Findings, Refused
-from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
 from tests.support import reference_audit as audit_judge
+from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def test_a_trail_as_it_was_written_is_in_order(trail: Path, root: bytes) -> None
 STEP = 1 if os.environ.get("DUALTRACK_WHOLE") else 17
 
 
-def test_every_byte_counts(trail: Path, root: bytes) -> None:
+def test_every_byte_counts(trail: Path, root: bytes, chance: random.Random) -> None:
     """Bytes of a segment and of the heads, flipped: found each time, and in a record its number is named."""
-    begin = random.randrange(STEP)
+    begin = chance.randrange(STEP)
     known = anchors(trail)
     for path in (trail / "segments/00000003.log", trail / "heads.log"):
         whole = path.read_bytes()
