@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="run also what passed before with the same inputs")
     parser.add_argument("--list", action="store_true", help="list the units that would run, and run nothing")
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1,
-                        help="units side by side: hosts make them wait much of the time (default: %(default)s)")  # fmt: skip
+                        help="units side by side: much of their time is waiting (default: %(default)s)")  # fmt: skip
     parser.add_argument("--save-durations", action="store_true", help="keep how long each took in the tree")
     return parser.parse_args()
 

@@ -15,8 +15,9 @@ from ci.gate.running import Run
 from ci.gate.tracing import Tracer, Untraceable
 from ci.gate.tree import Tree
 from ci.gate.units import Unit
+from dualtrack.lab import cgroup
 
-POLL_S = 0.2
+POLL_S = 0.1
 #: How long units may take to clean up after Ctrl-C, in seconds, before they are killed.
 PATIENCE_S = 120.0
 #: pytest's exit code for "no test was collected".
@@ -52,7 +53,8 @@ class Gate:
         self._running: dict[str, Run] = {}
         self._groups: dict[str, str] = {}  # name of a control group to its unit's id, from before its first process
         self._interrupted = False
-        self._group = group()
+        self._group = cgroup.hierarchy() / f"dualtrack-gate-{os.getpid()}"
+        self._prefix = f"{self._group.relative_to(cgroup.mounted())}/"
 
     def run(self, units: Sequence[Unit]) -> list[Outcome]:
         """Run what must run, and return what became of every unit."""
@@ -129,8 +131,10 @@ class Gate:
             return None
 
     def _owner(self, pid: int) -> str | None:
-        mine, _, below = groups.of_process(pid).partition("/")
-        return self._groups.get(below.split("/")[0]) if mine == self._group.name else None
+        path = groups.of_process(pid)
+        return (
+            self._groups.get(path.removeprefix(self._prefix).split("/")[0]) if path.startswith(self._prefix) else None
+        )
 
     def _start(self, unit: Unit) -> None:
         self.say(f"runs  {unit.id}  ({self._why(unit)})".replace("  ()", ""))
@@ -140,7 +144,7 @@ class Gate:
         environment = {
             **self.environ,
             "PATH": f"{self.root}/.venv/bin:{self.environ.get('PATH', '')}",
-            "DUALTRACK_CGROUP": str(place.relative_to(self._group.parent)),
+            "DUALTRACK_CGROUP": self._prefix + name,
             "DUALTRACK_LAB_DIR": str(self.root / ".lab/gate" / name),
         }
         self._running[unit.id] = Run(unit, place, self.directory, environment, self.root)
@@ -175,7 +179,8 @@ class Gate:
         strange = sorted(self.tree.untracked & inputs.keys())
         if strange:
             return f"{strange[0]} is not tracked by git"
-        now = Tree(self.root)
+        with tracer.aside() as started:
+            now = Tree(self.root, started)
         changed = [path for path, digest in inputs.items() if now.digest(path) != digest]
         if changed:
             return f"{changed[0] or 'the list of files'} changed while the tests ran"
@@ -202,10 +207,3 @@ class Gate:
             run.kill()
             run.finish()
         self._running.clear()
-
-
-def group() -> Path:
-    """Return the control group of this run, not made yet."""
-    from dualtrack.lab import cgroup
-
-    return cgroup.mounted() / f"dualtrack-gate-{os.getpid()}"

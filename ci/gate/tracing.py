@@ -15,7 +15,7 @@ import re
 import select
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 _EVENT = struct.Struct("=IBBHQii")
@@ -45,6 +45,7 @@ class Tracer:
         self._root = str(root.resolve()) + "/"
         self._owner, self._running = owner, running
         self._opened: dict[str, set[str]] = {}
+        self._ignored: set[int] = set()
         self._lock = threading.Lock()
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._queue = self._libc.fanotify_init(_INIT, os.O_RDONLY | os.O_CLOEXEC)
@@ -69,6 +70,14 @@ class Tracer:
         with self._lock:
             self._drain()
             return self._opened.pop(unit, set())
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[Callable[[int], None]]:
+        """Let this process look at the tree meanwhile: what the processes open that it names counts for no unit."""
+        with self._lock:
+            yield self._ignored.add
+            self._drain()
+            self._ignored.clear()  # ids are used again
 
     def close(self) -> None:
         """Stop collecting."""
@@ -98,17 +107,16 @@ class Tracer:
                 self._take(os.read(self._queue, 1 << 18))
 
     def _take(self, data: bytes) -> None:
-        mine = os.getpid()
         for at in range(0, len(data), _EVENT.size):
             _, _, _, _, mask, file, pid = _EVENT.unpack_from(data, at)
             if mask & _OVERFLOW:
                 self.overflowed = True
                 continue
             try:
-                path = os.readlink(f"/proc/self/fd/{file}")
+                path = str(Path(f"/proc/self/fd/{file}").readlink())
             finally:
                 os.close(file)
-            if pid == mine or not path.startswith(self._root):
+            if pid == os.getpid() or pid in self._ignored or not path.startswith(self._root):
                 continue
             try:
                 owner = self._owner(pid)

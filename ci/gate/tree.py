@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 
@@ -16,10 +16,11 @@ class Tree:
     ``tracked`` and ``untracked`` are paths relative to it; files that git ignores do not exist here.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, started: Callable[[int], None] = lambda _: None) -> None:
+        """Look at the checkout; ``started`` is told the id of each process that this takes."""
         self.root = root
-        self.tracked = frozenset(_git(root, "ls-files", "-z"))
-        self.untracked = frozenset(_git(root, "ls-files", "--others", "--exclude-standard", "-z"))
+        self.tracked = frozenset(_git(root, started, "ls-files", "-z"))
+        self.untracked = frozenset(_git(root, started, "ls-files", "--others", "--exclude-standard", "-z"))
         self._names: dict[str, set[str]] = {"": set()}
         for path in self.tracked | self.untracked:
             for parent, name in _levels(path):
@@ -68,7 +69,7 @@ class Tree:
         try:
             status = place.lstat()
             if stat.S_ISLNK(status.st_mode):
-                return _short(b"link\0" + os.fsencode(os.readlink(place)))
+                return _short(b"link\0" + os.fsencode(place.readlink()))
             kind = b"program\0" if status.st_mode & 0o100 else b"file\0"
             return _short(kind + place.read_bytes())
         except OSError:  # deleted and not yet committed, or a submodule
@@ -85,6 +86,10 @@ def _short(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:24]
 
 
-def _git(root: Path, *words: str) -> list[str]:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, check=True)
-    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
+def _git(root: Path, started: Callable[[int], None], *words: str) -> list[str]:
+    with subprocess.Popen(["git", *words], cwd=root, stdout=subprocess.PIPE) as process:
+        started(process.pid)
+        out, _ = process.communicate()
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return [os.fsdecode(name) for name in out.split(b"\0") if name]
