@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One role's molecule scenario, on a lab of its own that is down again afterwards: `ci/scenario.sh base`. The lab costs
-# two seconds; it starts with nothing of another scenario's, and all that it uses is counted as this one's.
+# two seconds; it starts with nothing of another scenario's, and all that it uses is counted as this one's. Where
+# DUALTRACK_KEEP is set and something failed, it stays up to be looked at.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" NO_COLOR=1
@@ -9,8 +10,8 @@ role=${1:?which role?}
 export DUALTRACK_LAB_DIR="${DUALTRACK_LAB_DIR:-$PWD/.lab/molecule/$role}"
 # Each run has its own notes of hosts and their addresses, as each has its own lab.
 export MOLECULE_EPHEMERAL_DIRECTORY="$DUALTRACK_LAB_DIR/molecule"
+rm -rf "$MOLECULE_EPHEMERAL_DIRECTORY"
 log=$(mktemp)
-# Kept up where DUALTRACK_KEEP is set and something failed, to look at.
 down() {
     local code=$?
     [ "$code" -eq 0 ] || why
@@ -30,5 +31,6 @@ why() {
     done
 }
 trap down EXIT
+dualtrack lab down >/dev/null 2>&1 # one that was kept
 dualtrack lab up
-molecule test -s "$role" </dev/null 2>&1 | tee "$log"
+molecule test --destroy never -s "$role" </dev/null 2>&1 | tee "$log"
