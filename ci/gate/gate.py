@@ -15,6 +15,7 @@ from ci.gate.running import Run
 from ci.gate.tracing import Tracer, Untraceable
 from ci.gate.tree import Tree
 from ci.gate.units import Unit
+
 from dualtrack.lab import cgroup
 
 POLL_S = 0.1

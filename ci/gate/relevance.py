@@ -24,20 +24,17 @@ def order(
     A unit that has never passed here may depend on anything, so it is among them, after those that are known to
     depend on the paths. A linter reads the whole tree, so it tells little about one path: linters come last.
     """
-    ranks: dict[str, float] = {}
+    found: dict[str, tuple[bool, bool, bool, int]] = {}
+    chosen: list[Unit] = []
     for unit in units:
         known = results.load(unit.id)
-        inputs = known[0].inputs if known else None
-        if inputs is not None and not any(_touches(inputs, path, root) for path in paths):
+        if known and not any(_touches(known[0].inputs, path, root) for path in paths):
             continue
-        rank = 1e6 if any(_named_after(unit, path) for path in paths) else 0.0
-        if inputs is None:
-            rank -= 1e6
-        elif not unit.whole:
-            rank += 1e5 / (1 + len(inputs))
-        ranks[unit.id] = rank - (1e3 if unit.part == "e2e" else 0)
-    found = sorted((unit for unit in units if unit.id in ranks), key=lambda unit: -ranks[unit.id])
-    return found, ranks
+        named = any(_named_after(unit, path) for path in paths)
+        found[unit.id] = (not known, not named, unit.whole, len(known[0].inputs) if known else 0)
+        chosen.append(unit)
+    chosen.sort(key=lambda unit: found[unit.id])
+    return chosen, {unit.id: float(len(chosen) - place) for place, unit in enumerate(chosen)}
 
 
 def _touches(inputs: dict[str, str], path: str, root: Path) -> bool:

@@ -1,0 +1,61 @@
+"""What a change to a path can break, from what units opened when they last passed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ci.gate.relevance import order
+from ci.gate.results import Result, Results
+from ci.gate.units import Unit
+
+UNITS = {
+    "molecule:base": {"roles/base/tasks/main.yml", "roles/base/", "roles/", ""},
+    "e2e:site": {"roles/base/tasks/main.yml", "roles/slurm/tasks/main.yml", "roles/base/", "roles/slurm/", ""},
+    "unit:raid": {"tools/dualtrack/raid/plan.py", "tools/dualtrack/raid/", "tools/dualtrack/", ""},
+    "lint:ruff": {"roles/base/tasks/main.yml", "roles/slurm/tasks/main.yml", "tools/dualtrack/raid/plan.py", ""},
+}  # fmt: skip
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Unit]:
+    found = []
+    for name, inputs in UNITS.items():
+        part, _, short = name.partition(":")
+        found.append(Unit(part=part, name=short, command=("true",), whole=part == "lint"))
+        result = Result(0, 1, 1, "none", "m", dict.fromkeys(inputs, "x"), (), "d")
+        Results(tmp_path / "results").save(name, result)
+    for path in (
+        "roles/base/tasks/main.yml",
+        "roles/slurm/tasks/main.yml",
+        "tools/dualtrack/raid/plan.py",
+        "docs/a.md",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("roles/base/tasks/main.yml", ["molecule:base", "e2e:site", "lint:ruff"]),
+        ("roles/base", ["molecule:base", "e2e:site", "lint:ruff"]),
+        ("roles/slurm/tasks/main.yml", ["e2e:site", "lint:ruff"]),
+        ("tools/dualtrack/raid/plan.py", ["unit:raid", "lint:ruff"]),
+        ("docs/a.md", []),
+        ("roles/base/handlers.yml", ["molecule:base", "e2e:site"]),  # not there yet: may be looked up by name
+    ],
+)
+def test_units_that_opened_a_path_run_the_most_specific_first(
+    units: list[Unit], tmp_path: Path, path: str, expected: list[str]
+) -> None:
+    found, ranks = order(units, [path], Results(tmp_path / "results"), tmp_path)
+    assert [unit.id for unit in found] == expected
+    assert sorted(ranks, key=lambda name: -ranks[name]) == expected
+
+
+def test_a_unit_that_never_passed_may_depend_on_anything_and_comes_last(units: list[Unit], tmp_path: Path) -> None:
+    new = Unit(part="integration", name="new", command=("true",))
+    found, _ = order([new, *units], ["tools/dualtrack/raid/plan.py"], Results(tmp_path / "results"), tmp_path)
+    assert [unit.id for unit in found] == ["unit:raid", "lint:ruff", "integration:new"]
