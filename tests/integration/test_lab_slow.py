@@ -16,7 +16,7 @@ import yaml
 
 from dualtrack.lab import cgroup, life
 from dualtrack.lab.state import Store
-from tests.conftest import CLI, Cli, living, wait
+from tests.conftest import Cli, living, wait
 
 pytestmark = pytest.mark.lab
 SERVERS = ("one", "two", "three")
@@ -120,22 +120,24 @@ def test_host_that_stops_while_it_boots_is_given_up_with_its_last_words(impatien
 
 
 def test_lock_that_is_held_for_nothing_names_its_holder(impatient: Cli) -> None:
-    with (impatient.folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(f"{os.getpid()} a test that sleeps\n")
-        file.flush()
-        begin = time.monotonic()
-        done = impatient("lab", "up", check=False)
+    with (impatient.folder / "lock").open("w") as file, subprocess.Popen(["sleep", "600"]) as idle:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(f"{idle.pid} a program that sleeps\n")
+            file.flush()
+            begin = time.monotonic()
+            done = impatient("lab", "up", check=False)
+        finally:
+            idle.kill()
     assert done.returncode == 5
-    assert f"last seen: {os.getpid()} a test that sleeps" in done.stderr
+    assert f"with no progress for 12 s; last seen: {idle.pid} a program that sleeps" in done.stderr
     assert time.monotonic() - begin > 12
 
 
 def test_work_is_seen_as_processor_time(lab: Cli) -> None:
     store = Store(lab.folder)
     before = life.signs(store, "bystander")
-    words = [CLI, "lab", "exec", "bystander", "--", "timeout", "3", "sh", "-c", "while :; do :; done"]
-    subprocess.run(words, env=lab.env, check=False, timeout=120)
+    lab("lab", "ssh", "bystander", "timeout 3 sh -c 'while :; do :; done'", check=False)
     assert life.signs(store, "bystander") > before
     assert cgroup.processor_seconds(life.group(store, "nobody")) == 0
     assert life.signs(store, "nobody") == (0, 0)

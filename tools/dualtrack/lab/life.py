@@ -8,9 +8,10 @@ from dualtrack.lab import cgroup
 from dualtrack.lab.state import Store
 from dualtrack.proc import last_line
 
-#: Processor time counts in steps of this many seconds. A host that is up and idle needs minutes for one, a booting one
-#: several a second: what only ticks does not count as progress for long.
-STEP_S = 0.5
+#: Processor time counts in steps of this many seconds, so that what only ticks is no progress for long. The whole boot
+#: of a container takes 0.4 s, and an idle one uses none in a minute. An emulated machine that boots uses a core, an
+#: idle one 1 or 2 per cent of it.
+CONTAINER_STEP_S, MACHINE_STEP_S = 0.05, 5.0
 
 
 def group(lab: Store, name: str) -> Path:
@@ -20,7 +21,8 @@ def group(lab: Store, name: str) -> Path:
 
 def signs(lab: Store, name: str) -> tuple[int, int]:
     """Return the size of a host's console and its processor time in steps; the same for ever where it is not ours."""
-    return size(lab.host_log(name)), int(cgroup.processor_seconds(group(lab, name)) / STEP_S)
+    step = MACHINE_STEP_S if (lab.host_folder(name) / "machine.json").exists() else CONTAINER_STEP_S
+    return size(lab.host_log(name)), int(cgroup.processor_seconds(group(lab, name)) / step)
 
 
 def size(path: Path) -> int:
