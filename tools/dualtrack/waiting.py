@@ -100,5 +100,5 @@ def _message(
     """Return the one line that says what a wait was for and how it ended."""
     text = f"waited {seconds:.0f} s for {what}"
     if progress:
-        text += f", with no progress for {stall:.0f} s" if stalled else ", which still made progress"
+        text += f", with no progress for {stall:.6g} s" if stalled else ", which still made progress"
     return text + (f"; last seen: {last()}" if last else "")
