@@ -10,12 +10,13 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from dualtrack import waiting
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI = Path(sys.executable).parent / "dualtrack"
@@ -107,13 +108,28 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
 PATIENCE = 3
 
 
-def wait(condition: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
-    """Wait until ``condition`` answers with something true, and return that; ``seconds`` are a quiet machine's."""
-    deadline = time.monotonic() + PATIENCE * seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE * seconds} s"
-        time.sleep(0.3)
-    return value
+def wait(
+    condition: Callable[[], Any], seconds: float = 60, what: str = "it", progress: Callable[[], object] | None = None
+) -> Any:
+    """Wait until ``condition`` answers with something true, and return that.
+
+    Fails when nothing of it comes for ``seconds`` of a quiet machine, times PATIENCE and this machine's load. That time
+    begins anew whenever ``progress``, or an answer that is not true yet, changes.
+    """
+    seen: object = None
+
+    def look() -> Any:
+        nonlocal seen
+        seen = condition()
+        return seen
+
+    try:
+        return waiting.until(
+            look, what, stall=PATIENCE * seconds, last=lambda: seen, interval=0.3,
+            progress=lambda: (seen, progress() if progress else None),
+        )  # fmt: skip
+    except waiting.GaveUp as error:
+        pytest.fail(str(error))
 
 
 def living(mark: str) -> list[str]:

@@ -54,6 +54,9 @@ def main() -> None:
                 record.stdin.write(line.encode() * (RATE // GROUPS))
                 record.stdin.flush()
             time.sleep(3)
+            for name, process in (("recorder", record), ("shipper", ship)):
+                if process.poll() is not None:
+                    raise SystemExit(f"the {name} ended with {process.returncode}: nothing was measured")
             after = {"recorder": taken(record.pid), "shipper": taken(ship.pid)}
             state = json.loads((place / "shipped.json").read_text())
         finally:

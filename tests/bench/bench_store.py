@@ -162,12 +162,16 @@ def server(folder: Path) -> Iterator[str]:
                 except urllib.error.HTTPError:
                     break
                 except OSError:
+                    if process.poll() is not None:
+                        raise SystemExit(f"s3proxy ended: {(folder / 's3proxy.log').read_text()}") from None
                     time.sleep(0.1)
                 else:
                     break
+            else:
+                raise SystemExit(f"s3proxy does not answer: {(folder / 's3proxy.log').read_text()}")
             yield url
         finally:
-            process.terminate()
+            process.kill()
             process.wait(20)
 
 

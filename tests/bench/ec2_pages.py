@@ -113,12 +113,19 @@ def served(count: int) -> Iterator[str]:
     """
     words = [sys.executable, __file__, str(count)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.terminate()
+        # Leaving this block waits for the server: without its end here, for ever where what is measured fails.
+        try:
+            assert process.stdout is not None
+            if not (url := process.stdout.readline().strip()):
+                sys.exit("the page server did not start")
+            yield url
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":
+    if int(sys.argv[1]) < 0:
+        sys.exit("an inventory has no fewer instances than none")
     running, address = serve(int(sys.argv[1]))
     print(address, flush=True)
     threading.Event().wait()

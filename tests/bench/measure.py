@@ -6,10 +6,14 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+#: What takes longer than this is ended, and the benchmark with it, in seconds.
+LIMIT_S = 3600
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,20 @@ def once(case: Case) -> tuple[float, float]:
     """Run a command and return its seconds and MiB; a failure is shown and ends the benchmark."""
     kept = {key: value for key, value in os.environ.items() if key not in case.unset}
     begin = time.monotonic()
-    process = subprocess.Popen(
-        case.words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=case.cwd, env={**kept, **case.env}
-    )
+    try:
+        process = subprocess.Popen(
+            case.words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=case.cwd, env={**kept, **case.env}
+        )
+    except FileNotFoundError:
+        sys.exit(f"{case.name} cannot be measured: {case.words[0]} is not there (make bench makes it)")
     assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    watchdog = threading.Timer(LIMIT_S, process.kill)
+    watchdog.start()
+    try:
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+    finally:
+        watchdog.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - begin
     if process.returncode != 0:

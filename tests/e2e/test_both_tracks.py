@@ -46,11 +46,20 @@ def rows(site: Cli) -> dict[str, dict[str, Any]]:
     return {host["name"]: host for host in site.json("status")["hosts"]}
 
 
+def configuring(site: Cli) -> int:
+    """Return how many tasks have begun on the hosts of the local track."""
+    log = site.folder / "logs/configure-local.log"
+    return log.read_text(errors="replace").count("\nTASK [") if log.exists() else 0
+
+
 def test_interrupted_up_leaves_what_the_next_one_mends(site: Cli) -> None:
     process = subprocess.Popen([CLI, "up"], env=site.env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    time.sleep(12)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    try:
+        wait(lambda: configuring(site) >= 3 or process.poll() is not None, 120, "the local track to be configured")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert "the next run goes on from here" in err.splitlines()[-1]
     assert "Traceback" not in err

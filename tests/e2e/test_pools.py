@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,9 @@ from dualtrack import aws
 from tests.conftest import CLI, Cli, wait
 
 UP_S = 1200
-COUNT = "echo $SLURMD_NODENAME; echo $CUDA_VISIBLE_DEVICES; sleep {seconds}; echo done"
+COUNT = "echo $SLURMD_NODENAME; echo $CUDA_VISIBLE_DEVICES; {work}; echo done"
+#: What a job does until the test has seen what it wants to see, however long that takes on a busy machine.
+HELD = "until test -e /srv/shared/jobs/{gate}; do sleep 1; done"
 
 
 class Site:
@@ -59,10 +60,14 @@ class Site:
                 return self.run(host, *command, check=check)
         return pytest.fail("no controller answers")
 
-    def submit(self, *options: str, seconds: int = 1) -> str:
-        """Put a job into the queue, its output where every host sees it; return its id."""
+    def submit(self, *options: str, seconds: int = 1, gate: str = "") -> str:
+        """Put a job into the queue, its output where every host sees it; return its id. A gate holds it."""
         words = ("sbatch", "--parsable", "--chdir=/srv/shared/jobs", "--output=%j.out", *options)
-        return self.slurm(*words, "--wrap", COUNT.format(seconds=seconds))
+        return self.slurm(*words, "--wrap", COUNT.format(work=HELD.format(gate=gate) if gate else f"sleep {seconds}"))
+
+    def open(self, gate: str) -> None:
+        """Let the jobs go on that wait for a gate."""
+        self.run(self.controllers[0], "touch", f"/srv/shared/jobs/{gate}")
 
     def state(self, job: str) -> str:
         return self.slurm("sh", "-c", f"scontrol -o show job {job} | grep -o 'JobState=[A-Z]*' | cut -d= -f2")
@@ -106,8 +111,9 @@ def test_money_is_counted(site: Site) -> None:
 
 def test_two_jobs_share_a_node(site: Site) -> None:
     node = site.names("spot")[0]
-    jobs = [site.submit(f"--nodelist={node}", "--gres=gpu:4", seconds=8) for _ in range(2)]
+    jobs = [site.submit(f"--nodelist={node}", "--gres=gpu:4", gate="both-seen") for _ in range(2)]
     wait(lambda: [site.state(job) for job in jobs] == ["RUNNING", "RUNNING"], 60, "both at once")
+    site.open("both-seen")
     outputs = [site.ends(job) for job in jobs]
     assert {out[0] for out in outputs} == {node}
     assert sorted(out[1] for out in outputs) == ["0,1,2,3", "4,5,6,7"]
@@ -141,12 +147,22 @@ def test_sick_gpu_drains_the_node_and_the_job_runs_elsewhere(site: Site, fault: 
     wait(lambda: site.instance(sick) in site.records(), 60, "the node back in the records")
 
 
+def waited(site: Site, node: str) -> int:
+    """Return for how many seconds (by its clock) a node's daemon has been waiting before its start; -1 if it is not."""
+    ask = (
+        'test "$(systemctl show slurmd -P SubState)" = start-pre'
+        ' && ps -o etimes= -p "$(systemctl show slurmd -P ControlPID)"'
+    )
+    return int(site.run(node, "sh", "-c", ask, check=False) or -1)
+
+
 def test_node_that_starts_before_the_first_controller_waits_for_it(site: Site) -> None:
     """As after a power cut: the second controller, which only stands by, would keep the node for three minutes."""
     first, node = site.controllers[0], site.names("spot")[0]
     site.run(first, "systemctl", "stop", "slurmctld")
     site.run(node, "systemctl", "restart", "--no-block", "slurmd")
-    time.sleep(4)
+    # Long enough to have asked the second controller, which it would do at once if it did not wait.
+    wait(lambda: waited(site, node) >= 3, 60, "the node to wait for three seconds")
     assert site.run(node, "systemctl", "is-active", "slurmd", check=False) == "activating"
     site.run(first, "systemctl", "start", "slurmctld")
     assert site.ends(site.submit(f"--nodelist={node}"), seconds=60)[0] == node
@@ -157,7 +173,11 @@ def test_killed_controller_loses_nothing(site: Site) -> None:
     running = site.submit("--gres=gpu:4", "--requeue", seconds=90)
     wait(lambda: site.state(running) == "RUNNING", 60)
     waiting = site.submit("--dependency=afterok:" + running)
-    time.sleep(8)  # slurmctld writes its queue down every five seconds: what is younger, a kill may lose
+    # slurmctld writes its queue down every five seconds: what is younger, a kill may lose.
+    submitted = site.run(first, "date", "+%s.%N")
+    place = site.run(first, "sh", "-c", "scontrol show config | sed -n 's/^StateSaveLocation *= //p'")
+    saved = ("find", f"{place}/job_state", "-newermt", f"@{submitted}")
+    wait(lambda: site.run(first, *saved, check=False), 60, "the queue to be written down")
     site.run(first, "systemctl", "kill", "--signal=KILL", "slurmctld")
     wait(lambda: "DOWN" in site.run(second, "scontrol", "ping", check=False), 30, "the loss")
     # The second one takes over and answers; what ran runs on, what waited still waits.
@@ -203,11 +223,13 @@ def test_nodes_that_go_at_once_lose_no_job(site: Site) -> None:
     short, silent = site.names("spot")[:2]
     gone = {site.instance(short), site.instance(silent)}
     options = ("--requeue", "--open-mode=append", "--gres=gpu:4", "--partition=spot,ondemand")
-    jobs = [site.submit(*options, seconds=20) for _ in range(5)]
+    jobs = [site.submit(*options, gate="they-go") for _ in range(5)]
     wait(lambda: {short, silent} <= set(site.slurm("squeue", "-h", "-t", "R", "-o", "%N").split()), 60, "both at work")
     for _ in range(2):
         site.cli("lab", "reclaim", short, "--notice", "5")
     site.cli("lab", "reclaim", silent, "--notice", "0")
+    wait(lambda: gone.isdisjoint(row["instance_id"] for row in site.rows()), 60, "their end")
+    site.open("they-go")
     outputs = [site.ends(job, seconds=240) for job in jobs]
     assert [output.count("done") for output in outputs] == [1] * 5
     assert any(output[0] in (short, silent) for output in outputs), "no job was on the nodes that went"
@@ -226,7 +248,8 @@ def test_pool_comes_and_goes(site: Site) -> None:
 
 def test_drill(site: Site) -> None:
     """Spot is taken back and stays away; twenty jobs end once each, with the right result."""
-    report = json.loads(site.cli("drill", "spot", "--short", "--json", timeout=900).stdout)
+    report = json.loads(site.cli("drill", "spot", "--short", "--json", timeout=1800).stdout)
+    assert (report["verdict"], report["gave_up"]) == ("right", ""), report
     assert report["jobs"]["right"] == report["jobs"]["jobs"] == 20, report
     assert report["jobs"]["twice"] == []
     assert len(report["reclaimed"]) == 2

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dualtrack.audit import record
-from tests.conftest import CLI, Cli
+from tests.conftest import CLI, Cli, wait
 from tests.support.store_testbed import store
 
 #: `make drill-audit` kills a hundred times.
@@ -93,11 +93,9 @@ def test_the_end_of_the_service_loses_nothing(trail: Path) -> None:
     assert process.stdin is not None
     process.stdin.write("".join(f"{number}\n" for number in range(1000)))
     process.stdin.flush()
-    deadline = time.monotonic() + 30
-    while len(bodies(trail, {})) < 1000 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait(lambda: len(bodies(trail, {})) == 1000, 30, "1000 events in the trail", lambda: len(bodies(trail, {})))
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert (process.returncode, "1000 events" in err) == (0, True)
     assert bodies(trail, {}) == list(range(1000))
 

@@ -18,6 +18,7 @@ import pytest
 
 from dualtrack.audit import record
 from tests.conftest import CLI, Cli, wait
+from tests.support.child import read_until
 from tests.support.elk_testbed import PASSWORDS, Bed
 
 #: `make drill-audit` sends a hundred thousand events, and kills for as long as that takes.
@@ -199,10 +200,9 @@ def test_outage_is_told_with_what_waits_and_ends_by_itself(trail: Trail, bed: Be
         [CLI, *trail.words(), "--once", "--alarm", "1MB"], env=trail.cli.env, stderr=subprocess.PIPE, text=True
     )
     try:
-        time.sleep(3)
-        assert process.poll() is None
+        said = read_until(process, process.stderr, "does not answer", "alarm at")
         bed.start()
-        _, said = process.communicate(timeout=180)
+        said += process.communicate(timeout=600)[1]
     finally:
         process.kill()
         process.wait()

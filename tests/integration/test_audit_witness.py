@@ -19,13 +19,15 @@ from pathlib import Path
 
 import msgspec
 
+from dualtrack import proc
 from dualtrack.audit import document, statement
 from dualtrack.audit.witness import Witness
 from dualtrack.elk.client import Store, straight
 from dualtrack.errors import External
 from dualtrack.pki import authority
-from tests.conftest import CLI, Cli
+from tests.conftest import CLI, Cli, wait
 from tests.support import elk_testbed as elk_bed
+from tests.support.child import read_until
 from tests.support.elk_testbed import Bed
 from tests.support.simulated_witnesses import Host
 
@@ -79,7 +81,7 @@ def test_killed_witnesses_never_sign_a_second_head(tmp_path: Path, chance: rando
             stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n", "it has forgotten, or does not start"
+        assert read_until(process, process.stdout) == "ready\n", "it has forgotten, or does not start"
         time.sleep(chance.uniform(0, 0.04))
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -149,15 +151,14 @@ def test_a_running_recorder_turns_its_key_on_a_signal(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(cli("audit", "begin", str(trail), "--host", "h").stdout)
     process = subprocess.Popen([CLI, "audit", "record", trail, "--ack"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write(b"one\n")
     process.stdin.flush()
-    process.stdout.readline()
+    read_until(process, process.stdout)
     process.send_signal(signal.SIGUSR1)
-    deadline = time.monotonic() + 30
-    while not (trail / "keys/000001.pem").exists() or (trail / "keys/000000.pem").exists():
-        assert time.monotonic() < deadline, "the key did not change"
-        time.sleep(0.1)
+    wait(
+        lambda: (trail / "keys/000001.pem").exists() and not (trail / "keys/000000.pem").exists(), 30,
+        "another key", lambda: proc.processor_seconds(process.pid),
+    )  # fmt: skip
     assert cli("audit", "turn", str(trail), check=False).returncode == 5  # it has a writer
     process.stdin.close()
     assert process.wait(timeout=30) == 0
@@ -312,17 +313,15 @@ def test_it_waits_for_a_store_that_is_away_and_ends_when_told(bed: Bed, tmp_path
     words[words.index("--store") + 1] = "https://127.0.0.1:1"
     process = subprocess.Popen([CLI, *words, "--every", "1"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    assert "cannot be had" in process.stderr.readline()
+    assert "cannot be had" in read_until(process, process.stderr)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     process.stderr.close()
     process = subprocess.Popen([CLI, *panel.words("w-1"), "--every", "1"])
-    deadline, path = time.monotonic() + 30, tmp_path / "w-1/statements.log"
-    while not path.exists() or not cosigned(path.read_bytes()):
-        assert time.monotonic() < deadline, "nothing was co-signed"
-        time.sleep(0.1)
+    path = tmp_path / "w-1/statements.log"
+    wait(lambda: path.exists() and cosigned(path.read_bytes()), 30, "something co-signed")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
 
 
 # --- another authority; the last tests, since the store has another one after them

@@ -139,7 +139,7 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
     )["Instances"][0]  # fmt: skip
     address, name = instance["PrivateIpAddress"], f"spot-{instance['InstanceId'][2:10]}"
     store = Store(lab.folder)
-    key = ssh.wait_for_key(name, address, proxy=store.proxy_command(), timeout=90)
+    key = ssh.wait_for_key(name, address, proxy=store.proxy_command(), stall=90)
     store.learn_key(name, key)
     wait(
         lambda: lab("lab", "ssh", name, "true", check=False).returncode == 0, 60, "login with the key that was imported"

@@ -83,7 +83,7 @@ def test_a_reader_that_goes_away_is_no_success(keys: Path) -> None:
     seal.stdout.read(10)
     seal.stdout.close()
     assert b"stopped before its end" in seal.stderr.read()
-    assert seal.wait() == Exit.EXTERNAL
+    assert seal.wait(timeout=120) == Exit.EXTERNAL
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
@@ -98,7 +98,7 @@ def test_stopped_in_the_middle(keys: Path, number: signal.Signals, code: int) ->
     process.stdin.flush()
     wait(lambda: any((keys / name).stat().st_size > MIB for name in partial(keys)), 10, "the first chunk")
     process.send_signal(number)
-    assert process.wait() == code
+    assert process.wait(timeout=120) == code
     assert not (keys / "out").exists()
     if number == signal.SIGINT:
         assert process.stderr.read() == b"dualtrack: interrupted; out was not written\n"
@@ -151,7 +151,7 @@ def test_memory_does_not_grow_with_the_stream(keys: Path) -> None:
         # Asked of the living process: what wait4 would say counts our own memory, which it had before its exec.
         peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
         process.stdin.close()
-        assert (process.wait(), peak is not None) == (0, True)
+        assert (process.wait(timeout=120), peak is not None) == (0, True)
         return int(peak[1]) // 1024 if peak else 0
 
     with (keys / "sealed").open("wb") as out:

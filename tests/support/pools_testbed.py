@@ -14,12 +14,14 @@ from typing import Any
 
 import boto3
 
+from dualtrack import waiting
 from dualtrack.inventory import contract
 from dualtrack.lab.conditions import edit, scenario
 from dualtrack.pools.api import Api
 from dualtrack.pools.model import Policy
 from dualtrack.pools.store import Entry, Store
 from dualtrack.pools.watch import Watch
+from tests.support.child import read_until
 
 SERVER = """
 import sys
@@ -74,10 +76,7 @@ def bed(folder: Path) -> Iterator[Bed]:
             env={**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"},
         )  # fmt: skip
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, (folder / "server.log").read_text()
-            yield Bed(folder, int(line))
+            yield Bed(folder, int(read_until(process, process.stdout)))
         finally:
             process.terminate()
             process.wait(20)
@@ -177,11 +176,12 @@ class Stack:
 
     def until(self, condition: Any, seconds: float = 30, what: str = "it") -> None:
         """Let the watch look, many times a second, until something is true."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} did not happen: {self.reasons()}"
+
+        def round_and_pause(seconds: float) -> None:
             self.watch.round()
-            time.sleep(0.2)
+            time.sleep(seconds)
+
+        waiting.until(condition, what, stall=seconds, limit=10 * seconds, last=self.reasons, pause=round_and_pause)
 
     def rounds(self, count: int) -> None:
         """Let the watch look so many times."""

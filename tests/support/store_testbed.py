@@ -21,6 +21,7 @@ from typing import Any
 import boto3
 
 from tests.conftest import CLI
+from tests.support.child import read_until
 
 SERVER = """
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -98,8 +99,7 @@ def store(folder: Path) -> Iterator[Store]:
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=log, text=True)
         try:
-            assert server.stdout is not None
-            port = int(server.stdout.readline())
+            port = int(read_until(server, server.stdout))
             bed = Store(folder, f"http://127.0.0.1:{port}", "")
             spoiler = _Quiet(("127.0.0.1", 0), _handler(bed, port))
             spoiler.daemon_threads = True

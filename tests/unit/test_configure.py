@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from dualtrack.configure import (
 )
 from dualtrack.errors import BadInput
 from dualtrack.events import events
+from tests.conftest import wait
+from tests.support.child import read_until
 
 
 def test_changes_are_the_plays_own_count_and_localhost_is_no_host() -> None:
@@ -102,13 +103,10 @@ def test_end_leaves_no_child_that_ignores_the_first_signal() -> None:
         "p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"  # fmt: skip
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert child.stdout is not None
-    grandchild = int(child.stdout.readline())
+    grandchild = int(read_until(child, child.stdout))
     proc.end(child, patience=0.3)
     assert child.returncode is not None
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and running(grandchild):
-        time.sleep(0.05)
-    assert not running(grandchild)
+    wait(lambda: not running(grandchild), 5, "the end of the grandchild")
     child.stdout.close()
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from dualtrack.cloud import opentofu
 from dualtrack.errors import DualtrackError, Missing
-from dualtrack.lab import cgroup, control, rootfs, vmimage
+from dualtrack.lab import cgroup, control, removal, rootfs, vmimage
 from dualtrack.mirror import carried
 from dualtrack.paths import cache_dir
 
@@ -87,7 +87,7 @@ def _checks() -> Iterator[Check]:
         "" if memory > 6 * GIB else "both tracks want 7 GiB",
     )
     now = control.status()
-    left = [] if now.up else control.leftovers()
+    left = [] if now.up else removal.leftovers()
     yield Check(
         "lab",
         "warning" if left else "ok",

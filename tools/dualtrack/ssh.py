@@ -7,14 +7,11 @@ import contextlib
 import hashlib
 import logging
 import socket
-import subprocess
-import time
 from collections.abc import Callable
 
 import paramiko
 
-from dualtrack import proc
-from dualtrack.errors import External
+from dualtrack import waiting
 
 # paramiko prints a traceback for every host that is not up yet; waiting for it is what this module is for.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -60,28 +57,24 @@ def answers(address: str, port: int = 22, *, proxy: str = "", timeout: float = 3
 
 
 def wait_for_key(
-    name: str,
-    address: str,
-    port: int = 22,
-    *,
-    proxy: str = "",
-    timeout: float = 180,
-    clock: Callable[[], float] = time.monotonic,
-) -> str:
-    """Wait until a host's ssh server is up and return its key; External when ``timeout`` seconds pass first."""
-    deadline = clock() + timeout
+    name: str, address: str, port: int = 22, *, proxy: str = "", stall: float = 180,
+    progress: Callable[[], object] | None = None,
+) -> str:  # fmt: skip
+    """Return the key of a host's ssh server once it is up; External after ``stall`` seconds without ``progress``."""
     said = "no answer"
-    while True:
+
+    def key() -> str:
+        nonlocal said
         try:
             return host_key(address, port, proxy=proxy)
         except (OSError, paramiko.SSHException, EOFError) as error:
             said = str(error) or type(error).__name__
-        if clock() > deadline:
-            raise External(
-                f"{name} ({address}) does not take ssh after {timeout:.0f} s: {said}",
-                hint="is it up, and does its firewall let port 22 in?",
-            )
-        proc.pause(0.5)
+            return ""
+
+    return waiting.until(
+        key, f"{name} ({address}) to take ssh", stall=stall, progress=progress, last=lambda: said, interval=0.5,
+        hint="is it up, and does its firewall let port 22 in?",
+    )  # fmt: skip
 
 
 def fingerprint(key: str) -> str:
@@ -92,15 +85,3 @@ def fingerprint(key: str) -> str:
 
 #: What ssh exits with when the connection or the login failed, as opposed to the command.
 FAILED = 255
-
-
-def retry_login(
-    attempt: Callable[[], subprocess.CompletedProcess[str]], timeout: float, clock: Callable[[], float] = time.monotonic
-) -> subprocess.CompletedProcess[str]:
-    """Run an ssh command until the login works (a key may arrive after the server is up); return its last result."""
-    deadline = clock() + timeout
-    while True:
-        done = attempt()
-        if done.returncode != FAILED or clock() > deadline or "HOST IDENTIFICATION HAS CHANGED" in done.stderr:
-            return done
-        proc.pause(0.5)

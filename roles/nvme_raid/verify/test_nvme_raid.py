@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 import pytest
+
+from dualtrack.verify.patience import settled
 
 
 def arrays(hostvars: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,12 +79,9 @@ def test_loss_of_a_disk_is_told(host: Any, hostvars: dict[str, Any]) -> None:
     assert host.service("mdmonitor").is_running, "mdmonitor does not run"
     since = host.check_output("date +%s")
     host.check_output("mdadm --monitor --scan --oneshot --test")
-    for _ in range(20):
-        said = host.check_output("journalctl --identifier dualtrack-raid --since @%s --output cat", since)
-        if "TestMessage" in said:
-            return
-        time.sleep(0.5)
-    pytest.fail("a test message of the monitor did not reach the journal")
+    ask = "journalctl --identifier dualtrack-raid --since @%s --output cat"
+    said = settled(lambda: host.run(ask, since).stdout, lambda text: "TestMessage" in text)
+    assert "TestMessage" in said, "a test message of the monitor did not reach the journal"
 
 
 def test_arrays_are_read_and_compared_every_month(host: Any, hostvars: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from dualtrack.cloud import opentofu, variables
 from dualtrack.errors import BadInput
 from dualtrack.lab.conditions.scenario import FILE
 from dualtrack.spot import actions, stack
+from tests.support.child import read_until
 
 P4DE = "p4de.24xlarge"
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -66,11 +67,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout
     try:
-        yield Lab(folder, int(process.stdout.readline()))
+        yield Lab(folder, int(read_until(process, process.stdout)))
     finally:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def curve(now: datetime, zone: str, days: int, night: float, noon: float) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from dualtrack.store import manifest as manifests
 from dualtrack.store.address import Address, parse
 from dualtrack.store.cache import Cache
 from dualtrack.store.manifest import File, Manifest
+from tests.conftest import wait
+from tests.support.child import read_until
 
 ONE, TWO = parse("s3://weights/models/one@v1"), parse("s3://weights/models/two@v1")
 
@@ -104,8 +105,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Pat
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "model"), request.param], stdout=subprocess.PIPE
     )
-    assert process.stdout is not None
-    process.stdout.readline()
+    read_until(process, process.stdout)
     yield tmp_path, process
     process.kill()
     process.wait()
@@ -119,10 +119,7 @@ def test_who_has_a_file_open_is_seen(reader: tuple[Path, subprocess.Popen[bytes]
     assert look(folder)
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 5  # the kernel lets go a moment after the end
-    while look(folder) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not look(folder)
+    wait(lambda: not look(folder), 5, "the kernel to let go")  # a moment after the end
 
 
 def test_who_looks_does_not_stop_who_opens(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ def spot(
 ) -> None:
     """Take spot nodes back while 20 jobs run, let spot be short, let it return; exit code 1 when work was lost.
 
-    Needs the lab's cloud track (`dualtrack cloud up`). Takes about 5 minutes (--short) or 15.
+    Exit code 4 when no work was lost, and something did not come while the drill waited: the end of a job, a node.
+    Needs the lab's cloud track (`dualtrack cloud up`). Takes about 5 minutes (--short) or 15; longer on a busy machine.
     """
     from dualtrack.drills import spot as drill
-    from dualtrack.errors import Exit
+    from dualtrack.errors import Exit, External
     from dualtrack.output import Steps, document
 
     report = drill.spot(Steps(quiet=json), short=short)
@@ -32,8 +33,10 @@ def spot(
         document("drill-spot", report)
     else:
         _show(report)
-    if not report.ok:
+    if report.verdict in ("lost", "twice"):
         raise typer.Exit(int(Exit.FINDINGS))
+    if not report.ok:
+        raise External(f"no work was lost, but the drill did not finish: {report.gave_up or report.headline}")
 
 
 def _show(report: Report) -> None:
@@ -51,10 +54,7 @@ def _show(report: Report) -> None:
             f"nodes: {money.usd:.2f} US$ at the dated prices, {money.usd_on_demand:.2f} all on demand; "
             f"standing in took {money.stand_in_hours:.2f} node hours"
         )
-    typer.echo(
-        f"jobs: {jobs.right} of {jobs.jobs} ended with the right result, {len(jobs.twice)} twice, "
-        f"{jobs.starts - jobs.jobs} starts more than jobs ({report.seconds:.0f} s)"
-    )
+    typer.echo(f"{report.headline}; {jobs.starts - jobs.jobs} starts more than jobs ({report.seconds:.0f} s)")
 
 
 def _after(seconds: float | None) -> str:

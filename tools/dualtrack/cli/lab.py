@@ -153,9 +153,10 @@ def add(
 @hosts.command()
 def remove(name: str) -> None:
     """Take a server down and delete its disk. Removing one that is not there is no error."""
-    from dualtrack.lab import control
+    from dualtrack.lab import removal
+    from dualtrack.output import Steps
 
-    typer.echo(f"{name} is removed" if control.remove_host(name) else f"there is no host {name}", err=True)
+    typer.echo(f"{name} is removed" if removal.remove_host(name, Steps()) else f"there is no host {name}", err=True)
 
 
 @app.command("power-cut")

@@ -116,18 +116,27 @@ def up(facts: Path | None = FACTS, json: bool = JSON) -> None:
 
 
 def down() -> None:
-    """Take both tracks down, and the lab with them."""
+    """Take both tracks down, and the lab with them. A track that cannot be taken down does not keep the other one."""
+    from dualtrack.errors import DualtrackError, Interrupted
     from dualtrack.output import Steps
     from dualtrack.tracks import cloud as cloud_track
     from dualtrack.tracks import local as local_track
     from dualtrack.tracks import places
 
-    now, steps = places.current(), Steps()
+    now, steps, problem = places.current(), Steps(), None
     if now.stack == "aws":
         typer.echo("the cloud track is a real account: dualtrack cloud down --stack aws takes it down", err=True)
     else:
-        cloud_track.down("emulator", confirm=_confirm(True), say=steps.named("cloud"))
+        try:
+            cloud_track.down("emulator", confirm=_confirm(True), say=steps.named("cloud"))
+        except Interrupted:
+            raise
+        except DualtrackError as error:
+            problem = error
+            steps(f"cloud: {error}: going on with the local track")
     local_track.down(Path(now.facts) if now.facts else _facts(None), steps.named("local"))
+    if problem is not None:
+        raise problem
 
 
 @cloud.command("up")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -43,21 +44,34 @@ class Job(msgspec.Struct, frozen=True):
     id: str = ""
 
 
+#: What became of the jobs as a whole, the worst of it: all ended right and once; some were still in the queue or at
+#: work when the drill stopped waiting; some ended twice; some ended wrong or are nowhere.
+Verdict = Literal["right", "unfinished", "twice", "lost"]
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """What became of the jobs: how many ended right, and the numbers of those that did not, or did so twice."""
 
     jobs: int
     right: int
-    wrong: tuple[int, ...]
-    missing: tuple[int, ...]
+    wrong: tuple[int, ...]  # with another result than they should have
+    vanished: tuple[int, ...]  # without a result, and not in the queue any more
+    unfinished: tuple[int, ...]  # without a result, in the queue or at work: nothing is lost of them
     twice: tuple[int, ...]
     starts: int  # of all jobs: one each, and one more for each time that one began again
     states: dict[str, int]
 
     @property
-    def whole(self) -> bool:
-        """Whether every job ended once, with the right result."""
-        return self.right == self.jobs and not self.twice
+    def lost(self) -> tuple[int, ...]:
+        """The jobs whose work is lost."""
+        return tuple(sorted({*self.wrong, *self.vanished}))
+
+    @property
+    def verdict(self) -> Verdict:
+        """What to call it, in one word."""
+        if self.lost:
+            return "lost"
+        return "twice" if self.twice else "unfinished" if self.unfinished else "right"
 
 
 def expected(number: int, steps: int) -> int:
@@ -72,13 +86,23 @@ def mix(count: int, wide: int, wide_gpus: int = 4) -> list[Job]:
     return [Job(number, wide_gpus if number in chosen else 1) for number in range(1, count + 1)]
 
 
-def judge(jobs: Sequence[Job], steps: int, results: Mapping[int, str], twice: Sequence[int], starts: int,
-          states: Mapping[str, int]) -> Outcome:  # fmt: skip
-    """Hold what the jobs left behind against what they should have."""
+def judge(
+    jobs: Sequence[Job], steps: int, results: Mapping[int, str], *, queued: Collection[int], twice: Sequence[int],
+    starts: int, states: Mapping[str, int],
+) -> Outcome:  # fmt: skip
+    """Hold what the jobs left behind against what they should have. ``queued`` are those that wait or run."""
     right = [job.number for job in jobs if results.get(job.number) == str(expected(job.number, steps))]
-    missing = tuple(job.number for job in jobs if job.number not in results)
-    wrong = tuple(number for number in results if number not in right)
-    return Outcome(len(jobs), len(right), wrong, missing, tuple(sorted(set(twice))), starts, dict(states))
+    missing = [job.number for job in jobs if job.number not in results]
+    return Outcome(
+        jobs=len(jobs),
+        right=len(right),
+        wrong=tuple(sorted(number for number in results if number not in right)),
+        vanished=tuple(number for number in missing if number not in queued),
+        unfinished=tuple(number for number in missing if number in queued),
+        twice=tuple(sorted(set(twice))),
+        starts=starts,
+        states=dict(states),
+    )
 
 
 class Cluster:
@@ -124,8 +148,15 @@ class Cluster:
                 found.setdefault(node if state == "RUNNING" else "", []).append(name.removeprefix("drill-"))
         return found
 
+    def progress(self) -> str:
+        """Return what changes with every step of a job, every start and every result."""
+        return self.ask("sh", "-c", f"cd {self.folder} && cat state/[0-9]*[0-9] starts/* results/* 2>/dev/null | cksum")
+
     def outcome(self, jobs: Sequence[Job], steps: int) -> Outcome:
-        """Read what the jobs left behind."""
+        """Read what the jobs left behind, and which are still waiting or running."""
+        # The queue first: a job that ends in between has a result then, and is not called vanished.
+        there = self.ask("squeue", "--noheader", f"--user={USER}", "--format=%i").split()
+        queued = {job.number for job in jobs if job.id in there}
         results = self.ask("sh", "-c", f"cd {self.folder}/results && grep -H '' [0-9]* || true")
         found = {int(number): value for number, value in re.findall(r"^(\d+):(.*)$", results, re.M)}
         twice = [int(line) for line in self.ask("sh", "-c", f"cat {self.folder}/twice || true").split()]
@@ -134,7 +165,7 @@ class Cluster:
         ids = ",".join(job.id for job in jobs)
         for line in self.ask("sacct", "-XnP", f"--jobs={ids}", "--format=state").splitlines():
             states[line.split()[0]] = states.get(line.split()[0], 0) + 1
-        return judge(jobs, steps, found, twice, starts, states)
+        return judge(jobs, steps, found, queued=queued, twice=twice, starts=starts, states=states)
 
 
 PLACES = ("state", "starts", "results", "out")

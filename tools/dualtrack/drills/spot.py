@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from dualtrack import proc
-from dualtrack.drills.jobs import Cluster, Outcome, mix
+from dualtrack import proc, waiting
+from dualtrack.drills.jobs import Cluster, Outcome, Verdict, mix
 from dualtrack.errors import DualtrackError, External, Missing
 from dualtrack.graph import Say
 from dualtrack.lab import control, reclaim
@@ -43,17 +43,19 @@ SPOT_NODES = 2
 
 @dataclass(frozen=True)
 class Pace:
-    """How long things take, in seconds: the jobs' work, the notice, and the watch's patience."""
+    """How long things take, in seconds: the jobs' work, the notice, and the watch's own times."""
 
     steps: int
     notice: float
     watch: tuple[str, ...]
     quota: bool  # whether the second shortage, of quota, is played as well
-    patience: float
 
 
-SHORT = Pace(25, 40, ("--interval", "2", "--grace", "4", "--hold", "20", "--cooldown", "20"), False, 480)
-WHOLE = Pace(90, 120, ("--interval", "5", "--grace", "15", "--hold", "60", "--cooldown", "60"), True, 1500)
+SHORT = Pace(25, 40, ("--interval", "2", "--grace", "4", "--hold", "20", "--cooldown", "20"), False)
+WHOLE = Pace(90, 120, ("--interval", "5", "--grace", "15", "--hold", "60", "--cooldown", "60"), True)
+#: How long no job may make a step, no result and no node come, until the drill stops waiting; and how long it waits for
+#: one thing at all. In seconds. A node takes 300 s to join on a machine that is busy, while jobs on the others go on.
+STALL_S, LIMIT_S = 480.0, 5400.0
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -74,9 +76,14 @@ class Saved(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What the drill cost. ``money`` is the watch's own reckoning (`dualtrack pools report`)."""
+    """What the drill cost. ``money`` is the watch's own reckoning (`dualtrack pools report`).
+
+    ``gave_up`` says what the drill stopped waiting for, '' where all of it came.
+    """
 
     jobs: Outcome
+    verdict: Verdict
+    gave_up: str
     seconds: float
     reclaimed: tuple[Saved, ...]
     timeline: tuple[Event, ...]
@@ -84,8 +91,22 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every job ended once, with the right result."""
-        return self.jobs.whole
+        """Whether every job ended once, with the right result, and all that should happen did."""
+        return self.verdict == "right" and not self.gave_up
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line; "not finished" is not "lost"."""
+        jobs = self.jobs
+        parts = [f"{jobs.right} of {jobs.jobs} jobs ended with the right result"]
+        for what, numbers in (
+            ("lost: ended with a wrong result", jobs.wrong),
+            ("lost: neither a result nor in the queue", jobs.vanished),
+            ("ended twice", jobs.twice),
+            ("not lost, but not finished (in the queue or at work)", jobs.unfinished),
+        ):
+            parts += [f"{len(numbers)} {what}: {', '.join(map(str, numbers))}"] if numbers else []
+        return "; ".join(parts if jobs.lost or jobs.twice else [*parts, "none was lost"])
 
 
 @dataclass
@@ -97,20 +118,40 @@ class Drill:
     cluster: Cluster
     begin: float = field(default_factory=time.time)
     events: list[Event] = field(default_factory=list)
+    reclaimed: tuple[Saved, ...] = ()
 
     def note(self, kind: str, what: str) -> None:
         """Put something on the timeline, and say it."""
         self.events.append(Event(round(time.time() - self.begin, 1), kind, what))
         self.say(f"{kind}: {what}")
 
-    def until(self, there: Callable[[], bool], what: str, seconds: float | None = None) -> None:
-        """Wait for something, configuring new instances meanwhile; External when it does not come."""
-        deadline = time.monotonic() + (seconds or self.pace.patience)
-        while not there():
-            if time.monotonic() > deadline:
-                raise External(f"the drill waited in vain for this: {what}", hint=f"logs: {LAB}/logs")
+    def until(self, there: Callable[[], bool], what: str) -> None:
+        """Wait for something, configuring new instances meanwhile; GaveUp when neither it nor anything else comes."""
+        said = ""
+
+        def look() -> bool:
+            nonlocal said
+            try:
+                if there():
+                    return True
+                said = f"jobs by node: {self.cluster.running()}"
+            except External as error:  # no controller answers, for a while
+                said = str(error)
             self.join()
-            proc.pause(1)
+            return False
+
+        waiting.until(
+            look, what, stall=STALL_S, limit=LIMIT_S, progress=self.progress, interval=1, last=lambda: said,
+            hint=f"logs: {LAB}/logs",
+        )  # fmt: skip
+
+    def progress(self) -> tuple[str, ...]:
+        """Return what changes while the drill makes progress: steps, starts and results of jobs, and nodes."""
+        try:
+            jobs = self.cluster.progress()
+        except External as error:  # no controller answers, for a while
+            jobs = str(error)
+        return (jobs, *(f"{row.name}: {row.state}" for row in status.status().hosts))
 
     def join(self) -> None:
         """Configure the instances that came since; one that is gone before it is done is tried no more."""
@@ -165,8 +206,8 @@ def names(pool: str) -> list[str]:
 def spot(say: Say, *, short: bool = False) -> Report:
     """Run the drill on the cloud track that is up, and return what it cost.
 
-    Raises Missing when the track is not up or too small, External when something does not come in time. The conditions
-    that the drill makes are taken back, and the watch is ended, however it ends.
+    Raises Missing when the track is not up or too small, External when a program fails. What does not come is in the
+    report. The conditions that the drill makes are taken back, and the watch is ended, however it ends.
     """
     pace = SHORT if short else WHOLE
     controllers, nodes = names("control"), names("spot")
@@ -182,9 +223,14 @@ def spot(say: Say, *, short: bool = False) -> Report:
     jobs = [drill.cluster.submit(job, pace.steps, "spot,ondemand") for job in mix(JOBS, WIDE)]
     drill.begin = time.time()
     drill.note("submitted", f"{JOBS} jobs, {WIDE} of them with 4 GPUs")
+    gave_up = ""
     try:
         with watching(pace):
-            reclaimed = play(drill, nodes[:SPOT_NODES])
+            try:
+                play(drill, nodes[:SPOT_NODES])
+            except waiting.GaveUp as error:
+                gave_up = str(error)
+                drill.note("gave up", gave_up)
             outcome = drill.cluster.outcome(jobs, pace.steps)
             drill.note("ended", f"{outcome.right} of {outcome.jobs} right, {len(outcome.twice)} twice")
     finally:
@@ -195,16 +241,19 @@ def spot(say: Say, *, short: bool = False) -> Report:
         Event(round(it.at - drill.begin, 1), it.kind, f"{it.pool}: {it.reason}".strip(": ")) for it in money.events
     ]
     timeline = tuple(sorted([*drill.events, *watched], key=lambda it: it.after_s))
-    return Report(outcome, round(time.time() - drill.begin, 1), reclaimed, timeline, replace(money, events=()))
+    return Report(
+        jobs=outcome, verdict=outcome.verdict, gave_up=gave_up, seconds=round(time.time() - drill.begin, 1),
+        reclaimed=drill.reclaimed, timeline=timeline, money=replace(money, events=()),
+    )  # fmt: skip
 
 
-def play(drill: Drill, nodes: list[str]) -> tuple[Saved, ...]:
+def play(drill: Drill, nodes: list[str]) -> None:
     """Take nodes back, let spot be short, let it return; return when all jobs have ended and the pools are calm."""
-    drill.until(lambda: set(nodes) <= drill.cluster.running().keys(), "jobs on both nodes", 90)
+    drill.until(lambda: set(nodes) <= drill.cluster.running().keys(), "jobs on both nodes")
     edit.add(LAB, edit.Denial(error="capacity", lifecycle="spot"))
     drill.note("capacity", "spot has none in any zone")
     drill.take_back(nodes)
-    reclaimed = drill.saved(nodes)
+    drill.reclaimed = drill.saved(nodes)
     before = len(names("ondemand"))
     drill.until(lambda: len(names("ondemand")) > before, "an on-demand node that stands in")
     if drill.pace.quota:
@@ -217,7 +266,6 @@ def play(drill: Drill, nodes: list[str]) -> tuple[Saved, ...]:
     drill.until(lambda: len(names("spot")) >= len(nodes), "spot nodes that return")
     drill.until(lambda: not drill.cluster.running(), "the end of all jobs")
     drill.until(lambda: not standing_in(), "the end of standing in")
-    return reclaimed
 
 
 def standing_in() -> bool:

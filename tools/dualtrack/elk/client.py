@@ -11,7 +11,6 @@ import http.client
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from dualtrack import proc
+from dualtrack import waiting
 from dualtrack.errors import External
 
 #: Opens a stream to the store.
@@ -93,18 +92,20 @@ class Store:
         except msgspec.DecodeError:
             return Answer(answer.status, text.decode(errors="replace").strip())
 
-    def await_up(self, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Wait until the node answers at all, whatever it says; External after ``patience`` seconds."""
-        deadline = clock() + patience
-        while True:
+    def await_up(self, stall: float) -> None:
+        """Wait until the node answers at all, whatever it says; External when it does not within ``stall`` seconds."""
+        said = ""
+
+        def answers() -> bool:
+            nonlocal said
             try:
                 self.call("GET", "/")
-            except External:
-                if clock() > deadline:
-                    raise
-                proc.pause(0.3)
-            else:
-                return
+            except External as error:
+                said = str(error)
+                return False
+            return True
+
+        waiting.until(answers, f"the search store on {self.name}", stall=stall, last=lambda: said, interval=0.3)
 
 
 def basic(user: str, password: str) -> dict[str, str]:

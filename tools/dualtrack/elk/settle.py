@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from dualtrack import proc
+from dualtrack import waiting
 from dualtrack.elk import documents, elastic
 from dualtrack.elk.client import Answer, Store, basic
 from dualtrack.errors import External
@@ -100,12 +99,20 @@ def _signs_in(store: Store, name: str, secret: str) -> bool:
 
 
 def _await(store: Store, path: str, patience: float, complaint: str) -> None:
-    """Ask until the answer is good."""
-    deadline = time.monotonic() + patience
-    while (answer := store.call("GET", path)).status != 200:
-        if time.monotonic() > deadline:
-            raise External(f"the search store on {store.name} {complaint}: {answer.status} {answer.reason}")
-        proc.pause(0.3)
+    """Ask until the answer is good. Another answer than before is progress: shards that come back are counted in it."""
+    answer = Answer(0, "")
+
+    def good() -> bool:
+        nonlocal answer
+        answer = store.call("GET", path)
+        return answer.status == 200
+
+    try:
+        waiting.until(good, "the store", stall=patience, progress=lambda: (answer.status, answer.reason), interval=0.3)
+    except waiting.GaveUp as error:
+        raise External(
+            f"the search store on {store.name} {complaint} after {error.seconds:.0f} s: {answer.status} {answer.reason}"
+        ) from None
 
 
 def _read(store: Store, kind: str) -> dict[str, Any]:

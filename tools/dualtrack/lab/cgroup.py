@@ -6,13 +6,14 @@ ids and cannot hit somebody else's process. Controllers are not needed: this wor
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dualtrack.errors import External, Missing
+from dualtrack import waiting
+from dualtrack.errors import Missing
 
 
 def hierarchy() -> Path:
@@ -50,23 +51,44 @@ def launch(command: Sequence[str], path: Path, log: Path) -> subprocess.Popen[by
         )
 
 
-def remove(path: Path, *, timeout: float = 10.0) -> None:
-    """Kill every process in ``path`` and below, then remove the groups. Nothing happens when it is not there."""
-    if not path.is_dir():
-        return
-    (path / "cgroup.kill").write_text("1")
-    deadline = time.monotonic() + timeout
-    while "populated 1" in (path / "cgroup.events").read_text():
-        if time.monotonic() > deadline:
-            raise External(
-                f"processes in {path} survive being killed", hint="they may wait for a disk; see ps -eo pid,stat,wchan"
-            )
-        time.sleep(0.02)
+def remove(path: Path, *, stall: float = 10.0) -> None:
+    """Kill every process in ``path`` and below, then remove the groups. Nothing happens when it is not there.
+
+    Stopped and frozen processes end, too. External when none ends for ``stall`` seconds while some are left.
+    """
+    with contextlib.suppress(FileNotFoundError):  # there is none, or somebody else is removing it, too
+        (path / "cgroup.kill").write_text("1")
+    waiting.until(
+        lambda: not populated(path), f"the end of the killed processes in {path.name}", stall=stall, interval=0.02,
+        progress=lambda: processes(path), last=lambda: f"{len(processes(path))} are left",
+        hint="they may wait for a disk; see ps -eo pid,stat,wchan",
+    )  # fmt: skip
     for folder, _, _ in os.walk(path, topdown=False):
-        os.rmdir(folder)  # noqa: PTH106 - pathlib's rmdir is the same call; os.walk gives strings
+        with contextlib.suppress(FileNotFoundError):
+            Path(folder).rmdir()
+
+
+def processes(path: Path) -> frozenset[str]:
+    """Return the ids of all processes in ``path`` and below."""
+    found: set[str] = set()
+    for folder, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):  # a group that went while we look
+            found.update((Path(folder) / "cgroup.procs").read_text().split())
+    return frozenset(found)
+
+
+def processor_seconds(path: Path) -> float:
+    """Return the processor time that ``path`` and all below it have used; 0 where there is no such group."""
+    try:
+        text = (path / "cpu.stat").read_text()
+    except OSError:
+        return 0.0
+    return int(dict(line.split() for line in text.splitlines())["usage_usec"]) / 1e6
 
 
 def populated(path: Path) -> bool:
     """Tell whether any process lives in ``path`` or below."""
-    events = path / "cgroup.events"
-    return events.is_file() and "populated 1" in events.read_text()
+    try:
+        return "populated 1" in (path / "cgroup.events").read_text()
+    except OSError:
+        return False

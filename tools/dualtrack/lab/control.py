@@ -10,21 +10,20 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from dualtrack import proc, ssh
+from dualtrack import proc, ssh, waiting
 from dualtrack.errors import BadInput, External, Missing, Refused
 from dualtrack.files import write_atomically
-from dualtrack.lab import cgroup, network, nspawn, rootfs, vm, vmimage
+from dualtrack.lab import cgroup, life, network, nspawn, rootfs, vm, vmimage
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec, Kind
 from dualtrack.lab.state import HostState, Record, Store
 from dualtrack.mirror import repository
 from dualtrack.paths import LAB, cache_dir
-from dualtrack.proc import last_line, run
+from dualtrack.proc import last_line
 
 Say = Callable[[str], None]
 
@@ -63,22 +62,34 @@ def store() -> Store:
 
 
 @contextlib.contextmanager
-def exclusively(lab: Store, *, wait_s: float = 120) -> Iterator[None]:
-    """Hold the lab's lock: one `up` or `down` at a time, the next one waits (the two tracks come up side by side)."""
+def exclusively(lab: Store, *, stall: float = 120) -> Iterator[None]:
+    """Hold the lab's lock: one `up` or `down` at a time, the next one waits (the two tracks come up side by side).
+
+    Refused when the holder does nothing for ``stall`` seconds. The lock's file names it.
+    """
     lab.folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + wait_s
-    with (lab.folder / "lock").open("w") as file:
-        while True:
-            try:
+    with (lab.folder / "lock").open("a+") as file:
+
+        def taken() -> bool:
+            with contextlib.suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Refused(
-                        f"another lab command has been at work in {lab.folder} for {wait_s:.0f} s",
-                        hint="wait for it to end",
-                    ) from None
-            proc.pause(0.2)
+                return True
+            return False
+
+        def holder() -> str:
+            file.seek(0)
+            return file.read().strip()
+
+        try:
+            waiting.until(
+                taken, f"another lab command in {lab.folder}", stall=stall, limit=3600, last=holder,
+                progress=lambda: proc.processor_seconds(int(holder().partition(" ")[0] or 0)),
+            )  # fmt: skip
+        except waiting.GaveUp as error:
+            raise Refused(str(error), hint="wait for it to end, or end it") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()} {' '.join(sys.argv)}\n")
+        file.flush()
         yield
 
 
@@ -129,22 +140,11 @@ def up(say: Say = quiet) -> Status:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "dualtrack.lab.daemon",
-                    str(lab.folder),
-                    str(port),
-                    str(image),
-                    str(mirror.apt.parent),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd="/",
-            )
-        wait_for(lambda: alive(lab) is not None, 60, process, log)
+                [sys.executable, "-m", "dualtrack.lab.daemon", str(lab.folder), str(port), str(image),
+                 str(mirror.apt.parent)],
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, cwd="/",
+            )  # fmt: skip
+        wait_for(lambda: alive(lab) is not None, process, log)
     return status()
 
 
@@ -160,23 +160,37 @@ def choose_port(lab: Store) -> int:
     return port
 
 
-def wait_for(ready: Callable[[], bool], seconds: float, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until ``ready``; External with the log's last line when the process ends or time runs out."""
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise External(
-                f"the lab did not start: {last_line(log.read_text(errors='replace'))}", hint=f"all of it: {log}"
-            )
-        proc.pause(0.1)
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, stall: float = 60) -> None:
+    """Wait until ``ready``; External with the log's last line when the process ends or makes no progress."""
+
+    def said() -> str:
+        return last_line(log.read_text(errors="replace"))
+
+    def there() -> bool:
+        if process.poll() is not None:
+            raise External(f"the lab did not start: {said()}", hint=f"all of it: {log}")
+        return ready()
+
+    try:
+        waiting.until(
+            there, "the lab to start", stall=stall, interval=0.1, last=said, hint=f"all of it: {log}",
+            progress=lambda: (life.size(log), proc.processor_seconds(process.pid)),
+        )  # fmt: skip
+    except waiting.GaveUp:
+        process.kill()
+        raise
 
 
 def sweep(lab: Store) -> None:
-    """Remove every process, mount, namespace and firewall rule that belongs to this checkout's lab."""
-    cgroup.remove(cgroup.hierarchy() / lab.layout.cgroup)  # mounts live in the processes' own namespaces and go along
-    network.down(lab.layout)
-    lab.record_file.unlink(missing_ok=True)
+    """Remove every process, mount, namespace and firewall rule that belongs to this checkout's lab.
+
+    All of it is tried, also when some process survives being killed; External then names it at the end.
+    """
+    try:
+        cgroup.remove(cgroup.hierarchy() / lab.layout.cgroup)  # mounts live in the processes' namespaces and go along
+    finally:
+        network.down(lab.layout)
+        lab.record_file.unlink(missing_ok=True)
 
 
 def down(say: Say = quiet) -> None:
@@ -185,8 +199,10 @@ def down(say: Say = quiet) -> None:
     lab = store()
     with exclusively(lab):
         say("removing hosts, network and emulated AWS")
-        sweep(lab)
-        lab.clear()
+        try:
+            sweep(lab)
+        finally:
+            lab.clear()
 
 
 def status() -> Status:
@@ -215,8 +231,9 @@ def endpoint() -> str:
     return now.aws_endpoint
 
 
-#: How long a host may take until it takes ssh, in seconds. Emulated machines have been seen to take a minute.
-BOOT_S: dict[str, float] = {"nspawn": 60, "qemu": 400}
+#: How long a host may boot without a sign of life until it is given up, in seconds, and how long it may boot at all.
+BOOT_STALL_S = 60.0
+BOOT_S: dict[str, float] = {"nspawn": 900, "qemu": 2400}
 
 
 def add_host(
@@ -273,22 +290,26 @@ def with_new_disks(lab: Store, before: HostSpec | None, wanted: HostSpec) -> Hos
 
 def wait_host(lab: Store, spec: HostSpec) -> Host:
     """Wait until the supervisor runs exactly ``spec`` and its ssh daemon answers."""
-    seconds = BOOT_S[spec.kind]
-    deadline = time.monotonic() + seconds
-    while True:
+    log = lab.folder / "logs/labd.log"
+
+    def there() -> HostState | None:
         found = next((host for host in (lab.record() or Record(0, 0)).hosts if host.spec == spec), None)
         if found is not None and found.state == "running" and lets_in(lab, spec):
-            return describe(lab, found)
+            return found
         if found is not None and found.state == "failed":
             raise External(f"host {spec.name} does not stay up", hint=f"its console: {lab.host_log(spec.name)}")
         if alive(lab) is None:
-            raise External("the lab went down", hint=f"see {lab.folder}/logs/labd.log, then dualtrack lab up")
-        if time.monotonic() > deadline:
-            raise External(
-                f"host {spec.name} does not answer ssh after {seconds:.0f} s",
-                hint=f"its console: {lab.host_log(spec.name)}",
-            )
-        proc.pause(0.2)
+            raise External("the lab went down", hint=f"see {log}, then dualtrack lab up")
+        return None
+
+    # Until its turn comes the supervisor starts others: its log is the progress then.
+    found = waiting.until(
+        there, f"host {spec.name} to answer ssh", stall=BOOT_STALL_S, limit=BOOT_S[spec.kind],
+        progress=lambda: (life.signs(lab, spec.name), life.size(log)), last=lambda: life.last_words(lab, spec.name),
+        hint=f"its console: {lab.host_log(spec.name)}",
+    )  # fmt: skip
+    assert found is not None  # noqa: S101 - for the type checker: what is returned is true
+    return describe(lab, found)
 
 
 def lets_in(lab: Store, spec: HostSpec) -> bool:
@@ -304,25 +325,6 @@ def lets_in(lab: Store, spec: HostSpec) -> bool:
 def proxy(lab: Store, spec: HostSpec) -> str:
     """Return the proxy command that leads to one host's ssh port."""
     return lab.proxy_command().replace("%h", str(spec.address)).replace("%p", "22")
-
-
-def remove_host(name: str, *, wait_s: float = 30) -> bool:
-    """Take a declared host down and delete its disk; False when there is no such host."""
-    lab = store()
-    if not lab.retract(name):
-        if any(host.name == name and host.instance_id for host in status().hosts):
-            raise Refused(
-                f"{name} is an emulated EC2 instance",
-                hint="terminate it through the AWS API: dualtrack lab status names the endpoint",
-            )
-        return False
-    deadline = time.monotonic() + wait_s
-    while alive(lab) and any(host.name == name for host in status().hosts):
-        if time.monotonic() > deadline:
-            raise External(f"host {name} is still there after {wait_s:.0f} s", hint=f"see {lab.folder}/logs/labd.log")
-        proc.pause(0.1)
-    lab.retire_trail(name)
-    return True
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address:
@@ -391,21 +393,3 @@ def exec_command(name: str, command: Sequence[str]) -> list[str]:
         "LANG=C.UTF-8",
         *command,
     ]
-
-
-def leftovers() -> list[str]:
-    """Return what of this checkout's lab is still on the machine, one line each; empty after a clean `down`."""
-    lab = store()
-    found = []
-    if (cgroup.hierarchy() / lab.layout.cgroup).is_dir():
-        found.append(f"control group {lab.layout.cgroup}")
-    if network.exists(lab.layout):
-        found.append(f"network namespace {lab.layout.namespace}")
-    if run(["ip", "link", "show", f"dt{lab.layout.id}o"], check=False).returncode == 0:
-        found.append(f"device dt{lab.layout.id}o")
-    if run(["nft", "list", "table", "ip", f"dualtrack_{lab.layout.id}"], check=False).returncode == 0:
-        found.append(f"firewall table dualtrack_{lab.layout.id}")
-    found += [
-        f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if str(lab.folder) in line
-    ]
-    return found

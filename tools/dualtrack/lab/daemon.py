@@ -115,7 +115,11 @@ class Supervisor:
             known = self.actual.get(name)
             if known is not None and wish == "cut" and known.alive:
                 log.info("cutting the power of %s", name)
-                self.kill(name)
+                try:
+                    self.kill(name)
+                except (DualtrackError, OSError) as error:  # the wish stays, for the next round
+                    log.error("host %s stays on: %s", name, error)
+                    continue
                 self.processes[name].wait(timeout=10)
                 self.actual[name] = Actual(known.spec, alive=False, stopped=True)
             elif known is not None and wish == "on" and not known.alive:
@@ -143,18 +147,25 @@ class Supervisor:
         self.press_buttons()
         self.reclaim()
         plan = reconcile([*self.store.desired(), *self.running_instances()], self.actual)
-        for name in plan.remove:
-            log.info("removing %s", name)
-            self.actual.pop(name)
-            process = self.processes.pop(name, None)
-            self.kill(name)
-            shutil.rmtree(self.store.host_folder(name), ignore_errors=True)
-            if process is not None:
-                process.wait(timeout=10)
-        self.store.forget_keys(plan.remove)
+        self.store.forget_keys([name for name in plan.remove if self.remove(name)])
         for spec in plan.start:
             self.start(spec)
         self.publish()
+
+    def remove(self, name: str) -> bool:
+        """Remove a host and return whether it is gone; one that survives being killed is tried again next time."""
+        log.info("removing %s", name)
+        try:
+            self.kill(name)
+        except (DualtrackError, OSError) as error:
+            log.error("host %s cannot be removed: %s", name, error)
+            return False
+        self.actual.pop(name)
+        process = self.processes.pop(name, None)
+        shutil.rmtree(self.store.host_folder(name), ignore_errors=True)
+        if process is not None:
+            process.wait(timeout=10)
+        return True
 
     def start(self, spec: HostSpec) -> None:
         """Start one host; a host that cannot be prepared counts as dead, and is tried again a few times."""

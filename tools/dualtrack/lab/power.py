@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import subprocess
 
-from dualtrack import proc
+from dualtrack import waiting
 from dualtrack.errors import BadInput, External, Refused
-from dualtrack.lab import control, vm
+from dualtrack.lab import control, life, vm
 from dualtrack.lab.control import Host
 from dualtrack.lab.state import Power
 from dualtrack.proc import last_line
 
-#: How long a host may take to shut down in good order, in seconds; an emulated one takes a minute.
-SHUTDOWN_S = 240.0
+#: How long a host may show no sign of life until it is off, in seconds. systemd waits in silence for a
+#: service that does not stop, 90 s.
+SHUTDOWN_STALL_S = 120.0
 
 
 def cut(name: str) -> Host:
@@ -32,7 +33,7 @@ def off(name: str) -> Host:
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode not in (0, 255):  # 255: ssh, whose connection went down with the host
         raise External(f"{host.name} does not shut down: {last_line(done.stderr)}")
-    return _wait(host, "stopped", SHUTDOWN_S)
+    return _wait(host, "stopped", SHUTDOWN_STALL_S)
 
 
 def on(name: str) -> Host:
@@ -83,10 +84,11 @@ def _press(host: Host, wish: Power, then: str) -> Host:
     return _wait(host, then, 30)
 
 
-def _wait(host: Host, state: str, seconds: float) -> Host:
-    for _ in range(int(seconds / 0.2)):
-        now = control.find(host.name)
-        if now.state == state:
-            return now
-        proc.pause(0.2)
-    raise External(f"{host.name} is still {now.state} after {seconds:.0f} s", hint="dualtrack lab status")
+def _wait(host: Host, state: str, stall: float) -> Host:
+    lab = control.store()
+    waiting.until(
+        lambda: control.find(host.name).state == state, f"{host.name} to be {state}", stall=stall,
+        progress=lambda: life.signs(lab, host.name), hint="dualtrack lab status",
+        last=lambda: f"it is {control.find(host.name).state}; {life.last_words(lab, host.name)}",
+    )  # fmt: skip
+    return control.find(host.name)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dualtrack import aws, proc
+from dualtrack import aws, waiting
 from dualtrack.cloud import records, variables
 from dualtrack.cloud import stack as stacks
 from dualtrack.cloud.plan import Plan
@@ -17,7 +16,7 @@ from dualtrack.graph import Say
 from dualtrack.inventory import connect, contract, ec2
 from dualtrack.inventory.model import Host, check
 from dualtrack.inventory.render import Connection
-from dualtrack.lab import control
+from dualtrack.lab import control, removal
 from dualtrack.paths import LAB
 from dualtrack.tracks import places, reach, settle
 from dualtrack.verify import record
@@ -135,18 +134,27 @@ def saved_output(stack: places.Stack) -> contract.Output | None:
     return contract.parse(value) if value else None
 
 
-def wait_for_capacity(output: contract.Output, endpoint: str, say: Say, *, timeout: float = 300) -> None:
+#: How long no instance of a pool that is short may come until the track goes on without, in seconds.
+CAPACITY_STALL_S = 300.0
+
+
+def wait_for_capacity(output: contract.Output, endpoint: str, say: Say) -> None:
     """Wait until every pool has as many running instances as it asks for; a pool that stays short is only said."""
-    deadline = time.monotonic() + timeout
-    while True:
+    short: dict[str, tuple[int, int]] = {}
+
+    def filled() -> bool:
+        nonlocal short
         short = missing(groups(output, endpoint))
-        if not short:
-            return
-        if time.monotonic() > deadline:
-            for name, (running, wanted) in short.items():
-                say(f"pool {name} has {running} of {wanted} instances: going on with those (no capacity or quota?)")
-            return
-        proc.pause(2)
+        return not short
+
+    try:
+        waiting.until(filled, "the pools", stall=CAPACITY_STALL_S, limit=3600, progress=lambda: short, interval=2)
+    except waiting.GaveUp as error:
+        for name, (running, wanted) in short.items():
+            say(
+                f"pool {name} has {running} of {wanted} instances after {error.seconds:.0f} s: going on with those"
+                " (no capacity or quota?)"
+            )
 
 
 def groups(output: contract.Output, endpoint: str) -> dict[str, dict[str, Any]]:
@@ -171,6 +179,8 @@ def down(stack: places.Stack, *, confirm: Confirm, say: Say) -> bool:
     """Take the cloud track down; return whether there was anything. The lab goes too when nothing else needs it."""
     now = control.status()
     there = stacks.down(stack, endpoint=now.aws_endpoint or None, confirm=confirm, progress=say)
+    if stack == "emulator":
+        removal.see_off([host.name for host in now.hosts if host.instance_id], say)
     places.hosts_file(places.cloud_environment(stack), "cloud").unlink(missing_ok=True)
     places.remember(stack="")
     if stack == "emulator":

@@ -11,7 +11,7 @@ from dualtrack.inventory import connect
 from dualtrack.inventory import facts as facts_file
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
-from dualtrack.lab import control
+from dualtrack.lab import control, removal
 from dualtrack.tracks import places, reach, settle
 
 
@@ -28,7 +28,7 @@ def up(path: Path, *, say: Say) -> settle.Settled:
         say(f"starting {len(hosts)} hosts")
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
             list(pool.map(lambda server: add(facts, server, say), facts.hosts))
-    reach.all_of(hosts, connection, control.store(), say, timeout=60)
+    reach.all_of(hosts, connection, control.store(), say, stall=60)
     environment = places.local_environment(facts)
     places.write(environment, "local", hosts, connection)
     places.remember(facts=str(path.resolve()))
@@ -81,8 +81,7 @@ def down(path: Path, say: Say) -> bool:
     facts = facts_file.load(path)
     there = False
     if facts.provider == "lab":
-        for host in facts_file.hosts(facts):
-            there = control.remove_host(host.name) or there
+        there = bool(removal.remove_hosts([host.name for host in facts_file.hosts(facts)], say))
     else:
         say("these are your own machines: nothing on them is changed")
     places.hosts_file(places.local_environment(facts), "local").unlink(missing_ok=True)

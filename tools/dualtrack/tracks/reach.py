@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dualtrack import proc, ssh
+from dualtrack import proc, ssh, waiting
 from dualtrack.errors import External
 from dualtrack.graph import Say
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
+from dualtrack.lab import life
 from dualtrack.lab.state import Store
 
 #: First boot on a cloud: cloud-init installs keys and runs the user data. Where there is none, nothing to wait for.
+#: Ends with GOES_ON after a while when it is not over, and says how much it has logged.
 FIRST_BOOT = (
-    "! command -v cloud-init >/dev/null || test -e /etc/cloud/cloud-init.disabled || cloud-init status --wait --long"
+    "! command -v cloud-init >/dev/null || test -e /etc/cloud/cloud-init.disabled"
+    " || timeout 20 cloud-init status --wait --long"
+    " || { code=$?; test $code != 124 || cat /var/log/cloud-init*.log | wc -c; exit $code; }"
 )
+GOES_ON = 124
+#: How long a host may show no sign of life until it is given up, in seconds.
+STALL_S = 180.0
 
 
 def ssh_words(host: Host, connection: Connection) -> list[str]:
@@ -42,38 +50,64 @@ def known(lab: Store, host: Host) -> bool:
     )
 
 
-def all_of(hosts: Sequence[Host], connection: Connection, lab: Store, say: Say, *, timeout: float = 180) -> None:
+def all_of(hosts: Sequence[Host], connection: Connection, lab: Store, say: Say, *, stall: float = STALL_S) -> None:
     """Wait until every host takes a login and has finished its first boot, side by side.
 
     A host's key is learned the first time (and its fingerprint said), never replaced: a key that changed later makes
-    ssh refuse. External names the host, what failed, and where to look.
+    ssh refuse. External names the host, what failed, and where to look, after ``stall`` seconds without progress.
     """
 
     def one(host: Host) -> str:
-        words = ssh_words(host, connection)
-        return (
-            ""
-            if known(lab, host)
-            else ssh.wait_for_key(host.name, host.address, host.port, proxy=proxy_of(words), timeout=timeout)
-        )
+        if known(lab, host):
+            return ""
+        return ssh.wait_for_key(
+            host.name, host.address, host.port, proxy=proxy_of(ssh_words(host, connection)), stall=stall,
+            progress=lambda: life.signs(lab, host.name),
+        )  # fmt: skip
 
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(hosts)))) as pool:
         for host, key in zip(hosts, pool.map(one, hosts), strict=True):
             if key:
                 lab.learn_key(host.name, key)
                 say(f"{host.name} at {host.address} answers, host key {ssh.fingerprint(key)}")
-        list(pool.map(lambda host: first_boot(host, connection, timeout), hosts))
+        list(pool.map(lambda host: first_boot(host, connection, lab, stall), hosts))
 
 
-def first_boot(host: Host, connection: Connection, timeout: float) -> None:
+def first_boot(host: Host, connection: Connection, lab: Store, stall: float) -> None:
     """Wait until a host lets us in and its first boot is over; External with cloud-init's own word when it failed."""
-    words = ssh_words(host, connection)
-    said = ssh.retry_login(lambda: proc.run([*words, FIRST_BOOT], check=False, timeout=timeout), timeout)
-    if said.returncode != 0:
-        detail = " ".join((said.stdout or said.stderr).split())[-300:]
+    words, said = ssh_words(host, connection), "nothing"
+
+    def over() -> subprocess.CompletedProcess[str] | None:
+        nonlocal said
+        try:
+            done = proc.run([*words, FIRST_BOOT], check=False, timeout=90)
+        except External as error:  # a session that hangs
+            said = str(error)
+            return None
+        said = detail(done)
+        return None if goes_on(done) else done
+
+    done = waiting.until(
+        over, f"the first boot of {host.name}", stall=stall, interval=0.5, last=lambda: said,
+        progress=lambda: (said, life.signs(lab, host.name)), hint=f"look at /var/log/cloud-init.log on {host.address}",
+    )  # fmt: skip
+    if done is not None and done.returncode != 0:
         raise External(
-            f"the first boot of {host.name} failed: {detail}", hint=f"look at /var/log/cloud-init.log on {host.address}"
+            f"the first boot of {host.name} failed: {detail(done)}",
+            hint=f"look at /var/log/cloud-init.log on {host.address}",
         )
+
+
+def goes_on(done: subprocess.CompletedProcess[str]) -> bool:
+    """Tell whether the first boot may still end well: a key may arrive after the server is up."""
+    if "HOST IDENTIFICATION HAS CHANGED" in done.stderr:
+        return False
+    return done.returncode in (ssh.FAILED, GOES_ON)
+
+
+def detail(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a login printed, in one line."""
+    return " ".join((done.stdout or done.stderr).split())[-300:]
 
 
 def up(host: Host, connection: Connection, timeout: float = 4) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from dualtrack import configure as ansible
 from dualtrack.errors import Findings
 from dualtrack.graph import Say
-from dualtrack.lab import control
+from dualtrack.lab import control, removal
 from dualtrack.tracks import places
 
 
@@ -53,5 +53,5 @@ def close_lab(say: Say) -> None:
     """Take the lab down when neither track nor anybody's declared host needs it any more."""
     if places.current().stack == "emulator" or control.store().desired():
         return
-    if control.status().up or control.leftovers():
+    if control.status().up or removal.leftovers():
         control.down(say)

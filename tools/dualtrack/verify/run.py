@@ -16,9 +16,11 @@ from typing import Any
 import msgspec
 import yaml
 
-from dualtrack import proc
+from dualtrack import proc, waiting
 from dualtrack.errors import BadInput, External
 from dualtrack.events import events
+from dualtrack.lab import life
+from dualtrack.lab.state import Store
 from dualtrack.paths import LAB, ROOT
 from dualtrack.proc import last_line, run
 from dualtrack.verify import model, plan, record, sshconfig
@@ -68,7 +70,7 @@ def verify(
         config = Path(folder) / "ssh_config"
         config.write_text(sshconfig.render(variables, Path(folder)))
         try:
-            unreachable = reach(config, list(chosen))
+            unreachable = reach(config, list(chosen), lambda name: life.signs(Store(lab), name))
             for name, reason in sorted(unreachable.items()):
                 say(f"{name} cannot be reached: {reason}")
             wanted = {name: names for name, names in chosen.items() if name not in unreachable}
@@ -121,24 +123,35 @@ def read_defaults(role: Path) -> dict[str, Any]:
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
-def reach(config: Path, hosts: Sequence[str]) -> dict[str, str]:
-    """Open the shared connection to every host; return those that did not let us in as root, and why."""
+#: How long a host may show no sign of life until it is called unreachable, in seconds.
+REACH_STALL_S = 60.0
+
+
+def reach(config: Path, hosts: Sequence[str], signs: Callable[[str], object] = bool) -> dict[str, str]:
+    """Open the shared connection to every host; return those that did not let us in as root, and why.
+
+    ``signs`` returns a host's signs of life, by name: one that is slow is waited for.
+    """
 
     def one(name: str) -> str:
         # The connection that stays in the background must not keep our pipes open, or we would wait for it.
         with tempfile.TemporaryFile("w+") as said:
             words = ["ssh", "-F", str(config), name, "sudo -n true"]
-            try:
-                done = subprocess.run(
-                    words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=60, check=False
-                )
-            except subprocess.TimeoutExpired:
-                return "no answer within 60 s"
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+            with proc.tracked(process):
+                try:
+                    waiting.until(
+                        lambda: process.poll() is not None, f"{name} to let us in", stall=REACH_STALL_S, limit=600,
+                        progress=lambda: signs(name), interval=0.05,
+                    )  # fmt: skip
+                except waiting.GaveUp as error:
+                    proc.end(process)
+                    return str(error)
             said.seek(0)
             text = last_line(said.read())
-        if done.returncode == 255:
+        if process.returncode == 255:
             return text
-        return f"no root there without a password: {text}" if done.returncode else ""
+        return f"no root there without a password: {text}" if process.returncode else ""
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = list(pool.map(one, hosts))
