@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -29,6 +30,38 @@ def test_machine_has_its_own_kernel_and_disks_by_serial(lab: Cli, shell: Shell) 
     [host] = lab.json("lab", "status")["hosts"]
     assert (host["name"], host["kind"], host["state"]) == ("vault", "qemu", "running")
     assert [disk["serial"] for disk in lab.json("lab", "disk", "list", "vault")["disks"]] == ["vault-1", "vault-2"]
+
+
+WHO = """
+hostname; cat /etc/machine-id; sed 's/.* //' /etc/ssh/ssh_host_ed25519_key.pub; ip -br -4 address show dev eth0
+cat /sys/class/net/eth0/address; ls /var/log/journal; date +%s; ls -A /boot/seed 2>&1 || true
+"""
+
+
+def test_new_machine_goes_on_from_a_snapshot_as_itself(lab: Cli, shell: Shell) -> None:
+    lab("lab", "host", "add", "other", "--kind", "qemu", timeout=BOOT_S)
+    try:
+        begin = time.time()
+        other = lab("lab", "exec", "other", "--", "sh", "-c", WHO).stdout.splitlines()
+        mine = shell(WHO).splitlines()
+        listed = {host["name"]: host["address"] for host in lab.json("lab", "status")["hosts"]}
+        for name, (host, machine, key, card, mac, journal, clock, seed) in (("vault", mine), ("other", other)):
+            assert host == key == name
+            assert listed[name] in card
+            assert journal == machine
+            assert mac.startswith("52:54:00:")
+            assert begin - 2 <= float(clock) <= time.time() + 2
+            assert "No such file" in seed, "what the machine was given has been taken and removed"
+        # machine-id and card; the host keys are the lab's own, and ssh has just compared them.
+        assert mine[1] != other[1]
+        assert mine[4] != other[4]
+        assert all(len(found[1]) == 32 for found in (mine, other))
+        # It did not boot: it has been up since before the lab was.
+        boots = shell("journalctl --list-boots --quiet | wc -l; systemctl is-system-running || true").split()
+        assert boots == ["1", "running"]
+        assert "Linux version" not in (lab.folder / "logs/hosts/other.log").read_text()
+    finally:
+        lab("lab", "host", "remove", "other")
 
 
 def test_pulled_disk_is_gone_and_comes_back_with_what_was_on_it(lab: Cli, shell: Shell) -> None:
@@ -69,12 +102,17 @@ def test_reboot_boots_what_the_machine_wrote_into_its_own_initramfs(lab: Cli, sh
 
 
 def test_power_cut_loses_what_was_not_synced_and_nothing_else(lab: Cli, shell: Shell) -> None:
+    before = shell("hostname; cat /etc/machine-id").split()
     shell("echo synced > /root/a; sync; echo lost > /root/b")
     lab("lab", "power-cut", "vault")
     assert [host["state"] for host in lab.json("lab", "status")["hosts"]] == ["stopped"]
     lab("lab", "disk", "pull", "vault", "vault-9")
     lab("lab", "power-on", "vault", timeout=BOOT_S)
     assert shell("cat /root/a; cat /root/b 2>/dev/null || true").split() == ["synced"]
+    # This start was a boot of the machine's own kernel, with its own name; the identity has outlived the cut.
+    assert "Linux version" in (lab.folder / "logs/hosts/vault.log").read_text()
+    assert "systemd.hostname=vault" in shell("cat /proc/cmdline")
+    assert shell("hostname; cat /etc/machine-id").split() == before
     assert disks(shell) == {"vault-1", "vault-2"}
 
 

@@ -70,14 +70,14 @@ def _confirm(yes: bool) -> Callable[[Any, str], bool]:
 def _setup_tasks() -> list[Task]:
     from dualtrack.cloud import opentofu, provider
     from dualtrack.graph import Task
-    from dualtrack.lab import rootfs, vmimage
+    from dualtrack.lab import rootfs, vm
     from dualtrack.mirror import build as mirror
     from dualtrack.paths import cache_dir
     from dualtrack.store import program
 
     return [
         Task("root file system", rootfs.build),
-        Task("virtual machines' image", lambda say: vmimage.build(say), needs=("root file system",)),
+        Task("virtual machines' image", vm.ensure, needs=("root file system",)),
         Task("OpenTofu", opentofu.ensure),
         Task("AWS provider", lambda say: provider.cli_config(opentofu.ensure(say), say), needs=("OpenTofu",)),
         Task("mirror", lambda say: mirror(cache_dir() / "mirror", say)),

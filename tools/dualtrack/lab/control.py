@@ -18,7 +18,7 @@ import msgspec
 from dualtrack import proc, ssh, waiting
 from dualtrack.errors import BadInput, External, Missing, Refused
 from dualtrack.files import write_atomically
-from dualtrack.lab import cgroup, life, network, nspawn, rootfs, vm, vmimage
+from dualtrack.lab import cgroup, life, network, nspawn, rootfs, vm
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec, Kind
 from dualtrack.lab.state import HostState, Record, Store
 from dualtrack.mirror import repository
@@ -261,7 +261,7 @@ def add_host(
         if other.ip == where:
             raise BadInput(f"address {where} is taken by {other.name}", hint="choose another, or leave it out")
     if kind == "qemu":
-        vmimage.build(say)
+        vm.ensure(say)
         spec = with_new_disks(lab, before, spec)
     lab.declare(spec)
     say(f"waiting until {name} has booted")

@@ -7,17 +7,21 @@ In the host's folder: `root.qcow2`, a layer above the image's root file system; 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from dualtrack.errors import BadInput, Missing
 from dualtrack.files import locked, read, write_atomically
-from dualtrack.lab import cgroup, identity, qmp, vmimage
+from dualtrack.lab import cgroup, identity, qmp, vmimage, vmsnapshot
 from dualtrack.lab.model import HostSpec, Layout
+from dualtrack.paths import cache_dir
 from dualtrack.proc import run
 
 #: Runs once, from the boot disk, before the network comes up.
@@ -26,8 +30,17 @@ set -eu
 cp -r --remove-destination --preserve=mode /boot/seed/files/. /
 id -u {user} >/dev/null 2>&1 || useradd --shell /bin/bash {user}
 chown -R {user}: /home/{user}
+sync
 rm -rf /boot/seed
 """
+
+#: The machine's memory and processors: all machines are alike, so that one snapshot serves them all.
+CPUS = 2
+MEMORY_MIB = 1536
+
+
+#: In a machine's folder, until its first start: the folder of the snapshot that it goes on from.
+RESTORE = "restore"
 
 
 class Disk(msgspec.Struct, frozen=True):
@@ -54,8 +67,14 @@ class Machine(msgspec.Struct, frozen=True):
     bridge: str
     mac: str
     disks: tuple[Disk, ...] = ()
-    memory_mib: int = 1536
-    cpus: int = 2
+    memory_mib: int = MEMORY_MIB
+    cpus: int = CPUS
+
+
+def ensure(say: Callable[[str], None] = lambda _: None) -> None:
+    """Build what new machines are made from, unless it is there: the image, and the snapshot of it booted."""
+    vmimage.build(say)
+    vmsnapshot.build(say, cpus=CPUS, memory_mib=MEMORY_MIB)
 
 
 def machine(folder: Path) -> Machine:
@@ -91,9 +110,16 @@ def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> No
     shutil.copytree(image / "boot", boot_files, symlinks=True)
     shutil.copytree(files, boot_files / "seed/files")
     (boot_files / "seed/first-boot.sh").write_text(FIRST_BOOT.format(user=spec.user))
+    (boot_files / "seed/machine-id").write_text(f"{uuid.uuid4().hex}\n")
+    (boot_files / "seed/entropy").write_bytes(os.urandom(256))
     run(["mke2fs", "-q", "-t", "ext4", "-L", "boot", "-d", boot_files, folder / "boot.img", "256M"])
     shutil.rmtree(boot_files)
-    run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image / "root.img", folder / "root.qcow2"])
+    snapshot = vmsnapshot.path(cpus=CPUS, memory_mib=MEMORY_MIB)
+    if snapshot is not None and snapshot.is_dir():
+        vmsnapshot.new_root(folder / "root.qcow2", snapshot / "root.qcow2", "qcow2")
+        (folder / RESTORE).write_text(str(snapshot))
+    else:
+        vmsnapshot.new_root(folder / "root.qcow2", image / "root.img", "raw")
     (folder / "prepared").touch()
 
 
@@ -114,6 +140,8 @@ def boot(folder: Path, spec: HostSpec, layout: Layout, image: Path, log: Path) -
     command = [
         "ip", "netns", "exec", layout.namespace,
         "setpriv", "--pdeathsig", "KILL",
+        # A host's processes get an environment without our own variables; the keeper needs what moves the caches.
+        "env", f"DUALTRACK_CACHE={cache_dir()}", f"DUALTRACK_VM_ACCEL={os.environ.get('DUALTRACK_VM_ACCEL', '')}",
         sys.executable, "-m", "dualtrack.lab.vmrun", str(folder), str(log),
     ]  # fmt: skip
     return cgroup.launch(command, cgroup.hierarchy() / layout.cgroup / "hosts" / spec.name, log)

@@ -1,7 +1,8 @@
 """The keeper of one virtual machine: starts QEMU, and starts it again when the machine reboots.
 
 Ends with 0 when the machine powered itself off, with 1 when QEMU failed or the machine does nothing but reboot. QEMU
-dies with it. Before each start kernel and initramfs are read out of the machine's own /boot, as a boot loader would.
+dies with it. A new machine goes on from a snapshot where there is one (vmsnapshot). Before each other start kernel and
+initramfs are read out of the machine's own /boot, as a boot loader would.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ import time
 from pathlib import Path
 
 from dualtrack.errors import DualtrackError, External
-from dualtrack.lab import accel, qmp, vm
+from dualtrack.lab import accel, kernel, qmp, vm, vmimage, vmqemu, vmsnapshot
 from dualtrack.proc import run
 
 #: A machine that resets this often in a row, each time before it has run for a minute, will do so for ever.
 MAX_RESETS = 5
 MINUTE = 60.0
-
-CMDLINE = "root=LABEL=root ro console=ttyS0 panic=10 mitigations=off net.ifnames=0 systemd.hostname={name}"
 
 
 def main(folder: Path, log: Path) -> int:
@@ -40,25 +39,88 @@ def main(folder: Path, log: Path) -> int:
 def run_once(folder: Path, log: Path) -> str:
     """Run the machine until it stops, and return why: `guest-shutdown` or `guest-reset`; External when it died."""
     machine = vm.machine(folder)
-    kernel, initrd = read_boot(folder)
-    script = folder / "ifup.sh"
-    script.write_text(f'#!/bin/sh\nip link set "$1" master {machine.bridge} up\n')
-    script.chmod(0o755)
-    watch = folder / "watch.sock"
-    words = command(folder, machine, kernel, initrd, script, log)
+    snapshot = to_go_on_from(folder)
+    words = restored(folder, machine, snapshot, log) if snapshot else booting(folder, machine, log)
     process = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL)
+    watch = folder / "watch.sock"
     reason = ""
     try:
         while not qmp.listens(watch) and process.poll() is None:
             time.sleep(0.05)
         with contextlib.suppress(DualtrackError, OSError), qmp.Client(watch, timeout=None) as qemu:
+            if snapshot:
+                go_on(qemu, folder, machine)
             reason = str(qemu.wait("SHUTDOWN")["reason"])
         process.wait()
     finally:
         process.kill()
+    if (folder / vm.RESTORE).exists():  # it never went on: it boots instead, from a root disk as new
+        print(f"{folder.name} cannot go on from {snapshot}: it boots", file=sys.stderr)
+        vmsnapshot.new_root(folder / "root.qcow2", vmimage.path() / "root.img", "raw")
+        (folder / vm.RESTORE).unlink()
+        return run_once(folder, log)
     if process.returncode != 0 or not reason.startswith("guest-"):
         raise External(f"QEMU ended with {process.returncode} ({reason or 'no reason given'})", hint=f"see {log}")
     return reason
+
+
+def to_go_on_from(folder: Path) -> Path | None:
+    """Return the folder of the snapshot that the machine has not gone on from yet; None for every later start."""
+    try:
+        return Path((folder / vm.RESTORE).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def restored(folder: Path, machine: vm.Machine, snapshot: Path, log: Path) -> list[str]:
+    """Return the QEMU command line that loads a snapshot."""
+    start = vmsnapshot.start_of(
+        snapshot, cpus=machine.cpus, memory_mib=machine.memory_mib, root=folder / "root.qcow2", console=log
+    )
+    return [*vmqemu.command(start), *vmsnapshot.restore_options(snapshot)]
+
+
+def go_on(qemu: qmp.Client, folder: Path, machine: vm.Machine) -> None:
+    """Plug in what is the machine's own, as soon as the snapshot is loaded, and let it run."""
+    while not qemu.loaded():
+        time.sleep(0.02)
+    for command, arguments in plugged(folder, machine):
+        qemu.call(command, arguments)
+    # From here on the root disk is no longer the snapshot's: were the power cut now, the machine would have to boot.
+    (folder / vm.RESTORE).unlink()
+    qemu.call("cont")
+
+
+def plugged(folder: Path, machine: vm.Machine) -> list[tuple[str, dict[str, object]]]:
+    """Return QEMU's commands that plug in all that differs between machines; the boot disk comes last.
+
+    Its coming is what tells a restored machine that it may take its identity.
+    """
+    ifup = folder / "ifup.sh"
+    ifup.write_text(f'#!/bin/sh\nip link set "$1" master {machine.bridge} up\n')
+    ifup.chmod(0o755)
+    disks = [command for disk in machine.disks if disk.present for command in vm.attach(folder, disk)]
+    return [*vmqemu.network_card(ifup, machine.mac), *disks, *vmqemu.boot_disk(folder / "boot.img")]
+
+
+def booting(folder: Path, machine: vm.Machine, log: Path) -> list[str]:
+    """Return the QEMU command line that boots what is in the machine's /boot."""
+    image, initrd = read_boot(folder)
+    return command(folder, machine, image, initrd, log)
+
+
+def command(folder: Path, machine: vm.Machine, image: Path, initrd: Path, log: Path) -> list[str]:
+    """Return the QEMU command line that boots a kernel with an initramfs, all devices in their slots."""
+    start = vmqemu.Start(
+        name=machine.name, cpus=machine.cpus, memory_mib=machine.memory_mib, accelerator=tuple(accel.options(image)),
+        kernel=kernel.startable(image), initrd=initrd, root=folder / "root.qcow2", console=log,
+        cmdline=f"{vmqemu.CMDLINE} systemd.hostname={machine.name}",
+    )  # fmt: skip
+    options = {"blockdev-add": "-blockdev", "netdev_add": "-netdev", "device_add": "-device"}
+    words = vmqemu.command(start)
+    for name, arguments in plugged(folder, machine):
+        words += [options[name], json.dumps(arguments)]
+    return words
 
 
 def read_boot(folder: Path) -> tuple[Path, Path]:
@@ -84,30 +146,6 @@ def newest(names: list[str]) -> str:
     if not whole:
         raise External("no kernel with an initramfs in /boot", hint="the machine's boot disk is damaged")
     return max(whole, key=lambda release: [int(n) for n in re.findall(r"\d+", release)])
-
-
-def command(folder: Path, machine: vm.Machine, kernel: Path, initrd: Path, ifup: Path, log: Path) -> list[str]:
-    """Return the QEMU command line."""
-    words = [
-        # QEMU dies with its keeper, whatever ends that.
-        "setpriv", "--pdeathsig", "KILL",
-        "qemu-system-x86_64", "-name", machine.name, "-nodefaults", "-no-user-config", "-display", "none",
-        "-machine", "pc", *accel.options(kernel), "-smp", str(machine.cpus), "-m", str(machine.memory_mib),
-        "-kernel", str(kernel), "-initrd", str(initrd), "-append", CMDLINE.format(name=machine.name),
-        "-chardev", f"file,id=console,path={log},append=on", "-serial", "chardev:console",
-        "-object", "rng-random,id=entropy,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=entropy",
-        "-drive", "file=root.qcow2,if=virtio,format=qcow2", "-drive", "file=boot.img,if=virtio,format=raw",
-        "-netdev", f"tap,id=net,script={ifup},downscript=no", "-device", f"virtio-net-pci,netdev=net,mac={machine.mac}",
-        # One socket takes one client: this one is the keeper's, the other the operator's commands'.
-        "-qmp", "unix:watch.sock,server=on,wait=off", "-qmp", "unix:control.sock,server=on,wait=off",
-        # A reset ends QEMU, so that the next start reads the kernel anew.
-        "-no-reboot",
-    ]  # fmt: skip
-    for disk in machine.disks:
-        if disk.present:
-            (_, node), (_, device) = vm.attach(folder, disk)
-            words += ["-blockdev", json.dumps(node), "-device", json.dumps(device)]
-    return words
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 import pytest
-import testinfra
+from testinfra.host import Host
+
+from dualtrack.verify.rootshell import RootShell
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -51,11 +53,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def host(request: pytest.FixtureRequest) -> Any:
+def host(request: pytest.FixtureRequest) -> Iterator[Any]:
     """testinfra's host: commands run on it as root, over one shared ssh connection."""
     shard = request.config.stash[_SHARD]
-    # No shared connection of testinfra's own: the configuration file has one, which outlives this process.
-    return testinfra.get_host(f"ssh://{request.param}", ssh_config=shard.ssh_config, sudo=True, controlpersist=0)
+    shell = RootShell(request.param, ["ssh", "-F", shard.ssh_config, request.param, "sudo -n /bin/sh"])
+    yield Host(shell)
+    shell.close()
 
 
 @pytest.fixture
