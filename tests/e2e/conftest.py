@@ -1,13 +1,39 @@
-"""The order of the stories, which run two at a time."""
+"""Stories: the tests of one file are steps, each of which begins in the state that the first ones bring about.
+
+A step that runs alone (`pytest tests/e2e/test_pools.py -k money`), or after one that failed, gets that state first, so
+that no step depends on one that is not named, and one failure is one failure.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Iterator, Sequence
+
 import pytest
 
-#: The story that takes longest. It starts first: at the end it would run alone.
-LONGEST = "test_storage.py"
+#: Whether the state of a file's story holds; and whether a test has failed.
+HOLDS, FAILED = pytest.StashKey[bool](), pytest.StashKey[bool]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest story first; the others keep their order."""
-    items.sort(key=lambda item: item.path.name != LONGEST)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember which tests failed."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+def continues(
+    request: pytest.FixtureRequest, begins: Sequence[str], bring_about: Callable[[], object]
+) -> Iterator[None]:
+    """Run a step: a generator for an automatic fixture of the story's file.
+
+    ``begins`` are the tests that bring the state about, the last of them completes it; without any, the story's set-up
+    has done so. Before any other test ``bring_about`` does it where the state does not hold.
+    """
+    story = request.node.getparent(pytest.Module)
+    name = request.node.originalname
+    if name not in begins and not story.stash.get(HOLDS, not begins):
+        bring_about()
+    story.stash[HOLDS] = False
+    yield
+    story.stash[HOLDS] = not request.node.stash.get(FAILED, False) and name not in begins[:-1]

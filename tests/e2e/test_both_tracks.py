@@ -1,6 +1,6 @@
 """Both tracks from nothing to verified, on the lab: what an operator does in a week, in the order of a week.
 
-The tests of this file are one story: each goes on where the one before it stopped.
+The tests of this file are one story: each begins with both tracks up and verified.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import yaml
 from dualtrack.inventory import facts as facts_file
 from dualtrack.lab.state import Store
 from tests.conftest import CLI, ROOT, Cli, living, wait
+from tests.e2e.conftest import continues
 
 UP_S = 1200
 
@@ -40,6 +41,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         yield cli
     finally:
         cli("lab", "down")
+
+
+@pytest.fixture(autouse=True)
+def both_up(request: pytest.FixtureRequest, site: Cli) -> Iterator[None]:
+    begins = ("test_interrupted_up_leaves_what_the_next_one_mends", "test_up_makes_both_tracks_green")
+    yield from continues(request, begins, lambda: site("up", timeout=UP_S))
 
 
 def rows(site: Cli) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The cloud track's scheduler and pools: what an operator of GPU jobs lives through, on the lab.
 
-The tests of this file are one story: each goes on where the one before it stopped.
+The tests of this file are one story: each begins with the track up and verified.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 
 from dualtrack import aws
 from tests.conftest import CLI, Cli, wait
+from tests.e2e.conftest import continues
 
 UP_S = 1200
 COUNT = "echo $SLURMD_NODENAME; echo $CUDA_VISIBLE_DEVICES; {work}; echo done"
@@ -29,6 +30,11 @@ class Site:
         self.controllers = self.names("control")
         state = json.loads((cli.folder / "tofu/emulator/terraform.tfstate").read_text())
         self.stack: dict[str, Any] = state["outputs"]["inventory"]["value"]
+
+    def again(self) -> None:
+        """Bring the track up again, with all nodes in service: after a step that failed."""
+        self.cli("cloud", "up", timeout=UP_S)
+        self.controllers = self.names("control")
 
     def rows(self) -> list[dict[str, Any]]:
         return list(self.cli.json("status")["hosts"])
@@ -94,6 +100,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield found
     finally:
         cli("lab", "down")
+
+
+@pytest.fixture(autouse=True)
+def track_up(request: pytest.FixtureRequest, site: Site) -> Iterator[None]:
+    yield from continues(request, (), site.again)
 
 
 def test_users_are_sent_to_the_gpu_nodes(site: Site) -> None:

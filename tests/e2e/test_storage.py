@@ -1,6 +1,7 @@
 """The sovereign server's disks and keys, in a virtual machine: pulled, cut, lost, destroyed, and what that cost.
 
-The tests of this file are one story: each goes on where the one before it stopped.
+The tests of this file are one story: each begins with the array and its volumes made, open, and verified. A step that
+runs alone has no files of earlier writers to look for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import yaml
 
 from dualtrack.inventory import facts as facts_file
 from tests.conftest import CLI, Cli, wait
+from tests.e2e.conftest import continues
 
 UP_S = 1200
 BOOT_S = 400
@@ -58,6 +60,11 @@ class Vault:
         )
         [track] = document["tracks"]
         return track
+
+    def recover(self) -> None:
+        """Bring the host to the state that every step begins with: switched on, and as its facts describe it."""
+        self.site("lab", "power-on", "vault-1", timeout=BOOT_S)
+        self.up()
 
     def run(self, line: str) -> str:
         return self.site("lab", "exec", "vault-1", "--", "sh", "-euc", line).stdout
@@ -148,6 +155,11 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
         yield found
     finally:
         site("lab", "down")
+
+
+@pytest.fixture(autouse=True)
+def volumes_open(request: pytest.FixtureRequest, vault: Vault) -> Iterator[None]:
+    yield from continues(request, ("test_arrays_and_volumes_are_made_and_verified",), vault.recover)
 
 
 def test_arrays_and_volumes_are_made_and_verified(vault: Vault) -> None:
