@@ -1,4 +1,4 @@
-"""What the project's strategy changes in mitogen: accounts that are only passed through are not prepared for modules."""
+"""What the strategy changes in mitogen: an account that is only passed through is not prepared for modules."""
 
 from __future__ import annotations
 
