@@ -62,9 +62,9 @@ def test_every_file_that_reaches_a_host_counts(checkout: Path, name: str) -> Non
         file.write("\n")
     second = unchanged.inputs(hosts(checkout), now=NOW)
     assert unchanged.digest(first) != unchanged.digest(second)
-    assert not unchanged.kept(first, second)
+    assert not unchanged.kept(first, second, hosts(checkout))
     (checkout / name).unlink()
-    assert not unchanged.kept(first, unchanged.inputs(hosts(checkout), now=NOW))
+    assert not unchanged.kept(first, unchanged.inputs(hosts(checkout), now=NOW), hosts(checkout))
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,17 @@ def test_what_no_host_gets_does_not_count(checkout: Path, name: str) -> None:
     assert unchanged.inputs(hosts(checkout), now=NOW) == first
 
 
-def test_new_files_are_the_runs_own_but_another_digest(checkout: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("audit-keys/gpu-1.2.pem", True), ("pki/logger/gpu-1.pem", True), ("audit-keys/spot-1.pem", False),
+     ("audit-keys/gpu-10.pem", False)],
+)  # fmt: skip
+def test_new_files_are_the_runs_own_or_not_but_another_digest(checkout: Path, name: str, own: bool) -> None:
     first = unchanged.inputs(hosts(checkout), now=NOW)
-    (checkout / "state/audit-keys/log-1.pem").write_text("a key that was registered\n")
+    (checkout / "state" / name).parent.mkdir(exist_ok=True)
+    (checkout / "state" / name).write_text("a key that was registered\n")
     second = unchanged.inputs(hosts(checkout), now=NOW)
-    assert unchanged.kept(first, second)
+    assert unchanged.kept(first, second, hosts(checkout)) is own
     assert unchanged.digest(first) != unchanged.digest(second)
 
 
@@ -104,7 +110,7 @@ def test_variables_count(checkout: Path) -> None:
     """Also a right that ends: what is in force is resolved anew each time, and is a variable."""
     granted = unchanged.inputs(hosts(checkout, access_sudo=[{"user": "chen"}]), now=NOW)
     ended = unchanged.inputs(hosts(checkout, access_sudo=[]), now=NOW)
-    assert not unchanged.kept(granted, ended)
+    assert not unchanged.kept(granted, ended, hosts(checkout))
 
 
 def test_settings_count_but_for_how_long_waits_last(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dualtrack import configure as ansible
 from dualtrack import verify
 from dualtrack.errors import Findings
 from dualtrack.graph import Say
 from dualtrack.lab import control, removal
-from dualtrack.tracks import places, unchanged
+from dualtrack.tracks import lanes, places, unchanged
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -50,7 +49,7 @@ def configured(
     unchanged.forget(found)
     say("configuring")
     log = control.store().folder / f"logs/configure-{track}.log"
-    result = ansible.configure(inventories, limit=group, log=log, progress=say)
+    result = lanes.configure(inventories, found, log=log, say=say)
     changes = {host: count for host, count in result.changed.items() if count}
     say(
         f"configured: {sum(changes.values())} changes on {len(changes)} hosts"
@@ -64,7 +63,7 @@ def configured(
     say(f"verified: {report.headline}")
     found = unchanged.hosts_of(inventories, group)
     after = unchanged.inputs(found)
-    if unchanged.kept(before, after):
+    if unchanged.kept(before, after, found):
         unchanged.record(found, unchanged.digest(after))
     return Settled(track, changed or bool(changes), len(report.hosts), changes, report.passed)
 
