@@ -18,6 +18,7 @@ import yaml
 
 from dualtrack.inventory import facts as facts_file
 from dualtrack.lab.state import Store
+from dualtrack.tracks import unchanged
 from tests.conftest import CLI, ROOT, Cli, living, wait
 from tests.e2e.conftest import continues
 
@@ -85,8 +86,31 @@ def test_up_makes_both_tracks_green(site: Cli) -> None:
 def test_again_changes_nothing(site: Cli) -> None:
     before = {name: host["instance_id"] for name, host in rows(site).items()}
     tracks = json.loads(site("up", "--json", timeout=UP_S).stdout)["tracks"]
-    assert [(track["changed"], track["changes"]) for track in tracks] == [(False, {}), (False, {})]
+    assert [(it["changed"], it["changes"], it["unchanged"]) for it in tracks] == [(False, {}, True)] * 2
+    assert all(it["passed"] > 0 for it in tracks)
     assert {name: host["instance_id"] for name, host in rows(site).items()} == before
+
+
+def test_the_complete_playbook_again_changes_nothing(site: Cli) -> None:
+    tracks = json.loads(site("up", "--full", "--json", timeout=UP_S).stdout)["tracks"]
+    assert [(it["changed"], it["changes"], it["unchanged"]) for it in tracks] == [(False, {}, False)] * 2
+
+
+def test_drift_is_found_and_fixed_although_no_input_has_changed(site: Cli) -> None:
+    """The record on the host says that nothing needs to be applied; the checks say that something has happened."""
+    for drifted in ("gateway-1", "log-1"):
+        site("lab", "exec", drifted, "--", "sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno")
+    [local] = json.loads(site("local", "up", "--json", timeout=UP_S).stdout)["tracks"]
+    assert (local["changed"], local["unchanged"], set(local["changes"])) == (True, False, {"gateway-1", "log-1"})
+    [local] = json.loads(site("local", "up", "--json", timeout=UP_S).stdout)["tracks"]
+    assert (local["changed"], local["unchanged"]) == (False, True)
+
+
+def test_host_without_its_record_is_configured_again(site: Cli) -> None:
+    """As after a run that was stopped, or with a disk that was put back from a backup."""
+    site("lab", "exec", "gateway-1", "--", "rm", unchanged.RECORD)
+    [local] = json.loads(site("local", "up", "--json", timeout=UP_S).stdout)["tracks"]
+    assert (local["changes"], local["unchanged"]) == ({}, False)
 
 
 def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:

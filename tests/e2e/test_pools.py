@@ -217,7 +217,7 @@ def test_drift_is_found_and_mended(site: Site) -> None:
 
 
 def test_again_changes_nothing(site: Site) -> None:
-    [track] = json.loads(site.cli("cloud", "up", "--json", timeout=UP_S).stdout)["tracks"]
+    [track] = json.loads(site.cli("cloud", "up", "--full", "--json", timeout=UP_S).stdout)["tracks"]
     assert (track["changed"], track["changes"]) == (False, {})
 
 

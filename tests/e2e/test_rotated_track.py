@@ -36,7 +36,7 @@ class Track:
         self.facts.write_text(yaml.safe_dump(facts, sort_keys=False))
 
     def up(self) -> dict[str, object]:
-        words = ("local", "up", "--facts", str(self.facts), "--json")
+        words = ("local", "up", "--facts", str(self.facts), "--full", "--json")
         [track] = json.loads(self.cli(*words, timeout=UP_S).stdout)["tracks"]
         return dict(track)
 

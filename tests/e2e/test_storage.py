@@ -56,7 +56,7 @@ class Vault:
 
     def up(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(
-            self.site("local", "up", "--facts", str(self.facts), "--json", timeout=UP_S).stdout
+            self.site("local", "up", "--facts", str(self.facts), "--full", "--json", timeout=UP_S).stdout
         )
         [track] = document["tracks"]
         return track

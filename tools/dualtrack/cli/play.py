@@ -19,7 +19,7 @@ def play(
     from dualtrack import configure
     from dualtrack.errors import BadInput
     from dualtrack.output import Steps
-    from dualtrack.tracks import places
+    from dualtrack.tracks import places, unchanged
 
     known = sorted(path.stem for path in (configure.SITE.parent / "playbooks").glob("*.yml"))
     if not playbook:
@@ -35,6 +35,8 @@ def play(
     inventories = places.inventories()
     if len(inventories) == 1:
         raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
+    if not check:
+        unchanged.forget_matching(inventories, limit or "all")
     result = configure.configure(
         inventories,
         limit=limit,

@@ -28,6 +28,11 @@ KEY = typer.Option(
 )
 
 
+FULL = typer.Option(
+    False, "--full", help="Configure also where nothing has changed since and the checks would say that all is well."
+)
+
+
 class StackName(StrEnum):
     """The stacks under terraform/stacks."""
 
@@ -92,8 +97,11 @@ def setup(quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."
     graph.run(_setup_tasks(), quiet=quiet)
 
 
-def up(facts: Path | None = FACTS, json: bool = JSON) -> None:
-    """Bring both tracks up on this machine's lab, configured and verified. Again: nothing changes."""
+def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None:
+    """Bring both tracks up on this machine's lab, configured and verified. Again: nothing changes.
+
+    Hosts that were configured with exactly what is here now are only verified, and configured when a check fails.
+    """
     from dualtrack import graph
     from dualtrack.graph import Task
     from dualtrack.lab import control
@@ -101,13 +109,13 @@ def up(facts: Path | None = FACTS, json: bool = JSON) -> None:
     from dualtrack.tracks import local as local_track
 
     def cloud_up(say: Say) -> object:
-        return cloud_track.up("emulator", confirm=_confirm(True), say=say)
+        return cloud_track.up("emulator", confirm=_confirm(True), say=say, full=full)
 
     tasks = [
         *_setup_tasks(),
         Task("lab", control.up, needs=("root file system", "mirror")),
         Task("cloud track", cloud_up, needs=("lab", "AWS provider")),
-        Task("local track", lambda say: local_track.up(_facts(facts), say=say), needs=("lab",)),
+        Task("local track", lambda say: local_track.up(_facts(facts), say=say, full=full), needs=("lab",)),
     ]
     results = graph.run(tasks, quiet=json)
     _settled([results["cloud track"], results["local track"]], json)
@@ -140,12 +148,12 @@ def down() -> None:
 
 
 @cloud.command("up")
-def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, json: bool = JSON) -> None:
+def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, full: bool = FULL, json: bool = JSON) -> None:
     """Apply the stack, wait for its instances, configure and verify them. On a real account the plan is shown first."""
     from dualtrack.output import Steps
     from dualtrack.tracks import cloud as track
 
-    _settled([track.up(_stack(stack), confirm=_confirm(yes), say=Steps(quiet=json), key=key)], json)
+    _settled([track.up(_stack(stack), confirm=_confirm(yes), say=Steps(quiet=json), key=key, full=full)], json)
 
 
 @cloud.command("join")
@@ -204,12 +212,12 @@ def cloud_unlock(
 
 
 @local.command("up")
-def local_up(facts: Path | None = FACTS, json: bool = JSON) -> None:
+def local_up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None:
     """Bring up, configure and verify the servers that the facts file describes."""
     from dualtrack.output import Steps
     from dualtrack.tracks import local as track
 
-    _settled([track.up(_facts(facts), say=Steps(quiet=json))], json)
+    _settled([track.up(_facts(facts), say=Steps(quiet=json), full=full)], json)
 
 
 @local.command("down")

@@ -207,6 +207,18 @@ def issued_by(path: Path, issuing: x509.Certificate) -> bool:
     return True
 
 
+def state(path: Path, now: datetime) -> str:
+    """Return `over` for a certificate whose time is over, `due` for one to be renewed, '' for any other file."""
+    try:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError:
+        return ""
+    left = found.not_valid_after_utc - now
+    if left <= timedelta(0):
+        return "over"
+    return "due" if left < RENEW * (found.not_valid_after_utc - found.not_valid_before_utc) else ""
+
+
 def pem(of: x509.Certificate) -> bytes:
     """Return a certificate as it stands in files."""
     return of.public_bytes(serialization.Encoding.PEM)

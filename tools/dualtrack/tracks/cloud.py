@@ -55,7 +55,7 @@ def plan(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> s
     ).plan.summary  # fmt: skip
 
 
-def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> settle.Settled:
+def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", full: bool = False) -> settle.Settled:
     """Bring the cloud track up, from nothing or from whatever is there, and return what it took."""
     endpoint = control.up(say).aws_endpoint if stack == "emulator" else ""
     result = stacks.up(
@@ -72,7 +72,7 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> set
     environment = places.cloud_environment(stack)
     places.write(environment, "cloud", hosts, connection)
     places.remember(stack=stack)
-    return settle.configured("cloud", environment, say, changed=result.changed)
+    return settle.configured("cloud", environment, say, changed=result.changed, full=full)
 
 
 def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:

@@ -15,7 +15,7 @@ from dualtrack.lab import control, removal
 from dualtrack.tracks import places, reach, settle
 
 
-def up(path: Path, *, say: Say) -> settle.Settled:
+def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
     """Bring the local track up as the facts file at ``path`` describes it, and return what it took."""
     facts = facts_file.load(path)
     hosts, connection = facts_file.hosts(facts), connection_for(facts)
@@ -32,7 +32,7 @@ def up(path: Path, *, say: Say) -> settle.Settled:
     environment = places.local_environment(facts)
     places.write(environment, "local", hosts, connection)
     places.remember(facts=str(path.resolve()))
-    return settle.configured("local", environment, say, changed=changed)
+    return settle.configured("local", environment, say, changed=changed, full=full)
 
 
 def add(facts: facts_file.Facts, server: facts_file.Server, say: Say) -> None:

@@ -1,0 +1,171 @@
+"""What makes a track be configured again: any input that changed, and no other."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dualtrack.errors import External
+from dualtrack.pki import authority
+from dualtrack.tracks import unchanged
+from dualtrack.tracks.unchanged import Hosts
+from tests.conftest import ROOT
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of a few files, and the state folder of its hosts."""
+    for name in ("ansible/site.yml", "roles/base/tasks/main.yml", "inventories/common/all.yml", "pyproject.toml",
+                 "tools/dualtrack/proc.py", "requirements/dev.txt", "state/audit-keys/gpu-1.pem", "state/people.yml",
+                 "docs/page.md"):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name}\n")
+    authority.issue(tmp_path / "state/pki", "shipper", "gpu-1", now=NOW)
+    authority.issue(tmp_path / "state/pki", "person", "bo", now=NOW)
+    authority.issue(tmp_path / "state/pki", "shipper", "spot-1", now=NOW)
+    monkeypatch.setattr(unchanged, "ROOT", tmp_path)
+    return tmp_path
+
+
+def hosts(checkout: Path, **more: Any) -> Hosts:
+    facts = {
+        "ansible_host": "10.30.0.11", "audit_ca_dir": str(checkout / "state/pki"), "access_file": "state/people.yml",
+        "audit_keys_dir": str(checkout / "state/audit-keys"), "elk_elastic_license": "", **more,
+    }  # fmt: skip
+    return Hosts({"gpu-1": facts}, {"track_local": ["gpu-1"], "role_gpu": ["gpu-1"], "track_cloud": []})
+
+
+def test_the_same_is_the_same(checkout: Path) -> None:
+    first = unchanged.inputs(hosts(checkout), now=NOW)
+    assert unchanged.digest(first) == unchanged.digest(unchanged.inputs(hosts(checkout), now=NOW))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ansible/site.yml", "roles/base/tasks/main.yml", "inventories/common/all.yml", "pyproject.toml",
+     "tools/dualtrack/proc.py", "requirements/dev.txt", "state/audit-keys/gpu-1.pem", "state/people.yml",
+     "state/pki/ca.pem", "state/pki/shipper/gpu-1.pem", "state/pki/shipper/gpu-1.key"],
+)  # fmt: skip
+def test_every_file_that_reaches_a_host_counts(checkout: Path, name: str) -> None:
+    first = unchanged.inputs(hosts(checkout), now=NOW)
+    with (checkout / name).open("a") as file:
+        file.write("\n")
+    second = unchanged.inputs(hosts(checkout), now=NOW)
+    assert unchanged.digest(first) != unchanged.digest(second)
+    assert not unchanged.kept(first, second, hosts(checkout))
+    (checkout / name).unlink()
+    assert not unchanged.kept(first, unchanged.inputs(hosts(checkout), now=NOW), hosts(checkout))
+
+
+@pytest.mark.parametrize(
+    "name", ["docs/page.md", "state/pki/person/bo.pem", "state/pki/shipper/spot-1.pem", "roles/base/__pycache__/x.pyc"]
+)
+def test_what_no_host_gets_does_not_count(checkout: Path, name: str) -> None:
+    """Neither a person's certificate nor one of the other track, which comes up beside this one."""
+    first = unchanged.inputs(hosts(checkout), now=NOW)
+    (checkout / name).parent.mkdir(exist_ok=True)
+    (checkout / name).write_text("another\n")
+    assert unchanged.inputs(hosts(checkout), now=NOW) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("audit-keys/gpu-1.2.pem", True), ("pki/logger/gpu-1.pem", True), ("audit-keys/spot-1.pem", False),
+     ("audit-keys/gpu-10.pem", False)],
+)  # fmt: skip
+def test_new_files_are_the_runs_own_or_not_but_another_digest(checkout: Path, name: str, own: bool) -> None:
+    first = unchanged.inputs(hosts(checkout), now=NOW)
+    (checkout / "state" / name).parent.mkdir(exist_ok=True)
+    (checkout / "state" / name).write_text("a key that was registered\n")
+    second = unchanged.inputs(hosts(checkout), now=NOW)
+    assert unchanged.kept(first, second, hosts(checkout)) is own
+    assert unchanged.digest(first) != unchanged.digest(second)
+
+
+def grouped(found: Hosts) -> Hosts:
+    return Hosts(found.variables, found.groups | {"role_gpu": []})
+
+
+def instead(found: Hosts) -> Hosts:
+    return Hosts({"gpu-2": found.variables["gpu-1"]}, found.groups)
+
+
+@pytest.mark.parametrize("change", [grouped, instead])
+def test_groups_and_names_count(checkout: Path, change: Callable[[Hosts], Hosts]) -> None:
+    found = hosts(checkout)
+    assert unchanged.digest(unchanged.inputs(found)) != unchanged.digest(unchanged.inputs(change(found)))
+
+
+def test_variables_count(checkout: Path) -> None:
+    """Also a right that ends: what is in force is resolved anew each time, and is a variable."""
+    granted = unchanged.inputs(hosts(checkout, access_sudo=[{"user": "chen"}]), now=NOW)
+    ended = unchanged.inputs(hosts(checkout, access_sudo=[]), now=NOW)
+    assert not unchanged.kept(granted, ended, hosts(checkout))
+
+
+def test_settings_count_but_for_how_long_waits_last(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = unchanged.inputs(hosts(checkout), now=NOW)
+    monkeypatch.setenv("DUALTRACK_PATIENCE", "3")
+    assert unchanged.inputs(hosts(checkout), now=NOW) == first
+    monkeypatch.setenv("ANSIBLE_STRATEGY", "linear")
+    assert unchanged.inputs(hosts(checkout), now=NOW) != first
+
+
+def test_certificate_that_is_due_or_over_is_another_input(checkout: Path) -> None:
+    """The file is the same; the role would bring another."""
+    ends = authority.issue(checkout / "state/pki", "shipper", "gpu-1", now=NOW).ends
+    seen = [
+        unchanged.digest(unchanged.inputs(hosts(checkout), now=now))
+        for now in (NOW, NOW + timedelta(days=1), ends - timedelta(days=1), ends + timedelta(days=1))
+    ]
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 3
+
+
+def test_host_without_root_keeps_everything_as_it_is(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unchanged, "_everywhere", lambda *_: {"gpu-1": "", "gpu-2": "gone"})
+    with pytest.raises(External, match="no root on gpu-1: nothing was changed"):
+        unchanged.forget(hosts(checkout))
+
+
+# --- what the digest relies on, in the roles
+
+
+def texts(*patterns: str) -> dict[str, str]:
+    return {str(path.relative_to(ROOT)): path.read_text() for pattern in patterns for path in ROOT.glob(pattern)}
+
+
+def test_no_role_looks_across_tracks() -> None:
+    """The variables of a track's own hosts are what its digest holds: whoever reads others' must be looked at here."""
+    found = {
+        name
+        for name, text in texts("roles/*/tasks/**/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*").items()
+        if re.search(r"hostvars|groups\.|groups\[|ansible_play_hosts", text)
+    }
+    assert found == {
+        "roles/access/vars/main.yml",  # its own dictionary of Unix groups
+        "roles/infiniband/vars/main.yml",  # hosts of one fabric: asks whether each declares itself a manager
+        "roles/slurm/tasks/preflight.yml",  # whether its controllers, of its own track, are in the inventory
+    }
+
+
+def test_every_variable_that_names_a_file_here_is_an_input() -> None:
+    """Roles say "on the controller" of such a variable; what a lookup reads into a variable is one by its value."""
+    named = {
+        name
+        for text in texts("roles/*/meta/argument_specs.yml").values()
+        for name, option in yaml.safe_load(text)["argument_specs"]["main"]["options"].items()
+        if re.search(r"on (the|this) (controller|machine)|of the controller", json.dumps(option.get("description")))
+        and option.get("type") in {"path", "str", "list"}
+    }
+    assert named <= set(unchanged.FILES), named - set(unchanged.FILES)

@@ -1,0 +1,200 @@
+"""Whether hosts are configured as today's inputs say: a digest of all inputs, kept on each host (docs/adr/0027).
+
+A host that was made anew has no record, one that was being configured when the run stopped has lost it. An equal record
+says that nothing needs to be applied again; whether the host is still as it was left is for `dualtrack verify` to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dualtrack.errors import BadInput, External
+from dualtrack.paths import ROOT
+from dualtrack.pki import authority
+from dualtrack.verify import plan, run, sshconfig
+
+#: Where a host keeps the digest of what it was last configured with.
+RECORD = "/var/lib/dualtrack/configured"
+#: What decides how hosts are configured, in the checkout: playbooks, roles, plugins, this package, pinned versions.
+CODE = ("ansible", "roles", "inventories", "tools/dualtrack", "requirements", "pyproject.toml")
+#: Variables that name files or folders on this machine whose content roles bring to hosts, or compare with them.
+FILES = (
+    "access_file", "access_grants_file", "audit_ca_dir", "audit_keys_dir", "elk_ca_dir", "elk_elastic_key",
+    "elk_elastic_license", "logs_ca_dir", "sm4_volume_custodians", "sm4_volume_keep_dir",
+)  # fmt: skip
+#: Those of them that are folders of an authority: certificates lie there by kind, each named after its host or person.
+AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "logs_ca_dir")
+#: Settings of Ansible and of this program that may change what is applied. How long waits last does not.
+SETTINGS = ("ANSIBLE_", "DUALTRACK_")
+IGNORED = ("DUALTRACK_PATIENCE", "DUALTRACK_FACTS", "DUALTRACK_VARIABLES")
+
+Inputs = dict[str, str]
+
+
+class Hosts(msgspec.Struct, frozen=True):
+    """The hosts of one run, by name, with their variables; and in which of the groups each of them is."""
+
+    variables: dict[str, dict[str, Any]]
+    groups: dict[str, list[str]]
+
+
+def hosts_of(inventories: Sequence[Path], pattern: str) -> Hosts:
+    """Return the hosts that a pattern names. Those of the other track are left out: no role looks across tracks."""
+    inventory = run.read_inventory(inventories)
+    groups = plan.groups_of(inventory)
+    names = plan.matches(pattern, groups)
+    return Hosts(
+        {name: inventory["_meta"]["hostvars"].get(name, {}) for name in names},
+        {group: [name for name in members if name in names] for group, members in groups.items()},
+    )
+
+
+def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
+    """Return everything that decides how the hosts are configured at this moment, as digests by what it is."""
+    found = {f"code {path}": _digest(path) for path in _below(ROOT / name for name in CODE)}
+    found |= {f"variables {name}": _text(facts) for name, facts in hosts.variables.items()}
+    found["groups"] = _text(hosts.groups)
+    settings = {key: value for key, value in os.environ.items() if key.startswith(SETTINGS) and key not in IGNORED}
+    found["settings"] = _text(settings)
+    for path in _below(_named(hosts.variables.values())):
+        if _foreign(path, hosts):
+            continue
+        found[f"file {path}"] = _digest(path)
+        if path.suffix == ".pem" and (state := authority.state(path, now or datetime.now(UTC))):
+            found[f"certificate {path}"] = state  # what lies there is the same, and another is due
+    return found
+
+
+def digest(found: Inputs) -> str:
+    """Return one digest of all inputs."""
+    return _text(found)
+
+
+def kept(before: Inputs, after: Inputs, hosts: Hosts) -> bool:
+    """Tell whether a run was configured with what is there at its end: nothing that was there before has changed.
+
+    What is new the run has made itself: certificates, and the keys of its own hosts. A key that a host of the other
+    track has registered meanwhile is not: a witness of this one may not know it yet.
+    """
+    folders = {
+        str((ROOT / str(it["audit_keys_dir"])).resolve()) for it in hosts.variables.values() if it.get("audit_keys_dir")
+    }
+    for key in after.keys() - before.keys():
+        path = Path(key.partition(" ")[2])
+        if str(path.parent) in folders and not _own(path, hosts):
+            return False
+    return all(after.get(key) == value for key, value in before.items())
+
+
+def recorded(hosts: Hosts) -> set[str]:
+    """Return what the hosts have on record; '' for one that has nothing or cannot be asked."""
+    with _connected(hosts) as config:
+        return set(_everywhere(config, hosts, f"cat {RECORD} 2>/dev/null || true").values())
+
+
+def forget(hosts: Hosts) -> None:
+    """Take the record off the hosts, before anything is changed on them; External where that is not possible."""
+    with _connected(hosts) as config:
+        said = _everywhere(config, hosts, f"rm -f {RECORD} && echo gone")
+    if kept_it := [name for name, text in said.items() if text != "gone"]:
+        raise External(f"no root on {', '.join(kept_it)}: nothing was changed", hint="dualtrack verify says why")
+
+
+def forget_matching(inventories: Sequence[Path], pattern: str) -> None:
+    """Take the record off the hosts that a pattern names; off all of them where only Ansible understands it."""
+    try:
+        found = hosts_of(inventories, pattern)
+    except BadInput:
+        found = hosts_of(inventories, "all")
+    forget(found)
+
+
+def record(hosts: Hosts, value: str) -> None:
+    """Put a digest on record on every host."""
+    folder = RECORD.rpartition("/")[0]
+    script = f"umask 077; mkdir -p -m 755 {folder} && echo {value} > {RECORD}.new && mv {RECORD}.new {RECORD}"
+    with _connected(hosts) as config:
+        _everywhere(config, hosts, script)
+
+
+@contextmanager
+def _connected(hosts: Hosts) -> Iterator[Path]:
+    """Write an ssh configuration for the hosts; connections end with the block."""
+    with tempfile.TemporaryDirectory(prefix="dtu-") as folder:
+        config = Path(folder) / "ssh_config"
+        config.write_text(sshconfig.render(hosts.variables, Path(folder)).replace("ControlMaster auto", ""))
+        yield config
+
+
+def _everywhere(config: Path, hosts: Hosts, script: str) -> dict[str, str]:
+    """Run a shell script as root on all hosts side by side; return what each printed, '' where it failed."""
+
+    def one(name: str) -> str:
+        words = ["ssh", "-F", str(config), name, f"sudo -n sh -c {shlex.quote(script)}"]
+        try:
+            done = subprocess.run(
+                words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return dict(zip(hosts.variables, pool.map(one, hosts.variables), strict=True))
+
+
+def _named(variables: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
+    """Return the files and folders that variables name."""
+    for facts in variables:
+        for name in FILES:
+            value = facts.get(name) or ()
+            for text in [value] if isinstance(value, str) else value:
+                yield ROOT / str(text)  # a whole path stays one
+
+
+def _foreign(path: Path, hosts: Hosts) -> bool:
+    """Tell whether a file is another's certificate: of a person, or of a host of the other track, which shares them."""
+    authorities = {
+        (ROOT / str(facts[name])).resolve()
+        for facts in hosts.variables.values()
+        for name in AUTHORITIES
+        if facts.get(name)
+    }
+    if path.parent.parent not in authorities:
+        return False
+    return not _own(path, hosts)
+
+
+def _own(path: Path, hosts: Hosts) -> bool:
+    """Tell whether a file is called after one of the hosts, or after one of its later lives (HOST.2)."""
+    return any(path.name.startswith(f"{name.lower()}.") for name in hosts.variables)
+
+
+def _below(paths: Iterable[Path]) -> list[Path]:
+    """Return the files among ``paths`` and below them, each once, in order; what is not there is no file."""
+    found: set[Path] = set()
+    for path in paths:
+        every = path.rglob("*") if path.is_dir() else (path,)
+        found.update(it.resolve() for it in every if it.is_file() and "__pycache__" not in it.parts)
+    return sorted(found)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _text(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
