@@ -53,7 +53,6 @@ class Gate:
         self.outcomes: list[Outcome] = []
         self._running: dict[str, Run] = {}
         self._groups: dict[str, str] = {}  # name of a control group to its unit's id, from before its first process
-        self._interrupted = False
         self._group = cgroup.hierarchy() / f"dualtrack-gate-{os.getpid()}"
         self._prefix = f"{self._group.relative_to(cgroup.mounted())}/"
 
@@ -68,15 +67,13 @@ class Gate:
         self._total, self._done = len(waiting), 0
         try:
             while waiting or self._running:
-                while waiting and len(self._running) < self.jobs and not self._interrupted:
+                while waiting and len(self._running) < self.jobs:
                     self._start(waiting.pop(0))
                 time.sleep(POLL_S)
                 for name in [name for name, run in self._running.items() if run.poll()]:
                     self._finish(self._running[name], tracer)
-                if self._interrupted:
-                    waiting.clear()
-        except KeyboardInterrupt:
-            self.say("interrupted: the units that run are asked to clean up")
+        except BaseException:
+            self.say("stopped: the units that run are asked to clean up")
             self._stop()
             raise
         finally:
@@ -196,7 +193,6 @@ class Gate:
         return ""
 
     def _stop(self) -> None:
-        self._interrupted = True
         for run in self._running.values():
             run.interrupt()
         deadline = time.monotonic() + PATIENCE_S

@@ -5,6 +5,7 @@ Only what every cgroup2 hierarchy has is used (membership, cpu.stat, cgroup.kill
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -32,9 +33,12 @@ def of_process(pid: int) -> str:
 def host_kinds(group: Path) -> set[str]:
     """Return which kinds of lab hosts live below a group now: `container`, `vm`."""
     kinds = set()
-    for host in group.glob("**/hosts/*/cgroup.procs"):
+    for place, below, _ in os.walk(group):  # groups come and go meanwhile: os.walk passes over what has gone
+        if Path(place).parent.name != "hosts":
+            continue
+        below.clear()
         try:
-            pids = host.read_text().split()
+            pids = Path(place, "cgroup.procs").read_text().split()
             names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
         except OSError:
             continue

@@ -39,7 +39,7 @@ FILES = (
 AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "logs_ca_dir")
 #: Settings of Ansible and of this program that may change what is applied. How long waits last does not.
 SETTINGS = ("ANSIBLE_", "DUALTRACK_")
-IGNORED = ("DUALTRACK_PATIENCE", "DUALTRACK_FACTS", "DUALTRACK_VARIABLES")
+IGNORED = ("DUALTRACK_PATIENCE", "DUALTRACK_FACTS", "DUALTRACK_VARIABLES", "DUALTRACK_CGROUP")
 
 Inputs = dict[str, str]
 
