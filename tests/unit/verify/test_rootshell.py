@@ -71,3 +71,8 @@ def test_nothing_is_left_on_the_host(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir())
     shell.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_checks_learn_which_host_it_is_and_how_it_is_reached() -> None:
+    shell = RootShell("log-1", ["/bin/sh"], "/tmp/ssh_config")
+    assert (shell.host.name, shell.ssh_config) == ("log-1", "/tmp/ssh_config")

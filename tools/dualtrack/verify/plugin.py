@@ -56,7 +56,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def host(request: pytest.FixtureRequest) -> Iterator[Any]:
     """testinfra's host: commands run on it as root, over one shared ssh connection."""
     shard = request.config.stash[_SHARD]
-    shell = RootShell(request.param, ["ssh", "-F", shard.ssh_config, request.param, "sudo -n /bin/sh"])
+    shell = RootShell(
+        request.param, ["ssh", "-F", shard.ssh_config, request.param, "sudo -n /bin/sh"], shard.ssh_config
+    )
     yield Host(shell)
     shell.close()
 

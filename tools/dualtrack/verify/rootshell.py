@@ -32,12 +32,17 @@ echo "$r"
 
 
 class RootShell(base.BaseBackend):  # type: ignore[misc, unused-ignore]
-    """testinfra's connection to one host. ``words`` start the shell: ssh, and sudo at the other end."""
+    """testinfra's connection to one host. ``words`` start the shell: ssh, and sudo at the other end.
+
+    Like testinfra's own, it has ``host`` (by the name that it was asked for) and the path ``ssh_config``: checks that
+    reach one host by way of another read both.
+    """
 
     NAME = "root-shell"
 
-    def __init__(self, name: str, words: Sequence[str]) -> None:
+    def __init__(self, name: str, words: Sequence[str], ssh_config: str = "") -> None:
         super().__init__(name)
+        self.host, self.ssh_config = self.parse_hostspec(name), ssh_config
         # testinfra would start Python on the host to learn it, as soon as an output is not plain ASCII.
         self._encoding = "utf-8"
         self._words = list(words)
