@@ -25,7 +25,7 @@ POOLS = {
     name: {"lifecycle": lifecycle, "roles": [role], "instance_types": [kind], "desired": desired, "max": most}
     for name, lifecycle, (role, kind), desired, most in (
         ("spot", "spot", GPU, 2, 4),
-        ("ondemand", "on-demand", GPU, 0, 2),
+        ("ondemand", "on-demand", GPU, 0, 1),
         ("control", "on-demand", CONTROL, 1, 1),
     )
 }

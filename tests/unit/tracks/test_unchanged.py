@@ -42,7 +42,8 @@ def hosts(checkout: Path, **more: Any) -> Hosts:
         "ansible_host": "10.30.0.11", "audit_ca_dir": str(checkout / "state/pki"), "access_file": "state/people.yml",
         "audit_keys_dir": str(checkout / "state/audit-keys"), "elk_elastic_license": "", **more,
     }  # fmt: skip
-    return Hosts({"gpu-1": facts}, {"track_local": ["gpu-1"], "role_gpu": ["gpu-1"], "track_cloud": []})
+    groups = {"all": ["gpu-1"], "track_local": ["gpu-1"], "audited": ["gpu-1"], "track_cloud": []}
+    return Hosts({"gpu-1": facts}, groups)
 
 
 def test_the_same_is_the_same(checkout: Path) -> None:
@@ -79,25 +80,38 @@ def test_what_no_host_gets_does_not_count(checkout: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "own"),
-    [("audit-keys/gpu-1.2.pem", True), ("pki/logger/gpu-1.pem", True), ("audit-keys/spot-1.pem", False),
-     ("audit-keys/gpu-10.pem", False)],
+    ("name", "witness", "counts", "own"),
+    [("audit-keys/gpu-1.2.pem", False, True, True), ("pki/logger/gpu-1.pem", False, True, True),
+     # Of the other track: nothing to us, but for a witness, who may not have been told.
+     ("audit-keys/spot-1.pem", False, False, True), ("audit-keys/spot-1.pem", True, True, False),
+     ("audit-keys/gpu-10.pem", True, True, False)],
 )  # fmt: skip
-def test_new_files_are_the_runs_own_or_not_but_another_digest(checkout: Path, name: str, own: bool) -> None:
-    first = unchanged.inputs(hosts(checkout), now=NOW)
+def test_new_files_are_the_runs_own_or_not(checkout: Path, name: str, witness: bool, counts: bool, own: bool) -> None:
+    found = hosts(checkout, audit_witness=witness)
+    first = unchanged.inputs(found, now=NOW)
     (checkout / "state" / name).parent.mkdir(exist_ok=True)
     (checkout / "state" / name).write_text("a key that was registered\n")
-    second = unchanged.inputs(hosts(checkout), now=NOW)
-    assert unchanged.kept(first, second, hosts(checkout)) is own
-    assert unchanged.digest(first) != unchanged.digest(second)
+    second = unchanged.inputs(found, now=NOW)
+    assert unchanged.kept(first, second, found) is own
+    assert (unchanged.digest(first) != unchanged.digest(second)) is counts
+
+
+def test_authority_is_no_input_of_a_track_without_search_store(checkout: Path) -> None:
+    """In the lab both tracks share its folder, and the local one makes files there while the cloud track comes up."""
+    found = hosts(checkout)
+    alone = Hosts(found.variables, found.groups | {"audited": []})
+    first = unchanged.inputs(alone, now=NOW)
+    (checkout / "state/pki/token.key").write_text("made by the search store's role\n")
+    assert unchanged.inputs(alone, now=NOW) == first
+    assert unchanged.inputs(found, now=NOW) != unchanged.inputs(alone, now=NOW)
 
 
 def grouped(found: Hosts) -> Hosts:
-    return Hosts(found.variables, found.groups | {"role_gpu": []})
+    return Hosts(found.variables, found.groups | {"role_gpu": ["gpu-1"]})
 
 
 def instead(found: Hosts) -> Hosts:
-    return Hosts({"gpu-2": found.variables["gpu-1"]}, found.groups)
+    return Hosts({"gpu-2": found.variables["gpu-1"]}, {name: ["gpu-2"] * len(it) for name, it in found.groups.items()})
 
 
 @pytest.mark.parametrize("change", [grouped, instead])

@@ -12,7 +12,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,11 +30,20 @@ from dualtrack.verify import plan, run, sshconfig
 RECORD = "/var/lib/dualtrack/configured"
 #: What decides how hosts are configured, in the checkout: playbooks, roles, plugins, this package, pinned versions.
 CODE = ("ansible", "roles", "inventories", "tools/dualtrack", "requirements", "pyproject.toml")
-#: Variables that name files or folders on this machine whose content roles bring to hosts, or compare with them.
-FILES = (
-    "access_file", "access_grants_file", "audit_ca_dir", "audit_keys_dir", "elk_ca_dir", "elk_elastic_key",
-    "elk_elastic_license", "logs_ca_dir", "sm4_volume_custodians", "sm4_volume_keep_dir",
-)  # fmt: skip
+#: Variables that name files or folders on this machine whose content roles bring to hosts, or compare with them; and
+#: the group whose hosts have the role. The lab gives them to all hosts, also to those of a track without search store.
+FILES = {
+    "access_file": "all",
+    "access_grants_file": "all",
+    "audit_ca_dir": "audited",
+    "audit_keys_dir": "audited",
+    "logs_ca_dir": "audited",
+    "elk_ca_dir": "role_log",
+    "elk_elastic_key": "role_log",
+    "elk_elastic_license": "role_log",
+    "sm4_volume_custodians": "role_storage",
+    "sm4_volume_keep_dir": "role_storage",
+}
 #: Those of them that are folders of an authority: certificates lie there by kind, each named after its host or person.
 AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "logs_ca_dir")
 #: Settings of Ansible and of this program that may change what is applied. How long waits last does not.
@@ -69,7 +78,7 @@ def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
     found["groups"] = _text(hosts.groups)
     settings = {key: value for key, value in os.environ.items() if key.startswith(SETTINGS) and key not in IGNORED}
     found["settings"] = _text(settings)
-    for path in _below(_named(hosts.variables.values())):
+    for path in _below(_named(hosts)):
         if _foreign(path, hosts):
             continue
         found[f"file {path}"] = _digest(path)
@@ -89,12 +98,9 @@ def kept(before: Inputs, after: Inputs, hosts: Hosts) -> bool:
     What is new the run has made itself: certificates, and the keys of its own hosts. A key that a host of the other
     track has registered meanwhile is not: a witness of this one may not know it yet.
     """
-    folders = {
-        str((ROOT / str(it["audit_keys_dir"])).resolve()) for it in hosts.variables.values() if it.get("audit_keys_dir")
-    }
     for key in after.keys() - before.keys():
         path = Path(key.partition(" ")[2])
-        if str(path.parent) in folders and not _own(path, hosts):
+        if path.parent in _keys(hosts) and not _own(path, hosts):
             return False
     return all(after.get(key) == value for key, value in before.items())
 
@@ -156,26 +162,32 @@ def _everywhere(config: Path, hosts: Hosts, script: str) -> dict[str, str]:
         return dict(zip(hosts.variables, pool.map(one, hosts.variables), strict=True))
 
 
-def _named(variables: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
-    """Return the files and folders that variables name."""
-    for facts in variables:
-        for name in FILES:
-            value = facts.get(name) or ()
+def _named(hosts: Hosts) -> Iterator[Path]:
+    """Return the files and folders that variables name, of those hosts that have the role."""
+    for name, group in FILES.items():
+        for host in hosts.groups.get(group, ()):
+            value = hosts.variables[host].get(name) or ()
             for text in [value] if isinstance(value, str) else value:
                 yield ROOT / str(text)  # a whole path stays one
 
 
 def _foreign(path: Path, hosts: Hosts) -> bool:
-    """Tell whether a file is another's certificate: of a person, or of a host of the other track, which shares them."""
-    authorities = {
-        (ROOT / str(facts[name])).resolve()
-        for facts in hosts.variables.values()
-        for name in AUTHORITIES
-        if facts.get(name)
-    }
-    if path.parent.parent not in authorities:
-        return False
-    return not _own(path, hosts)
+    """Tell whether a file is another's: of a person, or of a host of the other track, which shares the folders.
+
+    The registered key of another's host counts where one of ours is a witness, who is told all keys.
+    """
+    every = hosts.variables.values()
+    folders = {(ROOT / str(facts[name])).resolve() for facts in every for name in AUTHORITIES if facts.get(name)}
+    shared = path.parent.parent in folders
+    if not any(facts.get("audit_witness") for facts in every):
+        shared = shared or path.parent in _keys(hosts)
+    return shared and not _own(path, hosts)
+
+
+def _keys(hosts: Hosts) -> set[Path]:
+    """Return the folders of registered keys."""
+    every = hosts.variables.values()
+    return {(ROOT / str(facts["audit_keys_dir"])).resolve() for facts in every if facts.get("audit_keys_dir")}
 
 
 def _own(path: Path, hosts: Hosts) -> bool:
