@@ -143,7 +143,8 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
         site("lab", "up")
         keys = site.json("lab", "host", "add", "keys")["host"]["address"]
         thumbprint = site("lab", "exec", "keys", "--", "sh", "-euc", TANG).stdout.split()[-1]
-        words = ("--kind", "qemu", "--address", host["address"], "--disks", "4")
+        # Half of the usual size: each step copies whole disks, and no file system here needs more.
+        words = ("--kind", "qemu", "--address", host["address"], "--disks", "4", "--disk-size", "384")
         site("lab", "host", "add", "vault-1", *words, timeout=BOOT_S)
         site("lab", "disk", "insert", "vault-1", "vault-1-13", "--new", "16")
         wait(lambda: "vault-1-13" in found.run("ls /dev/disk/by-id"), what="the medium's coming")

@@ -122,8 +122,11 @@ def dump(device: str) -> dict[str, Any]:
     return found
 
 
-def label(device: str) -> str:
-    """Return the label in the header."""
+def label(device: str, found: list[dict[str, Any]]) -> str:
+    """Return the label in the header: as a signature has it already, else as cryptsetup says, which takes longer."""
+    known = next((entry.get("label") for entry in found if entry["type"] == "crypto_LUKS"), None)
+    if known:
+        return str(known)
     lines = run("cryptsetup", "luksDump", device).splitlines()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("Label:")), "")
 
@@ -133,6 +136,7 @@ def probe(volume: dict[str, Any]) -> dict[str, Any]:
     name, device = volume["name"], volume["device"]
     there = Path(device).exists()
     header = dump(device) if there else {}
+    found = signatures(device) if there else []
     kernel = Path(device).resolve().name if there else ""
     mapped = Path("/dev/mapper", name)
     backing = ""
@@ -147,15 +151,15 @@ def probe(volume: dict[str, Any]) -> dict[str, Any]:
     return {
         "there": there,
         "kernel": kernel,
-        "signatures": signatures(device) if there else [],
+        "signatures": [entry["type"] for entry in found],
         "luks": bool(header),
         "cipher": header.get("segments", {}).get("0", {}).get("encryption", ""),
-        "label": label(device) if header else "",
+        "label": label(device, found) if header else "",
         "slots": len(header.get("keyslots", {})),
         "tokens": sorted(token["type"] for token in header.get("tokens", {}).values()),
         "open": mapped.exists(),
         "opened_from": backing,
-        "content": signatures(str(mapped)) if mapped.exists() else [],
+        "content": [entry["type"] for entry in signatures(str(mapped))] if mapped.exists() else [],
         "holders": sorted(item.name for item in Path("/sys/class/block", kernel, "holders").glob("*"))
         if kernel
         else [],
@@ -164,10 +168,11 @@ def probe(volume: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def signatures(device: str) -> list[str]:
-    """Return what lies on a device, by its signatures."""
+def signatures(device: str) -> list[dict[str, Any]]:
+    """Return what lies on a device: of each signature its type and, where it has one, its label."""
     text = run("wipefs", "--json", "--no-act", device)
-    return [entry["type"] for entry in json.loads(text or "{}").get("signatures", [])]
+    found: list[dict[str, Any]] = json.loads(text or "{}").get("signatures", [])
+    return found
 
 
 def mounts_of(kernel: str) -> list[str]:

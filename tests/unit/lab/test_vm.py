@@ -22,7 +22,7 @@ from dualtrack.errors import BadInput, External, Refused
 from dualtrack.lab import accel, control, kernel, qmp, vm, vmimage, vmqemu, vmsnapshot
 from dualtrack.lab.model import HostSpec, Layout
 from dualtrack.lab.state import Store
-from dualtrack.lab.vmrun import command, go_on, newest, plugged, restored, to_go_on_from
+from dualtrack.lab.vmrun import command, go_on, newest, plugged, restored, run_once
 
 
 def spec(**more: object) -> HostSpec:
@@ -83,9 +83,9 @@ def test_restored_machine_gets_its_own_devices_and_the_boot_disk_last(
 
 
 def test_machine_goes_on_from_a_snapshot_once(tmp_path: Path) -> None:
-    assert to_go_on_from(tmp_path) is None
-    (tmp_path / vm.RESTORE).write_text("/snapshot")
-    assert to_go_on_from(tmp_path) == Path("/snapshot")
+    assert vm.snapshot_of(tmp_path) is None
+    (tmp_path / vm.RESTORE).write_text("/snapshot\n/image\n")
+    assert vm.snapshot_of(tmp_path) == Path("/snapshot")
 
     class Qemu:
         def __init__(self) -> None:
@@ -96,12 +96,37 @@ def test_machine_goes_on_from_a_snapshot_once(tmp_path: Path) -> None:
 
         def call(self, command: str, _: dict[str, object] | None = None) -> None:
             if command == "cont":
-                assert to_go_on_from(tmp_path) is None, "cut off now, it would be restored again, over its own disk"
+                assert vm.snapshot_of(tmp_path) is None, "cut off now, it would be restored again, over its own disk"
             self.calls.append(command)
 
     qemu = Qemu()
     go_on(cast(qmp.Client, qemu), tmp_path, vm.Machine("vault-1", "br-local", "52:54:00:00:00:01"))
     assert qemu.calls[-2:] == ["device_add", "cont"]
+
+
+def test_machine_that_cannot_go_on_boots_from_a_root_disk_as_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALTRACK_VM_ACCEL", "tcg")
+    folder, snapshot, image = (tmp_path / name for name in ("vault-1", "snapshot", "image"))
+    for made in (folder, snapshot, image):
+        made.mkdir()
+    (image / "root.img").write_bytes(bytes(1 << 20))
+    for name in ("kernel", "initrd", "state"):
+        (snapshot / name).write_bytes(b"damaged")
+    vmsnapshot.new_root(snapshot / "root.qcow2", image / "root.img", "raw")
+    vmsnapshot.new_root(folder / "root.qcow2", snapshot / "root.qcow2", "qcow2")
+    (folder / vm.RESTORE).write_text(f"{snapshot}\n{image}\n")
+    (folder / "machine.json").write_bytes(msgspec.json.encode(vm.Machine("vault-1", "br-local", "52:54:00:00:00:01")))
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", folder / "boot.img", "4M"], check=True)
+    # It gets as far as looking for the kernel in its own /boot, which is empty here.
+    with pytest.raises(External, match="no kernel with an initramfs"):
+        run_once(folder, tmp_path / "log")
+    assert vm.snapshot_of(folder) is None
+    told = subprocess.run(
+        ["qemu-img", "info", folder / "root.qcow2"], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"backing file: {image}/root.img" in told
 
 
 def test_snapshot_changes_with_what_it_is_made_from(monkeypatch: pytest.MonkeyPatch) -> None:

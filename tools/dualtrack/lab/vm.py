@@ -39,7 +39,7 @@ CPUS = 2
 MEMORY_MIB = 1536
 
 
-#: In a machine's folder, until its first start: the folder of the snapshot that it goes on from.
+#: In a machine's folder, until its first start: the folders of the snapshot that it goes on from, and of the image.
 RESTORE = "restore"
 
 
@@ -117,10 +117,25 @@ def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> No
     snapshot = vmsnapshot.path(cpus=CPUS, memory_mib=MEMORY_MIB)
     if snapshot is not None and snapshot.is_dir():
         vmsnapshot.new_root(folder / "root.qcow2", snapshot / "root.qcow2", "qcow2")
-        (folder / RESTORE).write_text(str(snapshot))
+        (folder / RESTORE).write_text(f"{snapshot}\n{image}\n")
     else:
         vmsnapshot.new_root(folder / "root.qcow2", image / "root.img", "raw")
     (folder / "prepared").touch()
+
+
+def snapshot_of(folder: Path) -> Path | None:
+    """Return the folder of the snapshot that the machine has yet to go on from; None for every later start."""
+    try:
+        return Path((folder / RESTORE).read_text().splitlines()[0])
+    except FileNotFoundError:
+        return None
+
+
+def boot_instead(folder: Path) -> None:
+    """Let a machine that did not go on from its snapshot boot: its root disk is made anew, from the image."""
+    image = Path((folder / RESTORE).read_text().splitlines()[1])
+    vmsnapshot.new_root(folder / "root.qcow2", image / "root.img", "raw")
+    (folder / RESTORE).unlink()
 
 
 def mac(layout: Layout, name: str) -> str:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from dualtrack.errors import DualtrackError, External
-from dualtrack.lab import accel, kernel, qmp, vm, vmimage, vmqemu, vmsnapshot
+from dualtrack.lab import accel, kernel, qmp, vm, vmqemu, vmsnapshot
 from dualtrack.proc import run
 
 #: A machine that resets this often in a row, each time before it has run for a minute, will do so for ever.
@@ -39,7 +39,7 @@ def main(folder: Path, log: Path) -> int:
 def run_once(folder: Path, log: Path) -> str:
     """Run the machine until it stops, and return why: `guest-shutdown` or `guest-reset`; External when it died."""
     machine = vm.machine(folder)
-    snapshot = to_go_on_from(folder)
+    snapshot = vm.snapshot_of(folder)
     words = restored(folder, machine, snapshot, log) if snapshot else booting(folder, machine, log)
     process = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL)
     watch = folder / "watch.sock"
@@ -49,27 +49,22 @@ def run_once(folder: Path, log: Path) -> str:
             time.sleep(0.05)
         with contextlib.suppress(DualtrackError, OSError), qmp.Client(watch, timeout=None) as qemu:
             if snapshot:
-                go_on(qemu, folder, machine)
+                try:
+                    go_on(qemu, folder, machine)
+                except BaseException:
+                    process.kill()  # it stands still, and would for ever
+                    raise
             reason = str(qemu.wait("SHUTDOWN")["reason"])
         process.wait()
     finally:
         process.kill()
-    if (folder / vm.RESTORE).exists():  # it never went on: it boots instead, from a root disk as new
+    if (folder / vm.RESTORE).exists():
         print(f"{folder.name} cannot go on from {snapshot}: it boots", file=sys.stderr)
-        vmsnapshot.new_root(folder / "root.qcow2", vmimage.path() / "root.img", "raw")
-        (folder / vm.RESTORE).unlink()
+        vm.boot_instead(folder)
         return run_once(folder, log)
     if process.returncode != 0 or not reason.startswith("guest-"):
         raise External(f"QEMU ended with {process.returncode} ({reason or 'no reason given'})", hint=f"see {log}")
     return reason
-
-
-def to_go_on_from(folder: Path) -> Path | None:
-    """Return the folder of the snapshot that the machine has not gone on from yet; None for every later start."""
-    try:
-        return Path((folder / vm.RESTORE).read_text())
-    except FileNotFoundError:
-        return None
 
 
 def restored(folder: Path, machine: vm.Machine, snapshot: Path, log: Path) -> list[str]:

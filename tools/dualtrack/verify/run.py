@@ -30,8 +30,9 @@ Progress = Callable[[str], None]
 
 SITE = ROOT / "ansible" / "site.yml"
 ROLES = ROOT / "roles"
-#: Test processes at once. They wait for hosts most of the time, so there may be more of them than cores.
-PROCESSES = 4
+#: Test processes at once. They wait for hosts most of the time, so there may be more of them than cores; a host alone
+#: keeps two of them waiting, and each costs it a login and us the start of pytest.
+PROCESSES, PROCESSES_A_HOST = 4, 2
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -173,7 +174,8 @@ def run_checks(
 ) -> list[model.Check]:
     """Run the checks in a few processes, each with its share of hosts and their roles, and return all results."""
     pairs = [(name, role) for name, roles in chosen.items() for role in roles]
-    shares = [pairs[start::PROCESSES] for start in range(min(PROCESSES, len(pairs)))]
+    count = min(PROCESSES, PROCESSES_A_HOST * len(chosen), len(pairs))
+    shares = [pairs[start::count] for start in range(count)]
     with ThreadPoolExecutor(max_workers=PROCESSES) as pool:
         workers: list[Worker] = []
         try:
