@@ -73,7 +73,8 @@ def hosts_of(inventories: Sequence[Path], pattern: str) -> Hosts:
 
 def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
     """Return everything that decides how the hosts are configured at this moment, as digests by what it is."""
-    found = {f"code {path}": _digest(path) for path in _below(ROOT / name for name in CODE)}
+    code = (path for path in _below(ROOT / name for name in CODE) if path.suffix != ".md")
+    found = {f"code {path}": _digest(path) for path in code}
     found |= {f"variables {name}": _text(facts) for name, facts in hosts.variables.items()}
     found["groups"] = _text(hosts.groups)
     settings = {key: value for key, value in os.environ.items() if key.startswith(SETTINGS) and key not in IGNORED}
