@@ -1,6 +1,7 @@
 """Control groups: one for each unit, so that all it starts is measured, attributed, and ended with it.
 
-Only what every cgroup2 hierarchy has is used (membership, cpu.stat, cgroup.kill), hence no controllers.
+Only what every cgroup2 hierarchy has is used (membership, cpu.stat, cgroup.kill), hence no controllers. Nothing of the
+product is imported: this is loaded into every unit of tests, and what a unit loads is an input of its result.
 """
 
 from __future__ import annotations

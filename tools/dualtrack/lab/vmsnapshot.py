@@ -17,11 +17,10 @@ import os
 import shlex
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dualtrack import proc
+from dualtrack import proc, waiting
 from dualtrack.errors import External, Missing
 from dualtrack.files import locked
 from dualtrack.lab import accel, kernel, qmp, vmimage, vmqemu
@@ -221,21 +220,22 @@ def _boot_and_save(scratch: Path, start: vmqemu.Start, state: Path, say: Callabl
 
 def _await(process: subprocess.Popen[bytes], console: Path, text: str) -> None:
     """Wait until the console shows ``text``, as long as the console grows or the machine works."""
-    begin = moved = time.monotonic()
-    seen = (-1, -1)
-    while text not in (said := console.read_text(errors="replace")):
-        now = time.monotonic()
+
+    def said() -> str:
+        return console.read_text(errors="replace")
+
+    def shown() -> bool:
+        if text in said():
+            return True
         if process.poll() is not None:
-            raise External(f"QEMU ended with {process.returncode}: {last_line(said)}", hint=f"all of it: {console}")
-        if (progress := (len(said), _processor_seconds(process.pid))) != seen:
-            seen, moved = progress, now
-        if now - moved > STILL_S or now - begin > LONGEST_S:
-            raise External(
-                f"the machine to go on from did not say '{text}' in {now - begin:.0f} s, and stood still for the last "
-                f"{now - moved:.0f} s; its last line: {last_line(said)}",
-                hint=f"all of it: {console}",
-            )
-        proc.pause(0.2)
+            raise External(f"QEMU ended with {process.returncode}: {last_line(said())}", hint=f"all of it: {console}")
+        return False
+
+    waiting.until(
+        shown, f"the machine to go on from to say '{text}'", stall=STILL_S, limit=LONGEST_S,
+        progress=lambda: (console.stat().st_size, _processor_seconds(process.pid)), last=lambda: last_line(said()),
+        hint=f"all of it: {console}",
+    )  # fmt: skip
 
 
 def _processor_seconds(pid: int) -> int:
