@@ -63,9 +63,9 @@ def test_every_file_that_reaches_a_host_counts(checkout: Path, name: str) -> Non
         file.write("\n")
     second = unchanged.inputs(hosts(checkout), now=NOW)
     assert unchanged.digest(first) != unchanged.digest(second)
-    assert not unchanged.kept(first, second, hosts(checkout))
+    assert unchanged.moved(first, second, hosts(checkout))
     (checkout / name).unlink()
-    assert not unchanged.kept(first, unchanged.inputs(hosts(checkout), now=NOW), hosts(checkout))
+    assert unchanged.moved(first, unchanged.inputs(hosts(checkout), now=NOW), hosts(checkout))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_new_files_are_the_runs_own_or_not(checkout: Path, name: str, witness: b
     (checkout / "state" / name).parent.mkdir(exist_ok=True)
     (checkout / "state" / name).write_text("a key that was registered\n")
     second = unchanged.inputs(found, now=NOW)
-    assert unchanged.kept(first, second, found) is own
+    assert (not unchanged.moved(first, second, found)) is own
     assert (unchanged.digest(first) != unchanged.digest(second)) is counts
 
 
@@ -124,7 +124,7 @@ def test_variables_count(checkout: Path) -> None:
     """Also a right that ends: what is in force is resolved anew each time, and is a variable."""
     granted = unchanged.inputs(hosts(checkout, access_sudo=[{"user": "chen"}]), now=NOW)
     ended = unchanged.inputs(hosts(checkout, access_sudo=[]), now=NOW)
-    assert not unchanged.kept(granted, ended, hosts(checkout))
+    assert unchanged.moved(granted, ended, hosts(checkout))
 
 
 def test_settings_count_but_for_how_long_waits_last(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,9 @@ def configured(
     say(f"verified: {report.headline}")
     found = unchanged.hosts_of(inventories, group)
     after = unchanged.inputs(found)
-    if unchanged.kept(before, after, found):
+    if moved := unchanged.moved(before, after, found):
+        say(f"the next run configures again: {', '.join(moved[:3])} changed meanwhile")
+    else:
         unchanged.record(found, unchanged.digest(after))
     return Settled(track, changed or bool(changes), len(report.hosts), changes, report.passed)
 

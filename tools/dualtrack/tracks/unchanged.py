@@ -93,17 +93,15 @@ def digest(found: Inputs) -> str:
     return _text(found)
 
 
-def kept(before: Inputs, after: Inputs, hosts: Hosts) -> bool:
-    """Tell whether a run was configured with what is there at its end: nothing that was there before has changed.
+def moved(before: Inputs, after: Inputs, hosts: Hosts) -> list[str]:
+    """Return the inputs that changed during a run: it may have been configured with other ones than those of its end.
 
     What is new the run has made itself: certificates, and the keys of its own hosts. A key that a host of the other
     track has registered meanwhile is not: a witness of this one may not know it yet.
     """
-    for key in after.keys() - before.keys():
-        path = Path(key.partition(" ")[2])
-        if path.parent in _keys(hosts) and not _own(path, hosts):
-            return False
-    return all(after.get(key) == value for key, value in before.items())
+    new = (Path(key.partition(" ")[2]) for key in after.keys() - before.keys())
+    others = [f"file {path}" for path in new if path.parent in _keys(hosts) and not _own(path, hosts)]
+    return sorted(others + [key for key, value in before.items() if after.get(key) != value])
 
 
 def recorded(hosts: Hosts) -> set[str]:
@@ -201,8 +199,13 @@ def _below(paths: Iterable[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         every = path.rglob("*") if path.is_dir() else (path,)
-        found.update(it.resolve() for it in every if it.is_file() and "__pycache__" not in it.parts)
+        found.update(it.resolve() for it in every if it.is_file() and not _incidental(it))
     return sorted(found)
+
+
+def _incidental(path: Path) -> bool:
+    """Tell whether a file says nothing: compiled modules, and the locks of files that are written."""
+    return "__pycache__" in path.parts or (path.name.startswith(".") and path.suffix == ".lock")
 
 
 def _digest(path: Path) -> str:
