@@ -183,3 +183,10 @@ def test_every_variable_that_names_a_file_here_is_an_input() -> None:
         and option.get("type") in {"path", "str", "list"}
     }
     assert named <= set(unchanged.FILES), named - set(unchanged.FILES)
+
+
+def test_groups_of_the_other_track_do_not_count(checkout: Path) -> None:
+    """They appear in the inventory when it comes up, while this one is being configured."""
+    alone = hosts(checkout)
+    beside = Hosts(alone.variables, alone.groups | {"pool_spot": [], "zone_us_east_1a": []})
+    assert unchanged.inputs(alone, now=NOW) == unchanged.inputs(beside, now=NOW)

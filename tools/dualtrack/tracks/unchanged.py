@@ -76,7 +76,8 @@ def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
     code = (path for path in _below(ROOT / name for name in CODE) if path.suffix != ".md")
     found = {f"code {path}": _digest(path) for path in code}
     found |= {f"variables {name}": _text(facts) for name, facts in hosts.variables.items()}
-    found["groups"] = _text(hosts.groups)
+    # The other track's groups come and go with it; here they are empty.
+    found["groups"] = _text({name: members for name, members in hosts.groups.items() if members})
     settings = {key: value for key, value in os.environ.items() if key.startswith(SETTINGS) and key not in IGNORED}
     found["settings"] = _text(settings)
     for path in _below(_named(hosts)):
