@@ -26,28 +26,29 @@ def hosts(site: dict[str, tuple[str, ...]], **facts: dict[str, Any]) -> Hosts:
 @pytest.mark.parametrize(
     ("site", "expected"),
     [
-        (SITE, [("gpu-1", "gateway-1"), ("vault-1",), ("log-1",)]),
-        ({"vault-1": ("role_storage",)}, [("vault-1",)]),
-        ({"vault-1": ("role_storage", "role_log"), "log-2": ("role_log",)}, [("vault-1",), ("log-2",)]),
-        # The nodes of a search store find each other.
-        ({"log-1": ("role_log",), "log-2": ("role_log",)}, [("log-1", "log-2")]),
+        (SITE, [[("log-1",)], [("gpu-1", "gateway-1"), ("vault-1",)]]),
+        ({"vault-1": ("role_storage",)}, [[("vault-1",)]]),
+        ({"vault-1": ("role_storage", "role_log"), "log-2": ("role_log",)}, [[("vault-1", "log-2")]]),
+        ({"log-1": ("role_log",), "a": ()}, [[("log-1",)], [("a",)]]),
         # A node of the scheduler stays with its controllers, a host of a fabric with the fabric, whatever else it is.
         (SITE | {"gpu-1": ("role_gpu", "scheduled", "role_storage")},
-         [("gpu-1", "gateway-1"), ("vault-1",), ("log-1",)]),
+         [[("log-1",)], [("gpu-1", "gateway-1"), ("vault-1",)]]),
         (SITE | {"vault-1": ("role_storage", "role_infiniband"), "gpu-1": ("role_infiniband",)},
-         [("gpu-1", "gateway-1", "vault-1"), ("log-1",)]),
-        ({"a": (), "b": ()}, [("a", "b")]),
+         [[("log-1",)], [("gpu-1", "gateway-1", "vault-1")]]),
+        # The store cannot come first here: nobody goes beside it.
+        (SITE | {"log-1": ("role_log", "role_infiniband")}, [[tuple(SITE)]]),
+        ({"a": (), "b": ()}, [[("a", "b")]]),
     ],
 )  # fmt: skip
-def test_lanes(site: dict[str, tuple[str, ...]], expected: list[tuple[str, ...]]) -> None:
-    found = lanes.lanes(hosts(site))
+def test_stages(site: dict[str, tuple[str, ...]], expected: list[list[tuple[str, ...]]]) -> None:
+    found = lanes.stages(hosts(site))
     assert found == expected
-    assert sorted(name for lane in found for name in lane) == sorted(site)
+    assert sorted(name for stage in found for lane in stage for name in lane) == sorted(site)
 
 
 def test_witness_waits_for_the_keys_of_all_others() -> None:
-    assert lanes.lanes(hosts(SITE, log_1={"audit_witness": True})) == [tuple(SITE)]
-    assert len(lanes.lanes(hosts(SITE, log_1={"audit_witness": False}))) == 3
+    assert lanes.stages(hosts(SITE, log_1={"audit_witness": True})) == [[tuple(SITE)]]
+    assert len(lanes.stages(hosts(SITE, log_1={"audit_witness": False}))) == 2
 
 
 class Ansible:
@@ -87,10 +88,17 @@ def failure(host: str) -> Result:
 
 
 def test_failures_of_all_lanes_are_told_and_none_stops_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    ansible = Ansible(vault_1=ConfigureFailed(failure("vault-1")), log_1=ConfigureFailed(failure("log-1")))
-    with pytest.raises(ConfigureFailed, match=r"vault-1: a task: no, and 1 more \(all of it: /logs/vault-1.log\)"):
+    ansible = Ansible(vault_1=ConfigureFailed(failure("vault-1")), gpu_1=ConfigureFailed(failure("gpu-1")))
+    with pytest.raises(ConfigureFailed, match=r"gpu-1: a task: no, and 1 more \(all of it: /logs/gpu-1.log\)"):
         run(monkeypatch, ansible)
     assert len(ansible.seen) == 3
+
+
+def test_nobody_is_told_to_ship_to_a_store_that_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    ansible = Ansible(log_1=ConfigureFailed(failure("log-1")))
+    with pytest.raises(ConfigureFailed, match="log-1: a task: no"):
+        run(monkeypatch, ansible)
+    assert list(ansible.seen) == ["log-1"]
 
 
 def test_error_that_is_no_host_s_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """Configuring a track's hosts side by side where they need not wait for each other.
 
-Ansible goes from task to task with all hosts of a play, and the slowest one sets the pace: an emulated machine, or the
-host that brings up the search store. Hosts that nobody asks anything of while they are configured go in lanes of their
-own, each an Ansible process.
+Ansible goes from task to task with all hosts of a play, and the slowest one, an emulated machine, sets the pace. Hosts
+that nobody asks anything of while they are configured go in a lane of their own, an Ansible process beside the others'.
+
+The search store comes first and alone: a host that ships to it before its rights and index templates are there makes an
+index whose fields are guessed, and which then takes nothing more.
 """
 
 from __future__ import annotations
@@ -18,54 +20,66 @@ from dualtrack.errors import DualtrackError, Interrupted
 from dualtrack.graph import Say
 from dualtrack.tracks.unchanged import Hosts
 
-#: Groups that take long and that no other host waits for, in lanes of their own.
-APART = ("role_storage", "role_log")
+#: The hosts that all others ship to.
+FIRST = "role_log"
+#: The hosts that take long and that no other host waits for.
+APART = "role_storage"
 #: Groups whose hosts look at each other while they are configured: the scheduler's, and those of one fabric.
 TOGETHER = ("scheduled", "role_infiniband")
 
+Lane = tuple[str, ...]
 
-def lanes(hosts: Hosts) -> list[tuple[str, ...]]:
-    """Return the names of the hosts lane by lane; no lane is empty.
 
-    One lane where a host is a witness: it is told the keys that the others have registered in the same run.
+def stages(hosts: Hosts) -> list[list[Lane]]:
+    """Return the names of the hosts: stages one after the other, the lanes of a stage side by side; none is empty.
+
+    One lane where a host is a witness, which is told the keys that the others have registered in the same run, and
+    where the search store's hosts cannot come first.
     """
-    names = list(hosts.variables)
-    if any(facts.get("audit_witness") for facts in hosts.variables.values()):
-        return [tuple(names)]
-    rest = {name for group in TOGETHER for name in hosts.groups.get(group, ())}
-    found: list[tuple[str, ...]] = []
-    for group in APART:
-        lane = tuple(name for name in hosts.groups.get(group, ()) if name not in rest and not _in(found, name))
-        found += [lane] if lane else []
-    others = tuple(name for name in names if not _in(found, name))
-    return [others, *found] if others else found
+    names = tuple(hosts.variables)
+    together = {name for group in TOGETHER for name in hosts.groups.get(group, ())}
+    first = tuple(name for name in names if name in hosts.groups.get(FIRST, ()))
+    if any(facts.get("audit_witness") for facts in hosts.variables.values()) or together.intersection(first):
+        return [[names]]
+    apart = tuple(name for name in names if name in hosts.groups.get(APART, ()) and name not in (*first, *together))
+    others = tuple(name for name in names if name not in (*first, *apart))
+    return [stage for lanes in ([first], [others, apart]) if (stage := [lane for lane in lanes if lane])]
 
 
 def configure(inventories: Sequence[Path], hosts: Hosts, *, log: Path, say: Say) -> Result:
-    """Run the site playbook on all hosts, lane by lane side by side, and return what changed on all of them.
+    """Run the site playbook on all hosts, stage by stage and lane by lane, and return what changed on all of them.
 
-    Every lane runs to its end, also when another fails. ConfigureFailed with the failures of all lanes, or the first
-    other error. Each lane but the first logs beside ``log``.
+    Every lane of a stage runs to its end, also when another fails; no stage follows then. ConfigureFailed with the
+    failures of all lanes, or the first other error. Only the lane of most hosts logs to ``log``, each other one beside.
     """
-    found = lanes(hosts)
-    logs = [log, *(log.with_name(f"{log.stem}-{lane[0]}{log.suffix}") for lane in found[1:])]
+    found = stages(hosts)
+    longest = max((lane for stage in found for lane in stage), key=len)
+    results: list[Result] = []
+    for stage in found:
+        logs = [log if it is longest else log.with_name(f"{log.stem}-{it[0]}{log.suffix}") for it in stage]
+        results += _side_by_side(inventories, stage, logs, say)
+        if any(it.failures for it in results):
+            break
+    return _together(results)
 
-    def one(lane: tuple[str, ...], path: Path) -> Result:
+
+def _side_by_side(inventories: Sequence[Path], stage: Sequence[Lane], logs: Sequence[Path], say: Say) -> list[Result]:
+    def one(lane: Lane, path: Path) -> Result:
         try:
             return ansible.configure(inventories, limit=",".join(lane), log=path, progress=say)
         except ConfigureFailed as error:
             return error.result
 
-    with ThreadPoolExecutor(max_workers=len(found)) as pool:
+    with ThreadPoolExecutor(max_workers=len(stage)) as pool:
         try:
-            futures = [pool.submit(one, lane, path) for lane, path in zip(found, logs, strict=True)]
+            futures = [pool.submit(one, lane, path) for lane, path in zip(stage, logs, strict=True)]
             errors = [error for future in futures if (error := future.exception())]
         except KeyboardInterrupt:
             proc.stop()  # leaving the pool waits for its threads, which end soon now
             raise Interrupted("interrupted", hint="the next run goes on from here") from None
     for error in sorted(errors, key=lambda it: not isinstance(it, DualtrackError)):
         raise error
-    return _together([future.result() for future in futures])
+    return [future.result() for future in futures]
 
 
 def _together(results: Sequence[Result]) -> Result:
@@ -80,7 +94,3 @@ def _together(results: Sequence[Result]) -> Result:
     if failed:
         raise ConfigureFailed(total)
     return total
-
-
-def _in(found: Sequence[tuple[str, ...]], name: str) -> bool:
-    return any(name in lane for lane in found)
