@@ -31,8 +31,8 @@ def arguments() -> argparse.Namespace:
                         help="only what a change to this path can break, the most specific first")  # fmt: skip
     parser.add_argument("--all", action="store_true", help="run also what passed before with the same inputs")
     parser.add_argument("--list", action="store_true", help="list the units that would run, and run nothing")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1,
-                        help="units side by side (default: one for each processor)")  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1,
+                        help="units side by side (default: one more than there are processors)")  # fmt: skip
     parser.add_argument("--save-durations", action="store_true", help="keep how long each took in the tree")
     return parser.parse_args()
 

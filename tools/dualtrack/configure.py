@@ -73,6 +73,8 @@ def configure(
     inventories: Sequence[Path],
     *,
     limit: str | None = None,
+    tags: str = "",
+    skip_tags: str = "",
     check: bool = False,
     log: Path | None = None,
     progress: Progress | None = None,
@@ -81,11 +83,12 @@ def configure(
 ) -> Result:
     """Run ``playbook`` on the hosts of ``inventories`` and return what changed.
 
-    ``limit`` is an Ansible pattern; ``check`` changes nothing and counts what would change. ``settings`` are
-    variables that win over all others; they are in the argument list, so none may be a secret. The whole output is
-    appended to ``log`` (`.lab/logs/configure.log` without it); ``progress`` gets one line a task, and one for each host
-    that changed or failed. Raises ConfigureFailed when a host fails or cannot be reached, External when Ansible does.
-    On Ctrl-C Ansible and all that it started are ended before Interrupted or KeyboardInterrupt goes on.
+    ``limit`` is an Ansible pattern, ``tags`` or ``skip_tags`` choose plays; ``check`` changes nothing and counts
+    what would change. ``settings`` are variables that win over all others; they are in the argument list, so none
+    may be a secret. The whole output is appended to ``log`` (`.lab/logs/configure.log` without it); ``progress``
+    gets one line a task, and one for each host that changed or failed. Raises ConfigureFailed when a host fails or
+    cannot be reached, External when Ansible does. On Ctrl-C Ansible and all that it started are ended before
+    Interrupted or KeyboardInterrupt goes on.
     """
     program = Path(sys.executable).with_name("ansible-playbook")
     if not program.exists():
@@ -98,6 +101,7 @@ def configure(
     started = time.monotonic()
     receive, send = os.pipe()
     command = command_line(program, playbook, inventories, limit=limit, check=check)
+    command[1:1] = [f"--tags={tags}"] if tags else [f"--skip-tags={skip_tags}"] if skip_tags else []
     if settings:
         command[1:1] = ["--extra-vars", msgspec.json.encode(settings).decode()]
     with log.open("a", encoding="utf-8") as sink:

@@ -4,6 +4,8 @@ And spares it work, twice. To know what a module imports, mitogen compiles it an
 anew in every run (0.4 s of processor time). Python has all of that compiled beside the sources already. And it prepares
 each account that it comes by for running modules, which is half of what connecting costs a host. Where tasks run as
 root, the account that ssh logs in to only passes on what goes to and fro.
+
+And it has templates compiled once (dualtrack.templates).
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import mitogen.core
 import mitogen.master
 from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule  # noqa: F401
 from ansible_mitogen.services import ContextService
+
+from dualtrack import templates
 
 
 def compiled(source: bytes | str, name: str, mode: str) -> CodeType:
@@ -68,3 +72,5 @@ def connect(self: ContextService, key: str, spec: dict[str, Any], via: Any = Non
 
 ContextService.get = get
 ContextService._connect = connect
+
+templates.keep_compiled()

@@ -9,6 +9,7 @@ import ansible_mitogen.services
 import ansible_mitogen.target
 import pytest
 
+from dualtrack import templates
 from tests.conftest import ROOT
 
 
@@ -46,6 +47,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> ansible_mitogen.services.Context
         )
     for module in ("ansible_mitogen.module_finder", "mitogen.master"):
         monkeypatch.setattr(importlib.import_module(module), "compile", compile, raising=False)
+    monkeypatch.setattr(templates, "keep_compiled", lambda: None)
     spec = importlib.util.spec_from_file_location("strategy", ROOT / "ansible/plugins/strategy/mitogen_linear.py")
     assert spec
     assert spec.loader

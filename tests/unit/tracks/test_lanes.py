@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dualtrack.configure import ConfigureFailed, Failure, Result
 from dualtrack.errors import External
 from dualtrack.tracks import lanes
+from dualtrack.tracks.lanes import Lane
 from dualtrack.tracks.unchanged import Hosts
+from tests.conftest import ROOT
 
 SITE = {"gpu-1": ("role_gpu",), "gateway-1": ("role_gateway",), "log-1": ("role_log",), "vault-1": ("role_storage",)}
 
@@ -23,42 +27,78 @@ def hosts(site: dict[str, tuple[str, ...]], **facts: dict[str, Any]) -> Hosts:
     return Hosts({name: facts.get(name.replace("-", "_"), {}) for name in site}, groups)
 
 
+LOG = Lane(("log-1",))
+
+
+def vault(name: str = "vault-1", number: int = 2) -> list[Lane]:
+    """A slow host: beside the search store with what does not ship, after it with the rest."""
+    return [Lane((name,), skip_tags="shipping"), Lane((name,), after=(0, number), tags="shipping")]
+
+
 @pytest.mark.parametrize(
     ("site", "expected"),
     [
-        (SITE, [[("log-1",)], [("gpu-1", "gateway-1"), ("vault-1",)]]),
-        ({"vault-1": ("role_storage",)}, [[("vault-1",)]]),
-        ({"vault-1": ("role_storage", "role_log"), "log-2": ("role_log",)}, [[("vault-1", "log-2")]]),
-        ({"log-1": ("role_log",), "a": ()}, [[("log-1",)], [("a",)]]),
+        (SITE, [LOG, Lane(("gpu-1", "gateway-1"), after=(0,)), *vault()]),
+        ({"vault-1": ("role_storage",)}, [Lane(("vault-1",))]),
+        ({"vault-1": ("role_storage",), "a": ()}, [Lane(("a",)), Lane(("vault-1",))]),
+        ({"vault-1": ("role_storage",), "log-1": ("role_log",)}, [LOG, *vault(number=1)]),
+        ({"vault-1": ("role_storage", "role_log"), "log-2": ("role_log",)}, [Lane(("vault-1", "log-2"))]),
+        ({"log-1": ("role_log",), "a": ()}, [LOG, Lane(("a",), after=(0,))]),
         # A node of the scheduler stays with its controllers, a host of a fabric with the fabric, whatever else it is.
         (SITE | {"gpu-1": ("role_gpu", "scheduled", "role_storage")},
-         [[("log-1",)], [("gpu-1", "gateway-1"), ("vault-1",)]]),
+         [LOG, Lane(("gpu-1", "gateway-1"), after=(0,)), *vault()]),
         (SITE | {"vault-1": ("role_storage", "role_infiniband"), "gpu-1": ("role_infiniband",)},
-         [[("log-1",)], [("gpu-1", "gateway-1", "vault-1")]]),
+         [LOG, Lane(("gpu-1", "gateway-1", "vault-1"), after=(0,))]),
         # The store cannot come first here: nobody goes beside it.
-        (SITE | {"log-1": ("role_log", "role_infiniband")}, [[tuple(SITE)]]),
-        ({"a": (), "b": ()}, [[("a", "b")]]),
+        (SITE | {"log-1": ("role_log", "role_infiniband")}, [Lane(tuple(SITE))]),
+        ({"a": (), "b": ()}, [Lane(("a", "b"))]),
     ],
 )  # fmt: skip
-def test_stages(site: dict[str, tuple[str, ...]], expected: list[list[tuple[str, ...]]]) -> None:
-    found = lanes.stages(hosts(site))
+def test_lanes(site: dict[str, tuple[str, ...]], expected: list[Lane]) -> None:
+    found = lanes.lanes(hosts(site))
     assert found == expected
-    assert sorted(name for stage in found for lane in stage for name in lane) == sorted(site)
+    assert {name for lane in found for name in lane.hosts} == set(site)
+    assert all(number < index for index, lane in enumerate(found) for number in lane.after)
 
 
 def test_witness_waits_for_the_keys_of_all_others() -> None:
-    assert lanes.stages(hosts(SITE, log_1={"audit_witness": True})) == [[tuple(SITE)]]
-    assert len(lanes.stages(hosts(SITE, log_1={"audit_witness": False}))) == 2
+    assert lanes.lanes(hosts(SITE, log_1={"audit_witness": True})) == [Lane(tuple(SITE))]
+    assert len(lanes.lanes(hosts(SITE, log_1={"audit_witness": False}))) == 4
+
+
+def test_all_plays_that_need_the_search_store_are_tagged() -> None:
+    """A host's tasks name the store by its role's variable."""
+    plays = yaml.safe_load((ROOT / "ansible/site.yml").read_text())
+    tagged = {
+        Path(play["ansible.builtin.import_playbook"]).stem for play in plays if play.get("tags") == lanes.SHIPPING
+    }
+    store = re.compile(r"\b(audit|logs)_store\b")
+    defaults = {path.parts[-3] for path in ROOT.glob("roles/*/defaults/main.yml") if store.search(path.read_text())}
+    roles = {
+        path.stem: {role["role"] for play in yaml.safe_load(path.read_text()) for role in play.get("roles", ())}
+        for path in (ROOT / "ansible/playbooks").glob("*.yml")
+    }
+    assert defaults == {"audit", "logs"}
+    assert defaults == {role for name in tagged for role in roles[name]}
 
 
 class Ansible:
     """Plays Ansible: what comes of each lane, by its first host."""
 
     def __init__(self, **answers: Result | Exception) -> None:
-        self.answers, self.seen = answers, dict[str, Path]()
+        self.answers, self.seen = answers, list[tuple[str, str, str]]()
 
-    def __call__(self, _: object, *, limit: str, log: Path, progress: object) -> Result:  # noqa: ARG002 - as called
-        self.seen[limit] = log
+    def __call__(  # called as Ansible is
+        self,
+        _: object,
+        *,
+        limit: str,
+        tags: str,
+        skip_tags: str,
+        log: Path,
+        progress: object,  # noqa: ARG002
+    ) -> Result:
+        self.seen.append((limit, tags or f"not {skip_tags}" if tags or skip_tags else "", log.name))
         answer = self.answers.get(limit.split(",")[0].replace("-", "_"), Result({}, (), 1, str(log)))
         if isinstance(answer, Exception):
             raise answer
@@ -74,13 +114,13 @@ def test_changes_of_all_lanes_come_together(monkeypatch: pytest.MonkeyPatch) -> 
     ansible = Ansible(
         gpu_1=Result({"gpu-1": 2, "gateway-1": 0}, (), 5, "a"), vault_1=Result({"vault-1": 1}, (), 9, "b")
     )
-    found = run(monkeypatch, ansible)
-    assert (found.changed, found.seconds) == ({"gpu-1": 2, "gateway-1": 0, "vault-1": 1}, 9)
-    assert ansible.seen == {
-        "gpu-1,gateway-1": Path("/logs/configure-local.log"),
-        "vault-1": Path("/logs/configure-local-vault-1.log"),
-        "log-1": Path("/logs/configure-local-log-1.log"),
-    }
+    assert run(monkeypatch, ansible).changed == {"gpu-1": 2, "gateway-1": 0, "vault-1": 2}
+    assert sorted(ansible.seen) == [
+        ("gpu-1,gateway-1", "", "configure-local.log"),
+        ("log-1", "", "configure-local-log-1.log"),
+        ("vault-1", "not shipping", "configure-local-vault-1.log"),
+        ("vault-1", "shipping", "configure-local-vault-1.log"),
+    ]
 
 
 def failure(host: str) -> Result:
@@ -91,14 +131,16 @@ def test_failures_of_all_lanes_are_told_and_none_stops_another(monkeypatch: pyte
     ansible = Ansible(vault_1=ConfigureFailed(failure("vault-1")), gpu_1=ConfigureFailed(failure("gpu-1")))
     with pytest.raises(ConfigureFailed, match=r"gpu-1: a task: no, and 1 more \(all of it: /logs/gpu-1.log\)"):
         run(monkeypatch, ansible)
-    assert len(ansible.seen) == 3
+    assert {(limit, tags) for limit, tags, _ in ansible.seen} == {
+        ("log-1", ""), ("gpu-1,gateway-1", ""), ("vault-1", "not shipping"),
+    }  # fmt: skip
 
 
 def test_nobody_is_told_to_ship_to_a_store_that_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     ansible = Ansible(log_1=ConfigureFailed(failure("log-1")))
     with pytest.raises(ConfigureFailed, match="log-1: a task: no"):
         run(monkeypatch, ansible)
-    assert list(ansible.seen) == ["log-1"]
+    assert {(limit, tags) for limit, tags, _ in ansible.seen} == {("log-1", ""), ("vault-1", "not shipping")}
 
 
 def test_error_that_is_no_host_s_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

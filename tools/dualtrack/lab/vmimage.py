@@ -38,6 +38,8 @@ PACKAGES = (
     "clevis", "clevis-luks", "clevis-systemd", "cryptsetup", "e2fsprogs", "mdadm", "nvme-cli", "tang", "xfsprogs",
     # RDMA, and measuring.
     "ibverbs-utils", "infiniband-diags", "iperf3", "perftest", "rdma-core",
+    # Logs: half a minute to install.
+    "rsyslog", "rsyslog-elasticsearch",
 )  # fmt: skip
 
 #: The kernel series of a Debian release: what its source package is called after.

@@ -12,7 +12,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -59,16 +59,21 @@ class Hosts(msgspec.Struct, frozen=True):
     variables: dict[str, dict[str, Any]]
     groups: dict[str, list[str]]
 
+    def only(self, names: Collection[str]) -> Hosts:
+        """Return some of the hosts, in the same order."""
+        return Hosts(
+            {name: facts for name, facts in self.variables.items() if name in names},
+            {group: [name for name in members if name in names] for group, members in self.groups.items()},
+        )
+
 
 def hosts_of(inventories: Sequence[Path], pattern: str) -> Hosts:
     """Return the hosts that a pattern names. Those of the other track are left out: no role looks across tracks."""
     inventory = run.read_inventory(inventories)
     groups = plan.groups_of(inventory)
+    every = inventory["_meta"]["hostvars"]
     names = plan.matches(pattern, groups)
-    return Hosts(
-        {name: inventory["_meta"]["hostvars"].get(name, {}) for name in names},
-        {group: [name for name in members if name in names] for group, members in groups.items()},
-    )
+    return Hosts({name: every.get(name, {}) for name in names}, groups).only(names)
 
 
 def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
@@ -105,10 +110,10 @@ def moved(before: Inputs, after: Inputs, hosts: Hosts) -> list[str]:
     return sorted(others + [key for key, value in before.items() if after.get(key) != value])
 
 
-def recorded(hosts: Hosts) -> set[str]:
-    """Return what the hosts have on record; '' for one that has nothing or cannot be asked."""
+def recorded(hosts: Hosts) -> dict[str, str]:
+    """Return what each host has on record; '' for one that has nothing or cannot be asked."""
     with _connected(hosts) as config:
-        return set(_everywhere(config, hosts, f"cat {RECORD} 2>/dev/null || true").values())
+        return _everywhere(config, hosts, f"cat {RECORD} 2>/dev/null || true")
 
 
 def forget(hosts: Hosts) -> None:

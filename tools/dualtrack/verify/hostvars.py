@@ -18,10 +18,13 @@ from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
+from dualtrack import templates
+
 
 def document(sources: list[str]) -> dict[str, Any]:
     """Return groups with their hosts, and `_meta.hostvars` with every host's resolved variables."""
     init_plugin_loader()
+    templates.keep_compiled()
     loader = DataLoader()
     inventory = InventoryManager(loader=loader, sources=sources)
     manager = VariableManager(loader=loader, inventory=inventory)

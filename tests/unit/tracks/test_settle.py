@@ -1,0 +1,110 @@
+"""Which hosts of a track are configured again, and what is tried when that does not turn it green."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dualtrack.configure import Result
+from dualtrack.errors import Findings
+from dualtrack.tracks import settle
+from dualtrack.tracks.unchanged import Hosts
+from dualtrack.verify import HostReport, Report
+
+NAMES = ("gpu-1", "gateway-1", "log-1")
+
+
+class Track:
+    """Plays the hosts of a track: what is on record there, which of them are red, and what turns them green."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **facts: Any) -> None:
+        groups = {"all": list(NAMES), "role_infiniband": ["gpu-1", "gateway-1"]}
+        self.hosts = Hosts({name: dict(facts) for name in NAMES}, groups)
+        self.records = dict.fromkeys(NAMES, "today")
+        self.red: set[str] = set()
+        #: Configuring a host turns these green.
+        self.mends = {name: {name} for name in NAMES}
+        self.configured: list[tuple[str, ...]] = []
+        monkeypatch.setattr(settle.places, "inventories", lambda _: [Path("inventory")])
+        monkeypatch.setattr(settle.control, "store", lambda: SimpleNamespace(folder=Path("/lab")))
+        monkeypatch.setattr(settle.verify, "verify", self.verify)
+        monkeypatch.setattr(settle.lanes, "configure", self.configure)
+        for name, value in {
+            "hosts_of": lambda *_: self.hosts, "inputs": lambda _: {}, "digest": lambda _: "today",
+            "recorded": lambda _: dict(self.records), "moved": lambda *_: [],
+            "forget": lambda hosts: self.records.update(dict.fromkeys(hosts.variables, "")),
+            "record": lambda hosts, value: self.records.update(dict.fromkeys(hosts.variables, value)),
+        }.items():  # fmt: skip
+            monkeypatch.setattr(settle.unchanged, name, value)
+
+    def configure(self, _: object, hosts: Hosts, **__: object) -> Result:
+        self.configured.append(tuple(hosts.variables))
+        for name in hosts.variables:
+            self.red -= self.mends[name]
+        return Result(dict.fromkeys(hosts.variables, 1), (), 1, "log")
+
+    def verify(self, *_: object, **__: object) -> Report:
+        hosts = tuple(HostReport(name, "failed" if name in self.red else "passed", (), 1) for name in NAMES)
+        return Report(not self.red, f"{len(self.red)} red", 3, len(self.red), 0, 1, "now", hosts)
+
+    def up(self, **more: Any) -> settle.Settled:
+        return settle.configured("local", "lab", lambda _: None, changed=False, **more)
+
+
+@pytest.fixture
+def track(monkeypatch: pytest.MonkeyPatch) -> Track:
+    return Track(monkeypatch)
+
+
+def test_green_hosts_with_todays_record_are_left_alone(track: Track) -> None:
+    assert track.up().unchanged
+    assert track.configured == []
+
+
+def test_red_host_is_configured_and_no_other(track: Track) -> None:
+    track.red = {"log-1"}
+    settled = track.up()
+    assert (settled.unchanged, settled.changes) == (False, {"log-1": 1})
+    assert track.records == dict.fromkeys(NAMES, "today")
+
+
+def test_host_without_its_record_is_configured_and_no_other(track: Track) -> None:
+    track.records["log-1"] = ""
+    assert track.up().changes == {"log-1": 1}
+
+
+def test_hosts_of_a_fabric_are_configured_together(track: Track) -> None:
+    track.records["gpu-1"] = "yesterday"
+    track.up()
+    assert track.configured == [("gpu-1", "gateway-1")]
+
+
+def test_witness_is_told_all_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    track = Track(monkeypatch, audit_witness=True)
+    track.red = {"log-1"}
+    track.up()
+    assert track.configured == [NAMES]
+
+
+def test_what_another_host_has_caused_is_mended_there(track: Track) -> None:
+    """The red host is not the one that has changed: then all are configured."""
+    track.red, track.mends["log-1"], track.mends["gpu-1"] = {"log-1"}, set(), {"log-1"}
+    assert track.up().changes == {"gpu-1": 1, "gateway-1": 1, "log-1": 2}
+    assert track.configured == [("log-1",), NAMES]
+
+
+def test_what_stays_red_is_told_and_leaves_no_record_on_what_was_configured(track: Track) -> None:
+    track.red, track.mends = {"log-1"}, {name: set() for name in NAMES}
+    with pytest.raises(Findings, match="the local track does not verify: 1 red"):
+        track.up()
+    assert track.configured == [("log-1",), NAMES]
+    assert set(track.records.values()) == {""}
+
+
+def test_full_configures_all_and_once(track: Track) -> None:
+    track.red = {"log-1"}
+    assert set(track.up(full=True).changes) == set(NAMES)
+    assert track.configured == [NAMES]
