@@ -11,6 +11,7 @@ from typing import Literal
 
 from dualtrack import proc
 from dualtrack.errors import BadInput, Interrupted
+from dualtrack.output import echo, visible
 
 Say = Callable[[str], None]
 State = Literal["waiting", "running", "ok", "failed", "skipped"]
@@ -53,11 +54,12 @@ class View:
         """Take what a task says."""
         self.progress[name].said = text
         if not self.live and not self.quiet:
-            print(f"[{time.monotonic() - self.begin:6.1f} s] {name}: {text}", file=sys.stderr, flush=True)
+            echo(f"[{time.monotonic() - self.begin:6.1f} s] {name}: {visible(text)}", err=True)
 
     def __rich__(self) -> object:
         """Return the table as it stands now (rich asks several times a second)."""
         from rich.table import Table
+        from rich.text import Text
 
         marks = {
             "waiting": "[dim]·[/]",
@@ -68,7 +70,8 @@ class View:
         }
         table = Table.grid(padding=(0, 1))
         for name, p in self.progress.items():
-            table.add_row(marks[p.state], name, f"{p.seconds:5.0f} s" if p.begin else "", f"[dim]{p.said[:90]}[/]")
+            said = Text(visible(p.said[:90]), style="dim")
+            table.add_row(marks[p.state], name, f"{p.seconds:5.0f} s" if p.begin else "", said)
         return table
 
 

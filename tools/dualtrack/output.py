@@ -1,12 +1,16 @@
 """What commands print: one typed JSON document on stdout, or tables for people; everything else goes to stderr.
 
-Colours appear on terminals only and never with NO_COLOR set (rich keeps both promises).
+Colours appear on terminals only and never with NO_COLOR set (rich keeps both promises). All output goes through here:
+much of it was written by others (log lines, names of files and hosts), and must neither command the terminal nor hide
+what it says.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +29,47 @@ STYLE = {
 }
 
 
+#: Categories of characters that command a terminal, change the order of what is read, or show nothing.
+UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_ORDINARY = re.compile(r"[ -~]*")
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Return a text in which every character shows: those that would not are written as Python writes them (`\\x1b`).
+
+    ``keep`` names characters that stay, such as the ends of lines.
+    """
+    if _ORDINARY.fullmatch(text):
+        return text
+    return "".join(
+        it if it in keep or unicodedata.category(it) not in UNSEEN else it.encode("unicode_escape").decode()
+        for it in text
+    )
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text of one or more lines."""
+    print(visible(text, keep="\n\t"), end="\n" if nl else "", file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def json_text(data: bytes) -> str:
+    """Return JSON in which every character shows: the same document."""
+
+    def escaped(it: str) -> str:
+        if it == "\n" or unicodedata.category(it) not in UNSEEN:
+            return it
+        units = it.encode("utf-16-be", "surrogatepass").hex()
+        return "".join(f"\\u{units[begin : begin + 4]}" for begin in range(0, len(units), 4))
+
+    return re.sub(r"[^ -~]", lambda found: escaped(found[0]), data.decode())
+
+
 def document(kind: str, body: Any) -> None:
     """Print the one JSON document of a command: `schema` names its kind and version, the rest is ``body``'s fields."""
     import msgspec
 
     data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+    sys.stdout.write(json_text(msgspec.json.format(msgspec.json.encode(data), indent=2)) + "\n")
 
 
 def console(*, err: bool = False) -> Console:
@@ -45,12 +84,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str =
     """Print a table; cells whose word has a colour (see STYLE) are shown in it."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(
-        *columns, title=title or None, box=box.SIMPLE, pad_edge=False, title_justify="left", title_style="bold"
-    )
+    # Text, not strings: rich would take square brackets for its own.
+    shown = Table(box=box.SIMPLE, pad_edge=False, title_justify="left", title_style="bold")
+    shown.title = Text(visible(title)) if title else None
+    for column in columns:
+        shown.add_column(Text(visible(column)))
     for row in rows:
-        shown.add_row(*(f"[{STYLE[cell]}]{cell}[/]" if cell in STYLE else cell for cell in row))
+        shown.add_row(*(Text(visible(cell), style=STYLE.get(cell, "")) for cell in row))
     console().print(shown)
 
 
@@ -64,7 +106,7 @@ class Steps:
     def __call__(self, text: str) -> None:
         """Show one step."""
         if not self.quiet:
-            print(f"[{time.monotonic() - self.begin:6.1f} s] {text}", file=sys.stderr, flush=True)
+            echo(f"[{time.monotonic() - self.begin:6.1f} s] {visible(text)}", err=True)
 
     def named(self, name: str) -> Callable[[str], None]:
         """Return a `say` that puts ``name`` in front, for work that goes on side by side."""

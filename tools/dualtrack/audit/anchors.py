@@ -63,23 +63,28 @@ def read(places: Iterable[str]) -> Iterator[Anchor]:
         if place.startswith(BUCKET):
             remote, path = _bucket(place)
             texts = remote.versions(path)
-            if not texts:
-                raise BadInput(f"there are no anchors at {place}")
         else:
             try:
                 texts = Path(place).read_bytes().splitlines(keepends=True)
             except OSError as error:
                 raise BadInput(f"cannot read {place}: {error.strerror}") from None
-        for number, line in enumerate(texts, start=1):
-            try:
-                if statement.is_one(line):
-                    # Without its end it is written just now.
-                    if line.endswith(b"\n") and (it := statement.parse(line)[0]).kind == "head":
-                        yield Anchor(it.host, it.segment, it.digest, it.last, it.ended)
-                    continue
-                yield msgspec.json.decode(line, type=Anchor)
-            except (msgspec.MsgspecError, UnicodeDecodeError, BadInput) as error:
-                raise BadInput(f"{place}, number {number} is no anchor: {error}") from None
+        found = [it for number, line in enumerate(texts, start=1) if (it := _anchor(line, place, number))]
+        if not found:
+            raise BadInput(f"there are no anchors at {place}")
+        yield from found
+
+
+def _anchor(line: bytes, place: str, number: int) -> Anchor | None:
+    """Return the anchor in a line; None for a witness's statement that is none, BadInput for anything else."""
+    try:
+        if not statement.is_one(line):
+            return msgspec.json.decode(line, type=Anchor)
+        # Without its end it is written just now.
+        if line.endswith(b"\n") and (it := statement.parse(line)[0]).kind == "head":
+            return Anchor(it.host, it.segment, it.digest, it.last, it.ended)
+    except (msgspec.MsgspecError, UnicodeDecodeError, BadInput) as error:
+        raise BadInput(f"{place}, number {number} is no anchor: {error}") from None
+    return None
 
 
 def _bucket(place: str) -> tuple[Remote, str]:

@@ -17,8 +17,9 @@ import msgspec
 from dualtrack.audit import head as heads
 from dualtrack.audit import record
 from dualtrack.audit.head import Head
-from dualtrack.audit.place import Place, lines
-from dualtrack.errors import BadInput
+from dualtrack.audit.place import Place, lines, whole_lines
+from dualtrack.audit.record import Hash, Host, Number, Time
+from dualtrack.errors import BadInput, DualtrackError
 from dualtrack.seal import libcrypto
 
 Kind = Literal[
@@ -28,16 +29,20 @@ Kind = Literal[
 #: Nanoseconds between two heartbeats of a writer, and between two records after which silence is a finding.
 HEARTBEAT_NS = 60 * 10**9
 SILENCE_NS = 5 * HEARTBEAT_NS
+#: Nanoseconds that records may wait for their signature: a segment is closed a minute after its first record.
+UNSIGNED_NS = 3 * HEARTBEAT_NS
+#: Findings at most. After so many nothing more is learned, and a hostile trail may hold any number.
+MOST = 1000
 
 
 class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A head that somebody else keeps: which it was, its digest, and its last record and time."""
 
-    host: str
-    segment: int
-    digest: str
-    last: int
-    ended: int
+    host: Host
+    segment: Number
+    digest: Hash
+    last: Number
+    ended: Time
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -76,6 +81,7 @@ class Report(msgspec.Struct, frozen=True):
 
     ``cosigned`` is the last segment up to which enough witnesses co-signed every one, where any were asked for.
     ``retired`` is the last record that was retired before it was judged, 0 where the trail is there from its begin.
+    ``anchors`` is how many heads that were kept elsewhere it was compared with.
     """
 
     host: str
@@ -87,6 +93,11 @@ class Report(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     cosigned: int = 0
     retired: int = 0
+    anchors: int = 0
+
+
+class _TooMany(Exception):
+    """There are as many findings as anybody reads."""
 
 
 @dataclass
@@ -102,6 +113,10 @@ class _Run:
     time: int = 0
     begun: int = 0
     count: int = 0
+    segments: int = 0  # the last head that fits, its digest, and its last record
+    previous: str = ""
+    signed: int = 0
+    digests: dict[int, str] = field(default_factory=dict)  # of heads that are anchored
     gone: int = 0  # the last record that was retired, and the chain's hash behind it
     behind: bytes = b""
     findings: list[Finding] = field(default_factory=list)
@@ -109,6 +124,8 @@ class _Run:
     def add(self, kind: Kind, first: int, last: int, detail: str, *, begun: int = 0, ended: int = 0) -> None:
         """Take a finding down; without times it lies at the record that was read last."""
         self.findings.append(Finding(kind, first, last, begun or self.time, ended or self.time, detail))
+        if len(self.findings) == MOST:
+            raise _TooMany
 
 
 def judge(
@@ -123,41 +140,51 @@ def judge(
     # What a retirement names was there: in a trail that is whole it is an anchor like others.
     fixed = [Anchor(it.host, it.segment, it.previous, it.last, it.t) for it in starts if it.segment]
     known = sorted([*anchors, *fixed], key=lambda it: it.segment)
-    wanted = {it.segment for it in known}
     run = _Run(place, libcrypto.public_key(root), _host(place, known))
-    run.chain = record.start(run.host)
-    signed, segments, follows = 0, 0, True
-    previous, digests, present = heads.none(run.host), dict[int, str](), place.numbers()
-    start = _start(place, starts)
+    run.chain, run.previous = record.start(run.host), heads.none(run.host)
+    try:
+        _trail(run, known, _start(place, starts), now)
+    except _TooMany:
+        more = "so much is wrong that it was judged no further"
+        run.findings[-1] = Finding("altered", run.next, run.next, run.time, run.time, more)
+    return Report(
+        run.host, run.count, run.segments, run.signed, run.begun, run.time, tuple(run.findings), retired=run.gone,
+        anchors=len(anchors),
+    )  # fmt: skip
+
+
+def _trail(run: _Run, known: Sequence[Anchor], start: Start | None, now: int) -> None:
+    """Judge heads and records in order, then what is not signed, and what lies elsewhere."""
+    present, follows = run.place.numbers(), True
+    wanted = {it.segment for it in known}
     if start is not None:
-        segments, previous, signed = start.segment, start.previous, start.last
-        digests[segments] = previous
-        known = [it for it in known if it.segment >= segments]  # older ones are fixed by it
+        run.segments, run.previous, run.signed = start.segment, start.previous, start.last
+        run.digests[start.segment] = start.previous
+        known = [it for it in known if it.segment >= start.segment]  # older ones are fixed by it
         run.key, run.epoch, run.next = libcrypto.public_key(start.key), start.epoch, start.last + 1
         run.chain, run.time = bytes.fromhex(start.before), start.t
         run.gone, run.behind = start.n, bytes.fromhex(start.chain)
-    for head, data, signature in _heads(place, run):
+    for head, data, signature in _heads(run):
         if start is not None and head.segment <= start.segment:
             continue  # was sent again since
-        if not (follows := _fits(head, data, signature, previous, segments, run)):
+        if not (follows := _fits(head, data, signature, run) and _next_key(head, run)):
             break
-        segments, previous = head.segment, heads.digest(data)
-        if segments in wanted:
-            digests[segments] = previous
+        run.segments, run.previous = head.segment, heads.digest(data)
+        if head.segment in wanted:
+            run.digests[head.segment] = run.previous
         _segment(head, run)
-        signed = head.last
-        if head.next_key:
-            run.key, run.epoch = libcrypto.public_key(head.next_key.encode()), run.epoch + 1
+        run.signed = head.last
     if follows:
-        _tail(segments + 1, present, run)
-    _anchored(known, digests, segments, run)
-    for name in place.strangers():
+        _tail(present, run, now)
+    _anchored(known, run)
+    for name in run.place.strangers():
         run.add("damaged" if ".damaged-" in name else "inserted", 0, 0, f"{name} is no segment of this trail")
-    if signed == 0 and follows:
+    if run.signed == 0 and follows:
         run.add("not signed", 1, run.count, "no head is there: nothing proves any of it")
     if now and now - run.time > SILENCE_NS:
         run.add("silent", 0, 0, "nothing came since, no heartbeat either", ended=now)
-    return Report(run.host, run.count, segments, signed, run.begun, run.time, tuple(run.findings), retired=run.gone)
+    if now and run.time - now > SILENCE_NS:
+        run.add("clock", 0, 0, "the host's clock is ahead of this one: silence would not be seen", begun=now)
 
 
 def _start(place: Place, starts: Sequence[Start]) -> Start | None:
@@ -182,29 +209,25 @@ def of(folder: Path, known: Sequence[Anchor]) -> list[Anchor]:
 
 
 def _host(place: Place, known: Sequence[Anchor]) -> str:
-    if known:
-        return known[0].host
-    try:
-        return (place.folder / "host").read_text().strip()
-    except OSError:
-        raise BadInput(f"{place.folder} holds no trail") from None
+    return known[0].host if known else place.name()
 
 
-def _heads(place: Place, run: _Run) -> Iterator[tuple[Head, bytes, bytes]]:
+def _heads(run: _Run) -> Iterator[tuple[Head, bytes, bytes]]:
     """Yield the heads with their signatures, up to the first that is none."""
-    for text in place.head_lines():
+    for text in run.place.head_lines():
         try:
             found = heads.parse(text)
         except BadInput:
             # Else it is written just now, or was torn by a crash; anchors tell what should be there.
-            if text.endswith(b"\n"):
-                run.add("altered", 0, 0, "heads.log holds a line that is no head")
+            if text.endswith(b"\n") or len(text) > heads.LINE:
+                run.add("altered", run.next, run.next, "heads.log holds a line that is no head")
             return
         yield found
 
 
-def _fits(head: Head, data: bytes, signature: bytes, previous: str, segments: int, run: _Run) -> bool:
+def _fits(head: Head, data: bytes, signature: bytes, run: _Run) -> bool:
     """Tell whether a head is signed by its epoch's key and follows the one before it; else nothing after it counts."""
+    segments = run.segments
     where = {"begun": run.time or head.begun, "ended": head.ended}
     gap = head.segment > segments + 1
     # Behind a gap in which the key was changed nobody can say whose signature it is: the gap is the finding.
@@ -214,10 +237,23 @@ def _fits(head: Head, data: bytes, signature: bytes, previous: str, segments: in
         run.add("wrong key", head.first, head.last, why, **where)
         return False
     follows = (head.segment, head.previous, head.host, head.first, head.before)
-    if follows != (segments + 1, previous, run.host, run.next, run.chain.hex()):
+    if follows != (segments + 1, run.previous, run.host, run.next, run.chain.hex()):
         kind: Kind = "removed" if gap else "inserted"
-        run.add(kind, 0, 0, f"after segment {segments} the head of segment {head.segment} follows", **where)
+        why = f"after segment {segments} the head of segment {head.segment} follows"
+        run.add(kind, run.next, run.next, why, **where)
         return False
+    return True
+
+
+def _next_key(head: Head, run: _Run) -> bool:
+    """Go on with the key that a head names, if it does."""
+    if head.next_key:
+        try:
+            run.key, run.epoch = libcrypto.public_key(head.next_key.encode()), run.epoch + 1
+        except DualtrackError:
+            why = f"the head of segment {head.segment} names a next key that is none"
+            run.add("wrong key", head.first, head.last, why)
+            return False
     return True
 
 
@@ -229,7 +265,7 @@ def _segment(head: Head, run: _Run) -> None:
         run.next, run.chain = run.gone + 1, run.behind
     if head.last < run.next and (head.last < run.gone or run.chain.hex() == head.chain):
         pass  # all its records are retired
-    elif not path.is_file():
+    elif not run.place.has(head.segment):
         run.add("removed", run.next, head.last, f"{path.name} is gone", begun=head.begun, ended=head.ended)
     else:
         _records(path, run)
@@ -245,19 +281,24 @@ def _segment(head: Head, run: _Run) -> None:
 
 
 def _records(path: Path, run: _Run, *, live: bool = False) -> None:
-    """Judge the records of a file: numbers without a gap, each hash right. After a finding go on from what is there."""
+    """Judge the records of a file: numbers without a gap, each hash right. After a finding go on from what is there.
+
+    ``live``: the last line may be written just now.
+    """
+    again = run.gone > 0  # records that were retired may come again, before all others
     with path.open("rb") as file:
-        for text in lines(file):
+        for text in whole_lines(file) if live else lines(file):
             try:
                 found, data, chain = record.parse(text)
             except BadInput:
-                if live and not text.endswith(b"\n") and not file.read(1):
-                    return  # just being written
+                if live and not text.endswith(b"\n") and len(text) < record.LINE:
+                    return
                 run.add("altered", run.next, run.next, f"{path.name}: where record {run.next} should be is none")
                 run.next, run.chain = run.next + 1, b""
                 continue
-            if found.n <= run.gone:
+            if again and found.n <= run.gone:
                 continue  # was sent again since
+            again = False
             run.count += 1
             if found.n < run.next:
                 why = f"record {found.n} comes after record {run.next - 1}: repeated, moved, or renumbered"
@@ -284,20 +325,27 @@ def _when(found: record.Record, run: _Run) -> None:
     run.time = found.t
 
 
-def _tail(number: int, present: Sequence[int], run: _Run) -> None:
+def _tail(present: Sequence[int], run: _Run, now: int) -> None:
     """Judge what is not signed yet: the one segment after the last head, and no other."""
-    if run.place.segment(number).is_file():
+    number, first = run.segments + 1, run.next
+    if number in present:
+        before, run.begun = run.begun, 0
         _records(run.place.segment(number), run, live=True)
+        begun, run.begun = run.begun, before or run.begun
+        # Whoever has no key can put any number of records here: those that the writer had time to sign are not its own.
+        late = max(run.time, now) - begun if begun else 0
+        if late > UNSIGNED_NS:
+            run.add("not signed", first, run.next - 1, f"not signed {late / 1e9:.0f} s after they began", begun=begun)
     for other in present:
         if other > number:
             run.add("inserted", 0, 0, f"{run.place.segment(other).name} has no head and follows on nothing")
 
 
-def _anchored(known: Sequence[Anchor], digests: dict[int, str], segments: int, run: _Run) -> None:
+def _anchored(known: Sequence[Anchor], run: _Run) -> None:
     """Compare with the heads that were anchored: what they fix must still be there."""
     for it in known:
-        if it.segment > segments:
+        if it.segment > run.segments:
             run.add("rolled back", 0, it.last, f"the trail ends before segment {it.segment}, which was anchored",
                     ended=it.ended)  # fmt: skip
-        elif digests.get(it.segment) != it.digest:
+        elif run.digests.get(it.segment) != it.digest:
             run.add("rewritten", 0, it.last, f"segment {it.segment} is another one than was anchored", ended=it.ended)

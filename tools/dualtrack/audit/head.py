@@ -10,7 +10,11 @@ import hashlib
 
 import msgspec
 
+from dualtrack.audit.record import Count, Hash, Host, Number, Time
 from dualtrack.errors import BadInput
+
+#: Bytes of a line at most: JSON with hashes, a name and a key, and a signature.
+LINE = 16 << 10
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,16 +24,16 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``next_key`` (PEM) is the public key of the next epoch, in the last head that this epoch's key signs.
     """
 
-    host: str
-    segment: int
-    first: int
-    last: int
-    before: str
-    chain: str
-    previous: str
-    begun: int
-    ended: int
-    epoch: int
+    host: Host
+    segment: Number
+    first: Number
+    last: Number
+    before: Hash
+    chain: Hash
+    previous: Hash
+    begun: Time
+    ended: Time
+    epoch: Count
     next_key: str = ""
 
 
@@ -58,21 +62,25 @@ def line(data: bytes, signature: bytes) -> bytes:
 
 def split(text: bytes) -> tuple[bytes, bytes]:
     """Return a head's JSON and its signature; BadInput for a line that is not whole."""
-    data, _, signature = text.rstrip(b"\n").rpartition(b" ")
+    data, _, signature = text[:-1].rpartition(b" ")
     try:
-        if not text.endswith(b"\n") or not data:
+        found = bytes.fromhex(signature.decode("ascii"))
+        if not text.endswith(b"\n") or not data or not found or found.hex().encode() != signature:
             raise ValueError
-        return data, bytes.fromhex(signature.decode("ascii"))
+        return data, found
     except (ValueError, UnicodeDecodeError):
         raise BadInput("this line is no head") from None
 
 
 def decode(data: bytes) -> Head:
-    """Return a head; BadInput for anything else."""
+    """Return a head; BadInput for anything else, also for one that is spelled in another way than `encode` does."""
     try:
-        return msgspec.json.decode(data, type=Head)
+        found = msgspec.json.decode(data, type=Head)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"this line is no head: {error}") from None
+    if encode(found) != data or found.last < found.first:
+        raise BadInput("this line is no head: it is not spelled as the format says")
+    return found
 
 
 def parse(text: bytes) -> tuple[Head, bytes, bytes]:

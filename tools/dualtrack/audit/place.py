@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from dualtrack.audit import record
+from dualtrack.errors import BadInput
 
-SEGMENT = re.compile(r"(\d{8})\.log")
+#: The file of a segment: from 1 on.
+SEGMENT = re.compile(r"(?!0{8})([0-9]{8})\.log")
 
 
 class Place:
@@ -40,19 +43,49 @@ class Place:
             with self.heads.open("rb") as file:
                 yield from lines(file)
 
+    def has(self, number: int) -> bool:
+        """Tell whether there is a file of a segment."""
+        return _is_segment(self.segment(number))
+
     def numbers(self) -> list[int]:
         """Return the segments that there are files of."""
-        return sorted(int(found[1]) for it in self._names() if (found := SEGMENT.fullmatch(it)))
+        return sorted(int(it.name[:8]) for it in self._entries() if _is_segment(it))
 
     def strangers(self) -> list[str]:
-        """Return what lies among the segments and is none."""
-        return sorted(it for it in self._names() if not SEGMENT.fullmatch(it))
+        """Return what lies among the segments and is none: other names, directories, links."""
+        return sorted(it.name for it in self._entries() if not _is_segment(it))
 
-    def _names(self) -> Iterator[str]:
-        return (it.name for it in self.segments.iterdir()) if self.segments.is_dir() else iter(())
+    def name(self) -> str:
+        """Return the host's name; BadInput where no trail is, or the name is none."""
+        try:
+            with (self.folder / "host").open("rb") as file:
+                found = re.fullmatch(rf"({record.HOST})\n", file.read(record.HEX * 8).decode("ascii"))
+        except (OSError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError):
+                raise BadInput(f"{self.folder} holds no trail", hint="dualtrack audit begin") from None
+            found = None
+        if found is None:
+            raise BadInput(f"the file host in {self.folder} is no name of a host")
+        return found[1]
+
+    def _entries(self) -> list[Path]:
+        return list(self.segments.iterdir()) if self.segments.is_dir() else []
+
+
+def _is_segment(path: Path) -> bool:
+    return bool(SEGMENT.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
     """Yield the lines of a file in bounded memory: one that is longer than any record comes in pieces."""
     while text := file.readline(record.LINE):
+        yield text
+
+
+def whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file that somebody writes to: one that was whole by the time it was read comes whole."""
+    for text in lines(file):
+        if not text.endswith(b"\n") and len(text) < record.LINE:
+            file.seek(-len(text), os.SEEK_CUR)  # the rest may have come since
+            text = file.readline(record.LINE)
         yield text

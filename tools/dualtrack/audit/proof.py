@@ -14,7 +14,7 @@ from dualtrack.audit import head as heads
 from dualtrack.audit import record
 from dualtrack.audit.head import Head
 from dualtrack.audit.place import Place, lines
-from dualtrack.audit.record import Record
+from dualtrack.audit.record import Hash, Record, Signature
 from dualtrack.errors import BadInput, Findings
 from dualtrack.seal import libcrypto
 
@@ -25,7 +25,7 @@ class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A head's JSON as it was signed, and the signature in hexadecimal digits."""
 
     head: str
-    signature: str
+    signature: Signature
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,8 +33,8 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     schema: str
     record: str
-    before: str
-    after: tuple[str, ...]
+    before: Hash
+    after: tuple[Hash, ...]
     head: Signed
     epochs: tuple[Signed, ...]
 
@@ -81,12 +81,9 @@ def check(data: bytes, root: bytes) -> tuple[Record, Head]:
             raise Findings(f"the head of epoch {epoch} names no next key")
         key = libcrypto.public_key(head.next_key.encode())
     head = verified(proof.head, key, len(proof.epochs))
-    try:
-        chain = record.link(bytes.fromhex(proof.before), proof.record.encode())
-        for it in proof.after:
-            chain = record.follow(chain, bytes.fromhex(it))
-    except ValueError:
-        raise BadInput("this is no proof: a hash in it is none") from None
+    chain = record.link(bytes.fromhex(proof.before), proof.record.encode())
+    for it in proof.after:
+        chain = record.follow(chain, bytes.fromhex(it))
     found = record.decode(proof.record.encode())
     if chain.hex() != head.chain or found.n != head.last - len(proof.after) or found.n < head.first:
         raise Findings("the record is not in the segment that was signed")
@@ -96,10 +93,7 @@ def check(data: bytes, root: bytes) -> tuple[Record, Head]:
 def verified(signed: Signed, key: libcrypto.PublicKey, epoch: int) -> Head:
     """Return the head that was signed; Findings where this key of this epoch did not sign it."""
     head = heads.decode(signed.head.encode())
-    try:
-        signature = bytes.fromhex(signed.signature)
-    except ValueError:
-        signature = b""
+    signature = bytes.fromhex(signed.signature)
     if head.epoch != epoch or not key.verifies(signature, heads.signed(signed.head.encode())):
         raise Findings(f"the head of segment {head.segment} is not signed by the host's key of epoch {epoch}")
     return head

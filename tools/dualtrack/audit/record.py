@@ -6,8 +6,10 @@ digest(n) = SM3(the JSON's bytes)        chain(n) = SM3(chain(n-1), digest(n))
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
@@ -19,6 +21,19 @@ LONGEST = 64 << 10
 LINE = 8 * LONGEST
 #: Length of an SM3 hash in hexadecimal digits.
 HEX = 64
+#: The largest number and time that a trail may hold: 2262 in nanoseconds since 1970.
+MOST = (1 << 63) - 1
+
+Number = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
+#: Nanoseconds since 1970; and what counts from 0.
+Time = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+Count = Time
+#: An SM3 hash, and a signature, in lower-case hexadecimal digits.
+Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Signature = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{2}){1,256}\Z")]
+#: What a host may be called. The name is part of every hash.
+HOST = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"
+Host = Annotated[str, msgspec.Meta(pattern=rf"\A{HOST}\Z")]
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -27,8 +42,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     ``raw`` is a body that is no UTF-8, in base64; ``more`` says that the next record of this source goes on with it.
     """
 
-    n: int
-    t: int
+    n: Number
+    t: Time
     kind: str
     source: str = ""
     body: str = ""
@@ -65,19 +80,31 @@ def split(text: bytes) -> tuple[bytes, bytes]:
     """Return JSON and chain of a line; BadInput for one that is not whole."""
     data, gap, chain = text[: -HEX - 2], text[-HEX - 2 : -HEX - 1], text[-HEX - 1 : -1]
     try:
-        if gap != b" " or text[-1:] != b"\n" or chain.lower() != chain:
+        found = bytes.fromhex(chain.decode("ascii"))
+        if gap != b" " or text[-1:] != b"\n" or found.hex().encode() != chain:
             raise ValueError
-        return data, bytes.fromhex(chain.decode("ascii"))
+        return data, found
     except (ValueError, UnicodeDecodeError):
         raise BadInput("this line is no record") from None
 
 
 def decode(data: bytes) -> Record:
-    """Return a record; BadInput for anything else."""
+    """Return a record; BadInput for anything else, also for one that is spelled in another way than `encode` does."""
     try:
-        return msgspec.json.decode(data, type=Record)
+        found = msgspec.json.decode(data, type=Record)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"this line is no record: {error}") from None
+    # Another reader may take the other of two fields with one name, or stop at what this one passes over.
+    if encode(found) != data or (found.raw and (found.body or not _is_base64(found.raw))):
+        raise BadInput("this line is no record: it is not spelled as the format says")
+    return found
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode() == text
+    except (binascii.Error, ValueError):
+        return False
 
 
 def parse(text: bytes) -> tuple[Record, bytes, bytes]:

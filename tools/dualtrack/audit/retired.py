@@ -18,6 +18,7 @@ from dualtrack.audit import head as heads
 from dualtrack.audit.check import Start
 from dualtrack.audit.place import Place, lines
 from dualtrack.audit.proof import Signed, verified
+from dualtrack.audit.record import Count, Hash, Host, Time
 from dualtrack.errors import BadInput, Findings
 from dualtrack.pki import authority
 from dualtrack.seal import libcrypto
@@ -34,13 +35,13 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept, ``findings`` what the judge said of it: silences, clocks that were set back.
     """
 
-    host: str
-    n: int
-    t: int
-    chain: str
+    host: Host
+    n: Count
+    t: Time
+    chain: Hash
     head: Signed | None
     epochs: tuple[Signed, ...]
-    at: int
+    at: Time
     by: str
     indices: tuple[str, ...]
     snapshot: str

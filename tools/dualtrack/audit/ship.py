@@ -79,10 +79,7 @@ class Shipper:
         self, folder: Path, store: SearchStore, state: Path, *, alarm: int, tell: Callable[[str], None], reach: int = 0
     ) -> None:
         self.place, self.store, self.state, self.alarm, self.tell = Place(folder), store, state, alarm, tell
-        try:
-            self.host = document.host((folder / "host").read_text().strip())
-        except OSError as error:
-            raise BadInput(f"{folder} cannot be read: {error.strerror}", hint="is it a trail?") from None
+        self.host = document.host(self.place.name())
         found = files.read(state, Shipped)
         self.at = found or Shipped()
         self.reach = reach

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from dualtrack.audit import head as heads
+from dualtrack.audit.record import Count, Hash, Host, Number, Time
 from dualtrack.errors import BadInput
 
 #: A witness begins; it takes a host on; it co-signs a head; it found what it does not co-sign.
@@ -27,17 +28,17 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     and the other head's line as ``evidence``.
     """
 
-    n: int
-    previous: str
-    at: int
+    n: Number
+    previous: Hash
+    at: Time
     kind: Kind
-    host: str
-    segment: int = 0
-    digest: str = ""
-    last: int = 0
-    chain: str = ""
-    ended: int = 0
-    epoch: int = 0
+    host: Host
+    segment: Count = 0
+    digest: Hash | Literal[""] = ""
+    last: Count = 0
+    chain: Hash | Literal[""] = ""
+    ended: Time = 0
+    epoch: Count = 0
     key: str = ""
     what: str = ""
     evidence: str = ""

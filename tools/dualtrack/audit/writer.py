@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,12 +36,13 @@ def begin(folder: Path, host: str) -> libcrypto.PublicKey:
     place = Place(folder)
     if place.root.exists() or place.heads.exists():
         raise Refused(f"{folder} holds a trail", hint="a trail is begun once; another host takes another folder")
-    if not host or "\n" in host or len(host) > 253:
-        raise BadInput(f"{host!r} is no name of a host")
+    if not re.fullmatch(record.HOST, host):
+        raise BadInput(f"{host!r} is no name of a host", hint="letters, digits, dots, hyphens, underscores")
     place.segments.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = keys.new(place.key(0))
     write_atomically(folder / "host", f"{host}\n".encode())
     write_atomically(place.root, key.pem())
+    sync_folder(folder)
     return key
 
 
@@ -68,10 +70,7 @@ class Writer:
     ) -> None:  # fmt: skip
         self.place, self.clock = Place(folder), clock
         self.records, self.age_ns, self.epoch_ns = records, age_ns, epoch_ns
-        try:
-            self.host = (folder / "host").read_text().strip()
-        except FileNotFoundError:
-            raise BadInput(f"{folder} holds no trail", hint="dualtrack audit begin") from None
+        self.host = self.place.name()
         self._lock = alone(self.place.lock, "another process writes this trail")
         #: Set by whoever wants this epoch to end, also by a signal's handler: the next `commit` ends it.
         self.turning = False
@@ -124,9 +123,12 @@ class Writer:
             self.turn()
             return
         self._write()
-        count = self.last - self._sealed
-        if count and (count >= self.records or self.clock() - self._begun >= self.age_ns):
+        if self.last - self._sealed >= self.records or self._is_old():
             self.seal()
+
+    def _is_old(self) -> bool:
+        """Tell whether what is not signed has waited long enough, also by a clock that was set back since."""
+        return self.last > self._sealed and not 0 <= self.clock() - self._begun < self.age_ns
 
     def turn(self) -> Head:
         """End the epoch now: what is there is signed, the present key names another one, and is destroyed."""
@@ -173,6 +175,8 @@ class Writer:
             file.write(heads.line(data, self.key.sign(heads.signed(data))))
             file.flush()
             os.fsync(file.fileno())
+        if head.segment == 1:
+            sync_folder(self.place.folder)
         if following is not None:
             destroy(self.place.key(self.epoch))
             self.key, self.epoch, self._epoch_begun = following, self.epoch + 1, now
@@ -201,6 +205,8 @@ class Writer:
             self._after(head, data)
         self._settle_keys(announced)
         self._tail()
+        if self._is_old():
+            self._seal()  # before anything new is there: records that wait longer are not the writer's own
 
     def _settle_keys(self, announced: str) -> None:
         """Keep the key of the present epoch; one that was made and never announced, or is over, goes."""

@@ -34,6 +34,7 @@ from dualtrack.cli import (
     tracks,
 )
 from dualtrack.errors import DualtrackError, Exit
+from dualtrack.output import echo, visible
 
 app = typer.Typer(
     name="dualtrack",
@@ -76,7 +77,7 @@ app.add_typer(tiers.app, name="tiers")
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"dualtrack {__version__}")
+        echo(f"dualtrack {__version__}")
         raise typer.Exit
 
 
@@ -110,14 +111,15 @@ def main() -> None:
     try:
         app()
     except DualtrackError as error:
-        print(f"dualtrack: {error}", file=sys.stderr)
+        echo(f"dualtrack: {visible(str(error))}", err=True)
         sys.exit(int(error.code))
     except KeyboardInterrupt:
-        print("dualtrack: interrupted; the next run goes on from here", file=sys.stderr)
+        echo("dualtrack: interrupted; the next run goes on from here", err=True)
         sys.exit(int(Exit.INTERRUPTED))
     except BrokenPipeError:  # whoever read our output has read enough
         sys.stderr.close()
         sys.exit(int(Exit.OK))
     except OSError as error:  # a full disk, a folder that is not ours: the system's own words are clear enough
-        print(f"dualtrack: {error.filename or 'cannot go on'}: {error.strerror or error}", file=sys.stderr)
+        said = visible(f"{error.filename or 'cannot go on'}: {error.strerror or error}")
+        echo(f"dualtrack: {said}", err=True)
         sys.exit(int(Exit.EXTERNAL))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dualtrack.output import echo
 from dualtrack.paths import LAB, ROOT
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> Non
     table(("name", "uid", "roles", "what for"),
           [(it.name, str(it.uid), ", ".join(it.roles), it.comment) for it in access.people])  # fmt: skip
     for grant in force:
-        typer.echo(grant.line)
+        echo(grant.line)
 
 
 @app.command(name="grants")
@@ -103,8 +104,8 @@ def matrix(
     else:
         _show(access, report.cells)
         tried = sum(bool(it.outcome) for it in report.cells)
-        typer.echo(f"{tried} of {len(report.cells)} cells tried, {tried - len(report.wrong)} as they must be")
-        typer.echo(f"{report.recorded} of {report.refusals} refusals to become root are in the audit trail")
+        echo(f"{tried} of {len(report.cells)} cells tried, {tried - len(report.wrong)} as they must be")
+        echo(f"{report.recorded} of {report.refusals} refusals to become root are in the audit trail")
     if report.wrong:
         it = report.wrong[0]
         raise Findings(
@@ -150,7 +151,7 @@ def token(
 
     person = model.load(file).person(name)
     until = datetime.now(UTC) + timedelta(minutes=minutes)
-    typer.echo(tokens.issue(authority, person.name, [f"person-{person.name}"], until=until))
+    echo(tokens.issue(authority, person.name, [f"person-{person.name}"], until=until))
 
 
 @app.command(name="break-glass")
@@ -178,8 +179,8 @@ def break_glass(
     if json:
         document("access-break-glass", {"grant": grant, "token": made})
         return
-    typer.echo(made)
-    typer.echo(f"{grant.line}\nnow: dualtrack play people; ended before its time by"
+    echo(made)
+    echo(f"{grant.line}\nnow: dualtrack play people; ended before its time by"
                f" `dualtrack access end-glass {grant.id}`", err=True)  # fmt: skip
 
 
@@ -191,7 +192,7 @@ def end_glass(
     """End rights for a while before their time; `dualtrack play people` brings it everywhere."""
     from dualtrack.access import glass
 
-    typer.echo(f"ended: {glass.end(grants, id).line}; now: dualtrack play people", err=True)
+    echo(f"ended: {glass.end(grants, id).line}; now: dualtrack play people", err=True)
 
 
 @app.command()
@@ -201,4 +202,4 @@ def kubernetes(file: Path = PEOPLE) -> None:
 
     from dualtrack.access import model, services
 
-    typer.echo(yaml.safe_dump_all(services.cluster(model.load(file)), sort_keys=False), nl=False)
+    echo(yaml.safe_dump_all(services.cluster(model.load(file)), sort_keys=False), nl=False)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dualtrack.output import echo
+
 if TYPE_CHECKING:
     import threading
 
@@ -58,7 +60,7 @@ def begin(
 
     from dualtrack.audit import writer
 
-    typer.echo(writer.begin(folder, host or socket.gethostname()).pem().decode(), nl=False)
+    echo(writer.begin(folder, host or socket.gethostname()).pem().decode(), nl=False)
 
 
 @app.command()
@@ -81,9 +83,9 @@ def record(
     ended = until_ended()
     with Writer(folder) as writer:
         turns(writer)
-        say = (lambda last: typer.echo(str(last))) if ack else (lambda _: None)
+        say = (lambda last: echo(str(last))) if ack else (lambda _: None)
         count = intake.follow(0, writer, lambda _: (kind, source), safe=say, stopped=ended.is_set)
-    typer.echo(f"{count} events, the last record is {writer.last}", err=True)
+    echo(f"{count} events, the last record is {writer.last}", err=True)
 
 
 @app.command()
@@ -100,7 +102,7 @@ def collect(folder: Path = TRAIL) -> None:
     with Writer(folder) as writer:
         turns(writer)
         count = journal.collect(writer, stopped=ended.is_set)
-    typer.echo(f"{count} events, the last record is {writer.last}", err=True)
+    echo(f"{count} events, the last record is {writer.last}", err=True)
 
 
 @app.command()
@@ -114,7 +116,7 @@ def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
     if json:
         document("audit-seal", {"segment": head.segment if head else None, "last": writer.last})
     else:
-        typer.echo(f"segment {head.segment}: records {head.first} to {head.last}" if head else "all is signed already")
+        echo(f"segment {head.segment}: records {head.first} to {head.last}" if head else "all is signed already")
 
 
 @app.command()
@@ -132,7 +134,7 @@ def turn(folder: Path = TRAIL, json: bool = JSON) -> None:
     if json:
         document("audit-turn", {"segment": head.segment, "last": head.last, "epoch": writer.epoch})
     else:
-        typer.echo(f"segment {head.segment}, up to record {head.last}, ends epoch {head.epoch}: another key signs now")
+        echo(f"segment {head.segment}, up to record {head.last}, ends epoch {head.epoch}: another key signs now")
 
 
 @app.command()
@@ -154,7 +156,7 @@ def anchor(
     if json:
         document("audit-anchor", found)
     else:
-        typer.echo(anchors.paper(found))
+        echo(anchors.paper(found))
 
 
 @app.command()
@@ -208,9 +210,9 @@ def verify(
     else:
         told = f"{report.records} records in {report.segments} segments, signed up to record {report.signed}"
         told += f", co-signed up to segment {report.cosigned}" if witness else ""
-        typer.echo(f"{report.host}: {told}, {stamp(report.begun)} to {stamp(report.ended)} by its clock")
+        echo(f"{report.host}: {told}, {stamp(report.begun)} to {stamp(report.ended)} by its clock")
         if report.retired:
-            typer.echo(f"records 1 to {report.retired} were retired, says the authority; they are not judged here")
+            echo(f"records 1 to {report.retired} were retired, says the authority; they are not judged here")
         if report.findings:
             rows = [
                 (it.kind, f"{it.first}-{it.last}" if it.last else "", stamp(it.begun), stamp(it.ended), it.detail)
@@ -262,7 +264,7 @@ def check_proof(
         document("audit-proof-check", {"host": head.host, "segment": head.segment, "record": found})
     else:
         what = " ".join(filter(None, (found.kind, found.source, found.body or found.raw)))
-        typer.echo(f"{head.host}, record {found.n}, {stamp(found.t)} by its clock: {what}")
+        echo(f"{head.host}, record {found.n}, {stamp(found.t)} by its clock: {what}")
 
 
 @app.command()

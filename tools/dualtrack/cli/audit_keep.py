@@ -9,6 +9,7 @@ import typer
 
 from dualtrack.cli.audit import JSON, stamp
 from dualtrack.cli.audit_store import CA, STORE
+from dualtrack.output import echo
 from dualtrack.paths import LAB
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def snapshot(
     if json:
         document("audit-snapshot", found)
     else:
-        typer.echo(f"{found.name}: {len(found.indices)} indices")
+        echo(f"{found.name}: {len(found.indices)} indices")
 
 
 def snapshots(
@@ -121,7 +122,7 @@ def restore(
         document("audit-restore", {"snapshot": found.name, "restored": back, "there": there, "dry_run": dry_run})
     else:
         will = "would come back" if dry_run else "came back"
-        typer.echo(f"{found.name} of {stamp(found.begun)}: {len(back)} indices {will}, {len(there)} were there")
+        echo(f"{found.name} of {stamp(found.begun)}: {len(back)} indices {will}, {len(there)} were there")
 
 
 def retain(
@@ -167,7 +168,7 @@ def retain(
             if verdicts or what == "index":
                 table((what, "", "why"), [(it.index, goes if it.goes else "stays", it.why) for it in verdicts])
         if not apply and any(it.goes for it in (*found.indices, *found.snapshots)):
-            typer.echo("nothing was removed: --apply does it")
+            echo("nothing was removed: --apply does it")
     if wrong := [it for it in found.indices if it.wrong]:
         raise Findings(f"{wrong[0].index} stays: {wrong[0].why}")
 
@@ -189,7 +190,7 @@ def hold(
     if json:
         document("audit-hold", found)
     else:
-        typer.echo(f"{host} is held: {found.reason}" + (f", until {until}" if until else ""))
+        echo(f"{host} is held: {found.reason}" + (f", until {until}" if until else ""))
 
 
 def release(
@@ -206,7 +207,7 @@ def release(
     if json:
         document("audit-release", found)
     else:
-        typer.echo(f"{host} is released: {found.reason}")
+        echo(f"{host} is released: {found.reason}")
 
 
 def holds(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dualtrack.cli.audit import JSON, TRAIL, until_ended
+from dualtrack.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.audit.searchstore import SearchStore
@@ -90,12 +91,12 @@ def ship(
     ended = until_ended()
     shipper = shipping.Shipper(
         folder, SearchStore(store, ca=ca, cert=cert, key=cert_key), state or folder / "shipped.json",
-        alarm=bytes_of(alarm), tell=lambda said: typer.echo(said, err=True), reach=reach,
+        alarm=bytes_of(alarm), tell=lambda said: echo(said, err=True), reach=reach,
     )  # fmt: skip
     if again:
         shipper.again()
     last = shipping.follow(shipper, once=once, stopped=ended.is_set, pause=ended.wait)
-    typer.echo(f"shipped up to record {last}", err=True)
+    echo(f"shipped up to record {last}", err=True)
 
 
 def fetch(
@@ -121,7 +122,7 @@ def fetch(
     if json:
         document("audit-fetch", {"host": host, "records": total})
     else:
-        typer.echo(f"{total} records of {host}: dualtrack audit verify {folder} --key …")
+        echo(f"{total} records of {host}: dualtrack audit verify {folder} --key …")
 
 
 def search(

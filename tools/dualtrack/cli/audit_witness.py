@@ -10,6 +10,7 @@ import typer
 
 from dualtrack.cli.audit import JSON, until_ended
 from dualtrack.cli.audit_store import CERT, CERT_KEY
+from dualtrack.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.audit.witness import Round, Witness
@@ -53,7 +54,7 @@ def witness(
     from dualtrack.errors import BadInput
 
     if begin:
-        typer.echo(witnesses.begin(folder, name or socket.gethostname()).pem().decode(), nl=False)
+        echo(witnesses.begin(folder, name or socket.gethostname()).pem().decode(), nl=False)
         return
     if keys is None or bool(store) == bool(carried) or bool(store) != bool(ca):
         raise BadInput("say whose heads, and from where", hint="--keys, and --store with --ca, or --from")
@@ -87,11 +88,11 @@ def _look(
         except (Away, Refused) as error:
             if not lasting:
                 raise
-            typer.echo(f"{host}: {error}", err=True)
+            echo(f"{host}: {error}", err=True)
     found = [(it.host, one) for it in rounds for one in it.found]
     if lasting:
         for host, one in found:
-            typer.echo(f"{host}, segment {one.segment}: {one.what}: not co-signed", err=True)
+            echo(f"{host}, segment {one.segment}: {one.what}: not co-signed", err=True)
         return
     if json:
         document("audit-witness", {"hosts": rounds})

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
+from dualtrack.output import echo
 
 app = typer.Typer(
     help="Money: what runs now costs, and from how many calls a month a server of your own is cheaper.",
@@ -88,7 +89,7 @@ def breakeven(
         if write.exists():
             raise Refused(f"{write} is there already", hint="name another file")
         write_atomically(write, numbers.GUIDE.read_bytes())
-        typer.echo(f"written: {write}: edit it, then call: dualtrack cost breakeven --assumptions {write}", err=True)
+        echo(f"written: {write}: edit it, then call: dualtrack cost breakeven --assumptions {write}", err=True)
         return
     found = sums.report(numbers.load(assumptions or numbers.GUIDE), swing)
     if json:
@@ -97,4 +98,4 @@ def breakeven(
         show.breakeven(found)
     if chart:
         charts.write(found, chart)
-        typer.echo(f"written: {chart}", err=True)
+        echo(f"written: {chart}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
+from dualtrack.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.drift.model import Drift
@@ -36,10 +37,10 @@ def drift(
         _show(found.drifted, "Drifted")
         _show(found.expected, "Differs by design")
         for line in found.unknown:
-            print(f"could not tell  {line}")
+            echo(f"could not tell  {line}")
         for line in found.looked_at:
-            print(f"looked at       {line}")
-        print(f"{found.state}, {found.seconds} s")
+            echo(f"looked at       {line}")
+        echo(f"{found.state}, {found.seconds} s")
     codes = {"clean": Exit.OK, "drifted": Exit.FINDINGS, "could not tell": Exit.EXTERNAL}
     raise typer.Exit(int(codes[found.state]))
 

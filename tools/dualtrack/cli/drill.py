@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dualtrack.output import echo
+
 if TYPE_CHECKING:
     from dualtrack.drills.spot import Report
 
@@ -44,17 +46,17 @@ def _show(report: Report) -> None:
 
     table(("after s", "what", "which"), [(f"{it.after_s:.0f}", it.kind, it.what) for it in report.timeline])
     for it in report.reclaimed:
-        typer.echo(
+        echo(
             f"{it.node}: drained {_after(it.drained_s)} and its {len(it.jobs)} jobs requeued {_after(it.requeued_s)} "
             "the notice was seen"
         )
     money, jobs = report.money, report.jobs
     if money.usd is not None and money.usd_on_demand is not None:
-        typer.echo(
+        echo(
             f"nodes: {money.usd:.2f} US$ at the dated prices, {money.usd_on_demand:.2f} all on demand; "
             f"standing in took {money.stand_in_hours:.2f} node hours"
         )
-    typer.echo(f"{report.headline}; {jobs.starts - jobs.jobs} starts more than jobs ({report.seconds:.0f} s)")
+    echo(f"{report.headline}; {jobs.starts - jobs.jobs} starts more than jobs ({report.seconds:.0f} s)")
 
 
 def _after(seconds: float | None) -> str:

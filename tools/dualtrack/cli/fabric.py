@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dualtrack.output import echo
+
 if TYPE_CHECKING:
     from dualtrack.fabric.outputs import Runner
     from dualtrack.fabric.parse import Raw
@@ -67,7 +69,7 @@ def snapshot(
     from dualtrack.fabric import outputs
 
     outputs.write(dest, _raw(host, inventory, None, timeout), host or _this_machine())
-    typer.echo(f"written: {dest}", err=True)
+    echo(f"written: {dest}", err=True)
 
 
 @app.command()
@@ -90,9 +92,9 @@ def declare(
     text = writing.document(parse.fabric(_raw(host, inventory, from_, timeout), {}, IGNORED))
     if dest:
         write_atomically(dest, text.encode())
-        typer.echo(f"written: {dest}", err=True)
+        echo(f"written: {dest}", err=True)
     else:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
 
 
 @app.command()
@@ -116,7 +118,7 @@ def draw(
     report = compare.compare(wanted, seen, earlier)
     if dest:
         write_atomically(dest, draw.svg(wanted, report).encode())
-        typer.echo(f"written: {dest}", err=True)
+        echo(f"written: {dest}", err=True)
     else:
         console().print(draw.tree(wanted, report))
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.output import echo
+
 app = typer.Typer(
     help="Keys for `dualtrack seal`: make them, show them; split a secret among custodians, and join it again.",
     no_args_is_help=True,
@@ -27,8 +29,8 @@ def new(
 
     secret = keyfiles.passphrase(passphrase_file) if passphrase_file else b""
     key = keyfiles.new(output, secret)
-    typer.echo(key.pem().decode(), nl=False)
-    typer.echo(f"{output} is the private key of sm2:{key.id.hex()}; keep a copy where this machine is not", err=True)
+    echo(key.pem().decode(), nl=False)
+    echo(f"{output} is the private key of sm2:{key.id.hex()}; keep a copy where this machine is not", err=True)
 
 
 @app.command()
@@ -40,7 +42,7 @@ def public(
     from dualtrack.seal import keyfiles
 
     secret = keyfiles.passphrase(identity_passphrase_file) if identity_passphrase_file else b""
-    typer.echo(keyfiles.private(source, secret).pem().decode(), nl=False)
+    echo(keyfiles.private(source, secret).pem().decode(), nl=False)
 
 
 @app.command()
@@ -56,7 +58,7 @@ def show(
     if json:
         document("seal-key", {"id": f"sm2:{key.id.hex()}", "point": key.point.hex()})
     else:
-        typer.echo(f"sm2:{key.id.hex()}")
+        echo(f"sm2:{key.id.hex()}")
 
 
 @app.command()
@@ -94,7 +96,7 @@ def hand_over(
     from dualtrack.seal import custody, keyfiles
 
     identities = keyfiles.identities(identity, None, identity_passphrase_file)
-    typer.echo(str(custody.hand_over(share, identities, recipient, output)), err=True)
+    echo(str(custody.hand_over(share, identities, recipient, output)), err=True)
 
 
 @app.command()
@@ -111,5 +113,5 @@ def join(
     identities = keyfiles.identities(identity, None, identity_passphrase_file) if identity else []
     joined = custody.join(shares, identities, output, force=force)
     for complaint in joined.left_out:
-        typer.echo(f"note: {complaint}", err=True)
-    typer.echo(f"{joined.name} is back: {len(joined.secret)} bytes", err=True)
+        echo(f"note: {complaint}", err=True)
+    echo(f"{joined.name} is back: {len(joined.secret)} bytes", err=True)

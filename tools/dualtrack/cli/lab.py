@@ -7,6 +7,7 @@ from enum import StrEnum
 import typer
 
 from dualtrack.cli import lab_aws
+from dualtrack.output import echo
 
 app = typer.Typer(
     help="The lab: an emulated AWS whose instances, and your own servers, are live hosts on this machine.",
@@ -147,7 +148,7 @@ def add(
     if json:
         document("lab-host", {"host": host})
     else:
-        typer.echo(f"{host.name} is up at {host.address}: dualtrack lab ssh {host.name}")
+        echo(f"{host.name} is up at {host.address}: dualtrack lab ssh {host.name}")
 
 
 @hosts.command()
@@ -156,7 +157,7 @@ def remove(name: str) -> None:
     from dualtrack.lab import removal
     from dualtrack.output import Steps
 
-    typer.echo(f"{name} is removed" if removal.remove_host(name, Steps()) else f"there is no host {name}", err=True)
+    echo(f"{name} is removed" if removal.remove_host(name, Steps()) else f"there is no host {name}", err=True)
 
 
 @app.command("power-cut")
@@ -164,7 +165,7 @@ def power_cut(host: str) -> None:
     """Cut the power of HOST: off at once, unwritten data lost. Its disks stay; it stays off until `power-on`."""
     from dualtrack.lab import power
 
-    typer.echo(f"{power.cut(host).name} is off", err=True)
+    echo(f"{power.cut(host).name} is off", err=True)
 
 
 @app.command("power-off")
@@ -172,7 +173,7 @@ def power_off(host: str) -> None:
     """Shut HOST down in good order and wait until it is off."""
     from dualtrack.lab import power
 
-    typer.echo(f"{power.off(host).name} is off", err=True)
+    echo(f"{power.off(host).name} is off", err=True)
 
 
 @app.command("power-on")
@@ -180,7 +181,7 @@ def power_on(host: str) -> None:
     """Switch HOST on and wait until it takes ssh."""
     from dualtrack.lab import power
 
-    typer.echo(f"{power.on(host).name} is up", err=True)
+    echo(f"{power.on(host).name} is up", err=True)
 
 
 @app.command()
@@ -196,9 +197,9 @@ def reclaim(
     found = control.find(host)
     it = spot.ask(control.store().folder, found, notice=notice, recommend=recommend)
     if recommend:
-        typer.echo(f"{found.name} is recommended to be rebalanced", err=True)
+        echo(f"{found.name} is recommended to be rebalanced", err=True)
     else:
-        typer.echo(f"{found.name} ({found.instance_id}) ends at {spot.stamp(it.due or 0)}", err=True)
+        echo(f"{found.name} ({found.instance_id}) ends at {spot.stamp(it.due or 0)}", err=True)
 
 
 @disks.command("list")
@@ -219,7 +220,7 @@ def pull(host: str, disk: str) -> None:
     """Pull DISK (its serial number) out of HOST, running or not. What is on it stays on it."""
     from dualtrack.lab import power
 
-    typer.echo(f"{power.pull(host, disk)} is pulled", err=True)
+    echo(f"{power.pull(host, disk)} is pulled", err=True)
 
 
 @disks.command()
@@ -233,7 +234,7 @@ def insert(
     """Put DISK back into HOST, or with --new an empty one under a serial number that HOST has not seen."""
     from dualtrack.lab import power
 
-    typer.echo(f"{power.insert(host, disk, blank_mib=new)} is in its slot", err=True)
+    echo(f"{power.insert(host, disk, blank_mib=new)} is in its slot", err=True)
 
 
 def _command(words: list[str]) -> list[str]:
@@ -250,10 +251,10 @@ def _show(status: object, json: bool) -> None:
         document("lab-status", status)
         return
     if not status.up:
-        typer.echo("the lab is down: dualtrack lab up")
+        echo("the lab is down: dualtrack lab up")
         return
-    typer.echo(f"AWS API   {status.aws_endpoint}   (from the hosts: {status.aws_endpoint_inside})")
-    typer.echo(f"network   namespace {status.namespace}")
+    echo(f"AWS API   {status.aws_endpoint}   (from the hosts: {status.aws_endpoint_inside})")
+    echo(f"network   namespace {status.namespace}")
     rows = [
         (h.name, h.address, h.state, h.kind, h.instance_id or "-", str(h.gpus or "-"), h.user) for h in status.hosts
     ]

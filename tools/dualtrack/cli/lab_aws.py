@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.output import echo
+
 app = typer.Typer(
     help="Conditions of the emulated AWS: no capacity, no quota, throttled, slow or lying calls, prices.",
     no_args_is_help=True,
@@ -44,13 +46,13 @@ def show(json: bool = typer.Option(False, "--json", help="Print one JSON documen
         document("lab-aws", found)
         return
     if not found.rules and not found.prices:
-        typer.echo("nothing out of the ordinary: dualtrack lab aws deny … makes launches fail")
+        echo("nothing out of the ordinary: dualtrack lab aws deny … makes launches fail")
         return
     if found.rules:
         rows = [(it.kind, it.about, str(it.used), "always" if it.left is None else str(it.left)) for it in found.rules]
         table(("rule", "about", "used", "left"), rows)
     if found.prices or found.scores:
-        typer.echo(f"{found.prices} prices and {found.scores} placement scores: {found.source or 'no source given'}")
+        echo(f"{found.prices} prices and {found.scores} placement scores: {found.source or 'no source given'}")
 
 
 @app.command()
@@ -120,7 +122,7 @@ def set_(file: Path = typer.Argument(..., help="A scenario in JSON or YAML.")) -
     from dualtrack.paths import LAB
 
     found = edit.replace(LAB, file)
-    typer.echo(f"in force: {found.source or file}", err=True)
+    echo(f"in force: {found.source or file}", err=True)
 
 
 @app.command()
@@ -129,4 +131,4 @@ def clear() -> None:
     from dualtrack.lab.conditions import edit
     from dualtrack.paths import LAB
 
-    typer.echo("the conditions are gone" if edit.clear(LAB) else "there were none", err=True)
+    echo("the conditions are gone" if edit.clear(LAB) else "there were none", err=True)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.output import echo
+
 app = typer.Typer(
     help="All that a site without a way out installs from, on a disk that is carried in: signed, each file once.",
     no_args_is_help=True,
@@ -54,8 +56,8 @@ def build(
     if json:
         document("mirror", made)
         return
-    typer.echo(f"{'built' if made.changed else 'up to date'}: {made.path}, {made.files} files, {size(made.stored)}")
-    typer.echo(f"its public key, which must go another way: {made.key}")
+    echo(f"{'built' if made.changed else 'up to date'}: {made.path}, {made.files} files, {size(made.stored)}")
+    echo(f"its public key, which must go another way: {made.key}")
 
 
 @app.command()
@@ -73,10 +75,10 @@ def verify(source: Path = FROM, key: Path = KEY, json: bool = JSON) -> None:
     if json:
         document("mirror-check", found)
     elif not found.problems:
-        typer.echo(f"{folder}: {found.files} files, {size(found.bytes)}, all as they were signed")
+        echo(f"{folder}: {found.files} files, {size(found.bytes)}, all as they were signed")
     if found.problems:
         for line in found.problems[1:]:
-            typer.echo(line, err=True)
+            echo(line, err=True)
         raise Findings(f"{folder}: {found.problems[0]}")
 
 
@@ -93,8 +95,8 @@ def serve(
     folder = _place(source)
     with serving.server(folder, _key(key), bind, port) as server:
         base = f"http://{server.server_address[0]!s}:{server.server_port}"
-        typer.echo(f"serving {folder} at {base}; Ctrl-C ends it")
-        typer.echo(f"apt:  {base}/debian and {base}/apt, signed by {_key(key)}")
-        typer.echo(f"pip:  PIP_INDEX_URL={base}/wheels/simple/")
-        typer.echo(f"Go:   GOPROXY={base}/go GOSUMDB=off")
+        echo(f"serving {folder} at {base}; Ctrl-C ends it")
+        echo(f"apt:  {base}/debian and {base}/apt, signed by {_key(key)}")
+        echo(f"pip:  PIP_INDEX_URL={base}/wheels/simple/")
+        echo(f"Go:   GOPROXY={base}/go GOSUMDB=off")
         server.serve_forever()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.output import echo
 from dualtrack.paths import LAB
 
 app = typer.Typer(
@@ -42,7 +43,7 @@ def issue(
     if json:
         document("pki-certificate", found)
     else:
-        typer.echo(f"{found.certificate}\n{found.key}")
+        echo(f"{found.certificate}\n{found.key}")
 
 
 @app.command()
@@ -90,11 +91,11 @@ def rotate(
     if json:
         document("pki-rotation", found)
         return
-    typer.echo(f"{found.state}: {found.authorities[0]} issues, trusted: {', '.join(found.authorities)}")
-    typer.echo(f"ca.pem is {found.bundle}")
+    echo(f"{found.state}: {found.authorities[0]} issues, trusted: {', '.join(found.authorities)}")
+    echo(f"ca.pem is {found.bundle}")
     if found.state == "new" and found.old:
-        typer.echo(f"still of the old one: {', '.join(found.old)}")
-    typer.echo({
+        echo(f"still of the old one: {', '.join(found.old)}")
+    echo({
         "both": "next: --step both, which makes another authority; nobody is cut off by it",
         "new": "next: bring ca.pem to every node and host, then --step new --have its sha256sum as they have it",
         "alone": "next: bring the new certificates to every node and host, then --step alone",

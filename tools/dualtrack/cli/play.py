@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from dualtrack.output import echo
+
 
 def play(
     playbook: str = typer.Argument(
@@ -24,7 +26,7 @@ def play(
     known = sorted(path.stem for path in (configure.SITE.parent / "playbooks").glob("*.yml"))
     if not playbook:
         for name in known:
-            typer.echo(name)
+            echo(name)
         return
     if playbook not in known:
         raise BadInput(f"there is no playbook {playbook!r}", hint=f"one of {', '.join(known)}")
@@ -47,4 +49,4 @@ def play(
     )
     changed = {host: count for host, count in result.changed.items() if count}
     what = ", ".join(f"{host}: {count}" for host, count in changed.items()) or "nothing"
-    typer.echo(f"{playbook}: {'would change' if check else 'changed'} {what} ({result.seconds} s)", err=True)
+    echo(f"{playbook}: {'would change' if check else 'changed'} {what} ({result.seconds} s)", err=True)

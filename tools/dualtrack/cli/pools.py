@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
+from dualtrack.output import echo, json_text
 
 if TYPE_CHECKING:
     from dualtrack.pools.place import Status
@@ -166,7 +167,7 @@ def unit(
     for name, path in (("--inventory", inventory), ("--prices", prices)):
         words += [name, str(path.resolve())] if path else []
     program = Path(sys.executable).parent / "dualtrack"
-    typer.echo(
+    echo(
         text.unit(
             program, words, user=user, root=ROOT, state=LAB.resolve(), folder=pools.folder(stack.value).resolve()
         ),
@@ -183,13 +184,13 @@ def _time(at: float) -> str:
 def _line(entry: Entry) -> None:
     would = "would " if not entry.applied and entry.action is not None else ""
     where = f" {entry.pool}:" if entry.pool else ""
-    typer.echo(f"{_time(entry.at)} {would}{entry.kind}{where} {entry.reason}")
+    echo(f"{_time(entry.at)} {would}{entry.kind}{where} {entry.reason}")
 
 
 def _line_json(entry: Entry) -> None:
     import msgspec
 
-    typer.echo(msgspec.json.encode({"schema": "dualtrack.pools-entry/1", **msgspec.to_builtins(entry)}).decode())
+    echo(json_text(msgspec.json.encode({"schema": "dualtrack.pools-entry/1", **msgspec.to_builtins(entry)})))
 
 
 def _usd(value: float | None) -> str:
@@ -209,18 +210,18 @@ def _show_status(found: Status) -> None:
     columns = ("pool", "lifecycle", "nodes", "max", "stand in for spot", "zones", "avoided", "on-demand US$ a day")
     table(columns, rows)
     ceiling = "no ceiling yet (no watch has run)" if found.ceiling is None else f"the ceiling is {found.ceiling:,.2f}"
-    typer.echo(f"on-demand: {_usd(found.usd_per_day)} US$ a day; {ceiling}; prices: {'; '.join(found.prices)}")
-    typer.echo("a watch is running" if found.watching else "no watch is running: dualtrack pools watch")
+    echo(f"on-demand: {_usd(found.usd_per_day)} US$ a day; {ceiling}; prices: {'; '.join(found.prices)}")
+    echo("a watch is running" if found.watching else "no watch is running: dualtrack pools watch")
     problems: list[Any] = [it.doubt for it in found.pools if it.doubt] + [found.problem]
     for problem in filter(None, problems):
-        typer.echo(f"problem: {problem}", err=True)
+        echo(f"problem: {problem}", err=True)
 
 
 def _show_report(found: Report) -> None:
     from dualtrack.output import table
 
     if not found.events and not found.rows:
-        typer.echo("there is no journal yet: dualtrack pools watch")
+        echo("there is no journal yet: dualtrack pools watch")
         return
     table(
         ("when (UTC)", "what", "pool", "why"),
@@ -235,9 +236,9 @@ def _show_report(found: Report) -> None:
         ],
         title="What it cost",
     )
-    typer.echo(f"together {_usd(found.usd)} US$, all on demand {_usd(found.usd_on_demand)}: saved {_usd(found.saved)}")
+    echo(f"together {_usd(found.usd)} US$, all on demand {_usd(found.usd_on_demand)}: saved {_usd(found.saved)}")
     extra = _usd(found.stand_in_extra)
-    typer.echo(f"on-demand stood in for spot for {found.stand_in_hours:.2f} node hours, {extra} US$ dearer")
-    typer.echo(f"{found.seen_hours:.2f} hours seen, {found.unseen_hours:.2f} not; prices: {'; '.join(found.prices)}")
+    echo(f"on-demand stood in for spot for {found.stand_in_hours:.2f} node hours, {extra} US$ dearer")
+    echo(f"{found.seen_hours:.2f} hours seen, {found.unseen_hours:.2f} not; prices: {'; '.join(found.prices)}")
     if found.unreadable:
-        typer.echo(f"{found.unreadable} lines of the journal cannot be read", err=True)
+        echo(f"{found.unreadable} lines of the journal cannot be read", err=True)

@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from dualtrack.output import echo
+
 
 class _FileOrCommand(TyperGroup):
     """A group whose first command need not be named: `dualtrack seal IN` is `dualtrack seal new IN`."""
@@ -54,7 +56,7 @@ def new(
     recipients = keyfiles.recipients(recipient, passphrase_file)
     with Progress("sealed", actions.length(source)) as tick:
         count = actions.seal(source, output, recipients, force=force, tick=tick)
-    typer.echo(f"sealed {size(count)} for {len(recipients)} to open", err=True)
+    echo(f"sealed {size(count)} for {len(recipients)} to open", err=True)
 
 
 def unseal(
@@ -78,7 +80,7 @@ def unseal(
         with Progress("unsealed", actions.length(source)) as tick:
             opened = actions.unseal(source, output, identities, force=force, tick=tick)
     if not opened.twins:
-        typer.echo("note: the two copies of its header differ: see dualtrack seal verify", err=True)
+        echo("note: the two copies of its header differ: see dualtrack seal verify", err=True)
 
 
 @app.command()
@@ -105,7 +107,7 @@ def verify(
     if json:
         document("seal-check", check)
     elif check.ok:
-        typer.echo(f"{source} is as it was sealed: {size(check.verified)}, for {', '.join(check.header.recipients)}")
+        echo(f"{source} is as it was sealed: {size(check.verified)}, for {', '.join(check.header.recipients)}")
     if not check.ok:
         raise Findings(f"{source}: {check.message}")
 
@@ -123,11 +125,9 @@ def show(
     if json:
         document("seal-header", found)
         return
-    typer.echo(
-        f"{found.content} in chunks of {found.chunk >> 10} KiB, generation {found.generation} of its keys; opens:"
-    )
+    echo(f"{found.content} in chunks of {found.chunk >> 10} KiB, generation {found.generation} of its keys; opens:")
     for recipient in found.recipients:
-        typer.echo(f"  {recipient}")
+        echo(f"  {recipient}")
 
 
 @app.command()
@@ -151,7 +151,7 @@ def rekey(
     if json:
         document("seal-header", found)
     else:
-        typer.echo(f"{source} now opens for {', '.join(found.recipients)} (generation {found.generation})")
+        echo(f"{source} now opens for {', '.join(found.recipients)} (generation {found.generation})")
 
 
 def _range(text: str) -> tuple[int, int | None]:

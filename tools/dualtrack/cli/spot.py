@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
+from dualtrack.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.spot.actions import Api, Planned, Request
@@ -102,8 +103,8 @@ def _write(request: Request, planned: Planned, output: Path | None, *, dry_run: 
     target = output or request.folder / stack.FILE
     if dry_run:
         change = pools.difference(stack.present(target), planned.variables, target.name)
-        typer.echo(change or f"{target} is as planned", err=True)
+        echo(change or f"{target} is as planned", err=True)
     elif stack.write(target, planned.variables, force=force):
-        typer.echo(f"written: {target}", err=True)
+        echo(f"written: {target}", err=True)
     else:
-        typer.echo(f"{target} is as planned: unchanged", err=True)
+        echo(f"{target} is as planned: unchanged", err=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dualtrack.output import echo
+
 if TYPE_CHECKING:
     from dualtrack.seal.slots import Identity
     from dualtrack.store.cache import Cache
@@ -77,13 +79,13 @@ def pull(
         (wanted := addresses.parse(address)), _cache(cache),
         lambda: Remote(wanted.bucket, region=region, endpoint=endpoint, jobs=jobs),
         jobs=jobs, budget=actions.bytes_of(budget) if budget else None, refresh=refresh,
-        say=lambda text: typer.echo(text, err=True), show=lambda total: Progress("pulled", total),
+        say=lambda text: echo(text, err=True), show=lambda total: Progress("pulled", total),
         identities=_identities(identity, passphrase_file),
     )  # fmt: skip
     if json:
         document("store-pull", found)
     else:
-        typer.echo(found.path)
+        echo(found.path)
 
 
 @app.command()
@@ -113,7 +115,7 @@ def fill(
     found = fills.look(where, wanted) if dry_run else fills.fill(
         wanted, where, lambda bucket: Remote(bucket, region=region, endpoint=endpoint, jobs=jobs),
         jobs=jobs, budget=actions.bytes_of(budget) if budget else None,
-        say=lambda text: typer.echo(text, err=True), show=lambda total: Progress("pulled", total),
+        say=lambda text: echo(text, err=True), show=lambda total: Progress("pulled", total),
     )  # fmt: skip
     if json:
         document("store-fill", {"versions": found})
@@ -148,7 +150,7 @@ def push(
     if json:
         document("store-push", found)
     else:
-        typer.echo(f"{found.address}: {found.files} files, {size(found.size)}; {size(found.sent)} were sent")
+        echo(f"{found.address}: {found.files} files, {size(found.size)}; {size(found.sent)} were sent")
 
 
 @app.command(name="list")
@@ -184,7 +186,7 @@ def verify(names: list[str] = NAMES, cache: Path = CACHE, json: bool = JSON) -> 
     from dualtrack.output import document
     from dualtrack.store import actions
 
-    wrong = actions.verify(_cache(cache), names or (), lambda text: typer.echo(text, err=True))
+    wrong = actions.verify(_cache(cache), names or (), lambda text: echo(text, err=True))
     if json:
         document("store-verify", {"wrong": wrong})
     if wrong:
@@ -221,8 +223,8 @@ def gc(
         document("store-gc", found)
     else:
         for key in (*found.unfinished, *found.evicted):
-            typer.echo(f"{'would remove' if dry_run else 'removed'} {key}")
-        typer.echo(f"{size(found.freed)} freed; {size(found.kept)} held, {size(found.free)} free")
+            echo(f"{'would remove' if dry_run else 'removed'} {key}")
+        echo(f"{size(found.freed)} freed; {size(found.kept)} held, {size(found.free)} free")
     if found.free < wanted or (limit is not None and found.kept > limit):
         raise typer.Exit(int(Exit.FINDINGS))
 
@@ -237,7 +239,7 @@ def remove(names: list[str] = typer.Argument(..., metavar="NAME…"), cache: Pat
     for it in actions.chosen(where, names):
         if not where.evict(it.key):
             raise Refused(f"{it.key} is in use")
-        typer.echo(f"removed {it.key}")
+        echo(f"removed {it.key}")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

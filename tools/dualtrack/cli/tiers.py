@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
+from dualtrack.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.tiers.plan import Plan
@@ -81,10 +82,10 @@ def _show(found: Plan) -> None:
         budget = "no budget" if row.recovery_hours is None else f"recovery within {row.recovery_hours:g} h"
         kept = f"{budget}: BROKEN: {row.problem}" if row.problem else budget
         money = f"${row.year_usd:,.2f} instead of ${row.year_standard_usd:,.2f} in STANDARD"
-        print(f"{row.name:<12} first year {money}; {kept}")
+        echo(f"{row.name:<12} first year {money}; {kept}")
     for title, lines in (("prices", found.prices), ("notes", found.notes)):
         for line in lines:
-            print(f"{title:<12} {line}")
+            echo(f"{title:<12} {line}")
 
 
 @app.command()
@@ -115,14 +116,14 @@ def restore(
         endpoint=endpoint,
     )  # fmt: skip
     confirm = None if yes else lambda text: typer.confirm(text, err=True)
-    found = drill.restore(asked, confirm, lambda text: typer.echo(text, err=True))
+    found = drill.restore(asked, confirm, lambda text: echo(text, err=True))
     if found is None:
         return
     if json:
         document("tiers-restore", found)
         return
     way = found.way or "nothing but reading"
-    typer.echo(f"{found.address}: {found.objects} objects, {found.gb:,.3g} GB by {way}, ${found.usd:,.2f}")
-    typer.echo(f"promised    within {found.promised_s:,.0f} s")
-    typer.echo(f"actual      {found.waited_s:,.1f} s, then fetched and checked in {found.fetched_s:,.1f} s")
-    typer.echo(found.path)
+    echo(f"{found.address}: {found.objects} objects, {found.gb:,.3g} GB by {way}, ${found.usd:,.2f}")
+    echo(f"promised    within {found.promised_s:,.0f} s")
+    echo(f"actual      {found.waited_s:,.1f} s, then fetched and checked in {found.fetched_s:,.1f} s")
+    echo(found.path)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dualtrack.output import echo, json_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,7 +68,7 @@ def _facts(path: Path | None) -> Path:
 
 def _confirm(yes: bool) -> Callable[[Any, str], bool]:
     def ask(plan: Any, owner: str) -> bool:
-        typer.echo(plan.text, err=True)
+        echo(plan.text, err=True)
         return yes or typer.confirm(f"Go on, in {owner}?", err=True)
 
     return ask
@@ -133,7 +135,7 @@ def down() -> None:
 
     now, steps, problem = places.current(), Steps(), None
     if now.stack == "aws":
-        typer.echo("the cloud track is a real account: dualtrack cloud down --stack aws takes it down", err=True)
+        echo("the cloud track is a real account: dualtrack cloud down --stack aws takes it down", err=True)
     else:
         try:
             cloud_track.down("emulator", confirm=_confirm(True), say=steps.named("cloud"))
@@ -164,7 +166,7 @@ def cloud_join(stack: StackName = STACK, json: bool = JSON) -> None:
 
     settled = track.join(_stack(stack), say=Steps(quiet=json))
     if settled is None and not json:
-        typer.echo("no instance is new", err=True)
+        echo("no instance is new", err=True)
     else:
         _settled([settled] if settled else [], json)
 
@@ -178,7 +180,7 @@ def cloud_variables(stack: StackName = STACK) -> None:
     from dualtrack.tracks import cloud as track
 
     found = variables.read(variables.folder(stack.value)) | track.own_variables()
-    typer.echo(text.dumps(found, indent=2, ensure_ascii=False))
+    echo(json_text(text.dumps(found, indent=2, ensure_ascii=False).encode()))
 
 
 @cloud.command("plan")
@@ -187,7 +189,7 @@ def cloud_plan(stack: StackName = STACK, key: str = KEY) -> None:
     from dualtrack.output import Steps
     from dualtrack.tracks import cloud as track
 
-    typer.echo(track.plan(_stack(stack), confirm=_confirm(False), say=Steps(), key=key))
+    echo(track.plan(_stack(stack), confirm=_confirm(False), say=Steps(), key=key))
 
 
 @cloud.command("down")
@@ -197,7 +199,7 @@ def cloud_down(stack: StackName = STACK, yes: bool = YES) -> None:
     from dualtrack.tracks import cloud as track
 
     there = track.down(_stack(stack), confirm=_confirm(yes), say=Steps())
-    typer.echo("the cloud track is down" if there else "the cloud track was down", err=True)
+    echo("the cloud track is down" if there else "the cloud track was down", err=True)
 
 
 @cloud.command("unlock")
@@ -208,7 +210,7 @@ def cloud_unlock(
     from dualtrack.cloud import stack as stacks
 
     stacks.unlock(_stack(stack), lock)
-    typer.echo("the lock is gone", err=True)
+    echo("the lock is gone", err=True)
 
 
 @local.command("up")
@@ -228,7 +230,7 @@ def local_down(facts: Path | None = FACTS) -> None:
     from dualtrack.tracks import places
 
     path = facts or Path(places.current().facts or _facts(None))
-    typer.echo("the local track is down" if track.down(path, Steps()) else "the local track was down", err=True)
+    echo("the local track is down" if track.down(path, Steps()) else "the local track was down", err=True)
 
 
 def status(json: bool = JSON) -> None:
@@ -249,9 +251,9 @@ def _show_status(json: bool) -> None:
     if rows:
         table(columns, rows)
     for problem in now.problems:
-        typer.echo(problem, err=True)
+        echo(problem, err=True)
     if not now.hosts and not now.problems:
-        typer.echo("both tracks are down: make up", err=True)
+        echo("both tracks are down: make up", err=True)
 
 
 def verify(
@@ -302,4 +304,4 @@ def _settled(results: list[Any], json: bool) -> None:
         return
     for it in results:
         what = "changed" if it.changed else "nothing changed"
-        typer.echo(f"{it.track} track: {it.hosts} hosts, {what}, {it.passed} checks passed")
+        echo(f"{it.track} track: {it.hosts} hosts, {what}, {it.passed} checks passed")

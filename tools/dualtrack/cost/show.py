@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dualtrack.cost.breakeven import GUIDE_CALLS, Report
 from dualtrack.cost.running import Report as Running
-from dualtrack.output import table
+from dualtrack.output import echo, table
 
 
 def breakeven(report: Report) -> None:
@@ -23,7 +23,7 @@ def breakeven(report: Report) -> None:
         ],
     )  # fmt: skip
     for line in _meeting(report):
-        print(line)
+        echo(line)
     table(
         ("assumption", "is", f"{swing} % less", "break-even", f"{swing} % more", "break-even"),
         [
@@ -33,9 +33,9 @@ def breakeven(report: Report) -> None:
         title="What moves it most",
     )  # fmt: skip
     exchange = of.exchange
-    print(f"exchange   ¥{exchange.cny_per_usd:g} for a US$, {exchange.taken} ({of.sources[exchange.source].what})")
+    echo(f"exchange   ¥{exchange.cny_per_usd:g} for a US$, {exchange.taken} ({of.sources[exchange.source].what})")
     for name, source in of.sources.items():
-        print(f"{name:<10} {source.what} ({source.taken})")
+        echo(f"{name:<10} {source.what} ({source.taken})")
 
 
 def _meeting(report: Report) -> Iterator[str]:
@@ -69,18 +69,18 @@ def running(report: Running) -> None:
     )  # fmt: skip
     least = "at least " if report.unpriced else ""
     rate = report.cny_per_usd
-    print(f"an hour    {least}${report.usd_per_hour:,.2f} (¥{report.usd_per_hour * rate:,.2f})")
-    print(f"a month    {least}${report.usd_per_month:,.2f} (¥{report.usd_per_month * rate:,.0f})")
+    echo(f"an hour    {least}${report.usd_per_hour:,.2f} (¥{report.usd_per_hour * rate:,.2f})")
+    echo(f"a month    {least}${report.usd_per_month:,.2f} (¥{report.usd_per_month * rate:,.0f})")
     if report.budget_usd_per_month is None:
-        print("budget     none: --budget, or the stack's watch.budget_usd")
+        echo("budget     none: --budget, or the stack's watch.budget_usd")
     else:
         part = 100 * report.usd_per_month / report.budget_usd_per_month
-        print(f"budget     ${report.budget_usd_per_month:,.2f} a month: {least}{part:.1f} % of it")
+        echo(f"budget     ${report.budget_usd_per_month:,.2f} a month: {least}{part:.1f} % of it")
     for title, lines in (
         ("no price", report.unpriced), ("prices", report.prices), ("notes", report.notes), ("FINDING", report.findings),
     ):  # fmt: skip
         for line in lines:
-            print(f"{title:<10} {line}")
+            echo(f"{title:<10} {line}")
 
 
 def _usd(value: float | None) -> str:

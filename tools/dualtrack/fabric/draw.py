@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dualtrack.fabric.declared import Declared
 from dualtrack.fabric.model import Cable, End, Finding, Report
+from dualtrack.output import visible
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -47,7 +48,7 @@ def tree(declared: Declared, report: Report) -> Tree:
     from rich.tree import Tree
 
     found, gone, told = by_end(report), missing_nodes(report), list[Finding]()
-    root = Tree(Text(report.headline))
+    root = Tree(Text(visible(report.headline)))
     for switch in declared.switches:
         branch = root.add(Text(f"{switch}{_role(switch, declared)}", style="bold red" if switch in gone else "bold"))
         for near, far, cable in _ports(declared, switch):
@@ -56,12 +57,13 @@ def tree(declared: Declared, report: Report) -> Tree:
             if finding:
                 told.append(finding)
                 line.append(
-                    f"  {finding.code}: {finding.seen}", style="red" if finding.severity == "error" else "yellow"
+                    visible(f"  {finding.code}: {finding.seen}"),
+                    style="red" if finding.severity == "error" else "yellow",
                 )
             branch.add(line)
     for finding in report.findings:
         if finding not in told:
-            root.add(Text(f"{finding.code}: {finding.where}: {finding.seen}", style="red"))
+            root.add(Text(visible(f"{finding.code}: {finding.where}: {finding.seen}"), style="red"))
     return root
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dualtrack.fabric.model import Report
-from dualtrack.output import console, table
+from dualtrack.output import echo, table
 
 
 def show(report: Report) -> None:
@@ -13,7 +13,6 @@ def show(report: Report) -> None:
             (str(n), f.severity, f.code, f.where or "-", f.expected, f.seen) for n, f in enumerate(report.findings, 1)
         ]
         table(("", "severity", "code", "cable", "expected", "seen"), rows)
-    out = console()
     for number, finding in enumerate(report.findings, 1):
-        out.print(f"{number}. {finding.action}", markup=False)
-    out.print(report.headline, markup=False)
+        echo(f"{number}. {finding.action}")
+    echo(report.headline)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import mimetypes
-import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dualtrack.mirror import check, manifest
+from dualtrack.output import echo, visible
 
 #: What a browser would show rather than save; everything else is bytes.
 _TYPES = {".html": "text/html; charset=utf-8", ".asc": "text/plain; charset=utf-8"}
@@ -45,7 +45,7 @@ class Handler(SimpleHTTPRequestHandler):
     def log_message(self, text: str, *words: object) -> None:
         """Say a request in a line, without control characters that a client sent."""
         line = (text % words).translate(dict.fromkeys(range(32), "?"))
-        print(f"{self.client_address[0]} {line}", file=sys.stderr)
+        echo(f"{self.client_address[0]} {visible(line)}", err=True)
 
 
 def server(folder: Path, key: Path, address: str, port: int) -> ThreadingHTTPServer:

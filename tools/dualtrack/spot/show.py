@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dualtrack.output import table
+from dualtrack.output import echo, table
 from dualtrack.spot.actions import Planned
 from dualtrack.spot.model import Hour, Plan
 
@@ -33,7 +33,7 @@ def show(planned: Planned) -> None:
         [(it.name, "yes" if it.spot else "no", it.why) for it in (*plan.zones, *plan.types)],
     )
     for line in summary(planned):
-        print(line)
+        echo(line)
 
 
 def merged(plan: Plan) -> Iterator[tuple[str, Hour]]:

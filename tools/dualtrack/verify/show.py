@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualtrack.output import console, table
+from dualtrack.output import echo, table
 from dualtrack.verify.model import Report
 
 
@@ -12,17 +12,16 @@ def show(report: Report) -> None:
         ("host", "state", "passed", "failed", "roles"),
         [(h.name, h.state, str(h.passed), str(len(h.failures)), ", ".join(h.roles)) for h in report.hosts],
     )
-    out = console()
     unchecked: dict[str, list[str]] = {}
     for host in report.hosts:
         for reason in host.skipped:
             unchecked.setdefault(reason, []).append(host.name)
     for reason, names in unchecked.items():
-        out.print(f"not checked on {', '.join(names)}: {reason}", markup=False)
+        echo(f"not checked on {', '.join(names)}: {reason}")
     for host in report.hosts:
         if host.reason:
-            out.print(f"{host.name} cannot be reached: {host.reason}", markup=False)
+            echo(f"{host.name} cannot be reached: {host.reason}")
         for failure in host.failures:
-            out.print(f"{host.name}: not true that {failure.check} [{failure.role}]", markup=False)
-            out.print(f"    {failure.assertion}", markup=False)
-    out.print(f"{report.headline} ({report.seconds} s)", markup=False)
+            echo(f"{host.name}: not true that {failure.check} [{failure.role}]")
+            echo(f"    {failure.assertion}")
+    echo(f"{report.headline} ({report.seconds} s)")

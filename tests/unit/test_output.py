@@ -1,0 +1,90 @@
+"""What others wrote is shown as it is: it commands no terminal, hides nothing, and ends no command."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import unicodedata
+from contextlib import redirect_stderr, redirect_stdout
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtrack import output
+from dualtrack.output import document, echo, table, visible
+from tests.conftest import ROOT
+
+ANY = st.text(st.characters(codec=None, exclude_categories=()))
+HOSTILE = (
+    "Invalid user x [preauth]", "COMMAND=[hidden thing] rm -rf", ":smile:", "[link=http://evil]click[/link]",
+    "a [/] b", "[/red]", "[conceal]x[/conceal]", "up", "\x1b]0;pwned\x07", "\x9b2J", "a\rb", "a\nb",
+    "user\u202egnp.exe", "\u2028", "\udcff", "\\x1b",
+)  # fmt: skip
+
+
+def printed(text: str) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        table(("what", text), [(text, "next")], title=text)
+    return out.getvalue()
+
+
+def unseen(text: str) -> set[str]:
+    return {it for it in text if unicodedata.category(it) in output.UNSEEN and it != "\n"}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_table_shows_every_character(text: str) -> None:
+    shown = printed(text)
+    assert not unseen(shown)
+    assert shown.count(visible(text)) == 3
+
+
+@given(ANY)
+def test_everything_shows(text: str) -> None:
+    assert not unseen(visible(text))
+    assert "\n" not in visible(text)
+    assert visible("".join(it for it in text if not unseen(it) and it != "\n")) == text.translate(
+        {ord(it): None for it in {*unseen(text), "\n"}}
+    )
+
+
+@given(ANY)
+def test_lines_and_progress_command_nothing(text: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        echo(text)
+        output.Steps()(text)
+    assert not unseen(out.getvalue()) - {"\t"}
+    assert not unseen(err.getvalue())
+    assert err.getvalue().count("\n") == 1
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))))
+def test_json_is_the_same_document(text: str) -> None:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        document("test", {"text": text, text: 1})
+    assert not unseen(out.getvalue())
+    assert json.loads(out.getvalue()) == {"schema": "dualtrack.test/1", "text": text} | {text: 1}
+
+
+def test_words_have_their_colours_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b" not in printed("failed")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[31mfailed" in printed("failed")
+
+
+def test_commands_print_by_this_module_alone() -> None:
+    """Programs that run on hosts, and what plays another program, have their own."""
+    own = {"output.py", "progress.py", "hostvars.py"}
+    found = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tools/dualtrack").rglob("*.py")
+        if path.name not in own and not {"node", "lab"} & set(path.relative_to(ROOT).parts)
+        if re.search(r"(?<![\w.])print\(|typer\.echo|secho|sys\.stdout\.write|sys\.stderr\.write", path.read_text())
+    ]
+    assert found == []
