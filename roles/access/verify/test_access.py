@@ -32,7 +32,7 @@ def test_people(host: Any, hostvars: dict[str, Any]) -> None:
         assert user.uid == it["uid"]
         assert set(user.groups) - {user.group} == set(it["groups"]) - {user.group}, it["name"]
         assert user.password[:1] in "!*", f"{it['name']} has a password"
-        keys = host.file(f"{user.home}/.ssh/authorized_keys")
+        keys = host.file(f"/etc/ssh/authorized_keys.d/{it['name']}")
         found = [line for line in keys.content_string.splitlines() if line] if keys.exists else []
         assert found == [line.strip() for line in it.get("ssh_keys", ())], it["name"]
 

@@ -11,6 +11,9 @@ import pytest
 CAP_SYS_RESOURCE = 24  # capabilities(7)
 
 
+KEYS = "/etc/ssh/authorized_keys.d"
+
+
 def ssh_setting(host: Any, name: str, user: str) -> str:
     """Return what the ssh server would do for ``user``, by its own account."""
     words = host.check_output("sshd -T -C user=%s,host=verify,addr=192.0.2.1", user)
@@ -76,8 +79,15 @@ def test_accounts(host: Any, hostvars: dict[str, Any]) -> None:
         assert user.exists, f"{name} is missing"
         root = host.run("sudo -n -u %s sudo -n true", name).rc == 0
         assert root is account.get("sudo", False), f"{name} becomes root: {root}"
-        keys = host.file(f"{user.home}/.ssh/authorized_keys").content_string.split("\n")
+        keys = host.file(f"{KEYS}/{name}").content_string.split("\n")
         assert {key for key in keys if key} == {key.strip() for key in account.get("ssh_keys", [])}, f"keys of {name}"
+
+
+def test_keys_are_roots_alone(host: Any) -> None:
+    """Only files that root alone can change say whose key lets whom in."""
+    assert ssh_setting(host, "authorizedkeysfile", "nobody") == f"{KEYS}/%u"
+    loose = host.check_output("find %s ( ! -user root -o -perm /022 -o ! -type f ! -path %s )", KEYS, KEYS)
+    assert not loose, f"others can change {loose}"
 
 
 @pytest.mark.service("chrony")
