@@ -86,7 +86,7 @@ def test_accounts(host: Any, hostvars: dict[str, Any]) -> None:
 def test_keys_are_roots_alone(host: Any) -> None:
     """Only files that root alone can change say whose key lets whom in."""
     assert ssh_setting(host, "authorizedkeysfile", "nobody") == f"{KEYS}/%u"
-    loose = host.check_output("find %s ( ! -user root -o -perm /022 -o ! -type f ! -path %s )", KEYS, KEYS)
+    loose = host.check_output(f"find {KEYS} '(' ! -user root -o -perm /022 -o ! -type f ! -path {KEYS} ')'")
     assert not loose, f"others can change {loose}"
 
 
