@@ -10,13 +10,15 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from dualtrack.errors import BadInput, External
-from dualtrack.mirror import carried, check, fetchers, serve, signing, whole
+from dualtrack.mirror import carried, check, fetchers, manifest, serve, signing, whole
 from dualtrack.mirror.manifest import Fetched
+from dualtrack.mirror.signed import Dates
 from tests.conftest import CLI, Cli
 from tests.support.store_testbed import checkpoint, same, store
 
@@ -93,8 +95,8 @@ def test_a_manifest_that_was_changed_or_signed_by_somebody_else_is_refused(
         check.check(mirror, tmp_path / "none.asc")
     with pytest.raises(BadInput, match="holds no mirror"):
         check.check(tmp_path, other)
-    manifest = mirror / "MANIFEST.asc"
-    manifest.write_text(manifest.read_text().replace("  3  wheels", "  4  wheels"))
+    text = mirror / "MANIFEST.asc"
+    text.write_text(text.read_text().replace("  3  wheels", "  4  wheels"))
     with pytest.raises(BadInput, match="not signed by this key"):
         check.check(mirror, key.with_name("public.asc"))
 
@@ -114,6 +116,26 @@ def test_again_nothing_changes_and_what_is_new_takes_the_old_ones_place(
     assert (made.changed, made.size, made.stored) == (True, 8, 8)
     assert check.check(mirror, key.with_name("public.asc")).problems == ()
     assert not (mirror / "wheels").exists()
+
+
+def test_a_mirror_is_signed_anew_when_half_of_its_days_have_passed(
+    tmp_path: Path, key: Path, bring: Callable[[dict[str, str]], whole.Made]
+) -> None:
+    made, public = bring({"a": "one"}), key.with_name("public.asc")
+    dates = check.read(tmp_path / "medium", public).dates
+    assert dates.until - dates.made == timedelta(days=90)
+    assert made.until == f"{dates.until:%Y-%m-%d}"
+
+    def signed_at(days_ago: int, valid: int) -> None:
+        made = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days_ago)
+        text = manifest.encode(check.read(tmp_path / "medium", public).files, Dates(made, made + timedelta(valid)))
+        (tmp_path / "medium/MANIFEST.asc").write_text(signing.clear_sign(key, text))
+
+    for days_ago, valid, changed in ((40, 90, False), (46, 90, True), (100, 90, True), (1, 30, True), (-3, 90, True)):
+        signed_at(days_ago, valid)
+        again = bring({"a": "one"})
+        assert again.changed is changed, (days_ago, valid)
+        assert again.until == f"{check.read(tmp_path / 'medium', public).dates.until:%Y-%m-%d}"
 
 
 def test_a_file_that_is_not_what_its_lock_says_is_never_signed(tmp_path: Path, key: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import sys
+from datetime import date
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,8 +49,11 @@ class Handler(SimpleHTTPRequestHandler):
         print(f"{self.client_address[0]} {line}", file=sys.stderr)
 
 
-def server(folder: Path, key: Path, address: str, port: int) -> ThreadingHTTPServer:
-    """Return a server for a mirror whose signature is ``key``'s, bound to an address; BadInput where it is not."""
-    listed = frozenset(check.listed(folder, key)) | {manifest.NAME, check.KEY_NAME}
+def server(folder: Path, key: Path, address: str, port: int, *, accepted: date | None = None) -> ThreadingHTTPServer:
+    """Return a server for a mirror whose signature is ``key``'s, bound to an address.
+
+    BadInput where it is not, Refused where it has expired and was not ``accepted``.
+    """
+    listed = frozenset(check.listed(folder, key, accepted)) | {manifest.NAME, check.KEY_NAME}
     handler = partial(Handler, listed=listed, directory=str(folder))
     return ThreadingHTTPServer((address, port), handler)
