@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -174,6 +177,61 @@ def test_what_is_signed_is_served_and_nothing_else(mirror: Path, address: str) -
     for path in ("secret.txt", "../digests.json", "%2e%2e/digests.json", "apt/pool/", "apt", "", "%00", "//etc/passwd"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"{address}/{path}")
+
+
+def test_nothing_is_served_that_is_not_as_it_was_signed(mirror: Path, address: str) -> None:
+    """A file outside that has the wanted content, too: what a link leads to may change, and is nobody's to give out."""
+    outside = mirror.parent / "outside"
+    outside.mkdir()
+    (outside / "b.whl").write_text("two")
+    (mirror / "wheels/b.whl").unlink()
+    (mirror / "wheels/b.whl").symlink_to(outside / "b.whl")
+    shutil.rmtree(mirror / "apt/pool")
+    (mirror / "apt/pool").symlink_to(outside)
+    (outside / "b.deb").write_text("two")
+    assert urllib.request.urlopen(f"{address}/debian/pool/a/a.deb").read() == b"one"
+    (mirror / "debian/pool/a/a.deb").write_text("0ne")
+    (mirror / "MANIFEST.asc").write_text((mirror / "MANIFEST.asc").read_text() + "more\n")
+    (mirror / "dualtrack-mirror.asc").write_text("another key")
+    for path in ("wheels/b.whl", "apt/pool/b.deb", "debian/pool/a/a.deb", "MANIFEST.asc", "dualtrack-mirror.asc"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{address}/{path}")
+    (mirror / "debian/pool/a/a.deb").unlink()
+    os.mkfifo(mirror / "debian/pool/a/a.deb")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{address}/debian/pool/a/a.deb", timeout=30)
+
+
+def test_a_client_that_has_a_file_is_told_so(address: str) -> None:
+    first = urllib.request.urlopen(f"{address}/apt/pool/b.deb")
+    assert (first.headers["Content-Length"], first.headers["Content-Type"]) == (
+        "3",
+        "application/vnd.debian.binary-package",
+    )
+    for since, code in ((first.headers["Last-Modified"], 304), ("Mon, 01 Jan 2001 00:00:00 GMT", 200), ("once", 200)):
+        request = urllib.request.Request(f"{address}/apt/pool/b.deb", headers={"If-Modified-Since": since})
+        try:
+            found = urllib.request.urlopen(request).status
+        except urllib.error.HTTPError as error:
+            found = error.code
+        assert found == code
+
+
+def test_the_lab_follows_no_link_of_a_medium(mirror: Path) -> None:
+    """It gives its hosts what lies in the mirror, without a list; a link on the medium leads nowhere there either."""
+    from dualtrack.lab.emulator import QuietMirror
+
+    (mirror.parent / "outside").write_text("secret")
+    (mirror / "apt/link").symlink_to(mirror.parent / "outside")
+    (mirror / "up").symlink_to(mirror.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietMirror, directory=str(mirror))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert urllib.request.urlopen(f"{address}/apt/pool/b.deb").read() == b"two"
+        for path in ("apt/link", "up/outside", "../outside", "%2e%2e/outside", "apt/%2e%2e/apt/pool/b.deb", "apt/", ""):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"{address}/{path}")
+        server.shutdown()
 
 
 def test_pip_installs_from_what_was_carried(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
