@@ -13,7 +13,7 @@ packages() {
     local pair
     for pair in systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables ip:iproute2 nc:netcat-openbsd \
         ssh:openssh-client ssh-keygen:openssh-client unshare:util-linux nsenter:util-linux setpriv:util-linux \
-        dpkg-deb:dpkg gpg:gnupg jq:jq qemu-system-x86_64:qemu-system-x86 \
+        dpkg-deb:dpkg gpg:gnupg gpgv:gpgv jq:jq qemu-system-x86_64:qemu-system-x86 \
         qemu-img:qemu-utils mke2fs:e2fsprogs debugfs:e2fsprogs mvn:maven; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done | sort -u
@@ -31,14 +31,17 @@ find_python() {
     fail "no Python 3.11 or later with venv: apt-get install python3 python3-venv"
 }
 
-# Where a mirror was carried in (docs/runbooks/carry-a-mirror-in.md), all comes from there: apt checks its signature, pip
-# and uv the digests in our own locks.
+# Where a mirror was carried in (docs/runbooks/carry-a-mirror-in.md), all comes from there, once it is known that its
+# manifest is signed and has not expired; apt checks its suites' signatures, pip and uv the digests in our own locks.
 apt=(apt-get)
 if [[ -n ${DUALTRACK_MIRROR:-} ]]; then
     mirror=$(realpath -m "$DUALTRACK_MIRROR")
     [[ -f $mirror/MANIFEST.asc ]] || fail "DUALTRACK_MIRROR=$DUALTRACK_MIRROR holds no mirror: the folder that 'dualtrack mirror build --dest' made"
     [[ -f ${DUALTRACK_MIRROR_KEY:-} ]] || fail "DUALTRACK_MIRROR_KEY must name the mirror's public key, a file that came another way"
     DUALTRACK_MIRROR=$mirror DUALTRACK_MIRROR_KEY=$(realpath "$DUALTRACK_MIRROR_KEY")
+    command -v gpgv >/dev/null || fail "no gpgv, which checks the mirror's signature: apt-get install gpgv"
+    python=$(find_python)
+    PYTHONPATH=tools "$python" -BP tools/dualtrack/mirror/signed.py "$mirror/MANIFEST.asc" "$DUALTRACK_MIRROR_KEY" >/dev/null
     index=file://$mirror/wheels/simple/
     export DUALTRACK_MIRROR DUALTRACK_MIRROR_KEY PIP_INDEX_URL="$index" UV_DEFAULT_INDEX="$index"
 fi

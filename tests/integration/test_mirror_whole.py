@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,17 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from dualtrack.errors import BadInput, External
-from dualtrack.mirror import carried, check, fetchers, serve, signing, whole
+from dualtrack.mirror import carried, check, fetchers, manifest, serve, signing, whole
 from dualtrack.mirror.manifest import Fetched
+from dualtrack.mirror.signed import Dates
 from tests.conftest import CLI, Cli
 from tests.support.store_testbed import checkpoint, same, store
 
@@ -93,8 +98,8 @@ def test_a_manifest_that_was_changed_or_signed_by_somebody_else_is_refused(
         check.check(mirror, tmp_path / "none.asc")
     with pytest.raises(BadInput, match="holds no mirror"):
         check.check(tmp_path, other)
-    manifest = mirror / "MANIFEST.asc"
-    manifest.write_text(manifest.read_text().replace("  3  wheels", "  4  wheels"))
+    text = mirror / "MANIFEST.asc"
+    text.write_text(text.read_text().replace("  3  wheels", "  4  wheels"))
     with pytest.raises(BadInput, match="not signed by this key"):
         check.check(mirror, key.with_name("public.asc"))
 
@@ -114,6 +119,26 @@ def test_again_nothing_changes_and_what_is_new_takes_the_old_ones_place(
     assert (made.changed, made.size, made.stored) == (True, 8, 8)
     assert check.check(mirror, key.with_name("public.asc")).problems == ()
     assert not (mirror / "wheels").exists()
+
+
+def test_a_mirror_is_signed_anew_when_half_of_its_days_have_passed(
+    tmp_path: Path, key: Path, bring: Callable[[dict[str, str]], whole.Made]
+) -> None:
+    made, public = bring({"a": "one"}), key.with_name("public.asc")
+    dates = check.read(tmp_path / "medium", public).dates
+    assert dates.until - dates.made == timedelta(days=90)
+    assert made.until == f"{dates.until:%Y-%m-%d}"
+
+    def signed_at(days_ago: int, valid: int) -> None:
+        made = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days_ago)
+        text = manifest.encode(check.read(tmp_path / "medium", public).files, Dates(made, made + timedelta(valid)))
+        (tmp_path / "medium/MANIFEST.asc").write_text(signing.clear_sign(key, text))
+
+    for days_ago, valid, changed in ((40, 90, False), (46, 90, True), (100, 90, True), (1, 30, True), (-3, 90, True)):
+        signed_at(days_ago, valid)
+        again = bring({"a": "one"})
+        assert again.changed is changed, (days_ago, valid)
+        assert again.until == f"{check.read(tmp_path / 'medium', public).dates.until:%Y-%m-%d}"
 
 
 def test_a_file_that_is_not_what_its_lock_says_is_never_signed(tmp_path: Path, key: Path) -> None:
@@ -152,6 +177,61 @@ def test_what_is_signed_is_served_and_nothing_else(mirror: Path, address: str) -
     for path in ("secret.txt", "../digests.json", "%2e%2e/digests.json", "apt/pool/", "apt", "", "%00", "//etc/passwd"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"{address}/{path}")
+
+
+def test_nothing_is_served_that_is_not_as_it_was_signed(mirror: Path, address: str) -> None:
+    """A file outside that has the wanted content, too: what a link leads to may change, and is nobody's to give out."""
+    outside = mirror.parent / "outside"
+    outside.mkdir()
+    (outside / "b.whl").write_text("two")
+    (mirror / "wheels/b.whl").unlink()
+    (mirror / "wheels/b.whl").symlink_to(outside / "b.whl")
+    shutil.rmtree(mirror / "apt/pool")
+    (mirror / "apt/pool").symlink_to(outside)
+    (outside / "b.deb").write_text("two")
+    assert urllib.request.urlopen(f"{address}/debian/pool/a/a.deb").read() == b"one"
+    (mirror / "debian/pool/a/a.deb").write_text("0ne")
+    (mirror / "MANIFEST.asc").write_text((mirror / "MANIFEST.asc").read_text() + "more\n")
+    (mirror / "dualtrack-mirror.asc").write_text("another key")
+    for path in ("wheels/b.whl", "apt/pool/b.deb", "debian/pool/a/a.deb", "MANIFEST.asc", "dualtrack-mirror.asc"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{address}/{path}")
+    (mirror / "debian/pool/a/a.deb").unlink()
+    os.mkfifo(mirror / "debian/pool/a/a.deb")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{address}/debian/pool/a/a.deb", timeout=30)
+
+
+def test_a_client_that_has_a_file_is_told_so(address: str) -> None:
+    first = urllib.request.urlopen(f"{address}/apt/pool/b.deb")
+    assert (first.headers["Content-Length"], first.headers["Content-Type"]) == (
+        "3",
+        "application/vnd.debian.binary-package",
+    )
+    for since, code in ((first.headers["Last-Modified"], 304), ("Mon, 01 Jan 2001 00:00:00 GMT", 200), ("once", 200)):
+        request = urllib.request.Request(f"{address}/apt/pool/b.deb", headers={"If-Modified-Since": since})
+        try:
+            found = urllib.request.urlopen(request).status
+        except urllib.error.HTTPError as error:
+            found = error.code
+        assert found == code
+
+
+def test_the_lab_follows_no_link_of_a_medium(mirror: Path) -> None:
+    """It gives its hosts what lies in the mirror, without a list; a link on the medium leads nowhere there either."""
+    from dualtrack.lab.emulator import QuietMirror
+
+    (mirror.parent / "outside").write_text("secret")
+    (mirror / "apt/link").symlink_to(mirror.parent / "outside")
+    (mirror / "up").symlink_to(mirror.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietMirror, directory=str(mirror))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert urllib.request.urlopen(f"{address}/apt/pool/b.deb").read() == b"two"
+        for path in ("apt/link", "up/outside", "../outside", "%2e%2e/outside", "apt/%2e%2e/apt/pool/b.deb", "apt/", ""):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"{address}/{path}")
+        server.shutdown()
 
 
 def test_pip_installs_from_what_was_carried(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:

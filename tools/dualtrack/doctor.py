@@ -22,7 +22,7 @@ GIB = 1 << 30
 PROGRAMS = {
     "systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "nft": "nftables", "ip": "iproute2",
     "nc": "netcat-openbsd", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "unshare": "util-linux",
-    "nsenter": "util-linux", "setpriv": "util-linux", "dpkg-deb": "dpkg", "gpg": "gnupg",
+    "nsenter": "util-linux", "setpriv": "util-linux", "dpkg-deb": "dpkg", "gpg": "gnupg", "gpgv": "gpgv",
     "jq": "jq", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs", "mvn": "maven",
 }  # fmt: skip

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,6 +50,27 @@ def read_whole(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise BadInput(f"{path} is too long for what it should hold")
     return data
+
+
+def open_below(folder: Path, name: str) -> BufferedReader:
+    """Open a regular file by its path below ``folder``, without following a link on the way; OSError otherwise."""
+    parts = name.split("/")
+    if "\0" in name or {"", ".", ".."} & set(parts):
+        raise FileNotFoundError(errno.ENOENT, "not a path below a directory", name)
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = inner
+        # A pipe with nobody at its other end would be waited for.
+        handle = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    finally:
+        os.close(at)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileNotFoundError(errno.ENOENT, "not a regular file", name)
+    return os.fdopen(handle, "rb")
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:

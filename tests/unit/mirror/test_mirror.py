@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from dualtrack.errors import BadInput, External
-from dualtrack.mirror import apt, build, debian, fetchers, manifest, toolkit
+from dualtrack.mirror import apt, build, debian, fetchers, manifest, signed, toolkit
 from dualtrack.mirror.repository import digest, write
 from dualtrack.paths import ROOT
 
+DATES = signed.Dates(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 5, 30, tzinfo=UTC))
 PACKAGE = apt.Package("Package: a\nVersion: 1\nArchitecture: amd64\n", "pool/a_1_amd64.deb", b"content")
 
 
@@ -117,12 +118,25 @@ def test_pip_that_brings_nothing_is_an_error(tmp_path: Path) -> None:
     "line", [f"{'0' * 64}  1  ../x", f"{'0' * 64}  1  /x", f"{'0' * 64}  x  a", "0  1  a", f"{'0' * 64}  1  ", "x"]
 )
 def test_manifest_refuses_what_it_cannot_mean(line: str) -> None:
-    with pytest.raises(BadInput, match="line 3 is not understood"):
-        manifest.decode(f"{manifest.HEAD}\nmade 2026\n{line}\n")
+    with pytest.raises(BadInput, match="line 4 is not understood"):
+        manifest.decode(manifest.encode({}, DATES) + f"{line}\n")
 
 
 def test_manifest_comes_back_as_it_was_written() -> None:
     files = {"a b/c  d.deb": manifest.File(7, "ab" * 32), "a": manifest.File(0, "cd" * 32)}
-    assert manifest.decode(manifest.encode(files, datetime(2026, 3, 1, tzinfo=UTC))) == files
+    assert manifest.decode(manifest.encode(files, DATES)) == manifest.Manifest(DATES, files)
+
+
+def test_manifest_without_a_date_until_which_it_is_valid_is_none() -> None:
+    text = manifest.encode({}, DATES)
     with pytest.raises(BadInput, match="none of a version"):
-        manifest.decode("dualtrack mirror 2\n")
+        manifest.decode(text.replace("mirror 2", "mirror 1"))
+    for spoilt in (text.replace("until", "til"), text.replace("Z\n", "\n"), text.split("until")[0], ""):
+        with pytest.raises(BadInput, match=r"line [23] is not understood|none of a version"):
+            manifest.decode(spoilt)
+
+
+@pytest.mark.parametrize("name", ["a ", "a\t", "a\nb", "a\rb", "a\x00", "a\x7f", ""])
+def test_a_name_that_a_signature_in_the_clear_would_not_cover_is_never_signed(name: str) -> None:
+    with pytest.raises(BadInput, match="cannot be in a mirror"):
+        manifest.encode({name: manifest.File(0, "0" * 64)}, DATES)

@@ -17,6 +17,9 @@ KEY = typer.Option(
     None, "--key", metavar="FILE", help="The public key, which came another way; this machine's own without it."
 )
 FROM = typer.Option(None, "--from", metavar="DIR", help="The mirror; where build puts one without --dest.")
+EXPIRED = typer.Option(
+    None, "--accept-expired", metavar="DATE", help="Take a mirror that was valid until DATE: no newer one can be had."
+)
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of lines.")
 
 
@@ -41,6 +44,9 @@ def build(
         [], "--only", metavar="PART", help="own, debian, wheels, go, maven or models; again for more. All without it."
     ),
     model: list[str] = typer.Option([], "--model", metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION, to carry along."),
+    days: int = typer.Option(
+        90, "--valid-days", metavar="N", min=1, max=3650, help="How long sites take it; then they want a newer one."
+    ),
     json: bool = JSON,
 ) -> None:
     """Fetch what a site needs, and sign it. Ended in the middle it goes on; again, it brings what is new.
@@ -52,30 +58,31 @@ def build(
     from dualtrack.output import Steps, document
     from dualtrack.progress import size
 
-    made = whole.build(_place(dest), parts=only or whole.PARTS, models=model, say=Steps(quiet=json))
+    made = whole.build(_place(dest), parts=only or whole.PARTS, models=model, days=days, say=Steps(quiet=json))
     if json:
         document("mirror", made)
         return
     echo(f"{'built' if made.changed else 'up to date'}: {made.path}, {made.files} files, {size(made.stored)}")
     echo(f"its public key, which must go another way: {made.key}")
+    echo(f"valid until {made.until}")
 
 
 @app.command()
-def verify(source: Path = FROM, key: Path = KEY, json: bool = JSON) -> None:
-    """Check a mirror that was carried in: its signature and every digest. Exit code 1 names what is wrong."""
+def verify(source: Path = FROM, key: Path = KEY, accept_expired: str = EXPIRED, json: bool = JSON) -> None:
+    """Check a mirror that was carried in: signature, date and every digest. Exit code 1 names what is wrong."""
     from dualtrack.errors import Findings
-    from dualtrack.mirror import check
+    from dualtrack.mirror import carried, check
     from dualtrack.output import document
     from dualtrack.progress import Progress, size
 
-    folder = _place(source)
-    total = sum(it.size for it in check.listed(folder, _key(key)).values())
+    folder, accepted = _place(source), carried.accepted(accept_expired)
+    total = sum(it.size for it in check.read(folder, _key(key)).files.values())
     with Progress("read", total) as tick:
-        found = check.check(folder, _key(key), tick)
+        found = check.check(folder, _key(key), tick, accepted=accepted)
     if json:
         document("mirror-check", found)
     elif not found.problems:
-        echo(f"{folder}: {found.files} files, {size(found.bytes)}, all as they were signed")
+        echo(f"{folder}: {found.files} files, {size(found.bytes)}, all as they were signed, valid until {found.until}")
     if found.problems:
         for line in found.problems[1:]:
             echo(line, err=True)
@@ -88,12 +95,14 @@ def serve(
     key: Path = KEY,
     bind: str = typer.Option("127.0.0.1", "--bind", metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere."),
     port: int = typer.Option(8391, "--port", min=0, max=65535, help="0 takes a free one."),
+    accept_expired: str = EXPIRED,
 ) -> None:
     """Serve a mirror to the site's machines over HTTP until Ctrl-C, and say how they use it."""
+    from dualtrack.mirror import carried
     from dualtrack.mirror import serve as serving
 
     folder = _place(source)
-    with serving.server(folder, _key(key), bind, port) as server:
+    with serving.server(folder, _key(key), bind, port, accepted=carried.accepted(accept_expired)) as server:
         base = f"http://{server.server_address[0]!s}:{server.server_port}"
         echo(f"serving {folder} at {base}; Ctrl-C ends it")
         echo(f"apt:  {base}/debian and {base}/apt, signed by {_key(key)}")

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from dualtrack.lab import conditions, imds, reclaim
 from dualtrack.lab.model import EMULATOR_PORT, METADATA, SERVICES
 from dualtrack.lab.network import listen
+from dualtrack.mirror.serve import Files
 
 
 def backends() -> Iterator[tuple[str, str, Any]]:
@@ -67,8 +68,8 @@ class QuietMoto(MotoRequestHandler):
         """Say nothing: the supervisor polls twice a second."""
 
 
-class QuietMirror(SimpleHTTPRequestHandler):
-    """The mirror's files, without a line per request."""
+class QuietMirror(Files):
+    """The mirror's files, without a line per request; a link on a medium that was carried in leads nowhere."""
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

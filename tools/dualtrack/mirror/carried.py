@@ -1,26 +1,30 @@
 """The mirror that was carried in: how this machine and its lab use it alone, where `DUALTRACK_MIRROR` names its folder.
 
 Nothing is trusted for lying there: the signature is checked with the key in `DUALTRACK_MIRROR_KEY`, which came another
-way, apt checks each package by the same key, pip by the locks, Go by go.sum.
+way, and so is until when it is valid; apt checks each package by the same key, pip by the locks, Go by go.sum.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
 from dualtrack.errors import BadInput
-from dualtrack.mirror import check
+from dualtrack.mirror import check, signed
 from dualtrack.paths import pins
 
 
 def folder() -> Path | None:
-    """Return the mirror's folder, None where there is a way out. BadInput when it is no mirror, or not that key's."""
+    """Return the mirror's folder, None where there is a way out. BadInput when it is no mirror, or not that key's.
+
+    Refused when it has expired, unless `DUALTRACK_MIRROR_EXPIRED` accepts that.
+    """
     path = _named()
     if path is not None:
-        _checked(path, key())
+        _checked(path, key(), accepted())
     return path
 
 
@@ -30,8 +34,13 @@ def _named() -> Path | None:
 
 
 @lru_cache
-def _checked(path: Path, public: Path) -> None:
-    check.listed(path, public)  # raises
+def _checked(path: Path, public: Path, expired: date | None) -> None:
+    check.listed(path, public, expired)  # raises
+
+
+def accepted(word: str | None = None) -> date | None:
+    """Return the day until which an expired mirror that is to be taken was valid: ``word``, else the environment's."""
+    return signed.day(word or os.environ.get("DUALTRACK_MIRROR_EXPIRED"))
 
 
 def key() -> Path:

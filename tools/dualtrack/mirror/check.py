@@ -6,13 +6,14 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import BadInput, External
-from dualtrack.mirror import manifest, signing
-from dualtrack.mirror.manifest import File
+from dualtrack.errors import BadInput
+from dualtrack.mirror import manifest, signed
+from dualtrack.mirror.manifest import File, Manifest
 
 #: The key that lies in a mirror, for convenience: it is never trusted from there.
 KEY_NAME = "dualtrack-mirror.asc"
@@ -25,28 +26,42 @@ class Checked(msgspec.Struct, frozen=True):
 
     files: int
     bytes: int
+    until: str
     problems: tuple[str, ...]
 
 
-def listed(folder: Path, key: Path) -> dict[str, File]:
-    """Return what the mirror's manifest lists. BadInput for a folder or a key that is none, or not that key's."""
-    signed = folder / manifest.NAME
-    if not signed.is_file():
-        raise BadInput(f"{folder} holds no mirror", hint="the folder that `dualtrack mirror build --dest` made")
+def read(folder: Path, key: Path) -> Manifest:
+    """Return the mirror's manifest, also one that has expired.
+
+    BadInput for a folder or a key that is none, and for a manifest that is not signed by that key and nobody else.
+    """
+    if not (folder / manifest.NAME).is_file():
+        raise BadInput(f"{folder} holds no mirror", hint="the directory that `dualtrack mirror build --dest` made")
     if not key.is_file():
         raise BadInput(f"there is no key {key}", hint="it must come another way than the mirror")
-    try:
-        text = signing.verified(key, signed)
-    except External:
-        raise BadInput(f"{signed} is not signed by this key: nothing in the mirror can be trusted") from None
-    return manifest.decode(text)
+    return manifest.decode(signed.text(folder / manifest.NAME, key))
 
 
-def check(folder: Path, key: Path, tick: Callable[[int], object] = lambda _: None) -> Checked:
-    """Read a mirror whole and return what is not as it was signed; ``tick`` is told of the bytes read."""
-    files = listed(folder, key)
-    problems = list(compare(folder, files, tick))
-    return Checked(len(files), sum(it.size for it in files.values()), tuple(problems))
+def listed(folder: Path, key: Path, accepted: date | None = None) -> Mapping[str, File]:
+    """Return what the mirror lists; as `read`, and Refused where it has expired and was not ``accepted``."""
+    found = read(folder, key)
+    signed.hold(folder / manifest.NAME, found.dates, accepted)
+    return found.files
+
+
+def check(
+    folder: Path, key: Path, tick: Callable[[int], object] = lambda _: None, *, accepted: date | None = None
+) -> Checked:
+    """Read a mirror whole and return what is not as it was signed; ``tick`` is told of the bytes read.
+
+    That it has expired is a problem, too, unless that is ``accepted``.
+    """
+    found = read(folder, key)
+    expired = signed.out_of_date(found.dates, datetime.now(UTC), accepted)
+    problems = [f"{manifest.NAME} {expired}"] if expired else []
+    problems += compare(folder, found.files, tick)
+    total = sum(it.size for it in found.files.values())
+    return Checked(len(found.files), total, f"{found.dates.until:%Y-%m-%d}", tuple(problems))
 
 
 def compare(folder: Path, files: Mapping[str, File], tick: Callable[[int], object]) -> Iterator[str]:

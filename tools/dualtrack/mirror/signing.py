@@ -46,15 +46,9 @@ def clear_sign(private: Path, text: str) -> str:
         return run([*gpg, "--digest-algo", "SHA256", "--clear-sign"], stdin=text).stdout
 
 
-def verified(public: Path, signed: Path) -> str:
-    """Return the text that ``signed`` holds; External when ``public`` (a file) did not sign it."""
-    with _home(public) as gpg:
-        return run([*gpg, "--decrypt", str(signed)]).stdout
-
-
 @contextmanager
 def _home(private: Path | None = None) -> Iterator[list[str]]:
-    """Yield the words that start gpg in a fresh home folder, with the key ``private`` (or a public one) imported."""
+    """Yield the words that start gpg in a fresh home folder, with the key ``private`` imported."""
     with tempfile.TemporaryDirectory(prefix="dt-gpg-") as folder:
         gpg = ["gpg", "--homedir", folder, *_BATCH]
         try:

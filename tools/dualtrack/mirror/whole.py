@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from dualtrack.errors import BadInput, External
 from dualtrack.files import locked, read, write_atomically
 from dualtrack.mirror import check, debian, fetchers, manifest, repository, signing
 from dualtrack.mirror.manifest import Fetched, File
+from dualtrack.mirror.signed import Dates
 from dualtrack.paths import cache_dir
 
 Say = Callable[[str], None]
@@ -37,18 +38,27 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A mirror: where it lies, its public key, how much is in it: bytes, and ``stored`` without what is there twice."""
+    """A mirror: where it lies, its public key, the day until which it is valid, how much is in it.
+
+    That in bytes, and ``stored`` without what is there twice.
+    """
 
     path: str
     key: str
+    until: str
     files: int
     size: int
     stored: int
     changed: bool
 
 
-def build(dest: Path, *, parts: Sequence[str] = PARTS, models: Sequence[str] = (), say: Say) -> Made:
-    """Build the mirror ``dest``, or bring it up to date; what went before serves until the new one is whole."""
+def build(
+    dest: Path, *, parts: Sequence[str] = PARTS, models: Sequence[str] = (), days: int = manifest.DAYS, say: Say
+) -> Made:
+    """Build the mirror ``dest``, or bring it up to date; what went before serves until the new one is whole.
+
+    It is valid for ``days``. One that is up to date is signed anew when half of that has passed.
+    """
     if unknown := set(parts) - set(PARTS):
         raise BadInput(f"the mirror has no part {min(unknown)}", hint=f"its parts: {', '.join(PARTS)}")
     if dest.exists() and not (dest / manifest.NAME).is_file() and any(dest.iterdir()):
@@ -60,7 +70,7 @@ def build(dest: Path, *, parts: Sequence[str] = PARTS, models: Sequence[str] = (
         files: dict[str, Fetched] = {}
         for part in [it for it in PARTS if it in parts]:
             files |= _fetch(part, work / part, private, models, say)
-        return lay_out(dest, files, work / "digests.json", private, say)
+        return lay_out(dest, files, work / "digests.json", private, say, valid=timedelta(days=days))
 
 
 def _fetch(part: str, work: Path, private: Path, models: Sequence[str], say: Say) -> dict[str, Fetched]:
@@ -102,7 +112,15 @@ def digests(files: Mapping[str, Fetched], memory: Path) -> dict[str, File]:
     return {name: File(it.size, it.sha256) for name, it in seen.items()}
 
 
-def lay_out(dest: Path, files: Mapping[str, Fetched], memory: Path, private: Path, say: Say) -> Made:
+def lay_out(
+    dest: Path,
+    files: Mapping[str, Fetched],
+    memory: Path,
+    private: Path,
+    say: Say,
+    *,
+    valid: timedelta = timedelta(days=manifest.DAYS),
+) -> Made:
     """Lay files out in a new folder, sign it, and put it in the old one's place; ``memory`` keeps known digests.
 
     `public.asc` beside the ``private`` key is its public half.
@@ -111,11 +129,15 @@ def lay_out(dest: Path, files: Mapping[str, Fetched], memory: Path, private: Pat
     listed = digests(files, memory)
     stored = sum({it.sha256: it.size for it in listed.values()}.values())
     public = private.with_name("public.asc")
+    now = datetime.now(UTC).replace(microsecond=0)
+    there = _same(dest, listed, public, valid, now)
+    known = there or Dates(now, now + valid)
     made = Made(
-        str(dest), str(dest / check.KEY_NAME), len(files), sum(it.size for it in listed.values()), stored, changed=True
-    )
-    if _same(dest, listed, public):
-        return msgspec.structs.replace(made, changed=False)
+        str(dest), str(dest / check.KEY_NAME), f"{known.until:%Y-%m-%d}", len(files),
+        sum(it.size for it in listed.values()), stored, changed=there is None,
+    )  # fmt: skip
+    if there is not None:
+        return made
     fresh, old = dest.with_name(f".{dest.name}-new"), dest.with_name(f".{dest.name}-old")
     for folder in (fresh, old):
         shutil.rmtree(folder, ignore_errors=True)
@@ -127,7 +149,7 @@ def lay_out(dest: Path, files: Mapping[str, Fetched], memory: Path, private: Pat
             target.hardlink_to(first.setdefault(it.sha256, files[name].path))
         fresh.chmod(0o755)
         shutil.copyfile(public, fresh / check.KEY_NAME)
-        text = manifest.encode(listed, datetime.now(UTC))
+        text = manifest.encode(listed, known)
         write_atomically(fresh / manifest.NAME, signing.clear_sign(private, text).encode())
     except OSError as error:
         raise External(f"{fresh} cannot be laid out: {error.strerror}", hint="a file system with hard links") from None
@@ -139,12 +161,18 @@ def lay_out(dest: Path, files: Mapping[str, Fetched], memory: Path, private: Pat
     return made
 
 
-def _same(dest: Path, listed: Mapping[str, File], public: Path) -> bool:
-    """Tell whether the mirror that is there lists exactly this, by its signed word and by its files' sizes."""
+def _same(dest: Path, listed: Mapping[str, File], public: Path, valid: timedelta, now: datetime) -> Dates | None:
+    """Return the dates of the mirror that is there if it lists exactly this, by its signed word and its files' sizes.
+
+    None where it is another one, is not valid for as long as is asked for, or half of that has passed.
+    """
     try:
-        if check.listed(dest, public) != dict(listed):
-            return False
+        there = check.read(dest, public)
     except BadInput:
-        return False
+        return None
+    made, until = there.dates.made, there.dates.until
+    if there.files != dict(listed) or until - made != valid or not made <= now < made + valid / 2:
+        return None
     paths = {name: dest / name for name in listed}
-    return all(path.is_file() and path.stat().st_size == listed[name].size for name, path in paths.items())
+    whole = all(path.is_file() and path.stat().st_size == listed[name].size for name, path in paths.items())
+    return there.dates if whole else None
