@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -102,10 +103,8 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, request: pytest.FixtureRequest) -> Host:
-    name = (
-        request.node.name.removeprefix("test_").replace("_", "-").replace("[", "-").replace("]", "").replace(" ", "-")
-    )
-    return Host(tmp_path, name[:40].strip("-").lower())
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
+    return Host(tmp_path, name[:40].strip("-"))
 
 
 def edit(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
@@ -153,7 +152,7 @@ def test_root_cuts_the_end_off(host: Host, tried: Tried) -> None:
 
 def test_root_stops_what_records(host: Host, tried: Tried) -> None:
     with tried.attack(ROOT, "stops the recorder for an hour", "found", "audit verify --live: no heartbeat"):
-        assert host.kinds(now=host.clock.now + 3600 * SECOND) == {"silent"}
+        assert "silent" in host.kinds(now=host.clock.now + 3600 * SECOND)
 
 
 def test_root_stops_the_shipper(host: Host, bed: Bed, tried: Tried) -> None:
@@ -227,6 +226,8 @@ def test_thief_of_a_host_certificate(host: Host, bed: Bed, tried: Tried) -> None
             assert host.kinds(host.fetched(bed))
 
 
+#: An audit index that is not there yet.
+TOMORROW = "audit-shipped-2099.01.01"
 #: What the store's administrator does to a host's index; {index} is its name.
 DOCUMENT = {"n": 1, "body": "innocent"}
 STORE_ATTACKS: tuple[tuple[str, str, str, Any], ...] = (
@@ -242,6 +243,49 @@ STORE_ATTACKS: tuple[tuple[str, str, str, Any], ...] = (
     ("changes its settings", "PUT", "/{index}/_settings", {"index.blocks.read": True}),
     ("changes the template", "PUT", "/_index_template/audit", {"index_patterns": ["audit-*"]}),
     ("gives himself rights", "PUT", "/_plugins/_security/api/rolesmapping/auditor", {"users": ["administrator"]}),
+    # By a name that is not an index's own: the store compares rights with indices, not with aliases.
+    ("makes an index with tomorrow's name as alias", "PUT", "/trap", {"aliases": {TOMORROW: {"is_write_index": True}}}),
+    ("gives an index that name", "PUT", f"/books/_alias/{TOMORROW}", None),
+    ("gives it by a list", "POST", "/_aliases", {"actions": [{"add": {"index": "books", "alias": TOMORROW}}]}),
+    (
+        "gives the audit index another name",
+        "POST",
+        "/_aliases",
+        {"actions": [{"add": {"index": "{index}", "alias": "trap"}}]},
+    ),
+    ("makes a data stream", "PUT", f"/_data_stream/{TOMORROW}", None),
+    ("makes a template", "PUT", "/_index_template/trap", {"index_patterns": ["audit-shipped-*"], "priority": 900}),
+    ("makes an old template", "PUT", "/_template/trap", {"index_patterns": ["audit-*"], "aliases": {"trap": {}}}),
+    ("makes a part of templates", "PUT", "/_component_template/trap", {"template": {"aliases": {"trap": {}}}}),
+    ("rolls it over", "POST", "/{index}/_rollover/trap", None),
+    ("clones it", "PUT", "/{index}/_clone/trap", None),
+    ("splits it", "PUT", "/{index}/_split/trap", {"settings": {"index.number_of_shards": 2}}),
+    ("shrinks it", "PUT", "/{index}/_shrink/trap", None),
+    ("blocks it", "PUT", "/{index}/_block/read", None),
+    ("copies it", "POST", "/_reindex", {"source": {"index": "{index}"}, "dest": {"index": "trap"}}),
+    ("updates by a query", "POST", "/{index}/_update_by_query", {"script": "ctx._source.body = 'innocent'"}),
+    ("deletes by a query", "POST", "/{index}/_delete_by_query", {"query": {"match_all": {}}}),
+    ("reads it", "POST", "/{index}/_search", {}),
+    ("reads it in a list", "POST", "/_mget", {"docs": [{"_index": "{index}", "_id": "1"}]}),
+    ("stores a script", "PUT", "/_scripts/trap", {"script": {"lang": "painless", "source": "1"}}),
+    ("makes a pipeline", "PUT", "/_ingest/pipeline/trap", {"processors": []}),
+    (
+        "restores it under another name",
+        "POST",
+        "/_snapshot/disk/older/_restore",
+        {"rename_pattern": "audit-(.+)", "rename_replacement": "trap-$1"},
+    ),
+    ("deletes snapshots", "DELETE", "/_snapshot/disk/older", None),
+    ("takes the repository away", "DELETE", "/_snapshot/disk", None),
+    ("makes a repository", "PUT", "/_snapshot/trap", {"type": "fs", "settings": {"location": "trap"}}),
+    (
+        "connects another cluster",
+        "PUT",
+        "/_cluster/settings",
+        {"persistent": {"cluster.remote.x.seeds": ["[::1]:9300"]}},
+    ),
+    ("stops new indices", "PUT", "/_cluster/settings", {"transient": {"action.auto_create_index": "false"}}),
+    ("moves shards", "POST", "/_cluster/reroute", {"commands": []}),
     ("writes rights by hand", "PUT", "/.opendistro_security/_doc/rolesmapping", {"rolesmapping": ""}),
 )
 
@@ -251,6 +295,8 @@ def shipped(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Host:
     """A host whose trail is in the store, for attacks that are prevented: it stays as it is."""
     found = Host(tmp_path_factory.mktemp("shipped"), "shipped")
     found.ship(bed)
+    with bed.open("person", "administrator") as store:
+        assert store.call("PUT", "/books", {}).status == 200  # an index of his own
     return found
 
 
@@ -260,7 +306,11 @@ def test_the_stores_administrator(
 ) -> None:
     told = json.loads(json.dumps(body).replace("{index}", shipped.index))
     with bed.open("person", "administrator") as store, tried.attack(ADMIN, what, "prevented", "rights, immutability"):
-        assert store.call(method, path.format(index=shipped.index), told).status == 403
+        answer = store.call(method, path.format(index=shipped.index), told)
+        # This distribution lacks what copies and changes by a query; of a list each part is refused.
+        absent = (answer.status == 400 and "no handler found" in str(answer.body)) or answer.status == 405
+        parts = [it.get("error", {}).get("type") for it in (answer.body or {}).get("docs", ())]
+        assert answer.status == 403 or absent or (parts and set(parts) == {"security_exception"})
 
 
 def test_the_stores_administrator_restores(shipped: Host, bed: Bed, tried: Tried) -> None:

@@ -35,7 +35,9 @@ REMIND_S = 60.0
 MEET_S = 60.0
 DAY_NS = 86_400 * 10**9
 #: Asks only for what is judged, item by item: an answer to 2,000 records is then 50 kB.
-BULK = "/_bulk?filter_path=errors,items.create.status,items.create.error.type,items.create.error.reason"
+BULK = "/_bulk?filter_path=errors," + ",".join(
+    f"items.create.{it}" for it in ("_index", "status", "error.type", "error.reason")
+)
 #: Errors of single documents that pass: the store is out of room, or busy.
 PASSING = frozenset({"cluster_block_exception", "es_rejected_execution_exception", "unavailable_shards_exception",
                      "opensearch_rejected_execution_exception"})  # fmt: skip
@@ -235,7 +237,7 @@ class Shipper:
 
     def _send(self, documents: list[bytes]) -> None:
         """Have the store take documents, all of them. Away when it was too busy for some: all may be sent again."""
-        left = _left(documents, self.store.ask("POST", BULK, b"".join(documents)))
+        left = _left(self.host, documents, self.store.ask("POST", BULK, b"".join(documents)))
         if left:
             raise Away(f"the store does not take {left} of {len(documents)} records now")
 
@@ -276,15 +278,21 @@ def follow(
     return shipper.at.n
 
 
-def _left(sent: list[bytes], answer: Any) -> int:
-    """Return how many documents the store was too busy for; External for one that it will never take."""
+def _left(host: str, sent: list[bytes], answer: Any) -> int:
+    """Return how many documents the store was too busy for; External for one that it will never take.
+
+    Also for one that lies in another index than the host's: somebody gave that one's name to another as an alias, and
+    may do with the record what he likes.
+    """
     try:
-        items = [it["create"] for it in answer["items"]] if answer["errors"] else []
-        if items and len(items) != len(sent):
+        items = [it["create"] for it in answer["items"]]
+        if len(items) != len(sent):
             raise ValueError
         left = 0
         for item in items:
-            status = item["status"]
+            status, index = item["status"], item["_index"]
+            if document.host_of(index) != host:
+                raise External(f"the store put a record into {str(index)[:200]!r}, which is no index of {host}")
             if status < 300 or status == 409:  # 409: it is there already, since a document's name is its content
                 continue
             error = item.get("error") or {}

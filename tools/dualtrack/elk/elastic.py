@@ -25,7 +25,6 @@ REALM = "dualtrack"
 #: privileges allow. A name with colons is an action, and allows that one alone.
 CLUSTER = {
     "cluster_monitor": "monitor",
-    "cluster_composite_ops": None,
     "cluster_composite_ops_ro": None,
     "cluster:monitor/main": "cluster:monitor/main",
     "cluster:admin/repository/get": "create_snapshot",
@@ -35,6 +34,7 @@ CLUSTER = {
     "cluster:admin/snapshot/status": "create_snapshot",
     "indices:admin/index_template/get": "indices:admin/index_template/get",
     "indices:data/write/bulk": None,
+    "indices:data/write/reindex": None,
 }
 #: The same for indices. Whoever sends creates documents and overwrites none; indices and fields come by themselves.
 INDICES = {
@@ -48,7 +48,13 @@ INDICES = {
     "indices:admin/get": "view_index_metadata",
     "indices:admin/mappings/*get*": "view_index_metadata",
     "indices:admin/resolve/index": "view_index_metadata",
-    "indices_all": "all",
+    # Of the administrator: by the names of the actions, which Elasticsearch takes as they are.
+    **{
+        it: it
+        for it in documents.ADMINISTRATION
+        if it
+        not in {"indices_monitor", "indices:admin/get", "indices:admin/mappings/*get*", "indices:admin/resolve/index"}
+    },
 }
 #: What people see of Kibana; which indices they see in it follows from their other rights.
 KIBANA = {"auditor": "read", "administrator": "all"}
