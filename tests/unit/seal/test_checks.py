@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dualtrack.seal import actions, chunks, engine, header, kdf, stream, tree
+from dualtrack.seal import actions, archive, chunks, engine, header, kdf, links, stream
 from dualtrack.seal.engine import Gcm
 from dualtrack.seal.pipeline import Piece
 from tests.support import seal_vectors
@@ -112,11 +113,18 @@ def no_look_at_the_other_copy(patch: Patch) -> None:
 
 
 def no_look_at_links(patch: Patch) -> None:
-    patch.setattr(tree, "stays_inside", lambda *_: True)
+    patch.setattr(links.Links, "astray", lambda _: None)
 
 
 def no_look_at_extended_headers(patch: Patch) -> None:
-    patch.setattr(tree, "_RECORDS", tree._RECORDS | {"SCHILY.xattr.a"})
+    patch.setattr(archive, "_RECORD", re.compile(rb"([0-9]+) ([A-Za-z.]+)="))
+
+
+def no_order_of_names(patch: Patch) -> None:
+    def place(of: archive.Archive, _: archive.Member) -> None:
+        of._last = ()
+
+    patch.setattr(archive.Archive, "_place", place)
 
 
 MUTATIONS: list[tuple[Callable[[Patch], None], str]] = [
@@ -139,6 +147,7 @@ MUTATIONS: list[tuple[Callable[[Patch], None], str]] = [
     (no_look_at_links, "folder-link-outside"),
     (no_look_at_links, "folder-link-absolute"),
     (no_look_at_extended_headers, "folder-unknown-extended-header"),
+    (no_order_of_names, "folder-dot"),
 ]
 #: Here another check stands behind the one that is taken away: the verdict changes, and is still one.
 BACKED: list[tuple[Callable[[Patch], None], str]] = [
