@@ -42,14 +42,20 @@ def read_as(path: Path, type_: type[T], what: str, hint: str = "") -> T:
 
 def read_whole(path: Path, limit: int) -> bytes:
     """Return what is in a file of ``limit`` bytes at most; BadInput otherwise."""
+    return read_with_facts(path, limit)[0]
+
+
+def read_with_facts(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
+    """Return what is in a file of ``limit`` bytes at most, and the facts of that very file; BadInput otherwise."""
     try:
         with path.open("rb") as file:
+            info = os.fstat(file.fileno())
             data = file.read(limit + 1)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from None
     if len(data) > limit:
         raise BadInput(f"{path} is too long for what it should hold")
-    return data
+    return data, info
 
 
 def open_below(folder: Path, name: str) -> BufferedReader:

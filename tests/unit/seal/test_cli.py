@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,13 +28,20 @@ class Done:
 Run = Callable[..., Done]
 
 
+def private(name: str, text: str) -> None:
+    """Write a file that is nobody else's."""
+    Path(name).touch(0o600)
+    Path(name).chmod(0o600)
+    Path(name).write_text(text)
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.chdir(tmp_path)
     for name in ("alice", "bob"):
         Path(f"{name}.pub").write_bytes(keyfiles.new(Path(f"{name}.key")).pem())
     Path("in").write_bytes(secrets.token_bytes(10000))
-    Path("words").write_text("correct horse battery\n")
+    private("words", "correct horse battery\n")
 
     def call(*words: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["dualtrack", *words])
@@ -67,8 +76,58 @@ def test_passphrases(run: Run) -> None:
     assert run("unseal", "sealed", "-o", "one", "--passphrase-file", "words").code == 0
     assert run("unseal", "sealed", "-o", "two", "-i", "bob.key").code == 0
     assert Path("one").read_bytes() == Path("two").read_bytes() == Path("in").read_bytes()
-    Path("short").write_text("short")
-    assert "12 at least" in run("seal", "in", "-o", "x", "--passphrase-file", "short").err
+    for words, count in (
+        ("short", 5),
+        ("ééééééé", 7),
+        ("一二三四五六七八九十一", 11),
+        ("  eleven letters"[:13] + "     ", 11),
+    ):
+        private("short", words)
+        said = run("seal", "in", "-o", "x", "--passphrase-file", "short")
+        assert (said.code, f"has {count} characters (12 at least" in said.err) == (2, True), said.err
+    for blanks in (" " * 12, "\t" * 20, "\u3000" * 12, " " * 12 + "\r\n"):
+        private("short", blanks)
+        said = run("seal", "in", "-o", "x", "--passphrase-file", "short")
+        assert (said.code, "holds no passphrase" in said.err) == (2, True), said.err
+    private("enough", "一二三四五六七八九十一二")
+    assert run("seal", "in", "-o", "x", "--passphrase-file", "enough").code == 0
+
+
+def test_line_ends_of_another_system_are_no_part_of_a_passphrase(run: Run) -> None:
+    assert run("seal", "in", "-o", "sealed", "--passphrase-file", "words").code == 0
+    for number, end in enumerate(("", "\n", "\r\n", "\r")):
+        private("theirs", f"correct horse battery{end}")
+        assert run("unseal", "sealed", "-o", f"out-{number}", "--passphrase-file", "theirs").code == 0
+    for other in ("correct horse battery \n", " correct horse battery\n", "correct horse battery\r\r\n"):
+        private("theirs", other)  # blanks are
+        assert run("unseal", "sealed", "-o", "x", "--passphrase-file", "theirs").code == 2
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602, 0o666])
+def test_secrets_that_others_may_read_or_write_are_refused(run: Run, mode: int) -> None:
+    assert run("seal", "in", "-o", "sealed", "-r", "alice.pub", "--passphrase-file", "words").code == 0
+    run("keys", "new", "-o", "locked", "--passphrase-file", "words")
+    for name in ("alice.key", "words"):
+        Path(name).chmod(mode)
+    for words in (
+        ("unseal", "sealed", "-o", "x", "-i", "alice.key"),
+        ("unseal", "sealed", "-o", "x", "--passphrase-file", "words"),
+        ("seal", "verify", "sealed", "-i", "alice.key"),
+        ("seal", "rekey", "sealed", "-i", "alice.key", "-r", "bob.pub"),
+        ("seal", "in", "-o", "x", "--passphrase-file", "words"),
+        ("keys", "public", "alice.key"),
+        ("keys", "public", "locked", "--identity-passphrase-file", "words"),
+        ("keys", "new", "-o", "x", "--passphrase-file", "words"),
+        ("keys", "hand-over", "sealed", "-i", "alice.key", "-r", "bob.pub", "-o", "x"),
+    ):
+        said = run(*words)
+        assert (said.code, said.out, said.err.count("\n")) == (5, "", 1), (words, said.err)
+        assert f"(mode {mode:04o}) (chmod 600 " in said.err
+    assert not Path("x").exists()
+    os.mkfifo("pipe")  # as the hint says: for whoever means it
+    writer = subprocess.Popen(["cp", "alice.key", "pipe"])
+    assert run("unseal", "sealed", "-o", "out", "-i", "pipe").code == 0
+    assert writer.wait() == 0
 
 
 def test_keys_under_a_passphrase(run: Run) -> None:

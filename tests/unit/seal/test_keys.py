@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, Missing, Refused
+from dualtrack.errors import BadInput, External, Missing, Refused
 from dualtrack.seal import blob, kdf, keyfiles, libcrypto
-from dualtrack.seal.errors import NotOpened
-from dualtrack.seal.header import MAX_SLOTS
+from dualtrack.seal.errors import Damaged, NotOpened
+from dualtrack.seal.header import MAX_SLOTS, Sm2Slot
 from dualtrack.seal.slots import Passphrase, Sm2Identity, Sm2Recipient, wrap
 from tests.unit.seal.test_ciphers import SM2_PRIVATE, SM2_PUBLIC, pkcs8, spki
 
@@ -102,6 +102,7 @@ HOSTILE = hostile()
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_keys_are_refused_in_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / "key"
+    path.touch(0o600)
     path.write_bytes(HOSTILE[name])
     with pytest.raises(BadInput) as caught:
         keyfiles.public(path)
@@ -120,6 +121,7 @@ def test_files_that_are_no_key_files(tmp_path: Path) -> None:
 
 def test_passphrase_files(tmp_path: Path) -> None:
     path = tmp_path / "words"
+    path.touch(0o600)
     for text in (b"", b"\n", b"\nsecond line\n", b"first\nsecond\n", b"nul\0nul", b"x" * 2000):
         path.write_bytes(text)
         with pytest.raises(BadInput):
@@ -169,3 +171,42 @@ def test_without_openssl_the_error_says_what_to_install(monkeypatch: pytest.Monk
         libcrypto.generate()
     monkeypatch.undo()
     assert libcrypto.generate().id
+
+
+def test_a_machine_without_the_memory_for_a_passphrase_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(kdf.Scrypt, "derive", none, raising=True)
+    with pytest.raises(External, match="16 MiB of memory"):
+        Passphrase(WORDS).wrap(bytes(32))
+
+
+def test_a_slot_has_one_encoding_only() -> None:
+    """OpenSSL itself opens some of these: what it does not look at, nobody else should have to."""
+    key = libcrypto.generate()
+    mine = Sm2Identity(key)
+    for _ in range(200):  # numbers of 31 to 33 bytes
+        slot = Sm2Recipient(key).wrap(bytes(range(32)))
+        assert isinstance(slot, Sm2Slot)
+        assert mine.unwrap(slot) == bytes(range(32))
+    begin = 3 if slot.cipher[1] == 0x81 else 2
+    body = slot.cipher[begin:]
+    x = body[2 : 2 + body[1]]
+    padded = bytes([2, len(x) + 1]) + b"\0" + x + body[2 + len(x) :]
+    short = libcrypto.PublicKey.encrypt(key, bytes(31))
+    for other in (
+        slot.cipher + b"\0",
+        slot.cipher + slot.cipher[:1],
+        slot.cipher[:-1],
+        b"\x30\x80" + body + b"\0\0",
+        b"\x30\x82\0" + bytes([len(body)]) + body,
+        b"\x31" + slot.cipher[1:],
+        b"\x30\x81" + bytes([len(padded)]) + padded,
+        short,
+        b"",
+        b"\x30",
+        b"\x30\x00",
+    ):
+        with pytest.raises(Damaged, match="does not open"):
+            mine.unwrap(Sm2Slot(key.id, other))

@@ -12,7 +12,7 @@ import pytest
 from dualtrack.errors import BadInput, External, Refused
 from dualtrack.seal import actions, blob, libcrypto, rekey
 from dualtrack.seal.chunks import COPY, START
-from dualtrack.seal.errors import NotOpened, SealError
+from dualtrack.seal.errors import Damaged, NotOpened, SealError
 from dualtrack.seal.header import MAX_GENERATION
 from dualtrack.seal.opening import Opened, closed, open_header, renewed
 from dualtrack.seal.slots import Passphrase, Sm2Identity, Sm2Recipient
@@ -63,10 +63,10 @@ def test_a_crash_anywhere_leaves_a_file_that_opens(path: Path, damaged: int | No
     old = open_header(bytes(data[:START]), [Sm2Identity(ALICE)])
     writes: list[tuple[bytes, int]] = []
     rekey.replace_copies(lambda copy, place: writes.append((copy, place)), renewed(old, [Sm2Recipient(BOB)]))
-    assert len(writes) == 2
+    assert len(writes) == 4
     seen = set()
     for number, (copy, place) in enumerate(writes):
-        for cut in [*range(0, COPY + 1, 512), 1, 13, 33, 100, COPY - 1]:
+        for cut in [*range(0, COPY + 1, 512), 1, 13, 33, 100, *range(COPY - 33, COPY)]:
             torn = bytearray(data)
             for done, there in writes[:number]:
                 torn[there : there + COPY] = done
@@ -87,6 +87,46 @@ def test_a_rekey_that_was_cut_short_is_seen_and_finished_by_the_next(path: Path)
     rekey.rekey(path, [Sm2Identity(BOB)], [Sm2Recipient(BOB)])
     assert actions.verify(str(path), [Sm2Identity(BOB)], lambda _: None).ok
     assert not opens(path.read_bytes(), ALICE)
+
+
+@pytest.mark.parametrize("sectors", range(1, 255, 7))
+def test_a_disk_may_write_the_sectors_of_a_copy_in_any_order(path: Path, sectors: int) -> None:
+    data = path.read_bytes()
+    many = [Sm2Recipient(libcrypto.generate()) for _ in range(24)]  # up to the last sector
+    for start in (data, rekeyed(data, [Sm2Recipient(ALICE), *many])):
+        old = open_header(start[:START], [Sm2Identity(ALICE)])
+        writes: list[tuple[bytes, int]] = []
+        rekey.replace_copies(
+            lambda copy, place, to=writes: to.append((copy, place)), renewed(old, [Sm2Recipient(BOB), *many])
+        )
+        for number, (copy, place) in enumerate(writes):
+            torn = bytearray(start)
+            for done, there in writes[:number]:
+                torn[there : there + COPY] = done
+            for sector in range(8):
+                if sectors >> sector & 1:
+                    torn[place + 512 * sector : place + 512 * sector + 512] = copy[512 * sector : 512 * sector + 512]
+            assert opens(bytes(torn), ALICE) or opens(bytes(torn), BOB), (number, sectors)
+
+
+def rekeyed(data: bytes, to: list[Sm2Recipient]) -> bytes:
+    return closed(renewed(open_header(data[:START], [Sm2Identity(ALICE)]), to)) * 2 + data[START:]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_two_whole_headers_of_one_generation_are_refused(path: Path, number: int) -> None:
+    """With another data key in it the second opens to another content, for whoever has its key."""
+    data = bytearray(path.read_bytes())
+    data[number * COPY : (number + 1) * COPY] = blob.seal(b"another content", [Sm2Recipient(BOB)])[:COPY]
+    for key in (ALICE, BOB):
+        with pytest.raises(Damaged, match="for others it may open to another content"):
+            open_header(bytes(data[:START]), [Sm2Identity(key)])
+    path.write_bytes(data)
+    with pytest.raises(Damaged):
+        rekey.rekey(path, [Sm2Identity(ALICE)], [Sm2Recipient(ALICE)])
+    with pytest.raises(Damaged):
+        actions.verify(str(path), [Sm2Identity(ALICE)], lambda _: None)
+    assert path.read_bytes() == data
 
 
 def test_two_at_a_time_are_refused(path: Path) -> None:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from dualtrack.errors import External
 from dualtrack.seal.chunks import PREFIX
 
 DATA_KEY = 32
@@ -56,5 +57,9 @@ def _hmac(data_key: bytes, body: bytes) -> HMAC:
 
 
 def scrypt(passphrase: bytes, salt: bytes, log_n: int, r: int, p: int) -> bytes:
-    """Return an SM4 key from a passphrase; takes 128 * r * 2^log_n bytes of memory."""
-    return Scrypt(salt=salt, length=SM4_KEY, n=1 << log_n, r=r, p=p).derive(passphrase)
+    """Return an SM4 key from a passphrase; takes 128 * r * 2^log_n bytes of memory, External where there is less."""
+    try:
+        return Scrypt(salt=salt, length=SM4_KEY, n=1 << log_n, r=r, p=p).derive(passphrase)
+    except MemoryError:
+        need = (128 * r << log_n) >> 20
+        raise External(f"a passphrase takes {need} MiB of memory here, and there is less", hint="free some") from None

@@ -1,28 +1,41 @@
-"""Keys and passphrases in files, as the command line is given them."""
+"""Keys and passphrases in files, as the command line is given them.
+
+A file with a private key or a passphrase that others may read or write is refused, as ssh refuses it. A pipe has no
+such modes: `<(cat FILE)` is the way past that, for whoever means it.
+"""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from dualtrack.errors import BadInput, DualtrackError
-from dualtrack.files import read_whole
+from dualtrack.errors import BadInput, DualtrackError, Refused
+from dualtrack.files import read_whole, read_with_facts
 from dualtrack.seal import libcrypto
 from dualtrack.seal.errors import SealError
 from dualtrack.seal.place import target
-from dualtrack.seal.slots import Identity, Passphrase, Recipient, Sm2Identity, Sm2Recipient
+from dualtrack.seal.slots import Identity, Passphrase, Recipient, Sm2Identity, Sm2Recipient, characters
 
 K = TypeVar("K")
 
 _MAX_PASSPHRASE = 1024
+_OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
 def passphrase(path: Path) -> bytes:
-    """Return the first line of a file (or of a pipe: `<(pass show …)`), which holds a passphrase and nothing else."""
-    secret, _, more = read_whole(path, _MAX_PASSPHRASE).partition(b"\n")
-    if not secret or more.strip() or b"\0" in secret:
-        raise BadInput(f"{path} holds no passphrase", hint="one line, nothing else")
+    """Return the first line of a file (or of a pipe: `<(pass show …)`), which holds a passphrase and nothing else.
+
+    The line ends with LF or CR LF, and neither belongs to the passphrase; all else of it does, as the bytes that it is.
+    """
+    data, info = read_with_facts(path, _MAX_PASSPHRASE)
+    _ours(path, info)
+    line, _, more = data.partition(b"\n")
+    secret = line.removesuffix(b"\r")
+    if not characters(secret) or more.strip() or b"\0" in secret:
+        raise BadInput(f"{path} holds no passphrase", hint="one line, not of blanks only, and nothing else")
     return secret
 
 
@@ -36,9 +49,10 @@ def public(path: Path) -> libcrypto.PublicKey:
 
 def private(path: Path, secret: bytes = b"") -> libcrypto.PrivateKey:
     """Read a private key file, with the passphrase it is under."""
-    pem = read_whole(path, libcrypto.MAX_PEM)
+    pem, info = read_with_facts(path, libcrypto.MAX_PEM)
     if b"PUBLIC KEY" in pem and b"PRIVATE KEY" not in pem:
         raise BadInput(f"{path} is a public key; opening needs the private half")
+    _ours(path, info)
     return named(path, lambda: libcrypto.private_key(pem, secret))
 
 
@@ -64,6 +78,15 @@ def identities(keys: Sequence[Path], passphrase_file: Path | None, secret_file: 
     if not found:
         raise BadInput("nothing to open it with", hint="give --identity or --passphrase-file")
     return found
+
+
+def _ours(path: Path, info: os.stat_result) -> None:
+    """Refuse a file with a secret in it that others may read or write."""
+    if stat.S_ISREG(info.st_mode) and info.st_mode & _OTHERS:
+        raise Refused(
+            f"others may read or write {path} (mode {stat.S_IMODE(info.st_mode):04o})",
+            hint=f"chmod 600 {path}; as it is, only through a pipe: <(cat {path})",
+        )
 
 
 def named(path: Path, read: Callable[[], K]) -> K:

@@ -13,6 +13,7 @@ from dualtrack.seal.errors import Damaged, NotOpened, Reason, SealError
 from dualtrack.seal.header import MAC, MAX_GENERATION, Content, Header, decode, encode
 from dualtrack.seal.slots import Identity, Recipient, name, wrap
 
+_FAULT = 8  # bytes of a MAC that a fault may have changed; two MACs under two keys agree in about none of their 32
 # Of two copies that do not open, the one that came further says what is wrong.
 _TELLING = (Reason.HEADER, Reason.KEY, Reason.PARAMETERS, Reason.VERSION, Reason.NOT_SEALED)
 
@@ -69,6 +70,8 @@ def open_header(start: bytes, identities: Sequence[Identity]) -> Opened:
     """Open a file's first 8192 bytes: the newest copy that a key fits and whose MAC is right.
 
     Either copy is enough, so that a torn write or a bad block in one costs nothing. NotOpened or Damaged otherwise.
+    Damaged also for two whole copies of one generation: no rekey leaves those, and for somebody else's key the other
+    may open to another content.
     """
     if len(start) < START:
         if not start.startswith(b"dualseal"):
@@ -85,8 +88,24 @@ def open_header(start: bytes, identities: Sequence[Identity]) -> Opened:
         except SealError as error:
             errors.append(error)
         else:
+            if _rivals(header, number, found[1 - number], start):
+                raise Damaged(
+                    Reason.HEADER, "its header has two copies of one generation that are not the same, and neither is"
+                    " damaged: for others it may open to another content", hint="have it sealed anew",
+                )  # fmt: skip
             return Opened(header, data_key, number, twins=start[:COPY] == start[COPY:START])
     raise min(errors, key=lambda error: _TELLING.index(error.reason))
+
+
+def _rivals(header: Header, number: int, other: Header | SealError, start: bytes) -> bool:
+    """Say whether the other copy, too, was written as a whole: same generation, and quite another MAC.
+
+    A write that was torn leaves zeros (see `rekey`), and a fault changes few bytes.
+    """
+    if not isinstance(other, Header) or other.generation != header.generation:
+        return False
+    mine, theirs = (start[end - MAC : end] for end in ((COPY, START) if number == 0 else (START, COPY)))
+    return sum(two not in {one, 0} for one, two in zip(mine, theirs, strict=True)) > _FAULT
 
 
 def _data_key(header: Header, copy: bytes, identities: Sequence[Identity]) -> bytes:

@@ -1,4 +1,4 @@
-"""Where content comes from and where it goes to: files, pipes, and folders that appear whole or not at all.
+"""Where content comes from and where it goes to: files, pipes, and directories that appear whole or not at all.
 
 What is being made is beside its destination as `.NAME.partial-…`, locked for as long as its maker lives. One that
 nobody holds was left by a killed process or a power cut, and the next to make NAME sweeps it away.
@@ -7,9 +7,9 @@ nobody holds was left by a killed process or a power cut, and the next to make N
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,9 +17,16 @@ from pathlib import Path
 
 from dualtrack.errors import BadInput, DualtrackError, External, Interrupted, Refused
 from dualtrack.files import sync_folder
+from dualtrack.seal import removal
 from dualtrack.seal.stream import Read, Write
 
 PIPE = "-"
+#: What to say after the system's own words; for all others: nothing, they are clear.
+_HINTS = {
+    errno.ENOSPC: "make room, or write elsewhere", errno.EDQUOT: "make room, or write elsewhere",
+    errno.EACCES: "write where you may", errno.EPERM: "write where you may", errno.EROFS: "write elsewhere",
+    errno.ENAMETOOLONG: "choose a shorter name for the output, or another file system",
+}  # fmt: skip
 _PIPE_ROOM = 1 << 20  # bytes in a pipe between two programs; the system's own 64 KiB make them wait for each other
 
 
@@ -128,10 +135,24 @@ def _partial(path: Path, make: Callable[[], tuple[Path, int]]) -> Iterator[tuple
     try:
         yield temporary, file
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {path} was not written") from None
-    finally:
+        raise _cleaned(temporary, Interrupted(f"interrupted; {path} was not written")) from None
+    except DualtrackError as error:
+        raise _cleaned(temporary, error) from error.__cause__
+    except BaseException:
         _remove(temporary)
+        raise
+    finally:
         os.close(file)
+
+
+def _cleaned(temporary: Path, error: DualtrackError) -> DualtrackError:
+    """Remove what was not finished; return ``error``, which says where that is when it could not be removed."""
+    stuck = _remove(temporary)
+    if stuck is not None:
+        error.args = (
+            f"{error}; what was made until then could not be removed ({stuck.strerror}): remove {temporary} yourself",
+        )
+    return error
 
 
 def _is_ours(file: int) -> bool:
@@ -160,7 +181,8 @@ def _sweep(path: Path) -> None:
         if not entry.name.startswith(_prefix(path)) or entry.is_symlink():
             continue
         with contextlib.suppress(OSError):
-            file = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # Somebody else's pipe of such a name would hold us up for ever.
+            file = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _remove(Path(entry.path))
@@ -168,12 +190,15 @@ def _sweep(path: Path) -> None:
                 os.close(file)
 
 
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def _remove(path: Path) -> OSError | None:
+    """Remove what is at ``path``, if anything; return why it is still there."""
+    try:
+        removal.remove(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager
@@ -187,7 +212,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _cannot(name: str, error: OSError) -> External:
-    return External(f"cannot write {name}: {error.strerror}", hint="is the disk full, or not ours?")
+    return External(f"cannot write {name}: {error.strerror}", hint=_HINTS.get(error.errno or 0, ""))
 
 
 def _widen(file: int) -> None:

@@ -2,6 +2,9 @@
 
 There are two copies of the header. The one that was *not* opened is written first and synced, then the other: whenever
 the work stops, at least one copy is whole, and the file opens with the old keys or with the new ones.
+
+Each copy is made zero first, so that a write that was torn cannot be taken for two headers that somebody made of one
+generation: with those, a file opens to one content for some and to another for others.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ def replace_copies(write: WriteAt, new: Opened) -> None:
     """Write both copies, the one that was opened last."""
     copy = closed(new)
     for number in (1 - new.copy, new.copy):
+        write(bytes(COPY), number * COPY)
         write(copy, number * COPY)
 
 

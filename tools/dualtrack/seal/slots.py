@@ -13,7 +13,7 @@ from dualtrack.seal.chunks import TAG
 from dualtrack.seal.errors import Damaged, Reason
 from dualtrack.seal.header import MAX_CIPHER, MAX_SLOTS, ScryptSlot, Slot, Sm2Slot
 
-MIN_PASSPHRASE = 12  # characters: below that, guessing is cheap, however slow each guess
+MIN_PASSPHRASE = 12  # characters (see `characters`): below that, guessing is cheap, however slow each guess
 _NONCE = bytes(12)  # each salt gives a key of its own, which wraps once
 
 
@@ -54,7 +54,7 @@ class Sm2Identity:
         """See Identity."""
         if not isinstance(slot, Sm2Slot) or slot.key != self.key.id:
             return None
-        data_key = self.key.decrypt(slot.cipher)
+        data_key = self.key.decrypt(slot.cipher) if _is_sm2_cipher(slot.cipher) else None
         if data_key is None or len(data_key) != kdf.DATA_KEY:
             raise Damaged(Reason.HEADER, "the header is damaged: the slot for this key does not open")
         return data_key
@@ -68,8 +68,11 @@ class Passphrase:
 
     def wrap(self, data_key: bytes) -> Slot:
         """See Recipient."""
-        if len(self.secret) < MIN_PASSPHRASE:
-            raise BadInput(f"the passphrase has {len(self.secret)} characters", hint=f"{MIN_PASSPHRASE} at least")
+        if (count := characters(self.secret)) < MIN_PASSPHRASE:
+            raise BadInput(
+                f"the passphrase has {count} characters",
+                hint=f"{MIN_PASSPHRASE} at least, blanks around it not counted",
+            )
         salt = secrets.token_bytes(16)
         buffer = bytearray(data_key) + bytes(TAG)
         work = engine.gcm(kdf.scrypt(self.secret, salt, header.LOG_N, header.R, header.P))
@@ -86,6 +89,32 @@ class Passphrase:
         fits = work.open(_NONCE, buffer, kdf.DATA_KEY)
         work.close()
         return bytes(buffer[: kdf.DATA_KEY]) if fits else None
+
+
+def characters(passphrase: bytes) -> int:
+    """Return how many characters a passphrase has, without blanks around it; each byte that is no UTF-8 is one."""
+    return len(passphrase.decode("utf-8", "surrogateescape").strip())
+
+
+def _is_sm2_cipher(data: bytes) -> bool:
+    """Say whether a ciphertext is what `Sm2Recipient.wrap` could have written: the one DER encoding, and nothing more.
+
+    OpenSSL takes other lengths of lengths, and does not look at what follows.
+    """
+    begin = 3 if data[1:2] == b"\x81" else 2
+    size = len(data) - begin
+    if size < 0 or data[0] != 0x30 or data[begin - 1] != size or (begin == 3) != (size > 127):
+        return False
+    rest = data[begin:]
+    for tag, smallest, longest in ((2, 1, 33), (2, 1, 33), (4, 32, 32), (4, kdf.DATA_KEY, kdf.DATA_KEY)):
+        if len(rest) < 2 or rest[0] != tag or not smallest <= rest[1] <= longest or len(rest) < 2 + rest[1]:
+            return False
+        value, rest = rest[2 : 2 + rest[1]], rest[2 + rest[1] :]
+        if tag == 2 and (value[0] & 0x80 or (len(value) > 1 and value[0] == 0 and not value[1] & 0x80)):
+            return False
+        if tag == 2 and len(value) == 33 and value[0]:
+            return False
+    return not rest
 
 
 def wrap(data_key: bytes, recipients: Sequence[Recipient]) -> tuple[Slot, ...]:
