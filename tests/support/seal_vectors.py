@@ -18,6 +18,7 @@ from dualtrack.seal.chunks import START
 from dualtrack.seal.errors import SealError
 from dualtrack.seal.opening import open_header
 from dualtrack.seal.slots import Identity, Passphrase, Sm2Identity
+from tests.support import reference_seal
 
 FILES = sorted((Path(__file__).parents[1] / "fixtures/seal").glob("vectors-*.json"))
 
@@ -29,6 +30,7 @@ class Vector:
     name: str
     data: bytes
     identity: Identity
+    judge: reference_seal.Key
     reason: str
     verify: str
     released: int
@@ -41,17 +43,34 @@ def load() -> tuple[dict[str, Identity], dict[str, bytes], list[Vector]]:
     """Return the keys and the sound files of the newest set, and the vectors of all of them."""
     keys: dict[str, Identity] = {}
     bases: dict[str, bytes] = {}
-    vectors: list[Vector] = []
+    vectors: dict[str, Vector] = {}
     for file in FILES:
         stored = json.loads(file.read_text())
         keys = {name: Sm2Identity(libcrypto.private_key(pem.encode())) for name, pem in stored["keys"].items()}
         keys |= {name: Passphrase(words.encode()) for name, words in stored["passphrases"].items()}
         bases = {name: zlib.decompress(base64.b64decode(text)) for name, text in stored["bases"].items()}
+        judges = {name: judge_of(identity) for name, identity in keys.items()}
+        for name in stored.get("supersedes", ()):
+            del vectors[name]
         for one in stored["vectors"]:
             data = b"".join(_piece(piece, bases) for piece in one.pop("pieces"))
             assert hashlib.sha256(data).hexdigest() == one.pop("sha256"), one["name"]
-            vectors.append(Vector(data=data, identity=keys[one.pop("key")], folder=one.pop("folder", None), **one))
-    return keys, bases, vectors
+            assert one["name"] not in vectors
+            judge = judges[one["key"]]
+            vectors[one["name"]] = Vector(
+                data=data, identity=keys[one.pop("key")], judge=judge, folder=one.pop("folder", None), **one
+            )
+    return keys, bases, list(vectors.values())
+
+
+def judge_of(identity: Identity) -> reference_seal.Key:
+    """Return a key as the second implementation has it."""
+    if isinstance(identity, Passphrase):
+        return reference_seal.Key(passphrase=identity.secret)
+    assert isinstance(identity, Sm2Identity)
+    der = base64.b64decode("".join(identity.key.private_pem().decode().splitlines()[1:-1]))
+    begin = der.index(bytes.fromhex("0201010420")) + 5  # version 1, and the number itself
+    return reference_seal.Key(int.from_bytes(der[begin : begin + 32], "big"), identity.key.point)
 
 
 def _piece(piece: Any, bases: dict[str, bytes]) -> bytes:

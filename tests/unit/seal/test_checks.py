@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.seal import actions, archive, chunks, engine, header, kdf, links, stream
+from dualtrack.seal import actions, archive, chunks, engine, header, kdf, links, opening, slots, stream
 from dualtrack.seal.engine import Gcm
 from dualtrack.seal.pipeline import Piece
 from tests.support import seal_vectors
@@ -116,6 +116,28 @@ def no_look_at_links(patch: Patch) -> None:
     patch.setattr(links.Links, "astray", lambda _: None)
 
 
+def links_by_their_names_alone(patch: Patch) -> None:
+    add = links.Links.add
+
+    def alone(of: links.Links, name: bytes, target: bytes) -> None:
+        add(of, b"/".join(b"\1" for _ in name.split(b"/")), target)  # as if no link led through another
+
+    patch.setattr(links.Links, "add", alone)
+
+
+def no_look_at_the_other_mac(patch: Patch) -> None:
+    patch.setattr(opening, "_rivals", lambda *_: False)
+
+
+def no_look_at_a_slots_encoding(patch: Patch) -> None:
+    patch.setattr(slots, "_is_sm2_cipher", lambda _: True)
+
+
+def numbers_as_python_reads_them(patch: Patch) -> None:
+    patch.setattr(archive, "_SIZE", re.compile(rb".*"))
+    patch.setattr(archive, "_TIME", re.compile(rb".*"))
+
+
 def no_look_at_extended_headers(patch: Patch) -> None:
     patch.setattr(archive, "_RECORD", re.compile(rb"([0-9]+) ([A-Za-z.]+)="))
 
@@ -148,6 +170,15 @@ MUTATIONS: list[tuple[Callable[[Patch], None], str]] = [
     (no_look_at_links, "folder-link-absolute"),
     (no_look_at_extended_headers, "folder-unknown-extended-header"),
     (no_order_of_names, "folder-dot"),
+    (no_order_of_names, "archive-order-backwards"),
+    (no_look_at_links, "archive-link-to-itself"),
+    (links_by_their_names_alone, "archive-link-outside-through-a-link"),
+    (links_by_their_names_alone, "archive-link-through-41"),
+    (no_look_at_the_other_mac, "two-contents-a-slot-each-alice"),
+    (no_look_at_the_other_mac, "two-contents-both-slots-in-both-bob"),
+    (no_look_at_a_slots_encoding, "slot-trailing-byte"),
+    (numbers_as_python_reads_them, "archive-mtime-with-sign"),
+    (numbers_as_python_reads_them, "archive-mtime-minus-zero"),
 ]
 #: Here another check stands behind the one that is taken away: the verdict changes, and is still one.
 BACKED: list[tuple[Callable[[Patch], None], str]] = [

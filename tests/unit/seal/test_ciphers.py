@@ -166,5 +166,5 @@ def test_the_judge_opens_a_whole_file() -> None:
     content = secrets.token_bytes(4100)
     other = Sm2Recipient(libcrypto.generate())
     sealed = blob.seal(content, [other, Sm2Recipient(key)], exponent=12)
-    assert seal_judge.unseal(sealed, SM2_PRIVATE, SM2_PUBLIC) == content
+    assert seal_judge.unseal(sealed, seal_judge.Key(SM2_PRIVATE, SM2_PUBLIC)) == content
     assert blob.unseal(sealed, [Sm2Identity(key)]) == content

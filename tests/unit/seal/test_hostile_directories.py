@@ -22,33 +22,10 @@ from dualtrack.seal.errors import Damaged
 from dualtrack.seal.header import Content
 from dualtrack.seal.opening import closed, new
 from dualtrack.seal.slots import Sm2Identity, Sm2Recipient
+from tests.support.tars import field, nested, tar
 
 ALICE = libcrypto.generate()
 DEEP = 1400
-
-
-def tar(*members: tuple[str, bytes, dict[str, Any]], end: bytes = bytes(1024)) -> bytes:
-    out = b""
-    for name, content, more in members:
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        for key, value in more.items():
-            setattr(info, key, value)
-        out += info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape") + content + bytes(-len(content) % 512)
-    return out + end
-
-
-def nested(depth: int) -> list[tuple[str, bytes, dict[str, Any]]]:
-    return [("/".join(["d"] * n), b"", {"type": tarfile.DIRTYPE, "mode": 0o755}) for n in range(1, depth + 1)]
-
-
-def field(archive: bytes, place: int, what: bytes) -> bytes:
-    """Put bytes into the first header, and make its checksum right."""
-    block = bytearray(archive[:512])
-    block[place : place + len(what)] = what
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block) + archive[512:]
 
 
 def sealed(archive: bytes, path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`dualtrack seal …` and `dualtrack unseal`: files, folders and pipes under SM4."""
+"""`dualtrack seal …` and `dualtrack unseal`: files, directories and pipes under SM4."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _FileOrCommand(TyperGroup):
 app = typer.Typer(
     cls=_FileOrCommand,
     help=(
-        "Seal files, folders and pipes for who may open them; unseal, verify, give other keys.\n\n"
+        "Seal files, directories and pipes for who may open them; unseal, verify, give other keys.\n\n"
         "[bold]dualtrack seal IN -o OUT[/] is short for `dualtrack seal new IN -o OUT`; a file that is named like a"
         " command is ./verify. To open: [bold]dualtrack unseal[/]."
     ),
@@ -31,23 +31,27 @@ app = typer.Typer(
 OUT = typer.Option(..., "--output", "-o", help="Where to: a file that does not exist yet, or - for stdout.")
 FORCE = typer.Option(False, "--force", help="Replace the output file when it exists.")
 RECIPIENTS = typer.Option([], "--recipient", "-r", help="A public SM2 key file that may open it (may be repeated).")
-IDENTITIES = typer.Option([], "--identity", "-i", help="A private SM2 key file to open it with (may be repeated).")
-PASSPHRASE = typer.Option(None, "--passphrase-file", help="A file whose one line is the passphrase.")
+IDENTITIES = typer.Option(
+    [], "--identity", "-i", help="A private SM2 key file, mode 0600, to open it with (may be repeated)."
+)
+PASSPHRASE = typer.Option(None, "--passphrase-file", help="A file, mode 0600, whose one line is the passphrase.")
 KEY_PASSPHRASE = typer.Option(
-    None, "--identity-passphrase-file", help="A file with the passphrase that the private key itself is under."
+    None,
+    "--identity-passphrase-file",
+    help="A file, mode 0600, with the passphrase that the private key itself is under.",
 )
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
 
 
 @app.command()
 def new(
-    source: str = typer.Argument(..., metavar="IN", help="A file, a folder, or - for stdin."),
+    source: str = typer.Argument(..., metavar="IN", help="A file, a directory, or - for stdin."),
     output: str = OUT,
     recipient: list[Path] = RECIPIENTS,
     passphrase_file: Path = PASSPHRASE,
     force: bool = FORCE,
 ) -> None:
-    """Seal IN, a file, a folder or - for stdin: `dualtrack seal IN -o OUT`. IN stays as it is."""
+    """Seal IN, a file, a directory or - for stdin: `dualtrack seal IN -o OUT`. IN stays as it is."""
     from dualtrack.progress import Progress, size
     from dualtrack.seal import actions, keyfiles
 
@@ -66,7 +70,7 @@ def unseal(
     part: str = typer.Option("", "--range", help="Only these bytes: OFFSET:LENGTH, or OFFSET: for all that follow."),
     force: bool = FORCE,
 ) -> None:
-    """Open a sealed file, or - for stdin. A file or folder appears whole or not at all; IN stays as it is."""
+    """Open a sealed file, or - for stdin. A file or directory appears whole or not at all; IN stays as it is."""
     from dualtrack.progress import Progress
     from dualtrack.seal import actions, keyfiles
 
