@@ -10,7 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
 
+from dualtrack.access import tokens
 from dualtrack.errors import BadInput, Refused
 from dualtrack.pki import authority, rotation
 from tests.conftest import CLI
@@ -184,3 +188,20 @@ def test_the_command_says_where_it_stands_and_what_is_next(tmp_path: Path) -> No
         assert (done.returncode, done.stderr.count("\n")) == (code, 1)
     said = rotate("--step", "new", "--have", found["bundle"]).stdout
     assert "still of the old one: shipper gpu-1" in said
+
+
+def test_who_has_a_copy_of_the_folder_signs_no_tokens_when_it_issues_anew(site: Site, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    stolen = shutil.copytree(site.pki, tmp_path / "stolen") if tokens.public(site.pki) else tmp_path
+    mine, _ = tokens.public(site.pki), rotation.take(site.pki, "both")
+    assert tokens.public(site.pki) == mine, "the store takes tokens as before"
+    site.bring()
+    rotation.take(site.pki, "new", site.digests())
+    forged = tokens.issue(stolen, "bo", ["person-bo"], until=now + timedelta(hours=1))
+    judge = ECKey.import_key(tokens.public(site.pki))
+    with pytest.raises(JoseError):
+        jwt.decode(forged, judge, algorithms=["ES256"])
+    jwt.decode(tokens.issue(site.pki, "bo", [], until=now + timedelta(hours=1)), judge, algorithms=["ES256"])
+    again = tokens.public(site.pki)
+    rotation.take(site.pki, "new", site.digests())
+    assert tokens.public(site.pki) == again, "a step that was taken is not taken again"

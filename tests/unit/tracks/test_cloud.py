@@ -10,7 +10,7 @@ import pytest
 
 from dualtrack import proc
 from dualtrack.errors import BadInput, Missing
-from dualtrack.inventory import contract
+from dualtrack.inventory import contract, ec2
 from dualtrack.tracks import cloud
 
 
@@ -85,3 +85,44 @@ def test_stack_that_never_was_has_no_output(monkeypatch: pytest.MonkeyPatch) -> 
     assert cloud.saved_output("emulator") is None
     monkeypatch.setattr(cloud.stacks, "outputs", lambda _: {})
     assert cloud.saved_output("emulator") is None
+
+
+class Api:
+    """Plays EC2 where others run instances, too."""
+
+    meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))
+
+    def __init__(self, *instances: ec2.Instance) -> None:
+        self.found = list(instances)
+
+    def describe_instances(self, **_: object) -> dict[str, Any]:
+        return {"Found": self.found}
+
+
+def instance(number: int, pool: str, deployment: str = "ours") -> ec2.Instance:
+    return ec2.Instance(
+        f"i-{number:017x}",
+        "p4d.24xlarge",
+        f"10.20.0.{number}",
+        "us-east-1a",
+        "",
+        tag_pool=pool,
+        tag_deployment=deployment,
+    )
+
+
+def test_only_members_of_the_stacks_groups_are_its_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what carries a pool's tag: of another deployment, of somebody who may tag, or of another pool's group."""
+    ours, moved = instance(1, "spot"), instance(2, "control")
+    others = (instance(3, "spot", "theirs"), instance(4, "spot"), instance(5, ""))
+    inside = {"Instances": [{"InstanceId": it.id, "LifecycleState": "InService"} for it in (ours, moved)]}
+    monkeypatch.setattr(cloud, "groups", lambda *_: {"spot": inside, "control": {"Instances": []}})
+    monkeypatch.setattr(cloud.aws, "client", lambda *_, **__: Api(ours, moved, *others))
+    pools = {
+        name: contract.Pool(
+            name, f"dualtrack-{name}", ("p4d.24xlarge",), 8, ("gpu",), "admin", ("us-east-1a",), 0, 2, 8
+        )
+        for name in ("spot", "control")
+    }
+    stack = contract.Output(1, "aws", "us-east-1", contract.Network("vpc-1", "10.20.0.0/16", {}), pools, {})
+    assert [it.instance_id for it in cloud.discover(stack)] == [ours.id]

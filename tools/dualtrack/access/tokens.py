@@ -16,11 +16,12 @@ from joserfc.jwk import ECKey
 
 from dualtrack.elk.documents import AUDIENCE, ISSUER
 from dualtrack.files import locked, write_atomically
+from dualtrack.pki.authority import TOKEN_KEY
 
 
 def key(folder: Path) -> ECKey:
     """Return the key that signs tokens, from an authority's folder; made where there is none."""
-    path = folder / "token.key"
+    path = folder / TOKEN_KEY
     with locked(path):
         if not path.is_file():
             write_atomically(path, ECKey.generate_key("P-256", private=True).as_pem(private=True), 0o600)

@@ -23,7 +23,9 @@ from dualtrack.errors import BadInput, External, Missing
 #: the search store refused or who changed rights there (role elk, log4j2.properties).
 MATCHES = (
     "SYSLOG_FACILITY=4", "SYSLOG_FACILITY=10", "+", "_TRANSPORT=audit", "+", "SYSLOG_IDENTIFIER=dualtrack", "+",
-    "_SYSTEMD_UNIT=dualtrack-opensearch.service", "PRIORITY=5",
+    "_SYSTEMD_UNIT=dualtrack-opensearch.service", "PRIORITY=5", "+",
+    # journald's own word that it dropped or missed messages, whosever they were.
+    "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e", "+", "MESSAGE_ID=e9bf28e6e834481bb6f48f548ad13606",
 )  # fmt: skip
 #: The field that names an entry's place in the journal, for ever.
 CURSOR = "__CURSOR"

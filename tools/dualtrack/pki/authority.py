@@ -185,6 +185,10 @@ def following(folder: Path, before: x509.Certificate, now: datetime) -> x509.Cer
     return certificate
 
 
+#: The key by which the search store judges tokens (dualtrack.access.tokens).
+TOKEN_KEY = "token.key"  # noqa: S105 - a file's name
+
+
 def tidy(folder: Path) -> None:
     """Put the key of the authority that issues in its place; the one before is written over and gone."""
     waiting, present, old = (folder / name for name in ("next.key", "ca.key", ".old.key"))

@@ -1,7 +1,8 @@
 """Another authority in the place of the old one, in three steps, of which none cuts anybody off.
 
     both     a new authority is made; ca.pem has both, so that who gets it trusts both. The old one issues.
-    new      the new one issues; both are trusted. Only when everybody has that ca.pem.
+    new      the new one issues; both are trusted, and the key of tokens is another one. Only when everybody has that
+             ca.pem.
     alone    the old one goes out of ca.pem. Only when no certificate of it is left.
 
 Which it is follows from ca.pem alone: the authority that stands first issues. One rename decides, so there is no state
@@ -20,7 +21,7 @@ import msgspec
 from cryptography import x509
 
 from dualtrack.errors import BadInput, Refused
-from dualtrack.files import locked, write_atomically
+from dualtrack.files import destroy, locked, write_atomically
 from dualtrack.pki import authority
 
 Step = Literal["both", "new", "alone"]
@@ -89,6 +90,8 @@ def take(
             _write(folder, [found[0], authority.following(folder, found[0], now or datetime.now(UTC))])
         elif step == "new":
             _everybody(at, have)
+            # Who has a copy of the folder could be anybody for ever by it. Another one is made when it is asked for.
+            destroy(folder / authority.TOKEN_KEY)
             _write(folder, [found[1], found[0]])
             authority.tidy(folder)
         else:

@@ -117,10 +117,15 @@ def connection_for(stack: str) -> Connection:
 
 
 def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
-    """Return the instances of the stack that run now."""
-    pools = output.pools
-    found = [i for i in ec2.instances(aws.client("ec2", output.region, endpoint)) if i.tag_pool in pools]
-    hosts = ec2.hosts(found, pools, output.traffic)
+    """Return the instances of the stack that run now: those in its scaling groups, whatever tags others carry.
+
+    Whoever may run or tag an instance could have it configured else, with the keys of hosts.
+    """
+    members = {it["InstanceId"]: name for name, group in groups(output, endpoint).items() for it in group["Instances"]}
+    every = ec2.instances(aws.client("ec2", output.region, endpoint))
+    hosts = ec2.hosts(
+        [i for i in every if i.tag_pool and members.get(i.id) == i.tag_pool], output.pools, output.traffic
+    )
     check(hosts)
     return hosts
 
