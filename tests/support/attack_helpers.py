@@ -9,12 +9,15 @@ import msgspec
 
 from dualtrack.audit import head as heads
 from dualtrack.audit import keys, record
-from dualtrack.audit.check import Anchor
+from dualtrack.audit.check import Anchor, Report, judge
 from dualtrack.audit.place import Place
 from dualtrack.audit.record import Record
 from dualtrack.audit.writer import Writer
+from dualtrack.errors import DualtrackError
+from tests.support import reference_audit
 
 SECOND = 10**9
+MINUTE = 60 * SECOND
 START = 1_767_225_600 * SECOND  # 2026-01-01
 
 
@@ -74,3 +77,19 @@ def rewrite(folder: Path, key_of: Callable[[int], keys.libcrypto.PrivateKey], ch
         made.append(heads.line(data, key_of(head.epoch).sign(heads.signed(data))))
     place.heads.write_bytes(b"".join(made))
     place.segment(len(old) + 1).unlink(missing_ok=True)
+
+
+def both(trail: Path, root: bytes) -> tuple[Report | None, list[str]]:
+    """What both say: the report (None where the command would end with one line), and the reference's fault."""
+    try:
+        report = judge(trail, root)
+    except DualtrackError:
+        report = None
+    return report, reference_audit.verdict(trail, root)
+
+
+def line(n: int, before: bytes, **fields: object) -> tuple[bytes, bytes]:
+    """A record's line that is linked to what is before it, and its hash; fields may be anything."""
+    data = msgspec.json.encode({"n": n, **fields})
+    chain = record.link(before, data)
+    return record.line(data, chain), chain

@@ -31,16 +31,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def trail(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / "trail"))
-
-
-@pytest.fixture(scope="module")
-def root(written: Path) -> bytes:
-    return (written / "root.pem").read_bytes()
-
-
 def test_a_trail_as_it_was_written_is_in_order(trail: Path, root: bytes) -> None:
     report = judge(trail, root, anchors(trail))
     assert report.findings == ()

@@ -37,7 +37,8 @@ CLUSTER = {
     "indices:data/write/reindex": None,
 }
 #: The same for indices. Whoever sends creates documents and overwrites none; indices and fields come by themselves.
-INDICES = {
+# The administrator's by the names of the actions, which Elasticsearch takes as they are.
+INDICES = {it: it for it in documents.ADMINISTRATION} | {
     "indices:data/write/index": "create_doc",
     "indices:data/write/bulk*": "create_doc",
     "indices:admin/create": "auto_configure",
@@ -48,13 +49,6 @@ INDICES = {
     "indices:admin/get": "view_index_metadata",
     "indices:admin/mappings/*get*": "view_index_metadata",
     "indices:admin/resolve/index": "view_index_metadata",
-    # Of the administrator: by the names of the actions, which Elasticsearch takes as they are.
-    **{
-        it: it
-        for it in documents.ADMINISTRATION
-        if it
-        not in {"indices_monitor", "indices:admin/get", "indices:admin/mappings/*get*", "indices:admin/resolve/index"}
-    },
 }
 #: What people see of Kibana; which indices they see in it follows from their other rights.
 KIBANA = {"auditor": "read", "administrator": "all"}

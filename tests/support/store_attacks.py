@@ -1,0 +1,68 @@
+"""Requests by which the search store's administrator tries to reach audit records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: An audit index that is not there yet.
+TOMORROW = "audit-shipped-2099.01.01"
+#: What the store's administrator does to a host's index; {index} is its name.
+DOCUMENT = {"n": 1, "body": "innocent"}
+STORE_ATTACKS: tuple[tuple[str, str, str, Any], ...] = (
+    ("updates a record", "POST", "/{index}/_update/1", {"doc": DOCUMENT}),
+    ("writes over a record", "PUT", "/{index}/_doc/1", DOCUMENT),
+    ("deletes a record", "DELETE", "/{index}/_doc/1", None),
+    ("deletes the index", "DELETE", "/{index}", None),
+    ("deletes by wildcard", "DELETE", "/audit-*", None),
+    ("deletes by alias", "POST", "/_aliases", {"actions": [{"remove_index": {"index": "{index}"}}]}),
+    ("re-creates the index", "PUT", "/{index}", {}),
+    ("closes it", "POST", "/{index}/_close", None),
+    ("changes the mapping", "PUT", "/{index}/_mapping", {"properties": {"other": {"type": "keyword"}}}),
+    ("changes its settings", "PUT", "/{index}/_settings", {"index.blocks.read": True}),
+    ("changes the template", "PUT", "/_index_template/audit", {"index_patterns": ["audit-*"]}),
+    ("gives himself rights", "PUT", "/_plugins/_security/api/rolesmapping/auditor", {"users": ["administrator"]}),
+    # By a name that is not an index's own: the store compares rights with indices, not with aliases.
+    ("makes an index with tomorrow's name as alias", "PUT", "/trap", {"aliases": {TOMORROW: {"is_write_index": True}}}),
+    ("gives an index that name", "PUT", f"/books/_alias/{TOMORROW}", None),
+    ("gives it by a list", "POST", "/_aliases", {"actions": [{"add": {"index": "books", "alias": TOMORROW}}]}),
+    (
+        "gives the audit index another name",
+        "POST",
+        "/_aliases",
+        {"actions": [{"add": {"index": "{index}", "alias": "trap"}}]},
+    ),
+    ("makes a data stream", "PUT", f"/_data_stream/{TOMORROW}", None),
+    ("makes a template", "PUT", "/_index_template/trap", {"index_patterns": ["audit-shipped-*"], "priority": 900}),
+    ("makes an old template", "PUT", "/_template/trap", {"index_patterns": ["audit-*"], "aliases": {"trap": {}}}),
+    ("makes a part of templates", "PUT", "/_component_template/trap", {"template": {"aliases": {"trap": {}}}}),
+    ("rolls it over", "POST", "/{index}/_rollover/trap", None),
+    ("clones it", "PUT", "/{index}/_clone/trap", None),
+    ("splits it", "PUT", "/{index}/_split/trap", {"settings": {"index.number_of_shards": 2}}),
+    ("shrinks it", "PUT", "/{index}/_shrink/trap", None),
+    ("blocks it", "PUT", "/{index}/_block/read", None),
+    ("copies it", "POST", "/_reindex", {"source": {"index": "{index}"}, "dest": {"index": "trap"}}),
+    ("updates by a query", "POST", "/{index}/_update_by_query", {"script": "ctx._source.body = 'innocent'"}),
+    ("deletes by a query", "POST", "/{index}/_delete_by_query", {"query": {"match_all": {}}}),
+    ("reads it", "POST", "/{index}/_search", {}),
+    ("reads it in a list", "POST", "/_mget", {"docs": [{"_index": "{index}", "_id": "1"}]}),
+    ("stores a script", "PUT", "/_scripts/trap", {"script": {"lang": "painless", "source": "1"}}),
+    ("makes a pipeline", "PUT", "/_ingest/pipeline/trap", {"processors": []}),
+    (
+        "restores it under another name",
+        "POST",
+        "/_snapshot/disk/older/_restore",
+        {"rename_pattern": "audit-(.+)", "rename_replacement": "trap-$1"},
+    ),
+    ("deletes snapshots", "DELETE", "/_snapshot/disk/older", None),
+    ("takes the repository away", "DELETE", "/_snapshot/disk", None),
+    ("makes a repository", "PUT", "/_snapshot/trap", {"type": "fs", "settings": {"location": "trap"}}),
+    (
+        "connects another cluster",
+        "PUT",
+        "/_cluster/settings",
+        {"persistent": {"cluster.remote.x.seeds": ["[::1]:9300"]}},
+    ),
+    ("stops new indices", "PUT", "/_cluster/settings", {"transient": {"action.auto_create_index": "false"}}),
+    ("moves shards", "POST", "/_cluster/reroute", {"commands": []}),
+    ("writes rights by hand", "PUT", "/.opendistro_security/_doc/rolesmapping", {"rolesmapping": ""}),
+)
