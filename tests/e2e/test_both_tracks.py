@@ -194,7 +194,12 @@ def test_unreachable_host_is_down_and_verify_says_so(site: Cli) -> None:
     wait(lambda: rows(site)[name]["state"] == "down")
     done = site("verify", check=False)
     assert (done.returncode, name in done.stdout) == (1, True)
+    address = rows(site)[name]["address"]
     site("lab", "host", "remove", name)
+    site("lab", "host", "add", name, "--address", address)
+    wait(lambda: rows(site)[name]["state"] != "down", what="the successor's answer")
+    # It has the name and the address of a host that was verified, and is another.
+    assert (rows(site)[name]["state"], rows(site)[name]["verified_at"]) == ("unverified", "")
     site("local", "up", timeout=UP_S)
     assert rows(site)[name]["state"] == "up"
 

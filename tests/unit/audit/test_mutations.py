@@ -109,6 +109,9 @@ class Mutation:
             ["00000000.log", "00000004.log", "00000009.log", "x", "1.log", "00000003.log.damaged-1"]
         )
         path = self.folder / "segments" / name
+        if path.is_dir():  # made by the mutation before this one
+            path.rmdir()
+        path.unlink(missing_ok=True)
         self.chance.choice([path.mkdir, lambda: path.write_bytes(self.path().read_bytes()), path.touch])()
         return name
 

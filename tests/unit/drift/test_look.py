@@ -140,9 +140,11 @@ def test_hosts_that_cannot_be_asked_are_unknown_and_not_clean() -> None:
             model.Check("a", "base", "BBR is on", "failed", "'cubic' == 'bbr'"),
             model.Check("c", "base", "BBR is on", "passed"),
         ],
-        seconds=1, verified_at="2026-11-25T12:00:00Z",
+        seconds=1, verified_at="2026-11-25T12:00:00Z", identities={"a": "one"},
     )  # fmt: skip
-    [drift], unknown = hosts.drifts(report, {"a": Verified("2026-11-25T10:00:00Z", ok=True)}, {"a": "cloud"})
+    [drift], _ = hosts.drifts(report, {"a": Verified("2026-11-25T10:00:00Z", True, "its predecessor")}, {})
+    assert drift.since == ""
+    [drift], unknown = hosts.drifts(report, {"a": Verified("2026-11-25T10:00:00Z", True, "one")}, {"a": "cloud"})
     assert (drift.name, drift.since, drift.mend) == ("a", "after 2026-11-25T10:00:00Z", "make cloud-up")
     assert drift.fields[0].path == "base: BBR is on"
     assert unknown == ["host b: no route"]

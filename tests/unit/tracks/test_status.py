@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from dualtrack.tracks.reach import Answer
 from dualtrack.tracks.status import State, state_of
 from dualtrack.verify.record import Verified
 
-GREEN = Verified(verified_at="2026-11-26T12:00:00Z", ok=True, instance_id="i-1")
-RED = Verified(verified_at="2026-11-26T12:00:00Z", ok=False, instance_id="i-1")
+GREEN = Verified(verified_at="2026-11-26T12:00:00Z", ok=True, identity="one")
+RED = Verified(verified_at="2026-11-26T12:00:00Z", ok=False, identity="one")
+NOBODY = Verified(verified_at="2026-11-26T12:00:00Z", ok=True)
 
 
 @pytest.mark.parametrize(
-    ("answers", "verified", "instance", "state", "at"),
+    ("answer", "verified", "state", "at"),
     [
-        (True, GREEN, "i-1", "up", GREEN.verified_at),
-        (True, RED, "i-1", "unverified", RED.verified_at),
-        (True, None, "i-1", "unverified", ""),
-        (True, GREEN, "i-2", "unverified", ""),  # its predecessor was verified
-        (False, GREEN, "i-1", "down", GREEN.verified_at),
-        (False, GREEN, "i-2", "down", ""),
-        (False, None, "", "down", ""),
+        (Answer(True, "one"), GREEN, "up", GREEN.verified_at),
+        (Answer(True, "one"), RED, "unverified", RED.verified_at),
+        (Answer(True, "one"), None, "unverified", ""),
+        (Answer(True, "another"), GREEN, "unverified", ""),  # its predecessor was verified
+        (Answer(True, ""), GREEN, "unverified", ""),  # it does not let us in: nobody knows which it is
+        (Answer(True, ""), NOBODY, "unverified", ""),
+        (Answer(False), GREEN, "down", GREEN.verified_at),
+        (Answer(False), None, "down", ""),
     ],
 )
-def test_state_of(answers: bool, verified: Verified | None, instance: str, state: State, at: str) -> None:
-    assert state_of(answers, verified, instance) == (state, at)
+def test_state_of(answer: Answer, verified: Verified | None, state: State, at: str) -> None:
+    assert state_of(answer, verified) == (state, at)

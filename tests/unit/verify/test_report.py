@@ -74,7 +74,8 @@ def test_the_document_holds_the_sums() -> None:
 
 def test_record_replaces_the_hosts_of_the_report_and_keeps_the_others() -> None:
     before = {"h1": Verified("old", False, "i-1"), "other": Verified("old", True, "i-9")}
-    after = record.merged(before, report(GOOD), {"h1": "i-2"})
+    h1, *others = (msgspec.structs.replace(host, identity="i-2") for host in report(GOOD).hosts)
+    after = record.merged(before, msgspec.structs.replace(report(GOOD), hosts=(h1, *others)))
     assert after["h1"] == Verified("2026-03-01T00:00:00Z", True, "i-2")
     assert after["other"] == before["other"]
 
@@ -83,7 +84,7 @@ def test_record_survives_a_torn_file(tmp_path: Path) -> None:
     path = tmp_path / "lab/verified.json"
     path.parent.mkdir()
     path.write_text('{"h1": {"ver')
-    record.save(path, report(GOOD), {})
+    record.save(path, report(GOOD))
     assert record.load(path)["h2"].ok
     assert {item.name for item in path.parent.iterdir()} == {"verified.json", ".verified.json.lock"}
 

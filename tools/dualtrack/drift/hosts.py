@@ -14,7 +14,7 @@ def drifts(report: Report, before: Mapping[str, Verified], tracks: Mapping[str, 
     found, unknown = [], []
     for host in report.hosts:
         last = before.get(host.name)
-        since = f"after {last.verified_at}" if last and last.ok else ""
+        since = f"after {last.verified_at}" if last and last.ok and last.identity == host.identity else ""
         track = tracks.get(host.name, "")
         if host.state == "unreachable":
             unknown.append(f"host {host.name}: {host.reason}")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from dualtrack import proc, ssh, waiting
 from dualtrack.errors import External
 from dualtrack.graph import Say
@@ -15,6 +17,7 @@ from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import life
 from dualtrack.lab.state import Store
+from dualtrack.verify import identity
 
 #: First boot on a cloud: cloud-init installs keys and runs the user data. Where there is none, nothing to wait for.
 #: Ends with GOES_ON after a while when it is not over, and says how much it has logged.
@@ -110,6 +113,19 @@ def detail(done: subprocess.CompletedProcess[str]) -> str:
     return " ".join((done.stdout or done.stderr).split())[-300:]
 
 
-def up(host: Host, connection: Connection, timeout: float = 4) -> bool:
-    """Tell whether a host's ssh server answers now."""
-    return ssh.answers(host.address, host.port, proxy=proxy_of(ssh_words(host, connection)), timeout=timeout)
+class Answer(msgspec.Struct, frozen=True):
+    """Whether a host's ssh server answers, and which host it is; '' where it does not let us in with its known key."""
+
+    up: bool
+    identity: str = ""
+
+
+def ask(host: Host, connection: Connection, timeout: float = 4) -> Answer:
+    """Ask a host now, for at most ``timeout`` seconds for a greeting, and three times that for who it is."""
+    words = ssh_words(host, connection)
+    if not ssh.answers(host.address, host.port, proxy=proxy_of(words), timeout=timeout):
+        return Answer(False)
+    try:
+        return Answer(True, identity.of(proc.run([*words, identity.COMMAND], check=False, timeout=3 * timeout).stdout))
+    except External:  # a session that hangs
+        return Answer(True)

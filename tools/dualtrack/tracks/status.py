@@ -19,7 +19,10 @@ State = Literal["up", "down", "unverified"]
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One host of the table. `verified_at` is ISO 8601 in UTC, '' for never (or never since it was replaced)."""
+    """One host of the table. `verified_at` is ISO 8601 in UTC, '' for never (or never since it was replaced).
+
+    Of a host that does not answer it is known by name only: when the last one of its name was verified.
+    """
 
     name: str
     track: str
@@ -43,14 +46,13 @@ class Status(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
-def state_of(answers: bool, verified: record.Verified | None, instance_id: str) -> tuple[State, str]:
+def state_of(answer: reach.Answer, verified: record.Verified | None) -> tuple[State, str]:
     """Return a host's state and when it was verified; a verification of a predecessor does not count."""
-    if verified is not None and verified.instance_id != instance_id:
-        verified = None
-    at = verified.verified_at if verified else ""
-    if not answers:
-        return "down", at
-    return ("up" if verified and verified.ok else "unverified"), at
+    if not answer.up:
+        return "down", verified.verified_at if verified else ""
+    if verified is None or not answer.identity or answer.identity != verified.identity:
+        return "unverified", ""
+    return ("up" if verified.ok else "unverified"), verified.verified_at
 
 
 def status() -> Status:
@@ -79,13 +81,13 @@ def status() -> Status:
             problems.append(f"local: {error}")
     verified = record.load(LAB / "verified.json")
     with ThreadPoolExecutor(max_workers=32) as pool:
-        answers = list(pool.map(lambda pair: reach.up(*pair), found))
+        answers = list(pool.map(lambda pair: reach.ask(*pair), found))
     rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
     return Status(rows, now.stack, now.facts, lab.aws_endpoint, tuple(problems))
 
 
-def _row(host: Host, answers: bool, verified: record.Verified | None) -> Row:
-    state, at = state_of(answers, verified, host.instance_id)
+def _row(host: Host, answer: reach.Answer, verified: record.Verified | None) -> Row:
+    state, at = state_of(answer, verified)
     return Row(
         host.name,
         host.track,

@@ -31,7 +31,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class HostReport(msgspec.Struct, frozen=True):
-    """One host. ``reason`` says why it could not be reached, ``skipped`` which checks were left out, and why."""
+    """One host. ``reason`` says why it could not be reached, ``skipped`` which checks were left out, and why.
+
+    ``identity`` tells it from a successor with the same name (`verify.identity`), '' where it is not known.
+    """
 
     name: str
     state: State
@@ -40,6 +43,7 @@ class HostReport(msgspec.Struct, frozen=True):
     failures: tuple[Failure, ...] = ()
     skipped: tuple[str, ...] = ()
     reason: str = ""
+    identity: str = ""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -62,13 +66,16 @@ def build(
     *,
     seconds: float,
     verified_at: str,
+    identities: Mapping[str, str] | None = None,
 ) -> Report:
-    """Return the report on the hosts of ``plan`` (host to roles).
+    """Return the report on the hosts of ``plan`` (host to roles), and which hosts they are by ``identities``.
 
     ``unreachable`` names the hosts that did not answer and why. A host that was reached and of which no check came back
     has failed: a test process that dies must not look like a healthy host.
     """
-    hosts = tuple(_host(name, plan[name], unreachable, checks) for name in sorted(plan))
+    hosts = tuple(
+        _host(name, plan[name], unreachable, checks, (identities or {}).get(name, "")) for name in sorted(plan)
+    )
     failed = sum(len(host.failures) for host in hosts)
     passed = sum(host.passed for host in hosts)
     lost = sum(host.state == "unreachable" for host in hosts)
@@ -76,7 +83,9 @@ def build(
     return Report(ok, headline(hosts), passed, failed, lost, seconds, verified_at, hosts)
 
 
-def _host(name: str, roles: Sequence[str], unreachable: Mapping[str, str], checks: Sequence[Check]) -> HostReport:
+def _host(
+    name: str, roles: Sequence[str], unreachable: Mapping[str, str], checks: Sequence[Check], identity: str
+) -> HostReport:
     if name in unreachable:
         return HostReport(name, "unreachable", tuple(roles), 0, reason=unreachable[name])
     own = [check for check in checks if check.host == name]
@@ -93,6 +102,7 @@ def _host(name: str, roles: Sequence[str], unreachable: Mapping[str, str], check
         sum(check.outcome == "passed" for check in own),
         tuple(failures),
         tuple(f"{check.check}: {check.assertion}" for check in own if check.outcome == "skipped"),
+        identity=identity,
     )
 
 

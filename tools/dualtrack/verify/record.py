@@ -12,19 +12,16 @@ from dualtrack.verify.model import Report
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """The last full verification of one host. ``instance_id`` tells a host from a successor with the same name."""
+    """The last full verification of one host; ``identity`` says which host it was (`verify.identity`)."""
 
     verified_at: str
     ok: bool
-    instance_id: str = ""
+    identity: str = ""
 
 
-def merged(before: Mapping[str, Verified], report: Report, identities: Mapping[str, str]) -> dict[str, Verified]:
+def merged(before: Mapping[str, Verified], report: Report) -> dict[str, Verified]:
     """Return the record after ``report``: its hosts anew, the others as they were."""
-    fresh = {
-        host.name: Verified(report.verified_at, host.state == "passed", identities.get(host.name, ""))
-        for host in report.hosts
-    }
+    fresh = {host.name: Verified(report.verified_at, host.state == "passed", host.identity) for host in report.hosts}
     return {**before, **fresh}
 
 
@@ -36,8 +33,8 @@ def load(path: Path) -> dict[str, Verified]:
         return {}
 
 
-def save(path: Path, report: Report, identities: Mapping[str, str]) -> None:
+def save(path: Path, report: Report) -> None:
     """Put ``report`` into the record, whole or not at all, also when both tracks are verified at the same time."""
     with locked(path):
-        content = msgspec.json.format(msgspec.json.encode(merged(load(path), report, identities)), indent=1)
+        content = msgspec.json.format(msgspec.json.encode(merged(load(path), report)), indent=1)
         write_atomically(path, content + b"\n")

@@ -23,7 +23,7 @@ from dualtrack.lab import life
 from dualtrack.lab.state import Store
 from dualtrack.paths import LAB, ROOT
 from dualtrack.proc import last_line, run
-from dualtrack.verify import model, plan, record, sshconfig
+from dualtrack.verify import identity, model, plan, record, sshconfig
 from dualtrack.verify.plugin import Shard
 
 Progress = Callable[[str], None]
@@ -74,15 +74,18 @@ def verify(
             unreachable = reach(config, list(chosen), lambda name: life.signs(Store(lab), name))
             for name, reason in sorted(unreachable.items()):
                 say(f"{name} cannot be reached: {reason}")
+            identities = identify(config, [name for name in chosen if name not in unreachable])
             wanted = {name: names for name, names in chosen.items() if name not in unreachable}
             checks = run_checks(Path(folder), config, wanted, with_defaults(wanted, variables), say)
         finally:
             hang_up(config, list(chosen))
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    report = model.build(chosen, unreachable, checks, seconds=round(time.monotonic() - started, 1), verified_at=now)
+    report = model.build(
+        chosen, unreachable, checks, seconds=round(time.monotonic() - started, 1), verified_at=now,
+        identities=identities,
+    )  # fmt: skip
     if not roles:
-        identities = {name: str(facts.get("dualtrack_instance_id", "")) for name, facts in variables.items()}
-        record.save(lab / "verified.json", report, identities)
+        record.save(lab / "verified.json", report)
     return report
 
 
@@ -157,6 +160,16 @@ def reach(config: Path, hosts: Sequence[str], signs: Callable[[str], object] = b
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = list(pool.map(one, hosts))
     return {name: reason for name, reason in zip(hosts, answers, strict=True) if reason}
+
+
+def identify(config: Path, hosts: Sequence[str]) -> dict[str, str]:
+    """Return which hosts they are, over the open connections; '' for one that does not say."""
+
+    def one(name: str) -> str:
+        return identity.of(run(["ssh", "-F", config, name, identity.COMMAND], check=False).stdout)
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return dict(zip(hosts, pool.map(one, hosts), strict=True))
 
 
 def hang_up(config: Path, hosts: Sequence[str]) -> None:
