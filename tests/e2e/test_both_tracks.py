@@ -115,6 +115,7 @@ def test_host_without_its_record_is_configured_again(site: Cli) -> None:
 
 def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:
     words = ("logger", "--priority", "authpriv.info", "--tag", "sudo", "mallory : COMMAND=/bin/sh")
+    site("lab", "exec", "gateway-1", "--", "runuser", "-u", "nobody", "--", *words[:-1], "bo : mallory COMMAND=/bin/id")
     site("lab", "exec", "gateway-1", "--", *words)
     begin = time.monotonic()
 
@@ -124,6 +125,9 @@ def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:
     [event] = wait(found, 60, "the event in the store")
     print(f"in the store after {time.monotonic() - begin:.1f} s")
     assert event["host"] == "gateway-1"
+    # What somebody else said before it, under the name of sudo, is there, and not as sudo's word.
+    [forged] = site.json("audit", "search", "--as", "bo", "--text", "mallory", "--kind", "journal")["records"]
+    assert forged["source"] != "sudo"
 
 
 def test_the_stores_copy_holds_before_the_registered_key(site: Cli, tmp_path: Path) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dualtrack import paths
+from tests.support.tried import Tried
 
 if TYPE_CHECKING:
     from tests.support.elk_testbed import Bed
     from tests.support.terraform_testbed import Emulator
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Tried:
+    """Give a test the means to say what it tried."""
+    return Tried(record_property)
 
 
 @pytest.fixture(scope="module")

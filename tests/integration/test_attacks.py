@@ -1,6 +1,6 @@
 """Every attack of the issue on the audit trail, tried: what is prevented, what is found, by whom, and how fast.
 
-`make drill-audit` prints the table. A row is made by what happened, not by what was expected: an attack that goes
+`dualtrack drill audit` prints the table. A row is made by what happened, not by what was expected: an attack that goes
 through unseen is a test that fails.
 """
 
@@ -10,9 +10,7 @@ import base64
 import json
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,40 +24,14 @@ from dualtrack.audit.searchstore import SearchStore
 from dualtrack.audit.writer import Writer, begin
 from dualtrack.elk.client import Store
 from dualtrack.errors import External
-from dualtrack.output import table
 from dualtrack.pki import authority
 from tests.support import elk_testbed as elk_bed
 from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
 from tests.support.elk_testbed import Bed
 from tests.support.store_attacks import DOCUMENT, STORE_ATTACKS
+from tests.support.tried import ADMIN, CONTROLLER, ROOT, THIEF, Tried
 
-ROOT, ADMIN, THIEF = "root on the host", "the store's administrator", "a thief"
-CONTROLLER = "whoever has the controller's certificate"
-
-
-class Tried:
-    """What came of the attacks so far: who, what, prevented or found, by what, and seconds."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, str, str, str, str]] = []
-
-    @contextmanager
-    def attack(self, who: str, what: str, came: str, by: str) -> Iterator[None]:
-        """Time the block, which holds what prevents or finds the attack, and asserts that it did."""
-        started = time.monotonic()
-        try:
-            yield
-        except BaseException:
-            self.rows.append((who, what, "MISSED", by, ""))
-            raise
-        self.rows.append((who, what, came, by, f"{time.monotonic() - started:.2f} s"))
-
-
-@pytest.fixture(scope="module")
-def tried() -> Iterator[Tried]:
-    found = Tried()
-    yield found
-    table(("who", "does what", "which is", "by", "in"), found.rows, title="Attacks on the audit trail")
+pytestmark = pytest.mark.attack  # what they try they say themselves
 
 
 class Host:

@@ -259,6 +259,8 @@ def test_what_is_signed_by_the_key_alone_is_taken(bench: Bench) -> None:
     assert check.check(bench.mirror, bench.ours.public).problems == ()
 
 
+@pytest.mark.attack("who carries the mirror", "forges its manifest", "prevented", "gpgv, the named key")
+@pytest.mark.attack("who carries the mirror", "wraps the signed manifest", "prevented", "the manifest's form")
 @pytest.mark.parametrize("kind", FORGED)
 def test_a_forged_manifest_is_refused(bench: Bench, kind: str) -> None:
     """By its shape, before gpgv is asked; and by gpgv's words, were the shape not looked at."""
@@ -316,6 +318,7 @@ def test_every_way_in_refuses_what_nobody_signed(bench: Bench, tmp_path: Path, m
         assert "does not begin with a text that is signed" in done.stderr
 
 
+@pytest.mark.attack("who carries the mirror", "brings an old one", "prevented", "its last day")
 def test_an_old_medium_is_refused_until_somebody_accepts_it(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

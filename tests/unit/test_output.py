@@ -35,6 +35,10 @@ def unseen(text: str) -> set[str]:
     return {it for it in text if unicodedata.category(it) in output.UNSEEN and it != "\n"}
 
 
+@pytest.mark.attack("who writes to a log", "commands the reader's terminal", "prevented", "one escape for all output")
+@pytest.mark.attack("who writes to a log", "commands the reader's terminal", "prevented", "one escape for all output")
+@pytest.mark.attack("who writes to a log", "commands the reader's terminal", "prevented", "one escape for all output")
+@pytest.mark.attack("who writes to a log", "commands the reader's terminal", "prevented", "one escape for all output")
 @pytest.mark.parametrize("text", HOSTILE)
 def test_table_shows_every_character(text: str) -> None:
     shown = printed(text)

@@ -7,6 +7,8 @@ import random
 import shutil
 from pathlib import Path
 
+import pytest
+
 from dualtrack.audit import head as heads
 from tests.support.attack_helpers import MINUTE, SECOND, both, line
 
@@ -139,6 +141,9 @@ class Mutation:
         return f"{path.name} {at}"
 
 
+@pytest.mark.attack(
+    "root on the host", "changes a trail by chance, thousands of times", "found", "audit verify, and a second reader"
+)
 def test_both_implementations_refuse_the_same(
     written: Path, root: bytes, tmp_path: Path, chance: random.Random
 ) -> None:

@@ -27,6 +27,14 @@ def refused(trail: Path, root: bytes) -> None:
     assert fault
 
 
+@pytest.mark.attack("root on the host", "numbers records below 1 or beyond 2^63", "found", "audit verify")
+@pytest.mark.attack("root on the host", "adds files that verify would not look at", "found", "audit verify")
+@pytest.mark.attack("root on the host", "puts a link or a directory in a segment's place", "found", "audit verify")
+@pytest.mark.attack("root on the host", "empties the file of anchors", "found", "audit verify")
+@pytest.mark.attack("root on the host", "gives the trail a name that is none", "found", "audit verify")
+@pytest.mark.attack("root on the host", "spells a record in another way", "found", "audit verify")
+@pytest.mark.attack("root on the host", "spells a head in another way", "found", "audit verify")
+@pytest.mark.attack("root on the host", "spells a signature in another way", "found", "audit verify")
 @pytest.mark.parametrize("n", [0, -1, -(2**63), 1 << 63, 10**400])
 @pytest.mark.parametrize("signed", [True, False])
 def test_number_that_no_record_has(trail: Path, root: bytes, n: int, signed: bool) -> None:
@@ -57,6 +65,7 @@ def test_segment_that_is_no_file(trail: Path, root: bytes, number: int, kind: st
     refused(trail, root)
 
 
+@pytest.mark.attack("root on the host", "has the newest records never signed", "found", "audit verify")
 def test_records_that_are_never_signed_are_found(trail: Path, root: bytes) -> None:
     """Segments cut off, heads and all, and heartbeats in their place up to now: it needs no key."""
     text = (trail / "heads.log").read_bytes().splitlines(keepends=True)[0]
@@ -78,6 +87,7 @@ def test_records_that_are_never_signed_are_found(trail: Path, root: bytes) -> No
     assert (found.kind, found.first, found.last) == ("not signed", 6, 8)
 
 
+@pytest.mark.attack("root on the host", "hides silence by a time to come", "found", "audit verify --live")
 def test_time_that_has_not_come_yet_does_not_hide_silence(trail: Path, root: bytes) -> None:
     report = judge(trail, root)
     assert judge(trail, root, now=report.ended).findings == ()
@@ -122,6 +132,7 @@ def test_trail_is_not_begun_for_a_name_that_is_none(tmp_path: Path, host: str) -
     assert not (tmp_path / "trail").exists()
 
 
+@pytest.mark.attack("root on the host", "drowns the judge in findings", "prevented", "a bound")
 def test_findings_are_bounded(trail: Path, root: bytes) -> None:
     with (trail / "segments/00000002.log").open("ab") as file:
         file.write(b"\n" * 3_000_000)
@@ -130,6 +141,7 @@ def test_findings_are_bounded(trail: Path, root: bytes) -> None:
     assert "judged no further" in report.findings[-1].detail
 
 
+@pytest.mark.attack("root on the host", "leaves a file of terabytes", "prevented", "a bound")
 def test_sparse_files_are_not_read_whole(trail: Path, root: bytes) -> None:
     os.truncate(trail / "host", 5 << 30)
     with pytest.raises(BadInput):
@@ -221,6 +233,7 @@ def test_raw_body_is_base64_and_alone(raw: str, body: str) -> None:
     assert record.decode(good).raw == "YQ=="
 
 
+@pytest.mark.attack("a thief", "spells a proof in another way", "found", "audit check-proof")
 def test_proof_is_spelled_in_one_way(trail: Path, root: bytes) -> None:
     made = proof.prove(trail, 3)
     proof.check(msgspec.json.encode(made), root)

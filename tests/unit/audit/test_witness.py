@@ -67,6 +67,7 @@ def test_two_heads_for_one_segment_are_both_left_alone(host: Host, mine: Path) -
     assert look(mine, host, one).segment == 5  # the store shows one of them only: first come
 
 
+@pytest.mark.attack("root on the host", "forks the chain before a witness", "found", "the witness")
 def test_another_history_after_what_was_cosigned_is_a_fork(host: Host, mine: Path) -> None:
     stem = host.chain(3)
     one, other = host.chain(2, stem, mark=1), host.chain(4, stem, mark=2)
@@ -79,6 +80,7 @@ def test_another_history_after_what_was_cosigned_is_a_fork(host: Host, mine: Pat
     assert look(mine, host, host.chain(1, one)).segment == 6  # the true one goes on
 
 
+@pytest.mark.attack("root on the host", "rolls the trail back before a witness", "found", "the witness")
 def test_what_was_rolled_back_is_found(host: Host, mine: Path) -> None:
     node = host.chain(5)
     look(mine, host, node)

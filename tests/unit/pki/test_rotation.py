@@ -190,6 +190,7 @@ def test_the_command_says_where_it_stands_and_what_is_next(tmp_path: Path) -> No
     assert "still of the old one: shipper gpu-1" in said
 
 
+@pytest.mark.attack("a thief", "signs tokens after the authority was replaced", "prevented", "a new token key")
 def test_who_has_a_copy_of_the_folder_signs_no_tokens_when_it_issues_anew(site: Site, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     stolen = shutil.copytree(site.pki, tmp_path / "stolen") if tokens.public(site.pki) else tmp_path

@@ -103,6 +103,7 @@ def test_line_ends_of_another_system_are_no_part_of_a_passphrase(run: Run) -> No
         assert run("unseal", "sealed", "-o", "x", "--passphrase-file", "theirs").code == 2
 
 
+@pytest.mark.attack("a user", "writes to another's key file", "prevented", "seal: modes of key files")
 @pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602, 0o666])
 def test_secrets_that_others_may_read_or_write_are_refused(run: Run, mode: int) -> None:
     assert run("seal", "in", "-o", "sealed", "-r", "alice.pub", "--passphrase-file", "words").code == 0

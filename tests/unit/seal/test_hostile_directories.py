@@ -74,6 +74,9 @@ BROKEN: dict[str, bytes] = {
 }  # fmt: skip
 
 
+@pytest.mark.attack(
+    "who seals a directory", "breaks it in depth, times or modes", "prevented", "unseal: one line, nothing left"
+)
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_directory_is_one_line_and_leaves_nothing(
     here: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -21,6 +21,7 @@ def judged(*links: tuple[str, str]) -> tuple[bytes, str] | None:
     return found.astray()
 
 
+@pytest.mark.attack("who seals a directory", "leads outside by links through links", "prevented", "unseal")
 @pytest.mark.parametrize(
     ("name", "link", "inside"),
     [

@@ -26,6 +26,7 @@ def test_there_are_many() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.attack("who seals a file", "makes it mean another to another reader", "prevented", "unseal, by the format")
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
 def test_vector(tmp_path: Path, vector: Vector) -> None:
     keys = [vector.identity]

@@ -111,6 +111,7 @@ def instance(number: int, pool: str, deployment: str = "ours") -> ec2.Instance:
     )
 
 
+@pytest.mark.attack("who may tag instances", "has a foreign instance configured", "prevented", "the stack's own groups")
 def test_only_members_of_the_stacks_groups_are_its_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not what carries a pool's tag: of another deployment, of somebody who may tag, or of another pool's group."""
     ours, moved = instance(1, "spot"), instance(2, "control")

@@ -29,8 +29,16 @@ MATCHES = (
 )  # fmt: skip
 #: The field that names an entry's place in the journal, for ever.
 CURSOR = "__CURSOR"
-#: Programs that give their name to the kind of their events.
-KINDS = frozenset({"sudo", "sshd", "su", "login", "dualtrack", "opensearch"})
+#: Programs that give their name to the kind of their events, and where they lie. A name alone is the sender's word.
+PROGRAMS = {
+    "sudo": ("/usr/bin/sudo", "/usr/bin/sudo-rs"),
+    "sshd": ("/usr/sbin/sshd", "/usr/lib/openssh/sshd-session"),
+    "su": ("/usr/bin/su", "/bin/su"),
+    "login": ("/usr/bin/login", "/bin/login"),
+}
+#: Others, by the unit that they run in: nobody but root puts a process there.
+UNITS = {"dualtrack": "dualtrack-", "opensearch": "dualtrack-opensearch.service"}
+KINDS = frozenset({*PROGRAMS, *UNITS})
 
 
 def collect(writer: Writer, matches: tuple[str, ...] = MATCHES, *, stopped: Callable[[], bool] = lambda: False) -> int:
@@ -63,16 +71,38 @@ def collect(writer: Writer, matches: tuple[str, ...] = MATCHES, *, stopped: Call
 
 
 def label(entry: bytes) -> tuple[str, str]:
-    """Return an entry's kind, and where it comes from: its program's name."""
+    """Return an entry's kind, and where it comes from, by what journald knows of the sender, not by what it says.
+
+    Of an entry under another's name the source is the program that sent it, or "?" where it ended too soon to be seen.
+    """
     try:
         found: dict[str, Any] = msgspec.json.decode(entry)
-        name, transport = found.get("SYSLOG_IDENTIFIER"), found.get("_TRANSPORT")
+        name, transport = _text(found, "SYSLOG_IDENTIFIER"), _text(found, "_TRANSPORT")
     except (msgspec.MsgspecError, AttributeError, UnicodeDecodeError):
         return "journal", ""
-    source = name if isinstance(name, str) else ""
     if transport == "audit":
-        return "audit", source
-    return (source if source in KINDS else "journal"), source
+        return "audit", name
+    if name not in KINDS:
+        return "journal", name
+    return (name, name) if genuine(name, found) else ("journal", _text(found, "_COMM") or "?")
+
+
+def genuine(name: str, found: dict[str, Any]) -> bool:
+    """Tell whether an entry comes from the program of that name: root is believed, others if they are that program.
+
+    `_UID` came with the message itself. `_EXE` is looked up afterwards: who sends and at once becomes the program is
+    taken for it, and is still named by his `_UID`.
+    """
+    if _text(found, "_UID") == "0":
+        return True
+    if name in UNITS:
+        return _text(found, "_SYSTEMD_UNIT").startswith(UNITS[name])
+    return _text(found, "_EXE") in PROGRAMS[name]
+
+
+def _text(found: dict[str, Any], name: str) -> str:
+    value = found.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def last_cursor(place: Place) -> str:

@@ -18,24 +18,30 @@ STORE = "audit: {"
 
 
 def told(kind: str, body: str) -> tuple[str, str]:
-    """Return who, '' where the event does not say, and what, in one line."""
-    text = _message(body)
+    """Return who, '' where the event does not say, and what, in one line.
+
+    Only programs of a known kind and root are believed who it was; of others it is the user that they ran as.
+    """
+    text, uid = _message(body)
     if kind == "opensearch" and STORE in text:
         return _store(text[text.index(STORE) + len(STORE) - 1 :], text)
+    whole = " ".join(text.split())
+    if uid not in ("", "0") and kind == "journal":
+        return f"uid {uid}", whole
     for pattern in WHO:
         if found := pattern.search(text):
             return found["who"], " ".join(found.groupdict().get("what", text).split())
-    return "", " ".join(text.split())
+    return "", whole
 
 
-def _message(body: str) -> str:
-    """Return the message of an entry of the journal; anything else as it is."""
+def _message(body: str) -> tuple[str, str]:
+    """Return the message of an entry of the journal, and its sender's user; anything else as it is, of nobody."""
     try:
         found: Any = msgspec.json.decode(body)
-        message = found["MESSAGE"]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, IndexError):
-        return body
-    return message if isinstance(message, str) else body
+        message, uid = found["MESSAGE"], found.get("_UID")
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, IndexError, AttributeError):
+        return body, ""
+    return (message if isinstance(message, str) else body), (uid if isinstance(uid, str) else "")
 
 
 def _store(document: str, text: str) -> tuple[str, str]:
