@@ -84,7 +84,7 @@ def _setup_tasks() -> list[Task]:
 
     return [
         Task("root file system", rootfs.build),
-        Task("virtual machines' image", vm.ensure, needs=("root file system",)),
+        Task("virtual machines' image", vm.ensure),
         Task("OpenTofu", opentofu.ensure),
         Task("AWS provider", lambda say: provider.cli_config(opentofu.ensure(say), say), needs=("OpenTofu",)),
         Task("mirror", lambda say: mirror(cache_dir() / "mirror", say)),
