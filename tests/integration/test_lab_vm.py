@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Cli, wait
+from tests.conftest import ROOT, Cli, wait
 
 Shell = Callable[[str], str]
 BOOT_S = 400
@@ -80,6 +80,25 @@ def test_new_disk_is_empty_under_its_own_serial(lab: Cli, shell: Shell) -> None:
     again = lab("lab", "disk", "insert", "vault", "vault-9", "--new", "64", check=False)
     assert (again.returncode, "new serial" in again.stderr) == (2, True)
     assert lab("lab", "disk", "pull", "vault", "vault-8", check=False).returncode == 2
+
+
+@pytest.mark.attack("root on the host", "runs a program that logs nothing", "found", "the kernel's own record")
+def test_kernel_records_what_somebody_runs_as_root(lab: Cli, shell: Shell) -> None:
+    """Role audit's part that containers have no use for; the label of such a record is a unit test's subject."""
+    words = (
+        ROOT / ".venv/bin/ansible", "--inventory", "vault,", "--become", "--user", "ops",
+        "--ssh-common-args", f"-F{lab.folder}/ssh/config",
+        "--module-name", "include_role", "--args", "name=audit tasks_from=kernel", "all",
+    )  # fmt: skip
+    env = {**lab.env, "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg")}
+    done = subprocess.run(words, env=env, cwd=ROOT / "ansible", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shell("/bin/echo by-somebody >/dev/null")
+    shell("systemd-run --quiet --wait /bin/echo by-the-system")
+    recorded = "journalctl --quiet --sync; journalctl --quiet --boot --output cat _TRANSPORT=audit | grep ^EXECVE"
+    somebody, system = (f'a0="/bin/echo" a1="by-{who}"' for who in ("somebody", "the-system"))
+    wait(lambda: somebody in shell(f"{recorded} || true"), 60, "the record")
+    assert system not in shell(recorded)
 
 
 def test_reboot_boots_what_the_machine_wrote_into_its_own_initramfs(lab: Cli, shell: Shell) -> None:

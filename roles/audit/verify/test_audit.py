@@ -38,6 +38,19 @@ def test_event_is_recorded(host: Any, hostvars: dict[str, Any]) -> None:
     assert mark in found, "the journal has it, the trail does not: see journalctl -u dualtrack-audit-collect"
 
 
+def test_kernel_records_what_runs_as_root(host: Any, hostvars: dict[str, Any]) -> None:
+    """What somebody runs as root is recorded by the kernel, which asks neither the program nor journald's limits."""
+    if host.run("systemd-detect-virt --container --quiet").rc == 0:
+        pytest.skip("a container: the kernel is the machine's around it, and takes no rules from inside")
+    mark = f"verify-{secrets.token_hex(8)}"
+    host.check_output("/bin/echo %s", mark)
+    found = settled(
+        lambda: as_audit(host, "show", trail(hostvars), "--kind", "audit", "--text", mark, "--json").stdout,
+        lambda it: mark in it, SOON_S,
+    )  # fmt: skip
+    assert mark in found, "the kernel records nothing: see auditctl -l, and journalctl _TRANSPORT=audit"
+
+
 def test_trail_is_whole(host: Any, hostvars: dict[str, Any]) -> None:
     """Every record is as it was written, by the key that the controller has registered."""
     name = host.file(f"{trail(hostvars)}/host").content_string.strip()

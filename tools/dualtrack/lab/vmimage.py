@@ -39,7 +39,7 @@ PACKAGES = (
     # RDMA, and measuring.
     "ibverbs-utils", "infiniband-diags", "iperf3", "perftest", "rdma-core",
     # Logs: half a minute to install.
-    "rsyslog", "rsyslog-elasticsearch",
+    "auditd", "rsyslog", "rsyslog-elasticsearch",
 )  # fmt: skip
 
 #: The kernel series of a Debian release: what its source package is called after.
