@@ -130,6 +130,18 @@ def test_two_jobs_share_a_node(site: Site) -> None:
     assert sorted(out[1] for out in outputs) == ["0,1,2,3", "4,5,6,7"]
 
 
+def test_jobs_do_not_reach_the_keys_of_their_node(site: Site) -> None:
+    """The metadata service hands out the instance's role: to the services that need it, and to no job."""
+    node = site.names("spot")[0]
+    ask = "curl --silent --output /dev/null --max-time 5 http://169.254.169.254/latest/api/token"
+    words = ("--parsable", f"--nodelist={node}", "--chdir=/srv/shared/jobs", "--output=%j.out")
+    somebody = ("runuser", "-u", "admin", "--", "sbatch", *words)
+    job = site.slurm(*somebody, "--wrap", f"id -un; {ask}; echo $?")
+    assert site.ends(job) == ["admin", "7"], "curl was not refused at once"
+    for user in ("root", "models", "slurm"):
+        site.run(node, "runuser", "-u", user, "--", *ask.split())
+
+
 def test_job_over_its_memory_is_refused_with_the_arithmetic(site: Site) -> None:
     job = site.submit("--gres=gpu:1", "--comment=memory: params=70b precision=bf16")
     said = "\n".join(site.ends(job, "FAILED"))

@@ -1,4 +1,7 @@
-"""An S3 on loopback (moto's server), and between it and its callers somebody who spoils answers."""
+"""An S3 on loopback (moto's server), and between it and its callers somebody who spoils answers.
+
+Who is in between also refuses what the buckets' policy refuses: the server enforces no policy.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,7 @@ class Store:
     through: str
     faults: list[Fault] = field(default_factory=list)
     gets: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # writes that the bucket's policy denies
 
     def client(self) -> Any:
         """Return a client that nobody spoils."""
@@ -142,6 +146,11 @@ def _handler(bed: Store, port: int) -> type[BaseHTTPRequestHandler]:
 
         def forward(self) -> None:
             body = self._body()
+            if self._creates() and (status := self._policy()):
+                bed.refused.append(self.path)
+                code = "AccessDenied" if status == 403 else "PreconditionFailed"
+                self._answer(status, {}, REFUSAL.format(code=code, more="").encode())
+                return
             object_ = self.command == "GET" and "Range" in self.headers
             found = fault(self.path) if object_ else None
             if found and found.act:
@@ -167,6 +176,29 @@ def _handler(bed: Store, port: int) -> type[BaseHTTPRequestHandler]:
                 data = data[:-1] + bytes([data[-1] ^ 1])
             upstream.close()
             self._answer(answer.status, headers, data, found)
+
+        def _creates(self) -> bool:
+            path, _, query = self.path.partition("?")
+            if self.command == "PUT":
+                return path.count("/") > 1 and "uploadId=" not in query
+            return self.command == "POST" and "uploadId=" in query
+
+        def _policy(self) -> int:
+            """Return the status by which S3 refuses to create an object, 0 where it does not.
+
+            What module storage_tiers makes the bucket's policy, and If-None-Match of multipart uploads: the server
+            knows neither.
+            """
+            if self.headers.get("If-None-Match") != "*":
+                return 403
+            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            # The server knows by the signature which of AWS's services is meant.
+            upstream.request(
+                "HEAD", self.path.partition("?")[0], headers={"Authorization": self.headers["Authorization"]}
+            )
+            there = upstream.getresponse().status == 200
+            upstream.close()
+            return 412 if there else 0
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward
 

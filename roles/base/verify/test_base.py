@@ -90,6 +90,32 @@ def test_keys_are_roots_alone(host: Any) -> None:
     assert not loose, f"others can change {loose}"
 
 
+@pytest.mark.parametrize("address", ["169.254.169.254", "[fd00:ec2::254]"])
+def test_metadata_service(host: Any, hostvars: dict[str, Any], address: str) -> None:
+    """The metadata service, which hands out the instance's role, is closed to a user who is not named; not to root."""
+    if not hostvars["base_metadata_restricted"]:
+        pytest.skip("base_metadata_restricted is false for this host")
+    ask = f"curl --silent --output /dev/null --max-time 5 http://{address}/"
+    refused = host.run(f"runuser -u nobody -- {ask}")
+    assert refused.rc == 7, f"an ordinary user is not refused at once: curl ends with {refused.rc}"
+    rules = host.check_output("nft list chain inet dualtrack_metadata output")
+    assert address.strip("[]") in rules
+    if not address.startswith("["):  # the service answers by IPv6 only where it was switched on
+        assert host.run(ask).rc == 0, "root does not reach the metadata service"
+
+
+def test_metadata_users(host: Any, hostvars: dict[str, Any]) -> None:
+    """Those who may ask the metadata service are root and the named users, by their numbers of now."""
+    if not hostvars["base_metadata_restricted"]:
+        pytest.skip("base_metadata_restricted is false for this host")
+    rules = host.check_output("nft list chain inet dualtrack_metadata output")
+    there = {host.user(it).uid for it in hostvars["base_metadata_users"] if host.user(it).exists}
+    for found in re.findall(r"skuid != (\{[^}]*\}|\S+)", rules):
+        named = {it.strip() for it in found.strip("{}").split(",")}
+        assert {int(host.check_output("id -u %s", it)) for it in named} == {0, *there}
+    assert host.service("dualtrack-metadata.service").is_enabled
+
+
 @pytest.mark.service("chrony")
 def test_time_sources(host: Any, hostvars: dict[str, Any]) -> None:
     """chronyd runs and asks the time servers that the settings name."""

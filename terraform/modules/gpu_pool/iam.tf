@@ -15,6 +15,19 @@ resource "aws_iam_role" "node" {
   })
 }
 
+locals {
+  # Keys of the role that somebody took from an instance are worth nothing elsewhere: S3 answers them only through an endpoint of
+  # the VPC, and from the private address, that they were issued for. Module network has that endpoint. No condition of this
+  # kind is possible where requests leave by the internet, as those to EC2 Auto Scaling do: those are narrow by themselves.
+  # https://aws.amazon.com/blogs/security/how-to-use-policies-to-restrict-where-ec2-instance-credentials-can-be-used-from/
+  own_instance = {
+    StringEquals = {
+      "aws:SourceVpc"   = "$${aws:Ec2InstanceSourceVpc}"
+      "aws:VpcSourceIp" = "$${aws:Ec2InstanceSourcePrivateIPv4}"
+    }
+  }
+}
+
 resource "aws_iam_role_policy" "buckets" {
   for_each = length(concat(var.buckets.read, var.buckets.write)) > 0 ? { this = true } : {}
 
@@ -26,23 +39,26 @@ resource "aws_iam_role_policy" "buckets" {
     Statement = concat(
       [
         {
-          Sid      = "List"
-          Effect   = "Allow"
-          Action   = ["s3:ListBucket", "s3:GetBucketLocation"]
-          Resource = concat(var.buckets.read, var.buckets.write)
+          Sid       = "List"
+          Effect    = "Allow"
+          Action    = ["s3:ListBucket", "s3:GetBucketLocation"]
+          Resource  = concat(var.buckets.read, var.buckets.write)
+          Condition = local.own_instance
         },
         {
-          Sid      = "Read"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:GetObjectVersion"]
-          Resource = [for arn in concat(var.buckets.read, var.buckets.write) : "${arn}/*"]
+          Sid       = "Read"
+          Effect    = "Allow"
+          Action    = ["s3:GetObject", "s3:GetObjectVersion"]
+          Resource  = [for arn in concat(var.buckets.read, var.buckets.write) : "${arn}/*"]
+          Condition = local.own_instance
         },
       ],
       [for arns in [var.buckets.write] : {
-        Sid      = "Write"
-        Effect   = "Allow"
-        Action   = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-        Resource = [for arn in arns : "${arn}/*"]
+        Sid       = "Write"
+        Effect    = "Allow"
+        Action    = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+        Resource  = [for arn in arns : "${arn}/*"]
+        Condition = local.own_instance
       } if length(arns) > 0]
     )
   })
@@ -76,6 +92,25 @@ resource "aws_iam_role_policy" "traffic" {
           "route53:ChangeResourceRecordSetsActions"               = "false"
         }
       }
+    }]
+  })
+}
+
+# S3 decrypts and encrypts for a caller who may use the key; by itself the node cannot.
+resource "aws_iam_role_policy" "key" {
+  for_each = var.kms_key_arn == null ? {} : { this = var.kms_key_arn }
+
+  name = "key"
+  role = aws_iam_role.node.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "ByS3"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource  = each.value
+      Condition = { StringLike = { "kms:ViaService" = "s3.*.amazonaws.com*" } }
     }]
   })
 }

@@ -121,6 +121,17 @@ variable "buckets" {
   default = {}
 }
 
+variable "kms_key_arn" {
+  description = "KMS key that the buckets are encrypted with; left out where it is S3's own."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]+:key/", var.kms_key_arn))
+    error_message = "kms_key_arn: write the ARN of a key, such as \"arn:aws:kms:us-east-1:111122223333:key/…\", or leave it out; what an alias is allowed, IAM does not know."
+  }
+}
+
 variable "traffic" {
   description = "The one record that nodes keep themselves: ARN of its Route53 zone, and its name. Left out, they may write none."
   type = object({

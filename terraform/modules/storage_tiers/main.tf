@@ -78,23 +78,63 @@ resource "aws_s3_bucket_public_access_block" "this" {
   restrict_public_buckets = true
 }
 
-# Encryption on the way, too: S3 answers plain HTTP unless told not to.
-resource "aws_s3_bucket_policy" "tls_only" {
+data "aws_partition" "current" {}
+
+locals {
+  # Written out, so that a plan shows the policies: the buckets' own ARNs are known when they are there.
+  arns = { for class, bucket in aws_s3_bucket.this : class => "arn:${data.aws_partition.current.partition}:s3:::${bucket.bucket}" }
+
+  # By class: what is created once and never replaced. A manifest has the digests of all files of a version, so the version is what
+  # it was when it was pushed (docs/adr/0030-versions-named-by-digest.md); where nothing is replaced, its files stay, too.
+  created_once = { for class, arn in local.arns : class => var.classes[class].write_once ? "${arn}/*" : "${arn}/*/.dualtrack-manifest.json" }
+}
+
+resource "aws_s3_bucket_policy" "this" {
   for_each = aws_s3_bucket.this
 
   bucket = each.value.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "TlsOnly"
-      Effect    = "Deny"
-      Principal = "*"
-      Action    = "s3:*"
-      Resource  = [each.value.arn, "${each.value.arn}/*"]
-      Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
+    Statement = [
+      {
+        # Encryption on the way, too: S3 answers plain HTTP unless told not to.
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [local.arns[each.key], "${local.arns[each.key]}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      {
+        # An upload in parts creates its object by its last request, which carries the header; the others cannot carry it:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+        Sid       = "CreateOnce"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource  = local.created_once[each.key]
+        Condition = {
+          Null = { "s3:if-none-match" = "true" }
+          Bool = { "s3:ObjectCreationOperation" = "true" }
+        }
+      },
+      {
+        # What is deleted could be created anew. The roles of module gpu_pool have no right to; whoever gives them one changes nothing.
+        Sid       = "NodesDeleteNothing"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutLifecycleConfiguration", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"]
+        Resource  = [local.arns[each.key], "${local.arns[each.key]}/*"]
+        Condition = { ArnLike = { "aws:PrincipalArn" = "arn:${data.aws_partition.current.partition}:iam::*:role/${var.deployment}-*-node" } }
+      },
+    ]
   })
 
   # S3 refuses two changes of one bucket's access at the same moment.
   depends_on = [aws_s3_bucket_public_access_block.this]
+}
+
+moved {
+  from = aws_s3_bucket_policy.tls_only
+  to   = aws_s3_bucket_policy.this
 }

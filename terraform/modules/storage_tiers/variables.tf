@@ -20,12 +20,15 @@ variable "classes" {
     (noncurrent_days; 0 = for ever). Leave ia_days or deep_archive_days out to never go there. recovery_hours is the
     budget of recovery: within so many hours what is stored must be readable again. Reading Deep Archive takes 12 hours,
     and 48 by its cheapest way (docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects-retrieval-options.html).
+    write_once: every object is created once and never replaced (requests carry `If-None-Match: *`, and nothing can be copied
+    within S3); without it this holds for the manifests of versions alone.
   EOT
   type = map(object({
     ia_days           = optional(number)
     deep_archive_days = optional(number)
     noncurrent_days   = optional(number, 0)
     recovery_hours    = optional(number)
+    write_once        = optional(bool, false)
   }))
 
   validation {

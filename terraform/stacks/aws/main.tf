@@ -70,6 +70,8 @@ module "pool" {
     write = [for class in ["checkpoints"] : module.storage.buckets[class].arn if contains(keys(var.storage), class)]
   }
 
+  kms_key_arn = var.kms_key_arn
+
   # Users are sent to the nodes that serve, and only those keep a record.
   traffic = contains(each.value.roles, "gpu") ? one([for t in module.traffic : { zone_arn = t.zone_arn, record = t.nodes }]) : null
 }

@@ -134,10 +134,11 @@ variable "storage" {
     deep_archive_days = optional(number)
     noncurrent_days   = optional(number, 0)
     recovery_hours    = optional(number)
+    write_once        = optional(bool, false)
   }))
   default = {
     checkpoints = { ia_days = 30, deep_archive_days = 90, noncurrent_days = 30, recovery_hours = 48 }
-    weights     = { ia_days = 60, deep_archive_days = 180, noncurrent_days = 90, recovery_hours = 24 }
+    weights     = { ia_days = 60, deep_archive_days = 180, noncurrent_days = 90, recovery_hours = 24, write_once = true }
     knowledge   = { ia_days = 90, deep_archive_days = 365, noncurrent_days = 90, recovery_hours = 24 }
     audit       = { ia_days = 30, deep_archive_days = 90, recovery_hours = 72 }
   }

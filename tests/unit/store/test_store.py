@@ -28,10 +28,34 @@ def of(*files: File, part: int = PART) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    "text", ["s3://weights/models/one@v1", "s3://weights/models/one@latest", "s3://b-1.c/plain/key"]
+    "text",
+    [
+        "s3://weights/models/one@v1",
+        "s3://weights/models/one@latest",
+        "s3://b-1.c/plain/key",
+        f"s3://weights/models/one@v1#sha256:{DIGEST}",
+        "s3://weights/a#b@v1",
+    ],
 )
 def test_an_address_is_what_it_was_written_as(text: str) -> None:
     assert str(address.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"s3://weights/one@v1#sha256:{DIGEST[1:]}", "is no SHA-256"),
+        (f"s3://weights/one@v1#sha256:{DIGEST.upper()}", "is no SHA-256"),
+        ("s3://weights/one@v1#sha256:", "is no SHA-256"),
+        (f"s3://weights/one@v1#sha256:{DIGEST}#sha256:{DIGEST}", "is no version"),
+        (f"s3://weights/one@latest#sha256:{DIGEST}", "only one version has a digest"),
+        (f"s3://weights/one#sha256:{DIGEST}", "only one version has a digest"),
+        (f"s3://weights/one@v1#md5:{DIGEST}", "is no version"),
+    ],
+)
+def test_a_digest_that_proves_nothing_is_refused(text: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        address.parse(text)
 
 
 @given(st.text(max_size=60))
@@ -73,6 +97,26 @@ def test_a_safe_path_stays_below(path: str) -> None:
 def test_a_manifest_that_does_not_fit_is_refused(found: Manifest, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         manifest.decode(manifest.encode(found), "it")
+
+
+def test_a_pushed_version_has_all_digests() -> None:
+    empty = of(File("empty", 0), File("full", 1, (DIGEST,)))
+    assert manifest.decode(manifest.encode(empty), "it", pushed=True) == empty
+    without = of(File("full", 1, (DIGEST,)), File("a", 1))
+    assert manifest.decode(manifest.encode(without), "it") == without  # a listing of plain objects
+    with pytest.raises(BadInput, match="a has no digests"):
+        manifest.decode(manifest.encode(without), "it", pushed=True)
+
+
+def test_what_is_there_agrees_in_every_digest() -> None:
+    wanted = of(File("a", 1, (DIGEST,)), File("b", 1, etag="e"))
+    assert manifest.agree(wanted, of(File("a", 1, (DIGEST,)), File("b", 1, (DIGEST,), etag="e")))
+    for there in (
+        of(File("a", 1, ("0" * 64,)), File("b", 1, (DIGEST,), etag="e")),
+        of(File("a", 1, (DIGEST,)), File("b", 1, (DIGEST,), etag="f")),
+        of(File("a", 1, (DIGEST,))),
+    ):
+        assert not manifest.agree(wanted, there)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"schema": "other/1", "part": 1, "files": []}'])

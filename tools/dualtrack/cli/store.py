@@ -19,7 +19,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-ADDRESS = typer.Argument(..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION, …@latest, or s3://BUCKET/PATH.")
+ADDRESS = typer.Argument(
+    ..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION[#sha256:DIGEST], …@latest, or s3://BUCKET/PATH."
+)
 CACHE = typer.Option(None, "--cache", metavar="DIR", help="The cache; DUALTRACK_STORE or your own without it.")
 REGION = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it.")
 ENDPOINT = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's; AWS_ENDPOINT_URL without it.")
@@ -62,7 +64,8 @@ def pull(
 ) -> None:
     """Bring a checkpoint into the cache and print where it is.
 
-    It appears when all of it is there and checked. A pull that was ended, in whatever way, goes on where it was; of
+    It appears when all of it is there and checked; with a digest in the address it is the version that was meant, or
+    nothing, whoever else may write to the bucket. A pull that was ended, in whatever way, goes on where it was; of
     many that ask for the same version one pulls and the others wait. What was not used for longest makes room.
 
     With a key, sealed files are verified and opened between the network and the disk: what lies in the cache is plain,
@@ -90,7 +93,9 @@ def pull(
 
 @app.command()
 def fill(
-    file: Path = typer.Argument(..., metavar="FILE", help="Names the versions, s3://BUCKET/PATH@VERSION, one a line."),
+    file: Path = typer.Argument(
+        ..., metavar="FILE", help="Names the versions, s3://BUCKET/PATH@VERSION[#sha256:DIGEST], one a line."
+    ),
     cache: Path = CACHE,
     budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Bring nothing: say how far each one is."),
@@ -135,7 +140,10 @@ def push(
     endpoint: str = ENDPOINT,
     json: bool = JSON,
 ) -> None:
-    """Make a folder a version in a bucket. It can be pulled when all of it is there, and never changes then."""
+    """Make a folder a version in a bucket. It can be pulled when all of it is there, and never changes then.
+
+    What is printed first is its name with the digest: whoever pulls by that name gets this content or nothing.
+    """
     from dualtrack.output import document
     from dualtrack.progress import Progress, size
     from dualtrack.store import address as addresses
@@ -172,7 +180,7 @@ def list_(cache: Path = CACHE, json: bool = JSON) -> None:
         [
             (it.key, it.state, size(it.size),
              f"{datetime.fromtimestamp(it.used, UTC):%Y-%m-%d %H:%M}" if it.used else "", "yes" if it.in_use else "",
-             it.address)
+             it.source)
             for it in rows
         ],
         title=f"{where.root}, {size(where.free())} free",

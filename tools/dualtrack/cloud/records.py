@@ -1,8 +1,12 @@
-"""The nodes' records in the traffic's zone: each node keeps its own; what a dead one left is taken away here."""
+"""The nodes' records in the traffic's zone: each node keeps its own; what is nobody's own is taken away here.
+
+IAM cannot say which address a node may write, so one that was taken over can write any. EC2 says whose address is
+whose: a record is a node's own where both agree.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,34 +16,35 @@ from dualtrack.errors import External
 from dualtrack.inventory.contract import Traffic
 
 
-def orphans(records: Sequence[Mapping[str, Any]], name: str, running: Collection[str]) -> list[Mapping[str, Any]]:
-    """Return the records of ``name`` that belong to instances which do not run; none when nothing runs at all.
+def foreign(
+    records: Sequence[Mapping[str, Any]], name: str, running: Mapping[str, str]
+) -> list[tuple[Mapping[str, Any], str]]:
+    """Return the A records of ``name`` that are no running instance's own, each with the reason.
 
-    An answer without any instance is more likely a lie of the API than the end of all nodes. Records whose identifier
-    is no instance's are somebody else's.
+    ``running`` has the address of each instance, by EC2's word. Without any instance nothing is returned: such an
+    answer is more likely a lie of the API than the end of all nodes. The name is the nodes' alone.
     """
-    if not running:
-        return []
-    return [
-        it
-        for it in records
-        if it["Name"].rstrip(".") == name.rstrip(".")
-        and it["Type"] == "A"
-        and it.get("SetIdentifier", "").startswith("i-")
-        and it["SetIdentifier"] not in running
-    ]
+    found = []
+    for it in records if running else ():
+        if it["Name"].rstrip(".") == name.rstrip(".") and it["Type"] == "A":
+            who, values = it.get("SetIdentifier", ""), [value["Value"] for value in it.get("ResourceRecords", ())]
+            if who not in running:
+                found.append((it, f"{who or 'a record without an instance'} does not run"))
+            elif values != [running[who]]:
+                found.append((it, f"{who} has {running[who]}, not {', '.join(values) or 'an alias'}"))
+    return found
 
 
-def sweep(traffic: Traffic, running: Collection[str], *, region: str, endpoint: str = "") -> list[str]:
-    """Delete the records of instances that do not run, and return the instances' ids. External when AWS refuses."""
+def sweep(traffic: Traffic, running: Mapping[str, str], *, region: str, endpoint: str = "") -> list[str]:
+    """Delete what is no running instance's own record, and return the reasons. External when AWS refuses."""
     api = aws.client("route53", region, endpoint)
     try:
         pages = api.get_paginator("list_resource_record_sets").paginate(HostedZoneId=traffic.zone_id)
         records = [record for page in pages for record in page["ResourceRecordSets"]]
-        gone = orphans(records, traffic.name, running)
+        gone = foreign(records, traffic.name, running)
         if gone:
-            changes = [{"Action": "DELETE", "ResourceRecordSet": record} for record in gone]
+            changes = [{"Action": "DELETE", "ResourceRecordSet": record} for record, _ in gone]
             api.change_resource_record_sets(HostedZoneId=traffic.zone_id, ChangeBatch={"Changes": changes})
     except (BotoCoreError, ClientError) as error:
         raise External(f"the records of {traffic.name} cannot be swept: {error}") from None
-    return [str(record["SetIdentifier"]) for record in gone]
+    return [why for _, why in gone]

@@ -13,7 +13,7 @@ import msgspec
 
 from dualtrack.errors import BadInput, Missing
 from dualtrack.progress import size
-from dualtrack.store.address import Address
+from dualtrack.store.address import DIGEST_MARK, Address
 from dualtrack.store.cache import Cache, Held, begun, check
 
 
@@ -27,6 +27,12 @@ class Row(msgspec.Struct, frozen=True):
     used: float | None
     in_use: bool
     path: str
+    digest: str = ""
+
+    @property
+    def source(self) -> str:
+        """Return where it is from, with the digest where it is known: what a host's list of versions may name."""
+        return f"{self.address}{DIGEST_MARK}{self.digest}" if self.digest else self.address
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -65,7 +71,7 @@ def rows(cache: Cache) -> list[Row]:
     """Return what is in a cache: complete versions, the last used first, then unfinished ones."""
     found = [
         Row(it.key, it.entry.address, "complete" if cache.sound(it.key, it.entry) else "torn", it.size, it.used,
-            it.in_use, str(it.path))
+            it.in_use, str(it.path), it.entry.digest)
         for it in reversed(cache.held())
     ]  # fmt: skip
     for key in cache.unfinished():
@@ -112,7 +118,10 @@ def chosen(cache: Cache, names: Sequence[str]) -> list[Held]:
         return held
     found = []
     for name in names:
-        matching = [it for it in held if it.entry.address == name] or [it for it in held if it.key.startswith(name)]
+        address, mark, digest = name.rpartition(DIGEST_MARK) if DIGEST_MARK in name else (name, "", "")
+        matching = [it for it in held if it.entry.address == address and digest in ("", it.entry.digest)]
+        if not mark:
+            matching = matching or [it for it in held if it.key.startswith(name)]
         if len(matching) != 1:
             known = ", ".join(it.key for it in (matching or held)) or "nothing"
             what = f"{len(matching)} versions are" if matching else "no version is"

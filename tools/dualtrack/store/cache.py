@@ -37,11 +37,15 @@ RESERVE = 64 << 20
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One complete version: where it is from, what belongs to it, and since when it is here (seconds since 1970)."""
+    """One complete version: where it is from, what belongs to it, and since when it is here (seconds since 1970).
+
+    ``digest`` is the SHA-256 of the manifest in the bucket; '' for plain objects, and for what an older program pulled.
+    """
 
     address: str
     manifest: Manifest
     pulled: float
+    digest: str = ""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -99,8 +103,12 @@ class Cache:
         return (key, entry) if entry is not None and self.sound(key, entry) else None
 
     def remember(self, address: Address, key: str, form: str = "") -> None:
-        """Keep which version an address stands for in a form (as it is in the bucket, or another)."""
-        write_atomically(self._ref(address, form), key.encode())
+        """Keep which version an address stands for in a form (as it is in the bucket, or another).
+
+        A pull compared the manifest's digest, so what the name with the digest stands for, the one without does, too.
+        """
+        for name in dict.fromkeys((address, address.bare)):
+            write_atomically(self._ref(name, form), key.encode())
 
     def sound(self, key: str, entry: Entry) -> bool:
         """Return whether all files of a version are there in their sizes: a look, not a check of their content."""
@@ -194,7 +202,8 @@ class Cache:
         Nobody changes it from then on, by mistake neither; what was unsealed is not for everybody to read.
         """
         staging, target = self.staging(key), self.version(key)
-        write_atomically(staging / "entry.json", msgspec.json.encode(Entry(str(address), of, time.time())))
+        entry = Entry(str(address.bare), of, time.time(), address.digest)
+        write_atomically(staging / "entry.json", msgspec.json.encode(entry))
         for folder, _, names in os.walk(staging / "files"):
             for name in names:
                 Path(folder, name).chmod(0o440 if form else 0o444)
@@ -209,6 +218,12 @@ class Cache:
         os.close(self._open(key, "use"))  # for who may read the cache and make no file in it
         self.remember(address, key, form)
         return target / "files"
+
+    def note(self, key: str, entry: Entry, address: Address) -> None:
+        """Add its digest to an entry that an older program made."""
+        if address.digest and not entry.digest:
+            noted = msgspec.structs.replace(entry, digest=address.digest)
+            write_atomically(self.version(key) / "entry.json", msgspec.json.encode(noted))
 
     def discard(self, folder: Path) -> None:
         """Make a folder of the cache disappear at once, and delete it then."""

@@ -35,7 +35,10 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The files of a version; ``part`` is the size of every part but a file's last, in bytes."""
+    """The files of a version; ``part`` is the size of every part but a file's last, in bytes.
+
+    ``pushed`` is the time that older programs wrote.
+    """
 
     schema: Literal["dualtrack.checkpoint/1"]
     part: int
@@ -72,13 +75,16 @@ def parts(of: Manifest) -> Iterator[Part]:
             yield Part(number, index, begin, min(of.part, file.size - begin), known)
 
 
-def decode(data: bytes, origin: str) -> Manifest:
-    """Return the manifest in ``data``, or BadInput: paths stay inside the folder, digests fit the sizes."""
+def decode(data: bytes, origin: str, *, pushed: bool = False) -> Manifest:
+    """Return the manifest in ``data``, or BadInput: paths stay inside the folder, digests fit the sizes.
+
+    ``pushed``: it is the manifest of a version, which has the digest of every part: what had none would be anything.
+    """
     try:
         found = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:
         raise BadInput(f"{origin} is not a manifest of a checkpoint: {error}") from None
-    problem = next(_wrong(found), "")
+    problem = next(_wrong(found), "") or (next(_unproven(found), "") if pushed else "")
     if problem:
         raise BadInput(f"{origin} is not in order: {problem}")
     return found
@@ -111,6 +117,23 @@ def _wrong(of: Manifest) -> Iterator[str]:
         folders = path.split("/")[:-1]
         if any("/".join(folders[: end + 1]) in seen for end in range(len(folders))):
             yield f"{path} lies in a folder that is a file"
+
+
+def _unproven(of: Manifest) -> Iterator[str]:
+    for file in of.files:
+        if file.size and not file.parts:
+            yield f"{file.path} has no digests"
+
+
+def agree(wanted: Manifest, there: Manifest) -> bool:
+    """Return whether what is there is what is wanted; where digests are wanted they are the same, all 256 bits."""
+
+    def same(one: File, other: File) -> bool:
+        pins = (one.path, one.size, one.etag, one.version_id) == (other.path, other.size, other.etag, other.version_id)
+        return pins and one.parts in ((), other.parts)
+
+    alike = (wanted.part, len(wanted.files)) == (there.part, len(there.files))
+    return alike and all(map(same, wanted.files, there.files))
 
 
 def safe(path: str) -> bool:

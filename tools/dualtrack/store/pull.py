@@ -46,7 +46,8 @@ def pull(
     """Return where a version lies in the cache, after bringing it there if it is not.
 
     ``budget`` is what the cache may hold in bytes; ``refresh`` asks the bucket also for what is here already.
-    A version pushed by us never changes, so a warm pull of one asks nobody; plain objects are always asked for. With
+    A version never changes, so a warm pull of one asks nobody; plain objects are always asked for. An address with a
+    digest stands for nothing else than the version whose manifest has it. With
     ``identities`` what is sealed is opened on the way: another version, beside the one as it is in the bucket.
     """
     cache.sweep()
@@ -57,7 +58,7 @@ def pull(
     if address.version == LATEST:
         address = remote.latest(address)
         say(f"the version pushed last is {address.version}")
-    of = remote.manifest(address)
+    address, of = _named(remote, address)
     plan = _opened(remote, address, of, identities, jobs) if identities else plain(remote, address, of)
     key = cache.key(address, plan.of)
     with closing(plan):
@@ -67,6 +68,14 @@ def pull(
         say(f"{key} is being pulled by somebody else: waiting")
         with cache.pulling(key):
             return _alone(address, cache, remote, plan, key, jobs, budget, say, show)
+
+
+def _named(remote: Remote, address: Address) -> tuple[Address, Manifest]:
+    """Return an address with its digest, and what belongs to it; plain objects have none."""
+    if not address.version:
+        return address, remote.manifest(address)
+    of, digest = remote.stored(address)
+    return msgspec.structs.replace(address, digest=digest), of
 
 
 def _opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[Identity], jobs: int) -> Plan:
@@ -87,8 +96,9 @@ def _alone(
     """Pull as the only one who pulls this version."""
     entry = cache.entry(key)
     if entry is not None:
-        if cache.sound(key, entry):
+        if cache.sound(key, entry) and manifests.agree(plan.of, entry.manifest):
             cache.remember(address, key, plan.form)
+            cache.note(key, entry, address)
             return _warm(address, cache, key, entry)
         say(f"{key} in the cache is torn: it is pulled anew")
     staging, of = cache.staging(key), plan.of

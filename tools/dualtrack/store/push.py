@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from dualtrack.errors import BadInput, External, Refused
 from dualtrack.store import manifest as manifests
-from dualtrack.store.address import MANIFEST, Address
+from dualtrack.store.address import LATEST, MANIFEST, Address
 from dualtrack.store.manifest import PART, File, Manifest
-from dualtrack.store.remote import Again, Remote, meaning
+from dualtrack.store.remote import EXISTS, Again, Remote, code, meaning
 
 #: An uploaded object's metadata: the digest of its parts' digests. What an ended push left is recognised by it.
 MARK = "dualtrack-sha256"
@@ -22,7 +22,7 @@ Tick = Callable[[int], object]
 
 
 class Pushed(msgspec.Struct, frozen=True):
-    """What a push did; ``sent`` counts the bytes that were not there yet."""
+    """What a push did. ``address`` has the digest, ``digest`` is that alone; ``sent`` counts what was not there yet."""
 
     address: str
     digest: str
@@ -35,34 +35,41 @@ def push(source: Path, address: Address, remote: Remote, *, jobs: int, tick: Tic
     """Make the files below ``source`` a version. The same content again is fine; another one is Refused."""
     if not address.version:
         raise BadInput(f"{address} names no version", hint="s3://BUCKET/PATH@VERSION")
-    if address.version == "latest":
+    if address.digest:
+        raise BadInput(f"{address} has a digest already", hint="a push says which one it became")
+    if address.version == LATEST:
         raise BadInput("latest is what pull calls the version pushed last", hint="give this one a name of its own")
     found = list(_files(source))
     before = [_stamp(source / path) for path in found]
     with ThreadPoolExecutor(jobs) as pool:
         files = tuple(pool.map(lambda path: _digest(source, path), found))
-    of = Manifest("dualtrack.checkpoint/1", PART, files, datetime.now(UTC).isoformat(timespec="seconds"))
+    # Without a time, so that the same content has the same name everywhere.
+    of = Manifest("dualtrack.checkpoint/1", PART, files)
     manifests.decode(manifests.encode(of), str(source))
     there = remote.head(address.manifest)
     if there is not None:
         return _same(address, remote, of)
-    sent = 0
+    sent, data = 0, manifests.encode(of)
     for file in of.files:
         sent += _upload(source, address, remote, file, jobs, tick)
     if [_stamp(source / path) for path in found] != before or list(_files(source)) != found:
         raise Refused(f"{source} was changed during the push", hint="nothing of it can be pulled: push again")
-    if not remote.put_once(address.manifest, manifests.encode(of)):
+    if not remote.put_once(address.manifest, data):
         return _same(address, remote, of)  # somebody pushed it at the same time
-    return Pushed(str(address), of.digest, len(of.files), of.size, sent)
+    return _pushed(address, hashlib.sha256(data).hexdigest(), of, sent)
 
 
 def _same(address: Address, remote: Remote, of: Manifest) -> Pushed:
-    there = remote.manifest(address)
+    there, digest = remote.stored(address)
     if there.digest != of.digest:
         raise Refused(
             f"{address} is there already, with other content", hint="versions never change: choose another name"
         )
-    return Pushed(str(address), of.digest, len(of.files), of.size, 0)
+    return _pushed(address, digest, of, 0)
+
+
+def _pushed(address: Address, digest: str, of: Manifest, sent: int) -> Pushed:
+    return Pushed(str(msgspec.structs.replace(address, digest=digest)), digest, len(of.files), of.size, sent)
 
 
 def _files(source: Path) -> Iterator[str]:
@@ -106,8 +113,9 @@ def _upload(source: Path, address: Address, remote: Remote, file: File, jobs: in
 
     key = address.prefix + file.path
     mark = Manifest("dualtrack.checkpoint/1", PART, (file,)).digest
-    there = remote.head(key)
-    if there is not None and there["ContentLength"] == file.size and there.get("Metadata", {}).get(MARK) == mark:
+    if (there := _there(remote, key, file, mark)) is not None:
+        if not there:
+            raise _taken(address, file)
         tick(file.size)
         return 0
     config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=jobs)
@@ -122,9 +130,31 @@ def _upload(source: Path, address: Address, remote: Remote, file: File, jobs: in
         )
     except (ClientError, S3UploadFailedError, BotoCoreError, OSError) as error:
         said = error.__context__ if isinstance(error, S3UploadFailedError) else error  # it hides what S3 said
+        if isinstance(said, ClientError) and code(said) in EXISTS:
+            # Another push was faster, or this one's own answer was lost and S3 was asked again.
+            there = _there(remote, key, file, mark)
+            if there:
+                return file.size
+            if there is False:
+                raise _taken(address, file) from None
         what = f"s3://{remote.bucket}/{key}"
         why = meaning(said, what, remote.bucket) if isinstance(said, ClientError) else Again(f"{what}: {error}")
         raise (
             External(f"{why}", hint="the same command goes on from here") if isinstance(why, Again) else why
         ) from None
     return file.size
+
+
+def _there(remote: Remote, key: str, file: File, mark: str) -> bool | None:
+    """Return whether an object is the file that was pushed; None where there is none."""
+    there = remote.head(key)
+    if there is None:
+        return None
+    return bool(there["ContentLength"] == file.size and there.get("Metadata", {}).get(MARK) == mark)
+
+
+def _taken(address: Address, file: File) -> Refused:
+    return Refused(
+        f"{address} has another {file.path} already, of a push of other content that did not end",
+        hint="objects of a version are never replaced: choose another name, or delete them",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from dualtrack.errors import BadInput, External, Refused
 from dualtrack.store import manifest as manifests
-from dualtrack.store.address import LATEST, MANIFEST, Address
+from dualtrack.store.address import DIGEST_MARK, LATEST, MANIFEST, Address
 from dualtrack.store.manifest import File, Manifest
 
 T = TypeVar("T")
@@ -22,6 +23,9 @@ EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "RequestExpi
 ELSEWHERE = {"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 BUSY = {"SlowDown", "503", "ServiceUnavailable", "InternalError", "500", "502", "504", "Throttling", "RequestTimeout",
         "ThrottlingException", "TooManyRequests", "429", "BadGateway", "GatewayTimeout"}  # fmt: skip
+
+#: An object is there already, or somebody is writing it at this moment.
+EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 
 
 class Again(Exception):
@@ -85,8 +89,15 @@ class Remote:
         self.bucket = bucket
 
     def sender(self) -> Any:
-        """Return a boto3 client for its transfer manager, which tries by itself and lets S3 check what it gets."""
-        return self._sender(8)
+        """Return a boto3 client for its transfer manager, which tries by itself and lets S3 check what it gets.
+
+        It creates objects and replaces none: what the bucket's policy demands of whoever writes a version. The transfer
+        manager does not know that parameter, so it is added where a request is made.
+        """
+        client = self._sender(8)
+        for creates in ("PutObject", "CompleteMultipartUpload"):
+            client.meta.events.register(f"before-parameter-build.s3.{creates}", _only_new)
+        return client
 
     def manifest(self, address: Address) -> Manifest:
         """Return what belongs to an address: the stored manifest of a version, or one made from the listing."""
@@ -94,14 +105,28 @@ class Remote:
 
     def _manifest(self, address: Address) -> Manifest:
         if address.version:
-            with self._meaning(f"{address}"):
-                body = self.client.get_object(Bucket=self.bucket, Key=address.manifest)["Body"]
-                return manifests.decode(body.read(manifests.MOST_BYTES), f"the manifest of {address}")
+            return self._stored(address)[0]
         files = tuple(self._plain(address))
         if not files:
             raise External(f"there is nothing at {address}", hint="versions are named: PATH@VERSION")
         found = Manifest("dualtrack.checkpoint/1", manifests.PART, files)
         return manifests.decode(manifests.encode(found), f"the listing of {address}")
+
+    def stored(self, address: Address) -> tuple[Manifest, str]:
+        """Return the manifest of a version and its SHA-256; Refused where the address names another digest."""
+        return patient(lambda: self._stored(address))
+
+    def _stored(self, address: Address) -> tuple[Manifest, str]:
+        with self._meaning(f"{address}"):
+            body = self.client.get_object(Bucket=self.bucket, Key=address.manifest)["Body"]
+            data: bytes = body.read(manifests.MOST_BYTES)
+        found = hashlib.sha256(data).hexdigest()
+        if address.digest not in ("", found):
+            raise Refused(
+                f"{address}: the bucket has another manifest, {DIGEST_MARK[1:]}{found}",
+                hint="somebody replaced it, or the name is mistyped: nothing of it is used",
+            )
+        return manifests.decode(data, f"the manifest of {address}", pushed=True), found
 
     def latest(self, address: Address) -> Address:
         """Return the version of a path that was pushed last."""
@@ -167,7 +192,7 @@ class Remote:
                     request = {"Days": days, "GlacierJobParameters": {"Tier": way}}
                     self.client.restore_object(Bucket=self.bucket, Key=key, RestoreRequest=request)
                 except ClientError as error:
-                    if _code(error) != "RestoreAlreadyInProgress":
+                    if code(error) != "RestoreAlreadyInProgress":
                         raise
                     return False
             return True
@@ -195,7 +220,7 @@ class Remote:
             try:
                 found: dict[str, Any] = self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
-                if _code(error) in ("404", "NoSuchKey"):
+                if code(error) in ("404", "NoSuchKey"):
                     return None
                 raise
         return found
@@ -227,7 +252,7 @@ class Remote:
             try:
                 self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **more)
             except ClientError as error:
-                if _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
+                if code(error) in EXISTS:
                     return False
                 raise
         return True
@@ -247,7 +272,13 @@ class Remote:
             raise Again(f"{what}: {error}") from None
 
 
-def _code(error: Any) -> str:
+def _only_new(params: dict[str, Any], **_: Any) -> None:
+    """Let a request create an object, not replace one: an event handler of boto3's."""
+    params["IfNoneMatch"] = "*"
+
+
+def code(error: Any) -> str:
+    """Return S3's word for an error."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -255,24 +286,24 @@ def meaning(error: Any, what: str, bucket: str) -> Exception:
     """Return what a refusal of S3 means: Again, Changed, or an error for people."""
     said = error.response.get("Error", {})
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    code, message = _code(error), str(said.get("Message", ""))
-    if code in BUSY:
-        return Again(f"{what}: {code}")
-    if code in ("PreconditionFailed", "412"):
+    word, message = code(error), str(said.get("Message", ""))
+    if word in BUSY:
+        return Again(f"{what}: {word}")
+    if word in ("PreconditionFailed", "412"):
         return Changed(f"{what} was replaced by another object meanwhile", hint="nothing of it is served: pull again")
-    if code in EXPIRED:
+    if word in EXPIRED:
         return External(
-            f"{what}: the credentials have expired ({code})", hint="log in again and repeat the command: it goes on"
+            f"{what}: the credentials have expired ({word})", hint="log in again and repeat the command: it goes on"
         )
     region = said.get("Region") or headers.get("x-amz-bucket-region") or ""
-    if code in ELSEWHERE:
+    if word in ELSEWHERE:
         return BadInput(f"bucket {bucket} is in another region", hint=f"--region {region}" if region else "--region")
-    if code == "NoSuchBucket":
+    if word == "NoSuchBucket":
         return External(f"there is no bucket {bucket}")
-    if code == "InvalidObjectState":
+    if word == "InvalidObjectState":
         return External(f"{what} is in an archive", hint="dualtrack tiers restore makes it readable")
-    if code in ("NoSuchKey", "404"):
+    if word in ("NoSuchKey", "404"):
         return External(f"{what} is not there", hint=f"s3://{bucket}/…@{LATEST} is the one pushed last")
-    if code in ("AccessDenied", "403", "Forbidden", "SignatureDoesNotMatch", "InvalidAccessKeyId"):
-        return Refused(f"{what}: S3 refuses: {code}", hint="aws sts get-caller-identity says who you are")
-    return External(f"{what}: S3 says {code}: {message}")
+    if word in ("AccessDenied", "403", "Forbidden", "SignatureDoesNotMatch", "InvalidAccessKeyId"):
+        return Refused(f"{what}: S3 refuses: {word}", hint="aws sts get-caller-identity says who you are")
+    return External(f"{what}: S3 says {word}: {message}")

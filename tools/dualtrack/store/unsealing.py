@@ -7,6 +7,7 @@ long the content is. The sealed bytes never lie on the disk, and nothing is read
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,13 +79,36 @@ def opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[
         found = list(pool.map(lambda it: _open(remote, keys[it], of.files[it], of.part, identities), numbers))
     sealed = dict(zip(numbers, found, strict=True))
     files = [
-        File(file.path.removesuffix(SUFFIX), sealed[number].layout.size, etag=file.etag, version_id=file.version_id)
+        File(file.path.removesuffix(SUFFIX), sealed[number].layout.size, etag=_pin(file), version_id=file.version_id)
         if number in sealed else file
         for number, file in enumerate(of.files)
     ]  # fmt: skip
     shown = Manifest(of.schema, of.part, tuple(files), of.pushed)
     # The same rules as for what was pushed: no name twice, none that is a folder, too.
     return Plan(manifests.decode(manifests.encode(shown), f"{address}, unsealed,"), keys, sealed, UNSEALED)
+
+
+def _pin(file: File) -> str:
+    """Return what tells a sealed object from every other one: its ETag, or the digests that it was pushed with."""
+    return file.etag or (f"sha256:{hashlib.sha256(' '.join(file.parts).encode()).hexdigest()}" if file.parts else "")
+
+
+def _start(bytes_of: Callable[[int, int], bytearray], file: File, part: int, key: str) -> bytes:
+    """Return the bytes with an object's header; where digests are known it is the header that was pushed.
+
+    Anybody can seal for a public key, so a header that opens is no proof of who sealed. The header has the key of all
+    chunks, and who does not have that key makes no chunk that opens.
+    """
+    if not file.parts:
+        return bytes(bytes_of(0, min(START, file.size)))
+
+    def first() -> bytes:
+        data = bytes_of(0, min(part, file.size))
+        if hashlib.sha256(data).hexdigest() != file.parts[0]:
+            raise Tampered(f"{key}: its first bytes are not what was pushed")
+        return bytes(memoryview(data)[:START])
+
+    return patient(first)
 
 
 def _open(remote: Remote, key: str, file: File, part: int, identities: Sequence[Identity]) -> Sealed:
@@ -102,7 +126,7 @@ def _open(remote: Remote, key: str, file: File, part: int, identities: Sequence[
         return patient(read)
 
     try:
-        opened = open_header(bytes(bytes_of(0, min(START, file.size))), identities)
+        opened = open_header(_start(bytes_of, file, part, key), identities)
         layout = Layout(opened.header.chunk, file.size)
     except SealError as error:
         raise type(error)(error.reason, f"{key}: {error}", chunk=error.chunk) from None

@@ -99,12 +99,12 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
 
 
 def sweep(output: contract.Output, hosts: Sequence[Host], endpoint: str, say: Say) -> None:
-    """Take away the records of nodes that went without a word. Running nodes keep their own."""
+    """Take away the records of nodes that went without a word, and those that name another address than the node's."""
     if output.traffic is None:
         return
-    running = {host.instance_id for host in hosts}
-    for gone in records.sweep(output.traffic, running, region=output.region, endpoint=endpoint):
-        say(f"took the record of {gone} out of {output.traffic.name}: it does not run any more")
+    running = {host.instance_id: host.address for host in hosts}
+    for why in records.sweep(output.traffic, running, region=output.region, endpoint=endpoint):
+        say(f"took a record out of {output.traffic.name}: {why}")
 
 
 def connection_for(stack: str) -> Connection:

@@ -189,6 +189,37 @@ run "least_privilege" {
   }
 }
 
+run "keys_are_worth_nothing_elsewhere" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for s in jsondecode(aws_iam_role_policy.buckets["this"].policy).Statement : s.Condition == {
+        StringEquals = {
+          "aws:SourceVpc"   = "$${aws:Ec2InstanceSourceVpc}"
+          "aws:VpcSourceIp" = "$${aws:Ec2InstanceSourcePrivateIPv4}"
+        }
+      }
+    ])
+    error_message = "S3 answers from the instance that the keys were issued for, and from nowhere else"
+  }
+}
+
+run "own_key_is_used_by_s3_alone" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-1:111122223333:key/1"
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_iam_role_policy.key["this"].policy).Statement : [s.Action, s.Resource, s.Condition]
+    ] == [[["kms:Decrypt", "kms:GenerateDataKey"], "arn:aws:kms:us-east-1:111122223333:key/1", { StringLike = { "kms:ViaService" = "s3.*.amazonaws.com*" } }]]
+    error_message = "without it S3 refuses every object; more is not needed"
+  }
+}
+
 run "no_record_unless_told" {
   command = plan
 

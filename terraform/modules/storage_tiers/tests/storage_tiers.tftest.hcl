@@ -68,6 +68,49 @@ run "kept_safe" {
   }
 }
 
+run "versions_never_change" {
+  command = plan
+
+  variables {
+    classes = { checkpoints = {}, weights = { write_once = true } }
+  }
+
+  assert {
+    condition = {
+      for class, p in aws_s3_bucket_policy.this : class => [for s in jsondecode(p.policy).Statement : [s.Effect, s.Principal, s.Action, s.Resource] if s.Sid == "CreateOnce"]
+      } == {
+      checkpoints = [["Deny", "*", "s3:PutObject", "arn:aws:s3:::test-checkpoints-111122223333/*/.dualtrack-manifest.json"]]
+      weights     = [["Deny", "*", "s3:PutObject", "arn:aws:s3:::test-weights-111122223333/*"]]
+    }
+    error_message = "manifests in every bucket, all objects where it is said, and for everybody"
+  }
+
+  # Both conditions must hold for a refusal; without the second, no upload in parts could begin.
+  assert {
+    condition = alltrue([
+      for p in aws_s3_bucket_policy.this : alltrue([
+        for s in jsondecode(p.policy).Statement : s.Condition == {
+          Null = { "s3:if-none-match" = "true" }
+          Bool = { "s3:ObjectCreationOperation" = "true" }
+        } if s.Sid == "CreateOnce"
+      ])
+    ])
+    error_message = "what creates an object without `If-None-Match` is refused"
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_s3_bucket_policy.this["weights"].policy).Statement : [s.Effect, slice(s.Action, 0, 2), s.Condition] if s.Sid == "NodesDeleteNothing"
+    ] == [["Deny", ["s3:DeleteObject", "s3:DeleteObjectVersion"], { ArnLike = { "aws:PrincipalArn" = "arn:aws:iam::*:role/test-*-node" } }]]
+    error_message = "no node deletes, and then creates anew"
+  }
+
+  assert {
+    condition     = alltrue([for p in aws_s3_bucket_policy.this : contains([for s in jsondecode(p.policy).Statement : s.Sid], "TlsOnly")])
+    error_message = "and TLS only, as before"
+  }
+}
+
 run "own_key" {
   command = plan
 
