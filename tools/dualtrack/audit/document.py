@@ -7,6 +7,7 @@ records with one number, of which one must be forged, are two, and both stay.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -64,6 +65,13 @@ def of_head(name: str, line: bytes) -> bytes:
         "line": line.decode().rstrip("\n"),
     }  # fmt: skip
     return msgspec.json.encode({"create": action}) + b"\n" + msgspec.json.encode(body) + b"\n"
+
+
+def of_asks(name: str, indices: Sequence[str]) -> bytes:
+    """Return the lines of a bulk request that asks for a host's indices: each by its day, once."""
+    days = [it.removeprefix(f"audit-{name}-") for it in indices]
+    pairs = [({"index": {"_index": f".asked-{name}", "_id": it}}, {"day": it}) for it in days]
+    return b"".join(msgspec.json.encode(it) + b"\n" for pair in pairs for it in pair)
 
 
 def line_of(found: dict[str, Any]) -> bytes:
