@@ -20,7 +20,6 @@ import msgspec
 
 from dualtrack.audit import document
 from dualtrack.audit.searchstore import Away, SearchStore
-from dualtrack.elk import documents
 from dualtrack.errors import DualtrackError, External, Refused
 
 #: Days of a host that are answered in one round.
@@ -59,7 +58,7 @@ def parse(answer: Mapping[str, Any]) -> list[Ask]:
     """Return what is asked for, out of the answer to WAITING."""
     buckets = answer.get("aggregations", {}).get("asked", {}).get("buckets", ())
     return [
-        Ask(bucket["key"].removeprefix(documents.ASKED), str(day["key"]))
+        Ask(bucket["key"].removeprefix(document.ASKED), str(day["key"]))
         for bucket in buckets
         for day in bucket["days"]["buckets"]
     ]
@@ -101,7 +100,7 @@ def ahead(there: Mapping[str, int], today: date) -> Iterator[str]:
         # What was queued while the store was away is of the days between.
         late = (today - day).days
         for number in range(1, late + 2 if late <= GONE else 0):
-            if (index := documents.logs_index(host, day + timedelta(days=number))) not in there:
+            if (index := document.logs_index(host, day + timedelta(days=number))) not in there:
                 yield index
 
 
@@ -116,7 +115,7 @@ class Keeper:
         """Answer what is asked now, and return how many indices were made. Away: try again later."""
         today = datetime.fromtimestamp(now or time.time(), UTC).date()
         lenient = "ignore_unavailable=true&allow_no_indices=true"
-        asks = parse(self.store.ask("POST", f"/{documents.ASKED}*/_search?{lenient}", WAITING))
+        asks = parse(self.store.ask("POST", f"/{document.ASKED}*/_search?{lenient}", WAITING))
         stats = self.store.ask("GET", f"{THERE}&{lenient.partition('&')[0]}").get("indices", {})
         there = {name: int(it["primaries"]["docs"]["count"]) for name, it in stats.items()}
         make, why = decide(asks, there, today, self.days)
@@ -141,7 +140,7 @@ class Keeper:
 
     def _forget(self, asks: Sequence[Ask]) -> None:
         """Take away what was answered: else a day that was retired would come back. Who still waits asks again."""
-        lines = [{"delete": {"_index": documents.ASKED + it.host, "_id": it.day}} for it in asks if it.index]
+        lines = [{"delete": {"_index": document.ASKED + it.host, "_id": it.day}} for it in asks if it.index]
         if lines:
             self.store.ask("POST", "/_bulk", b"".join(msgspec.json.encode(it) + b"\n" for it in lines))
 

@@ -7,11 +7,12 @@ https://docs.opensearch.org/2.19/security/access-control/permissions/ for the na
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any, Literal
 
 import bcrypt
 import msgspec
+
+from dualtrack.audit.document import ASKED
 
 #: What an audit index is called: `audit-HOST-2026.11.25`. Fixed in length after the host's name, so that the host `a`
 #: has no right to the indices of the host `a-b`.
@@ -19,9 +20,7 @@ AUDIT_INDEX = "audit-${user.name}-????.??.??"
 AUDIT = "audit-*"
 #: What an index of ordinary logs is called: `logs-HOST-2026-11-25`.
 LOGS_INDEX = "logs-${user.name}-????-??-??"
-#: Where a host puts the days of which it needs an index (dualtrack.audit.asked): one for each host, made by the
-#: controller. By its dot it is out of the administrator's reach, and of snapshots.
-ASKED = ".asked-"
+#: Where a host asks for indices.
 ASKED_INDEX = ASKED + "${user.name}"
 #: What a host may do with its indices: add. Whoever may create one chooses its settings and how many there are, and so
 #: could have the store take nobody's records any more.
@@ -231,11 +230,6 @@ def asked_index(replicas: int) -> dict[str, Any]:
         "settings": {"index": {"number_of_shards": 1, "number_of_replicas": replicas}},
         "mappings": {"dynamic": "false", "properties": {"day": {"type": "keyword", "ignore_above": 10}}},
     }
-
-
-def logs_index(host: str, day: date) -> str:
-    """Return what the index of a host's logs of a day is called."""
-    return f"logs-{host}-{day:%Y-%m-%d}"
 
 
 def shards(hosts: int, days: int, nodes: int) -> int:

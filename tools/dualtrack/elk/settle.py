@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dualtrack import waiting
+from dualtrack.audit import document as naming
 from dualtrack.elk import documents, elastic
 from dualtrack.elk.client import Answer, Store, basic
 from dualtrack.errors import External
@@ -78,14 +79,14 @@ def admit(store: Store, host: str, *, logs: bool = False, write: bool = True) ->
     """
     replicas = int(_expect(store.call("GET", "/_cluster/health"), 200).body["number_of_data_nodes"] > 1)
     first = datetime.now(UTC).date()
-    bodies: dict[str, Any] = {documents.ASKED + host: documents.asked_index(replicas)}
-    bodies |= {documents.logs_index(host, it): {} for it in (first, first + timedelta(days=1)) if logs}
+    bodies: dict[str, Any] = {naming.ASKED + host: documents.asked_index(replicas)}
+    bodies |= {naming.logs_index(host, it): {} for it in (first, first + timedelta(days=1)) if logs}
     missing = [it for it in bodies if _expect(store.call("HEAD", f"/{it}"), 200, 404).status == 404]
     for it in missing if write else ():
         answer = store.call("PUT", f"/{it}", bodies[it])
         if "already exists" not in answer.reason:
             _expect(answer, 200)
-    return documents.ASKED + host in missing
+    return naming.ASKED + host in missing
 
 
 def _hold(store: Store, shards: int, *, write: bool) -> list[str]:
