@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from dualtrack.audit import document
 from dualtrack.elk.client import Store
 from dualtrack.elk.settle import SHARDS, admit
-from tests.conftest import wait
+from tests.conftest import CLI, Cli, wait
+from tests.integration.test_audit_ship import Trail, same
 from tests.integration.test_elk import ship
+from tests.support.child import read_until
 from tests.support.elk_testbed import DAYS, PASSWORDS, Bed
 
 
@@ -56,6 +60,26 @@ def test_what_is_asked_is_made_as_the_template_says_and_a_day_that_was_retired_s
         assert admin.call("DELETE", f"/{index}").status == 200
         bed.make("audit-asking-2026.11.26")  # a round later
         assert set(there(admin, "audit-asking-*")) == {"audit-asking-2026.11.26"}
+
+
+def test_a_host_that_is_not_admitted_waits_and_loses_nothing(bed: Bed, tmp_path: Path) -> None:
+    trail = Trail(Cli(tmp_path), bed, "late-comer")
+    trail.record("one", "two")
+    bed.hosts.append(trail.host)  # who is on the list is taken for admitted
+    process = subprocess.Popen([CLI, *trail.words(), "--once"], env=trail.cli.env, stderr=subprocess.PIPE, text=True)
+    try:
+        said = read_until(process, process.stderr, "has not admitted late-comer")
+        bed.hosts.remove(trail.host)
+        bed.admit(trail.host)
+        said += process.communicate(timeout=300)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert "takes records again" in said
+    trail.cli("audit", "seal", str(trail.folder))
+    trail.ship()
+    assert same(trail.fetched(), trail.folder)
 
 
 def test_an_ask_that_is_none_stops_nobody(bed: Bed) -> None:
