@@ -62,7 +62,7 @@ def indices(
     ca: Path = CA,
     cert: Path = CERT,
     cert_key: Path = CERT_KEY,
-    days: int = typer.Option(90, "--days", min=1, help="Days that a host may have; today is always made."),
+    days: int = typer.Option(400, "--days", min=1, help="Days that a host may have; today is always made."),
     once: bool = typer.Option(False, "--once", help="Answer what is asked now, and end."),
 ) -> None:
     """Create the indices that hosts ask for, each its own, until Ctrl-C: hosts may write to them, and create none.
