@@ -155,8 +155,14 @@ def test_a_shipper_only_adds(node: Node) -> None:
         assert bulk(shipper, operation, INDEX)[0] == 409, f"`{operation}` wrote over a document"
     for operation in ("update", "delete"):
         assert bulk(shipper, operation, INDEX)[0] == 403, f"a shipper can {operation} a document"
-    for index in (OTHERS, "audit-other-2000.01.01", "ordinary", ".opendistro_security"):
+    admin = node.by("admin", "admin")
+    if admin.call("HEAD", f"/{OTHERS}").status == 404:
+        admin.call("PUT", f"/{OTHERS}", {})
+    for index in (OTHERS, ".opendistro_security"):
         assert bulk(shipper, "create", index)[0] == 403, f"a shipper can write to {index}"
+    for index in ("audit-dualtrack-verify-none-2000.01.01", "dualtrack-verify-ordinary"):
+        assert bulk(shipper, "create", index)[0] in (403, 404), f"a shipper can write to {index}"
+        assert admin.call("HEAD", f"/{index}").status == 404, f"{index} came by itself"
     for method, path in (
         ("GET", f"/{INDEX}/_doc/1"), ("GET", "/audit-*/_search"), ("DELETE", f"/{INDEX}"), ("POST", f"/{INDEX}/_close"),
         ("GET", "/_cluster/health"),
