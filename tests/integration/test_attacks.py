@@ -28,7 +28,7 @@ from dualtrack.pki import authority
 from tests.support import elk_testbed as elk_bed
 from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
 from tests.support.elk_testbed import Bed
-from tests.support.store_attacks import DOCUMENT, STORE_ATTACKS
+from tests.support.store_attacks import DOCUMENT, HOST_ATTACKS, STORE_ATTACKS, layout
 from tests.support.tried import ADMIN, CONTROLLER, ROOT, THIEF, Tried
 
 pytestmark = pytest.mark.attack  # what they try they say themselves
@@ -220,6 +220,19 @@ def test_the_stores_administrator(
         absent = (answer.status == 400 and "no handler found" in str(answer.body)) or answer.status == 405
         parts = [it.get("error", {}).get("type") for it in (answer.body or {}).get("docs", ())]
         assert answer.status == 403 or absent or (parts and set(parts) == {"security_exception"})
+
+
+@pytest.mark.parametrize(("what", "kind", "method", "path", "body"), HOST_ATTACKS)
+def test_a_hosts_certificate(
+    shipped: Host, bed: Bed, tried: Tried, what: str, kind: authority.Kind, method: str, path: str, body: Any
+) -> None:
+    bed.admit("other")
+    with bed.open("admin", "admin") as admin, bed.open(kind, shipped.name) as store:
+        before = layout(admin)
+        with tried.attack(THIEF, f"{what}, by a host's certificate", "prevented", "rights, the template"):
+            assert store.call(method, path.format(index=shipped.index), body).status in (400, 403, 404)
+            assert layout(admin) == before
+            assert admin.call("GET", "/_cluster/health").body["status"] != "red"
 
 
 def test_the_stores_administrator_restores(shipped: Host, bed: Bed, tried: Tried) -> None:

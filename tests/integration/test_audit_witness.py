@@ -294,6 +294,7 @@ def test_another_host_s_index_says_nothing_of_this_one(bed: Bed, tmp_path: Path)
     foreign = document.of_head("gpu", Host("gpu").chain(2).line).replace(
         b'"_index":"audit-gpu-', b'"_index":"audit-gpu-x-'
     )
+    bed.make(json.loads(foreign.splitlines()[0])["create"]["_index"])
     with bed.open("shipper", "gpu-x") as store:
         assert store.call("POST", "/_bulk", foreign).body["items"][0]["create"]["status"] == 201
     panel.refresh()
@@ -363,6 +364,7 @@ def answers(bed: Bed, ca: str, found: authority.Issued | None) -> int:
 
 def test_another_authority_and_nobody_is_cut_off(bed: Bed, tmp_path: Path) -> None:
     cli = Cli(tmp_path)
+    bed.admit("web-1")
     old = authority.issue(bed.pki, "witness", "w-old")
     kept = {name: shutil.copy(getattr(old, name), tmp_path / name) for name in ("authority", "certificate", "key")}
     before = msgspec.structs.replace(old, **kept)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dualtrack.audit import document
 from dualtrack.elk import documents
 from dualtrack.elk.client import Store, basic
 from dualtrack.errors import External
@@ -26,13 +27,22 @@ def record(n: int, host: str = "gpu-1") -> dict[str, object]:
 
 
 def ship(store: Store, index: str, numbers: range, host: str = "gpu-1") -> list[int]:
-    """Create records by `_bulk` under their number, and return what each became."""
+    """Create records by `_bulk` under their number, and return what each became; the index is asked for if need be."""
     lines: list[dict[str, object]] = []
     for n in numbers:
         lines += [{"create": {"_index": index, "_id": str(n)}}, record(n, host)]
-    answer = store.call("POST", "/_bulk", "".join(json.dumps(it) + "\n" for it in lines).encode())
-    assert answer.status == 200, answer.reason
-    return [it["create"]["status"] for it in answer.body["items"]]
+
+    def sent() -> list[int]:
+        answer = store.call("POST", "/_bulk", "".join(json.dumps(it) + "\n" for it in lines).encode())
+        assert answer.status == 200, answer.reason
+        return [it["create"]["status"] for it in answer.body["items"]]
+
+    found = sent()
+    if 404 not in found:
+        return found
+    assert not store.call("POST", "/_bulk", document.of_asks(document.host_of(index), [index])).body["errors"]
+    answered: list[int] = wait(lambda: 404 not in (now := sent()) and now, 60, f"the keeper, for {index}")
+    return answered
 
 
 def test_what_was_acknowledged_outlives_a_power_cut(bed: Bed) -> None:

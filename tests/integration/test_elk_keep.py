@@ -114,7 +114,10 @@ def test_a_keeper_takes_snapshots_and_nothing_else(cli: Cli, bed: Bed) -> None:
             ("PUT", "/_snapshot/other", {"type": "fs", "settings": {"location": str(bed.folder / "snapshots")}}),
             ("POST", "/_snapshot/disk/_cleanup", None), ("GET", f"/{index}/_search", None),
             ("DELETE", f"/{index}", None), ("GET", "/_cat/indices", None), ("PUT", f"/{index}/_block/write", None),
-            ("GET", "/_cluster/state", None),
+            ("GET", "/_cluster/state", None), ("PUT", "/ordinary", None), ("GET", "/.asked-kept-1/_doc/1", None),
+            ("PUT", "/audit-kept-1-2026.11.26", {"aliases": {"audit-kept-2-2026.11.26": {}}}),
+            ("PUT", "/.asked-kept-3", None), ("PUT", f"/{index}/_mapping", {"properties": {"x": {"type": "keyword"}}}),
+            ("PUT", f"/{index}/_settings", {"index.blocks.read": True}), ("PUT", f"/{index}/_create/9", {"n": 9}),
         ):  # fmt: skip
             assert node.call(method, path, body).status == 403, f"a keeper can {method} {path}"
 

@@ -30,14 +30,17 @@ from ansible.plugins.filter.core import FilterModule
 
 from dualtrack import artifacts
 from dualtrack.access import tokens
+from dualtrack.audit import document
 from dualtrack.elk.client import Store, straight
 from dualtrack.elk.documents import Member
-from dualtrack.elk.settle import settle
+from dualtrack.elk.settle import admit, settle
 from dualtrack.paths import ROOT
 from dualtrack.pki import authority
-from tests.conftest import wait
+from tests.conftest import CLI, wait
 
 ROLE = ROOT / "roles/elk"
+#: Days that a host may have in the store: a test has trails of days long ago.
+DAYS = 90
 #: Two people, each called after what he may do.
 PEOPLE = (Member("auditor", ("auditor",)), Member("administrator", ("administrator",)))
 PASSWORDS = {it.name: f"only-for-tests-{it.name}" for it in PEOPLE}
@@ -62,6 +65,8 @@ class Bed:
         self.port, self.transport = ports
         self.url = f"https://{self.address}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.keeper: subprocess.Popen[bytes] | None = None
+        self.hosts: list[str] = []
         self._lay_out(heap)
 
     def _lay_out(self, heap: str) -> None:
@@ -123,14 +128,34 @@ class Bed:
         with self.open("admin", "admin") as store:
             store.await_up(300)
             self.settle(store, PASSWORDS)
+            for host in self.hosts:  # its disk may have been lost
+                admit(store, host)
+        self._keep()
 
-    def settle(self, store: Store, passwords: dict[str, str], people: Sequence[Member] = PEOPLE) -> list[str]:
+    def _keep(self) -> None:
+        """Run what creates indices for hosts, as the node's service of the role does, with the files of now."""
+        self._end_keeper()
+        mine = authority.issue(self.pki, "keeper", self.name)
+        self.keeper = subprocess.Popen(
+            [CLI, "audit", "indices", "--store", self.url, "--ca", mine.authority, "--cert", mine.certificate,
+             "--cert-key", mine.key, "--days", str(DAYS)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(self.folder / "keeper").open("ab"),
+        )  # fmt: skip
+
+    def _end_keeper(self) -> None:
+        if self.keeper is not None:
+            self.keeper.kill()
+            self.keeper.wait()
+
+    def settle(
+        self, store: Store, passwords: dict[str, str], people: Sequence[Member] = PEOPLE, hosts: Sequence[str] = ()
+    ) -> list[str]:  # fmt: skip
         """Bring rights to what the role would make them, and return what was changed."""
         # Nodes without a folder that they share have no repository.
         snapshots = str(self.folder / "snapshots") if len(self.names) == 1 else ""
         return settle(
             store, people, passwords, nodes=len(self.names), token_key=tokens.public(self.pki), snapshots=snapshots,
-            patience=300,
+            hosts=hosts, days=DAYS, patience=300,
         )  # fmt: skip
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -146,11 +171,31 @@ class Bed:
         self.end(signal.SIGKILL)
 
     def certificate(self, host: str) -> authority.Issued:
-        """Return the certificate with which a host ships its trail."""
+        """Return the certificate with which a host ships its trail, and admit it as the role audit does."""
+        self.admit(host)
         return authority.issue(self.pki, "shipper", host)
 
+    def admit(self, host: str) -> None:
+        """Admit a host, once; while the store is away, when it is back."""
+        if host not in self.hosts:
+            self.hosts.append(host)
+            if self.process is not None:
+                with self.open("admin", "admin") as store:
+                    admit(store, host)
+
+    def make(self, index: str) -> None:
+        """Have an audit index of a day, as if its host had asked for it before."""
+        host = document.host_of(index)
+        self.admit(host)
+        with self.open("shipper", host) as store:
+            assert not store.call("POST", "/_bulk", document.of_asks(host, [index])).body["errors"]
+        with self.open("admin", "admin") as store:
+            wait(lambda: store.call("HEAD", f"/{index}").status == 200, 60, f"the keeper, for {index}")
+
     def open(self, kind: authority.Kind | None = None, name: str = "") -> Store:
-        """Return a connection with a certificate of this authority, or with none."""
+        """Return a connection with a certificate of this authority, or with none; a host is admitted."""
+        if kind == "shipper":
+            self.admit(name)
         found = authority.issue(self.pki, kind, name) if kind else None
         paths = (Path(found.certificate), Path(found.key)) if found else (None, None)
         opener = straight(self.address, self.port)
@@ -206,7 +251,9 @@ def cluster(*names: str, heap: str = "512m") -> Iterator[list[Bed]]:
             for bed in beds:
                 with contextlib.suppress(OSError):
                     print((bed.folder / "log").read_text()[-4000:])
+                    print((bed.folder / "keeper").read_text()[-4000:])
             raise
         finally:
             for bed in beds:
                 bed.kill()
+                bed._end_keeper()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dualtrack.elk.client import Store
+
 #: An audit index that is not there yet.
 TOMORROW = "audit-shipped-2099.01.01"
 #: What the store's administrator does to a host's index; {index} is its name.
@@ -66,3 +68,29 @@ STORE_ATTACKS: tuple[tuple[str, str, str, Any], ...] = (
     ("moves shards", "POST", "/_cluster/reroute", {"commands": []}),
     ("writes rights by hand", "PUT", "/.opendistro_security/_doc/rolesmapping", {"rolesmapping": ""}),
 )
+
+#: What root on a host does with the host's certificates, to everybody's store: kind of the certificate, request.
+NOWHERE = {"settings": {"index.routing.allocation.require._name": "nope"}}
+FEW = {"cluster.max_shards_per_node": 1}
+MANY = {"settings": {"number_of_shards": 900}}
+HOST_ATTACKS: tuple[tuple[str, str, str, str, Any], ...] = (
+    ("creates an index of its own that lies nowhere", "shipper", "PUT", f"/{TOMORROW}", NOWHERE),
+    ("creates one of as many shards as are left", "shipper", "PUT", f"/{TOMORROW}", MANY),
+    ("creates tomorrow's", "shipper", "PUT", f"/{TOMORROW}", None),
+    ("creates one by writing to it", "shipper", "PUT", f"/{TOMORROW}/_create/1", DOCUMENT),
+    ("creates one of logs that lies nowhere", "logger", "PUT", "/logs-shipped-2099-01-01", NOWHERE),
+    ("creates one of logs by writing to it", "logger", "POST", "/logs-shipped-2099-01-01/_doc", DOCUMENT),
+    ("creates another in which to ask", "shipper", "PUT", "/.asked-shipped-2", None),
+    ("moves its index to nowhere", "shipper", "PUT", "/{index}/_settings", NOWHERE["settings"]),
+    ("changes its index's mapping", "shipper", "PUT", "/{index}/_mapping", {"properties": {"x": {"type": "keyword"}}}),
+    ("changes the mapping by writing", "shipper", "PUT", "/{index}/_create/2", {**DOCUMENT, "unheard-of": 1}),
+    ("makes the index in which it asks another", "shipper", "PUT", "/.asked-shipped/_settings", NOWHERE["settings"]),
+    ("asks for another host", "shipper", "PUT", "/.asked-other/_doc/2026.01.01", {"day": "2026.01.01"}),
+    ("makes a template of its indices", "shipper", "PUT", "/_index_template/trap", {"index_patterns": ["audit-sh*"]}),
+    ("has the cluster hold less", "shipper", "PUT", "/_cluster/settings", {"transient": FEW}),
+)
+
+
+def layout(store: Store) -> Any:
+    """Return how every index is made, as the controller sees it."""
+    return store.call("GET", "/*?expand_wildcards=all").body

@@ -31,6 +31,10 @@ options:
     description: whether the host is one that jobs are submitted from
     type: bool
     default: false
+  log_host:
+    description: whether the host is one of the search store, whose administrators are others
+    type: bool
+    default: false
   trail:
     description: the folder of the host's audit trail
     default: /var/lib/dualtrack/audit/trail
@@ -55,7 +59,10 @@ class LookupModule(LookupBase):
     def _one(self, what: str, access: model.Access, grants: tuple[glass.Grant, ...]) -> Any:
         if what == "host":
             scheduled, trail = bool(self.get_option("scheduled")), str(self.get_option("trail"))
-            return services.host(access, grants, scheduled=scheduled, trail=trail, program=PROGRAM)
+            log_host = bool(self.get_option("log_host"))
+            return services.host(
+                access, grants, scheduled=scheduled, trail=trail, program=PROGRAM, log_host=log_host
+            )  # fmt: skip
         if what == "store":
             return services.store(access, grants)
         if what == "scheduler":

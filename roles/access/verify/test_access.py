@@ -38,7 +38,7 @@ def test_people(host: Any, hostvars: dict[str, Any]) -> None:
 
 
 def test_who_becomes_root(host: Any, hostvars: dict[str, Any]) -> None:
-    """Only administrators become root."""
+    """Only those become root who administer this kind of host."""
     for it in hostvars["access_people"]:
         wanted = any("ALL" in rule["commands"] for rule in rules(hostvars, it))
         assert may_become_root(host, it["name"]) is wanted, f"{it['name']}: {'cannot' if wanted else 'can'} become root"

@@ -57,16 +57,18 @@ class ActionModule(ActionBase):
                     secrets = {str(it): str(secret) for it, secret in passwords.items()}
                     nodes = [str(it) for it in arguments["nodes"]]
                     snapshots, write = str(arguments.get("snapshots") or ""), not self._task.check_mode
+                    hosts = [str(it) for it in arguments["hosts"]]
                     if elastic:
                         settled = settle.settle_elastic(
-                            store, members, secrets, nodes=nodes, hosts=[str(it) for it in arguments["hosts"]],
+                            store, members, secrets, nodes=nodes, hosts=hosts,
                             snapshots=snapshots, license=_license(str(arguments.get("license") or "")),
                             patience=patience, write=write,
                         )  # fmt: skip
                     else:
                         settled = settle.settle(
                             store, members, secrets, nodes=len(nodes), token_key=tokens.public(folder),
-                            snapshots=snapshots, patience=patience, write=write,
+                            snapshots=snapshots, hosts=hosts, days=int(arguments["days"]), patience=patience,
+                            write=write,
                         )  # fmt: skip
         except (DualtrackError, msgspec.ValidationError) as error:
             unit = "elasticsearch" if elastic else "dualtrack-opensearch"

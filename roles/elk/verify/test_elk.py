@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from dualtrack.access import tokens
-from dualtrack.elk import site
+from dualtrack.audit import document
+from dualtrack.elk import settle, site
 from dualtrack.elk.client import Answer, Store, basic
 from dualtrack.elk.documents import Member
-from dualtrack.elk.settle import settle
 from dualtrack.errors import External
 from dualtrack.pki import authority
+from dualtrack.verify.patience import settled
 
 #: One document for ever, however often the checks run: it cannot be removed.
 PROBE = "dualtrack-verify"
@@ -28,6 +29,8 @@ DOCUMENT = {
     "@timestamp": "2000-01-01T00:00:00Z", "host": PROBE, "kind": "verify", "source": "dualtrack", "n": 1,
     "body": "written once by dualtrack verify",
 }  # fmt: skip
+#: Seconds in which the keeper answers.
+SOON_S = 30
 OTHERS = "audit-dualtrack-verify-other-2000.01.01"
 
 
@@ -91,7 +94,11 @@ def bulk(store: Store, operation: str, index: str, name: str = "1") -> tuple[int
 
 
 def probe(node: Node) -> Store:
-    """Return a shipper's connection; its one document is in the store."""
+    """Return a shipper's connection; its one document is in the store, in an index that the controller made."""
+    admin = node.by("admin", "admin")
+    settle.admit(admin, PROBE)
+    if admin.call("HEAD", f"/{INDEX}").status == 404:
+        admin.call("PUT", f"/{INDEX}", {})
     shipper = node.by("shipper", PROBE)
     status, reason = bulk(shipper, "create", INDEX)
     assert status in (201, 409), f"a shipper cannot create a document: {status} {reason}"
@@ -148,15 +155,22 @@ def test_a_shipper_only_adds(node: Node) -> None:
         assert bulk(shipper, operation, INDEX)[0] == 409, f"`{operation}` wrote over a document"
     for operation in ("update", "delete"):
         assert bulk(shipper, operation, INDEX)[0] == 403, f"a shipper can {operation} a document"
-    for index in (OTHERS, "audit-other-2000.01.01", "ordinary", ".opendistro_security"):
+    admin = node.by("admin", "admin")
+    if admin.call("HEAD", f"/{OTHERS}").status == 404:
+        admin.call("PUT", f"/{OTHERS}", {})
+    for index in (OTHERS, ".opendistro_security"):
         assert bulk(shipper, "create", index)[0] == 403, f"a shipper can write to {index}"
+    for index in ("audit-dualtrack-verify-none-2000.01.01", "dualtrack-verify-ordinary"):
+        assert bulk(shipper, "create", index)[0] in (403, 404), f"a shipper can write to {index}"
+        assert admin.call("HEAD", f"/{index}").status == 404, f"{index} came by itself"
     for method, path in (
         ("GET", f"/{INDEX}/_doc/1"), ("GET", "/audit-*/_search"), ("DELETE", f"/{INDEX}"), ("POST", f"/{INDEX}/_close"),
         ("GET", "/_cluster/health"),
     ):  # fmt: skip
         assert refused(shipper.call(method, path)), f"a shipper can {method} {path}"
-    alias = {"aliases": {OTHERS: {}}}
-    assert refused(shipper.call("PUT", f"/audit-{PROBE}-2000.01.02", alias)), "a shipper can take another host's name"
+    for body in ({"aliases": {OTHERS: {}}}, {"settings": {"number_of_shards": 900}}, None):
+        assert refused(shipper.call("PUT", f"/audit-{PROBE}-2000.01.02", body)), "a shipper can create an index"
+    assert bulk(shipper, "create", f"/audit-{PROBE}-2000.01.02".strip("/"))[0] == 404, "an index comes by itself"
 
 
 #: What would change an audit index, or make it go away.
@@ -231,13 +245,39 @@ def test_passwords_and_tokens(node: Node) -> None:
 @pytest.mark.service("dualtrack-opensearch")
 def test_rights_are_ours(node: Node, hostvars: dict[str, Any]) -> None:
     """Rights, users, template and repository are as the controller wrote them: nobody gave himself more."""
-    other = settle(
+    other = settle.settle(
         node.by("admin", "admin"), [Member(it["name"], tuple(it["rights"]), it.get("kind", "person"))
                                     for it in hostvars["elk_people"]], hostvars["elk_passwords"],
         nodes=len(hostvars["elk_nodes"]), token_key=tokens.public(node.folder), write=False,
-        snapshots=hostvars["elk_snapshot_dir"],
+        snapshots=hostvars["elk_snapshot_dir"], hosts=[it.lower() for it in hostvars["elk_hosts"]],
+        days=hostvars["elk_days"],
     )  # fmt: skip
     assert not other, f"changed since the role ran: {', '.join(other)}"
+
+
+@pytest.mark.service("dualtrack-elk-indices")
+def test_a_host_gets_the_index_that_it_asks_for(host: Any, node: Node) -> None:
+    """A host that is admitted asks for a day, and has it seconds later."""
+    assert host.service("dualtrack-elk-indices").is_running
+    assert host.service("dualtrack-elk-indices").is_enabled
+    shipper, today = probe(node), f"audit-{PROBE}-{datetime.now(UTC):%Y.%m.%d}"
+    assert shipper.call("POST", "/_bulk", document.of_asks(PROBE, [today])).body["errors"] is False
+    made = settled(lambda: node.by("admin", "admin").call("HEAD", f"/{today}").status, lambda it: it == 200, SOON_S)
+    try:
+        assert made == 200, "nobody creates what hosts ask for: journalctl -u dualtrack-elk-indices"
+    finally:  # what is empty is never retired
+        node.by("admin", "admin").call("DELETE", f"/{today}")
+
+
+@pytest.mark.service("dualtrack-opensearch")
+def test_shards_have_room(node: Node) -> None:
+    """The store can hold a tenth more than it does: at its limit no host's next day is created."""
+    admin = node.by("admin", "admin")
+    health = admin.call("GET", "/_cluster/health").body
+    found = admin.call("GET", "/_cluster/settings?include_defaults=true&flat_settings=true").body
+    limit = int({**found["defaults"], **found["persistent"], **found["transient"]}[settle.SHARDS])
+    most = limit * health["number_of_data_nodes"]
+    assert health["active_shards"] < 0.9 * most, f"{health['active_shards']} of {most} shards: dualtrack audit retain"
 
 
 @pytest.mark.service("dualtrack-opensearch")
@@ -311,6 +351,7 @@ def test_a_keeper_takes_snapshots_and_nothing_else(node: Node, hostvars: dict[st
         ("PUT", "/_snapshot/disk/none/_clone/other", {"indices": "*"}),
         ("PUT", "/_snapshot/other", {"type": "fs", "settings": {"location": hostvars["elk_snapshot_dir"]}}),
         ("GET", "/audit-*/_search", None), ("GET", "/_cluster/health", None), ("DELETE", f"/{INDEX}", None),
+        ("PUT", "/dualtrack-verify", None), ("PUT", f"/audit-{PROBE}-2000.01.03", {"aliases": {"probe": {}}}),
     ):  # fmt: skip
         assert refused(keeper.call(method, path, body)), f"a keeper can {method} {path}"
 

@@ -43,6 +43,10 @@ def lab() -> model.Access:
         ("people: [{name: a, uid: 3001, roles: [user]}, {name: a, uid: 3002, roles: [user]}]", "a is there twice"),
         ("people: [{name: anna, uid: 3001, roles: [auditor, administrator]}]", "who audits changes nothing"),
         ("people: [{name: anna, uid: 3001, roles: [auditor, user]}]", "who audits changes nothing"),
+        ("people: [{name: anna, uid: 3001, roles: [auditor, log-administrator]}]", "who audits changes nothing"),
+        ("people: [{name: anna, uid: 3001, roles: [administrator, log-administrator]}]", "does not keep it"),
+        ("roles: {x: {includes: [administrator, log-administrator]}}\npeople: [{name: a, uid: 3001, roles: [x]}]",
+         "does not keep it"),
         ("people: [{name: anna, uid: 3001, roles: [user], ssh_keys: ['no key']}]", "is no public ssh key"),
         (f"people: [{{name: a, uid: 3001, roles: [user], ssh_keys: ['command=\"sh\" {KEY}']}}]", "no public ssh key"),
         ('people: [{name: anna, uid: 3001, roles: [user], comment: "a:b"}]', "one line without a colon"),
@@ -85,20 +89,44 @@ def test_no_person_reads_the_trail_and_changes_something(one: list[str], other: 
         {"one": model.Role(tuple(one)), "other": model.Role(includes=("deep",)), "deep": model.Role(tuple(other))},
     )
     both = {*one, *other}
-    assert bool(list(model.problems(access))) == ("trail.read" in both and bool(both & model.CHANGING))
+    apart = {"hosts.administer", "log_hosts.administer"} <= both
+    assert bool(list(model.problems(access))) == (("trail.read" in both and bool(both & model.CHANGING)) or apart)
 
 
 def test_hosts_get_those_who_belong_there() -> None:
     told = {"trail": "/t", "program": "/p"}
     plain = services.host(lab(), (), scheduled=False, **told)
     jobs = services.host(lab(), (), scheduled=True, **told)
-    assert [it.name for it in plain.people] == ["anna", "bo"]
-    assert [it.name for it in jobs.people] == ["anna", "bo", "chen"]
+    assert [it.name for it in plain.people] == ["anna", "bo", "dina"]
+    assert [it.name for it in jobs.people] == ["anna", "bo", "dina", "chen"]
     rules = {it.who: it for it in jobs.sudo}
     assert rules["%dualtrack-administrator"].commands == ("ALL",)
     assert rules["%dualtrack-auditor"].as_ == "dualtrack-audit"
     assert "%dualtrack-user" not in rules
     assert not any(character in command for command in rules["%dualtrack-auditor"].commands for character in "*?[,=:\\")
+
+
+@pytest.mark.parametrize(("log_host", "root"), [(False, "administrator"), (True, "log-administrator")])
+def test_root_on_hosts_and_on_log_hosts_are_others(tmp_path: Path, log_host: bool, root: str) -> None:
+    """Also for a while: a grant of the one is none on the hosts of the other."""
+    grants = [
+        glass.give(tmp_path / name, lab(), name, role, minutes=9, reason="to mend what broke", now=NOW)
+        for name, role in (("chen", "administrator"), ("dina", "log-administrator"))
+    ]
+    told = services.host(lab(), grants, scheduled=False, trail="/t", program="/p", log_host=log_host)
+    whole = {it.who for it in told.sudo if "ALL" in it.commands}
+    assert whole == {f"%dualtrack-{root}", "dina" if log_host else "chen"}
+    reading = {it.who for it in told.sudo if it.as_ == "dualtrack-audit"}
+    assert reading == {"%dualtrack-auditor"}
+
+
+def test_glass_does_not_make_one_root_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "grants.json"
+    with pytest.raises(Refused, match="does not keep it"):
+        glass.give(path, lab(), "anna", "log-administrator", minutes=5, reason="to look at the store", now=NOW)
+    glass.give(path, lab(), "chen", "log-administrator", minutes=5, reason="to mend the store", now=NOW)
+    with pytest.raises(Refused, match="does not keep it"):
+        glass.give(path, lab(), "chen", "administrator", minutes=5, reason="to mend a host", now=NOW)
 
 
 def test_rights_in_the_store() -> None:
@@ -136,7 +164,7 @@ def test_breaking_the_glass(tmp_path: Path) -> None:
     assert glass.in_force(path, lab(), NOW + timedelta(minutes=30)) == ()
     assert path.stat().st_mode & 0o777 == 0o600
     told = services.host(lab(), (grant,), scheduled=False, trail="/t", program="/p")
-    assert [it.name for it in told.people] == ["anna", "bo", "chen"]
+    assert [it.name for it in told.people] == ["anna", "bo", "dina", "chen"]
     [rule] = [it for it in told.sudo if it.who == "chen"]
     assert (rule.commands, rule.until) == (("ALL",), "20261126123000Z")
     assert told.notices == (grant.line,)
@@ -185,11 +213,14 @@ def test_tokens_say_who_and_until_when(tmp_path: Path) -> None:
 
 def test_the_table_is_whole_and_denies_by_default() -> None:
     cells = list(matrix.expected(lab()))
-    assert len(cells) == len(matrix.ACTIONS) * 4
+    assert len(cells) == len(matrix.ACTIONS) * 5
     assert {it.expected for it in cells if it.role == matrix.STRANGER} == {"refused"}
     trail = [it for it in cells if it.action.startswith("trail-") and it.action != "trail-write"]
     assert {it.expected for it in trail} == {"refused"}  # nobody changes the trail in the store
-    assert {it.role for it in cells if it.expected == "found"} == {"administrator"}
+    found = {(it.role, it.action.startswith("log-")) for it in cells if it.expected == "found"}
+    assert found == {("administrator", False), ("log-administrator", True)}
+    (keeps,) = [it.role for it in cells if it.action == "log-data" and it.expected == "allowed"]
+    assert keeps == "log-administrator"
 
 
 def test_a_cell_knows_whether_it_came_right() -> None:

@@ -20,7 +20,7 @@ class Action(msgspec.Struct, frozen=True):
     """
 
     id: str
-    service: Literal["hosts", "search store", "scheduler"]
+    service: Literal["hosts", "log hosts", "search store", "scheduler"]
     what: str
     grants: frozenset[str] = frozenset()
     found: frozenset[str] = frozenset()
@@ -58,7 +58,12 @@ def _action(id: str, service: str, what: str, grants: str = "", found: str = "")
     )
 
 
-ROOT = "hosts.administer"
+ROOT, LOG_ROOT = "hosts.administer", "log_hosts.administer"
+#: What an action of a host is called on a host of the search store, where other people are root.
+ON_LOG_HOST = {
+    "root": "log-root", "journal": "log-journal", "verify": "log-verify", "trail-write": "log-trail-write",
+    "recorder-stop": "log-recorder-stop", "data": "log-data",
+}  # fmt: skip
 ACTIONS: tuple[Action, ...] = (
     _action("login", "hosts", "log in", "hosts.login"),
     _action("root", "hosts", "become root", ROOT),
@@ -66,6 +71,12 @@ ACTIONS: tuple[Action, ...] = (
     _action("verify", "hosts", "verify the host's audit trail", f"hosts.read_logs {ROOT}"),
     _action("trail-write", "hosts", "change the host's audit trail", found=ROOT),
     _action("recorder-stop", "hosts", "stop what records", found=ROOT),
+    _action("log-root", "log hosts", "become root", LOG_ROOT),
+    _action("log-journal", "log hosts", "read the whole journal", f"hosts.read_logs {LOG_ROOT}"),
+    _action("log-verify", "log hosts", "verify the host's audit trail", f"hosts.read_logs {LOG_ROOT}"),
+    _action("log-data", "log hosts", "read the store's files, with all trails", LOG_ROOT),
+    _action("log-trail-write", "log hosts", "change the host's audit trail", found=LOG_ROOT),
+    _action("log-recorder-stop", "log hosts", "stop what records", found=LOG_ROOT),
     _action("state", "search store", "see its state", "store.run trail.read"),
     _action("search", "search store", "search the audit trail", "trail.read"),
     _action("trail-create", "search store", "add to the audit trail"),

@@ -24,7 +24,8 @@ HELP = "inventories/access.yml shows how one looks"
 #: Every grant, and what it allows.
 GRANTS: Mapping[str, str] = {
     "hosts.login": "log in on every host",
-    "hosts.administer": "become root on every host",
+    "hosts.administer": "become root on every host but those of the search store",
+    "log_hosts.administer": "become root on the hosts of the search store",
     "hosts.read_logs": "read the journal, and verify the audit trail, on every host",
     "trail.read": "search the audit trail in the search store",
     "store.run": "run the search store: its state, ordinary indices, new snapshots",
@@ -35,10 +36,14 @@ GRANTS: Mapping[str, str] = {
     "cluster.administer": "administer Kubernetes",
 }
 #: Who reads the trail has none of these.
-CHANGING = frozenset(
-    {"hosts.administer", "store.run", "jobs.submit", "jobs.manage", "cluster.use", "cluster.administer"}
-)
+CHANGING = frozenset((
+    "hosts.administer", "log_hosts.administer", "store.run", "jobs.submit", "jobs.manage", "cluster.use",
+    "cluster.administer",
+))  # fmt: skip
 READING = frozenset({"trail.read"})
+#: Root where the trails of all hosts lie reads them, whatever the store's own rights say: nobody is that who is root on
+#: the hosts that they judge.
+APART = frozenset({"hosts.administer", "log_hosts.administer"})
 
 #: Names of accounts, users of the search store, and parts of certificates.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -100,6 +105,7 @@ BUILT_IN: Mapping[str, Role] = {
     "administrator": Role(
         ("hosts.login", "hosts.administer", "store.run", "jobs.submit", "jobs.manage", "cluster.administer")
     ),
+    "log-administrator": Role(("hosts.login", "log_hosts.administer")),
     "auditor": Role(("hosts.login", "hosts.read_logs", "trail.read", "cluster.read")),
     "user": Role(("jobs.submit", "cluster.use")),
 }
@@ -161,6 +167,10 @@ def separate(access: Access, name: str, roles: Sequence[str]) -> str:
     found = access.grants(roles)
     if found & READING and (changing := sorted(found & CHANGING)):
         return f"{name} would read the audit trail and also {GRANTS[changing[0]]}: who audits changes nothing"
+    if found >= APART:
+        return (
+            f"{name} would be root on the search store's hosts and on the others: whose trail is kept does not keep it"
+        )
     return ""
 
 

@@ -55,21 +55,25 @@ def group(role: str) -> str:
     return f"dualtrack-{role}"
 
 
-def host(access: Access, grants: Sequence[Grant], *, scheduled: bool, trail: str, program: str) -> Host:
-    """Return what a host is told; ``scheduled``: jobs are submitted from it, or run on it.
+def host(
+    access: Access, grants: Sequence[Grant], *, scheduled: bool, trail: str, program: str, log_host: bool = False
+) -> Host:
+    """Return what a host is told; ``scheduled``: jobs are submitted from it, or run on it; ``log_host``: it is one of
+    the search store, whose administrators are others.
 
     ``trail`` is the folder of its audit trail, ``program`` what reads it: an auditor may call it as the trail's user,
     with these words and no others.
     """
     people = [it for it in access.people if _has_account(access, it, grants, scheduled)]
     used = sorted({role for it in people for role in it.roles})
+    root = "log_hosts.administer" if log_host else "hosts.administer"
     reading = (f"{program} verify {trail} --key {trail}/root.pem", f"{program} show {trail}")
     return Host(
         (EVERYBODY, *map(group, used)),
         tuple(Account(it.name, it.uid, it.comment, _groups(access, it), it.ssh_keys) for it in people),
         (
-            *(rule for role in used for rule in _rules(access, (role,), f"%{group(role)}", reading)),
-            *(rule for it in grants for rule in _rules(access, (it.role,), it.name, reading, f"{it.until:{UNTIL}}")),
+            *(rule for role in used for rule in _rules(access, root, role, f"%{group(role)}", reading)),
+            *(rule for it in grants for rule in _rules(access, root, it.role, it.name, reading, f"{it.until:{UNTIL}}")),
         ),
         tuple(it.line for it in grants),
     )  # fmt: skip
@@ -129,9 +133,10 @@ def _groups(access: Access, person: Person) -> tuple[str, ...]:
     return (EVERYBODY, *map(group, person.roles), *sorted(system))
 
 
-def _rules(access: Access, roles: Sequence[str], who: str, reading: tuple[str, ...], until: str = "") -> Iterator[Rule]:
-    found = access.grants(roles)
-    if "hosts.administer" in found:
+def _rules(access: Access, root: str, role: str, who: str, reading: tuple[str, ...], until: str = "") -> Iterator[Rule]:
+    """Yield the rule of a role; ``root`` is the grant that makes one root on this host."""
+    found = access.grants((role,))
+    if root in found:
         yield Rule(who, "ALL:ALL", ("ALL",), until)
     elif "hosts.read_logs" in found:
         yield Rule(who, "dualtrack-audit", reading, until)

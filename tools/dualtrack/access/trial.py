@@ -21,6 +21,8 @@ from dualtrack.elk.client import Store
 from dualtrack.errors import BadInput, External, Refused
 from dualtrack.verify import run, sshconfig
 
+#: Becoming root: what is refused there must be in the audit trail.
+ROOTS = ("root", "log-root")
 Progress = Callable[[str], None]
 PROBE = Path(__file__).with_name("probe.sh")
 #: Seconds that a refusal gets to be found in the store.
@@ -89,8 +91,8 @@ def trial(access: model.Access, inventories: Sequence[Path], say: Progress, busy
         say(f"{len(hosts)} hosts, {sum(map(bool, people.values())) - 1} people and a stranger")
         with ThreadPoolExecutor(max_workers=8) as pool:
             tasks = [
-                pool.submit(_on_host, config, name, role, person, mark)
-                for name in hosts
+                pool.submit(_on_host, config, name, role, person, mark, log_host=_is_log_host(name, it))
+                for name, it in hosts.items()
                 for role, person in people.items()
                 if person
             ]
@@ -100,11 +102,12 @@ def trial(access: model.Access, inventories: Sequence[Path], say: Progress, busy
             say(f"the search store on {node.name}")
             tried += _in_store(people, node)
         say("are the refusals in the audit trail?")
+        inside = {(it.place, it.person) for it in tried if it.action == "login" and it.outcome == "allowed"}
         wanted = {
             (it.place, it.person)
             for it in tried
-            if it.action == "root" and it.outcome == "refused" and hosts[it.place].get("audit_store")
-        }
+            if it.action in ROOTS and it.outcome == "refused" and hosts[it.place].get("audit_store")
+        } & inside
         called = {name: str(it.get("audit_host") or name) for name, it in hosts.items()}
         found = _recorded(stores, people, mark, wanted, called) if stores else set()
     missing = tuple(sorted(f"{person} on {host}" for host, person in wanted - found))
@@ -133,16 +136,23 @@ def _counts(it: _Tried, hosts: Mapping[str, Any]) -> bool:
     return it.action != "login" or it.person == matrix.STRANGER or not hosts[it.place].get("slurm_controllers")
 
 
-def _on_host(config: Path, host: str, role: str, person: str, mark: str) -> list[_Tried]:
+def _is_log_host(name: str, facts: Mapping[str, Any]) -> bool:
+    """Tell whether a host is one of the search store, by its variables."""
+    return any(it["name"] == name for it in facts.get("elk_nodes", ()))
+
+
+def _on_host(config: Path, host: str, role: str, person: str, mark: str, *, log_host: bool) -> list[_Tried]:
     """Try what can be tried on a host, as somebody."""
     words = ["ssh", "-F", str(config), host, f"sudo -n sh -s -- {person} {mark}"]
     done = proc.run(words, stdin=PROBE.read_text(), check=False, timeout=300)
     if done.returncode != 0:
         raise External(f"{host}: the tries as {person} ended with {done.returncode}: {proc.last_line(done.stderr)}")
     rows = [line.split("\t", 2) for line in done.stdout.splitlines() if line.count("\t") >= 2]
-    found = [_Tried(action, role, person, host, outcome, said) for action, outcome, said in rows]
+    called = matrix.ON_LOG_HOST if log_host else {}
+    found = [_Tried(called.get(action, action), role, person, host, outcome, said) for action, outcome, said in rows]
     if len(found) == 1:  # nobody gets in: nothing else can even be tried
-        others = [it.id for it in matrix.ACTIONS if it.service == "hosts" and it.id not in ("login", "root")]
+        service = "log hosts" if log_host else "hosts"
+        others = [it.id for it in matrix.ACTIONS if it.service == service and it.id != "login"]
         found += [_Tried(action, role, person, host, "refused", found[0].said) for action in others]
     return found
 

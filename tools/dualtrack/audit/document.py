@@ -7,7 +7,8 @@ records with one number, of which one must be forged, are two, and both stay.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,9 @@ from dualtrack.errors import BadInput
 HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
 #: An index: whose it is, and of which day.
 INDEX = re.compile(r"audit-(.+)-(\d{4})\.(\d{2})\.(\d{2})")
+#: Where a host puts the days of which it needs an index (dualtrack.audit.asked): one for each host, made by the
+#: controller. By its dot it is out of the administrator's reach, and of snapshots.
+ASKED = ".asked-"
 #: Nanoseconds of a day, and the last one that a date has four digits for.
 DAY_NS, LAST_NS = 86_400 * 10**9, 253_402_300_799 * 10**9
 
@@ -44,6 +48,11 @@ def host_of(index: str) -> str:
     return found[1] if found else ""
 
 
+def logs_index(name: str, day: date) -> str:
+    """Return what the index of a host's ordinary logs of a day is called."""
+    return f"logs-{name}-{day:%Y-%m-%d}"
+
+
 def of_record(name: str, line: bytes) -> bytes:
     """Return the two lines of a bulk request that create one record; BadInput for a line that is none."""
     found, data, chain = record.parse(line)
@@ -64,6 +73,13 @@ def of_head(name: str, line: bytes) -> bytes:
         "line": line.decode().rstrip("\n"),
     }  # fmt: skip
     return msgspec.json.encode({"create": action}) + b"\n" + msgspec.json.encode(body) + b"\n"
+
+
+def of_asks(name: str, indices: Sequence[str]) -> bytes:
+    """Return the lines of a bulk request that asks for a host's indices: each by its day, once."""
+    days = [it.removeprefix(f"audit-{name}-") for it in indices]
+    pairs = [({"index": {"_index": f"{ASKED}{name}", "_id": it}}, {"day": it}) for it in days]
+    return b"".join(msgspec.json.encode(it) + b"\n" for pair in pairs for it in pair)
 
 
 def line_of(found: dict[str, Any]) -> bytes:

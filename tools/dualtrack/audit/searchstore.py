@@ -37,7 +37,7 @@ class SearchStore:
         self._headers = basic(user, _first_line(password, "password")) if password is not None else {}
         if token is not None:
             self._headers = {"Authorization": f"Bearer {_first_line(token, 'token')}"}
-        self._nodes = [_node(it, ca, cert, key, opener) for it in addresses]
+        self._nodes = [node(it, ca, cert, key, opener) for it in addresses]
 
     def identity(self) -> str:
         """Return what tells this store from one that was built in its place; '' where it does not say."""
@@ -51,15 +51,15 @@ class SearchStore:
         """Return the answer's document; ``body`` is as in `Store.call`. Away when a later try may succeed."""
         said = ""
         for _ in range(len(self._nodes) + 1):  # once more: a connection that was idle may be closed by now
-            node = self._nodes[0]
+            asked = self._nodes[0]
             try:
-                answer = node.call(method, path, body, self._headers)
+                answer = asked.call(method, path, body, self._headers)
             except External as error:
                 said = str(error)
             else:
                 if answer.status not in LATER:
-                    return _document(answer, node.name)
-                said = f"{node.name} answers {answer.status}: {answer.reason[:200]}"
+                    return _document(answer, asked.name)
+                said = f"{asked.name} answers {answer.status}: {answer.reason[:200]}"
             self._nodes.append(self._nodes.pop(0))  # another node may be well
         raise Away(f"the store cannot be had: {said}")
 
@@ -70,7 +70,7 @@ def by_way_of(host: str) -> Callable[[str, int], Opener]:
     return lambda name, port: through(["ssh", "-W", f"{name}:{port}", "--", host])
 
 
-def _node(address: str, ca: Path, cert: Path | None, key: Path | None, opener: Callable[[str, int], Opener]) -> Store:
+def node(address: str, ca: Path, cert: Path | None, key: Path | None, opener: Callable[[str, int], Opener]) -> Store:
     """Return a node by its address."""
     parts = urlsplit(address)
     try:

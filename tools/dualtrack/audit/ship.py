@@ -237,9 +237,22 @@ class Shipper:
 
     def _send(self, documents: list[bytes]) -> None:
         """Have the store take documents, all of them. Away when it was too busy for some: all may be sent again."""
-        left = _left(self.host, documents, self.store.ask("POST", BULK, b"".join(documents)))
+        left, missing = _left(self.host, documents, self.store.ask("POST", BULK, b"".join(documents)))
+        if missing:
+            self._ask(missing)
+            raise Away(f"the store has no {missing[0]} yet, and was asked for it")
         if left:
             raise Away(f"the store does not take {left} of {len(documents)} records now")
+
+    def _ask(self, indices: list[str]) -> None:
+        """Ask for indices of ours: only the keeper on the store's node creates any (dualtrack.audit.asked)."""
+        answer = self.store.ask("POST", "/_bulk", document.of_asks(self.host, indices))
+        for item in answer["items"]:
+            status = item["index"]["status"]
+            if status == 404:
+                raise Away(f"the store has not admitted {self.host}: dualtrack audit admit, on the controller")
+            if status == 403:
+                raise External(f"the store does not take a record (403): the certificate is not that of {self.host}")
 
     def _took(self, **fields: Any) -> None:
         self.at = msgspec.structs.replace(self.at, at=time.time_ns(), **fields)
@@ -278,8 +291,9 @@ def follow(
     return shipper.at.n
 
 
-def _left(host: str, sent: list[bytes], answer: Any) -> int:
-    """Return how many documents the store was too busy for; External for one that it will never take.
+def _left(host: str, sent: list[bytes], answer: Any) -> tuple[int, list[str]]:
+    """Return how many documents the store was too busy for, and which indices it has not; External for a document that
+    it will never take.
 
     Also for one that lies in another index than the host's: somebody gave that one's name to another as an alias, and
     may do with the record what he likes.
@@ -288,7 +302,7 @@ def _left(host: str, sent: list[bytes], answer: Any) -> int:
         items = [it["create"] for it in answer["items"]]
         if len(items) != len(sent):
             raise ValueError
-        left = 0
+        left, missing = 0, set[str]()
         for item in items:
             status, index = item["status"], item["_index"]
             if document.host_of(index) != host:
@@ -296,10 +310,12 @@ def _left(host: str, sent: list[bytes], answer: Any) -> int:
             if status < 300 or status == 409:  # 409: it is there already, since a document's name is its content
                 continue
             error = item.get("error") or {}
-            if status != 429 and status < 500 and error.get("type") not in PASSING:
+            if status == 404 and error.get("type") == "index_not_found_exception":
+                missing.add(index)
+            elif status != 429 and status < 500 and error.get("type") not in PASSING:
                 raise External(f"the store does not take a record ({status}): {str(error.get('reason'))[:200]}")
             left += 1
-        return left
+        return left, sorted(missing)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise External("the store's answer is not that of a bulk request") from None
 

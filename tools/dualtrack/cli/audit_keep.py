@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.audit import JSON, stamp
+from dualtrack.cli.audit import JSON, stamp, until_ended
 from dualtrack.cli.audit_store import CA, STORE
 from dualtrack.output import echo
 from dualtrack.paths import LAB
@@ -29,8 +29,52 @@ REASON = typer.Option("", "--reason", help="Which one, where a host is held more
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `dualtrack audit`."""
-    for command in (snapshot, snapshots, restore, retain, hold, release, holds):
+    for command in (admit, indices, snapshot, snapshots, restore, retain, hold, release, holds):
         app.command()(command)
+
+
+def admit(
+    host: str = typer.Argument(..., metavar="HOST", help="The name in its certificate."),
+    store: list[str] = STORE,
+    pki: Path = PKI,
+    ssh: str = SSH,
+    logs: bool = typer.Option(False, "--logs", help="It sends ordinary logs, too: its first two days' indices."),
+) -> None:
+    """Let a host ship its trail to the store: it gets the index in which it asks for others.
+
+    The roles audit and logs do this for each host. Who is admitted already stays so.
+    """
+    from dualtrack.audit import document as naming
+    from dualtrack.audit.searchstore import by_way_of, node
+    from dualtrack.elk import settle
+    from dualtrack.elk.client import straight
+    from dualtrack.pki import authority
+
+    mine = authority.issue(_authority(pki), "admin", "admin")
+    paths = Path(mine.authority), Path(mine.certificate), Path(mine.key)
+    with node(store[0], *paths, by_way_of(ssh) if ssh else straight) as connection:
+        new = settle.admit(connection, naming.host(host), logs=logs)
+    echo(f"{host} is admitted" if new else f"{host} was admitted before")
+
+
+def indices(
+    store: list[str] = STORE,
+    ca: Path = CA,
+    cert: Path = CERT,
+    cert_key: Path = CERT_KEY,
+    days: int = typer.Option(400, "--days", min=1, help="Days that a host may have; today is always made."),
+    once: bool = typer.Option(False, "--once", help="Answer what is asked now, and end."),
+) -> None:
+    """Create the indices that hosts ask for, each its own, until Ctrl-C: hosts may write to them, and create none.
+
+    The role elk runs this on the store's nodes.
+    """
+    from dualtrack.audit import asked
+    from dualtrack.audit.searchstore import SearchStore
+
+    ended = until_ended()
+    keeper = asked.Keeper(SearchStore(store, ca=ca, cert=cert, key=cert_key), days, lambda said: echo(said, err=True))
+    asked.follow(keeper, once=once, stopped=ended.is_set, pause=ended.wait)
 
 
 def snapshot(
@@ -87,16 +131,21 @@ def _as_controller(addresses: list[str], pki: Path, ssh: str) -> SearchStore:
     """Return the store, spoken to with the certificate that goes past every rule."""
     from dualtrack.audit.searchstore import SearchStore, by_way_of
     from dualtrack.elk.client import straight
-    from dualtrack.errors import BadInput
     from dualtrack.pki import authority
 
-    if not (pki / "ca.pem").is_file():
-        raise BadInput(f"{pki} holds no authority", hint="this is done on the controller: --pki names its folder")
-    mine = authority.issue(pki, "admin", "admin")
+    mine = authority.issue(_authority(pki), "admin", "admin")
     return SearchStore(
         addresses, ca=Path(mine.authority), cert=Path(mine.certificate), key=Path(mine.key),
         opener=by_way_of(ssh) if ssh else straight,
     )  # fmt: skip
+
+
+def _authority(pki: Path) -> Path:
+    from dualtrack.errors import BadInput
+
+    if not (pki / "ca.pem").is_file():
+        raise BadInput(f"{pki} holds no authority", hint="this is done on the controller: --pki names its folder")
+    return pki
 
 
 def restore(

@@ -12,12 +12,19 @@ from typing import Any, Literal
 import bcrypt
 import msgspec
 
+from dualtrack.audit.document import ASKED
+
 #: What an audit index is called: `audit-HOST-2026.11.25`. Fixed in length after the host's name, so that the host `a`
 #: has no right to the indices of the host `a-b`.
 AUDIT_INDEX = "audit-${user.name}-????.??.??"
 AUDIT = "audit-*"
 #: What an index of ordinary logs is called: `logs-HOST-2026-11-25`.
 LOGS_INDEX = "logs-${user.name}-????-??-??"
+#: Where a host asks for indices.
+ASKED_INDEX = ASKED + "${user.name}"
+#: What a host may do with its indices: add. Whoever may create one chooses its settings and how many there are, and so
+#: could have the store take nobody's records any more.
+ADDING = ["indices:data/write/index", "indices:data/write/bulk*"]
 #: Everything but audit indices and what the store keeps for itself.
 ORDINARY = "/(?!audit-)[^.].*/"
 #: Rights that a person can have here, and what each is called in ROLES.
@@ -118,21 +125,23 @@ ROLES: dict[str, tuple[list[str], list[tuple[str, list[str]]]]] = {
     # ask which store this is: what one had that was lost, it sends again.
     "audit_shipper": (
         ["indices:data/write/bulk", "cluster:monitor/main"],
-        [(AUDIT_INDEX, ["indices:data/write/index", "indices:data/write/bulk*", "indices:admin/create"])],
+        [(AUDIT_INDEX, ADDING), (ASKED_INDEX, ADDING)],
     ),
     # A host that sends its ordinary logs: the same, in indices that the administrator may read and remove.
     "log_sender": (
         ["indices:data/write/bulk"],
-        [(LOGS_INDEX, ["indices:data/write/index", "indices:data/write/bulk*", "indices:admin/create",
-                       "indices:admin/mapping/put"])],
+        [(LOGS_INDEX, ADDING)],
     ),
     # A host that co-signs others' heads. It searches, and of what it finds it sees heads alone (SEEN).
     "witness": ([], [(AUDIT, ["indices:data/read/search"])]),
-    # A node's timer. It takes snapshots and looks at them; it removes and restores none, and reads no document.
+    # A node's own services. They take snapshots and look at them, and remove and restore none; they create the indices
+    # that hosts ask for, and see how many documents are in which, and read none but what was asked.
     "keeper": (
         ["cluster:admin/repository/get", "cluster:admin/snapshot/create", "cluster:admin/snapshot/get",
-         "cluster:admin/snapshot/status"],
-        [],
+         "cluster:admin/snapshot/status", "indices:data/write/bulk"],
+        [(ASKED + "*", ["indices:data/read/search", "indices:data/write/delete", "indices:data/write/bulk[s]"]),
+         (AUDIT, ["indices:admin/create", "indices:monitor/stats"]),
+         ("logs-*", ["indices:admin/create", "indices:monitor/stats"])],
     ),
     "auditor": (
         ["cluster_monitor", "cluster_composite_ops_ro"],
@@ -193,6 +202,40 @@ def audit_template(replicas: int, shards: int = 1) -> dict[str, Any]:
             },
         },
     }  # fmt: skip
+
+
+def logs_template(replicas: int, shards: int = 1) -> dict[str, Any]:
+    """Return the template of ordinary logs' indices: what roles/logs sends can be searched, other fields are kept."""
+    word = {"type": "keyword", "ignore_above": 8191}
+    return {
+        "index_patterns": ["logs-*-*-*-*"],
+        "priority": 500,
+        "template": {
+            "settings": {"index": {"number_of_shards": str(shards), "number_of_replicas": str(replicas)}},
+            "mappings": {
+                "dynamic": "false",
+                "properties": {
+                    "@timestamp": {"type": "date"},
+                    "host": word, "program": word, "severity": word, "facility": word,
+                    "message": {"type": "text"},
+                },
+            },
+        },
+    }  # fmt: skip
+
+
+def asked_index(replicas: int) -> dict[str, Any]:
+    """Return how an index is made in which a host asks: a day is ten characters, and nothing else counts."""
+    return {
+        "settings": {"index": {"number_of_shards": 1, "number_of_replicas": replicas}},
+        "mappings": {"dynamic": "false", "properties": {"day": {"type": "keyword", "ignore_above": 10}}},
+    }
+
+
+def shards(hosts: int, days: int, nodes: int) -> int:
+    """Return how many shards a node must hold: what all hosts together may have in audit indices and logs, and some."""
+    copies = min(2, nodes)
+    return max(1000, 100 + -(-hosts * (2 * days + 1) * copies // nodes))
 
 
 def _mapped(members: Sequence[Member]) -> dict[str, list[str]]:

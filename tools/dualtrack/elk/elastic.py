@@ -36,13 +36,15 @@ CLUSTER = {
     "indices:data/write/bulk": None,
     "indices:data/write/reindex": None,
 }
-#: The same for indices. Whoever sends creates documents and overwrites none; indices and fields come by themselves.
+#: The same for indices. Whoever sends creates documents and overwrites none.
 # The administrator's by the names of the actions, which Elasticsearch takes as they are.
 INDICES = {it: it for it in documents.ADMINISTRATION} | {
     "indices:data/write/index": "create_doc",
     "indices:data/write/bulk*": "create_doc",
-    "indices:admin/create": "auto_configure",
-    "indices:admin/mapping/put": "auto_configure",
+    "indices:data/write/bulk[s]": "indices:data/write/bulk[s]",
+    "indices:admin/create": "create_index",
+    "indices:monitor/stats": "indices:monitor/stats",
+    "indices:data/write/delete": "indices:data/write/delete",
     "indices:data/read/search": "indices:data/read/search",
     "read": "read",
     "indices_monitor": "monitor",
@@ -62,7 +64,7 @@ class Found(msgspec.Struct, frozen=True):
     roles: Mapping[str, Any]
     mappings: Mapping[str, Any]
     users: Mapping[str, Any]
-    template: Mapping[str, Any] = {}
+    templates: Mapping[str, Mapping[str, Any]] = {}
     repository: Mapping[str, Any] = {}
     license: str = ""
     fits: frozenset[str] = frozenset()
@@ -83,7 +85,7 @@ class Wanted(msgspec.Struct, frozen=True):
     roles: Mapping[str, Any]
     mappings: Mapping[str, Any]
     users: Mapping[str, Any]
-    template: Mapping[str, Any]
+    templates: Mapping[str, Mapping[str, Any]]
     repository: Mapping[str, Any] = {}
     license: Mapping[str, Any] = {}
 
@@ -123,9 +125,9 @@ def wanted(
         if it.kind == "person" and passwords.get(it.name)
     }
     repository = {"type": "fs", "settings": {"location": snapshots}} if snapshots else {}
-    return Wanted(
-        roles, mappings, users, documents.audit_template(min(1, len(nodes) - 1)), repository, license or {}
-    )  # fmt: skip
+    replicas = min(1, len(nodes) - 1)
+    templates = {"audit": documents.audit_template(replicas), "logs": documents.logs_template(replicas)}
+    return Wanted(roles, mappings, users, templates, repository, license or {})
 
 
 def plan(found: Found, wanted: Wanted, passwords: Mapping[str, str]) -> list[Request]:
@@ -154,8 +156,9 @@ def plan(found: Found, wanted: Wanted, passwords: Mapping[str, str]) -> list[Req
             secret = {"password": passwords[name]} if part == "user" else {}
             path = f"/_security/{part}/{quote(name, safe='')}"
             made.append(Request(f"{part} {name}", "PUT", path, {**body, **secret}))
-    if any(found.template.get(key) != value for key, value in wanted.template.items()):
-        made.append(Request("template", "PUT", "/_index_template/audit", wanted.template))
+    for name, template in wanted.templates.items():
+        if any(found.templates.get(name, {}).get(key) != value for key, value in template.items()):
+            made.append(Request(f"template {name}", "PUT", f"/_index_template/{name}", template))
     if any(found.repository.get(key) != value for key, value in wanted.repository.items()):
         made.append(Request("repository", "PUT", "/_snapshot/disk", wanted.repository))
     return made

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from dualtrack import waiting
+from dualtrack.audit import document as naming
 from dualtrack.elk import documents, elastic
 from dualtrack.elk.client import Answer, Store, basic
 from dualtrack.errors import External
@@ -17,17 +19,20 @@ from dualtrack.errors import External
 INDEX = ".opendistro_security"
 HEALTH = "/_plugins/_security/health?mode=strict"
 TEMPLATE = "/_index_template/audit"
+LOGS_TEMPLATE = "/_index_template/logs"
+SHARDS = "cluster.max_shards_per_node"
 REPOSITORY = "/_snapshot/disk"
 
 
 def settle(
     store: Store, members: Sequence[documents.Member], passwords: Mapping[str, str], *, nodes: int, token_key: str = "",
-    snapshots: str = "", write: bool = True, patience: float = 60,
+    snapshots: str = "", hosts: Sequence[str] = (), days: int = 400, write: bool = True, patience: float = 60,
 ) -> list[str]:  # fmt: skip
     """Return what was not as it should be, by name, after putting it right (with ``write``); the node knows it then.
 
     ``store`` must be spoken to with the administrator's certificate of the authority (kind `admin`). ``snapshots`` is
-    the folder of its repository for snapshots, '' where it has none.
+    the directory of its repository for snapshots, '' where it has none. ``hosts`` are admitted; there is room for
+    so many ``days`` of each.
     """
     # Straight after a start nothing can be read yet, which is not the same as that nothing is there.
     _await(store, "/_cluster/health?wait_for_status=yellow&timeout=1s", patience, "has no state that it can be read in")
@@ -49,17 +54,49 @@ def settle(
             raise External(f"a node of the store did not take its rights: {found}")
     if write:
         _await(store, HEALTH, patience, "did not take its rights")
-    template = documents.audit_template(min(1, nodes - 1))
-    if not _same_template(_expect(store.call("GET", TEMPLATE), 200, 404), template):
-        changed.append("template")
-        if write:
-            _expect(store.call("PUT", TEMPLATE, template), 200)
+    replicas = min(1, nodes - 1)
+    for path, template in (
+        (TEMPLATE, documents.audit_template(replicas)), (LOGS_TEMPLATE, documents.logs_template(replicas)),
+    ):  # fmt: skip
+        if not _same_template(_expect(store.call("GET", path), 200, 404), template):
+            changed.append(f"template {path.rpartition('/')[2]}")
+            if write:
+                _expect(store.call("PUT", path, template), 200)
+    changed += _hold(store, documents.shards(len(hosts), days, nodes), write=write)
+    changed += [f"host {it}" for it in hosts if admit(store, it, write=write)]
     repository = {"type": "fs", "settings": {"location": snapshots}}
     if snapshots and not _same_repository(_expect(store.call("GET", REPOSITORY), 200, 404), repository):
         changed.append("repository")
         if write:
             _expect(store.call("PUT", REPOSITORY, repository), 200)
     return changed
+
+
+def admit(store: Store, host: str, *, logs: bool = False, write: bool = True) -> bool:
+    """Give a host the index in which it asks for others, and with ``logs`` those of its first two days of logs.
+
+    Returns whether it was not admitted yet. ``store`` is as for `settle`.
+    """
+    replicas = int(_expect(store.call("GET", "/_cluster/health"), 200).body["number_of_data_nodes"] > 1)
+    first = datetime.now(UTC).date()
+    bodies: dict[str, Any] = {naming.ASKED + host: documents.asked_index(replicas)}
+    bodies |= {naming.logs_index(host, it): {} for it in (first, first + timedelta(days=1)) if logs}
+    missing = [it for it in bodies if _expect(store.call("HEAD", f"/{it}"), 200, 404).status == 404]
+    for it in missing if write else ():
+        answer = store.call("PUT", f"/{it}", bodies[it])
+        if "already exists" not in answer.reason:
+            _expect(answer, 200)
+    return naming.ASKED + host in missing
+
+
+def _hold(store: Store, shards: int, *, write: bool) -> list[str]:
+    """Have the store hold so many shards a node; it is never told to hold less than it may already."""
+    found = _expect(store.call("GET", "/_cluster/settings?flat_settings=true"), 200).body["persistent"]
+    if int(found.get(SHARDS, 1000)) >= shards:
+        return []
+    if write:
+        _expect(store.call("PUT", "/_cluster/settings", {"persistent": {SHARDS: shards}}), 200)
+    return ["shards"]
 
 
 def settle_elastic(
@@ -72,13 +109,18 @@ def settle_elastic(
     ``nodes`` and ``hosts`` are names; the rest is as in `settle`. Tried against no Elasticsearch yet.
     """
     _await(store, "/_cluster/health?wait_for_status=yellow&timeout=1s", patience, "has no state that it can be read in")
-    template, repository = (_expect(store.call("GET", it), 200, 404) for it in (TEMPLATE, REPOSITORY))
+    repository = _expect(store.call("GET", REPOSITORY), 200, 404)
+    templates = {
+        it.rpartition("/")[2]: _expect(store.call("GET", it), 200, 404) for it in (TEMPLATE, LOGS_TEMPLATE)
+    }  # fmt: skip
     roles, mappings, users = (
         _expect(store.call("GET", f"/_security/{it}"), 200).body for it in ("role", "role_mapping", "user")
     )
     found = elastic.Found(
         roles, mappings, users,
-        template=template.body["index_templates"][0]["index_template"] if template.status == 200 else {},
+        templates={
+            name: it.body["index_templates"][0]["index_template"] for name, it in templates.items() if it.status == 200
+        },
         repository=repository.body[REPOSITORY.rsplit("/", 1)[1]] if repository.status == 200 else {},
         license=_expect(store.call("GET", "/_license"), 200).body["license"]["uid"] if license else "",
         fits=frozenset(name for name, secret in passwords.items() if _signs_in(store, name, secret)),
@@ -89,7 +131,7 @@ def settle_elastic(
         said = _expect(store.call(it.method, it.path, it.body), 200, 201).body
         if it.name == "license" and said.get("license_status") != "valid":
             raise External(f"the search store takes no such license: {said.get('license_status')}")
-    return [it.name for it in requests]
+    return [it.name for it in requests] + [f"host {it}" for it in hosts if admit(store, it, write=write)]
 
 
 def _signs_in(store: Store, name: str, secret: str) -> bool:
