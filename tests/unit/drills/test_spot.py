@@ -48,7 +48,7 @@ def test_output_and_exit_code_say_which_it_is(
     assert said in found.headline
     assert ("none was lost" in found.headline) == (code != 1)
     monkeypatch.setattr(spot, "spot", lambda *_, **__: found)
-    done = CliRunner().invoke(app, ["--json"])
+    done = CliRunner().invoke(app, ["spot", "--json"])
     if isinstance(done.exception, External):
         assert "no work was lost" in str(done.exception)
         assert gave_up in str(done.exception)

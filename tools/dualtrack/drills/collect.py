@@ -28,7 +28,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     if report.when == "teardown" or (report.when == "setup" and report.passed):
         return report
     marker = item.get_closest_marker("attack")
-    found = [{**value, "ways": 1} for name, value in item.user_properties if name == "attack"]
+    found: list[dict[str, Any]] = [
+        {**value, "ways": 1}  # type: ignore[dict-item]
+        for name, value in item.user_properties
+        if name == "attack"
+    ]
     if marker and marker.args:
         who, what, came, by = marker.args
         tried = came if report.passed else "missed" if report.when == "call" and report.failed else "not tried"

@@ -86,10 +86,11 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     endpoint = control.endpoint() if stack == "emulator" else ""
     environment = places.cloud_environment(stack)
     hosts, connection = discover(output, endpoint), connection_for(stack)
-    # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done.
+    # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done. The names of
+    # instances are made of their ids, so that a name is that instance.
     verified = record.load(LAB / "verified.json")
     sweep(output, hosts, endpoint, say)
-    new = [host for host in hosts if host.name not in verified or verified[host.name].instance_id != host.instance_id]
+    new = [host for host in hosts if host.name not in verified]
     if not new:
         return None
     say(f"waiting until {', '.join(host.name for host in new)} have booted and let us in")
