@@ -4,6 +4,7 @@
 # One transaction: there is no moment without the rules. Names without an account here are left out; an account that comes later
 # makes this run again (dualtrack-metadata.path). Rules are of the user that opened the socket, so a container that shares
 # the host's network is refused as well; one behind a bridge is stopped by the hop limit of 1 (module gpu_pool).
+# What the kernel sends after a process has let go of its socket has no user: such packets carry no request, and pass.
 set -eu
 uids=0
 for name in "$@"; do
