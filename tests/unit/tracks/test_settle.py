@@ -30,6 +30,7 @@ class Track:
         self.configured: list[tuple[str, ...]] = []
         monkeypatch.setattr(settle.places, "inventories", lambda _: [Path("inventory")])
         monkeypatch.setattr(settle.control, "store", lambda: SimpleNamespace(folder=Path("/lab")))
+        monkeypatch.setattr(settle, "read_inventory", lambda _: {})
         monkeypatch.setattr(settle.verify, "verify", self.verify)
         monkeypatch.setattr(settle.lanes, "configure", self.configure)
         for name, value in {

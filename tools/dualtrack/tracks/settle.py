@@ -13,6 +13,7 @@ from dualtrack.graph import Say
 from dualtrack.lab import control, removal
 from dualtrack.tracks import lanes, places, unchanged
 from dualtrack.tracks.unchanged import Hosts
+from dualtrack.verify.run import read_inventory
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -39,12 +40,13 @@ def configured(
     """
     group = ",".join(hosts) or f"track_{track}"
     inventories = places.inventories(environment)
-    found = unchanged.hosts_of(inventories, group)
+    inventory = read_inventory(inventories)
+    found = unchanged.hosts_of(inventory, group)
     before = unchanged.inputs(found)
 
     def verified(what: str) -> verify.Report:
         say("verifying")
-        report = verify.verify(inventories, roles=None, limit=group, progress=say)
+        report = verify.verify(inventories, roles=None, limit=group, progress=say, inventory=inventory)
         say(f"{what}: {report.headline}" if report.ok else f"not {what}: {report.headline}")
         return report
 
@@ -64,12 +66,13 @@ def configured(
     for some in (chosen, found) if chosen != found else (found,):
         for host, count in _configure(track, inventories, some, say).items():
             changes[host] = changes.get(host, 0) + count
+        inventory = read_inventory(inventories)
         report = verified("verified")
         if report.ok:
             break
     else:
         raise Findings(f"the {track} track does not verify: {report.headline}", hint="dualtrack verify shows all of it")
-    found = unchanged.hosts_of(inventories, group)
+    found = unchanged.hosts_of(inventory, group)
     after = unchanged.inputs(found)
     if moved := unchanged.moved(before, after, found):
         say(f"the next run configures again: {', '.join(moved[:3])} changed meanwhile")

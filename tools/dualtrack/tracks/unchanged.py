@@ -67,9 +67,8 @@ class Hosts(msgspec.Struct, frozen=True):
         )
 
 
-def hosts_of(inventories: Sequence[Path], pattern: str) -> Hosts:
+def hosts_of(inventory: run.Inventory, pattern: str) -> Hosts:
     """Return the hosts that a pattern names. Those of the other track are left out: no role looks across tracks."""
-    inventory = run.read_inventory(inventories)
     groups = plan.groups_of(inventory)
     every = inventory["_meta"]["hostvars"]
     names = plan.matches(pattern, groups)
@@ -126,10 +125,11 @@ def forget(hosts: Hosts) -> None:
 
 def forget_matching(inventories: Sequence[Path], pattern: str) -> None:
     """Take the record off the hosts that a pattern names; off all of them where only Ansible understands it."""
+    inventory = run.read_inventory(inventories)
     try:
-        found = hosts_of(inventories, pattern)
+        found = hosts_of(inventory, pattern)
     except BadInput:
-        found = hosts_of(inventories, "all")
+        found = hosts_of(inventory, "all")
     forget(found)
 
 

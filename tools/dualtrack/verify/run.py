@@ -27,6 +27,7 @@ from dualtrack.verify import identity, model, plan, record, sshconfig
 from dualtrack.verify.plugin import Shard
 
 Progress = Callable[[str], None]
+Inventory = dict[str, Any]
 
 SITE = ROOT / "ansible" / "site.yml"
 ROLES = ROOT / "roles"
@@ -54,16 +55,18 @@ def verify(
     limit: str | None = None,
     progress: Progress | None = None,
     lab: Path = LAB,
+    inventory: Inventory | None = None,
 ) -> model.Report:
     """Run the checks of every role on the hosts that have it, and return what they found.
 
+    ``inventory`` is what `read_inventory` has just said of ``inventories``, where it was asked: that takes seconds.
     ``roles`` and ``limit`` (an Ansible pattern) narrow it. Without ``roles`` the result is recorded in
     `verified.json` below ``lab``: a host is only called verified when all of its roles were looked at. Raises BadInput
     for an inventory that cannot be read or leaves no host, External when the test processes cannot run.
     """
     started = time.monotonic()
     say = progress or quiet
-    inventory = read_inventory(inventories)
+    inventory = inventory or read_inventory(inventories)
     groups = plan.groups_of(inventory)
     chosen = plan.plan(plan.read_plays(SITE), groups, with_checks(), roles=roles, limit=limit)
     variables = {name: inventory["_meta"]["hostvars"].get(name, {}) for name in chosen}
@@ -89,7 +92,7 @@ def verify(
     return report
 
 
-def read_inventory(inventories: Sequence[Path]) -> dict[str, Any]:
+def read_inventory(inventories: Sequence[Path]) -> Inventory:
     """Return what `ansible-inventory --list` says of the sources together, the variables as plays see them."""
     for path in inventories:
         if not path.exists():
