@@ -293,10 +293,12 @@ def test_page_ships_searches_and_judges(bed: Bed, tmp_path: Path) -> None:
 
 def test_who_must_not_does_not(trail: Trail) -> None:
     trail.record("one")
+    trail.bed.admit(trail.host)
     other = trail.ship(host="another-host", check=False)
     assert other.returncode == 4
     assert "does not take a record (403)" in other.stderr
     assert not (trail.folder / "shipped.json").exists()
+    trail.ship()  # there is something to read
     found = trail.bed.certificate(trail.host)
     reading = ("--ca", found.authority, "--cert", found.certificate, "--cert-key", found.key)
     done = trail.cli("audit", "search", "--store", trail.bed.url, *reading, check=False)
