@@ -52,7 +52,8 @@ def watch(
 ) -> None:
     """Watch the pools: raise on-demand while spot has no capacity or quota, and leave starved zones out.
 
-    Every decision is printed with its reason and kept in a journal (`dualtrack pools report`).
+    Records of the nodes' name that are not their instances' addresses are taken out. Every decision is printed with its
+    reason and kept in a journal (`dualtrack pools report`).
     """
     from dualtrack.pools import place as pools
 
