@@ -87,7 +87,7 @@ def test_kernel_records_what_somebody_runs_as_root(lab: Cli, shell: Shell) -> No
     """Role audit's part that containers have no use for; the label of such a record is a unit test's subject."""
     words = (
         ROOT / ".venv/bin/ansible", "--inventory", "vault,", "--become", "--user", "ops",
-        "--ssh-common-args", f"-F{lab.folder}/ssh/config",
+        f"--ssh-common-args=-F{lab.folder}/ssh/config",
         "--module-name", "include_role", "--args", "name=audit tasks_from=kernel", "all",
     )  # fmt: skip
     env = {**lab.env, "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg")}

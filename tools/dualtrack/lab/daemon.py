@@ -24,11 +24,11 @@ from dualtrack.files import write_atomically
 from dualtrack.inventory.names import host_names
 from dualtrack.lab import cgroup, nspawn, reclaim, vm
 from dualtrack.lab.model import Actual, HostSpec, reconcile
-from dualtrack.lab.state import HostState, Record, Store
+from dualtrack.lab.state import HostState, Record, Running, Store
 
 log = logging.getLogger("labd")
 POLL_S = 0.5
-#: The emulated API is asked for this region's instances (the emulator stack's own).
+#: The region of the emulated API that is asked for what instance types have (the emulator stack's own).
 REGION = "us-east-1"
 #: What makes and boots a host, by its kind.
 MACHINES = {"nspawn": nspawn, "qemu": vm}
@@ -45,6 +45,7 @@ class Supervisor:
         self.emulator: subprocess.Popen[bytes] | None = None
         self.ec2 = aws.client("ec2", REGION, f"http://127.0.0.1:{port}", attempts=1, timeout=10)
         self.instances: list[HostSpec] = []
+        self.told = b""
         self.gpus: dict[str, int] = {}
         self.written: Record | None = None
         self.stopping = False
@@ -55,6 +56,8 @@ class Supervisor:
             return
         if self.emulator is not None:
             log.warning("the emulator ended with %s: starting it again, empty", self.emulator.returncode)
+        self.store.instances_file.unlink(missing_ok=True)  # of one that is gone
+        self.told = b""
         self.emulator = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "dualtrack.lab.emulator",
              self.layout.namespace, str(self.port), str(self.mirror), str(self.store.folder)],
@@ -64,26 +67,20 @@ class Supervisor:
         )  # fmt: skip
 
     def running_instances(self) -> list[HostSpec]:
-        """Return the running instances as hosts; the last known ones when the API does not answer."""
+        """Return the running instances as hosts; the last known ones until the emulator tells of others."""
         try:
-            pages = self.ec2.get_paginator("describe_instances").paginate(
-                Filters=[{"Name": "instance-state-name", "Values": ["running"]}]
-            )
-            found = [
-                i for page in pages for r in page["Reservations"] for i in r["Instances"] if i.get("PrivateIpAddress")
-            ]
-            tags = [{tag["Key"]: tag["Value"] for tag in i.get("Tags", [])} for i in found]
-            names = host_names(
-                [(t.get("dualtrack:pool", ""), i["InstanceId"]) for t, i in zip(tags, found, strict=True)]
-            )
+            data = self.store.instances_file.read_bytes()
+        except FileNotFoundError:  # it has just started
+            return self.instances
+        if data == self.told:
+            return self.instances
+        found = msgspec.json.decode(data, type=list[Running])
+        try:
             self.instances = [
-                msgspec.convert(
-                    {"name": name, "address": i["PrivateIpAddress"], "user": "admin", "instance_id": i["InstanceId"],
-                     "gpus": self.gpu_count(i["InstanceType"])},
-                    HostSpec,
-                )
-                for name, i in zip(names, found, strict=True)
-            ]  # fmt: skip
+                HostSpec(name, i.address, "admin", gpus=self.gpu_count(i.kind), instance_id=i.id)
+                for name, i in zip(host_names([(i.pool, i.id) for i in found]), found, strict=True)
+            ]
+            self.told = data
         except (BotoCoreError, ClientError) as error:
             # Silence is not "all gone": the hosts that we know stay as they are until the API says otherwise.
             log.warning("the emulated API does not answer: %s", error)

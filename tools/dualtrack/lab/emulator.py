@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,15 +16,22 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from moto.ec2.models import ec2_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.server import MotoRequestHandler  # type: ignore[attr-defined]
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from dualtrack.files import write_atomically
 from dualtrack.lab import conditions, imds, reclaim
 from dualtrack.lab.model import EMULATOR_PORT, METADATA, SERVICES
 from dualtrack.lab.network import listen
+from dualtrack.lab.state import Running, Store
 from dualtrack.mirror.serve import Files
+
+
+#: Seconds from one look at the instances to the next.
+TELL_S = 0.25
 
 
 def backends() -> Iterator[tuple[str, str, Any]]:
@@ -61,11 +69,38 @@ def describe(account: str, region: str, backend: Any, it: Any) -> imds.Instance:
     )  # fmt: skip
 
 
+def tell(store: Store) -> None:
+    """Write down which instances run whenever that changes; does not return.
+
+    The supervisor looks twice a second; by the API, each look would cost both sides more than all else that an idle
+    lab does, and would be throttled and lied to as others' calls are.
+    """
+    told: list[Running] = []
+    write_atomically(store.instances_file, msgspec.json.encode(told))
+    while True:
+        found = sorted(
+            Running(it.id, it.private_ip, it.instance_type, tags.get("dualtrack:pool", ""))
+            for it in running()
+            for tags in [{tag["key"]: tag["value"] for tag in it.get_tags()}]
+        )
+        if found != told:
+            write_atomically(store.instances_file, msgspec.json.encode(found))
+            told = found
+        time.sleep(TELL_S)
+
+
+def running() -> Iterator[Any]:
+    """Yield moto's instances that run and have an address."""
+    for _, _, backend in backends():
+        for reservation in list(backend.reservations.values()):
+            yield from (it for it in reservation.instances if it._state.name == "running" and it.private_ip)
+
+
 class QuietMoto(MotoRequestHandler):
     """moto's handler without a line per request."""
 
     def log_request(self, *_: object, **__: object) -> None:
-        """Say nothing: the supervisor polls twice a second."""
+        """Say nothing."""
 
 
 class QuietMirror(Files):
@@ -78,6 +113,7 @@ class QuietMirror(Files):
 def main(namespace: str, port: str, mirror: str, lab: str) -> None:
     """Serve until killed. ``port`` is the loopback port of the API outside the namespace, ``lab`` the lab's folder."""
     conditions.install(Path(lab))
+    threading.Thread(target=tell, args=(Store(Path(lab)),), daemon=True, name="instances").start()
     app = DomainDispatcherApplication(create_backend_app)
     for address, number in (("127.0.0.1", int(port)), (str(SERVICES), EMULATOR_PORT)):
         # Outside it binds here; inside, the socket is made in the namespace and handed over.

@@ -35,6 +35,15 @@ class Record(msgspec.Struct, frozen=True):
     hosts: tuple[HostState, ...] = ()
 
 
+class Running(msgspec.Struct, frozen=True, order=True):
+    """A running instance, as the emulator tells the supervisor. ``pool`` is its tag, '' for one that is in none."""
+
+    id: str
+    address: str
+    kind: str
+    pool: str
+
+
 class Store:
     """The lab's folder (`.lab`), by name."""
 
@@ -46,6 +55,11 @@ class Store:
     def record_file(self) -> Path:
         """The supervisor's record."""
         return self.folder / "run/lab.json"
+
+    @property
+    def instances_file(self) -> Path:
+        """The instances that run, written by the emulator when they change."""
+        return self.folder / "run/instances.json"
 
     @property
     def port_file(self) -> Path:
