@@ -201,7 +201,8 @@ def test_kill_9_leaves_no_process_and_up_repairs(lab: Cli, server: str) -> None:
 def test_interrupted_up_leaves_order(lab: Cli) -> None:
     lab("lab", "down")
     process = subprocess.Popen([str(CLI), "lab", "up"], env=lab.env, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.0)
+    assert process.stderr is not None
+    process.stderr.readline()  # it is at work
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode in {0, 130}

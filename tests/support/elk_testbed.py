@@ -85,7 +85,8 @@ class Bed:
             "inventory_hostname": self.name, "elk_cluster": "test", "elk_nodes": nodes, "elk_port": self.port,
             "elk_transport_port": self.transport, "elk_data_dir": str(self.folder / "data"),
             # Java's better compiler pays after minutes; without it a start takes half of the processor's time.
-            "elk_heap": heap, "elk_java_options": ["-XX:TieredStopAtLevel=1"], "elk_snapshot_dir": str(self.folder / "snapshots"),
+            "elk_heap": heap, "elk_java_options": ["-XX:TieredStopAtLevel=1"],
+            "elk_snapshot_dir": str(self.folder / "snapshots"),
             "elk_disk_low": 97, "elk_disk_high": 98, "elk_disk_flood": 99,
             "__elk_me": nodes[self.number], "__elk_host": {"maps": 0}, "ansible_managed": "",
         }  # fmt: skip

@@ -29,7 +29,6 @@ from dualtrack.lab.network import listen
 from dualtrack.lab.state import Running, Store
 from dualtrack.mirror.serve import Files
 
-
 #: Seconds from one look at the instances to the next.
 TELL_S = 0.25
 
