@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from dualtrack.inventory import contract
 from dualtrack.pools.decide import decide
 from dualtrack.pools.model import Decision, Failure, Group, Memory, Node, Observation, Policy, Resize, Rezone
 
@@ -131,3 +132,30 @@ class World:
 def kinds(decisions: list[Decision]) -> list[str]:
     """Return what was done, notes left out."""
     return [it.kind for it in decisions if it.action is not None]
+
+
+def reasons(world: World) -> str:
+    """Return the reasons of all decisions so far."""
+    return "\n".join(it.reason for _, it in world.log)
+
+
+def sizes(decisions: list[Decision]) -> list[int]:
+    """Return the sizes that decisions ask for, in their order."""
+    return [it.action.to for it in decisions if isinstance(it.action, Resize)]
+
+
+#: A stack with pools of each kind.
+OUTPUT = contract.parse({
+    "schema": 1, "stack": "emulator", "region": "us-east-1", "storage": {},
+    "network": {"vpc_id": "vpc-1", "cidr": "10.20.0.0/16", "subnets": {}},
+    "pools": {
+        name: {"lifecycle": lifecycle, "autoscaling_group": f"dualtrack-{name}", "instance_types": types, "gpus": gpus,
+               "roles": ["gpu"], "ssh_user": "admin", "zones": [], "min": 0, "desired": 1, "max": 4}
+        for name, lifecycle, gpus, types in (
+            ("spot", "spot", 8, ["p4de.24xlarge", "p4d.24xlarge"]),
+            ("ondemand", "on-demand", 8, ["p4d.24xlarge"]),
+            ("unpriced", "on-demand", 8, ["p4de.24xlarge", "g6e.48xlarge"]),
+            ("control", "on-demand", 0, ["m6i.large"]),
+        )
+    },
+})  # fmt: skip

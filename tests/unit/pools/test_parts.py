@@ -15,17 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
-from dualtrack.inventory import contract
+from dualtrack.errors import BadInput, DualtrackError
 from dualtrack.lab.conditions.scenario import CODES, status_message
 from dualtrack.pools import activities, belief, costs, place, unit
-from dualtrack.pools.model import Action, Group, Memory, Observation, PoolMemory, Resize
 from dualtrack.pools.report import report
-from dualtrack.pools.store import Count, Entry, Kept, Store
-from dualtrack.pools.watch import Watch
+from dualtrack.pools.store import Count, Entry
 from dualtrack.prices import files
 from tests.conftest import CLI
-from tests.support.simulated_pools import POLICY, group, node
+from tests.support.simulated_pools import OUTPUT
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 ON_DEMAND_SHORT = (
@@ -167,166 +164,6 @@ def test_no_node_vanishes_on_silence(remembered: set[int], listed: set[int], sta
     if not found:
         assert all(told.get(str(gone)) == "terminated" for gone in remembered - listed)
         assert {str(it) for it in listed} <= told.keys()
-
-
-class Fake:
-    """An AWS that answers what it is told to, and refuses when it is told to."""
-
-    def __init__(self, *groups: Group) -> None:
-        self.groups = {it.pool: it for it in groups}
-        self.fails = self.refuses = False
-        self.now = 1e9
-        self.did: list[Action] = []
-
-    def observe(self, output: contract.Output, memory: Memory) -> Observation:  # noqa: ARG002
-        self.now += 60
-        if self.fails:
-            raise External("AWS does not answer: timed out")
-        return Observation(self.now, self.groups)
-
-    def act(self, action: Action) -> None:
-        if self.refuses:
-            raise External("AWS refused SetDesiredCapacity: Throttling")
-        self.did.append(action)
-
-
-OUTPUT = contract.parse({
-    "schema": 1, "stack": "emulator", "region": "us-east-1", "storage": {},
-    "network": {"vpc_id": "vpc-1", "cidr": "10.20.0.0/16", "subnets": {}},
-    "pools": {
-        name: {"lifecycle": lifecycle, "autoscaling_group": f"dualtrack-{name}", "instance_types": types, "gpus": gpus,
-               "roles": ["gpu"], "ssh_user": "admin", "zones": [], "min": 0, "desired": 1, "max": 4}
-        for name, lifecycle, gpus, types in (
-            ("spot", "spot", 8, ["p4de.24xlarge", "p4d.24xlarge"]),
-            ("ondemand", "on-demand", 8, ["p4d.24xlarge"]),
-            ("unpriced", "on-demand", 8, ["p4de.24xlarge", "g6e.48xlarge"]),
-            ("control", "on-demand", 0, ["m6i.large"]),
-        )
-    },
-})  # fmt: skip
-
-
-def new_watch(cloud: Fake, folder: Path, said: list[Entry], *, apply: bool = True) -> Watch:
-    watch = Watch(cloud, OUTPUT, POLICY, Store(folder, dry=not apply), apply=apply, say=said.append)
-    watch.kept, _ = watch.store.load()
-    return watch
-
-
-def short(at: float) -> Group:
-    from tests.support.simulated_pools import failure
-
-    return group("spot", nodes=(node("i-1"),), failures=(failure(at),))
-
-
-def test_a_failing_api_is_said_once_and_changes_nothing(tmp_path: Path) -> None:
-    cloud, said = Fake(group("spot"), group("ondemand")), []
-    watch = new_watch(cloud, tmp_path, said)
-    watch.round()
-    before = watch.kept.memory
-    cloud.fails = True
-    for _ in range(5):
-        watch.round()
-    assert watch.kept.memory == before
-    assert [it.kind for it in said] == ["blind"]
-    assert said[0].reason == "no action: AWS does not answer: timed out"
-
-
-def test_what_is_decided_is_written_down_before_it_is_done(tmp_path: Path) -> None:
-    cloud, said = Fake(group("spot"), group("ondemand")), []
-    watch = new_watch(cloud, tmp_path, said)
-    kept: list[Kept] = []
-    journal: list[Entry] = []
-
-    def act(action: Action) -> None:
-        assert isinstance(action, Resize)
-        kept.append(watch.store.load()[0])
-        journal.extend(watch.store.entries()[0])
-
-    cloud.act = act
-    for _ in range(8):
-        cloud.groups["spot"] = short(cloud.now + 60)
-        watch.round()
-        if kept:
-            break
-    asked = kept[0].memory.pools["ondemand"].asked
-    assert asked is not None
-    assert (asked.was, asked.to) == (2, 3)
-    assert "raise" in {it.kind for it in journal}
-
-
-def test_a_zone_is_remembered_as_avoided_before_it_is_taken_out(tmp_path: Path) -> None:
-    from tests.support.simulated_pools import failure
-
-    cloud, said = Fake(group("spot"), group("ondemand")), []
-    watch = new_watch(cloud, tmp_path, said)
-    watch.round()
-    at = cloud.now
-    cloud.groups["spot"] = group("spot", failures=(failure(at), failure(at)))
-    kept: list[Kept] = []
-    cloud.act = lambda _: kept.append(watch.store.load()[0])
-    watch.round()
-    assert list(kept[0].memory.pools["spot"].avoided) == ["a"]
-
-
-def test_a_refused_action_is_journalled_and_the_rest_goes_on(tmp_path: Path) -> None:
-    cloud, said = Fake(group("spot"), group("ondemand")), []
-    watch = new_watch(cloud, tmp_path, said)
-    cloud.refuses = True
-    for _ in range(8):
-        cloud.groups["spot"] = short(cloud.now + 60)
-        watch.round()
-    assert "failed" in {it.kind for it in said}
-    assert "raise: AWS refused SetDesiredCapacity: Throttling" in {it.reason for it in said}
-
-
-def test_a_dry_run_does_nothing_and_counts_nothing_as_done(tmp_path: Path) -> None:
-    cloud, said = Fake(group("spot"), group("ondemand")), []
-    watch = new_watch(cloud, tmp_path, said, apply=False)
-    for _ in range(30):
-        cloud.groups["spot"] = short(cloud.now + 60)
-        watch.round()
-    assert cloud.did == []
-    assert {it.applied for it in said} == {False}
-    assert "raise" in {it.kind for it in said}
-    assert watch.kept.memory.raised == {}
-    assert not (tmp_path / "memory.json").exists()
-
-
-def test_a_damaged_memory_is_put_aside(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.save(Kept(Memory(5.0, {"spot": PoolMemory(5.0)})))
-    assert store.load()[0].memory.at == 5.0
-    store.file.write_bytes(store.file.read_bytes()[:20])
-    assert "damaged" in store.peek()[1]
-    assert store.file.exists(), "a look must not move it"
-    kept, said = store.load()
-    assert (kept, "put aside as damaged-" in said) == (Kept(), True)
-    assert store.load() == (Kept(), "")
-    assert list(tmp_path.glob("damaged-*.json"))
-
-
-def test_a_torn_journal_line_costs_only_itself(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.append(Entry(1.0, "note", reason="one"), Entry(2.0, "note", reason="two"))
-    whole = store.journal.read_bytes()
-    for cut in range(len(whole)):
-        store.journal.write_bytes(whole[:cut])
-        store.append(Entry(3.0, "note", reason="three"))
-        entries, lost = store.entries()
-        assert entries[-1].reason == "three"
-        assert len(entries) + lost >= 1
-        assert [it.reason for it in entries[:-1]] == ["one", "two"][: len(entries) - 1]
-
-
-def test_only_one_watch_at_a_time(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    assert not store.busy()
-    with store.alone():
-        assert store.busy()
-        with pytest.raises(Refused, match="another watch"), Store(tmp_path).alone():
-            pass
-    with store.alone():
-        pass
 
 
 def test_costs_are_those_of_the_dearest_type_and_unknown_is_unknown() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from dualtrack.errors import External
 from dualtrack.pools.store import Entry, Store
 from dualtrack.pools.watch import Watch
-from tests.unit.pools.test_parts import OUTPUT, POLICY, Fake, group
+from tests.support.simulated_pools import OUTPUT, POLICY, group
+from tests.unit.pools.test_watch import Fake
 
 WHY = "i-1 has 10.20.0.4, not 203.0.113.9"
 
