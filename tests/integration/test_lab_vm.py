@@ -93,7 +93,7 @@ def test_kernel_records_what_somebody_runs_as_root(lab: Cli, shell: Shell) -> No
     env = {**lab.env, "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg")}
     done = subprocess.run(words, env=env, cwd=ROOT / "ansible", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    shell("/bin/echo by-somebody >/dev/null")
+    shell("systemctl restart systemd-journald; /bin/echo by-somebody >/dev/null")
     shell("systemd-run --quiet --wait /bin/echo by-the-system")
     recorded = "journalctl --quiet --sync; journalctl --quiet --boot --output cat _TRANSPORT=audit | grep ^EXECVE"
     somebody, system = (f'a0="/bin/echo" a1="by-{who}"' for who in ("somebody", "the-system"))
