@@ -6,6 +6,7 @@ memory. Started by the supervisor, dies with it. Everything in it is lost when i
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ from dualtrack.lab.network import listen
 from dualtrack.lab.state import Running, Store
 from dualtrack.mirror.serve import Files
 
+log = logging.getLogger("labd")
 #: Seconds from one look at the instances to the next.
 TELL_S = 0.25
 
@@ -74,17 +76,19 @@ def tell(store: Store) -> None:
     The supervisor looks twice a second; by the API, each look would cost both sides more than all else that an idle
     lab does, and would be throttled and lied to as others' calls are.
     """
-    told: list[Running] = []
-    write_atomically(store.instances_file, msgspec.json.encode(told))
+    told: list[Running] | None = None
     while True:
-        found = sorted(
-            Running(it.id, it.private_ip, it.instance_type, tags.get("dualtrack:pool", ""))
-            for it in running()
-            for tags in [{tag["key"]: tag["value"] for tag in it.get_tags()}]
-        )
-        if found != told:
-            write_atomically(store.instances_file, msgspec.json.encode(found))
-            told = found
+        try:
+            found = sorted(
+                Running(it.id, it.private_ip, it.instance_type, tags.get("dualtrack:pool", ""))
+                for it in running()
+                for tags in [{tag["key"]: tag["value"] for tag in it.get_tags()}]
+            )
+            if found != told:
+                write_atomically(store.instances_file, msgspec.json.encode(found))
+                told = found
+        except Exception:  # an instance that moto is just making, or a full disk: the next look is soon
+            log.exception("the instances cannot be told")
         time.sleep(TELL_S)
 
 
