@@ -38,5 +38,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
         tried = came if report.passed else "missed" if report.when == "call" and report.failed else "not tried"
         found.append({"who": who, "what": what, "outcome": tried, "by": by, "seconds": report.duration, "ways": 1})
     for it in found:
-        print(json.dumps(it), file=item.config.stash[_PIPE])
+        item.config.stash[_PIPE].write(json.dumps(it) + "\n")
     return report

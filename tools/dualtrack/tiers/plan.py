@@ -14,12 +14,16 @@ from dualtrack.prices.storage import GB, Restore, Storage
 
 
 class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One class of data as the stack's variable `storage` has it; days from its upload, None for never."""
+    """One class of data as the stack's variable `storage` has it; days from its upload, None for never.
+
+    ``write_once``: the bucket's policy refuses to replace an object. It changes no price.
+    """
 
     ia_days: int | None = None
     deep_archive_days: int | None = None
     noncurrent_days: int = 0
     recovery_hours: float | None = None
+    write_once: bool = False
 
 
 class Way(msgspec.Struct, frozen=True):
