@@ -37,6 +37,12 @@ def bucket(server: Bed) -> Any:
     return s3
 
 
+@pytest.mark.attack(
+    "who may write to the bucket",
+    "replaces a manifest by any tool",
+    "prevented",
+    "the bucket's policy, as the emulator judges it",
+)
 def test_what_is_created_once_is_not_replaced(s3: Any) -> None:
     s3.put_object(Bucket="once", Key="v1/manifest", Body=b"a", IfNoneMatch="*")
     with pytest.raises(ClientError, match="403"):

@@ -80,6 +80,13 @@ def test_push_says_the_name_with_the_digest_and_list_shows_it(bed: Store, source
     bed.run("push", source, name, code=2)
 
 
+@pytest.mark.attack("who may write to the bucket", "writes a manifest without digests", "prevented", "store pull")
+@pytest.mark.attack(
+    "who may write to the bucket",
+    "replaces a version's manifest and a file",
+    "prevented",
+    "the digest in the version's name",
+)
 def test_replaced_manifest_and_file_are_refused_by_the_digest(bed: Store, source: Path, tmp_path: Path) -> None:
     """The attack: a node's own right to write, and plain boto3."""
     address = f"s3://{BUCKET}/models/attacked@v3"
@@ -97,6 +104,9 @@ def test_replaced_manifest_and_file_are_refused_by_the_digest(bed: Store, source
     bed.run("hold", name, "--", "true", code=2)
 
 
+@pytest.mark.attack(
+    "who may write to the bucket", "replaces a file of a version", "prevented", "the manifest's digests"
+)
 def test_replaced_file_alone_is_refused(bed: Store, source: Path) -> None:
     address = f"s3://{BUCKET}/models/file@v1"
     name = bed.json("push", source, address)["address"]
@@ -163,6 +173,9 @@ def sealed(folder: Path, name: str, content: bytes) -> Path:
     return folder / name
 
 
+@pytest.mark.attack(
+    "who may write to the bucket", "puts a file sealed by himself in a version", "prevented", "the manifest's digests"
+)
 def test_sealed_file_that_somebody_else_sealed_is_refused(bed: Store, tmp_path: Path) -> None:
     """A public key is public: what opens with the private one may be anybody's."""
     good, evil = (sealed(tmp_path, name, name.encode() * 700_000) for name in ("good", "evil"))

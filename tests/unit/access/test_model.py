@@ -31,6 +31,7 @@ def lab() -> model.Access:
     return model.load(ROOT / "inventories/access.yml")
 
 
+@pytest.mark.attack("an administrator of hosts", "becomes root where all trails lie", "prevented", "a grant of its own")
 @pytest.mark.parametrize(
     ("text", "said"),
     [

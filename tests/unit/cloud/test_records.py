@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from dualtrack.cloud.records import foreign
 
 NAME = "nodes.llm.example.com"
@@ -23,6 +25,7 @@ def test_own_records_stay_and_those_of_the_gone_go() -> None:
     assert reasons(record("i-1"), record("i-2", address="10.20.0.6"), record("i-3")) == ["i-3 does not run"]
 
 
+@pytest.mark.attack("root on a node", "sends users to another address", "found", "EC2's word, at the next sweep")
 def test_another_address_than_the_instances_own_goes() -> None:
     assert reasons(record("i-1", address="203.0.113.66")) == ["i-1 has 10.20.0.5, not 203.0.113.66"]
     assert reasons(record("i-2")) == ["i-2 has 10.20.0.6, not 10.20.0.5"]  # a neighbour's
