@@ -142,7 +142,7 @@ def models(work: Path, addresses: Sequence[str], say: Say) -> dict[str, Fetched]
             jobs=8, budget=None, refresh=False, say=say, show=lambda total: Progress("pulled", total),
         )  # fmt: skip
         root = Path(found.path)
-        place = f"models/{found.address.removeprefix('s3://')}"
+        place = f"models/{str(parsing.parse(found.address).bare).removeprefix('s3://')}"
         files |= {f"{place}/{it.relative_to(root)}": Fetched(it) for it in root.rglob("*") if it.is_file()}
     return files
 
