@@ -10,12 +10,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible.plugins.action import ActionBase
 
+from dualtrack.audit.searchstore import node
 from dualtrack.elk import settle, site
-from dualtrack.elk.client import Store, through
+from dualtrack.elk.client import Opener, Store, through
 from dualtrack.errors import DualtrackError
 from dualtrack.pki import authority
 
@@ -56,11 +56,11 @@ class ActionModule(ActionBase):
         return result | {"changed": False, "warnings": [note]}
 
 
-def _opened(address: str, folder: Path, config: Path, host: str) -> Store:
-    parts = urlsplit(address)
-    name, port = str(parts.hostname), parts.port or 9200
-    mine = authority.issue(folder, "admin", "admin")
-    opener = through(["ssh", "-F", str(config), "-W", f"{name}:{port}", host])
-    return Store(
-        name, opener, Path(mine.authority), certificate=Path(mine.certificate), key=Path(mine.key), timeout=ANSWER_S
-    )
+def _opened(address: str, ca_dir: Path, config: Path, host: str) -> Store:
+    mine = authority.issue(ca_dir, "admin", "admin")
+    paths = Path(mine.authority), Path(mine.certificate), Path(mine.key)
+
+    def by_host(name: str, port: int) -> Opener:
+        return through(["ssh", "-F", str(config), "-W", f"{name}:{port}", host])
+
+    return node(address, *paths, by_host, timeout=ANSWER_S)

@@ -70,7 +70,10 @@ def by_way_of(host: str) -> Callable[[str, int], Opener]:
     return lambda name, port: through(["ssh", "-W", f"{name}:{port}", "--", host])
 
 
-def node(address: str, ca: Path, cert: Path | None, key: Path | None, opener: Callable[[str, int], Opener]) -> Store:
+def node(
+    address: str, ca: Path, cert: Path | None, key: Path | None, opener: Callable[[str, int], Opener],
+    timeout: float = ANSWER_S,
+) -> Store:  # fmt: skip
     """Return a node by its address."""
     parts = urlsplit(address)
     try:
@@ -80,7 +83,7 @@ def node(address: str, ca: Path, cert: Path | None, key: Path | None, opener: Ca
     if parts.scheme != "https" or not name or parts.path.strip("/") or parts.query or parts.username:
         raise BadInput(f"{address} is no address of a store", hint="https://HOST:9200, without a path")
     try:
-        return Store(name, opener(name, port), ca, certificate=cert, key=key, timeout=ANSWER_S)
+        return Store(name, opener(name, port), ca, certificate=cert, key=key, timeout=timeout)
     except FileNotFoundError:
         missing = next((it for it in (ca, cert, key) if it is not None and not it.exists()), ca)
         raise BadInput(f"there is no {missing}", hint="certificates come from `dualtrack pki`") from None

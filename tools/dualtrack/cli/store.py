@@ -140,7 +140,7 @@ def push(
     endpoint: str = ENDPOINT,
     json: bool = JSON,
 ) -> None:
-    """Make a folder a version in a bucket. It can be pulled when all of it is there, and never changes then.
+    """Make a directory a version in a bucket. It can be pulled when all of it is there, and never changes then.
 
     What is printed first is its name with the digest: whoever pulls by that name gets this content or nothing.
     """

@@ -393,9 +393,8 @@ def _exclusive(stack: Stack) -> Iterator[None]:
 def _disk_errors() -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError:  # that is a defect of ours, or a file taken away: not the disk
+        raise
     except OSError as exc:
-        if isinstance(exc, FileNotFoundError):  # that is a defect of ours, or a file taken away: not the disk
-            raise
-        raise External(
-            f"cannot write {exc.filename or paths.LAB}: {exc.strerror}", hint="free or unlock the disk"
-        ) from exc
+        said = f"cannot write {exc.filename or paths.LAB}: {exc.strerror}"
+        raise External(said, hint="free or unlock the disk") from exc

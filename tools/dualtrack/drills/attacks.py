@@ -1,7 +1,7 @@
 """`dualtrack drill audit`: attacks on the audit trail and on what protects it, tried by the project's own tests.
 
 A row of the table is made by what happened, not by what was expected. Attacks are tests (marker `attack`), so that the
-gate tries them with every change; two need a whole host and are molecule scenarios.
+gate tries them with every change; those that need a whole host are molecule scenarios.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ def tests(say: Say) -> tuple[list[Row], str]:
 def scenario(name: str, rows: Sequence[Row], say: Say) -> list[Row]:
     """Try the attacks of a role's molecule scenario on a host of its own; when it fails, all of them were missed."""
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="dta-") as folder:
-        log = Path(folder) / "log"
-        lab = {"DUALTRACK_LAB_DIR": f"{folder}/lab"}
+    with tempfile.TemporaryDirectory(prefix="dta-") as scratch:
+        log = Path(scratch) / "log"
+        lab = {"DUALTRACK_LAB_DIR": f"{scratch}/lab"}
         done = proc.run([ROOT / "ci/scenario.sh", name], check=False, log=log, env=lab)
         if done.returncode:
             say(f"molecule's {name}: {last_line(log.read_text(errors='replace'))}")

@@ -42,14 +42,21 @@ def backends() -> Iterator[tuple[str, str, Any]]:
             yield account, region, backend
 
 
-def find(lab: Path, address: str) -> imds.Instance | None:
-    """Return the running instance with private address ``address``, and what the lab in ``lab`` has in mind for it."""
+def running() -> Iterator[tuple[str, str, Any, Any]]:
+    """Yield (account, region, EC2 backend, instance) of each instance that runs and has an address."""
     for account, region, backend in backends():
         for reservation in list(backend.reservations.values()):
             for it in reservation.instances:
-                if it._state.name == "running" and it.private_ip == address:
-                    found = describe(account, region, backend, it)
-                    return replace(found, extra=reclaim.metadata(reclaim.pending(lab, found.id)))
+                if it._state.name == "running" and it.private_ip:
+                    yield account, region, backend, it
+
+
+def find(lab: Path, address: str) -> imds.Instance | None:
+    """Return the running instance with private address ``address``, and what the lab in ``lab`` has in mind for it."""
+    for account, region, backend, it in running():
+        if it.private_ip == address:
+            found = describe(account, region, backend, it)
+            return replace(found, extra=reclaim.metadata(reclaim.pending(lab, found.id)))
     return None
 
 
@@ -81,7 +88,7 @@ def tell(store: Store) -> None:
         try:
             found = sorted(
                 Running(it.id, it.private_ip, it.instance_type, tags.get("dualtrack:pool", ""))
-                for it in running()
+                for _, _, _, it in running()
                 for tags in [{tag["key"]: tag["value"] for tag in it.get_tags()}]
             )
             if found != told:
@@ -90,13 +97,6 @@ def tell(store: Store) -> None:
         except Exception:  # an instance that moto is just making, or a full disk: the next look is soon
             log.exception("the instances cannot be told")
         time.sleep(TELL_S)
-
-
-def running() -> Iterator[Any]:
-    """Yield moto's instances that run and have an address."""
-    for _, _, backend in backends():
-        for reservation in list(backend.reservations.values()):
-            yield from (it for it in reservation.instances if it._state.name == "running" and it.private_ip)
 
 
 class QuietMoto(MotoRequestHandler):

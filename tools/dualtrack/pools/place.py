@@ -145,6 +145,7 @@ def watch(
     def sweep(tell: Callable[[str], None]) -> None:
         track.sweep(where.output, track.discover(where.output, where.endpoint), where.endpoint, tell)
 
+    swept = sweep if where.output.traffic else None  # no zone, no records
     cloud = Api(where.output.region, where.endpoint)
     store = Store(where.folder, dry=not apply)
-    Watch(cloud, where.output, allowed, store, apply=apply, say=say, sweep=sweep).run(once=once, interval=interval)
+    Watch(cloud, where.output, allowed, store, apply=apply, say=say, sweep=swept).run(once=once, interval=interval)

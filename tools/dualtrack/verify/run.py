@@ -132,6 +132,8 @@ def read_defaults(role: Path) -> dict[str, Any]:
 
 #: How long a host may show no sign of life until it is called unreachable, in seconds.
 REACH_STALL_S = 60.0
+#: How long it may take to say which host it is, over the open connection, in seconds.
+IDENTIFY_S = 120.0
 
 
 def reach(config: Path, hosts: Sequence[str], signs: Callable[[str], object] = bool) -> dict[str, str]:
@@ -169,7 +171,11 @@ def identify(config: Path, hosts: Sequence[str]) -> dict[str, str]:
     """Return which hosts they are, over the open connections; '' for one that does not say."""
 
     def one(name: str) -> str:
-        return identity.of(run(["ssh", "-F", config, name, identity.COMMAND], check=False).stdout)
+        try:
+            said = run(["ssh", "-F", config, name, identity.COMMAND], check=False, timeout=IDENTIFY_S).stdout
+        except External:  # a session that hangs
+            return ""
+        return identity.of(said)
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         return dict(zip(hosts, pool.map(one, hosts), strict=True))
