@@ -5,6 +5,9 @@ anew in every run (0.4 s of processor time). Python has all of that compiled bes
 each account that it comes by for running modules, which is half of what connecting costs a host. Where tasks run as
 root, the account that ssh logs in to only passes on what goes to and fro.
 
+Before a file is written, Ansible asks what is there, and has two programs started for what it does not use: the kind of
+its content, and its attributes. They are not asked for.
+
 And it has templates compiled once (dualtrack.templates).
 """
 
@@ -20,6 +23,7 @@ from typing import Any
 import ansible_mitogen.module_finder
 import mitogen.core
 import mitogen.master
+from ansible_mitogen.mixins import ActionModuleMixin
 from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule  # noqa: F401
 from ansible_mitogen.services import ContextService
 
@@ -72,5 +76,21 @@ def connect(self: ContextService, key: str, spec: dict[str, Any], via: Any = Non
 
 ContextService.get = get
 ContextService._connect = connect
+
+_execute = ActionModuleMixin._execute_module
+
+
+@functools.wraps(_execute)
+def execute(
+    self: ActionModuleMixin, module_name: str | None = None, module_args: Any = None, *rest: Any, **named: Any
+) -> dict[str, Any]:
+    """Run a module; `ansible.legacy.stat` is what actions ask with, a task has another name for it."""
+    if module_name == "ansible.legacy.stat":
+        module_args = {**module_args, "get_mime": False, "get_attributes": False}
+    found: dict[str, Any] = _execute(self, module_name, module_args, *rest, **named)
+    return found
+
+
+ActionModuleMixin._execute_module = execute
 
 templates.keep_compiled()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
-from dualtrack.lab.state import Store
+from dualtrack.lab.state import KEX, Store
 
 
 def via_lab(lab: Store) -> Connection:
@@ -15,7 +15,10 @@ def via_lab(lab: Store) -> Connection:
 
     def variables(host: Host) -> Mapping[str, object]:
         # HostKeyAlias: keys are kept by name, because an address passes from a terminated instance to the next.
-        options = {"ProxyCommand": f"'{proxy}'", "UserKnownHostsFile": str(lab.known_hosts), "HostKeyAlias": host.name}
+        options = {
+            "ProxyCommand": f"'{proxy}'", "UserKnownHostsFile": str(lab.known_hosts), "HostKeyAlias": host.name,
+            "KexAlgorithms": KEX,
+        }  # fmt: skip
         args = " ".join(f"-o {name}={value}" for name, value in options.items())
         return {"ansible_ssh_private_key_file": str(lab.key), "ansible_ssh_common_args": args}
 

@@ -18,6 +18,8 @@ from dualtrack.proc import run
 log = logging.getLogger("labd")
 #: `cut`: off at once, as when the mains fail. `on`: the button of a host that is off.
 Power = Literal["cut", "on"]
+#: The lab's network ends in this machine, and an emulated host needs a second for the exchange that ssh would choose.
+KEX = "^curve25519-sha256"
 
 
 class HostState(msgspec.Struct, frozen=True):
@@ -151,7 +153,7 @@ class Store:
             f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n    UserKnownHostsFile {self.known_hosts}\n"
             f"    ProxyCommand {self.proxy_command()}\n    ConnectTimeout 40\n    LogLevel ERROR\n"
             # A host whose power is cut says nothing; an emulated one may be busy for a while.
-            f"    ServerAliveInterval 15\n    ServerAliveCountMax 8\n"
+            f"    ServerAliveInterval 15\n    ServerAliveCountMax 8\n    KexAlgorithms {KEX}\n"
         )
         write_atomically(self.ssh_config, text.encode())
 
