@@ -56,8 +56,7 @@ def rows(site: Cli) -> dict[str, dict[str, Any]]:
 
 def tasks(site: Cli) -> int:
     """Return how many tasks have begun on the hosts of the local track."""
-    log = site.folder / "logs/configure-local.log"
-    return log.read_text(errors="replace").count("\nTASK [") if log.exists() else 0
+    return sum(log.read_text(errors="replace").count("\nTASK [") for log in site.folder.glob("logs/configure-local*"))
 
 
 def interrupt(site: Cli, *words: str) -> None:
@@ -208,7 +207,7 @@ def test_unreachable_host_is_down_and_its_successor_configured_by_the_run_after_
 
 
 def half_read(site: Cli, name: str) -> None:
-    """Leave a host as a run does that is stopped while apt reads its lists: a fresh stamp, and lists that lack packages."""
+    """Leave a host as a run does that is stopped while apt reads its lists: with a new stamp, and packages missing."""
     for words in (
         ("apt-get", "remove", "--yes", "nvidia-container-toolkit"),
         ("find", "/var/lib/apt/lists", "-type", "f", "-delete"),

@@ -34,9 +34,8 @@ sync
 rm -rf /boot/seed
 """
 
-#: The machine's memory and processors: all machines are alike, so that one snapshot serves them all. With a second
-#: processor an emulated one takes a third more time for the same work (114 and 84 s): what is atomic among several costs
-#: more to emulate.
+#: The memory and processors of all machines: they are alike, so that one snapshot serves all. With two processors
+#: an emulated one takes a third more time for the same work (114 and 84 s): what is atomic costs more to emulate then.
 CPUS = 1
 MEMORY_MIB = 1536
 
