@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from dualtrack import waiting
 from dualtrack.errors import External
 from dualtrack.lab import control
 from dualtrack.proc import last_line, run
@@ -111,12 +112,17 @@ class Cluster:
     def __init__(self, controllers: Sequence[str], folder: str) -> None:
         self.controllers, self.folder = tuple(controllers), f"{SHARED}/{folder}"
 
-    def ask(self, *command: str, timeout: float = 60) -> str:
-        """Run a command as the drill's user on the first controller that does it; return what it printed."""
+    def ask(self, *command: str) -> str:
+        """Run a command as the drill's user on the first controller that does it; return what it printed.
+
+        A controller has 40 s of an idle machine to answer, then the next one is asked.
+        """
         said = "no controller"
+        limit = 40 * waiting.slowness() * waiting.patience()
         for name in self.controllers:
-            words = control.exec_command(name, ["runuser", "-u", USER, "--", "timeout", "-k", "5", "40", *command])
-            done = run(words, check=False, timeout=timeout)
+            within = ["timeout", "-k", "5", f"{limit:.0f}"]
+            words = control.exec_command(name, ["runuser", "-u", USER, "--", *within, *command])
+            done = run(words, check=False, timeout=1.5 * limit)
             if done.returncode == 0:
                 return done.stdout
             said = f"{name}: {last_line(done.stderr or done.stdout)}"

@@ -28,6 +28,7 @@ from dualtrack.lab import control, reclaim
 from dualtrack.lab.conditions import edit
 from dualtrack.paths import LAB
 from dualtrack.pools import place
+from dualtrack.pools.api import Api
 from dualtrack.pools.report import Report as Money
 from dualtrack.pools.report import report as reckon
 from dualtrack.pools.store import Store
@@ -260,12 +261,20 @@ def play(drill: Drill, nodes: list[str]) -> None:
         edit.clear(LAB)
         edit.add(LAB, edit.Denial(error="quota", lifecycle="spot"))
         drill.note("quota", "spot has capacity again, and the account has no quota for it")
-        proc.pause(30)
+        drill.until(lambda: refused("quota"), "a launch that the quota refuses")
     edit.clear(LAB)
     drill.note("capacity", "spot has some again")
     drill.until(lambda: len(names("spot")) >= len(nodes), "spot nodes that return")
     drill.until(lambda: not drill.cluster.running(), "the end of all jobs")
     drill.until(lambda: not standing_in(), "the end of standing in")
+
+
+def refused(why: str) -> bool:
+    """Tell whether the account's record has a launch of spot that failed for this reason."""
+    where = place.place("emulator")
+    memory = Store(where.folder).peek()[0].memory
+    groups = Api(where.output.region, where.endpoint).observe(where.output, memory).groups.values()
+    return any(it.why == why for group in groups if group.lifecycle == "spot" for it in group.failures)
 
 
 def standing_in() -> bool:
