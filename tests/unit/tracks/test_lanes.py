@@ -20,7 +20,7 @@ SITE = {"gpu-1": ("role_gpu",), "gateway-1": ("role_gateway",), "log-1": ("role_
 
 
 def hosts(site: dict[str, tuple[str, ...]], **facts: dict[str, Any]) -> Hosts:
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {"all": list(site)}
     for name, names in site.items():
         for group in names:
             groups.setdefault(group, []).append(name)
@@ -86,7 +86,7 @@ class Ansible:
     """Plays Ansible: what comes of each lane, by its first host."""
 
     def __init__(self, **answers: Result | Exception) -> None:
-        self.answers, self.seen = answers, list[tuple[str, str, str]]()
+        self.answers, self.seen, self.played = answers, list[tuple[str, str, str]](), dict[str, set[str]]()
 
     def __call__(  # called as Ansible is
         self,
@@ -97,7 +97,10 @@ class Ansible:
         skip_tags: str,
         log: Path,
         progress: object,  # noqa: ARG002
+        playbook: Path,
     ) -> Result:
+        entries = yaml.safe_load(playbook.read_text())
+        self.played[limit] = {Path(it["ansible.builtin.import_playbook"]).stem for it in entries}
         self.seen.append((limit, tags or f"not {skip_tags}" if tags or skip_tags else "", log.name))
         answer = self.answers.get(limit.split(",")[0].replace("-", "_"), Result({}, (), 1, str(log)))
         if isinstance(answer, Exception):
@@ -121,6 +124,10 @@ def test_changes_of_all_lanes_come_together(monkeypatch: pytest.MonkeyPatch) -> 
         ("vault-1", "not shipping", "configure-local-vault-1.log"),
         ("vault-1", "shipping", "configure-local-vault-1.log"),
     ]
+    # What a lane plays is what concerns its hosts.
+    assert {limit: "storage" in names for limit, names in ansible.played.items()} == {
+        "log-1": False, "gpu-1,gateway-1": False, "vault-1": True,
+    }  # fmt: skip
 
 
 def failure(host: str) -> Result:

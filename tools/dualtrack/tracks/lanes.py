@@ -10,6 +10,7 @@ does not ship.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -23,6 +24,7 @@ from dualtrack import proc
 from dualtrack.configure import ConfigureFailed, Result
 from dualtrack.errors import DualtrackError, Interrupted
 from dualtrack.graph import Say
+from dualtrack.tracks import site
 from dualtrack.tracks.unchanged import Hosts
 
 #: The hosts that all others ship to.
@@ -99,17 +101,16 @@ def configure(inventories: Sequence[Path], hosts: Hosts, *, log: Path, say: Say)
         if any(it.exception() or (result := it.result()) is None or result.failures for it in before):
             return None
         path = log if lane.hosts == longest else log.with_name(f"{log.stem}-{lane.hosts[0]}{log.suffix}")
-        try:
-            return ansible.configure(
-                inventories,
-                limit=",".join(lane.hosts),
-                tags=lane.tags,
-                skip_tags=lane.skip_tags,
-                log=path,
-                progress=say,
-            )
-        except ConfigureFailed as error:
-            return error.result
+        with tempfile.TemporaryDirectory(prefix="dtc-") as folder:
+            playbook = Path(folder, "site.yml")
+            playbook.write_text(site.playbook(hosts.only(lane.hosts).groups))
+            try:
+                return ansible.configure(
+                    inventories, limit=",".join(lane.hosts), tags=lane.tags, skip_tags=lane.skip_tags, log=path,
+                    progress=say, playbook=playbook,
+                )  # fmt: skip
+            except ConfigureFailed as error:
+                return error.result
 
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=len(every)) as pool:

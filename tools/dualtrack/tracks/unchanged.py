@@ -24,12 +24,13 @@ import msgspec
 from dualtrack.errors import BadInput, External
 from dualtrack.paths import ROOT
 from dualtrack.pki import authority
+from dualtrack.tracks import site
 from dualtrack.verify import plan, run, sshconfig
 
 #: Where a host keeps the digest of what it was last configured with.
 RECORD = "/var/lib/dualtrack/configured"
-#: What decides how hosts are configured, in the checkout: playbooks, roles, plugins, this package, pinned versions.
-CODE = ("ansible", "roles", "inventories", "tools/dualtrack", "requirements", "pyproject.toml")
+#: What decides how hosts are configured, in the checkout, beside their roles: playbooks, plugins, this package, pins.
+CODE = ("ansible", "inventories", "tools/dualtrack", "requirements", "pyproject.toml")
 #: Variables that name files or folders on this machine whose content roles bring to hosts, or compare with them; and
 #: the group whose hosts have the role. The lab gives them to all hosts, also to those of a track without search store.
 FILES = {
@@ -57,7 +58,7 @@ class Hosts(msgspec.Struct, frozen=True):
     """The hosts of one run, by name, with their variables; and in which of the groups each of them is."""
 
     variables: dict[str, dict[str, Any]]
-    groups: dict[str, list[str]]
+    groups: dict[str, list[str]]  # of them `all`
 
     def only(self, names: Collection[str]) -> Hosts:
         """Return some of the hosts, in the same order."""
@@ -77,7 +78,8 @@ def hosts_of(inventory: run.Inventory, pattern: str) -> Hosts:
 
 def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
     """Return everything that decides how the hosts are configured at this moment, as digests by what it is."""
-    code = (path for path in _below(ROOT / name for name in CODE) if path.suffix != ".md")
+    names = [*CODE, *(f"roles/{name}" for name in site.roles(hosts.groups, ROOT))]
+    code = (path for path in _below(ROOT / name for name in names) if path.suffix != ".md")
     found = {f"code {path}": _digest(path) for path in code}
     found |= {f"variables {name}": _text(facts) for name, facts in hosts.variables.items()}
     # The other track's groups come and go with it; here they are empty.
