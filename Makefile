@@ -4,6 +4,8 @@ STACK ?= emulator
 INVENTORY ?= inventories/local/facts.yml
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Set in many container images. Every start of a command would compile our own modules again: a third of its time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-load bench docs lock clean

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -67,6 +68,22 @@ class Cli:
         """Run a command with --json and return its document."""
         document: dict[str, Any] = json.loads(self(*words, "--json").stdout)
         return document
+
+    def inside(
+        self, host: str, *command: str, check: bool = True, timeout: float = 420
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on a lab host as `dualtrack lab exec` does, without another start of Python.
+
+        For what is asked again and again while a test waits: that start takes longer than most questions.
+        """
+        from dualtrack.lab import control
+
+        with mock.patch.object(control, "LAB", self.folder):
+            words = control.exec_command(host, command)
+        done = subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=timeout, check=False)
+        if check and done.returncode != 0:
+            pytest.fail(f"{host}: {' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
 
     def logs(self) -> str:
         """Return the ends of the lab's logs, for the report of a failed test."""

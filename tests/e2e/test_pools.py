@@ -6,14 +6,13 @@ The tests of this file are one story: each begins with the track up and verified
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from dualtrack import aws
-from tests.conftest import CLI, Cli, wait
+from tests.conftest import Cli, wait
 from tests.e2e.conftest import continues
 
 UP_S = 1200
@@ -53,11 +52,7 @@ class Site:
         return next(str(row["instance_id"]) for row in self.rows() if row["name"] == name)
 
     def run(self, host: str, *command: str, check: bool = True) -> str:
-        words = [CLI, "lab", "exec", host, "--", "timeout", "-k", "5", "60", *command]
-        done = subprocess.run(words, env=self.cli.env, capture_output=True, text=True, timeout=240, check=False)
-        if check and done.returncode != 0:
-            pytest.fail(f"{host}: {' '.join(command)}: {done.stdout}{done.stderr}")
-        return done.stdout.strip()
+        return self.cli.inside(host, "timeout", "-k", "5", "60", *command, check=check).stdout.strip()
 
     def slurm(self, *command: str, check: bool = True) -> str:
         """Run a command on the controller that leads, or the one that took over."""

@@ -17,7 +17,7 @@ BOOT_S = 400
 @pytest.fixture(scope="module")
 def shell(lab: Cli) -> Shell:
     lab("lab", "host", "add", "vault", "--kind", "qemu", "--disks", "2", "--disk-size", "64", timeout=BOOT_S)
-    return lambda line: lab("lab", "exec", "vault", "--", "sh", "-c", line).stdout
+    return lambda line: lab.inside("vault", "sh", "-c", line).stdout
 
 
 def disks(shell: Shell) -> set[str]:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 #: How much longer than on an idle machine a step may take at most, however long the queue for the processors is.
 SLOWEST = 10.0
+#: How long a condition is left alone between two looks, at most: as a share of the time waited so far, and in seconds.
+#: To look costs processor time that what is waited for would need; a wait of a minute ends a few seconds late instead.
+PAUSE_SHARE, PAUSE_S = 0.1, 3.0
 
 
 class GaveUp(External):
@@ -77,7 +80,7 @@ def until(
     ``limit`` seconds of the clock in any case (20 times ``stall`` without it). Without ``progress``, the whole wait is
     one stall. The error says what was waited for (``what``, which reads on after "waited for"), for how long, and what
     ``last`` returned: the last observation. An exception of ``condition`` ends the wait. Both times are multiplied by
-    the setting DUALTRACK_PATIENCE.
+    the setting DUALTRACK_PATIENCE. ``interval`` is the first pause between two looks in seconds; later ones are longer.
     """
     stall, limit = stall * patience(), (limit or 20 * stall) * patience()
     begin = before = clock()
@@ -89,7 +92,7 @@ def until(
             idle, seen = 0.0, found
         if idle > stall or now - begin > limit:
             raise GaveUp(_message(what, now - begin, idle > stall, stall, progress, last), now - begin, hint=hint)
-        pause(interval)
+        pause(max(interval, min(PAUSE_SHARE * (now - begin), PAUSE_S)))
     return value
 
 

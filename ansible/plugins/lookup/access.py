@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,20 @@ options:
 PROGRAM = "/usr/local/bin/dualtrack-audit"
 
 
+def people(path: Path) -> model.Access:
+    """Return the file of people, read once as long as it is the same file: every host asks for it several times."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return model.load(path)  # which says what is wrong
+    return _people(path, (facts.st_ino, facts.st_mtime_ns, facts.st_size))
+
+
+@lru_cache(maxsize=4)
+def _people(path: Path, _: tuple[int, int, int]) -> model.Access:
+    return model.load(path)
+
+
 class LookupModule(LookupBase):
     """What Ansible loads."""
 
@@ -50,7 +65,7 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=options)
         file, grants = str(self.get_option("file")), str(self.get_option("grants"))
         try:
-            access = model.load(ROOT / file) if file else model.Access()
+            access = people(ROOT / file) if file else model.Access()
             found = glass.in_force(Path(grants), access) if grants else ()
             return [msgspec.to_builtins(self._one(str(term), access, found)) for term in terms]
         except DualtrackError as error:

@@ -53,12 +53,14 @@ def test_roles_are_read_in_each_form_a_play_may_have() -> None:
         {"hosts": ["a", "b"], "roles": ["one"]},
         {"hosts": "a", "tasks": []},
     ]
-    assert plan.plays_of(document, "x") == [Play("a", ("one", "two", "three")), Play("a:b", ("one",))]
+    assert plan.plays_of(document) == [Play("a", ("one", "two", "three")), Play("a:b", ("one",))]
 
 
-def test_a_file_that_is_no_playbook_is_named() -> None:
+def test_a_file_that_is_no_playbook_is_named(tmp_path: Path) -> None:
+    site = tmp_path / "site.yml"
+    site.write_text("hosts: a\n")
     with pytest.raises(BadInput, match=r"site\.yml is not a playbook"):
-        plan.plays_of({"hosts": "a"}, "site.yml")
+        plan.read_plays(site)
 
 
 def test_imports_are_followed(tmp_path: Path) -> None:

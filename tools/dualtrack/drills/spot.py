@@ -152,7 +152,7 @@ class Drill:
             jobs = self.cluster.progress()
         except External as error:  # no controller answers, for a while
             jobs = str(error)
-        return (jobs, *(f"{row.name}: {row.state}" for row in status.status().hosts))
+        return (jobs, *(f"{host.name}: {host.state}" for host in control.status().hosts))
 
     def join(self) -> None:
         """Configure the instances that came since; one that is gone before it is done is tried no more."""
@@ -201,7 +201,7 @@ def saved(node: str, events: dict[str, Any]) -> Saved:
 
 def names(pool: str) -> list[str]:
     """Return the hosts of a pool that are up and configured."""
-    return sorted(row.name for row in status.status().hosts if row.pool == pool and row.state == "up")
+    return sorted(row.name for row in status.status(pool).hosts if row.state == "up")
 
 
 def spot(say: Say, *, short: bool = False) -> Report:

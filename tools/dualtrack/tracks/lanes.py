@@ -101,8 +101,8 @@ def configure(inventories: Sequence[Path], hosts: Hosts, *, log: Path, say: Say)
         if any(it.exception() or (result := it.result()) is None or result.failures for it in before):
             return None
         path = log if lane.hosts == longest else log.with_name(f"{log.stem}-{lane.hosts[0]}{log.suffix}")
-        with tempfile.TemporaryDirectory(prefix="dtc-") as folder:
-            playbook = Path(folder, "site.yml")
+        with tempfile.TemporaryDirectory(prefix="dtc-") as directory:
+            playbook = Path(directory, "site.yml")
             playbook.write_text(site.playbook(hosts.only(lane.hosts).groups))
             try:
                 return ansible.configure(

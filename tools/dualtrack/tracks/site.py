@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import yaml
 
-from dualtrack.errors import BadInput
 from dualtrack.paths import ROOT
 from dualtrack.verify import plan
 
@@ -32,17 +31,17 @@ class Part(msgspec.Struct, frozen=True):
 
     def concerns(self, groups: Groups) -> bool:
         """Whether a play is for one of the hosts, or for this machine alone."""
-        patterns = (it["hosts"] if isinstance(it["hosts"], str) else ":".join(it["hosts"]) for it in self.plays)
-        return any(one == "localhost" or plan.matches(one, groups) for one in patterns)
+        return any(one == "localhost" or plan.matches(one, groups) for one in map(plan.pattern_of, self.plays))
 
 
 def parts(groups: Groups, root: Path = ROOT) -> list[Part]:
     """Return the playbooks that the site playbook imports and that concern the hosts, in their order."""
-    site, found = root / "ansible/site.yml", []
-    for entry in _read(site):
+    site = root / "ansible/site.yml"
+    found = []
+    for entry in plan.read(site):
+        path = site.parent / plan.imported(entry)
         [key] = [key for key in entry if key.endswith("import_playbook")]
-        path = site.parent / entry[key]
-        found.append(Part({**entry, key: str(path)}, _read(path)))
+        found.append(Part({**entry, key: str(path)}, plan.read(path)))
     return [it for it in found if it.concerns(groups)]
 
 
@@ -60,17 +59,7 @@ def roles(groups: Groups, root: Path = ROOT) -> set[str]:
         found |= wanted
         tasks = (path for name in wanted for path in (root / "roles" / name).glob("tasks/**/*.yml"))
         including = (path for path in tasks if "_role" in path.read_text(encoding="utf-8"))  # to parse all takes 0.4 s
-        wanted = {name for path in including for name in _named(_read(path), every)} - found
-    return found
-
-
-def _read(path: Path) -> list[Any]:
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-    except (OSError, yaml.YAMLError) as error:
-        raise BadInput(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(found, list):
-        raise BadInput(f"{path} is not a list of plays or tasks")
+        wanted = {name for path in including for name in _named(plan.read(path), every)} - found
     return found
 
 
@@ -85,5 +74,5 @@ def _named(node: Any, every: set[str]) -> Iterator[str]:
                 yield from _named(value, every)
                 continue
             for it in value if isinstance(value, list) else [value]:
-                name = it if isinstance(it, str) else str(it.get("role") or it.get("name"))
+                name = plan.role_name(it)
                 yield from every if "{{" in name else (name,)

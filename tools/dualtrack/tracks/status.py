@@ -55,8 +55,11 @@ def state_of(answer: reach.Answer, verified: record.Verified | None) -> tuple[St
     return ("up" if verified.ok else "unverified"), verified.verified_at
 
 
-def status() -> Status:
-    """Look at both tracks now. A track that cannot be looked at is a problem in the answer, not an error."""
+def status(pool: str = "") -> Status:
+    """Look at both tracks now, or only at the hosts of one ``pool``: each of them is asked over ssh.
+
+    A track that cannot be looked at is a problem in the answer, not an error.
+    """
     now, problems = places.current(), []
     lab = control.status()
     found: list[tuple[Host, Connection]] = []
@@ -80,8 +83,9 @@ def status() -> Status:
         except DualtrackError as error:
             problems.append(f"local: {error}")
     verified = record.load(LAB / "verified.json")
-    with ThreadPoolExecutor(max_workers=32) as pool:
-        answers = list(pool.map(lambda pair: reach.ask(*pair), found))
+    found = [pair for pair in found if pool in ("", pair[0].pool)]
+    with ThreadPoolExecutor(max_workers=32) as threads:
+        answers = list(threads.map(lambda pair: reach.ask(*pair), found))
     rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
     return Status(rows, now.stack, now.facts, lab.aws_endpoint, tuple(problems))
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 State = Literal["passed", "failed", "unreachable"]
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """What one test process is to do: hosts with their roles and variables (role defaults included)."""
+
+    ssh_config: str
+    roles: dict[str, list[str]]
+    variables: dict[str, dict[str, Any]]
 
 
 class Check(msgspec.Struct, frozen=True):

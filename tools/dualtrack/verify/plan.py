@@ -21,31 +21,45 @@ class Play(msgspec.Struct, frozen=True):
     roles: tuple[str, ...]
 
 
-def plays_of(document: Any, where: str) -> list[Play]:
-    """Return the plays of one parsed playbook that have roles; BadInput when it is not a playbook."""
-    if not isinstance(document, list):
-        raise BadInput(f"{where} is not a playbook", hint="a list of plays")
-    found = []
-    for play in document:
-        names = [
-            role if isinstance(role, str) else role.get("role") or role.get("name") for role in play.get("roles", ())
-        ]
-        if names:
-            hosts = play["hosts"]
-            found.append(Play(hosts if isinstance(hosts, str) else ":".join(hosts), tuple(names)))
+def read(path: Path) -> list[Any]:
+    """Return the plays or tasks of a file as they are written; BadInput when it is no list of them."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+    except (OSError, yaml.YAMLError) as error:
+        raise BadInput(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(found, list):
+        raise BadInput(f"{path} is not a playbook", hint="a list of plays, or of tasks")
     return found
+
+
+def pattern_of(play: Mapping[str, Any]) -> str:
+    """Return which hosts a play is for, as one Ansible pattern."""
+    hosts = play["hosts"]
+    return hosts if isinstance(hosts, str) else ":".join(hosts)
+
+
+def role_name(entry: str | Mapping[str, Any]) -> str:
+    """Return the role that an entry of `roles`, or the argument of `include_role`, names."""
+    return entry if isinstance(entry, str) else str(entry.get("role") or entry.get("name"))
+
+
+def imported(entry: Mapping[str, Any]) -> str:
+    """Return the playbook that an entry of a playbook imports, '' for a play."""
+    return str(entry.get("ansible.builtin.import_playbook") or entry.get("import_playbook") or "")
+
+
+def plays_of(document: Iterable[Mapping[str, Any]]) -> list[Play]:
+    """Return the plays of one playbook that have roles."""
+    named = ((play, tuple(map(role_name, play.get("roles", ())))) for play in document)
+    return [Play(pattern_of(play), names) for play, names in named if names]
 
 
 def read_plays(site: Path) -> list[Play]:
     """Return the plays of ``site`` and of all playbooks that it imports, in their order."""
-    try:
-        document = yaml.safe_load(site.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise BadInput(f"{site} cannot be read: {' '.join(str(error).split())}") from None
     found = []
-    for entry in document or []:
-        imported = entry.get("ansible.builtin.import_playbook") or entry.get("import_playbook")
-        found += read_plays(site.parent / imported) if imported else plays_of([entry], str(site))
+    for entry in read(site):
+        name = imported(entry)
+        found += read_plays(site.parent / name) if name else plays_of([entry])
     return found
 
 

@@ -16,16 +16,8 @@ import msgspec
 import pytest
 from testinfra.host import Host
 
+from dualtrack.verify.model import Shard
 from dualtrack.verify.rootshell import RootShell
-
-
-class Shard(msgspec.Struct, frozen=True):
-    """What one test process is to do: hosts with their roles and variables (role defaults included)."""
-
-    ssh_config: str
-    roles: dict[str, list[str]]
-    variables: dict[str, dict[str, Any]]
-
 
 _SHARD = pytest.StashKey[Shard]()
 _PIPE = pytest.StashKey[TextIO]()

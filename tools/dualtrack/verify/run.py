@@ -24,7 +24,6 @@ from dualtrack.lab.state import Store
 from dualtrack.paths import LAB, ROOT
 from dualtrack.proc import last_line, run
 from dualtrack.verify import identity, model, plan, record, sshconfig
-from dualtrack.verify.plugin import Shard
 
 Progress = Callable[[str], None]
 Inventory = dict[str, Any]
@@ -206,7 +205,7 @@ def run_checks(
                 roles: dict[str, list[str]] = {}
                 for name, role in share:
                     roles.setdefault(name, []).append(role)
-                shard = Shard(str(config), roles, {name: variables[name] for name in roles})
+                shard = model.Shard(str(config), roles, {name: variables[name] for name in roles})
                 path = folder / f"shard-{number}.json"
                 path.write_bytes(msgspec.json.encode(shard))
                 workers.append(start(path, sorted({role for _, role in share})))
@@ -230,7 +229,6 @@ def start(shard: Path, roles: Sequence[str]) -> Worker:
     kept = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
     more = {
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DUALTRACK_VERIFY_PLAN": str(shard), "DUALTRACK_EVENTS_FD": str(send),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
     with shard.with_suffix(".log").open("w") as log:
         child = subprocess.Popen(
