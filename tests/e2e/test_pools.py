@@ -256,7 +256,7 @@ def test_nodes_that_go_at_once_lose_no_job(site: Site) -> None:
     site.cli("cloud", "join", timeout=UP_S)
     assert len(site.names("spot")) == 2
     assert {row["name"] for row in site.rows()}.isdisjoint({short, silent})
-    assert site.records().isdisjoint(gone)
+    wait(lambda: site.records().isdisjoint(gone), 30, "the records to go")
 
 
 def test_pool_comes_and_goes(site: Site) -> None:

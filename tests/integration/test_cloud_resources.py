@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from typing import Any
 
 import pytest
 
 from dualtrack.cloud import stack
+from dualtrack.node.traffic_keeper import Keeper, Zone
 from tests.support.terraform_testbed import Emulator, up, write_record
 
 
@@ -143,24 +145,55 @@ def test_users_are_sent_by_country_and_health(aws: Emulator, applied: dict[str, 
     }  # fmt: skip
 
 
-def test_nodes_records_are_their_own(aws: Emulator, applied: dict[str, Any]) -> None:
+def test_nodes_records_are_not_in_the_stack(aws: Emulator, applied: dict[str, Any]) -> None:
     for number in (1, 2):
         write_record(aws, applied["traffic"], f"i-{number}", f"10.20.0.{number}")
     result, _ = up(aws)
     assert not result.changed
+    assert sorted(node_records(aws, applied)) == ["i-1", "i-2"]
+
+
+def node_records(aws: Emulator, applied: dict[str, Any]) -> dict[str, str]:
+    """Return the records that lead to nodes: identifier to address."""
     records = aws.client("route53").list_resource_record_sets(HostedZoneId=applied["traffic"]["zone_id"])
-    mine = [r["SetIdentifier"] for r in records["ResourceRecordSets"] if r["Name"] == "nodes.dualtrack.test."]
-    assert sorted(mine) == ["i-1", "i-2"]
+    mine = [r for r in records["ResourceRecordSets"] if r["Name"] == "nodes.dualtrack.test."]
+    return {r["SetIdentifier"]: r["ResourceRecords"][0]["Value"] for r in mine}
 
 
-def test_only_nodes_that_serve_may_write_their_record(aws: Emulator, applied: dict[str, Any]) -> None:
+def test_keeper_takes_out_what_ec2_does_not_know(
+    aws: Emulator, applied: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the instances that run in the network, those of a scaling group that Slurm gives work to, and no other."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "lab")
+    zone = Zone(applied["traffic"]["zone_id"], applied["network"]["vpc_id"], "us-east-1", aws.url)
+    groups = aws.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    ours = {it["InstanceId"] for group in groups for it in group["Instances"]}
+    subnet = next(iter(applied["network"]["subnets"].values()))["id"]
+    image = aws.client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    started = aws.client("ec2").run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=subnet)
+    [stray] = started["Instances"]
+    running = zone.running()
+    assert set(running) == ours
+    node, address = next(iter(running.items()))
+    write_record(aws, applied["traffic"], node, "203.0.113.66")
+    write_record(aws, applied["traffic"], stray["InstanceId"], stray["PrivateIpAddress"])
+    said = f"{address}|idle\n{stray['PrivateIpAddress']}|idle\n203.0.113.66|idle\n"
+    keeper = Keeper(zone, applied["traffic"]["name"], lambda *words: subprocess.CompletedProcess(words, 0, said, ""))
+    keeper.look(1000.0)
+    assert node_records(aws, applied) == {node: address}
+    aws.client("ec2").terminate_instances(InstanceIds=[stray["InstanceId"]])
+
+
+def test_only_controllers_may_write_the_records_of_nodes(aws: Emulator, applied: dict[str, Any]) -> None:
     iam = aws.client("iam")
     policies = {
         pool: iam.list_role_policies(RoleName=f"dualtrack-{pool}-node")["PolicyNames"] for pool in applied["pools"]
     }
-    assert {pool for pool, names in policies.items() if "traffic" in names} == {"spot", "ondemand"}
-    policy = iam.get_role_policy(RoleName="dualtrack-spot-node", PolicyName="traffic")["PolicyDocument"]
-    (statement,) = policy["Statement"]
+    assert {pool for pool, names in policies.items() if "traffic" in names} == {"control"}
+    policy = iam.get_role_policy(RoleName="dualtrack-control-node", PolicyName="traffic")["PolicyDocument"]
+    statement, *others = policy["Statement"]
+    assert {it["Action"] for it in others} == {"route53:ListResourceRecordSets", "ec2:DescribeInstances"}
     assert statement["Resource"] == f"arn:aws:route53:::hostedzone/{applied['traffic']['zone_id']}"
     assert statement["Condition"]["ForAllValues:StringEquals"] == {
         "route53:ChangeResourceRecordSetsNormalizedRecordNames": [applied["traffic"]["name"]],

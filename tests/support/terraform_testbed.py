@@ -112,7 +112,7 @@ def up(aws: Emulator, **more: Any) -> tuple[stack.Up, list[str]]:
 
 
 def write_record(aws: Emulator, traffic: dict[str, str], identifier: str, address: str) -> None:
-    """Do what a node does: write its own record beside the others'."""
+    """Write a node's record beside the others."""
     record = {
         "Name": traffic["name"], "Type": "A", "SetIdentifier": identifier, "MultiValueAnswer": True, "TTL": 10,
         "ResourceRecords": [{"Value": address}],

@@ -1,5 +1,5 @@
-# What a node may do: read and write the buckets it was given, keep its record of the traffic, nothing else. A role per
-# pool, so that taking a pool away takes its rights away.
+# What a node may do: read and write the buckets it was given, keep its own group from ending it while jobs run; a
+# controller keeps the traffic's records, too. Nothing else. A role per pool, so that taking a pool away takes its rights away.
 
 resource "aws_iam_role" "node" {
   name        = "${local.id}-node"
@@ -64,8 +64,8 @@ resource "aws_iam_role_policy" "buckets" {
   })
 }
 
-# IAM cannot tell one node's record from another's of the same name: a node could take its neighbours out of the traffic,
-# but can neither write another name or type nor read the zone.
+# What keeps the records of nodes (role traffic_keeper, on controllers). IAM can limit name and type, not values, so the
+# nodes themselves do not get this. Reading the zone and the instances tells the keeper what is to be there.
 resource "aws_iam_role_policy" "traffic" {
   for_each = var.traffic == null ? {} : { this = var.traffic }
 
@@ -74,25 +74,40 @@ resource "aws_iam_role_policy" "traffic" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid      = "OwnRecord"
-      Effect   = "Allow"
-      Action   = "route53:ChangeResourceRecordSets"
-      Resource = each.value.zone_arn
-      Condition = {
-        "ForAllValues:StringEquals" = {
-          "route53:ChangeResourceRecordSetsNormalizedRecordNames" = [each.value.record]
-          "route53:ChangeResourceRecordSetsRecordTypes"           = ["A"]
-          "route53:ChangeResourceRecordSetsActions"               = ["UPSERT", "DELETE"]
+    Statement = [
+      {
+        Sid      = "NodesRecords"
+        Effect   = "Allow"
+        Action   = "route53:ChangeResourceRecordSets"
+        Resource = each.value.zone_arn
+        Condition = {
+          "ForAllValues:StringEquals" = {
+            "route53:ChangeResourceRecordSetsNormalizedRecordNames" = [each.value.record]
+            "route53:ChangeResourceRecordSetsRecordTypes"           = ["A"]
+            "route53:ChangeResourceRecordSetsActions"               = ["UPSERT", "DELETE"]
+          }
+          # "For all values" is true of none, too: a request that says nothing of its records must not pass.
+          Null = {
+            "route53:ChangeResourceRecordSetsNormalizedRecordNames" = "false"
+            "route53:ChangeResourceRecordSetsRecordTypes"           = "false"
+            "route53:ChangeResourceRecordSetsActions"               = "false"
+          }
         }
-        # "For all values" is true of none, too: a request that says nothing of its records must not pass.
-        Null = {
-          "route53:ChangeResourceRecordSetsNormalizedRecordNames" = "false"
-          "route53:ChangeResourceRecordSetsRecordTypes"           = "false"
-          "route53:ChangeResourceRecordSetsActions"               = "false"
-        }
-      }
-    }]
+      },
+      {
+        Sid      = "ReadZone"
+        Effect   = "Allow"
+        Action   = "route53:ListResourceRecordSets"
+        Resource = each.value.zone_arn
+      },
+      # No narrower resource exists: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+      {
+        Sid      = "WhoRuns"
+        Effect   = "Allow"
+        Action   = "ec2:DescribeInstances"
+        Resource = "*"
+      },
+    ]
   })
 }
 

@@ -133,7 +133,7 @@ variable "kms_key_arn" {
 }
 
 variable "traffic" {
-  description = "The one record that nodes keep themselves: ARN of its Route53 zone, and its name. Left out, they may write none."
+  description = "For controllers: the name whose records they keep, and the ARN of its Route53 zone. Left out, these hosts may write none."
   type = object({
     zone_arn = string
     record   = string

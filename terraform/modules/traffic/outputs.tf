@@ -14,7 +14,7 @@ output "name_servers" {
 }
 
 output "nodes" {
-  description = "The name whose records the nodes keep themselves."
+  description = "The name whose records lead to the nodes; the controllers keep them."
   value       = local.name.nodes
 }
 

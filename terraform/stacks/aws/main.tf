@@ -72,8 +72,8 @@ module "pool" {
 
   kms_key_arn = var.kms_key_arn
 
-  # Users are sent to the nodes that serve, and only those keep a record.
-  traffic = contains(each.value.roles, "gpu") ? one([for t in module.traffic : { zone_arn = t.zone_arn, record = t.nodes }]) : null
+  # Users are sent to the nodes that serve; the controllers keep the records (role traffic_keeper), and no node can.
+  traffic = contains(each.value.roles, "controller") ? one([for t in module.traffic : { zone_arn = t.zone_arn, record = t.nodes }]) : null
 }
 
 module "watch" {

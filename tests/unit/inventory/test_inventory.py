@@ -78,15 +78,16 @@ TRAFFIC = {"zone_id": "Z0123456789ABC", "name": "nodes.llm.example.com"}
 
 
 def test_traffic_may_be_left_out_and_reaches_the_hosts() -> None:
-    """An output of before there was any still reads; with it, every cloud host knows where its record belongs."""
+    """An output of before there was any still reads; with it, every cloud host knows where the records of nodes are."""
     instance = ec2.Instance("i-1", "p4de.24xlarge", "10.20.0.4", "us-east-1a", "", tag_pool="spot")
     before, after = contract.parse(OUTPUT), contract.parse({**OUTPUT, "traffic": TRAFFIC})
     assert before.traffic is None
     (plain,) = ec2.hosts([instance], before.pools, before.traffic)
-    (told,) = ec2.hosts([instance], after.pools, after.traffic)
+    (told,) = ec2.hosts([instance], after.pools, after.traffic, after.network.vpc_id)
     assert render.hostvars(told, lambda _: {}) == {
         **render.hostvars(plain, lambda _: {}),
         "dualtrack_traffic_zone": "Z0123456789ABC", "dualtrack_traffic_name": "nodes.llm.example.com",
+        "dualtrack_vpc": after.network.vpc_id,
     }  # fmt: skip
 
 

@@ -48,7 +48,7 @@ class Bed:
 
     def reclaim(self, seconds: float, checkpoint_s: float = 60) -> float:
         """Give a notice of ``seconds`` and return how long the guard was at work."""
-        guard = Guard(Slurm("spot-1", self.run), None, checkpoint_s, clock=lambda: self.now, sleep=self.sleep)
+        guard = Guard(Slurm("spot-1", self.run), checkpoint_s, clock=lambda: self.now, sleep=self.sleep)
         begin = self.now
         guard.reclaimed(Notice("terminate", begin + seconds))
         self.events = guard.events
@@ -151,7 +151,7 @@ def test_service_that_fails_is_asked_again_and_a_notice_acted_on_once(tmp_path, 
     monkeypatch.setattr(spot_guard, "LEAVING", tmp_path / "run/leaving")
     monkeypatch.setattr(spot_guard, "STATE", tmp_path / "run/state.json")
     bed = Bed({"1": 2.0})
-    guard = Guard(Slurm("spot-1", bed.run), None, 60, clock=lambda: bed.now, sleep=bed.sleep)
+    guard = Guard(Slurm("spot-1", bed.run), 60, clock=lambda: bed.now, sleep=bed.sleep)
     notice = '{"action": "terminate", "time": "2099-01-01T00:00:00Z"}'
     service = Service(notice=[None, OSError("slow"), OSError("slow"), None, notice], rebalance=[None, "{}"])
     real = parse_notice
@@ -161,41 +161,6 @@ def test_service_that_fails_is_asked_again_and_a_notice_acted_on_once(tmp_path, 
     assert reasons == ["reason=spot: rebalance recommended", "reason=spot: terminate"]
     assert (tmp_path / "run/leaving").exists()
     assert '"finished": true' in (tmp_path / "run/state.json").read_text()
-
-
-@dataclass
-class Records:
-    """A zone in memory; ``fails``: calls that AWS refuses first."""
-
-    fails: int = 0
-    name: str = "nodes.example.test"
-    calls: list[str] = field(default_factory=list)
-
-    def change(self, what: str) -> None:
-        if self.fails:
-            self.fails -= 1
-            raise OSError("throttled")
-        self.calls.append(what)
-
-    def join(self) -> None:
-        self.change("join")
-
-    def leave(self) -> None:
-        self.change("leave")
-
-
-def test_node_is_in_the_records_while_it_is_well() -> None:
-    well = [0, 0, 1, 1, 0]
-    records = Records(fails=1)
-
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, well.pop(0), "", "")
-
-    presence = spot_guard.Presence(records, ("check",), 30, run)  # type: ignore[arg-type]
-    for second in range(0, 150, 2):
-        presence.look(float(second))
-    # The first call failed and was made again at the next look; nothing is asked that is so already.
-    assert (records.calls, well) == (["join", "leave", "join"], [])
 
 
 @dataclass

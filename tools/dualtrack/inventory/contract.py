@@ -48,7 +48,7 @@ class Bucket(msgspec.Struct, frozen=True):
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """Where nodes keep their own record: the Route53 zone's id, and the name that all share, without a final dot."""
+    """Where the records of nodes are: the Route53 zone's id, and the name that all share, without a final dot."""
 
     zone_id: str
     name: str

@@ -115,17 +115,19 @@ def instances(ec2: Any, deployment: str = "", *, untagged: bool = False) -> Iter
 
 
 def hosts(
-    found: Sequence[Instance], pools: Mapping[str, Pool] | None = None, traffic: Traffic | None = None
+    found: Sequence[Instance], pools: Mapping[str, Pool] | None = None, traffic: Traffic | None = None, vpc: str = ""
 ) -> list[Host]:
     """Return instances as hosts. Where ``pools`` (the stack's output) knows the pool, its facts win over the tags.
 
     With ``pools`` each host is told in its variables which scaling group it is of, with ``traffic`` (the stack's
-    output, too) where its own record belongs.
+    output, too) where the records of nodes belong, and in which network (``vpc``) these nodes are.
     """
     names = host_names([(i.tag_pool, i.id) for i in found])
     given: dict[str, object] = {}
     if traffic:
-        given = {"dualtrack_traffic_zone": traffic.zone_id, "dualtrack_traffic_name": traffic.name}
+        given = {
+            "dualtrack_traffic_zone": traffic.zone_id, "dualtrack_traffic_name": traffic.name, "dualtrack_vpc": vpc
+        }  # fmt: skip
     return [_host(name, i, (pools or {}).get(i.tag_pool), given) for name, i in zip(names, found, strict=True)]
 
 

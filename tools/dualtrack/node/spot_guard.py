@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Watches for the notice that this spot instance is taken back, and saves what the time allows.
 
-On a rebalance recommendation the node takes no new jobs. On the notice itself: it is drained, leaves the traffic's
-records, and its jobs are put back into the queue before the instance ends. A job that can write a checkpoint says by
-which signal in its comment (`sbatch --comment="checkpoint: USR1"`): it gets that signal, and time; when it is done it
-calls `scontrol requeue $SLURM_JOB_ID`, and is requeued when its time is up. No other job gets a signal: it would die of
-it. With no notice at all slurmctld requeues what ran here when the node no longer answers: nothing here could.
+On a rebalance recommendation the node takes no new jobs. On the notice itself: it is drained, which takes it out of the
+traffic's records, too (traffic_keeper), and its jobs are put back into the queue before the instance ends. A job that
+can write a checkpoint says by which signal in its comment (`sbatch --comment="checkpoint: USR1"`): it gets that signal,
+and time; when it is done it calls `scontrol requeue $SLURM_JOB_ID`, and is requeued when its time is up. No other job
+gets a signal: it would die of it. With no notice at all slurmctld requeues what ran here when the node no longer
+answers: nothing here could.
 
 The notice's time is by AWS's clock. Ours may be wrong: more than two minutes are never counted on, from first sight.
 See https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
@@ -19,7 +20,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -157,71 +157,6 @@ class Aws:
 
 
 @dataclass
-class Traffic:
-    """The node's own record in the traffic's zone."""
-
-    aws: Aws
-    zone: str
-    name: str
-    identifier: str
-    address: str
-
-    def record(self) -> dict[str, Any]:
-        """Return the record: one of many answers of equal right, which the resolver gets up to eight of."""
-        return {
-            "Name": self.name, "Type": "A", "SetIdentifier": self.identifier, "MultiValueAnswer": True, "TTL": 10,
-            "ResourceRecords": [{"Value": self.address}],
-        }  # fmt: skip
-
-    def change(self, action: str) -> None:
-        """UPSERT or DELETE the record."""
-        self.aws.client("route53").change_resource_record_sets(
-            HostedZoneId=self.zone,
-            ChangeBatch={"Changes": [{"Action": action, "ResourceRecordSet": self.record()}]},
-        )
-
-    def join(self) -> None:
-        """Be one of the answers."""
-        self.change("UPSERT")
-
-    def leave(self) -> None:
-        """Be none of them any more; a record that is gone already is no failure."""
-        try:
-            self.change("DELETE")
-        except Exception as error:
-            if "not found" not in str(error):
-                raise
-
-
-@dataclass
-class Presence:
-    """Whether the node is in the traffic's records: it is while its health command says so, and no longer."""
-
-    traffic: Traffic
-    health: tuple[str, ...] = ()
-    every_s: float = 30.0
-    run: Run = run
-    inside: bool | None = None  # None: not known, so the next look sets it
-    due: float = 0.0
-
-    def look(self, now: float) -> None:
-        """Join or leave, when it is time for a look and something has changed. An API that fails is asked again."""
-        if now < self.due:
-            return
-        self.due = now + self.every_s
-        well = not self.health or self.run(*self.health).returncode == 0
-        if well == self.inside:
-            return
-        try:
-            self.traffic.join() if well else self.traffic.leave()
-        except Exception as error:  # whatever it is, the notice must still be heard
-            log(f"the record of {self.traffic.name} is as it was: {error}")
-        else:
-            self.inside = well
-            log(f"{'joined' if well else 'left'} {self.traffic.name}{'' if well else ': not healthy'}")
-
-
-@dataclass
 class Protection:
     """Keeps the node's group from ending it to grow smaller while jobs run here; an idle one goes first."""
 
@@ -263,7 +198,6 @@ class Guard:
     """What is done at a notice. ``checkpoint_s``: how long jobs may write, where the notice is long enough."""
 
     slurm: Slurm | None
-    traffic: Traffic | None
     checkpoint_s: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -284,31 +218,14 @@ class Guard:
             self.note("drained on recommendation")
 
     def reclaimed(self, notice: Notice) -> None:
-        """Save what the time allows, in the order of its worth: no new jobs, out of the traffic, the jobs."""
+        """Save what the time allows, in the order of its worth: no new jobs and no users, then the jobs."""
         self.events["seen"] = self.clock()
         log(f"notice: {notice.action} in {notice.until - self.clock():.0f} s")
         drained = self.slurm is not None and self.slurm.drain(f"spot: {notice.action}")
         if drained:
             self.note("drained")
-        # A slow API must not take its time from the jobs.
-        leaving = threading.Thread(target=self.leave_traffic, daemon=True)
-        leaving.start()
         if self.slurm is not None:
             self.save_jobs(self.slurm, notice, drained)
-        leaving.join(max(0.0, notice.until - self.clock()))
-
-    def leave_traffic(self) -> None:
-        """Take the node's record away; tried twice, then its health check must do it."""
-        if self.traffic is None:
-            return
-        for _ in range(2):
-            try:
-                self.traffic.leave()
-            except Exception as error:  # whatever it is, the jobs come next
-                log(f"the record is not gone: {error}")
-            else:
-                self.note("left traffic")
-                return
 
     def save_jobs(self, slurm: Slurm, notice: Notice, drained: bool) -> None:
         """Requeue the jobs: at once those without checkpoints, the others when they have written them or must end."""
@@ -373,20 +290,14 @@ def main(config: str) -> int:
     """Run until the instance ends or the unit is stopped."""
     given = json.loads(Path(config).read_text())
     aws = Aws(**given["aws"])
-    traffic = Traffic(aws, **given["traffic"]) if given.get("traffic") else None
     slurm = Slurm(given["node"]) if given.get("node") else None
-    guard = Guard(slurm, traffic, float(given["checkpoint_s"]))
+    guard = Guard(slurm, float(given["checkpoint_s"]))
     others: list[Watcher] = []
-    if traffic is not None:
-        others.append(Presence(traffic, tuple(given["health"])))
     if slurm is not None and given.get("group"):
         others.append(Protection(aws, slurm=slurm, **given["group"]))
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     watch(Metadata(given["metadata"]), guard, float(given["poll_s"]), lambda: bool(stop), others)
-    if stop:
-        guard.leave_traffic()
-        return 0
     while not stop:  # dealt with: what is left is the end
         time.sleep(1)
     return 0

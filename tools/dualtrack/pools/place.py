@@ -135,17 +135,12 @@ def watch(
     """Watch a stack until stopped, or look once. Refused without a ceiling when it shall act."""
     from dualtrack.pools.api import Api
     from dualtrack.pools.watch import Watch
-    from dualtrack.tracks import cloud as track
 
     if apply and allowed.ceiling is None:
         raise BadInput(
             "--apply needs to know what on-demand may cost", hint="--ceiling USD_PER_DAY; 0 raises nothing"
         )  # fmt: skip
 
-    def sweep(tell: Callable[[str], None]) -> None:
-        track.sweep(where.output, track.discover(where.output, where.endpoint), where.endpoint, tell)
-
-    swept = sweep if where.output.traffic else None  # no zone, no records
     cloud = Api(where.output.region, where.endpoint)
     store = Store(where.folder, dry=not apply)
-    Watch(cloud, where.output, allowed, store, apply=apply, say=say, sweep=swept).run(once=once, interval=interval)
+    Watch(cloud, where.output, allowed, store, apply=apply, say=say).run(once=once, interval=interval)

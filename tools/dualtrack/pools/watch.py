@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from dualtrack import proc
-from dualtrack.errors import DualtrackError, External
+from dualtrack.errors import External
 from dualtrack.inventory import contract
 from dualtrack.pools.decide import decide
 from dualtrack.pools.model import Action, Decision, Memory, Observation, Policy, PoolMemory
@@ -18,11 +18,6 @@ from dualtrack.pools.store import Count, Entry, Kept, Store
 
 #: What runs is written down whenever it changes, and at least this often, in seconds.
 COUNT_S = 900.0
-#: The records of nodes are compared with EC2's word at most this often, in seconds.
-SWEEP_S = 30.0
-
-#: Takes records out that are no node's own, and tells each; raises DualtrackError.
-Sweep = Callable[[Callable[[str], None]], None]
 
 
 class Cloud(Protocol):
@@ -36,7 +31,7 @@ class Cloud(Protocol):
 
 
 class Watch:
-    """The watch of one stack. Without ``apply`` it only says what it would do, and ``sweep`` is left out."""
+    """The watch of one stack. Without ``apply`` it only says what it would do."""
 
     def __init__(
         self,
@@ -47,13 +42,11 @@ class Watch:
         *,
         apply: bool,
         say: Callable[[Entry], None],
-        sweep: Sweep | None = None,
     ) -> None:
         self.cloud, self.output, self.policy, self.store, self.apply, self.say = (
             cloud, output, policy, store, apply, say,
         )  # fmt: skip
         self.kept = Kept()
-        self.sweep, self.swept_at, self.unswept = sweep if apply else None, float("-inf"), ""
 
     def run(self, *, once: bool, interval: float) -> None:
         """Go round every ``interval`` seconds until stopped, or once. Refused when another watch of the stack runs."""
@@ -84,21 +77,11 @@ class Watch:
         self.kept = msgspec.structs.replace(self.kept, memory=memory, ceiling=self.policy.ceiling)
         self.store.save(self.kept)
         notes = [self._entry(it, seen.at) for it in decisions if it.action is None or not self.apply]
-        self._notes([*notes, *self._swept(seen.at)])
+        self._notes(notes)
         for decision in decisions:
             if decision.action is not None and self.apply:
                 self._act(decision, decision.action, seen.at)
         self._count(seen)
-
-    def _swept(self, at: float) -> list[Entry]:
-        """Have foreign records taken out, when it is time; return what kept it from being done."""
-        if self.sweep is not None and at - self.swept_at >= SWEEP_S:
-            self.swept_at, self.unswept = at, ""
-            try:
-                self.sweep(lambda said: self._tell(Entry(at, "note", reason=said, applied=True)))
-            except DualtrackError as error:
-                self.unswept = str(error)
-        return [Entry(at, "note", reason=self.unswept, applied=True)] if self.unswept else []
 
     def _entry(self, decision: Decision, at: float) -> Entry:
         return Entry(at, decision.kind, decision.pool, decision.reason, self.apply, decision.action)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dualtrack import aws, waiting
-from dualtrack.cloud import records, variables
 from dualtrack.cloud import stack as stacks
+from dualtrack.cloud import variables
 from dualtrack.cloud.plan import Plan
 from dualtrack.errors import BadInput, Missing
 from dualtrack.graph import Say
@@ -66,7 +66,6 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", full: 
     say("waiting for the pools to be filled")
     wait_for_capacity(output, endpoint, say)
     hosts, connection = discover(output, endpoint), connection_for(stack)
-    sweep(output, hosts, endpoint, say)
     say(f"waiting until {len(hosts)} instances have booted and let us in")
     reach.all_of(hosts, connection, control.store(), say)
     environment = places.cloud_environment(stack)
@@ -89,7 +88,6 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done. The names of
     # instances are made of their ids, so that a name is that instance.
     verified = record.load(LAB / "verified.json")
-    sweep(output, hosts, endpoint, say)
     new = [host for host in hosts if host.name not in verified]
     if not new:
         return None
@@ -97,15 +95,6 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     reach.all_of(new, connection, control.store(), say)
     places.write(environment, "cloud", hosts, connection)
     return settle.configured("cloud", environment, say, changed=True, hosts=[host.name for host in new])
-
-
-def sweep(output: contract.Output, hosts: Sequence[Host], endpoint: str, say: Say) -> None:
-    """Take away the records of nodes that went without a word, and those that name another address than the node's."""
-    if output.traffic is None:
-        return
-    running = {host.instance_id: host.address for host in hosts}
-    for why in records.sweep(output.traffic, running, region=output.region, endpoint=endpoint):
-        say(f"took a record out of {output.traffic.name}: {why}")
 
 
 def connection_for(stack: str) -> Connection:
@@ -125,8 +114,9 @@ def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
     members = {it["InstanceId"]: name for name, group in groups(output, endpoint).items() for it in group["Instances"]}
     every = ec2.instances(aws.client("ec2", output.region, endpoint))
     hosts = ec2.hosts(
-        [i for i in every if i.tag_pool and members.get(i.id) == i.tag_pool], output.pools, output.traffic
-    )
+        [i for i in every if i.tag_pool and members.get(i.id) == i.tag_pool],
+        output.pools, output.traffic, output.network.vpc_id,
+    )  # fmt: skip
     check(hosts)
     return hosts
 

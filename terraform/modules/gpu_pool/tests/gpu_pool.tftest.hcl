@@ -239,7 +239,7 @@ run "one_record_and_no_other" {
   assert {
     condition = [
       for s in jsondecode(aws_iam_role_policy.traffic["this"].policy).Statement :
-      [s.Effect, s.Action, s.Resource, s.Condition["ForAllValues:StringEquals"]]
+      [s.Effect, s.Action, s.Resource, s.Condition["ForAllValues:StringEquals"]] if s.Sid == "NodesRecords"
       ] == [[
         "Allow", "route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/Z0123456789ABC",
         {
@@ -255,9 +255,16 @@ run "one_record_and_no_other" {
   assert {
     condition = alltrue([
       for s in jsondecode(aws_iam_role_policy.traffic["this"].policy).Statement :
-      s.Condition.Null == { for key in keys(s.Condition["ForAllValues:StringEquals"]) : key => "false" }
+      s.Condition.Null == { for key in keys(s.Condition["ForAllValues:StringEquals"]) : key => "false" } if s.Sid == "NodesRecords"
     ])
     error_message = "every condition key must be there"
+  }
+
+  assert {
+    condition = sort([
+      for s in jsondecode(aws_iam_role_policy.traffic["this"].policy).Statement : s.Action
+    ]) == ["ec2:DescribeInstances", "route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"]
+    error_message = "beside that only reading"
   }
 }
 
