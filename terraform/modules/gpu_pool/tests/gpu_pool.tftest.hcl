@@ -261,9 +261,9 @@ run "one_record_and_no_other" {
   }
 
   assert {
-    condition = sort([
-      for s in jsondecode(aws_iam_role_policy.traffic["this"].policy).Statement : s.Action
-    ]) == ["ec2:DescribeInstances", "route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"]
+    condition = toset([for s in jsondecode(aws_iam_role_policy.traffic["this"].policy).Statement : s.Action]) == toset([
+      "ec2:DescribeInstances", "route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets",
+    ])
     error_message = "beside that only reading"
   }
 }
