@@ -18,6 +18,8 @@ from tests.e2e.conftest import continues
 UP_S = 1200
 COUNT = "echo $SLURMD_NODENAME; echo $CUDA_VISIBLE_DEVICES; {work}; echo done"
 #: What a job does until the test has seen what it wants to see, however long that takes on a busy machine.
+#: Promises to handle a signal, and does not (yet): as a job that has just begun.
+UNREADY = "checkpoint: USR1"
 HELD = "until test -e /srv/shared/jobs/{gate}; do sleep 1; done"
 
 
@@ -237,10 +239,10 @@ def test_node_is_taken_back(site: Site) -> None:
 
 
 def test_nodes_that_go_at_once_lose_no_job(site: Site) -> None:
-    """Five seconds of notice, given twice, and no notice at all."""
+    """Five seconds of notice, given twice, and no notice at all. The jobs die of the signal that they ask for."""
     short, silent = site.names("spot")[:2]
     gone = {site.instance(short), site.instance(silent)}
-    options = ("--requeue", "--open-mode=append", "--gres=gpu:4", "--partition=spot,ondemand")
+    options = ("--requeue", "--open-mode=append", "--gres=gpu:4", "--partition=spot,ondemand", f"--comment={UNREADY}")
     jobs = [site.submit(*options, gate="they-go") for _ in range(5)]
     wait(lambda: {short, silent} <= set(site.slurm("squeue", "-h", "-t", "R", "-o", "%N").split()), 60, "both at work")
     for _ in range(2):

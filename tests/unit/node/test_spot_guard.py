@@ -23,6 +23,8 @@ class Bed:
     done: list[tuple[str, ...]] = field(default_factory=list)
     signalled: float | None = None
     comment: str = "checkpoint: USR1"
+    begun: set[str] = field(default_factory=set)  # jobs that do not handle the signal yet, and die of it
+    ending: int = 2  # how often Slurm says of one that died that it is about to end
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -40,8 +42,15 @@ class Bed:
                 saved = self.now - self.signalled if self.signalled is not None else -1.0
                 self.jobs = {job: needs for job, needs in self.jobs.items() if needs > saved}
                 out = "\n".join(f"{job}|{self.comment}" for job in self.jobs)
-            case ("scancel", *_):
+            case ("scancel", *_, job):
                 self.signalled = self.now
+                if job in self.begun:
+                    del self.jobs[job]
+            case ("scontrol", "--oneliner", "show", "job", job):
+                state, code = ("FAILED", "0:10") if job in self.begun else ("PENDING", "0:0")
+                if job in self.begun and self.ending:
+                    state, self.ending = "COMPLETING", self.ending - 1
+                out = f"JobId={job} JobName=x JobState={state} Reason=None Requeue=1 ExitCode={code} RunTime=1"
             case ("scontrol", "requeue", job):
                 self.jobs.pop(job, None)
         return subprocess.CompletedProcess(command, 0, out, "")
@@ -65,6 +74,19 @@ def test_jobs_that_save_themselves_are_not_requeued_twice() -> None:
     assert bed.done[0][:2] == ("scontrol", "update")  # drained first
     assert bed.requeued == []
     assert bed.events["wrote checkpoints"]["value"] == ["1", "2"]
+
+
+def test_job_that_has_just_begun_and_dies_of_the_signal_is_requeued() -> None:
+    bed = Bed({"1": 3.0, "2": 5.0, "3": 5.0}, begun={"2"})
+    assert bed.reclaim(120) < 12
+    assert bed.requeued == ["2"]
+    assert bed.events["wrote checkpoints"]["value"] == ["1", "3"]
+    assert bed.events["did not handle the signal yet"]["value"] == ["2"]
+
+
+def test_job_that_fails_by_itself_meanwhile_is_not_requeued() -> None:
+    slurm = Slurm("spot-1", lambda *words: subprocess.CompletedProcess(words, 0, "JobState=FAILED ExitCode=1:0 x", ""))
+    assert slurm.died_of("1", "USR1") is False
 
 
 def test_job_that_does_not_save_itself_is_requeued_when_its_time_is_up() -> None:

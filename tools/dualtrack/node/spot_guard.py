@@ -5,8 +5,8 @@ On a rebalance recommendation the node takes no new jobs. On the notice itself: 
 traffic's records, too (traffic_keeper), and its jobs are put back into the queue before the instance ends. A job that
 can write a checkpoint says by which signal in its comment (`sbatch --comment="checkpoint: USR1"`): it gets that signal,
 and time; when it is done it calls `scontrol requeue $SLURM_JOB_ID`, and is requeued when its time is up. No other job
-gets a signal: it would die of it. With no notice at all slurmctld requeues what ran here when the node no longer
-answers: nothing here could.
+gets a signal: it would die of it. So does one that has begun a moment ago and does not handle the signal yet; it is
+requeued. With no notice at all slurmctld requeues what ran here when the node no longer answers: nothing here could.
 
 The notice's time is by AWS's clock. Ours may be wrong: more than two minutes are never counted on, from first sight.
 See https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
@@ -135,6 +135,14 @@ class Slurm:
         """Send a signal to a job's script and all its steps."""
         return self.run("scancel", f"--signal={name}", "--full", job).returncode == 0
 
+    def died_of(self, job: str, name: str) -> bool | None:
+        """Tell whether this signal has ended a job; None while that is not known yet."""
+        done = self.run("scontrol", "--oneliner", "show", "job", job)
+        state = re.search(r"\bJobState=(\w+)", done.stdout)
+        if state is None or state[1] == "COMPLETING":
+            return None if state else False
+        return state[1] == "FAILED" and f" ExitCode=0:{signal.Signals[f'SIG{name}'].value} " in done.stdout
+
     def requeue(self, job: str) -> bool:
         """Put a job back into the queue."""
         return self.run("scontrol", "requeue", job).returncode == 0
@@ -231,21 +239,34 @@ class Guard:
         """Requeue the jobs: at once those without checkpoints, the others when they have written them or must end."""
         jobs = self.patiently(slurm.jobs, notice.until) or {}
         self.note("jobs", sorted(jobs))
-        writing = {job for job, name in jobs.items() if name and slurm.signal(job, name)}
+        asked = {job: name for job, name in jobs.items() if name and slurm.signal(job, name)}
+        writing = set(asked)
         left = {job for job in set(jobs) - writing if not slurm.requeue(job)}
         writing_ends = min(self.clock() + self.checkpoint_s, notice.until - RESERVE_S)
         while writing and self.clock() < writing_ends:
             self.sleep(0.5)
             now = slurm.jobs()
             writing &= set(writing if now is None else now)
-        self.note("wrote checkpoints", sorted({job for job, name in jobs.items() if name} - writing))
-        left |= writing
+        died = {job for job in set(asked) - writing if self.died_of(slurm, job, asked[job], notice.until)}
+        self.note("wrote checkpoints", sorted(set(asked) - writing - died))
+        if died:
+            self.note("did not handle the signal yet", sorted(died))
+        left |= writing | died
         while (left or not drained) and self.clock() < notice.until:
             drained = drained or slurm.drain(f"spot: {notice.action}")
-            left = {job for job in left if not slurm.requeue(job)} & set(self.still(slurm, left))
+            left = {job for job in left if not slurm.requeue(job)}
+            for job in left - set(self.still(slurm, left)):
+                if job not in asked or slurm.died_of(job, asked[job]) is False:
+                    left.discard(job)  # it has ended, or is in the queue by itself
             if left:
                 self.sleep(1)
         self.note("requeued" if not left else "not requeued in time", sorted(left) or None)
+
+    def died_of(self, slurm: Slurm, job: str, name: str, until: float) -> bool:
+        """Tell whether the signal has ended a job that runs no more; asked until Slurm knows it."""
+        while (found := slurm.died_of(job, name)) is None and self.clock() < until:
+            self.sleep(0.5)
+        return bool(found)
 
     def still(self, slurm: Slurm, left: set[str]) -> list[str]:
         """Return those of ``left`` that still run here; all of them when nobody answers."""
