@@ -17,9 +17,9 @@ from tests.e2e.conftest import continues
 
 UP_S = 1200
 COUNT = "echo $SLURMD_NODENAME; echo $CUDA_VISIBLE_DEVICES; {work}; echo done"
-#: What a job does until the test has seen what it wants to see, however long that takes on a busy machine.
 #: Promises to handle a signal, and does not (yet): as a job that has just begun.
 UNREADY = "checkpoint: USR1"
+#: What a job does until the test has seen what it wants to see, however long that takes on a busy machine.
 HELD = "until test -e /srv/shared/jobs/{gate}; do sleep 1; done"
 
 
