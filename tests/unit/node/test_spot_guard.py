@@ -84,6 +84,11 @@ def test_job_that_has_just_begun_and_dies_of_the_signal_is_requeued() -> None:
     assert bed.events["did not handle the signal yet"]["value"] == ["2"]
 
 
+def test_slurm_that_does_not_answer_has_not_said_that_a_job_goes_on() -> None:
+    slurm = Slurm("spot-1", lambda *words: subprocess.CompletedProcess(words, 127, "", "timed out"))
+    assert slurm.died_of("1", "USR1") is None
+
+
 def test_job_that_fails_by_itself_meanwhile_is_not_requeued() -> None:
     slurm = Slurm("spot-1", lambda *words: subprocess.CompletedProcess(words, 0, "JobState=FAILED ExitCode=1:0 x", ""))
     assert slurm.died_of("1", "USR1") is False

@@ -139,8 +139,8 @@ class Slurm:
         """Tell whether this signal has ended a job; None while that is not known yet."""
         done = self.run("scontrol", "--oneliner", "show", "job", job)
         state = re.search(r"\bJobState=(\w+)", done.stdout)
-        if state is None or state[1] == "COMPLETING":
-            return None if state else False
+        if done.returncode != 0 or state is None or state[1] == "COMPLETING":
+            return None
         return state[1] == "FAILED" and f" ExitCode=0:{signal.Signals[f'SIG{name}'].value} " in done.stdout
 
     def requeue(self, job: str) -> bool:
