@@ -101,9 +101,17 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         raise
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring to the disk which files a folder holds: a new name, or one that is gone, outlives a power cut then."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder, and those above it that are missing, so that its name outlives a power cut."""
+    missing = [it for it in folder.parents if not it.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    for above in (folder, *missing):
+        sync_path(above.parent)
+
+
+def sync_path(path: Path) -> None:
+    """Bring a file's data to the disk, or a folder's names: what is new, or gone, outlives a power cut then."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
@@ -122,7 +130,7 @@ def destroy(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
-    sync_folder(path.parent)
+    sync_path(path.parent)
 
 
 def _cannot(path: Path, error: OSError) -> External:

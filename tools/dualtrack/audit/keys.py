@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dualtrack.errors import External
-from dualtrack.files import sync_folder, write_atomically
+from dualtrack.files import sync_path, write_atomically
 from dualtrack.seal import libcrypto
 
 
@@ -18,7 +18,7 @@ def new(path: Path) -> libcrypto.PrivateKey:
     key = libcrypto.generate()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(path, key.private_pem(), mode=0o600)
-    sync_folder(path.parent)  # before a head names it: the one before it is destroyed then
+    sync_path(path.parent)  # before a head names it: the one before it is destroyed then
     return key
 
 

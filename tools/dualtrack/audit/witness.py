@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from dualtrack.audit.place import lines
 from dualtrack.audit.statement import Statement
 from dualtrack.audit.writer import alone
 from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import sync_folder, write_atomically
+from dualtrack.files import make_folder, sync_path, write_atomically
 from dualtrack.seal import libcrypto
 
 #: Shows the heads of a host from a segment on, and those of earlier segments that have more than one: their lines.
@@ -54,13 +55,15 @@ def begin(folder: Path, name: str) -> libcrypto.PublicKey:
         raise BadInput(f"{name!r} is no name of a witness")
     # Whole or not there: half a witness looks like one that has forgotten.
     draft = folder.with_name(f".{folder.name}.new-{os.getpid()}")
-    draft.mkdir(parents=True)
+    shutil.rmtree(draft, ignore_errors=True)  # left by a power cut, of a process with the same number
+    make_folder(draft)
     key = keys.new(draft / "key.pem")
     write_atomically(draft / "witness.pem", key.pem())
     first = Statement(1, statement.none(name), time.time_ns(), "begun", name, key=key.pem().decode())
     write_atomically(draft / "seen.log", statement.encode(first) + b"\n", mode=0o600)
+    sync_path(draft)
     draft.replace(folder)
-    sync_folder(folder.parent)
+    sync_path(folder.parent)
     return key
 
 
@@ -200,6 +203,7 @@ class Witness:
             self._learn(data)
         if not self._count:
             raise self._forgotten("seen.log is gone or empty")
+        sync_path(self._seen)  # a killed witness may have left what is not on the disk yet
         _append(self._said, [self._signed(data) for data in missing], 0o644)
 
     def _learn(self, data: bytes) -> None:
@@ -262,7 +266,7 @@ def _append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
             os.ftruncate(handle, size)
             raise
         if size == 0:
-            sync_folder(path.parent)
+            sync_path(path.parent)
     except OSError as error:
         raise External(f"{path} cannot be written: {error.strerror}", hint="is the disk full?") from None
     finally:

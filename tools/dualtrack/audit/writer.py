@@ -20,7 +20,7 @@ from dualtrack.audit.head import Head
 from dualtrack.audit.place import Place, lines
 from dualtrack.audit.record import Record
 from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import destroy, sync_folder, write_atomically
+from dualtrack.files import destroy, make_folder, sync_path, write_atomically
 from dualtrack.seal import libcrypto
 
 #: Records of a segment at most, and nanoseconds from its first record to its seal.
@@ -38,11 +38,12 @@ def begin(folder: Path, host: str) -> libcrypto.PublicKey:
         raise Refused(f"{folder} holds a trail", hint="a trail is begun once; another host takes another folder")
     if not re.fullmatch(record.HOST, host):
         raise BadInput(f"{host!r} is no name of a host", hint="letters, digits, dots, hyphens, underscores")
-    place.segments.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
+    make_folder(place.segments, mode=0o700)
     key = keys.new(place.key(0))
     write_atomically(folder / "host", f"{host}\n".encode())
     write_atomically(place.root, key.pem())
-    sync_folder(folder)
+    sync_path(folder)
     return key
 
 
@@ -145,7 +146,7 @@ class Writer:
                 path = self.place.segment(self.segment)
                 self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
                 self._size = os.fstat(self._file).st_size
-                sync_folder(self.place.segments)
+                sync_path(self.place.segments)
             data = memoryview(b"".join(self._waiting))
             while data:
                 data = data[os.write(self._file, data) :]
@@ -176,7 +177,7 @@ class Writer:
             file.flush()
             os.fsync(file.fileno())
         if head.segment == 1:
-            sync_folder(self.place.folder)
+            sync_path(self.place.folder)
         if following is not None:
             destroy(self.place.key(self.epoch))
             self.key, self.epoch, self._epoch_begun = following, self.epoch + 1, now
@@ -203,6 +204,10 @@ class Writer:
                 self._epoch_begun = head.begun
             self.epoch = head.epoch + bool(head.next_key)
             self._after(head, data)
+        # What a killed writer left can be read and need not be on the disk: keys are destroyed by what it says.
+        for path in (self.place.heads, self.place.segment(self.segment), self.place.segments, self.place.folder):
+            if path.exists():
+                sync_path(path)
         self._settle_keys(announced)
         self._tail()
         if self._is_old():

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dualtrack.errors import BadInput, Refused
-from dualtrack.files import destroy, locked, sync_folder, write_atomically
+from dualtrack.files import destroy, locked, make_folder, sync_path, write_atomically
 
 #: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
 Kind = Literal["node", "shipper", "witness", "logger", "keeper", "admin", "person"]
@@ -59,6 +59,8 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
     """
     now = now or datetime.now(UTC)
     path, key_path = folder / "ca.pem", folder / "ca.key"
+    if not folder.is_dir():
+        make_folder(folder)
     with locked(path):
         if path.is_file() != key_path.is_file():
             missing = key_path if path.is_file() else path
@@ -67,6 +69,7 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
             folder.chmod(0o700)
             key = ec.generate_private_key(ec.SECP256R1())
             _write(path, key_path, _authority(key, 1, now), key)
+            sync_path(folder)
         certificate = _read(path)
     if certificate.not_valid_after_utc <= now:
         raise Refused(
@@ -196,7 +199,7 @@ def tidy(folder: Path) -> None:
         old.unlink(missing_ok=True)
         old.hardlink_to(present)  # at no moment is there no ca.key
         waiting.replace(present)
-        sync_folder(folder)
+        sync_path(folder)
     destroy(old)
 
 

@@ -21,7 +21,7 @@ import msgspec
 from cryptography import x509
 
 from dualtrack.errors import BadInput, Refused
-from dualtrack.files import destroy, locked, write_atomically
+from dualtrack.files import destroy, locked, sync_path, write_atomically
 from dualtrack.pki import authority
 
 Step = Literal["both", "new", "alone"]
@@ -136,3 +136,4 @@ def _issued_by_others(folder: Path, issuing: x509.Certificate) -> Iterator[Path]
 
 def _write(folder: Path, certificates: Sequence[x509.Certificate]) -> None:
     write_atomically(folder / "ca.pem", b"".join(authority.pem(it) for it in certificates))
+    sync_path(folder)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dualtrack.errors import BadInput, DualtrackError, External, Interrupted, Refused
-from dualtrack.files import sync_folder
+from dualtrack.files import sync_path
 from dualtrack.seal import removal
 from dualtrack.seal.stream import Read, Write
 
@@ -76,7 +76,7 @@ def target(name: str, *, force: bool, mode: int) -> Iterator[Write]:
             os.fsync(file)
             check_free(path, force=force)
             temporary.replace(path)
-            sync_folder(path.parent)
+            sync_path(path.parent)
 
 
 @contextlib.contextmanager
@@ -89,7 +89,7 @@ def folder(name: str) -> Iterator[Path]:
         os.sync()  # one call for all files in it
         check_free(path, force=False)
         temporary.rename(path)
-        sync_folder(path.parent)
+        sync_path(path.parent)
 
 
 def check_free(path: Path, *, force: bool) -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.errors import External, Refused
-from dualtrack.files import read, sync_folder, write_atomically
+from dualtrack.files import read, sync_path, write_atomically
 from dualtrack.store import manifest as manifests
 from dualtrack.store.address import Address
 from dualtrack.store.manifest import Manifest
@@ -207,14 +207,14 @@ class Cache:
         for folder, _, names in os.walk(staging / "files"):
             for name in names:
                 Path(folder, name).chmod(0o440 if form else 0o444)
-            sync_folder(Path(folder))
-        sync_folder(staging)
+            sync_path(Path(folder))
+        sync_path(staging)
         (staging / "journal").unlink(missing_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():  # unsound: found so by a pull
             self.discard(target)
         staging.rename(target)
-        sync_folder(target.parent)
+        sync_path(target.parent)
         os.close(self._open(key, "use"))  # for who may read the cache and make no file in it
         self.remember(address, key, form)
         return target / "files"
