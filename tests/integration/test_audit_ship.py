@@ -158,10 +158,8 @@ def test_kill_of_each_in_turn_loses_and_doubles_nothing(trail: Trail, bed: Bed, 
                 writing.send_signal(signal.SIGKILL)
                 writing.wait()
                 # A sender goes on with what was not acknowledged: what the trail has not.
-                writing = recorder()
-                wait(lambda: (folder / "lock").exists())
-                time.sleep(1.5)
                 sent = len(numbers(folder))
+                writing = recorder()
             elif victim == "shipper":
                 shipping.send_signal(signal.SIGKILL)
                 shipping.wait()

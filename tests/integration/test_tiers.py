@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CLI, Cli
+from tests.support.child import read_until
 from tests.support.store_testbed import Store, checkpoint, same, store
 
 BUCKET = "archive"
@@ -96,7 +97,7 @@ def test_killed_while_it_waits_goes_on_and_pays_once(archived: tuple[Store, str,
         [CLI, "tiers", "restore", address, "--yes", "--poll", "0.3"], env=bed.env(), stderr=subprocess.PIPE, text=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    time.sleep(1.5)
+    read_until(process, process.stderr, "is being restored")
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
     found = json.loads(tiers(bed, "restore", address, "--yes", "--poll", "0.3", "--json").stdout)

@@ -13,6 +13,11 @@ output "inventory" {
     storage = module.storage.buckets
     # Not there, rather than null, where there is no traffic: an output of before reads the same.
   }, [for t in module.traffic : { traffic = { zone_id = t.zone_id, name = t.nodes } }]...)
+
+  precondition {
+    condition     = var.traffic == null || length(var.pools) == 0 || anytrue([for pool in var.pools : contains(pool.roles, "controller")])
+    error_message = "traffic: controllers keep the records of nodes, and no pool has the role \"controller\"; add such a pool, or leave traffic out."
+  }
 }
 
 output "traffic_name_servers" {

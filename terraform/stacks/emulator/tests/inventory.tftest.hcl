@@ -62,3 +62,15 @@ run "traffic_is_in_the_contract_where_it_is_on" {
     error_message = "the contract's keys changed: give it a new schema number"
   }
 }
+
+run "traffic_needs_somebody_who_keeps_its_records" {
+  command = plan
+
+  variables {
+    name    = "contract"
+    traffic = { zone = "dualtrack.test" }
+    pools   = { spot = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 1 } }
+  }
+
+  expect_failures = [output.inventory]
+}
