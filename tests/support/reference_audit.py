@@ -17,6 +17,7 @@ from gmssl import sm2, sm3
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"
 LARGEST = 2**63 - 1
 MINUTE_NS = 60 * 10**9
+SECOND_NS = 10**9
 #: Fields in their order: what they are, and (of records) what is left out when it is empty.
 RECORD = {
     "n": "from1",
@@ -129,7 +130,7 @@ class Trail:
             raise Fault("host")
         self.host = match[1].decode()
         self.chain = hashed(f"dualtrack audit 1\n{self.host}\n".encode())
-        self.number, self.time = 0, 0
+        self.number, self.time, self.latest = 0, 0, 0
 
     def records(self, path: Path) -> list[int]:
         """Judge the records of a segment; return their times."""
@@ -146,7 +147,9 @@ class Trail:
                 raise Fault("damaged")
             if self.time and found["t"] - self.time > 5 * MINUTE_NS:
                 raise Fault("silent")
-            self.time = found["t"]
+            if found["t"] < self.latest - SECOND_NS:
+                raise Fault("clock")
+            self.time = self.latest = found["t"]
             times.append(found["t"])
         return times
 
@@ -196,7 +199,7 @@ def judged(folder: Path, key: str) -> None:
         raise Fault("nothing is signed")
     name = f"{index + 1:08d}.log"
     times = trail.records(folder / "segments" / name) if name in present else []
-    if times and max(trail.time, *times) - times[0] > 3 * MINUTE_NS:
+    if times and max(times) - min(times) > 3 * MINUTE_NS:
         raise Fault("not signed for long")
     if any(int(name[:8]) > index + 1 for name in present):
         raise Fault("a segment without a head")

@@ -20,8 +20,10 @@ ANY = st.text(st.characters(codec=None, exclude_categories=()))
 HOSTILE = (
     "Invalid user x [preauth]", "COMMAND=[hidden thing] rm -rf", ":smile:", "[link=http://evil]click[/link]",
     "a [/] b", "[/red]", "[conceal]x[/conceal]", "up", "\x1b]0;pwned\x07", "\x9b2J", "a\rb", "a\nb",
-    "user\u202egnp.exe", "\u2028", "\udcff", "\\x1b",
+    "user\u202egnp.exe", "\u2028", "\udcff", "\\x1b", "a\u3164b", "\u2800", "ro\u034fot",
 )  # fmt: skip
+#: Letters and marks that show nothing, from Unicode's list of what may be left out when it is drawn.
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2800\u3164\ufe00\ufe0f\uffa0\U000e0100\U000e01ef"
 
 
 def printed(text: str) -> str:
@@ -32,12 +34,10 @@ def printed(text: str) -> str:
 
 
 def unseen(text: str) -> set[str]:
-    return {it for it in text if unicodedata.category(it) in output.UNSEEN and it != "\n"}
+    hidden = {it for it in text if unicodedata.category(it) in output.UNSEEN or it in BLANK}
+    return hidden - {"\n"}
 
 
-@pytest.mark.attack("who writes to a log", "commands the reader's terminal", "prevented", "one escape for all output")
-@pytest.mark.attack("who writes to a log", "commands the reader's terminal", "prevented", "one escape for all output")
-@pytest.mark.attack("who writes to a log", "commands the reader's terminal", "prevented", "one escape for all output")
 @pytest.mark.attack("who writes to a log", "commands the reader's terminal", "prevented", "one escape for all output")
 @pytest.mark.parametrize("text", HOSTILE)
 def test_table_shows_every_character(text: str) -> None:
@@ -64,6 +64,16 @@ def test_lines_and_progress_command_nothing(text: str) -> None:
     assert not unseen(out.getvalue()) - {"\t"}
     assert not unseen(err.getvalue())
     assert err.getvalue().count("\n") == 1
+
+
+@pytest.mark.attack(
+    "who names files", "ends a command by a name that is no UTF-8", "prevented", "one escape for all output"
+)
+def test_json_of_what_is_no_text() -> None:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        document("test", {"names": ["a\udcff", ("b\udcfe", {"c\udcfd": 1})]})
+    assert json.loads(out.getvalue())["names"] == ["a\\udcff", ["b\\udcfe", {"c\\udcfd": 1}]]
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",))))

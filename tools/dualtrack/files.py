@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
@@ -99,6 +99,31 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         if isinstance(error, OSError):
             raise _cannot(path, error) from error
         raise
+
+
+def append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
+    """Add lines to a file; on the disk when it returns. Nothing half stays where the disk is full."""
+    if not lines:
+        return
+    handle = -1
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode)
+        size = os.fstat(handle).st_size
+        try:
+            data = memoryview(b"".join(lines))
+            while data:
+                data = data[os.write(handle, data) :]
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, size)
+            raise
+        if size == 0:
+            sync_path(path.parent)
+    except OSError as error:
+        raise External(f"{path} cannot be written: {error.strerror}", hint="is the disk full?") from None
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:

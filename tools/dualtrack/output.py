@@ -31,6 +31,8 @@ STYLE = {
 
 #: Categories of characters that command a terminal, change the order of what is read, or show nothing.
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: Characters that are letters or marks to Unicode and show nothing: fillers, blanks, joiners, variation selectors.
+BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _ORDINARY = re.compile(r"[ -~]*")
 
 
@@ -41,10 +43,11 @@ def visible(text: str, keep: str = "") -> str:
     """
     if _ORDINARY.fullmatch(text):
         return text
-    return "".join(
-        it if it in keep or unicodedata.category(it) not in UNSEEN else it.encode("unicode_escape").decode()
-        for it in text
-    )
+    return "".join(it.encode("unicode_escape").decode() if it not in keep and _hidden(it) else it for it in text)
+
+
+def _hidden(it: str) -> bool:
+    return unicodedata.category(it) in UNSEEN or bool(BLANK.match(it))
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
@@ -56,7 +59,7 @@ def json_text(data: bytes) -> str:
     """Return JSON in which every character shows: the same document."""
 
     def escaped(it: str) -> str:
-        if it == "\n" or unicodedata.category(it) not in UNSEEN:
+        if it == "\n" or not _hidden(it):
             return it
         units = it.encode("utf-16-be", "surrogatepass").hex()
         return "".join(f"\\u{units[begin : begin + 4]}" for begin in range(0, len(units), 4))
@@ -69,7 +72,20 @@ def document(kind: str, body: Any) -> None:
     import msgspec
 
     data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
-    sys.stdout.write(json_text(msgspec.json.format(msgspec.json.encode(data), indent=2)) + "\n")
+    try:
+        encoded = msgspec.json.encode(data)
+    except UnicodeEncodeError:
+        encoded = msgspec.json.encode(_spelled(data))
+    sys.stdout.write(json_text(msgspec.json.format(encoded, indent=2)) + "\n")
+
+
+def _spelled(value: Any) -> Any:
+    """Return what JSON has no characters for, such as names of files that are no UTF-8, as Python writes it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_spelled(name): _spelled(it) for name, it in value.items()}
+    return [_spelled(it) for it in value] if isinstance(value, (list, tuple)) else value
 
 
 def console(*, err: bool = False) -> Console:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -287,6 +288,26 @@ def test_a_trail_is_begun_once(trail: Path, tmp_path: Path) -> None:
         begin(trail, "vault-1")
     with pytest.raises(BadInput, match="holds no trail"):
         Writer(tmp_path / "nothing")
+
+
+def test_full_disk_leaves_no_half_head(trail: Path, root: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, left = os.write, [120]
+
+    def write(handle: int, data: bytes) -> int:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count = real(handle, data[: left[0]])
+        left[0] -= count
+        return count
+
+    with Writer(trail, clock=Clock(START + 100 * SECOND)) as writer:
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", write)
+            with pytest.raises(External, match="cannot be written"):
+                writer.seal()
+        writer.append("sudo", "ops", b"there is room again")
+    fill(trail, 3, Clock(START + 200 * SECOND))
+    assert judge(trail, root).findings == ()
 
 
 def test_full_disk_is_said_and_the_same_events_are_written_later(

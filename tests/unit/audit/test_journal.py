@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dualtrack.audit.journal import label
+from dualtrack.audit.journal import cursor, label
 from dualtrack.audit.telling import told
 
 #: As journald writes them on a host of the lab, with the fields that count.
@@ -34,6 +34,33 @@ def entry(fields: dict[str, object]) -> bytes:
 )
 def test_label(fields: dict[str, object], expected: tuple[str, str]) -> None:
     assert label(entry(fields)) == expected
+
+
+@pytest.mark.attack("a user", "writes what no reader of JSON gets through", "found", "audit search")
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"a":' * 100_000, "audit: {" + '"a":{' * 100_000])
+def test_deep_bodies_are_shown_as_they_are(body: str) -> None:
+    assert label(body.encode()) == ("journal", "")
+    assert cursor(body.encode()) == ""
+    assert told("opensearch", body) == ("", body)
+
+
+@pytest.mark.attack(
+    "a stranger", "logs in under a name that looks like sshd's words", "found", "no name in audit search"
+)
+@pytest.mark.parametrize(
+    ("line", "who"),
+    [
+        ("Accepted publickey for ana from 10.0.0.9 port 4711 ssh2: ED25519 SHA256:x", "ana"),
+        ("Failed password for ana from 203.0.113.9 port 4711 ssh2", "ana"),
+        ("Failed password for invalid user bo from 203.0.113.9 port 4711 ssh2", ""),
+        ("Invalid user x for bo from 10.0.0.1 from 203.0.113.9 port 4711", ""),
+        ("Failed none for invalid user x for bo from 10.0.0.1 from 203.0.113.9 port 4711 ssh2", ""),
+        ("pam_unix(sshd:session): session opened for user ana(uid=1001) by (uid=0)", "ana"),
+        ("Invalid user pam_unix(sshd:session): session opened for user bo from 203.0.113.9", ""),
+    ],
+)
+def test_who_is_not_what_a_stranger_types(line: str, who: str) -> None:
+    assert told("sshd", line)[0] == who
 
 
 @pytest.mark.attack("a user", "logs under the name of sudo, sshd, su or our own programs", "found", "its kind: journal")

@@ -124,7 +124,7 @@ class Mutation:
         head, rows = heads.parse(text)[0], []
         chain, t = bytes.fromhex(head.chain), head.ended
         for n in range(head.last + 1, head.last + self.chance.randrange(2, 9)):
-            t += self.chance.choice([0, SECOND, MINUTE, 6 * MINUTE, -SECOND])
+            t += self.chance.choice([0, SECOND, MINUTE, 6 * MINUTE, -SECOND, -2 * SECOND, -6 * MINUTE])
             fields = {"t": t, "kind": self.chance.choice(["sudo", "clock", "damaged", "heartbeat"])}
             fields |= self.chance.choice(
                 [{}, {"source": "audit"}, {"source": ""}, {"body": "x"}, {"more": True}, {"raw": "YQ=="}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dualtrack.audit import anchors, check, quorum, statement, writer
+from dualtrack.audit import anchors, check, quorum, retired, statement, writer
 from dualtrack.audit import head as heads
 from dualtrack.audit import witness as witnesses
 from dualtrack.audit.statement import Statement
@@ -125,6 +126,73 @@ def rewrite(path: Path, key: witnesses.libcrypto.PrivateKey, edit: Callable[[Sta
         previous = statement.digest(data)
         made.append(statement.line(data, key.sign(statement.signed(data))))
     path.write_bytes(b"".join(made))
+
+
+@pytest.mark.attack(
+    "a bought witness, root and the store's administrator",
+    "takes an honest witness's name to hide a split view",
+    "found",
+    "audit verify --witness",
+)
+def test_a_witness_hides_nobody_by_taking_its_name(trail: Path, panel: Panel, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(trail, tmp_path / "other"))
+    for folder, body in ((trail, b"root did something bad"), (other, b"innocent")):
+        with writer.Writer(folder, clock=tick) as it:
+            it.append("sudo", "ops", body)
+            it.seal()
+    panel.see(trail, 1)
+    panel.see(other, 2, 3)
+    rewrite(
+        panel.folders[1] / "statements.log",
+        witnesses.keys.load(panel.folders[1] / "key.pem"),
+        lambda it: [msgspec.structs.replace(it, host="w-1", previous=statement.none("w-1")) if it.n == 1 else it],
+    )
+    files = [it / "statements.log" for it in panel.folders]
+    for order in itertools.permutations(files):
+        assert kinds(panel.judge(other, files=order)) == ["wrong key", "split view"]
+
+
+def test_what_was_retired_is_neither_missing_nor_another_one(trail: Path, panel: Panel, tmp_path: Path) -> None:
+    panel.see(trail, 1, 2, 3)
+    root = (trail / "root.pem").read_bytes()
+    t, chain, head, epochs = retired.compose(trail, 2, 2, None)
+    note = retired.Note("vault-1", 2, t, chain, head, epochs, 0, "me", ("audit-vault-1-2026.01.01",), "s")
+    rest = Path(shutil.copytree(trail, tmp_path / "rest"))
+    lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
+    for number in (1, 2):
+        (rest / f"segments/{number:08d}.log").unlink()
+    for left in (lines[2:], lines[1:]):  # also when one was sent again
+        (rest / "heads.log").write_bytes(b"".join(left))
+        report = check.judge(rest, root, starts=retired.starts([note], root))
+        report = quorum.judge(
+            rest, report, [it / "statements.log" for it in panel.folders], panel.keys, 2, now=NOW, patience_ns=0
+        )
+        assert (report.findings, report.cosigned, report.first) == ((), 4, 3)
+
+
+def test_findings_are_bounded(trail: Path, panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A witness may contradict every second segment."""
+    monkeypatch.setattr(quorum, "MOST", 5)
+    fill(trail, 20)
+    panel.see(trail, 1, 2, 3)
+    rewrite(
+        panel.folders[0] / "statements.log",
+        witnesses.keys.load(panel.folders[0] / "key.pem"),
+        lambda it: [msgspec.structs.replace(it, digest="0" * 64) if it.kind == "head" and it.segment % 2 else it],
+    )
+    assert kinds(panel.judge(trail)) == ["split view"] * 5
+
+
+@pytest.mark.attack(
+    "a bought witness", "spells a statement so that two readers see two", "found", "audit verify --witness"
+)
+@pytest.mark.parametrize("how", [b'"kind" :"head"', b'"kind":"h\\u0065ad"', b'"kind":"head","kind":"head"'])
+def test_a_statement_is_spelled_in_one_way(trail: Path, panel: Panel, how: bytes) -> None:
+    panel.see(trail, 1)
+    [line] = [it for it in (panel.folders[0] / "statements.log").read_bytes().splitlines(True) if b'"segment":1' in it]
+    statement.parse(line)
+    with pytest.raises(BadInput):
+        statement.parse(line.replace(b'"kind":"head"', how))
 
 
 def test_a_witness_that_lies_is_found(trail: Path, panel: Panel, tmp_path: Path) -> None:

@@ -87,6 +87,51 @@ def test_records_that_are_never_signed_are_found(trail: Path, root: bytes) -> No
     assert (found.kind, found.first, found.last) == ("not signed", 6, 8)
 
 
+@pytest.mark.attack("root on the host", "dates the last of hours of unsigned records back", "found", "audit verify")
+@pytest.mark.parametrize("back", [SECOND, 180 * MINUTE])
+def test_unsigned_records_are_as_old_as_the_oldest_and_as_new_as_the_newest(
+    trail: Path, root: bytes, back: int
+) -> None:
+    text = (trail / "heads.log").read_bytes().splitlines(keepends=True)[-1]
+    head = heads.parse(text)[0]
+    chain, now, rows = bytes.fromhex(head.chain), head.ended, []
+    for n in range(180):
+        now += MINUTE
+        row, chain = line(head.last + 1 + n, chain, t=now, kind="heartbeat", source="audit")
+        rows.append(row)
+    row, chain = line(head.last + 181, chain, t=now - back, kind="heartbeat", source="audit")
+    (trail / f"segments/{head.segment + 1:08d}.log").write_bytes(b"".join([*rows, row]))
+    refused(trail, root)
+    found = [it.kind for it in judge(trail, root).findings]
+    assert found == (["not signed"] if back == SECOND else ["clock", "not signed"])
+
+
+@pytest.mark.attack("root on the host", "dates a record back without a word", "found", "audit verify")
+def test_time_that_goes_back_without_a_word(trail: Path, root: bytes) -> None:
+    text = (trail / "heads.log").read_bytes().splitlines(keepends=True)[-1]
+    head = heads.parse(text)[0]
+    first, chain = line(head.last + 1, bytes.fromhex(head.chain), t=head.ended + 2 * SECOND, kind="sudo")
+    for back, kinds in ((SECOND, []), (SECOND + 1, ["clock"])):
+        second, _ = line(head.last + 2, chain, t=head.ended + 2 * SECOND - back, kind="sudo")
+        (trail / f"segments/{head.segment + 1:08d}.log").write_bytes(first + second)
+        assert [it.kind for it in judge(trail, root).findings] == kinds
+        assert bool(both(trail, root)[1]) == bool(kinds)
+
+
+@pytest.mark.attack("root on the host", "names a pipe or a link as the trail's host", "found", "audit verify")
+@pytest.mark.parametrize("how", ["pipe", "link", "words", "gone"])
+def test_file_of_the_host_is_a_file_with_its_name(trail: Path, root: bytes, how: str) -> None:
+    path = trail / "host"
+    if how == "words":
+        path.write_text("evil\nmore\x1b[31m")
+    else:
+        path.rename(trail / "elsewhere")
+        {"pipe": lambda: os.mkfifo(path), "link": lambda: path.symlink_to("elsewhere"), "gone": lambda: None}[how]()
+    for known in ((), anchors(trail)):
+        with pytest.raises(BadInput):
+            judge(trail, root, known)
+
+
 @pytest.mark.attack("root on the host", "hides silence by a time to come", "found", "audit verify --live")
 def test_time_that_has_not_come_yet_does_not_hide_silence(trail: Path, root: bytes) -> None:
     report = judge(trail, root)
@@ -102,7 +147,16 @@ def test_writer_signs_what_waits_before_it_goes_on(trail: Path, root: bytes) -> 
             writer.append("sudo", "ops", b"later")
 
 
-@pytest.mark.parametrize("what", ["", "\n", '{"n":1,"previous":"x"} 00\n'])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "",
+        "\n",
+        '{"n":1,"previous":"x"} 00\n',
+        "x" * (2 << 20),
+        '{"host":"h","segment":1,"digest":"X","digest":"X","last":1,"ended":1}\n'.replace("X", "0" * 64),
+    ],
+)
 def test_place_without_anchors_is_no_agreement(trail: Path, root: bytes, tmp_path: Path, what: str) -> None:
     (tmp_path / "anchors").write_text(what)
     with pytest.raises(BadInput):

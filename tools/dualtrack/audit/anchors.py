@@ -12,7 +12,7 @@ import msgspec
 from dualtrack.audit import head as heads
 from dualtrack.audit import statement
 from dualtrack.audit.check import Anchor
-from dualtrack.audit.place import Place
+from dualtrack.audit.place import Place, lines
 from dualtrack.errors import BadInput
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: How a place in a bucket begins.
 BUCKET = "s3://"
+#: Quotation marks in an anchor: five names, and two values that are strings without any.
+FIELD_QUOTES = 14
 
 
 def newest(folder: Path) -> Anchor:
@@ -62,23 +64,35 @@ def read(places: Iterable[str]) -> Iterator[Anchor]:
     for place in places:
         if place.startswith(BUCKET):
             remote, path = _bucket(place)
-            texts = remote.versions(path)
+            texts: Iterable[bytes] = remote.versions(path)
         else:
-            try:
-                texts = Path(place).read_bytes().splitlines(keepends=True)
-            except OSError as error:
-                raise BadInput(f"cannot read {place}: {error.strerror}") from None
-        found = [it for number, line in enumerate(texts, start=1) if (it := _anchor(line, place, number))]
-        if not found:
+            texts = _lines(Path(place))
+        count = 0
+        for number, line in enumerate(texts, start=1):
+            if it := _anchor(line, place, number):
+                count += 1
+                yield it
+        if not count:
             raise BadInput(f"there are no anchors at {place}")
-        yield from found
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from lines(file)
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from None
 
 
 def _anchor(line: bytes, place: str, number: int) -> Anchor | None:
     """Return the anchor in a line; None for a witness's statement that is none, BadInput for anything else."""
     try:
         if not statement.is_one(line):
-            return msgspec.json.decode(line, type=Anchor)
+            found = msgspec.json.decode(line, type=Anchor)
+            # Each field once: two readers see one anchor.
+            if line.count(b'"') != FIELD_QUOTES:
+                raise BadInput("a field is there twice")
+            return found
         # Without its end it is written just now.
         if line.endswith(b"\n") and (it := statement.parse(line)[0]).kind == "head":
             return Anchor(it.host, it.segment, it.digest, it.last, it.ended)

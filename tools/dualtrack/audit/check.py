@@ -81,7 +81,7 @@ class Report(msgspec.Struct, frozen=True):
 
     ``cosigned`` is the last segment up to which enough witnesses co-signed every one, where any were asked for.
     ``retired`` is the last record that was retired before it was judged, 0 where the trail is there from its begin.
-    ``anchors`` is how many heads that were kept elsewhere it was compared with.
+    ``anchors`` is how many heads that were kept elsewhere it was compared with, ``first`` the first segment of it all.
     """
 
     host: str
@@ -94,6 +94,7 @@ class Report(msgspec.Struct, frozen=True):
     cosigned: int = 0
     retired: int = 0
     anchors: int = 0
+    first: int = 1
 
 
 class _TooMany(Exception):
@@ -111,6 +112,8 @@ class _Run:
     next: int = 1
     chain: bytes = b""
     time: int = 0
+    latest: int = 0  # the last record's time, 0 before the first
+    span: tuple[int, int] = (0, 0)  # the earliest and the latest time of what is not signed
     begun: int = 0
     count: int = 0
     segments: int = 0  # the last head that fits, its digest, and its last record
@@ -142,14 +145,15 @@ def judge(
     known = sorted([*anchors, *fixed], key=lambda it: it.segment)
     run = _Run(place, libcrypto.public_key(root), _host(place, known))
     run.chain, run.previous = record.start(run.host), heads.none(run.host)
+    start = _start(place, starts)
     try:
-        _trail(run, known, _start(place, starts), now)
+        _trail(run, known, start, now)
     except _TooMany:
         more = "so much is wrong that it was judged no further"
         run.findings[-1] = Finding("altered", run.next, run.next, run.time, run.time, more)
     return Report(
         run.host, run.count, run.segments, run.signed, run.begun, run.time, tuple(run.findings), retired=run.gone,
-        anchors=len(anchors),
+        anchors=len(anchors), first=start.segment + 1 if start else 1,
     )  # fmt: skip
 
 
@@ -209,7 +213,8 @@ def of(folder: Path, known: Sequence[Anchor]) -> list[Anchor]:
 
 
 def _host(place: Place, known: Sequence[Anchor]) -> str:
-    return known[0].host if known else place.name()
+    name = place.name()
+    return known[0].host if known else name
 
 
 def _heads(run: _Run) -> Iterator[tuple[Head, bytes, bytes]]:
@@ -317,23 +322,27 @@ def _when(found: record.Record, run: _Run) -> None:
     run.begun = run.begun or found.t
     if found.kind == "clock" and not found.source:
         run.add("clock", found.n, found.n, f"the host's clock was {found.body}", begun=found.t, ended=run.time)
+    elif (back := run.latest - found.t) > record.BACK_NS:  # the writer says so in a record of its own
+        why = f"record {found.n} is {back / 1e9:.0f} s before the one before it, no clock was said to be set back"
+        run.add("clock", found.n, found.n, why, begun=found.t, ended=run.latest)
     if found.kind == "damaged" and found.source == "audit":
         run.add("damaged", found.n, found.n, f"the writer found the trail changed: {found.body}", ended=found.t)
     if run.time and found.t - run.time > SILENCE_NS:
         run.add("silent", found.n - 1, found.n, f"nothing for {(found.t - run.time) / 1e9:.0f} s, no heartbeat either",
                 ended=found.t)  # fmt: skip
-    run.time = found.t
+    run.time = run.latest = found.t
+    run.span = min(run.span[0] or found.t, found.t), max(run.span[1], found.t)
 
 
 def _tail(present: Sequence[int], run: _Run, now: int) -> None:
     """Judge what is not signed yet: the one segment after the last head, and no other."""
     number, first = run.segments + 1, run.next
     if number in present:
-        before, run.begun = run.begun, 0
+        before, run.begun, run.span = run.begun, 0, (0, 0)
         _records(run.place.segment(number), run, live=True)
         begun, run.begun = run.begun, before or run.begun
         # Whoever has no key can put any number of records here: those that the writer had time to sign are not its own.
-        late = max(run.time, now) - begun if begun else 0
+        late = max(run.span[1], now) - run.span[0] if begun else 0
         if late > UNSIGNED_NS:
             run.add("not signed", first, run.next - 1, f"not signed {late / 1e9:.0f} s after they began", begun=begun)
     for other in present:

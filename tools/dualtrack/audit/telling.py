@@ -10,8 +10,9 @@ import msgspec
 #: What programs say of who did something: sudo, sshd and PAM, in their own words.
 WHO = (
     re.compile(r"^\s*(?P<who>[\w.@-]+) : (?P<what>.+)$", re.S),  # sudo
-    re.compile(r"\b(?:for|by) (?:invalid user )?(?P<who>[\w.@-]+)(?:\(uid=\d+\))? from "),  # sshd
-    re.compile(r"session (?:opened|closed) for user (?P<who>[\w.@-]+)"),  # PAM
+    # sshd. Whom it calls an invalid user nobody is: the name is what a stranger typed.
+    re.compile(r"^(?:Accepted|Failed|Postponed) \S+ for (?!invalid user )(?P<who>[\w.@-]+) from "),
+    re.compile(r"^pam_\w+\([\w-]+:session\): session (?:opened|closed) for user (?P<who>[\w.@-]+)"),  # PAM
 )
 #: Before the JSON of the search store's own audit.
 STORE = "audit: {"
@@ -39,7 +40,7 @@ def _message(body: str) -> tuple[str, str]:
     try:
         found: Any = msgspec.json.decode(body)
         message, uid = found["MESSAGE"], found.get("_UID")
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, IndexError, AttributeError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, KeyError, TypeError, IndexError, AttributeError):
         return body, ""
     return (message if isinstance(message, str) else body), (uid if isinstance(uid, str) else "")
 
@@ -47,7 +48,7 @@ def _message(body: str) -> tuple[str, str]:
 def _store(document: str, text: str) -> tuple[str, str]:
     try:
         found: dict[str, Any] = msgspec.json.decode(document, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return "", " ".join(text.split())
     category = str(found.get("audit_category", "")).lower().replace("_", " ")
     target = found.get("audit_rest_request_path") or found.get("audit_request_privilege") or ""

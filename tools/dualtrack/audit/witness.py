@@ -26,8 +26,8 @@ from dualtrack.audit.cosign import Found, Known
 from dualtrack.audit.place import lines
 from dualtrack.audit.statement import Statement
 from dualtrack.audit.writer import alone
-from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import make_folder, sync_path, write_atomically
+from dualtrack.errors import BadInput, Refused
+from dualtrack.files import append, make_folder, sync_path, write_atomically
 from dualtrack.seal import libcrypto
 
 #: Shows the heads of a host from a segment on, and those of earlier segments that have more than one: their lines.
@@ -82,11 +82,16 @@ def carried(folder: Path) -> Shown:
         path = folder / host / "heads.log"
         if not path.is_file():
             return []
+        found, none = list[tuple[int, bytes]](), 0
         with path.open("rb") as file:
-            texts = [text for text in lines(file) if text.endswith(b"\n")]
-        numbers = [cosign.segment_of(text) for text in texts]
-        twice = {number for number, count in Counter(numbers).items() if count > 1}
-        return [text for text, number in zip(texts, numbers, strict=True) if number >= since or number in twice]
+            for text in lines(file):
+                if text.endswith(b"\n"):
+                    found.append((cosign.segment_of(text), text))
+                    none += not found[-1][0]
+                if none > MOST:  # nothing behind so much that is no head is worth reading
+                    break
+        twice = {number for number, count in Counter(number for number, _ in found).items() if count > 1}
+        return [text for number, text in found if number >= since or number in twice]
 
     return shown
 
@@ -155,7 +160,7 @@ class Witness:
         if not wanted:
             return {}
         with self._seen.open("rb") as file:
-            said = (statement.decode(text) for text in file)
+            said = (statement.decode(text.rstrip(b"\n")) for text in file)
             return {it.segment: it.digest for it in said
                     if it.kind == "head" and it.host == known.host and it.segment in wanted}  # fmt: skip
 
@@ -179,8 +184,8 @@ class Witness:
             data = statement.encode(Statement(self._count + 1, self._previous, now, **fields))
             self._count, self._previous = self._count + 1, statement.digest(data)
             whole.append(data)
-        _append(self._seen, [data + b"\n" for data in whole])
-        _append(self._said, [self._signed(data) for data in whole], 0o644)
+        append(self._seen, [data + b"\n" for data in whole])
+        append(self._said, [self._signed(data) for data in whole], 0o644)
         self.known[host] = verdict.known
 
     def _signed(self, data: bytes) -> bytes:
@@ -204,7 +209,7 @@ class Witness:
         if not self._count:
             raise self._forgotten("seen.log is gone or empty")
         sync_path(self._seen)  # a killed witness may have left what is not on the disk yet
-        _append(self._said, [self._signed(data) for data in missing], 0o644)
+        append(self._said, [self._signed(data) for data in missing], 0o644)
 
     def _learn(self, data: bytes) -> None:
         it = statement.decode(data)
@@ -247,28 +252,3 @@ def _whole(path: Path) -> Iterator[bytes]:
         with path.open("r+b") as file:
             file.truncate(good)
             os.fsync(file.fileno())
-
-
-def _append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
-    """Add lines to a file; on the disk when it returns. Nothing half stays where the disk is full."""
-    if not lines:
-        return
-    handle = -1
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode)
-        size = os.fstat(handle).st_size
-        try:
-            data = memoryview(b"".join(lines))
-            while data:
-                data = data[os.write(handle, data) :]
-            os.fsync(handle)
-        except OSError:
-            os.ftruncate(handle, size)
-            raise
-        if size == 0:
-            sync_path(path.parent)
-    except OSError as error:
-        raise External(f"{path} cannot be written: {error.strerror}", hint="is the disk full?") from None
-    finally:
-        if handle >= 0:
-            os.close(handle)

@@ -20,15 +20,13 @@ from dualtrack.audit.head import Head
 from dualtrack.audit.place import Place, lines
 from dualtrack.audit.record import Record
 from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import destroy, make_folder, sync_path, write_atomically
+from dualtrack.files import append, destroy, make_folder, sync_path, write_atomically
 from dualtrack.seal import libcrypto
 
 #: Records of a segment at most, and nanoseconds from its first record to its seal.
 RECORDS, AGE_NS = 4096, 60 * 10**9
 #: Nanoseconds that a key is used for.
 EPOCH_NS = 24 * 3600 * 10**9
-#: Nanoseconds by which a clock may go back without a word: time servers adjust it.
-BACK_NS = 10**9
 
 
 def begin(folder: Path, host: str) -> libcrypto.PublicKey:
@@ -103,7 +101,7 @@ class Writer:
     def append(self, kind: str, source: str = "", body: bytes = b"") -> int:
         """Add an event and return the number of its (last) record; safe when `commit` has returned."""
         now = self.clock()
-        if now < self._latest - BACK_NS:
+        if now < self._latest - record.BACK_NS:
             self._add(now, "clock", "", {"body": f"set back by {(self._latest - now) / 1e9:.1f} s"})
         for fields in record.bodies(body):
             self._add(now, kind, source, fields)
@@ -172,12 +170,7 @@ class Writer:
             self._begun, now, self.epoch, following.pem().decode() if following else "",
         )  # fmt: skip
         data = heads.encode(head)
-        with self.place.heads.open("ab") as file:
-            file.write(heads.line(data, self.key.sign(heads.signed(data))))
-            file.flush()
-            os.fsync(file.fileno())
-        if head.segment == 1:
-            sync_path(self.place.folder)
+        append(self.place.heads, [heads.line(data, self.key.sign(heads.signed(data)))])
         if following is not None:
             destroy(self.place.key(self.epoch))
             self.key, self.epoch, self._epoch_begun = following, self.epoch + 1, now

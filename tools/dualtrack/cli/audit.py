@@ -257,14 +257,14 @@ def check_proof(
     """Check the proof of one event by the host's registered key alone, and show the event."""
     from dualtrack.audit import proof
     from dualtrack.files import read_whole
-    from dualtrack.output import document
+    from dualtrack.output import document, visible
 
     found, head = proof.check(read_whole(file, 64 << 20), read_whole(key, 1 << 14))
     if json:
         document("audit-proof-check", {"host": head.host, "segment": head.segment, "record": found})
     else:
         what = " ".join(filter(None, (found.kind, found.source, found.body or found.raw)))
-        echo(f"{head.host}, record {found.n}, {stamp(found.t)} by its clock: {what}")
+        echo(f"{head.host}, record {found.n}, {stamp(found.t)} by its clock: {visible(what)}")
 
 
 @app.command()

@@ -18,6 +18,8 @@ from dualtrack.audit.document import ASKED
 #: has no right to the indices of the host `a-b`.
 AUDIT_INDEX = "audit-${user.name}-????.??.??"
 AUDIT = "audit-*"
+#: A number that is one: without the last word the store takes text and lists for it.
+LONG = {"type": "long", "coerce": False}
 #: What an index of ordinary logs is called: `logs-HOST-2026-11-25`.
 LOGS_INDEX = "logs-${user.name}-????-??-??"
 #: Where a host asks for indices.
@@ -194,7 +196,7 @@ def audit_template(replicas: int, shards: int = 1) -> dict[str, Any]:
                 "properties": {
                     "@timestamp": {"type": "date"},
                     "host": word, "kind": word, "source": word, "chain": word,
-                    "n": {"type": "long"}, "t": {"type": "long"}, "segment": {"type": "long"},
+                    "n": LONG, "t": LONG, "segment": LONG,
                     "more": {"type": "boolean"},
                     "body": {"type": "text"},
                     "raw": kept, "line": kept,
