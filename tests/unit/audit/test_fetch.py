@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dualtrack.audit import document, fetch
-from dualtrack.audit import head as heads
 from dualtrack.audit.check import judge
 from dualtrack.audit.place import Place
 
@@ -48,6 +48,4 @@ def test_documents_that_are_no_records_are_found(
 
 def parsed(pair: bytes) -> dict[str, Any]:
     """Return the document of a bulk request's two lines."""
-    import msgspec
-
     return dict(msgspec.json.decode(pair.splitlines()[1]))
