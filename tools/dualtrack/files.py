@@ -16,9 +16,11 @@ from typing import TypeVar
 
 import msgspec
 
-from dualtrack.errors import BadInput, External
+from dualtrack.errors import BadInput, External, Refused
 
 T = TypeVar("T")
+
+_OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
 def read_as(path: Path, type_: type[T], what: str, hint: str = "") -> T:
@@ -56,6 +58,26 @@ def read_with_facts(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
     if len(data) > limit:
         raise BadInput(f"{path} is too long for what it should hold")
     return data, info
+
+
+def read_secret(path: Path, limit: int, *, given: bool = True) -> bytes:
+    """Return what is in a file with a secret, of ``limit`` bytes at most; see `check_ours` for when it is refused."""
+    data, info = read_with_facts(path, limit)
+    check_ours(path, info, given=given)
+    return data
+
+
+def check_ours(path: Path, info: os.stat_result, *, given: bool = True) -> None:
+    """Refuse a file with a secret in it that others may read or write, as ssh refuses it.
+
+    A pipe has no such modes: `<(cat FILE)` is the way past that, for whoever means it, where the user has ``given`` us
+    the path.
+    """
+    if stat.S_ISREG(info.st_mode) and info.st_mode & _OTHERS:
+        raise Refused(
+            f"others may read or write {path} (mode {stat.S_IMODE(info.st_mode):04o})",
+            hint=f"chmod 600 {path}" + (f"; as it is, only through a pipe: <(cat {path})" if given else ""),
+        )
 
 
 def open_below(folder: Path, name: str) -> BufferedReader:

@@ -108,7 +108,8 @@ def test_line_ends_of_another_system_are_no_part_of_a_passphrase(run: Run) -> No
 def test_secrets_that_others_may_read_or_write_are_refused(run: Run, mode: int) -> None:
     assert run("seal", "in", "-o", "sealed", "-r", "alice.pub", "--passphrase-file", "words").code == 0
     run("keys", "new", "-o", "locked", "--passphrase-file", "words")
-    for name in ("alice.key", "words"):
+    private("secret", "to be kept")
+    for name in ("alice.key", "words", "secret"):
         Path(name).chmod(mode)
     for words in (
         ("unseal", "sealed", "-o", "x", "-i", "alice.key"),
@@ -120,6 +121,8 @@ def test_secrets_that_others_may_read_or_write_are_refused(run: Run, mode: int) 
         ("keys", "public", "locked", "--identity-passphrase-file", "words"),
         ("keys", "new", "-o", "x", "--passphrase-file", "words"),
         ("keys", "hand-over", "sealed", "-i", "alice.key", "-r", "bob.pub", "-o", "x"),
+        ("keys", "split", "alice.key", "-k", "2", "-c", "alice.pub", "-c", "bob.pub", "-o", "x"),
+        ("keys", "split", "secret", "-k", "2", "-c", "alice.pub", "-c", "bob.pub", "-o", "x"),
     ):
         said = run(*words)
         assert (said.code, said.out, said.err.count("\n")) == (5, "", 1), (words, said.err)
@@ -128,6 +131,9 @@ def test_secrets_that_others_may_read_or_write_are_refused(run: Run, mode: int) 
     os.mkfifo("pipe")  # as the hint says: for whoever means it
     writer = subprocess.Popen(["cp", "alice.key", "pipe"])
     assert run("unseal", "sealed", "-o", "out", "-i", "pipe").code == 0
+    assert writer.wait() == 0
+    writer = subprocess.Popen(["cp", "secret", "pipe"])
+    assert run("keys", "split", "pipe", "-k", "2", "-c", "alice.pub", "-c", "bob.pub", "-o", "shares").code == 0
     assert writer.wait() == 0
 
 
@@ -233,7 +239,7 @@ def test_folders(run: Run) -> None:
         (("keys", "new", "-o", "alice.key"), 5, "alice.key exists"),
         (("keys", "show", "in"), 2, "not an SM2 key"),
         (("keys", "public", "alice.pub"), 2, "is a public key"),
-        (("keys", "split", "in", "-k", "3", "-c", "alice.pub", "-c", "bob.pub", "-o", "x"), 2, "3 of 2 custodians"),
+        (("keys", "split", "words", "-k", "3", "-c", "alice.pub", "-c", "bob.pub", "-o", "x"), 2, "3 of 2 custodians"),
         (("keys", "join", "in", "-o", "x"), 2, "holds no share"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

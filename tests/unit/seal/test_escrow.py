@@ -154,6 +154,7 @@ def test_the_steps_in_files(tmp_path: Path) -> None:
     for name, key in zip(("alice", "bob", "carol", "officer"), keys, strict=True):
         (tmp_path / f"{name}.pub").write_bytes(key.pem())
     secret = tmp_path / "root.key"
+    secret.touch(0o600)
     secret.write_bytes(SECRET)
     custodians = [tmp_path / f"{name}.pub" for name in ("alice", "bob", "carol")]
     given = custody.split(secret, 2, custodians, tmp_path / "shares", "2026-11-25")

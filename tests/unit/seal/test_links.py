@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from dualtrack.errors import BadInput
 from dualtrack.seal import actions, libcrypto
 from dualtrack.seal.links import MAX_LINKS, Links
 from dualtrack.seal.slots import Sm2Recipient
+from tests.support import reference_archive
 
 
 def judged(*links: tuple[str, str]) -> tuple[bytes, str] | None:
@@ -86,6 +88,46 @@ def test_the_system_follows_as_we_say(tmp_path: Path) -> None:
         if judged(*sorted(links.items())) is None:
             for place in links:
                 assert Path(os.path.realpath(root / place)).is_relative_to(root), links
+
+
+def test_the_second_reader_walks_the_same_ways() -> None:
+    """It walks each way anew, and knows every name on it; we keep the links only, and count what is below them."""
+    chance, verdicts = random.Random(5), set[bool]()
+    for _ in range(2000):
+        names = ["a", "b", "l", "m"][: chance.randint(1, 4)]
+        links = {}
+        for _ in range(chance.randint(1, 6)):
+            place = chance.choices(names, k=chance.randint(1, 4))
+            links["/".join(place)] = "/".join(
+                chance.choices([".", "..", "..", *names, *names], k=chance.randint(1, 12))
+            )
+        found = {it.encode(): reference_archive.Found("link", 0, 0, to.encode()) for it, to in links.items()}
+
+        def stays(name: bytes, found: dict[bytes, reference_archive.Found] = found) -> bool:
+            try:
+                reference_archive.leads(found, name)
+            except reference_archive.Alien:
+                return False
+            return True
+
+        expected = next((name for name in found if not stays(name)), None)
+        astray = judged(*links.items())
+        assert (astray and astray[0]) == expected, links
+        verdicts.add(expected is None)
+    assert verdicts == {True, False}
+
+
+@pytest.mark.attack("who seals a directory", "fills the memory with links", "prevented", "unseal: memory")
+@pytest.mark.parametrize("target", ["a/" * 2046 + "a", "../../../d0/d/d/" + "a/" * 2030])
+def test_a_target_takes_no_memory_for_names_that_are_not_there(target: str) -> None:
+    links = [(f"d{number}/d/d/l", target) for number in range(50)]
+    tracemalloc.start()
+    try:
+        assert judged(*links) is None
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * sum(len(name) + len(target) for name, target in links) + 200_000
 
 
 @pytest.mark.parametrize("links", [[("x/y/up", "../.."), ("esc", "x/y/up/../../etc/hostname")], [("l", "l")]])

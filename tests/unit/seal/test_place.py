@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
 import secrets
 import socket
+import weakref
 from pathlib import Path
 
 import pytest
 
 from dualtrack.errors import BadInput, DualtrackError, External, Interrupted, Refused
-from dualtrack.seal import actions, libcrypto, place, tree
+from dualtrack.seal import actions, libcrypto, place, removal, tree
 from dualtrack.seal.slots import Sm2Identity, Sm2Recipient
 
 ALICE = libcrypto.generate()
@@ -31,15 +33,60 @@ def test_a_file_appears_at_the_end_and_not_before(tmp_path: Path) -> None:
     assert list(out.parent.iterdir()) == [out]
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError, SystemExit])
 def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     for make in (
         lambda: place.target(str(tmp_path / "out"), force=False, mode=0o600),
         lambda: place.folder(str(tmp_path / "out")),
     ):
-        with pytest.raises((ValueError, Interrupted, OSError, External)), make():
+        with pytest.raises((ValueError, Interrupted, OSError, External, SystemExit)), make():
             raise error
         assert list(tmp_path.iterdir()) == []
+
+
+class Big:
+    """What fills the memory, in a circle that only the collector takes apart."""
+
+    def __init__(self) -> None:
+        self.circle = self
+
+
+def fill_memory(known: list[weakref.ref[Big]]) -> None:
+    it = Big()
+    known.append(weakref.ref(it))
+    raise MemoryError
+
+
+@pytest.mark.attack("who seals a directory", "fills the memory", "prevented", "unseal: one line, nothing left")
+def test_without_memory_it_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removing takes memory, too: there is some again when what failed has let go of its own."""
+    remove, known = removal.remove, list[weakref.ref[Big]]()
+
+    def needing(path: Path) -> None:
+        if known[-1]() is not None:
+            raise MemoryError
+        remove(path)
+
+    monkeypatch.setattr(removal, "remove", needing)
+    for make in (
+        lambda: place.target(str(tmp_path / "out"), force=False, mode=0o600),
+        lambda: place.folder(str(tmp_path / "out")),
+    ):
+        with pytest.raises(External, match=r"out was not written: .* memory .*\(free some\)$"), make():
+            fill_memory(known)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_without_memory_to_remove_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_: Path) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(removal, "remove", none)
+    with (
+        pytest.raises(External, match=rf"{os.strerror(errno.ENOMEM)}\): remove .*\.out\.partial-"),
+        place.folder(str(tmp_path / "out")),
+    ):
+        raise MemoryError
 
 
 def test_what_exists_is_not_touched(tmp_path: Path) -> None:

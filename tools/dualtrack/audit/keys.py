@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dualtrack.errors import External
-from dualtrack.files import sync_path, write_atomically
+from dualtrack.files import read_secret, sync_path, write_atomically
 from dualtrack.seal import libcrypto
 
 
@@ -23,10 +23,7 @@ def new(path: Path) -> libcrypto.PrivateKey:
 
 
 def load(path: Path) -> libcrypto.PrivateKey:
-    """Return the key in a file; External where it is gone."""
-    try:
-        return libcrypto.private_key(path.read_bytes())
-    except FileNotFoundError:
-        raise External(
-            f"the trail's key {path} is gone", hint="the trail up to here can be verified; begin a new one"
-        ) from None
+    """Return the key in a file; External where it is gone, Refused where others may read or write it."""
+    if not path.exists():
+        raise External(f"the trail's key {path} is gone", hint="the trail up to here can be verified; begin a new one")
+    return libcrypto.private_key(read_secret(path, libcrypto.MAX_PEM, given=False))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualtrack.errors import BadInput
-from dualtrack.files import read_whole
+from dualtrack.files import read_secret, read_whole
 from dualtrack.seal import blob, escrow, keyfiles
 from dualtrack.seal.chunks import START
 from dualtrack.seal.header import MAGIC
@@ -26,11 +26,14 @@ class Given:
 
 
 def split(secret: Path, threshold: int, custodians: Sequence[Path], output: Path, made: str) -> list[Given]:
-    """Split what is in ``secret``; the folder ``output`` gets one sealed share per custodian, all or none of them."""
+    """Split what is in ``secret``; the folder ``output`` gets one sealed share per custodian, all or none of them.
+
+    Refused where others may read or write ``secret``: what they know already is not worth custodians.
+    """
     keys = [keyfiles.public(path) for path in custodians]
     if len({key.id for key in keys}) < len(keys):
         raise BadInput("the same custodian twice", hint="two shares with one person lower the threshold")
-    shares = escrow.split(read_whole(secret, escrow.MAX_SECRET), secret.name, threshold, len(keys), made)
+    shares = escrow.split(read_secret(secret, escrow.MAX_SECRET), secret.name, threshold, len(keys), made)
     given = []
     with folder(str(output)) as place:
         for share, key, path in zip(shares, keys, custodians, strict=True):

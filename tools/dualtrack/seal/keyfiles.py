@@ -1,19 +1,16 @@
 """Keys and passphrases in files, as the command line is given them.
 
-A file with a private key or a passphrase that others may read or write is refused, as ssh refuses it. A pipe has no
-such modes: `<(cat FILE)` is the way past that, for whoever means it.
+A file with a private key or a passphrase that others may read or write is refused (`files.check_ours`).
 """
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from dualtrack.errors import BadInput, DualtrackError, Refused
-from dualtrack.files import read_whole, read_with_facts
+from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.files import check_ours, read_secret, read_whole, read_with_facts
 from dualtrack.seal import libcrypto
 from dualtrack.seal.errors import SealError
 from dualtrack.seal.place import target
@@ -22,7 +19,6 @@ from dualtrack.seal.slots import Identity, Passphrase, Recipient, Sm2Identity, S
 K = TypeVar("K")
 
 _MAX_PASSPHRASE = 1024
-_OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
 def passphrase(path: Path) -> bytes:
@@ -30,9 +26,7 @@ def passphrase(path: Path) -> bytes:
 
     The line ends with LF or CR LF, and neither belongs to the passphrase; all else of it does, as the bytes that it is.
     """
-    data, info = read_with_facts(path, _MAX_PASSPHRASE)
-    _ours(path, info)
-    line, _, more = data.partition(b"\n")
+    line, _, more = read_secret(path, _MAX_PASSPHRASE).partition(b"\n")
     secret = line.removesuffix(b"\r")
     if not characters(secret) or more.strip() or b"\0" in secret:
         raise BadInput(f"{path} holds no passphrase", hint="one line, not of blanks only, and nothing else")
@@ -52,7 +46,7 @@ def private(path: Path, secret: bytes = b"") -> libcrypto.PrivateKey:
     pem, info = read_with_facts(path, libcrypto.MAX_PEM)
     if b"PUBLIC KEY" in pem and b"PRIVATE KEY" not in pem:
         raise BadInput(f"{path} is a public key; opening needs the private half")
-    _ours(path, info)
+    check_ours(path, info)
     return named(path, lambda: libcrypto.private_key(pem, secret))
 
 
@@ -78,15 +72,6 @@ def identities(keys: Sequence[Path], passphrase_file: Path | None, secret_file: 
     if not found:
         raise BadInput("nothing to open it with", hint="give --identity or --passphrase-file")
     return found
-
-
-def _ours(path: Path, info: os.stat_result) -> None:
-    """Refuse a file with a secret in it that others may read or write."""
-    if stat.S_ISREG(info.st_mode) and info.st_mode & _OTHERS:
-        raise Refused(
-            f"others may read or write {path} (mode {stat.S_IMODE(info.st_mode):04o})",
-            hint=f"chmod 600 {path}; as it is, only through a pipe: <(cat {path})",
-        )
 
 
 def named(path: Path, read: Callable[[], K]) -> K:

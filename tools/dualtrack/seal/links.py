@@ -1,4 +1,8 @@
-"""Where the symbolic links of a directory lead, through one another: decided by names alone, before any is made."""
+"""Where the symbolic links of a directory lead, through one another: decided by names alone, before any is made.
+
+Only links, and the directories above them, are kept. Where a target leads away from these there is no link any more, so
+it is enough to count how deep it goes: a target of two thousand names that exist nowhere takes no memory.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,19 @@ _LOOP = f"goes round, or through more than {MAX_LINKS} links"
 
 
 class _Place:
-    """A name of the directory, or one that a link mentions."""
+    """A link, or a directory above one."""
 
-    __slots__ = ("_children", "hops", "leads", "parent", "target")
+    __slots__ = ("children", "hops", "leads", "parent", "target")
 
     def __init__(self, parent: _Place | None) -> None:
-        self.parent = parent
+        self.parent = parent or self  # the top is above itself
+        self.children: dict[bytes, _Place] = {}
         self.target: bytes | None = None  # of a link
-        self.leads: _Place | None = None  # where a link leads to in the end, through `hops` links with itself
+        self.leads: _Spot | None = None  # where a link leads to in the end, through `hops` links with itself
         self.hops = 0
-        self._children: dict[bytes, _Place] = {}
 
-    def child(self, name: bytes) -> _Place:
-        """Return the place of a name in this one."""
-        return self._children.setdefault(name, _Place(self))
+
+_Spot = tuple[_Place, int]  # so many names below a place, in what is no place: no link is there, nor further down
 
 
 class _Astray(Exception):
@@ -39,7 +42,10 @@ class Links:
         """Take a link in; ``name`` is its path in the directory."""
         place = self._root
         for part in name.split(b"/"):
-            place = place.child(part)
+            below = place.children.get(part)
+            if below is None:
+                below = place.children[part] = _Place(place)
+            place = below
         place.target = target
         self._links.append((name, place))
 
@@ -53,30 +59,34 @@ class Links:
         return None
 
 
-def _follow(link: _Place, depth: int) -> tuple[_Place, int]:
+def _follow(link: _Place, depth: int) -> tuple[_Spot, int]:
     """Return where a link leads, and through how many; each is followed once, however many lead through it."""
     if link.leads is not None:
         return link.leads, link.hops
     if depth > MAX_LINKS:
         raise _Astray(_LOOP)
-    place, hops, target = link.parent, 1, link.target or b""
+    place, below, hops, target = link.parent, 0, 1, link.target or b""
     if target.startswith(b"/"):
         raise _Astray(_OUTSIDE)
     for part in target.split(b"/"):
         if part in {b"", b"."}:
             continue
-        if place is None or (part == b".." and place.parent is None):
-            raise _Astray(_OUTSIDE)
         if part == b"..":
-            place = place.parent
+            if below:
+                below -= 1
+            elif place.parent is place:
+                raise _Astray(_OUTSIDE)
+            else:
+                place = place.parent
             continue
-        place = place.child(part)
+        if below or part not in place.children:
+            below += 1
+            continue
+        place = place.children[part]
         if place.target is not None:
-            place, more = _follow(place, depth + 1)
+            (place, below), more = _follow(place, depth + 1)
             hops += more
             if hops > MAX_LINKS:
                 raise _Astray(_LOOP)
-    if place is None:
-        raise _Astray(_OUTSIDE)
-    link.leads, link.hops = place, hops
-    return place, hops
+    link.leads, link.hops = (place, below), hops
+    return link.leads, hops

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import gc
 import os
 import stat
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,6 +140,12 @@ def _partial(path: Path, make: Callable[[], tuple[Path, int]]) -> Iterator[tuple
         raise _cleaned(temporary, Interrupted(f"interrupted; {path} was not written")) from None
     except DualtrackError as error:
         raise _cleaned(temporary, error) from error.__cause__
+    except MemoryError as error:
+        # What filled the memory is still held by the frames that failed, and removing takes some, too.
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        problem = External(f"{path} was not written: it takes more memory than there is", hint="free some")
+        raise _cleaned(temporary, problem) from None
     except BaseException:
         _remove(temporary)
         raise
@@ -198,6 +206,8 @@ def _remove(path: Path) -> OSError | None:
         return None
     except OSError as error:
         return error
+    except MemoryError:
+        return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     return None
 
 
