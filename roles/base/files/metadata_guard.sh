@@ -3,7 +3,8 @@
 #
 # One transaction: there is no moment without the rules. Names without an account here are left out; an account that comes later
 # makes this run again (dualtrack-metadata.path). Rules are of the user that opened the socket, so a container that shares
-# the host's network is refused as well; one behind a bridge is stopped by the hop limit of 1 (module gpu_pool).
+# the host's network is refused as well, unless it runs as root of the host's user namespace (docker's default user): that passes
+# as root does. One behind a bridge is stopped by the hop limit of 1 (module gpu_pool).
 # What the kernel sends after a process has let go of its socket has no user: such packets carry no request, and pass.
 set -eu
 uids=0

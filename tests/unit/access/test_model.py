@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +68,22 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
         load(tmp_path, text)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["models", "spot-guard", "traffic-keeper", "dualtrack-serve"])
+def test_a_person_is_not_called_as_a_service_is(tmp_path: Path, name: str) -> None:
+    """Rules that name a service's user would be the person's: the metadata service, units, files."""
+    with pytest.raises(BadInput, match=f"'{name}' cannot be a name"):
+        load(tmp_path, f"people: [{{name: {name}, uid: 3001, roles: [user]}}]")
+
+
+def test_whom_the_metadata_service_answers_is_nobody_s_name(tmp_path: Path) -> None:
+    """As role base has it: a service that is added there is a name that people cannot have."""
+    base = msgspec.yaml.decode((ROOT / "roles/base/defaults/main.yml").read_bytes())
+    assert "traffic-keeper" in base["base_metadata_users"]
+    for name in base["base_metadata_users"]:
+        with pytest.raises(BadInput, match="cannot be a name"):
+            load(tmp_path, f"people: [{{name: {name}, uid: 3001, roles: [user]}}]")
 
 
 def test_a_chain_of_a_thousand_roles(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +23,7 @@ from dualtrack.audit.ship import Shipper
 from dualtrack.audit.snapshots import Snapshot
 from dualtrack.audit.writer import Writer, begin
 from dualtrack.errors import BadInput, Findings, Refused
-from dualtrack.pki import authority
+from dualtrack.pki import authority, rotation
 from dualtrack.seal import libcrypto
 from tests.unit.audit.test_chain import START, Clock, fill
 
@@ -311,6 +312,26 @@ def test_note_is_the_authority_s_word_and_the_host_s(written: Path, tmp_path: Pa
     signed = msgspec.structs.replace(true.head, head=data.decode(), signature=thief.sign(heads.signed(data)).hex())
     with pytest.raises(Findings, match="not signed by the host's key"):
         retired.starts([msgspec.structs.replace(true, head=signed)], root)
+
+
+@pytest.mark.parametrize("steps", [("both",), ("both", "new"), ("both", "new", "alone")])
+def test_note_is_valid_after_its_authority_was_replaced(
+    written: Path, tmp_path: Path, steps: tuple[rotation.Step, ...]
+) -> None:
+    root, pki, other = (written / "root.pem").read_bytes(), tmp_path / "pki", tmp_path / "other"
+    first = note(written, 7, 1, [], root)
+    for folder in (pki, other):
+        authority.ensure(folder)
+        retired.add(folder, first)
+    for step in steps:
+        rotation.take(pki, step, [hashlib.sha256((pki / "ca.pem").read_bytes()).hexdigest()])
+    file = retired.path(pki, "vault-1")
+    assert retired.read(file, pki / "ca.pem") == [first]
+    second = note(written, 23, 4, [first], root)
+    retired.add(pki, second)
+    assert retired.read(file, pki / "ca.pem") == [first, second]
+    with pytest.raises(Findings, match="not the authority's word"):
+        retired.read(retired.path(other, "vault-1"), pki / "ca.pem")
 
 
 def test_trail_cut_further_than_was_retired_is_found_wherever(written: Path, tmp_path: Path) -> None:

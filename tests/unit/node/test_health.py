@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+
 import pytest
 
 from dualtrack.node import gpu_health as health
@@ -11,6 +14,11 @@ EIGHT = "".join(f"{index}, 0\n" for index in range(8))
 
 def found(stdout: str = EIGHT, rc: int = 0, stderr: str = "", journal: str = "", dcgm: str = "") -> list[str]:
     return health.findings(rc, stdout, stderr, 8, journal, dcgm)
+
+
+def journal(*messages: object) -> str:
+    """Return messages as `journalctl --output=json` prints them."""
+    return "".join(json.dumps({"__CURSOR": "s=1", "MESSAGE": message}) + "\n" for message in messages)
 
 
 def test_healthy() -> None:
@@ -42,10 +50,29 @@ def test_driver_that_does_not_answer(stdout: str, stderr: str, rc: int, said: st
 
 def test_xid_of_the_hardware_counts_and_the_applications_own_does_not() -> None:
     line = "NVRM: Xid (PCI:0000:10:1C): {}, pid=812, name=python3, it happened"
-    assert found(journal=line.format(79)) == ["XID 79 on 0000:10:1C"]
-    assert found(journal="\n".join([line.format(79)] * 3)) == ["XID 79 on 0000:10:1C"]
-    assert found(journal=line.format(31)) == []  # a bad pointer in somebody's kernel
-    assert found(journal="nothing of the kind") == []
+    assert found(journal=journal(line.format(79))) == ["XID 79 on 0000:10:1C"]
+    assert found(journal=journal(*[line.format(79)] * 3)) == ["XID 79 on 0000:10:1C"]
+    assert found(journal=journal(line.format(31))) == []  # a bad pointer in somebody's kernel
+    assert found(journal=journal("nothing of the kind", None, [255, 10]) + "{}\n7\nnot json\n") == []
+
+
+XID_79 = "NVRM: Xid (PCI:0000:10:1C): 79"
+
+
+@pytest.mark.attack("a user", "has a node drained by an error in a file's name", "prevented", "where a message begins")
+@pytest.mark.parametrize("name", [XID_79, f"x\n{XID_79}", f"x\u2028{XID_79}"])
+def test_xid_in_the_name_of_a_file_that_a_program_died_in_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as journalctl prints it, whichever way it is asked."""
+    said = f"a.out[812]: segfault at 0 ip 00005613 sp 00007ffc error 4 in {name}[5613+1000]"
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        plain = {"journalctl": f"{said}\n", "nvidia-smi": EIGHT}
+        if "--output=json" in words:
+            plain["journalctl"] = journal(said)
+        return subprocess.CompletedProcess(words, 0, plain.get(words[0], ""), "")
+
+    monkeypatch.setattr(health, "run", run)
+    assert health.look(8) == []
 
 
 def test_dcgm() -> None:

@@ -23,6 +23,7 @@ class Bed:
     done: list[tuple[str, ...]] = field(default_factory=list)
     signalled: float | None = None
     comment: str = "checkpoint: USR1"
+    comments: dict[str, str] = field(default_factory=dict)  # of single jobs
     begun: set[str] = field(default_factory=set)  # jobs that do not handle the signal yet, and die of it
     ending: int = 2  # how often Slurm says of one that died that it is about to end
 
@@ -38,10 +39,14 @@ class Bed:
         self.done.append(command)
         out = ""
         match command:
-            case ("squeue", *_):
+            case ("squeue", *words):
                 saved = self.now - self.signalled if self.signalled is not None else -1.0
                 self.jobs = {job: needs for job, needs in self.jobs.items() if needs > saved}
-                out = "\n".join(f"{job}|{self.comment}" for job in self.jobs)
+                asked = [job for job in self.jobs if f"--jobs={job}" in words or "--jobs" not in " ".join(words)]
+                wanted = words[-1].removeprefix("--format=") + "\n"
+                out = "".join(
+                    wanted.replace("%A", job).replace("%k", self.comments.get(job, self.comment)) for job in asked
+                )
             case ("scancel", *_, job):
                 self.signalled = self.now
                 if job in self.begun:
@@ -122,10 +127,49 @@ def test_job_that_names_no_signal_gets_none_and_is_requeued_at_once() -> None:
 @pytest.mark.parametrize(
     ("comment", "named"),
     [("checkpoint: USR1", "USR1"), ("memory: params=7b; checkpoint: TERM; x", "TERM"), ("checkpoint: KILL", ""),
-     ("precheckpoint: USR1", ""), ("", ""), ("a|b; checkpoint: HUP", "HUP")],
+     ("precheckpoint: USR1", ""), ("", ""), ("a|b; checkpoint: HUP", "HUP"), ("checkpoint: USR1\nx", ""),
+     ("x\ncheckpoint: USR1", ""), ("x\u2028checkpoint: USR1", ""), ("checkpoint: USR1\ncheckpoint: USR1", "USR1")],
 )  # fmt: skip
 def test_signal_in_a_comment(comment: str, named: str) -> None:
-    assert spot_guard.parse_jobs(f"17|{comment}\n") == {"17": named}
+    assert Slurm("spot-1", Bed({"17": 1.0}, comment=comment).run).jobs() == {"17": named}
+
+
+FORGED = st.one_of(
+    st.text(),
+    st.lists(
+        st.sampled_from(["4711", "4711|checkpoint: TERM", "--user=bo|checkpoint: TERM", "checkpoint: TERM", "", "|"])
+    ).map("\n".join),
+)
+
+
+@pytest.mark.attack("a user", "has another's job signalled or requeued by a comment", "prevented", "one query a job")
+@given(FORGED)
+def test_comment_of_one_job_says_nothing_of_another(comment: str) -> None:
+    bed = Bed({"1": 1e9, "2": 1e9}, comments={"1": comment}, comment="")
+    bed.reclaim(120)
+    named = [word for command in bed.done if command[0] in ("scancel", "scontrol") for word in command]
+    assert not [word for word in named if "4711" in word or word.startswith("--user")]
+    assert set(bed.requeued) == {"1", "2"}
+    assert [command[-1] for command in bed.done if command[0] == "scancel"] in ([], ["1"])
+
+
+def test_of_a_node_without_jobs_one_question_is_asked() -> None:
+    bed = Bed({})
+    assert (Slurm("spot-1", bed.run).jobs(), len(bed.done)) == ({}, 1)
+
+
+def test_slurm_that_does_not_tell_a_comment_has_not_answered() -> None:
+    bed = Bed({"1": 1.0, "2": 1.0})
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        bed.stalls = int("--jobs=2" in command)
+        return bed.run(*command)
+
+    assert Slurm("spot-1", run).jobs() is None
+
+
+def test_text_of_a_user_that_is_no_text_does_not_end_the_guard() -> None:
+    assert spot_guard.run("printf", r"checkpoint: USR1 \377").stdout == "checkpoint: USR1 \ufffd"
 
 
 def test_five_seconds_are_spent_on_the_queue_and_not_on_waiting() -> None:
@@ -211,7 +255,7 @@ class Group:
 
 
 def test_busy_node_is_not_ended_to_make_its_group_smaller() -> None:
-    answers: list[str | None] = ["", "7|\n", "7|\n8|\n", None, "8|\n", ""]
+    answers: list[str | None] = ["", "7\n", "7\n8\n", None, "8\n", ""]
     group = Group(fails=1)
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:

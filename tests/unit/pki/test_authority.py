@@ -92,9 +92,12 @@ def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
         authority.issue(tmp_path, "root", "gpu-1")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("used", ["shipper/gpu-1.pem", "retired/gpu-1.notes", "next.key", "former.pem"])
 @pytest.mark.parametrize("lost", ["ca.pem", "ca.key"])
-def test_half_an_authority_is_not_replaced(tmp_path: Path, lost: str) -> None:
+def test_half_an_authority_is_not_replaced(tmp_path: Path, lost: str, used: str) -> None:
     authority.ensure(tmp_path)
+    (tmp_path / used).parent.mkdir(exist_ok=True)
+    (tmp_path / used).touch()
     (tmp_path / lost).unlink()
     with pytest.raises(BadInput, match=f"{lost} is missing"):
         authority.issue(tmp_path, "shipper", "gpu-1")

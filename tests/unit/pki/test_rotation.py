@@ -190,6 +190,40 @@ def test_the_command_says_where_it_stands_and_what_is_next(tmp_path: Path) -> No
     assert "still of the old one: shipper gpu-1" in said
 
 
+def test_statement_outlives_its_authority(site: Site, tmp_path: Path) -> None:
+    """Through every step, of two exchanges; one of an unknown authority is nobody's word at any of them."""
+    authority.ensure(tmp_path / "other")
+    unknown = authority.sign(tmp_path / "other", b"words")
+    ca, stated = site.pki / "ca.pem", [authority.sign(site.pki, b"words")]
+    for _ in range(2):
+        for step in ("both", "new", "alone"):
+            rotation.take(site.pki, step, site.digests())  # type: ignore[arg-type]
+            site.bring()
+            stated.append(authority.sign(site.pki, b"words"))
+            assert [authority.signed(ca, b"words", it) for it in stated] == [True] * len(stated), step
+            assert not authority.signed(ca, b"other words", stated[0])
+            assert not authority.signed(ca, b"words", unknown)
+    assert [authority.called(it) for it in authority.former(site.pki)] == ["dualtrack-2", "dualtrack"]
+    assert b"PRIVATE" not in (site.pki / "former.pem").read_bytes()
+    # An auditor elsewhere names what is believed; what somebody lays beside it is not.
+    there = tmp_path / "there"
+    there.mkdir()
+    shutil.copy(ca, there / "ca.pem")
+    shutil.copy(site.pki / "former.pem", there / "former.pem")
+    assert not authority.signed(there / "ca.pem", b"words", stated[0])
+    assert authority.signed(there / "ca.pem", b"words", stated[-1])
+    (there / "stated.pem").write_bytes(ca.read_bytes() + (site.pki / "former.pem").read_bytes())
+    assert [authority.signed(there / "stated.pem", b"words", it) for it in (*stated, unknown)] == [True] * 7 + [False]
+
+
+def test_former_authorities_issue_and_admit_nobody(site: Site) -> None:
+    for step in ("both", "new", "alone"):
+        rotation.take(site.pki, step, site.digests())  # type: ignore[arg-type]
+        site.bring()
+    assert [authority.called(it) for it in authority.trusted(site.pki / "ca.pem")] == ["dualtrack-2"]
+    assert {it.name for it in authority.listed(site.pki) if it.kind == "authority"} == {"dualtrack-2"}
+
+
 @pytest.mark.attack("a thief", "signs tokens after the authority was replaced", "prevented", "a new token key")
 def test_who_has_a_copy_of_the_folder_signs_no_tokens_when_it_issues_anew(site: Site, tmp_path: Path) -> None:
     now = datetime.now(UTC)

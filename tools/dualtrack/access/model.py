@@ -51,6 +51,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 TAKEN = frozenset((
     "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "backup", "list",
     "irc", "nobody", "messagebus", "sshd", "opensearch", "slurm", "munge", "mysql", "admin", "stranger",
+    "models", "spot-guard", "traffic-keeper", "dualtrack-serve",
 ))  # fmt: skip
 UIDS = range(3000, 60000)
 KEY_TYPES = frozenset((

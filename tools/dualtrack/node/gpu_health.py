@@ -41,8 +41,22 @@ def parse_gpus(stdout: str) -> dict[int, int]:
 
 
 def parse_xids(journal: str) -> list[tuple[str, int]]:
-    """Return (PCI address, XID) of the hardware errors in a journal."""
-    return [(bus, int(xid)) for bus, xid in XID.findall(journal) if int(xid) in HARDWARE_XIDS]
+    """Return (PCI address, XID) of the hardware errors in a journal, whose messages are JSON.
+
+    The driver's messages begin so. The kernel's others may hold a user's text, such as the name of a file that a
+    program died in, with all that it says, and with line breaks.
+    """
+    found = (XID.match(message) for message in map(_message, journal.split("\n")))
+    return [(it[1], int(it[2])) for it in found if it and int(it[2]) in HARDWARE_XIDS]
+
+
+def _message(line: str) -> str:
+    """Return what a line of `journalctl --output=json` says; what is no text is left out, as all that is not whole."""
+    try:
+        message = json.loads(line)["MESSAGE"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return message if isinstance(message, str) else ""
 
 
 def parse_dcgm(stdout: str) -> list[str]:
@@ -73,7 +87,7 @@ def findings(rc: int, stdout: str, stderr: str, expected: int, journal: str, dcg
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command; one that is not there or hangs has failed."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 127, "", str(error))
 
@@ -84,8 +98,9 @@ def look(expected: int) -> list[str]:
     since = ["--since", f"@{int(ACCEPTED.stat().st_mtime)}"] if ACCEPTED.exists() else ["--boot"]
     # Lines of the kernel, or of root in its name; anybody could log the rest.
     journal = run(
-        "journalctl", "--quiet", "--output=cat", *since, "_TRANSPORT=kernel", "+", "SYSLOG_IDENTIFIER=kernel", "_UID=0"
-    )
+        "journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE", *since,
+        "_TRANSPORT=kernel", "+", "SYSLOG_IDENTIFIER=kernel", "_UID=0",
+    )  # fmt: skip
     dcgm = run("dcgmi", "health", "--check", "--json").stdout if shutil.which("dcgmi") else ""
     return findings(smi.returncode, smi.stdout, smi.stderr, expected, journal.stdout, dcgm)
 

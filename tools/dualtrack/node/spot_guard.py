@@ -31,6 +31,7 @@ from typing import Any, Protocol
 #: What AWS gives (seconds), and what is kept back of it for requeuing and for the jobs to be ended.
 NOTICE_S, RESERVE_S = 120.0, 25.0
 COMMAND_S = 8.0
+STATES = "--states=RUNNING,SUSPENDED"
 #: What a job may ask for; KILL and STOP cannot be handled.
 SIGNALS = frozenset({"USR1", "USR2", "TERM", "HUP", "INT", "URG", "CONT"})
 STATE = Path("/run/dualtrack/spot-guard.json")
@@ -47,8 +48,8 @@ def log(text: str) -> None:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command; one that is not there, or waits for a controller that does not answer, has failed."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    try:  # what is no UTF-8 is text of a user, who must not end this program by it
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=COMMAND_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 127, "", str(error))
 
@@ -103,15 +104,20 @@ class Metadata:
             return str(answer.read(65536).decode())
 
 
-def parse_jobs(stdout: str) -> dict[str, str]:
-    """Return job ids with the signal that each one's comment names, from squeue's lines `id|comment`."""
-    found = {}
-    for line in stdout.splitlines():
-        job, _, comment = line.strip().partition("|")
-        if job:
-            named = re.search(r"(?:^|[\s;])checkpoint:\s*([A-Z0-9]+)", comment)
-            found[job] = named[1] if named and named[1] in SIGNALS else ""
-    return found
+def parse_ids(stdout: str) -> frozenset[str]:
+    """Return the job ids that squeue prints, one a line; what is no number is none."""
+    return frozenset(it for it in stdout.split() if re.fullmatch("[0-9]+", it))
+
+
+def checkpoint(stdout: str) -> str:
+    """Return the signal that a job's comment names, '' for none; ``stdout`` is all that squeue says of one job.
+
+    By the id of a job array squeue answers for each of its tasks: all of one user, and they must say the same. A
+    comment is its user's text. It may look like more than one line of squeue's, and then it asks for nothing.
+    """
+    said = {line.strip() for line in stdout.splitlines()}
+    named = re.search(r"(?:^|[\s;])checkpoint:\s*([A-Z0-9]+)", said.pop()) if len(said) == 1 else None
+    return named[1] if named and named[1] in SIGNALS else ""
 
 
 @dataclass
@@ -126,10 +132,24 @@ class Slurm:
         done = self.run("scontrol", "update", f"nodename={self.node}", "state=drain", f"reason={reason}")
         return done.returncode == 0
 
+    def ids(self) -> frozenset[str] | None:
+        """Return the ids of the jobs that run here, None when nobody answers."""
+        done = self.run("squeue", "--noheader", "--nodelist", self.node, STATES, "--format=%A")
+        return parse_ids(done.stdout) if done.returncode == 0 else None
+
     def jobs(self) -> dict[str, str] | None:
-        """Return the jobs that run here with their checkpoint signals ('' for none), None when nobody answers."""
-        done = self.run("squeue", "--noheader", "--nodelist", self.node, "--states=RUNNING,SUSPENDED", "--format=%A|%k")
-        return parse_jobs(done.stdout) if done.returncode == 0 else None
+        """Return the jobs that run here with their checkpoint signals ('' for none), None when nobody answers.
+
+        Each one's comment is asked for by itself: nothing in it can be taken for another job.
+        """
+        found = {}
+        ids = self.ids()
+        for job in sorted(ids or ()):
+            done = self.run("squeue", "--noheader", "--nodelist", self.node, STATES, f"--jobs={job}", "--format=%k")
+            if done.returncode != 0:
+                return None
+            found[job] = checkpoint(done.stdout)
+        return None if ids is None else found
 
     def signal(self, job: str, name: str) -> bool:
         """Send a signal to a job's script and all its steps."""
@@ -181,7 +201,7 @@ class Protection:
         if now < self.due:
             return
         self.due = now + self.every_s
-        jobs = self.slurm.jobs()
+        jobs = self.slurm.ids()
         if jobs is None or bool(jobs) == self.now_set:
             return
         try:
@@ -245,7 +265,7 @@ class Guard:
         writing_ends = min(self.clock() + self.checkpoint_s, notice.until - RESERVE_S)
         while writing and self.clock() < writing_ends:
             self.sleep(0.5)
-            now = slurm.jobs()
+            now = slurm.ids()
             writing &= set(writing if now is None else now)
         died = {job for job in set(asked) - writing if self.died_of(slurm, job, asked[job], notice.until)}
         self.note("wrote checkpoints", sorted(set(asked) - writing - died))
@@ -270,7 +290,7 @@ class Guard:
 
     def still(self, slurm: Slurm, left: set[str]) -> list[str]:
         """Return those of ``left`` that still run here; all of them when nobody answers."""
-        now = slurm.jobs() if left else {}
+        now = slurm.ids() if left else frozenset()
         return sorted(left if now is None else now)
 
     def patiently(self, ask: Callable[[], dict[str, str] | None], until: float) -> dict[str, str] | None:

@@ -2,9 +2,10 @@
 """Keeps the records that lead users to GPU nodes: one for each node that is well, at the address that EC2 knows.
 
 It runs on Slurm's controllers. The nodes have no right in the zone, so that one that was taken over cannot send users
-anywhere. A node has a record while Slurm gives it work and EC2 says that an instance of a scaling group of this network
-runs at its address: one that its spot guard or its health check drains is out of the records within seconds. All
-controllers do the same, from the same answers; where no answer comes, everything stays as it is.
+anywhere but to its like. A node has a record while Slurm gives it work and EC2 says that an instance of a scaling group
+of this network runs at its address, one that has the role of a GPU node by its tag: one that its spot guard or its
+health check drains is out of the records within seconds. All controllers do the same, from the same answers; where no
+answer comes, everything stays as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ COMMAND_S = 8.0
 #: mark after its state, and is "down" when Slurm gives it up.
 WELL = frozenset({"idle", "mixed", "allocated", "allocated+", "completing", "planned", "reserved"})
 MARKS = "*~#!%$@^-"
+#: The tag that module gpu_pool gives its instances: what they do, with `+` between. Nodes have no right to write tags.
+ROLES, GPU, CONTROLLER = "dualtrack:roles", "gpu", "controller"
 #: The resolver asks again after this many seconds.
 TTL_S = 10
 
@@ -40,16 +43,30 @@ def log(text: str) -> None:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command; one that is not there, or waits for a controller that does not answer, has failed."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    try:  # an address is a node's own word, and need not be UTF-8
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=COMMAND_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 127, "", str(error))
 
 
 def parse_nodes(stdout: str) -> frozenset[str]:
-    """Return the addresses of the nodes that take work, from sinfo's lines `address|state`."""
-    lines = (line.strip().partition("|") for line in stdout.splitlines())
-    return frozenset(address for address, _, state in lines if address and state.rstrip(MARKS) in WELL)
+    """Return the addresses of the nodes that take work, from sinfo's lines `address|state`.
+
+    Only those of which every line says so. An address is a node's own word: it may be another's, and may look like
+    lines of sinfo's. Lines can be added so, and none can be taken away.
+    """
+    states: dict[str, list[str]] = {}
+    for line in stdout.splitlines():
+        address, _, state = line.strip().partition("|")
+        states.setdefault(address.strip(), []).append(state.rstrip(MARKS))
+    return frozenset(address for address, found in states.items() if address and WELL.issuperset(found))
+
+
+def may_serve(instance: Mapping[str, Any]) -> bool:
+    """Tell whether users may be led to an instance, by EC2's word of it: to a GPU node, and to no controller."""
+    tags = {it["Key"]: it["Value"] for it in instance.get("Tags", ())}
+    roles = tags.get(ROLES, "").split("+")
+    return GPU in roles and CONTROLLER not in roles
 
 
 def record(name: str, identifier: str, address: str) -> dict[str, Any]:
@@ -95,9 +112,10 @@ class Zone:
         return self._clients[service]
 
     def running(self) -> dict[str, str]:
-        """Return the address of each instance that runs in this network and that a scaling group has started.
+        """Return the instances that run in this network and that a scaling group has started.
 
-        Nobody but AWS can give an instance the tag that is asked for.
+        With the address that users may be led to; '' where they may not, such as a controller. Nobody but AWS can give
+        an instance the tag that is asked for.
         """
         filters = [
             {"Name": "instance-state-name", "Values": ["running"]},
@@ -106,7 +124,11 @@ class Zone:
         ]
         pages = self._client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
         every = (it for page in pages for reservation in page["Reservations"] for it in reservation["Instances"])
-        return {it["InstanceId"]: it["PrivateIpAddress"] for it in every if it.get("PrivateIpAddress")}
+        return {
+            it["InstanceId"]: it["PrivateIpAddress"] if may_serve(it) else ""
+            for it in every
+            if it.get("PrivateIpAddress")
+        }
 
     def records(self) -> list[Record]:
         """Return all records of the zone."""

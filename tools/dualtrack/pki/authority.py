@@ -2,6 +2,7 @@
 
     ca.pem, ca.key            the authority; the key leaves this folder never. While it is replaced ca.pem has two, of
                               which the first issues (`rotation`)
+    former.pem                certificates of the authorities before it: what they stated stays their word
     KIND/NAME.pem, .key       a certificate with the authority's signature, and its key
 
 The kind is the certificate's OU, and what it may do follows from it: a node of the search store, a host that ships its
@@ -55,19 +56,22 @@ class Issued(msgspec.Struct, frozen=True):
 def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
     """Return the authority of a folder, after making it where there is none. BadInput when only half of it is there.
 
-    Refused when its time is over: renewing it means that everybody must learn the new one first.
+    A key alone, where nothing was ever issued, is one that a power cut left: its certificate is made. Refused when the
+    authority's time is over: renewing it means that everybody must learn the new one first.
     """
     now = now or datetime.now(UTC)
     path, key_path = folder / "ca.pem", folder / "ca.key"
     if not folder.is_dir():
         make_folder(folder)
     with locked(path):
-        if path.is_file() != key_path.is_file():
+        begun = key_path.is_file() and not path.is_file() and _unused(folder)
+        if path.is_file() != key_path.is_file() and not begun:
             missing = key_path if path.is_file() else path
             raise BadInput(f"{missing} is missing", hint="bring it back from a backup, or name a new folder")
         if made := not path.is_file():
             folder.chmod(0o700)
-            key = ec.generate_private_key(ec.SECP256R1())
+            # The same key again: should the certificate be lost in another way, a backup of it still fits.
+            key = _read_key(key_path) if begun else ec.generate_private_key(ec.SECP256R1())
             _write(path, key_path, _authority(key, 1, now), key)
             sync_path(folder)
         certificate = _read(path)
@@ -126,18 +130,21 @@ def sign(folder: Path, data: bytes) -> bytes:
 
 
 def signed(authority: Path, data: bytes, signature: bytes) -> bool:
-    """Tell whether a signature is that of the authority whose certificate is in a file."""
+    """Tell whether a signature is that of an authority whose certificate is in a file; it may hold more than one.
+
+    For the ca.pem of an authority's folder those count that issued here before it (former.pem): a statement outlives
+    the exchange of its authority. An auditor elsewhere, who has ca.pem only, needs one file of both for statements of
+    before the last exchange: `cat ca.pem former.pem`. It is for statements alone, and nobody's list of who may
+    connect. Where an authority was replaced because its key was stolen, what the thief states cannot be told apart.
+    """
     try:
-        key = _read(authority).public_key()
+        known = trusted(authority)
     except FileNotFoundError:
         raise BadInput(f"there is no {authority}", hint="the authority's ca.pem") from None
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
-            return True
-    except InvalidSignature:
-        pass
-    return False
+    folder = authority.parent
+    if authority.name == "ca.pem" and (folder / "ca.key").is_file():  # elsewhere anybody could lay it beside
+        known += former(folder)
+    return any(_verifies(it, data, signature) for it in known)
 
 
 def listed(folder: Path) -> Iterator[Issued]:
@@ -166,6 +173,20 @@ def trusted(path: Path) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError:
         raise BadInput(f"{path} is no certificate", hint="bring it back from a backup") from None
+
+
+def former(folder: Path) -> list[x509.Certificate]:
+    """Return the authorities that issued in a folder before those in its ca.pem, the latest first."""
+    path = folder / "former.pem"
+    return trusted(path) if path.is_file() else []
+
+
+def remember(folder: Path, gone: Sequence[x509.Certificate]) -> None:
+    """Keep the certificates of authorities that are about to leave ca.pem; they are on the disk when this returns."""
+    before = former(folder)
+    kept = [*(it for it in gone if it not in before), *before]
+    write_atomically(folder / "former.pem", b"".join(pem(it) for it in kept))
+    sync_path(folder)
 
 
 def generation(of: x509.Certificate) -> int:
@@ -229,6 +250,22 @@ def state(path: Path, now: datetime) -> str:
 def pem(of: x509.Certificate) -> bytes:
     """Return a certificate as it stands in files."""
     return of.public_bytes(serialization.Encoding.PEM)
+
+
+def _unused(folder: Path) -> bool:
+    """Tell whether nothing says that a folder's authority was ever used: nothing issued, stated or exchanged."""
+    return not any(it.is_dir() or it.name in ("next.key", "former.pem") for it in folder.iterdir())
+
+
+def _verifies(by: x509.Certificate, data: bytes, signature: bytes) -> bool:
+    key = by.public_key()
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+            return True
+    except InvalidSignature:
+        pass
+    return False
 
 
 def _key_of(folder: Path, ca: x509.Certificate) -> ec.EllipticCurvePrivateKey:

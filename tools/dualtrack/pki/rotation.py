@@ -3,7 +3,8 @@
     both     a new authority is made; ca.pem has both, so that who gets it trusts both. The old one issues.
     new      the new one issues; both are trusted, and the key of tokens is another one. Only when everybody has that
              ca.pem.
-    alone    the old one goes out of ca.pem. Only when no certificate of it is left.
+    alone    the old one goes out of ca.pem. Only when no certificate of it is left. What it stated stays valid: its
+             certificate is kept in former.pem, which nobody who connects is judged by.
 
 Which it is follows from ca.pem alone: the authority that stands first issues. One rename decides, so there is no state
 between; the new one's key waits in next.key until it is its turn.
@@ -96,6 +97,7 @@ def take(
             authority.tidy(folder)
         else:
             _nobody(folder, found[0], forget=forget)
+            authority.remember(folder, found[1:])
             _write(folder, found[:1])
     return msgspec.structs.replace(look(folder), changed=True)
 
