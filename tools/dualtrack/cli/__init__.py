@@ -119,6 +119,9 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has read enough
         sys.stderr.close()
         sys.exit(int(Exit.OK))
+    except MemoryError:
+        echo("dualtrack: there is not enough memory for this", err=True)
+        sys.exit(int(Exit.EXTERNAL))
     except OSError as error:  # a full disk, a folder that is not ours: the system's own words are clear enough
         said = visible(f"{error.filename or 'cannot go on'}: {error.strerror or error}")
         echo(f"dualtrack: {said}", err=True)

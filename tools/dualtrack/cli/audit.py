@@ -178,7 +178,7 @@ def verify(
         metavar="FILE",
         help="The authority's notes of what left the store when its time was over (PKI/retired/HOST.notes).",
     ),
-    ca: Path | None = typer.Option(None, "--ca", metavar="FILE", help="The authority that the notes must come from."),
+    ca: Path | None = typer.Option(None, "--ca", metavar="FILE", help="The authorities that the notes may come from."),
     json: bool = JSON,
 ) -> None:
     """Say whether every record is as it was written and none is missing. Exit code 1 names what is wrong, and when.
