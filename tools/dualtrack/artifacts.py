@@ -1,15 +1,17 @@
-"""Files from Maven that are pinned by their SHA-256: from the mirror that was carried in, or fetched once."""
+"""Files from Maven and wheels for hosts, pinned by their SHA-256: from a carried mirror, or fetched once."""
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from dualtrack.errors import BadInput, External
 from dualtrack.files import locked
 from dualtrack.mirror import carried, check
-from dualtrack.paths import cache_dir, pins
+from dualtrack.paths import ROOT, cache_dir, pins
 from dualtrack.proc import run
 
 Say = Callable[[str], None]
@@ -64,6 +66,37 @@ def maven(artifact: str, say: Say = lambda _: None) -> tuple[Path, str]:
     folder = cache_dir() / "maven"
     with locked(folder / digest[:16]):
         return fetch(coordinates, digest, folder, say), digest
+
+
+def wheel(lock: str, python: str, machine: str, say: Say = lambda _: None) -> Path:
+    """Return the wheel that requirements/``lock``.txt pins, for a host's Python ("3.11") and processor ("x86_64").
+
+    pip fetches it once, from its index, or from the mirror that `DUALTRACK_MIRROR` names.
+    External when it cannot be had, or is another one than the lock allows.
+    """
+    requirement = ROOT / "requirements" / f"{lock}.txt"
+    if not requirement.is_file():
+        raise BadInput(f"there is no lock {requirement.name}", hint="requirements/ has them")
+    folder = cache_dir() / "wheels" / f"{lock}-{check.sha256(requirement)[:16]}-{python}-{machine}"
+    with locked(folder):
+        if not folder.is_dir():
+            say(f"wheel of {lock}")
+            fresh = folder.with_suffix(".new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            mirror = carried.folder()
+            index = [f"--index-url={mirror.as_uri()}/wheels/simple/"] if mirror else []
+            kinds = [f"--platform={kind}_{machine}" for kind in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
+            run(
+                [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+                 "--require-hashes", "--only-binary=:all:", f"--python-version={python}", *kinds, *index,
+                 f"--requirement={requirement}", f"--dest={fresh}"],
+                timeout=1800,
+            )  # fmt: skip
+            fresh.rename(folder)
+    found = [it for it in folder.iterdir() if re.fullmatch(r"[\w.+-]+\.whl", it.name)]
+    if len(found) != 1:
+        raise External(f"pip brought {len(found)} wheels for {requirement.name}, not one")
+    return found[0]
 
 
 def _hold(path: Path, digest: str) -> None:

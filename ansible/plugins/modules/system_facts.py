@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -16,7 +17,8 @@ description:
     its facts the same names and values. That one loads a hundred modules of Python to answer any question, which is
     most of what a run costs a host where nothing has changed.
   - C(distribution), C(distribution_version) and C(distribution_major_version) come from C(/etc/os-release), C(pkg_mgr)
-    is the first of the system's own programs that is there, C(service_mgr) is C(systemd) or what process 1 is called.
+    is the first of the system's own programs that is there, C(service_mgr) is C(systemd) or what process 1 is called,
+    C(architecture) is the processor as the kernel calls it.
 """
 
 #: By the ID of os-release; others are called what os-release calls them (NAME).
@@ -49,6 +51,7 @@ def facts(root: Path) -> dict[str, str]:
         "distribution_version": version,
         "distribution_major_version": version.split(".")[0],
         "pkg_mgr": "apt" if like_debian and "apt" in managers else managers[0] if managers else "unknown",
+        "architecture": os.uname().machine,
         "service_mgr": "systemd"
         if (root / "run/systemd/system").is_dir()
         else (root / "proc/1/comm").read_text().strip(),

@@ -1,0 +1,1 @@
+../../../tools/dualtrack/node/llamacpp_engine.py

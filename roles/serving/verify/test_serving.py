@@ -1,0 +1,101 @@
+"""Each model answers correctly behind its key, on loopback alone, and its key is nowhere to be read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+STORE = "/usr/local/bin/dualtrack-store"
+KEY = "/etc/dualtrack/serving/api-key"
+#: Seconds that an engine gets to load its model: enough for a small one, just after the play.
+PATIENCE_S = 60
+#: A question as root: the key goes by a file, not by the command line.
+ASK = """\
+import json, sys, urllib.error, urllib.request
+key, url, body = open(sys.argv[1]).read().strip() if sys.argv[1] else "", sys.argv[2], sys.argv[3]
+request = urllib.request.Request(url, body.encode() or None, {"Authorization": "Bearer " + key})
+try:
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        print(answer.status, answer.read().decode())
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+"""
+
+
+def service(model: dict[str, Any]) -> str:
+    """Return the name of a model's service."""
+    return f"dualtrack-serving-{model['name']}.service"
+
+
+def state(host: Any, model: dict[str, Any]) -> str:
+    """Return the state of a model's service, as systemd calls it."""
+    return str(host.check_output("systemctl show --property ActiveState --value %s", service(model)))
+
+
+def serving(host: Any, hostvars: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the models that serve now; skip where one is on its way, fail where one is not."""
+    if not hostvars["serving_models"]:
+        pytest.skip("no model is named for this host")
+    until = time.monotonic() + PATIENCE_S
+    for model in hostvars["serving_models"]:
+        while (found := state(host, model)) in ("activating", "deactivating") and time.monotonic() < until:
+            time.sleep(1)
+        said = host.check_output("journalctl --boot --quiet --lines 3 --output cat --unit %s", service(model))
+        tried = int(host.check_output("systemctl show --property NRestarts --value %s", service(model)))
+        there = host.run("runuser -u dualtrack-serve -g models -- %s hold %s -- true", STORE, model["source"]).rc == 0
+        if found == "activating" and not (there and tried):
+            pytest.skip(f"{model['name']} is on its way: {said}")
+        assert found == "active", f"{model['name']} is {found}: {said}"
+        yield model
+
+
+def ask(host: Any, model: dict[str, Any], path: str, key: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
+    """Ask a model; return the status and the answer."""
+    url, text = f"http://127.0.0.1:{model['port']}{path}", json.dumps(body) if body else ""
+    status, _, answer = host.check_output("python3 -c %s %s %s %s", ASK, key, url, text).partition(" ")
+    return int(status), answer
+
+
+def test_answer(host: Any, hostvars: dict[str, Any]) -> None:
+    """Every model continues the text of its probe as it should."""
+    for model in serving(host, hostvars):
+        probe = model["probe"]
+        body = {"model": model["name"], "prompt": probe["prompt"], "max_tokens": 16, "temperature": 0}
+        status, answer = ask(host, model, "/v1/completions", KEY, body)
+        assert status == 200, answer
+        assert probe["expected"] in json.loads(answer)["choices"][0]["text"]
+
+
+def test_who_has_no_key_is_refused(host: Any, hostvars: dict[str, Any]) -> None:
+    """Without the key nothing is answered, and other users of the host cannot find it."""
+    for model in serving(host, hostvars):
+        status, answer = ask(
+            host, model, "/v1/completions", "", {"model": model["name"], "prompt": "x", "max_tokens": 1}
+        )
+        assert status == 401, answer
+        pid = host.check_output("systemctl show --property MainPID --value %s", service(model))
+        shown = f"tr '\\0' '\\n' < /proc/{pid}/cmdline; tr '\\0' '\\n' < /proc/{pid}/environ"
+        assert host.run(f"{{ {shown}; }} | grep -qFf {KEY}").rc == 1, (
+            "the key is in the command line or the environment"
+        )
+        for user in ("nobody", "dualtrack-serve"):
+            assert host.run("runuser -u %s -- cat %s", user, KEY).rc != 0, f"{user} reads the key"
+
+
+def test_only_loopback(host: Any, hostvars: dict[str, Any]) -> None:
+    """Nobody reaches an engine from elsewhere, and it reaches nobody."""
+    for model in serving(host, hostvars):
+        assert host.check_output(f"ss -Hltn 'sport = :{model['port']}'").split()[3] == f"127.0.0.1:{model['port']}"
+
+
+def test_rights(host: Any, hostvars: dict[str, Any]) -> None:
+    """Engines run as a user of their own, without capabilities, and start after a reboot."""
+    for model in serving(host, hostvars):
+        pid = host.check_output("systemctl show --property MainPID --value %s", service(model))
+        assert host.check_output("stat --format %%U /proc/%s", pid) == "dualtrack-serve"
+        assert int(host.check_output(f"sed -n 's/^CapPrm:\\s*//p' /proc/{pid}/status"), 16) == 0
+        assert host.service(service(model)).is_enabled
