@@ -161,7 +161,7 @@ def test_two_runs_at_once_are_refused(aws: Emulator, applied: dict[str, Any]) ->
 
 
 def test_plan_only_touches_nothing(aws: Emulator, applied: dict[str, Any]) -> None:
-    result, _ = up(aws, plan_only=True, variables={"pools": {"spot": POOL}})
+    result, _ = up(aws, plan_only=True, variables={"pools": {"spot": POOL}, "traffic": None})
     assert not result.changed
     assert result.plan.counts["destroy"] > 0
     assert result.outputs["inventory"] == applied
