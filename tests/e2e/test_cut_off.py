@@ -103,7 +103,7 @@ def test_both_tracks_come_up_from_the_mirror_alone(site: Site) -> None:
         site("make", "up")
     else:
         facts = yaml.safe_load((site.tree / "inventories/local/facts.yml").read_text())
-        facts["hosts"] = [host for host in facts["hosts"] if host["roles"] == ["gpu"]]
+        facts["hosts"] = [host for host in facts["hosts"] if "gpu" in host["roles"]]
         (site.tree / "small.yml").write_text(yaml.safe_dump(facts))
         site("ci/setup.sh", "--environment-only")
         site(".venv/bin/dualtrack", "cloud", "up", "--json")

@@ -154,8 +154,7 @@ def choose_port(lab: Store) -> int:
         port = int(lab.port_file.read_text())
         with socket.create_server(("127.0.0.1", port)):
             return port
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = network.free_port()
     write_atomically(lab.port_file, f"{port}\n".encode())
     return port
 
@@ -238,11 +237,12 @@ BOOT_S: dict[str, float] = {"nspawn": 900, "qemu": 2400}
 
 def add_host(
     name: str, *, address: str = "", gpus: int = 0, user: str = "ops", kind: Kind = "nspawn",
-    disks: Sequence[str] = (), disk_mib: int = 768, say: Say = quiet,
+    disks: Sequence[str] = (), disk_mib: int = 768, publish: Sequence[int] = (), say: Say = quiet,
 ) -> Host:  # fmt: skip
     """Declare a server of the local track's kind and wait until it takes ssh. Adding it again changes nothing.
 
-    ``disks`` are the serial numbers of a virtual machine's NVMe disks, ``disk_mib`` the size of each.
+    ``disks`` are the serial numbers of a virtual machine's NVMe disks, ``disk_mib`` the size of each. The ports to
+    ``publish`` are on this machine's loopback, too, each under a number of its own that stays while the host does.
     """
     lab = store()
     if alive(lab) is None:
@@ -251,8 +251,9 @@ def add_host(
     before = others.pop(name, None)
     where = parse_address(address) if address else before.ip if before else free_address(lab)
     spec = HostSpec(
-        name=name, address=str(where), user=user, gpus=gpus, kind=kind, disks=tuple(disks), disk_mib=disk_mib
-    ).check()
+        name=name, address=str(where), user=user, gpus=gpus, kind=kind, disks=tuple(disks), disk_mib=disk_mib,
+        published=network.published(before, publish),
+    ).check()  # fmt: skip
     lab.layout.gateway(where)
     for other in (
         *others.values(),

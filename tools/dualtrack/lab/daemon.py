@@ -22,8 +22,8 @@ from dualtrack import aws
 from dualtrack.errors import DualtrackError
 from dualtrack.files import write_atomically
 from dualtrack.inventory.names import host_names
-from dualtrack.lab import cgroup, nspawn, reclaim, vm
-from dualtrack.lab.model import Actual, HostSpec, reconcile
+from dualtrack.lab import cgroup, network, nspawn, reclaim, vm
+from dualtrack.lab.model import Actual, HostSpec, Published, reconcile
 from dualtrack.lab.state import HostState, Record, Running, Store
 
 log = logging.getLogger("labd")
@@ -43,6 +43,7 @@ class Supervisor:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.actual: dict[str, Actual] = {}
         self.emulator: subprocess.Popen[bytes] | None = None
+        self.forwarders: dict[tuple[str, Published], subprocess.Popen[bytes]] = {}
         self.ec2 = aws.client("ec2", REGION, f"http://127.0.0.1:{port}", attempts=1, timeout=10)
         self.instances: list[HostSpec] = []
         self.told = b""
@@ -147,7 +148,20 @@ class Supervisor:
         self.store.forget_keys([name for name in plan.remove if self.remove(name)])
         for spec in plan.start:
             self.start(spec)
+        self.forward()
         self.publish()
+
+    def forward(self) -> None:
+        """Have each published port of a living host on this machine's loopback, also again after its forwarder died."""
+        living = [host.spec for host in self.actual.values() if host.alive]
+        wanted = {(spec.address, it) for spec in living for it in spec.published}
+        for gone in set(self.forwarders) - wanted:
+            process = self.forwarders.pop(gone)
+            process.kill()
+            process.wait(timeout=10)
+        for address, it in sorted(wanted):
+            if (address, it) not in self.forwarders or self.forwarders[address, it].poll() is not None:
+                self.forwarders[address, it] = network.forwarder(self.layout.namespace, address, it)
 
     def remove(self, name: str) -> bool:
         """Remove a host and return whether it is gone; one that survives being killed is tried again next time."""

@@ -71,6 +71,13 @@ METADATA = ipaddress.IPv4Address("169.254.169.254")
 EMULATOR_PORT = 5000
 
 
+class Published(msgspec.Struct, frozen=True, order=True):
+    """A port of a host that this machine's loopback has, too."""
+
+    port: int
+    here: int
+
+
 class HostSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One host that should exist. ``gpus`` is the number of (fake) GPUs that its `nvidia-smi` answers for."""
 
@@ -82,6 +89,7 @@ class HostSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     instance_id: str = ""  # set for emulated EC2 instances: their first boot is cloud-init's
     disks: tuple[str, ...] = ()  # serial numbers of the NVMe disks (qemu only), by which /dev/disk/by-id names them
     disk_mib: int = 768  # the size of each
+    published: tuple[Published, ...] = ()
 
     @property
     def ip(self) -> ipaddress.IPv4Address:

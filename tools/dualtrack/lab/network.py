@@ -9,13 +9,15 @@ import ctypes
 import json
 import os
 import socket
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from dualtrack.errors import External
 from dualtrack.files import read, write_atomically
-from dualtrack.lab.model import METADATA, SERVICES, Layout
+from dualtrack.lab.model import METADATA, SERVICES, HostSpec, Layout, Published
 from dualtrack.proc import run
 
 FORWARDING = Path("/proc/sys/net/ipv4/conf")
@@ -117,3 +119,27 @@ def listen(namespace: str, address: str, port: int) -> socket.socket:
             return socket.create_server((address, port), backlog=256)
         finally:
             libc.setns(home.fileno(), 0x40000000)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def published(before: HostSpec | None, ports: Sequence[int]) -> tuple[Published, ...]:
+    """Return where on loopback a host's ports are: where they were, or at ports that nobody has now."""
+    known = {it.port: it.here for it in before.published} if before else {}
+    return tuple(Published(port, known.get(port) or free_port()) for port in sorted(set(ports)))
+
+
+def forwarder(namespace: str, address: str, port: Published) -> subprocess.Popen[bytes]:
+    """Start what forwards a port of loopback to a host's; it dies with the thread that started it.
+
+    systemd's listener waits on this machine, and becomes the forwarder inside ``namespace`` with the first connection.
+    """
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "systemd-socket-activate", f"--listen=127.0.0.1:{port.here}",
+         "nsenter", f"--net={NAMESPACES / namespace}", "/lib/systemd/systemd-socket-proxyd", f"{address}:{port.port}"],
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip

@@ -49,6 +49,10 @@ def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> No
         (folder / name).mkdir(parents=True)
     identity.write(upper / "etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
     identity.lay(upper, spec, layout, public_key, nic="Name=host0")
+    if not spec.instance_id:  # an instance has a role; the emulated S3 takes any keys
+        keys = "[default]\naws_access_key_id = lab\naws_secret_access_key = lab\n"
+        identity.write(upper / "root/aws-credentials", keys, 0o600)
+        (upper / "root").chmod(0o700)
     if spec.gpus:
         gpu.install(upper, gpu.default(spec.gpus))
     (folder / "prepared").touch()

@@ -12,7 +12,7 @@ from dualtrack.inventory import facts as facts_file
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control, removal
-from dualtrack.tracks import places, reach, settle
+from dualtrack.tracks import lab_model, places, reach, settle
 
 
 def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
@@ -25,6 +25,8 @@ def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
         before = {host.name for host in control.status().hosts}
         changed = not before.issuperset(host.name for host in hosts)
         play_custodians(control.store().folder / "custodians")
+        if any("serving" in server.roles for server in facts.hosts):
+            lab_model.push(say)
         say(f"starting {len(hosts)} hosts")
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
             list(pool.map(lambda server: add(facts, server, say), facts.hosts))
@@ -44,6 +46,7 @@ def add(facts: facts_file.Facts, server: facts_file.Server, say: Say) -> None:
         user=server.user or facts.user,
         kind="qemu" if server.machine == "qemu" else "nspawn",
         disks=facts_file.serials(server),
+        publish=(443,) if "gateway" in server.roles else (),
         say=say,
     )
 

