@@ -51,35 +51,35 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
         return f"{where}: {self.prompt_tokens} tokens read, {self.completion_tokens} written{cut}"
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, frozen=True):
     content: str | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, frozen=True):
     delta: _Delta = _Delta()
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, frozen=True):
     choices: tuple[_Choice, ...] = ()
     usage: _Usage | None = None
     error: _Error | str | None = None
 
 
-class _Model(msgspec.Struct):
+class _Model(msgspec.Struct, frozen=True):
     id: str
 
 
-class _Models(msgspec.Struct):
+class _Models(msgspec.Struct, frozen=True):
     data: tuple[_Model, ...]
 
 
