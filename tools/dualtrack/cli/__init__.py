@@ -28,6 +28,7 @@ from dualtrack.cli import (
     play,
     pools,
     seal,
+    serving,
     spot,
     store,
     tiers,
@@ -70,6 +71,7 @@ app.command()(drift.drift)
 app.add_typer(drill.app, name="drill")
 app.add_typer(pki.app, name="pki")
 app.add_typer(pools.app, name="pools")
+app.add_typer(serving.app, name="serving")
 app.add_typer(spot.app, name="spot")
 app.add_typer(store.app, name="store")
 app.add_typer(tiers.app, name="tiers")

@@ -1,0 +1,280 @@
+"""What a gateway's program writes, tells HAProxy, and reads from it. HAProxy itself: molecule scenario `gateway`.
+
+The stand-in for HAProxy speaks its runtime API as 2.6.12 was recorded to speak it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import socketserver
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtrack.node import gateway
+from dualtrack.node.gateway import BadInput, Refused, commands, parse_map, parse_stat, parse_uptime, parse_wanted
+
+WORDS = st.from_regex(gateway.WORD, fullmatch=True)
+MAPS = st.fixed_dictionaries({name: st.dictionaries(WORDS, WORDS, max_size=20) for name in gateway.NAMES})
+NOTHING: dict[str, dict[str, str]] = {"keys": {}, "limits": {}, "allowed": {}}
+
+STAT = """\
+# pxname,svname,qcur,scur,stot,status,check_status,check_code,last_chk,check_desc,
+f,FRONTEND,,0,9,OPEN,,,,,
+model-smollm2,sovereign-1,0,2,41,UP,L7OK,200,OK,Layer7 check passed,
+model-smollm2,sovereign-2,0,0,7,DOWN,L4CON,,Connection refused,Layer4 connection problem,
+model-smollm2,sovereign-3,0,0,0,UP 1/3,L7STS,503,"Service Unavailable, loading",Layer7 wrong status,
+model-smollm2,BACKEND,0,2,48,UP,,,,,
+model-r1,spot-1,0,0,0,MAINT (via x),,,,,
+model-r1,spot-2,0,0,0,no check,,,,,
+other,x,0,0,0,UP,,,,,
+
+"""
+
+
+class Haproxy:
+    """HAProxy's maps and socket. ``says`` answers instead of it, where it returns anything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / "admin.sock"
+        self.told: list[str] = []
+        self.says: Callable[[str], str | None] = lambda _: None
+        self.force = {str(folder / f"{name}.map"): [] for name in gateway.NAMES}  # type: dict[str, list[str]]
+        self.next = dict.fromkeys(self.force, 0)
+        self.begun: dict[tuple[str, int], list[str]] = {}
+        haproxy = self
+
+        class Asked(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                lines = [self.rfile.readline()]
+                if lines[0].endswith(b"<<\n"):
+                    while lines[-1] != b"\n":
+                        lines.append(self.rfile.readline())
+                self.wfile.write(haproxy.answer(b"".join(lines).decode()).encode())
+
+        self.server = socketserver.ThreadingUnixStreamServer(str(self.path), Asked)
+        threading.Thread(target=self.server.serve_forever, args=(0.01,)).start()
+
+    def end(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def answer(self, text: str) -> str:
+        self.told.append(text)
+        said = self.says(text)
+        return said if said is not None else "".join(self.one(it.strip()) for it in text.split("; "))
+
+    def one(self, text: str) -> str:
+        head, *lines = text.split("\n")
+        verb, at, path = re.fullmatch(r"(\w+) map(?: @(\d+))? (\S+)(?: <<)?", head).groups()  # type: ignore[union-attr]
+        if path not in self.force:
+            return "Unknown map identifier. Please use #<id> or <file>.\n\n"
+        version = (path, int(at or 0))
+        if verb == "show":
+            return "".join(f"0x55d8ae045a40 {line}\n" for line in self.force[path]) + "\n"
+        if verb == "prepare":
+            self.next[path] += 1
+            self.begun[path, self.next[path]] = []
+            return f"New version created: {self.next[path]}\n\n"
+        if version not in self.begun:
+            return "Version number out of range.\n\n"
+        if verb == "add":
+            self.begun[version] += lines
+        elif verb == "clear":
+            self.begun[version] = []
+        else:
+            self.force[path] = self.begun.pop(version)
+        return "\n"
+
+    def maps(self) -> dict[str, dict[str, str]]:
+        """What is in force."""
+        return {
+            name: dict(line.split(" ", 1) for line in self.force[str(self.folder / f"{name}.map")])
+            for name in gateway.NAMES
+        }
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path) -> Iterator[Haproxy]:
+    it = Haproxy(tmp_path)
+    yield it
+    it.end()
+
+
+def apply(folder: Path, wanted: Any) -> dict[str, bool]:
+    return gateway.apply(json.dumps(wanted).encode(), folder, folder / "admin.sock")
+
+
+def files(folder: Path) -> dict[str, dict[str, str]]:
+    return {
+        name: dict(line.split(" ", 1) for line in (folder / f"{name}.map").read_text().splitlines())
+        for name in gateway.NAMES
+    }
+
+
+def of(tenant: str, keys: int) -> dict[str, dict[str, str]]:
+    return {
+        "keys": {hashlib.sha256(b"%d" % number).hexdigest(): tenant for number in range(keys)},
+        "limits": {tenant: "60"},
+        "allowed": {f"{tenant}/*": "1"},
+    }
+
+
+def test_maps_come_into_files_and_into_force_and_go(tmp_path: Path, haproxy: Haproxy) -> None:
+    for wanted in (of("research", 1000), of("research", 2), NOTHING):
+        assert apply(tmp_path, wanted) == {"changed": True, "running": True}
+        assert files(tmp_path) == haproxy.maps() == wanted
+        haproxy.told.clear()
+        assert apply(tmp_path, wanted) == {"changed": False, "running": True}
+        assert {it.split()[0] for it in haproxy.told} == {"show"}
+    assert {(tmp_path / f"{name}.map").stat().st_mode & 0o777 for name in gateway.NAMES} == {0o644}
+    assert {path.name for path in tmp_path.iterdir()} == {"admin.sock", "keys.map", "limits.map", "allowed.map"}
+
+
+def test_without_haproxy_there_are_the_files(tmp_path: Path) -> None:
+    assert apply(tmp_path, of("a", 1)) == {"changed": True, "running": False}
+    assert apply(tmp_path, of("a", 1)) == {"changed": False, "running": False}
+    assert files(tmp_path) == of("a", 1)
+    with pytest.raises(gateway.NotRunning):
+        gateway.status(tmp_path / "admin.sock")
+
+
+def test_a_socket_that_nobody_listens_on(tmp_path: Path, haproxy: Haproxy) -> None:
+    haproxy.end()
+    assert haproxy.path.exists()
+    assert apply(tmp_path, NOTHING)["running"] is False
+
+
+def test_running_map_that_went_astray_is_put_right_where_the_file_is(tmp_path: Path, haproxy: Haproxy) -> None:
+    apply(tmp_path, of("a", 3))
+    for path in haproxy.force:
+        haproxy.force[path].append("stray entry")
+        assert apply(tmp_path, of("a", 3)) == {"changed": True, "running": True}
+        assert haproxy.maps() == of("a", 3)
+
+
+@pytest.mark.parametrize("verb", ["show", "prepare", "add", "commit"])
+@pytest.mark.parametrize("answer", ["", "Permission denied\n\n"])
+def test_refusal_changes_nothing_that_runs_and_is_repaired(
+    tmp_path: Path, haproxy: Haproxy, verb: str, answer: str
+) -> None:
+    apply(tmp_path, of("a", 3))
+    haproxy.says = lambda text: answer if text.startswith(verb) else None
+    with pytest.raises(Refused, match="Permission denied" if answer else "without an answer"):
+        apply(tmp_path, of("b", 400))
+    assert haproxy.maps() == of("a", 3)
+    assert not any(haproxy.begun.values())  # nothing is kept that was not committed
+    assert files(tmp_path) == of("b", 400)
+    haproxy.says = lambda _: None
+    assert apply(tmp_path, of("b", 400))["changed"]
+    assert haproxy.maps() == of("b", 400)
+
+
+def test_reload_in_between_is_no_success(tmp_path: Path, haproxy: Haproxy) -> None:
+    haproxy.says = lambda text: "\n" if text.startswith("commit") else None  # taken by the process that ends
+    with pytest.raises(Refused, match="reloaded"):
+        apply(tmp_path, of("a", 1))
+
+
+def test_a_key_is_known_last(tmp_path: Path, haproxy: Haproxy) -> None:
+    apply(tmp_path, of("a", 1))
+    [commit] = [it for it in haproxy.told if it.startswith("commit")]
+    assert re.findall(r"(\w+)\.map", commit) == ["allowed", "limits", "keys"]
+
+
+@given(MAPS)
+def test_every_command_fits_and_all_of_them_say_all(wanted: dict[str, dict[str, str]]) -> None:
+    for entries in wanted.values():
+        found = list(commands(Path("/etc/dualtrack/gateway/maps/keys.map"), 7, entries))
+        lines = [line for it in found for line in it.split("\n")[1:-2]]
+        assert all(len(it) <= 1 << 14 and it.endswith("\n\n") and "\n\n" not in it[:-1] for it in found)
+        assert dict(line.split(" ", 1) for line in lines) == entries
+    assert parse_wanted(json.dumps(wanted).encode()) == wanted
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"keys": {}, "limits": {}}',
+        json.dumps({**NOTHING, "more": {}}).encode(), json.dumps({**NOTHING, "keys": []}).encode(),
+        json.dumps({**NOTHING, "keys": {"a": 1}}).encode(), json.dumps({**NOTHING, "keys": {"a": {}}}).encode(),
+        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}}',
+        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}}',
+        b" " * (gateway.INPUT_BYTES + 1),
+        *(json.dumps({**NOTHING, "keys": pair}).encode() for it in (
+            "", "a b", "a\n", "a\nb", "a\tb", "a;b", "#a", "a\\b", "<<", "a\0", "\x1b[0m", "ü", "\ud800", "a" * 257,
+        ) for pair in ({it: "b"}, {"a": it})),
+    ],
+    ids=lambda data: repr(data[:50]),
+)  # fmt: skip
+def test_bad_input_touches_nothing(tmp_path: Path, haproxy: Haproxy, data: bytes) -> None:
+    with pytest.raises(BadInput):
+        gateway.apply(data, tmp_path, haproxy.path)
+    assert not haproxy.told
+    assert [path.name for path in tmp_path.iterdir()] == ["admin.sock"]
+
+
+def test_engines() -> None:
+    found = {it["engine"]: it for it in parse_stat(STAT)}
+    assert found["sovereign-1"] == {
+        "model": "smollm2", "engine": "sovereign-1", "state": "UP", "requests": 41, "active": 2,
+        "last_check": "Layer7 check passed (200)",
+    }  # fmt: skip
+    assert {name: it["state"] for name, it in found.items()} == {
+        "sovereign-1": "UP", "sovereign-2": "DOWN", "sovereign-3": "UP", "spot-1": "MAINT", "spot-2": "no check",
+    }  # fmt: skip
+    assert found["sovereign-2"]["last_check"] == "Layer4 connection problem: Connection refused"
+    assert found["sovereign-3"]["last_check"] == "Layer7 wrong status (503): Service Unavailable, loading"
+
+
+def test_since() -> None:
+    assert parse_uptime("Uptime: 0d 0h00m03s\nUptime_sec: 3\nMemmax_MB: 0\n") == 3
+    with pytest.raises(Refused):
+        parse_uptime("Unknown command\n")
+
+
+@given(st.text() | st.builds("# pxname,svname,{}".format, st.text()))
+def test_other_text_is_refused_or_has_its_shape(text: str) -> None:
+    for parse in (parse_stat, parse_map, parse_uptime):
+        try:
+            found = parse(text)
+        except Refused:
+            continue
+        assert isinstance(found, list | int)
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
+def test_hostile_statistics(engine: str, number: str, said: str) -> None:
+    quoted = ['"' + it.replace('"', '""').replace("\r", "") + '"' for it in (engine, number, said)]
+    [found] = parse_stat(f"# pxname,svname,stot,last_chk,\nmodel-m,{','.join(quoted)},\n") or [{"requests": 0}]
+    assert isinstance(found["requests"], int)
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "code", "said"),
+    [
+        ([], b"", 2, "usage"),
+        (["apply", "x"], b"", 2, "usage"),
+        (["apply"], b"\x1b", 2, "not JSON"),
+        (["status"], b"", 1, "run"),
+    ],
+)
+def test_exit_codes_and_one_line(
+    words: list[str], data: bytes, code: int, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(gateway.status, "__defaults__", (tmp_path / "none",))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert gateway.main(words) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), "\x1b" in err) == ("", 1, False)
+    assert said in err

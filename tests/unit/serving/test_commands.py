@@ -1,0 +1,203 @@
+"""`dualtrack serving …`, as its user meets it: what is on stdout, what on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from dualtrack import cli
+from dualtrack.errors import External
+from dualtrack.node import gateway as program
+from dualtrack.serving import tenants
+from dualtrack.serving.gateway import Endpoint, Gateway
+from dualtrack.tracks import serving
+from tests.support import api_testbed
+from tests.support.api_testbed import DONE, USAGE, piece, streamed, whole
+
+Run = Callable[..., tuple[int, str, str]]
+ENGINE = {"model": "m", "engine": "e\x1b[2J", "state": "UP", "requests": 3, "active": 0, "last_check": "passed"}
+
+
+class Host:
+    """A gateway's host as a directory. ``away``: it cannot be reached."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.maps = folder, folder / "maps"
+        self.maps.mkdir()
+        self.away = False
+        self.api("https://127.0.0.1:1")
+
+    def api(self, url: str) -> None:
+        """Let its API be at a URL."""
+        endpoint = Endpoint(
+            url=url, ca_file=str(self.folder / "pki/ca.pem"), models=("m",), tracks=("local",), gateway="gateway-1"
+        )
+        self.site = serving.Site(
+            gateway=Gateway("gateway-1", self.run), endpoint=endpoint, tenants_file=str(self.folder / "tenants.json"),
+            tracks={"e\x1b[2J": "local"},
+        )  # fmt: skip
+
+    def run(self, words: Sequence[str], given: str) -> str:
+        if self.away:
+            raise External("gateway-1 cannot be reached: no route")
+        if words[-1] == "status":
+            return json.dumps({"engines": [ENGINE], "since_s": 5})
+        return json.dumps(program.apply(given.encode(), self.maps, self.maps / "none"))
+
+    def keys(self) -> dict[str, str]:
+        return dict(line.split(" ", 1) for line in (self.maps / "keys.map").read_text().splitlines())
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[api_testbed.Gateway]:
+    it = api_testbed.Gateway(tmp_path)
+    yield it
+    it.end()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    it = Host(tmp_path)
+    monkeypatch.setattr(serving, "sites", lambda: [it.site])
+    monkeypatch.delenv("DUALTRACK_API_KEY", raising=False)
+    return it
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def one(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dualtrack", "serving", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return one
+
+
+def test_a_key_is_shown_once_and_works_at_once(run: Run, host: Host, tmp_path: Path) -> None:
+    code, out, err = run("key", "add", "research", "--model", "m", "--requests-per-minute", "60")
+    assert (code, out.count("\n"), "research" in err) == (0, 1, True)
+    text = out.strip()
+    assert host.keys() == {tenants.digest(text): "research"}
+    assert (host.maps / "allowed.map").read_text() == "research/m 1\n"
+    shown = [run("key", "list"), run("key", "list", "--json"), run("key", "apply"), run("key", "apply", "--json")]
+    assert all(it[0] == 0 and text not in it[1] + it[2] for it in shown)
+    [listed] = json.loads(shown[1][1])["keys"]
+    assert {name: it for name, it in listed.items() if name not in ("id", "added")} == {
+        "tenant": "research", "models": ["m"], "residency": "local", "requests_per_minute": 60,
+    }  # fmt: skip
+    assert tenants.digest(text) not in shown[0][1] + shown[1][1]
+    assert text not in (tmp_path / "tenants.json").read_text()
+
+
+def test_a_key_as_a_document(run: Run, host: Host) -> None:
+    code, out, _ = run("key", "add", "a", "--residency", "any", "--json")
+    found = json.loads(out)
+    assert (code, found["schema"], found["tenant"]) == (0, "dualtrack.serving-key/1", "a")
+    assert list(host.keys()) == [tenants.digest(found["key"])]
+
+
+@pytest.mark.parametrize("whom", ["tenant", "key"])
+def test_what_is_revoked_is_gone_at_once(run: Run, host: Host, whom: str) -> None:
+    run("key", "add", "other")
+    before = host.keys()
+    name = json.loads(run("key", "add", "research", "--json")[1])["id"]
+    assert len(host.keys()) == 2
+    assert run("key", "revoke", "research" if whom == "tenant" else name)[:2] == (0, f"revoked {name} of research\n")
+    assert host.keys() == before
+    code, out, err = run("key", "revoke", name)
+    assert (code, out, "no tenant and no key" in err) == (2, "", True)
+
+
+def test_a_gateway_that_is_away_is_said_and_told_later(run: Run, host: Host) -> None:
+    host.away = True
+    code, out, err = run("key", "add", "research")
+    assert code == 4
+    assert "gateway-1 was not told: gateway-1 cannot be reached: no route" in err
+    assert "dualtrack serving key apply" in err
+    host.away = False
+    assert run("key", "apply")[:2] == (0, "gateway-1: changed\n")
+    assert list(host.keys()) == [tenants.digest(out.strip())]
+    host.away = True
+    code, out, _ = run("key", "revoke", "research", "--json")
+    assert (code, len(json.loads(out)["keys"])) == (4, 1)
+
+
+def test_a_gateway_whose_haproxy_does_not_run_is_a_note(run: Run, host: Host) -> None:
+    code, _, err = run("key", "apply")
+    assert (code, "HAProxy does not run on gateway-1" in err, host.keys()) == (0, True, {})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("add", "Bad"), ("add", "a", "--model", "m", "--all-models"), ("add", "a", "--residency", "mars"),
+     ("add", "a", "--requests-per-minute", "-1"), ("add", "a", "--model", "a/b"), ("revoke", "nobody")],
+    ids=" ".join,
+)  # fmt: skip
+def test_bad_words_touch_nothing(run: Run, host: Host, words: Sequence[str], tmp_path: Path) -> None:
+    code, out, err = run("key", *words)
+    assert (code, out, bool(err)) == (2, "", True)
+    assert not (tmp_path / "tenants.json").exists()
+    assert list(host.maps.iterdir()) == []
+
+
+def test_tenant_whose_keys_are_gone_is_listed_and_goes(run: Run, host: Host) -> None:
+    name = json.loads(run("key", "add", "a", "--json")[1])["id"]
+    run("key", "revoke", name)
+    assert "no key" in run("key", "list")[1]
+    assert run("key", "revoke", "a")[:2] == (0, "removed a, which had no key\n")
+    assert host.keys() == {}
+
+
+def test_status(run: Run, host: Host) -> None:
+    code, out, _ = run("status", "--json")
+    found = json.loads(out)
+    assert (code, found["endpoints"][0]["gateway"], found["engines"][0]["track"]) == (0, "gateway-1", "local")
+    assert set(found["endpoints"][0]) == {"url", "ca_file", "models", "tracks", "gateway"}
+    code, out, _ = run("status")
+    assert (code, "\\x1b[2J" in out, "\x1b" in out) == (0, True, False)
+    host.away = True
+    code, out, err = run("status")
+    assert (code, out, "cannot be reached" in err) == (1, "", True)
+
+
+@pytest.fixture
+def asking(host: Host, api: api_testbed.Gateway, monkeypatch: pytest.MonkeyPatch) -> api_testbed.Gateway:
+    """A gateway whose API answers, and a key for it."""
+    host.api(api.url)
+    monkeypatch.setenv("DUALTRACK_API_KEY", "dt-secret")
+    return api
+
+
+def test_chat(run: Run, asking: api_testbed.Gateway, tmp_path: Path) -> None:
+    asking.answer = streamed(piece("Hel\x1b[2J"), piece("lo\nyou", "stop"), USAGE, DONE)
+    assert run("chat", "Hi") == (
+        0, "Hel\\x1b[2Jlo\nyou\n", "sovereign-1 on the local track: 5 tokens read, 2 written\n",
+    )  # fmt: skip
+    found = json.loads(run("chat", "Hi", "--model", "other", "--max-tokens", "3", "--json")[1])
+    assert (found["model"], found["text"], found["end"]["engine"]) == ("other", "Hel\x1b[2Jlo\nyou", "sovereign-1")
+    assert (asking.asked[-1][2]["model"], asking.asked[-1][2]["max_tokens"]) == ("other", 3)
+    (tmp_path / "mine").write_text("dt-mine")
+    (tmp_path / "mine").chmod(0o600)
+    run("chat", "Hi", "--key-file", str(tmp_path / "mine"))
+    assert asking.asked[-1][1] == "Bearer dt-mine"
+
+
+def test_chat_that_breaks_off_shows_what_came(run: Run, asking: api_testbed.Gateway) -> None:
+    asking.answer = streamed(piece("Hel"))
+    code, out, err = run("chat", "Hi")
+    assert (code, out, "broke off" in err) == (4, "Hel\n", True)
+    code, out, err = run("chat", "Hi", "--json")
+    assert (code, out) == (4, "")
+
+
+def test_chat_that_is_refused(run: Run, asking: api_testbed.Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking.answer = whole(b'{"error": {"message": "no such\x1b[2J key"}}'.replace(b"\x1b", b"\\u001b"), 401)
+    code, out, err = run("chat", "Hi")
+    assert (code, out, "no such\\x1b[2J key" in err, err.count("\n")) == (5, "", True, 1)
+    monkeypatch.delenv("DUALTRACK_API_KEY")
+    assert (run("chat", "Hi")[0], "no API key" in run("chat", "Hi")[2]) == (2, True)

@@ -1,0 +1,211 @@
+"""Which hosts are gateways, where their API is, and telling them: with the program that their hosts run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dualtrack import proc
+from dualtrack.errors import BadInput, External, Refused
+from dualtrack.node import gateway as program
+from dualtrack.paths import ROOT
+from dualtrack.serving import tenants
+from dualtrack.serving.gateway import Endpoint, Gateway
+from dualtrack.serving.tenants import Changes
+from dualtrack.tracks import places, serving
+
+MODELS = [
+    {"name": "smollm2", "probe": {"prompt": "x", "expected": "y"},
+     "engines": [{"name": "sovereign-1", "address": "10.30.0.11", "port": 8001},
+                 {"name": "spot-1", "address": "10.20.0.6", "port": 8001}]},
+    {"name": "r1", "engines": [{"name": "sovereign-1", "address": "10.30.0.11", "port": 8002}]},
+]  # fmt: skip
+FACTS: dict[str, Any] = {
+    "ansible_host": "10.30.0.12", "ansible_user": "ops", "ansible_ssh_private_key_file": "/key",
+    "dualtrack_track": "local",
+    "gateway_ca_file": "/lab/pki/ca.pem", "gateway_tenants_file": "/lab/serving/tenants.json", "gateway_models": MODELS,
+}  # fmt: skip
+
+
+def inventory(**gateways: dict[str, Any]) -> dict[str, Any]:
+    others = {"sovereign-1": {"dualtrack_track": "local"}, "spot-1": {"dualtrack_track": "cloud"}}
+    return {"role_gateway": {"hosts": list(gateways)}, "_meta": {"hostvars": {**others, **gateways}}}
+
+
+def test_an_endpoint_is_what_the_inventory_says() -> None:
+    [site] = serving.read(inventory(gateway=FACTS))
+    assert site.endpoint == Endpoint(
+        url="https://10.30.0.12:443", ca_file="/lab/pki/ca.pem", models=("smollm2", "r1"),
+        tracks=("local", "cloud"), gateway="gateway",
+    )  # fmt: skip
+    assert serving.ca_file(site) == Path("/lab/pki/ca.pem")
+    assert serving.chat_key(site) == Path("/lab/serving/chat.key")
+
+
+@pytest.mark.parametrize(
+    ("facts", "url"),
+    [({"gateway_url": "https://127.0.0.1:41234", "gateway_port": 8443}, "https://127.0.0.1:41234"),
+     ({"gateway_port": 8443}, "https://10.30.0.12:8443"), ({"gateway_url": ""}, "https://10.30.0.12:443")],
+)  # fmt: skip
+def test_where_the_api_is(facts: dict[str, Any], url: str) -> None:
+    [site] = serving.read(inventory(gateway={**FACTS, **facts}))
+    assert site.endpoint.url == url
+
+
+def test_paths_begin_in_the_checkout() -> None:
+    [site] = serving.read(inventory(gateway={**FACTS, "gateway_tenants_file": "lab/tenants.json"}))
+    assert serving.tenants_file([site]) == ROOT / "lab/tenants.json"
+
+
+def test_a_gateway_without_variables_of_its_own() -> None:
+    [site] = serving.read(inventory(gateway={"ansible_host": "10.30.0.12"}))
+    assert (site.endpoint.models, site.endpoint.tracks, serving.chat_key(site)) == ((), (), None)
+    with pytest.raises(BadInput, match="gateway_ca_file"):
+        serving.ca_file(site)
+    with pytest.raises(BadInput, match="gateway: there is no file of tenants"):
+        serving.tenants_file([site])
+
+
+@pytest.mark.parametrize("models", ["{{ nothing }}", [{"engines": []}], [{"name": 1}], {"a": 1}])
+def test_models_that_are_none(models: object) -> None:
+    with pytest.raises(BadInput, match="gateway_models"):
+        serving.read(inventory(gateway={**FACTS, "gateway_models": models}))
+
+
+def test_gateways_share_their_tenants() -> None:
+    found = serving.read(inventory(a=FACTS, b={**FACTS, "gateway_tenants_file": "/other.json"}))
+    with pytest.raises(BadInput, match=r"several files of tenants: /lab/serving/tenants\.json, /other\.json"):
+        serving.tenants_file(found)
+
+
+def test_no_track_is_up_and_no_gateway_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "inventories", lambda: [places.COMMON])
+    with pytest.raises(BadInput, match="no host with the role gateway is up"):
+        serving.sites()
+    monkeypatch.setattr(places, "inventories", lambda: [places.COMMON, Path("lab")])
+    monkeypatch.setattr(serving, "read_inventory", lambda _: inventory())
+    with pytest.raises(BadInput, match="make up"):
+        serving.sites()
+    monkeypatch.setattr(serving, "read_inventory", lambda _: inventory(gateway=FACTS))
+    assert [it.gateway.name for it in serving.sites()] == ["gateway"]
+
+
+def test_the_program_is_called_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[list[str], str]] = []
+    answer = (0, '{"changed": true, "running": true}', "")
+
+    def run(words: Sequence[str], *, stdin: str, **_: object) -> subprocess.CompletedProcess[str]:
+        calls.append((list(words), stdin))
+        return subprocess.CompletedProcess(words, *answer)
+
+    monkeypatch.setattr(proc, "run", run)
+    [site] = serving.read(inventory(gateway=FACTS))
+    assert site.gateway.apply(tenants.Tenants()).changed
+    words, given = calls[0]
+    assert words[0] == "ssh"
+    assert words[-5:] == ["ops@10.30.0.12", "sudo", "-n", "/usr/local/sbin/dualtrack-gateway", "apply"]
+    assert words[words.index("-i") + 1] == "/key"
+    assert program.parse_wanted(given.encode()) == {"keys": {}, "limits": {}, "allowed": {}}
+    for failed, said in (
+        ((255, "", "ssh: no route\n"), "cannot be reached: ssh: no route"),
+        ((1, "", "refused\n"), "gateway: refused"),
+    ):
+        answer = failed
+        with pytest.raises(External, match=said):
+            site.gateway.status()
+    for out in ("", "[]", "{}", '{"engines": [1], "since_s": 1}', '{"engines": [], "since_s": "x"}', "[" * 100_000):
+        answer = (0, out, "")
+        with pytest.raises(External, match="not understood") as found:
+            site.gateway.status()
+        assert "\n" not in str(found.value)
+
+
+def site_of(folder: Path, name: str = "gateway-1") -> serving.Site:
+    """Return a gateway whose host is a directory: the program runs, HAProxy does not."""
+    maps = folder / name
+    maps.mkdir()
+
+    def run(words: Sequence[str], given: str) -> str:
+        if not maps.is_dir():
+            raise External(f"{name} cannot be reached: no route")
+        assert list(words[:-1]) == ["sudo", "-n", "/usr/local/sbin/dualtrack-gateway"]
+        assert words[-1] == "apply"
+        return json.dumps(program.apply(given.encode(), maps, maps / "none"))
+
+    [site] = serving.read(inventory(**{name: {**FACTS, "gateway_tenants_file": str(folder / "tenants.json")}}))
+    return msgspec.structs.replace(site, gateway=Gateway(name, run))
+
+
+def digests(folder: Path) -> set[str]:
+    return {line.split()[0] for line in (folder / "keys.map").read_text().splitlines()}
+
+
+def test_keys_reach_every_gateway_and_one_that_is_away_later(tmp_path: Path) -> None:
+    sites = [site_of(tmp_path, "a"), site_of(tmp_path, "b")]
+    path = serving.tenants_file(sites)
+    text, key = tenants.add(path, "research", Changes())
+    assert [(it.gateway, it.changed, it.problem) for it in serving.tell(sites)] == [("a", True, ""), ("b", True, "")]
+    assert digests(tmp_path / "a") == digests(tmp_path / "b") == {tenants.digest(text)}
+    (tmp_path / "b").rename(tmp_path / "away")
+    tenants.remove(path, key.id)
+    told = serving.tell(sites)
+    assert [(it.gateway, it.problem) for it in told] == [("a", ""), ("b", "b cannot be reached: no route")]
+    assert (digests(tmp_path / "a"), digests(tmp_path / "away")) == (set(), {tenants.digest(text)})
+    (tmp_path / "away").rename(tmp_path / "b")
+    assert [(it.changed, it.problem) for it in serving.tell(sites)] == [(False, ""), (True, "")]
+    assert digests(tmp_path / "b") == set()
+
+
+def test_whoever_tells_last_tells_the_newest(tmp_path: Path) -> None:
+    site = site_of(tmp_path)
+    path = serving.tenants_file([site])
+    made: list[str] = []
+
+    def one(number: int) -> None:
+        made.append(tenants.digest(tenants.add(path, f"t{number}", Changes())[0]))
+        serving.tell([site])
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(12)]
+    for it in threads:
+        it.start()
+    for it in threads:
+        it.join()
+    assert digests(tmp_path / "gateway-1") == set(made)
+
+
+def test_a_file_of_tenants_that_others_may_read_is_told_nobody(tmp_path: Path) -> None:
+    site = site_of(tmp_path)
+    path = serving.tenants_file([site])
+    tenants.add(path, "research", Changes())
+    path.chmod(0o644)
+    with pytest.raises(Refused):
+        serving.tell([site])
+    assert not (tmp_path / "gateway-1/keys.map").exists()
+
+
+def test_status_has_the_track_of_each_engine_and_goes_on_past_a_gateway_that_is_away() -> None:
+    said = {"since_s": 9, "engines": [
+        {"model": "smollm2", "engine": name, "state": "UP", "requests": 3, "active": 1, "last_check": "passed"}
+        for name in ("sovereign-1", "spot-1", "stranger")
+    ]}  # fmt: skip
+
+    def away(_: Sequence[str], __: str) -> str:
+        raise External("b cannot be reached: no route")
+
+    a, b = serving.read(inventory(a=FACTS, b=FACTS))
+    found = serving.status([
+        msgspec.structs.replace(a, gateway=Gateway("a", lambda *_: json.dumps(said))),
+        msgspec.structs.replace(b, gateway=Gateway("b", away)),
+    ])  # fmt: skip
+    assert [(it.engine, it.track, it.requests, it.since_s) for it in found.engines] == [
+        ("sovereign-1", "local", 3, 9), ("spot-1", "cloud", 3, 9), ("stranger", "", 3, 9),
+    ]  # fmt: skip
+    assert [it.gateway for it in found.endpoints] == ["a", "b"]
+    assert found.problems == ("b cannot be reached: no route",)

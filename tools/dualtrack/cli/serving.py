@@ -1,0 +1,221 @@
+"""`dualtrack serving …`: the gateways' engines, tenants and their API keys, and a question to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dualtrack.output import echo
+
+if TYPE_CHECKING:
+    from dualtrack.serving.client import End
+    from dualtrack.serving.tenants import Residency
+    from dualtrack.tracks.serving import Told
+
+app = typer.Typer(
+    help="Models behind the gateways of the tracks that are up: their engines, who may ask them, and asking.",
+    no_args_is_help=True,
+)
+key = typer.Typer(help="Tenants and their API keys; the gateways know them at once.", no_args_is_help=True)
+app.add_typer(key, name="key")
+
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
+
+
+class Where(StrEnum):
+    """Where a tenant's requests may be answered."""
+
+    local = "local"
+    prefer_local = "prefer-local"
+    any = "any"
+
+
+@app.command()
+def status(json: bool = JSON) -> None:
+    """Show every engine as its gateway sees it. Exit code 1 when a gateway does not say."""
+    from dualtrack.errors import Findings
+    from dualtrack.output import document, table
+    from dualtrack.tracks import serving
+
+    now = serving.status(serving.sites())
+    if json:
+        document("serving-status", now)
+    elif now.engines:
+        table(
+            ("gateway", "model", "track", "engine", "state", "requests", "reason"),
+            [(it.gateway, it.model, it.track, it.engine, it.state, str(it.requests), it.reason) for it in now.engines],
+        )
+    elif not now.problems:
+        echo("no gateway has an engine", err=True)
+    if now.problems:
+        raise Findings("; ".join(now.problems))
+
+
+@key.command()
+def add(
+    tenant: str = typer.Argument(..., metavar="TENANT", help="Whose; a new one is made."),
+    model: list[str] = typer.Option([], "--model", metavar="NAME", help="Only this model (may be repeated)."),
+    all_models: bool = typer.Option(False, "--all-models", help="Every model; a new tenant's default."),
+    residency: Where = typer.Option(
+        None, "--residency", help="Where requests may be answered; a new tenant's default is local."
+    ),
+    requests_per_minute: int = typer.Option(
+        None, "--requests-per-minute", min=0, help="The most in a minute, of all its keys; 0 for no limit, the default."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Make an API key and show it, once: only its digest is kept. What is not named stays as the tenant has it.
+
+    The file of tenants is written first, then every gateway is told. Exit code 4 when one could not be: `key apply`
+    repeats it.
+    """
+    from dualtrack.errors import BadInput
+    from dualtrack.output import document
+    from dualtrack.serving import tenants
+    from dualtrack.tracks import serving
+
+    if model and all_models:
+        raise BadInput("--model and --all-models exclude each other")
+    where: Residency | None = residency.value if residency else None
+    models = tuple(model) or ((tenants.ALL,) if all_models else None)
+    changes = tenants.Changes(models=models, residency=where, requests_per_minute=requests_per_minute)
+    found = serving.sites()
+    text, made = tenants.add(serving.tenants_file(found), tenant, changes)
+    if not json:  # before anything else may fail: it cannot be shown again
+        echo(text)
+        echo(f"{made.id} of {tenant}; it is not shown again", err=True)
+    told = serving.tell(found)
+    if json:
+        document("serving-key", {"tenant": tenant, "id": made.id, "added": made.added, "key": text, "gateways": told})
+    _check(told)
+
+
+@key.command(name="list")
+def list_keys(json: bool = JSON) -> None:
+    """List tenants, what they may do, and their keys by id; never a key."""
+    from dualtrack.output import document, table
+    from dualtrack.serving import tenants
+    from dualtrack.tracks import serving
+
+    found = tenants.load(serving.tenants_file(serving.sites())).tenants
+    if json:
+        keys = [
+            {"id": it.id, "tenant": tenant.name, "added": it.added, "models": tenant.models,
+             "residency": tenant.residency, "requests_per_minute": tenant.requests_per_minute}
+            for tenant in found for it in tenant.keys
+        ]  # fmt: skip
+        document("serving-keys", {"tenants": [it.name for it in found], "keys": keys})
+        return
+    rows = [
+        (it.name, name, added, ", ".join(it.models), it.residency, str(it.requests_per_minute or "none"))
+        for it in found
+        for name, added in [(one.id, one.added) for one in it.keys] or [("no key", "")]
+    ]
+    table(("tenant", "key", "added", "models", "residency", "requests/minute"), rows)
+
+
+@key.command()
+def revoke(
+    name: str = typer.Argument(..., metavar="TENANT|KEY-ID", help="A tenant with all its keys, or one key by its id."),
+    json: bool = JSON,
+) -> None:
+    """Take a key, or a tenant with all of them, out of the file of tenants and of every gateway, at once."""
+    from dualtrack.output import document
+    from dualtrack.serving import tenants
+    from dualtrack.tracks import serving
+
+    found = serving.sites()
+    gone = tenants.remove(serving.tenants_file(found), name)
+    told = serving.tell(found)
+    if json:
+        document("serving-revoked", {"keys": gone, "gateways": told})
+    else:
+        for it in gone:
+            echo(f"revoked {it.id} of {it.tenant}")
+        if not gone:
+            echo(f"removed {name}, which had no key")
+    _check(told)
+
+
+@key.command()
+def apply(json: bool = JSON) -> None:
+    """Tell every gateway once more what the file of tenants says."""
+    from dualtrack.output import document
+    from dualtrack.tracks import serving
+
+    told = serving.tell(serving.sites())
+    if json:
+        document("serving-applied", {"gateways": told})
+    else:
+        for it in told:
+            if not it.problem:
+                echo(f"{it.gateway}: {'changed' if it.changed else 'nothing changed'}")
+    _check(told)
+
+
+def _check(told: Sequence[Told]) -> None:
+    from dualtrack.errors import External
+
+    for it in told:
+        if not it.problem and not it.running:
+            echo(f"note: HAProxy does not run on {it.gateway}; it reads the keys when it starts", err=True)
+    if problems := [f"{it.gateway} was not told: {it.problem}" for it in told if it.problem]:
+        raise External("; ".join(problems), hint="the file of tenants is right; dualtrack serving key apply")
+
+
+@app.command()
+def chat(
+    prompt: str = typer.Argument(..., metavar="PROMPT", help="What to ask; - reads it from stdin."),
+    model: str = typer.Option("", "--model", metavar="NAME", help="Which model; not needed where there is one."),
+    key_file: Path = typer.Option(
+        None, "--key-file", metavar="FILE",
+        help="A file with the API key; DUALTRACK_API_KEY, or chat.key beside the file of tenants without it.",
+    ),
+    max_tokens: int = typer.Option(None, "--max-tokens", min=1, help="The most tokens of the answer."),
+    json: bool = JSON,
+) -> None:  # fmt: skip
+    """Ask a model through the gateway. The answer comes on stdout as it is made, then on stderr who made it."""
+    import os
+    import sys
+
+    from dualtrack.errors import External
+    from dualtrack.output import document
+    from dualtrack.serving import client
+    from dualtrack.tracks import serving
+
+    text = client.read_prompt(prompt, sys.stdin.buffer)
+    site = serving.sites()[0]
+    found = client.find_key(key_file, os.environ, serving.chat_key(site))
+    asked = client.Client(site.endpoint.url, serving.ca_file(site), found)
+    name = client.chosen(model, site.endpoint.models or (() if model else asked.models()))
+    pieces: list[str] = []
+    end: End | None = None
+    for it in _ended(asked.chat(name, text, max_tokens), quiet=json):
+        if isinstance(it, str):
+            pieces.append(it)
+        else:
+            end = it
+    if end is None:  # the client has said why by then
+        raise External("the answer broke off")
+    if json:
+        document("serving-chat", {"model": name, "text": "".join(pieces), "end": end})
+    else:
+        echo(end.line, err=True)
+
+
+def _ended(answer: Iterator[str | End], *, quiet: bool) -> Iterator[str | End]:
+    """Show an answer's text as it comes, and end its line also when it breaks off."""
+    shown = False
+    try:
+        for it in answer:
+            if isinstance(it, str) and not quiet:
+                echo(it, nl=False)
+                shown = True
+            yield it
+    finally:
+        if shown:
+            echo()

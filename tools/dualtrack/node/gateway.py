@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""Tells a gateway's HAProxy which API keys are good for what, and says how the engines behind it are.
+
+A program on hosts with the role gateway, called over ssh by `dualtrack serving`:
+
+    dualtrack-gateway apply    reads the maps as JSON on stdin: {"keys": {SHA-256: tenant}, "limits": {tenant: requests
+                               per minute}, "allowed": {"tenant/model": "1"}}; writes their files, replaces them in the
+                               running HAProxy, prints {"changed": …, "running": …}
+    dualtrack-gateway status   prints {"engines": [{"model", "engine", "state", "requests", "active", "last_check"}],
+                               "since_s": seconds since HAProxy has started}
+
+The files come first, because HAProxy reads them when it starts. Whatever fails after that is repaired by the next
+`apply`, which compares files and running maps with what is wanted, each on its own. Exit codes: 0; 1 HAProxy or the
+system refused; 2 the input is wrong, and nothing was touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+MAPS = Path("/etc/dualtrack/gateway/maps")
+SOCKET = Path("/run/haproxy/admin.sock")
+#: The order in which maps take effect: a key is known only when its limit and its models are, and a tenant that is
+#: removed has no model any more before its limit is gone.
+NAMES = ("allowed", "limits", "keys")
+#: Of a map's keys and values: nothing that separates words, lines or commands for HAProxy, or begins a comment.
+WORD = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/*-]{0,255}")
+INPUT_BYTES = 64 << 20
+#: One command with its lines must fit into HAProxy's buffer (tune.bufsize, 16 KiB where nobody has set it).
+COMMAND_BYTES = 15 << 10
+#: `show map` says more than the files hold: an address for each entry.
+ANSWER_BYTES = 256 << 20
+ANSWER_S = 30.0
+PROXY = "model-"
+
+Maps = Mapping[str, Mapping[str, str]]
+
+
+class BadInput(Exception):
+    """What should be applied, or the command line, is wrong."""
+
+
+class Refused(Exception):
+    """HAProxy does not do what it is told, or not as its documentation says."""
+
+
+class NotRunning(Exception):
+    """Nobody listens on HAProxy's socket."""
+
+
+def parse_wanted(data: bytes) -> dict[str, dict[str, str]]:
+    """Return the three maps of the input; BadInput when any part of it is not as described above."""
+    if len(data) > INPUT_BYTES:
+        raise BadInput(f"the input is longer than {INPUT_BYTES >> 20} MiB")
+    try:
+        found = json.loads(data, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"the input is not JSON: {error}") from None
+    if not isinstance(found, dict) or set(found) != set(NAMES):
+        raise BadInput(f"the input must be an object with exactly {', '.join(sorted(NAMES))}")
+    for name, entries in found.items():
+        if not isinstance(entries, dict):
+            raise BadInput(f"{name} is no object")
+        for word in (it for pair in entries.items() for it in pair):
+            if not isinstance(word, str) or not WORD.fullmatch(word):
+                raise BadInput(f"{name}: {ascii(word)[:80]} is no word of letters, digits and ._:/*-")
+    return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadInput("a name is twice in one object")
+    return found
+
+
+def parse_map(text: str) -> list[tuple[str, str]]:
+    """Return the entries that `show map` prints (`ADDRESS KEY VALUE`), in order; Refused for other lines."""
+    found = []
+    for line in filter(None, text.split("\n")):
+        words = line.split(" ", 2)
+        if len(words) != 3 or not words[0].startswith("0x"):
+            raise Refused(f"HAProxy says: {line}")
+        found.append((words[1], words[2]))
+    return sorted(found)
+
+
+def parse_stat(text: str) -> list[dict[str, Any]]:
+    """Return the engines that `show stat` prints (CSV with its names in the first line); Refused for other text."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "), newline="")))
+    except csv.Error as error:
+        raise Refused(f"what HAProxy says is no CSV: {error}") from None
+    if not text.startswith("# pxname,svname,"):
+        raise Refused(f"HAProxy says: {text}")
+    return [
+        _engine({key: it or "" for key, it in row.items() if isinstance(it, str | None)})
+        for row in rows
+        if (row["pxname"] or "").startswith(PROXY) and row["svname"] not in ("FRONTEND", "BACKEND")
+    ]
+
+
+def _engine(row: Mapping[str, str]) -> dict[str, Any]:
+    status = row.get("status", "")
+    # "UP 1/3", "DOWN (agent)" and "MAINT (via …)" are UP, DOWN and MAINT; "no check" is two words.
+    state = status if status == "no check" else status.partition(" ")[0]
+    code, last = row.get("check_code", ""), row.get("last_chk", "")
+    said = row.get("check_desc", "") + (f" ({code})" if code else "") + (f": {last}" if last not in ("", "OK") else "")
+    return {
+        "model": row["pxname"].removeprefix(PROXY), "engine": row.get("svname", ""), "state": state,
+        "requests": _number(row.get("stot", "")), "active": _number(row.get("scur", "")), "last_check": said,
+    }  # fmt: skip
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+
+
+def parse_uptime(text: str) -> int:
+    """Return Uptime_sec of `show info`, in seconds; Refused where it is not there."""
+    found = re.search(r"^Uptime_sec: ([0-9]{1,18})$", text, re.MULTILINE)
+    if not found:
+        raise Refused("HAProxy does not say since when it runs")
+    return int(found[1])
+
+
+def commands(path: Path, version: int, entries: Mapping[str, str]) -> Iterator[str]:
+    """Yield the commands that add entries to a prepared version of a map, each short enough for HAProxy's buffer."""
+    head = f"add map @{version} {path} <<\n"
+    lines: list[str] = []
+    size = len(head)
+    for key, value in sorted(entries.items()):
+        line = f"{key} {value}\n"
+        if size + len(line) >= COMMAND_BYTES:
+            yield head + "".join(lines) + "\n"
+            lines, size = [], len(head)
+        lines.append(line)
+        size += len(line)
+    if lines:
+        yield head + "".join(lines) + "\n"
+
+
+class Haproxy:
+    """The running HAProxy, by its runtime API: one connection for each command, as it expects of programs.
+
+    https://docs.haproxy.org/2.6/management.html#9.3
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def ask(self, command: str) -> str:
+        """Return the answer to a command; NotRunning where nobody listens, Refused where no answer comes."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(ANSWER_S)
+            try:
+                link.connect(str(self.path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                raise NotRunning(f"HAProxy does not run: nobody listens on {self.path}") from None
+            try:
+                link.sendall(command.encode())
+                answer = bytearray()
+                while part := link.recv(1 << 16):
+                    answer += part
+                    if len(answer) > ANSWER_BYTES:
+                        raise Refused(f"HAProxy's answer is longer than {ANSWER_BYTES >> 20} MiB")
+            except OSError as error:
+                raise Refused(f"HAProxy does not answer on {self.path}: {error}") from None
+        if not answer:  # it ends every answer with a newline
+            raise Refused("HAProxy has closed the connection without an answer")
+        return answer.decode(errors="replace")
+
+    def tell(self, command: str) -> None:
+        """Give a command whose success is silent; Refused with HAProxy's word otherwise."""
+        if said := self.ask(command).strip():
+            raise Refused(f"HAProxy says: {said}")
+
+    def entries(self, path: Path) -> list[tuple[str, str]]:
+        """Return the entries of the map that is in force."""
+        return parse_map(self.ask(f"show map {path}\n"))
+
+    def prepare(self, path: Path) -> int:
+        """Begin a new version of a map, which is empty and not in force, and return its number."""
+        said = self.ask(f"prepare map {path}\n")
+        found = re.fullmatch(r"New version created: ([0-9]+)", said.strip())
+        if not found:
+            raise Refused(f"HAProxy says: {said}")
+        return int(found[1])
+
+
+def replace(haproxy: Haproxy, folder: Path, wanted: Maps) -> bool:
+    """Make the running maps the wanted ones, and return whether any was not. Refused leaves all as they were.
+
+    (Unless HAProxy refuses to commit what it has just taken, which the next time repairs.)
+    """
+    paths = {name: folder / f"{name}.map" for name in NAMES}
+    right = {name: sorted(wanted[name].items()) for name in NAMES}
+    stale = [name for name in NAMES if haproxy.entries(paths[name]) != right[name]]
+    if not stale:
+        return False
+    versions: dict[str, int] = {}
+    try:
+        for name in stale:
+            versions[name] = haproxy.prepare(paths[name])
+            for command in commands(paths[name], versions[name], wanted[name]):
+                haproxy.tell(command)
+        # On one line, so that they take effect together but for microseconds.
+        haproxy.tell("; ".join(f"commit map @{it} {paths[name]}" for name, it in versions.items()) + "\n")
+    except Refused:
+        with contextlib.suppress(Refused, NotRunning):
+            for name, version in versions.items():
+                haproxy.ask(f"clear map @{version} {paths[name]}\n")
+        raise
+    # By then another process may answer on the socket, one that has read the files before they were written.
+    if any(haproxy.entries(paths[name]) != right[name] for name in NAMES):
+        raise Refused("HAProxy's maps are not what it was told: was it reloaded meanwhile? Try again")
+    return True
+
+
+def write(path: Path, text: str) -> bool:
+    """Write a file that is not so yet, whole or not at all also in a power cut; return whether it was not.
+
+    The caller holds the lock: the temporary file has a fixed name, so that none is left behind for good.
+    """
+    data = text.encode()
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == data:
+            return False
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    new.replace(path)
+    return True
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the lock of a directory, which the kernel frees; yield its file descriptor."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def apply(data: bytes, folder: Path = MAPS, path: Path = SOCKET) -> dict[str, bool]:
+    """Make files and running maps what the input says; return whether any was not, and whether HAProxy runs."""
+    wanted = parse_wanted(data)
+    with locked(folder) as handle:
+        changed = False
+        for name in NAMES:
+            lines = (f"{key} {value}\n" for key, value in sorted(wanted[name].items()))
+            changed |= write(folder / f"{name}.map", "".join(lines))
+        os.fsync(handle)
+        try:
+            return {"changed": replace(Haproxy(path), folder, wanted) or changed, "running": True}
+        except NotRunning:
+            return {"changed": changed, "running": False}
+
+
+def status(path: Path = SOCKET) -> dict[str, Any]:
+    """Return how the engines are; see above."""
+    haproxy = Haproxy(path)
+    return {
+        "engines": parse_stat(haproxy.ask("show stat\n")), "since_s": parse_uptime(haproxy.ask("show info\n")),
+    }  # fmt: skip
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says and return the exit code."""
+    try:
+        if list(words) == ["apply"]:
+            done: dict[str, Any] = apply(sys.stdin.buffer.read(INPUT_BYTES + 1))
+        elif list(words) == ["status"]:
+            done = status()
+        else:
+            raise BadInput("usage: dualtrack-gateway apply < maps.json, or dualtrack-gateway status")
+    except (BadInput, Refused, NotRunning, OSError) as error:
+        said = ascii(" ".join(str(error).split())[:300])[1:-1]
+        print(f"dualtrack-gateway: {said}", file=sys.stderr)
+        return 2 if isinstance(error, BadInput) else 1
+    print(json.dumps(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,259 @@
+"""A client of a gateway's API, which is OpenAI's: which models there are, and an answer piece by piece.
+
+Everything that comes back is external text; whoever prints it escapes it (`dualtrack.output`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dualtrack.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.files import read_secret
+from dualtrack.serving import sse
+
+#: Seconds without a byte: the first token of a long prompt takes longest, and more while others are served.
+SILENCE_S = 300.0
+#: Of an answer that is no stream.
+ANSWER_BYTES = 4 << 20
+PROMPT_BYTES = 4 << 20
+KEY = re.compile(r"[!-~]{1,512}")
+T = TypeVar("T")
+VARIABLE = "DUALTRACK_API_KEY"
+TRACK, ENGINE = "x-dualtrack-track", "x-dualtrack-engine"
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known when an answer is complete: where it came from, and its length in tokens.
+
+    ``finish`` is why it ended (`stop`, or `length` where it met the limit). '' and 0 for what the gateway did not say.
+    """
+
+    track: str
+    engine: str
+    finish: str
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def line(self) -> str:
+        """All of it in one line for people."""
+        cut = ", cut off at the limit" if self.finish == "length" else ""
+        where = f"{self.engine or 'an engine'} on the {self.track or 'unknown'} track"
+        return f"{where}: {self.prompt_tokens} tokens read, {self.completion_tokens} written{cut}"
+
+
+class _Delta(msgspec.Struct, frozen=True):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    delta: _Delta = _Delta()
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = ""
+
+
+class _Chunk(msgspec.Struct, frozen=True):
+    choices: tuple[_Choice, ...] = ()
+    usage: _Usage | None = None
+    error: _Error | str | None = None
+
+
+class _Model(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _Models(msgspec.Struct, frozen=True):
+    data: tuple[_Model, ...]
+
+
+def checked_key(text: str, where: str) -> str:
+    """Return an API key without the blanks around it; BadInput where it cannot be one."""
+    if not KEY.fullmatch(key := text.strip()):
+        raise BadInput(f"{where} holds no API key", hint="dualtrack serving key add TENANT")
+    return key
+
+
+def read_key(path: Path, *, given: bool = True) -> str:
+    """Return the API key in a file that only its owner may read; BadInput or Refused otherwise."""
+    return checked_key(read_secret(path, 4096, given=given).decode(errors="replace"), str(path))
+
+
+def find_key(file: Path | None, environment: Mapping[str, str], beside: Path | None) -> str:
+    """Return the API key of a file, of DUALTRACK_API_KEY in the environment, or of the file ``beside`` the tenants'.
+
+    The first of them that is given counts; BadInput where none is, Refused for a file that others may read.
+    """
+    if file is not None:
+        return read_key(file)
+    if text := environment.get(VARIABLE):
+        return checked_key(text, VARIABLE)
+    if beside is None or not beside.exists():
+        raise BadInput(
+            "no API key is given", hint=f"--key-file FILE, or {VARIABLE}" + (f", or {beside}" if beside else "")
+        )
+    return read_key(beside, given=False)
+
+
+def read_prompt(text: str, stdin: BinaryIO) -> str:
+    """Return a prompt, for `-` what is on stdin; BadInput where it is empty, too long, or no UTF-8."""
+    if text == "-":
+        data = stdin.read(PROMPT_BYTES + 1)
+        if len(data) > PROMPT_BYTES:
+            raise BadInput(f"the prompt is longer than {PROMPT_BYTES >> 20} MiB")
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise BadInput("the prompt on stdin is not UTF-8") from None
+    if not text.strip():
+        raise BadInput("the prompt is empty")
+    return text
+
+
+def chosen(model: str, known: Sequence[str]) -> str:
+    """Return the model to ask: the one that is named, or the only one; BadInput where there is another choice."""
+    if model or len(known) == 1:
+        return model or known[0]
+    raise BadInput("name a model with --model", hint=f"there are {', '.join(known)}" if known else "there is none")
+
+
+class Client:
+    """The API at a URL (`https://HOST:PORT`), believed by the authority in ``ca_file``, asked with an API key."""
+
+    def __init__(self, url: str, ca_file: Path, key: str, *, silence_s: float = SILENCE_S) -> None:
+        parts = urlsplit(url)
+        try:
+            self._host, self._port = parts.hostname or "", parts.port or 443
+        except ValueError:
+            self._host = ""
+        if parts.scheme != "https" or not self._host or parts.query or parts.username or parts.fragment:
+            raise BadInput(f"{url} is no address of a gateway", hint="https://HOST:PORT")
+        try:
+            self._tls = ssl.create_default_context(cafile=str(ca_file))
+        except OSError as error:  # ssl.SSLError is one
+            raise BadInput(f"{ca_file} is no certificate of an authority: {error.strerror or error}") from None
+        self._base, self._silence_s = parts.path.rstrip("/"), silence_s
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+    def models(self) -> tuple[str, ...]:
+        """Return the names of the models that the key may ask."""
+        with self._asked("GET", "/v1/models", None) as answer:
+            return tuple(it.id for it in _decoded(_whole(answer), _Models).data)
+
+    def chat(self, model: str, prompt: str, max_tokens: int | None = None) -> Iterator[str | End]:
+        """Ask a model; yield the answer's text as it comes, and at last its End.
+
+        External where the answer ends early: what was yielded is then a part. ``max_tokens`` bounds the answer.
+        """
+        body: dict[str, Any] = {
+            "model": model, "messages": [{"role": "user", "content": prompt}],
+            "stream": True, "stream_options": {"include_usage": True},
+        }  # fmt: skip
+        if max_tokens is not None:
+            body["max_tokens"] = max_tokens
+        with self._asked("POST", "/v1/chat/completions", body) as answer:
+            if answer.headers.get_content_type() != "text/event-stream":
+                raise External(f"{self._host} does not stream its answer: is it a gateway of dualtrack?")
+            usage, finish, done = _Usage(), "", False
+            for data in sse.events(_chunks(answer)):
+                if data == b"[DONE]":
+                    done = True
+                    break
+                chunk = _decoded(data, _Chunk)
+                if chunk.error is not None:
+                    raise External(f"the answer broke off: {_line(_message(chunk.error))}")
+                usage = chunk.usage or usage
+                for choice in chunk.choices:
+                    finish = choice.finish_reason or finish
+                    if choice.delta.content:
+                        yield choice.delta.content
+            if not done:
+                raise External("the answer broke off", hint="ask again; dualtrack serving status shows the engines")
+            yield End(
+                track=answer.headers.get(TRACK, ""), engine=answer.headers.get(ENGINE, ""), finish=finish,
+                prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
+            )  # fmt: skip
+
+    @contextmanager
+    def _asked(self, method: str, path: str, body: Any) -> Iterator[http.client.HTTPResponse]:
+        """Send a request and yield the answer if it is a good one; a DualtrackError with the gateway's word else."""
+        link = http.client.HTTPSConnection(self._host, self._port, timeout=self._silence_s, context=self._tls)
+        try:
+            data = None if body is None else msgspec.json.encode(body)
+            link.request(method, self._base + path, data, self._headers)
+            answer = link.getresponse()
+            if answer.status != 200:
+                raise _refusal(self._host, answer.status, _whole(answer), answer.headers.get("Retry-After", ""))
+            yield answer
+        except ssl.SSLCertVerificationError as error:
+            raise External(
+                f"{self._host}:{self._port} shows another certificate than it should: {error.verify_message}"
+            ) from None
+        except UnicodeEncodeError:
+            raise BadInput("what is asked is not UTF-8") from None
+        except (OSError, http.client.HTTPException) as error:
+            said = _line(str(error)) or type(error).__name__
+            raise External(
+                f"the gateway at {self._host}:{self._port} does not answer: {said}", hint="dualtrack serving status"
+            ) from None
+        finally:
+            link.close()
+
+
+def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    while part := answer.read1(1 << 16):
+        yield part
+
+
+def _whole(answer: http.client.HTTPResponse) -> bytes:
+    data = answer.read(ANSWER_BYTES + 1)
+    if len(data) > ANSWER_BYTES:
+        raise External(f"the gateway's answer is longer than {ANSWER_BYTES >> 20} MiB")
+    return data
+
+
+def _decoded(data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise External(f"what the gateway answers is not OpenAI's API: {error}") from None
+
+
+def _refusal(host: str, status: int, body: bytes, retry: str) -> DualtrackError:
+    """Return the error for an answer that is none, by HTTP's number and the words in its body."""
+    try:
+        error = msgspec.json.decode(body, type=_Chunk).error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        error = None
+    said = f"{host} answers {status}" + (f": {_line(_message(error))}" if error else "")
+    if status in (401, 403):
+        return Refused(said, hint="dualtrack serving key list shows the keys and what they are good for")
+    if status in (400, 404, 413, 422):
+        return BadInput(said)
+    if status == 429 and re.fullmatch(r"[0-9]{1,6}", retry):
+        return External(said, hint=f"again in {retry} s")
+    return External(said)
+
+
+def _message(error: _Error | str | None) -> str:
+    return error.message if isinstance(error, _Error) else error or ""
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]

@@ -1,0 +1,84 @@
+"""What a gateway is, and speaking with the program on its host (`dualtrack.node.gateway`, installed by its role)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from dualtrack.errors import External
+from dualtrack.serving import tenants
+
+PROGRAM = ("sudo", "-n", "/usr/local/sbin/dualtrack-gateway")
+
+#: Runs a command on a gateway's host with this on stdin and returns its stdout; External where it fails.
+Run = Callable[[Sequence[str], str], str]
+T = TypeVar("T")
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the API of a gateway answers: base URL (without /v1), and the file of the authority that it is known by.
+
+    ``models`` are those that it has by its inventory, ``tracks`` the tracks that their engines run on, ``gateway`` is
+    the host's name.
+    """
+
+    url: str
+    ca_file: str
+    models: tuple[str, ...]
+    tracks: tuple[str, ...]
+    gateway: str
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What telling a gateway did: whether anything there was otherwise, and whether its HAProxy runs."""
+
+    changed: bool
+    running: bool
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine as the gateway sees it: HAProxy's state (UP, DOWN, DRAIN, MAINT …), and why in ``last_check``.
+
+    ``requests`` counts since the gateway has started, ``active`` are those that are worked on now.
+    """
+
+    model: str
+    engine: str
+    state: str
+    requests: int
+    active: int
+    last_check: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """All engines of a gateway, and for how many seconds it has run."""
+
+    engines: tuple[Engine, ...]
+    since_s: int
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """A gateway host, by what runs commands there."""
+
+    name: str
+    run: Run
+
+    def apply(self, found: tenants.Tenants) -> Applied:
+        """Make the gateway take these tenants' keys and no others; External where it cannot be told."""
+        given = msgspec.json.encode(tenants.maps(found)).decode()
+        return self._said(self.run([*PROGRAM, "apply"], given), Applied)
+
+    def status(self) -> Status:
+        """Ask how its engines are; External where it does not say."""
+        return self._said(self.run([*PROGRAM, "status"], ""), Status)
+
+    def _said(self, text: str, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise External(
+                f"what dualtrack-gateway on {self.name} prints is not understood: {error}",
+                hint="is it of this version? make up",
+            ) from None
