@@ -154,6 +154,12 @@ def test_a_socket_that_nobody_listens_on(tmp_path: Path, haproxy: Haproxy) -> No
     assert apply(tmp_path, NOTHING)["running"] is False
 
 
+def test_haproxy_with_other_settings_reads_the_files_when_it_gets_these(tmp_path: Path, haproxy: Haproxy) -> None:
+    haproxy.force.clear()
+    assert apply(tmp_path, of("a", 1)) == {"changed": True, "running": False}
+    assert files(tmp_path) == of("a", 1)
+
+
 def test_running_map_that_went_astray_is_put_right_where_the_file_is(tmp_path: Path, haproxy: Haproxy) -> None:
     apply(tmp_path, of("a", 3))
     for path in haproxy.force:

@@ -123,6 +123,17 @@ def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None
     _settled([results["cloud track"], results["local track"]], json)
     if not json:
         _show_status(json=False)
+        _show_endpoints()
+
+
+def _show_endpoints() -> None:
+    from dualtrack.tracks import serving
+
+    for it in serving.up():
+        models = ", ".join(it.endpoint.models)
+        if models:
+            echo(f"{models} at {it.endpoint.url}/v1, certificates by {it.endpoint.ca_file}")
+            echo('dualtrack serving chat "…" asks; dualtrack serving key add NAME makes a key for a client')
 
 
 def down() -> None:

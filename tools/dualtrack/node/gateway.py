@@ -187,8 +187,11 @@ class Haproxy:
             raise Refused(f"HAProxy says: {said}")
 
     def entries(self, path: Path) -> list[tuple[str, str]]:
-        """Return the entries of the map that is in force."""
-        return parse_map(self.ask(f"show map {path}\n"))
+        """Return the entries of the map that is in force; NotRunning where HAProxy runs with other settings."""
+        said = self.ask(f"show map {path}\n")
+        if said.startswith("Unknown map identifier"):
+            raise NotRunning(f"HAProxy runs without {path}")
+        return parse_map(said)
 
     def prepare(self, path: Path) -> int:
         """Begin a new version of a map, which is empty and not in force, and return its number."""

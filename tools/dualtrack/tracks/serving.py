@@ -78,11 +78,16 @@ class _Model(msgspec.Struct, frozen=True):
 
 def sites() -> list[Site]:
     """Return the gateways of the tracks that are up; BadInput where there is none."""
-    inventories = places.inventories()
-    found = read(read_inventory(inventories)) if len(inventories) > 1 else []
+    found = up()
     if not found:
         raise BadInput("no host with the role gateway is up", hint="make up")
     return found
+
+
+def up() -> list[Site]:
+    """Return the gateways of the tracks that are up, if any."""
+    inventories = places.inventories()
+    return read(read_inventory(inventories)) if len(inventories) > 1 else []
 
 
 def read(inventory: Mapping[str, Any]) -> list[Site]:
