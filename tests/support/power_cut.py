@@ -49,6 +49,7 @@ class Moment:
             following = versions[at + 1] if choose and at + 1 < len(versions) else found
             if choose and following.startswith(found):  # it was being added to
                 found = following[: choose.randint(len(found), len(following))]
+            path.touch(0o600)  # the model knows no modes: all is its owner's alone, as keys are from their first byte
             path.write_bytes(found)
 
         put(self.top, folder)

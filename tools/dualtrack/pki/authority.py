@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dualtrack.errors import BadInput, Refused
-from dualtrack.files import destroy, locked, make_folder, sync_path, write_atomically
+from dualtrack.files import destroy, locked, make_folder, read_secret, sync_path, write_atomically
 
 #: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
 Kind = Literal["node", "shipper", "witness", "logger", "keeper", "admin", "person"]
@@ -36,6 +36,8 @@ CA_DAYS = 3650
 DAYS = 397
 #: A certificate is renewed when less than this share of its life is left.
 RENEW = 1 / 3
+#: Bytes of a file with one private key at most.
+MAX_KEY = 16 * 1024
 #: Names become parts of index patterns, of paths and of rights: nothing in them may mean more than itself.
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
@@ -348,7 +350,7 @@ def _read(path: Path) -> x509.Certificate:
 
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(read_secret(path, MAX_KEY, given=False), password=None)
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
