@@ -54,7 +54,7 @@ def prove(folder: Path, number: int) -> Proof:
 
 def _segment(place: Place, head: Head, signed: Signed, epochs: tuple[Signed, ...], number: int) -> Proof:
     before, wanted, after = head.before, b"", list[str]()
-    with place.segment(head.segment).open("rb") as file:
+    with place.open(place.segment(head.segment)) as file:
         for text in lines(file):
             found, data, chain = record.parse(text)
             if found.n < number:

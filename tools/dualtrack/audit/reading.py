@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from dualtrack.errors import BadInput
 def matching(folder: Path, kind: str = "", text: str = "") -> Iterator[Record]:
     """Yield the events of a kind with a text in them, in order; lines that are no records are passed over."""
     place = Place(folder)
-    if not place.root.exists():
+    if not os.path.lexists(place.root):
         raise BadInput(f"{folder} holds no trail")
     for number in place.numbers():
-        with place.segment(number).open("rb") as file:
+        with place.open(place.segment(number)) as file:
             for line in lines(file):
                 try:
                     found, _, _ = record.parse(line)

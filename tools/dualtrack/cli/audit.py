@@ -224,13 +224,15 @@ def verify(
 
 
 def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Start]:
+    import os
+
     from dualtrack.audit import retired
     from dualtrack.audit.place import Place
     from dualtrack.errors import BadInput, Refused
 
     if ca is None:
         raise BadInput("--retired without --ca", hint="whose word is it? name the authority's ca.pem")
-    if Place(folder).root.exists():
+    if os.path.lexists(Place(folder).root):
         raise Refused(f"{folder} is a host's own trail, which nothing shortens", hint="judge it without --retired")
     return retired.starts(retired.read(file, ca), root)
 
