@@ -199,11 +199,18 @@ def append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """Make a folder, and those above it that are missing, so that its name outlives a power cut."""
-    missing = [it for it in folder.parents if not it.exists()]
-    folder.mkdir(parents=True, exist_ok=True, mode=mode)
-    for above in (folder, *missing):
-        sync_path(above.parent)
+    """Make a folder, and those above it that are missing, so that its name outlives a power cut.
+
+    From above, each on the disk before the next one is made. So where somebody was killed while doing this, it is only
+    the lowest that is there whose name may still have to come to the disk.
+    """
+    missing = [it for it in (folder, *folder.parents) if not it.exists()]
+    lowest = missing[-1].parent if missing else folder
+    with contextlib.suppress(PermissionError):  # whoever may not read the folder above has not made this one
+        sync_path(lowest.parent)
+    for it in reversed(missing):
+        it.mkdir(exist_ok=True, mode=mode if it == folder else 0o777)
+        sync_path(it.parent)
 
 
 def sync_path(path: Path) -> None:

@@ -63,8 +63,7 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
     """
     now = now or datetime.now(UTC)
     path, key_path = folder / "ca.pem", folder / "ca.key"
-    if not folder.is_dir():
-        make_folder(folder)
+    make_folder(folder)
     with locked(path):
         begun = key_path.is_file() and not path.is_file() and _unused(folder)
         if path.is_file() != key_path.is_file() and not begun:
@@ -75,7 +74,7 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
             # The same key again: should the certificate be lost in another way, a backup of it still fits.
             key = _read_key(key_path) if begun else ec.generate_private_key(ec.SECP256R1())
             _write(path, key_path, _authority(key, 1, now), key)
-            sync_path(folder)
+        sync_path(folder)  # also what somebody made who was killed before this
         certificate = _read(path)
     if certificate.not_valid_after_utc <= now:
         raise Refused(
