@@ -343,7 +343,7 @@ def test_certificates_that_are_none(shipped: Host, bed: Bed, tried: Tried, tmp_p
     ours = tmp_path / "ours"
     ours.mkdir()
     for name in ("ca.pem", "ca.key"):
-        shutil.copyfile(bed.pki / name, ours / name)
+        shutil.copy(bed.pki / name, ours / name)  # with its mode
     past = datetime.now(UTC) - timedelta(days=30)
     found = {
         "a certificate that has expired": authority.issue(ours, "person", "auditor", days=20, now=past),

@@ -49,6 +49,7 @@ class Moment:
             following = versions[at + 1] if choose and at + 1 < len(versions) else found
             if choose and following.startswith(found):  # it was being added to
                 found = following[: choose.randint(len(found), len(following))]
+            path.touch(0o600)  # the model knows no modes: all is its owner's alone, as keys are from their first byte
             path.write_bytes(found)
 
         put(self.top, folder)
@@ -58,11 +59,13 @@ class Moment:
 class Recorder:
     """Follows what this process does below ``top``. `moments` has a moment for each step; `acknowledge` counts.
 
-    ``kill`` is the number of the sync that raises `Killed` instead; ``syncs`` counts them.
+    ``kill`` is the number of the sync that raises `Killed` instead, ``lose`` of one that does nothing, as if it were
+    not in the program; ``syncs`` counts them.
     """
 
-    def __init__(self, top: Path, patch: pytest.MonkeyPatch, kill: int = 0) -> None:
-        self.top, self.kill, self.syncs, self.acknowledged, self.moments = top, kill, 0, 0, list[Moment]()
+    def __init__(self, top: Path, patch: pytest.MonkeyPatch, kill: int = 0, lose: int = 0) -> None:
+        self.top, self.kill, self.lose, self.syncs, self.acknowledged = top, kill, lose, 0, 0
+        self.moments = list[Moment]()
         self._nodes: dict[tuple[int, int], Node] = {}
         self._recording = False
         self._observe(at_rest=True)
@@ -91,15 +94,18 @@ class Recorder:
 
     def _syncing(self, real: Any) -> Any:
         def sync(handle: int) -> None:
-            if self._recording:
-                self._observe()
-                self.syncs += 1
-                if self.syncs == self.kill:
-                    raise Killed
+            if not self._recording:
+                return  # what goes on after a cut is not cut again, and a disk takes its time
+            self._observe()
+            self.syncs += 1
+            if self.syncs == self.kill:
+                raise Killed
+            if self.syncs == self.lose:
+                return
             real(handle)
             facts = os.fstat(handle)
             node = self._nodes.get((facts.st_dev, facts.st_ino))
-            if self._recording and node is not None:
+            if node is not None:
                 node.versions = node.versions[-1:]
                 self._keep()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -96,6 +97,11 @@ def parsed(data: bytes, fields: dict[str, str]) -> dict[str, Any]:
     return found
 
 
+def regular(path: Path) -> bool:
+    """Whether a file is one itself: nothing of a trail is a link."""
+    return path.is_file() and not path.is_symlink()
+
+
 def lines(path: Path, longest: int) -> list[bytes]:
     """The whole lines of a file; the last one may be being written."""
     *whole, rest = path.read_bytes().split(b"\n")
@@ -125,7 +131,7 @@ class Trail:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         path = folder / "host"
-        match = re.fullmatch(f"({NAME})\n".encode(), path.read_bytes() if path.is_file() else b"")
+        match = re.fullmatch(f"({NAME})\n".encode(), path.read_bytes() if regular(path) else b"")
         if match is None:
             raise Fault("host")
         self.host = match[1].decode()
@@ -166,14 +172,19 @@ def verdict(folder: Path, root: bytes) -> list[str]:
 def judged(folder: Path, key: str) -> None:
     trail = Trail(folder)
     present = set()
-    for path in (folder / "segments").iterdir():
-        if not re.fullmatch("(?!0{8})[0-9]{8}[.]log", path.name) or path.is_symlink() or not path.is_file():
+    segments = folder / "segments"
+    if segments.is_symlink() or (segments.exists() and not segments.is_dir()):
+        raise Fault("segments is no directory")
+    for path in segments.iterdir() if segments.exists() else ():
+        if not re.fullmatch("(?!0{8})[0-9]{8}[.]log", path.name) or not regular(path):
             raise Fault(f"{path.name} is no segment")
         present.add(path.name)
     previous = hashed(f"dualtrack audit heads 1\n{trail.host}\n".encode())
     epoch, index = 0, 0
     text_of = folder / "heads.log"
-    for index, line in enumerate(lines(text_of, (16 << 10) + 1) if text_of.is_file() else [], start=1):
+    if os.path.lexists(text_of) and not regular(text_of):
+        raise Fault("heads.log is no regular file")
+    for index, line in enumerate(lines(text_of, (16 << 10) + 1) if text_of.exists() else [], start=1):
         text, _, signature = line.rpartition(b" ")
         if not re.fullmatch(rb"([0-9a-f]{2})+", signature):
             raise Fault(f"head {index}")

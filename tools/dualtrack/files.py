@@ -47,10 +47,13 @@ def read_whole(path: Path, limit: int) -> bytes:
     return read_with_facts(path, limit)[0]
 
 
-def read_with_facts(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
-    """Return what is in a file of ``limit`` bytes at most, and the facts of that very file; BadInput otherwise."""
+def read_with_facts(path: Path, limit: int, *, follow: bool = True) -> tuple[bytes, os.stat_result]:
+    """Return what is in a file of ``limit`` bytes at most, and the facts of that very file; BadInput otherwise.
+
+    Without ``follow`` Refused where it is a link, or anything but a file.
+    """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if follow else os.fdopen(open_own(path.parent, path.name), "rb") as file:
             info = os.fstat(file.fileno())
             data = file.read(limit + 1)
     except OSError as error:
@@ -60,9 +63,9 @@ def read_with_facts(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
     return data, info
 
 
-def read_secret(path: Path, limit: int, *, given: bool = True) -> bytes:
+def read_secret(path: Path, limit: int, *, given: bool = True, follow: bool = True) -> bytes:
     """Return what is in a file with a secret, of ``limit`` bytes at most; see `check_ours` for when it is refused."""
-    data, info = read_with_facts(path, limit)
+    data, info = read_with_facts(path, limit, follow=follow)
     check_ours(path, info, given=given)
     return data
 
@@ -80,25 +83,72 @@ def check_ours(path: Path, info: os.stat_result, *, given: bool = True) -> None:
         )
 
 
+class NotOwn(Refused):
+    """Something else is in the place of a file or a directory of our own."""
+
+
+class NotRegular(OSError):
+    """A link, a directory or a pipe where there should be a regular file, or no directory on the way to it."""
+
+
+#: What opening says of a link, of a file in a directory's place, of a directory in a file's, of a pipe and a socket.
+_NOT_REGULAR = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO})
+
+
 def open_below(folder: Path, name: str) -> BufferedReader:
     """Open a regular file by its path below ``folder``, without following a link on the way; OSError otherwise."""
+    return os.fdopen(_open_below(folder, name, os.O_RDONLY, 0), "rb")
+
+
+def open_own(folder: Path, name: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    """Open a regular file of our own by its path below ``folder``; return its handle. OSError where it cannot be done.
+
+    NotOwn where anything else is in its place, or in that of a directory on the way: what is ours is no link.
+    """
+    try:
+        return _open_below(folder, name, flags, mode)
+    except NotRegular as error:
+        found = str(error.filename)
+        raise not_own(folder / found, "regular file" if found == name else "directory") from None
+
+
+def not_own(path: Path, what: str) -> NotOwn:
+    """Return the error that something else is in the place of a file or a directory (``what``) of our own."""
+    return NotOwn(f"{path} is no {what}", hint="no link is followed there: find out who put it in its place")
+
+
+def check_own_folder(path: Path) -> None:
+    """Refuse what is in the place of a directory of our own and is none, a link to one also; nothing there is well."""
+    if os.path.lexists(path) and not stat.S_ISDIR(path.lstat().st_mode):
+        raise not_own(path, "directory")
+
+
+def _open_below(folder: Path, name: str, flags: int, mode: int) -> int:
     parts = name.split("/")
     if "\0" in name or {"", ".", ".."} & set(parts):
         raise FileNotFoundError(errno.ENOENT, "not a path below a directory", name)
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    done = ""
     try:
         for part in parts[:-1]:
+            done = f"{done}/{part}".lstrip("/")
             inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
             os.close(at)
             at = inner
+        done = name
         # A pipe with nobody at its other end would be waited for.
-        handle = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+        handle = os.open(parts[-1], flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=at)
+    except OSError as error:
+        if error.errno in _NOT_REGULAR:
+            raise NotRegular(error.errno, "not a regular file", done) from None
+        error.filename = str(folder / done)
+        raise
     finally:
         os.close(at)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise FileNotFoundError(errno.ENOENT, "not a regular file", name)
-    return os.fdopen(handle, "rb")
+        raise NotRegular(errno.ENOENT, "not a regular file", name)
+    return handle
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -124,12 +174,12 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
-    """Add lines to a file; on the disk when it returns. Nothing half stays where the disk is full."""
+    """Add lines to a file of our own; on the disk when it returns. Nothing half stays where the disk is full."""
     if not lines:
         return
     handle = -1
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode)
+        handle = open_own(path.parent, path.name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
         size = os.fstat(handle).st_size
         try:
             data = memoryview(b"".join(lines))
@@ -149,11 +199,18 @@ def append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """Make a folder, and those above it that are missing, so that its name outlives a power cut."""
-    missing = [it for it in folder.parents if not it.exists()]
-    folder.mkdir(parents=True, exist_ok=True, mode=mode)
-    for above in (folder, *missing):
-        sync_path(above.parent)
+    """Make a folder, and those above it that are missing, so that its name outlives a power cut.
+
+    From above, each on the disk before the next one is made. So where somebody was killed while doing this, it is only
+    the lowest that is there whose name may still have to come to the disk.
+    """
+    missing = [it for it in (folder, *folder.parents) if not it.exists()]
+    lowest = missing[-1].parent if missing else folder
+    with contextlib.suppress(PermissionError):  # whoever may not read the folder above has not made this one
+        sync_path(lowest.parent)
+    for it in reversed(missing):
+        it.mkdir(exist_ok=True, mode=mode if it == folder else 0o777)
+        sync_path(it.parent)
 
 
 def sync_path(path: Path) -> None:
@@ -166,14 +223,14 @@ def sync_path(path: Path) -> None:
 
 
 def destroy(path: Path) -> None:
-    """Overwrite and remove a file that holds a secret.
+    """Overwrite and remove a file that holds a secret; Refused for a link, whose target is not ours to overwrite.
 
     A disk that writes elsewhere than it is told (an SSD) may keep old bytes.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    with path.open("r+b") as file:
-        file.write(secrets.token_bytes(path.stat().st_size))
+    with os.fdopen(open_own(path.parent, path.name, os.O_RDWR), "r+b") as file:
+        file.write(secrets.token_bytes(os.fstat(file.fileno()).st_size))
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
@@ -184,10 +241,14 @@ def _cannot(path: Path, error: OSError) -> External:
     return External(f"cannot write {path}: {error.strerror}", hint="is the disk full, or not ours?")
 
 
-def read(path: Path, kind: type[T], hint: str = "delete it") -> T | None:
-    """Return the JSON file at ``path`` as ``kind``, None where there is none; BadInput where it is damaged."""
+def read(path: Path, kind: type[T], hint: str = "delete it", *, follow: bool = True) -> T | None:
+    """Return the JSON file at ``path`` as ``kind``, None where there is none; BadInput where it is damaged.
+
+    Without ``follow`` Refused where it is a link, or anything but a file.
+    """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        with path.open("rb") if follow else os.fdopen(open_own(path.parent, path.name), "rb") as file:
+            return msgspec.json.decode(file.read(), type=kind)
     except FileNotFoundError:
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

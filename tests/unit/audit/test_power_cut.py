@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +17,6 @@ from dualtrack.errors import Refused
 from tests.support.attack_helpers import SECOND, START, Clock
 from tests.support.power_cut import Killed, Recorder, cuts
 from tests.support.simulated_witnesses import NOW, Host, Node, shown, store
-
-
-@pytest.fixture(autouse=True)
-def _modes() -> Iterator[None]:
-    """Let what a cut leaves be its owner's alone, as keys are from their first byte: the model knows no modes."""
-    mask = os.umask(0o077)
-    yield
-    os.umask(mask)
 
 
 def go_on(trail: Path) -> None:

@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from dualtrack.access import tokens
 from dualtrack.errors import BadInput, Refused
 from dualtrack.pki import authority
 
@@ -76,6 +77,25 @@ def test_keys_are_their_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for key in (Path(found.key), folder / "ca.key"):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+@pytest.mark.attack("a user", "reads a key of the authority", "prevented", "pki: modes of key files")
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602])
+def test_keys_that_others_may_read_or_write_are_refused(tmp_path: Path, mode: int) -> None:
+    authority.ensure(tmp_path)
+    tokens.key(tmp_path)
+    for name, use in (
+        ("ca.key", lambda: authority.issue(tmp_path, "shipper", "gpu-1")),
+        ("ca.key", lambda: authority.sign(tmp_path, b"retired")),
+        ("token.key", lambda: tokens.key(tmp_path)),
+    ):
+        path = tmp_path / name
+        path.chmod(mode)
+        with pytest.raises(Refused) as caught:
+            use()
+        assert str(caught.value) == f"others may read or write {path} (mode {mode:04o}) (chmod 600 {path})"
+        path.chmod(0o600)  # as it says
+        use()
 
 
 @pytest.mark.parametrize(

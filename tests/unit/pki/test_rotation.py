@@ -135,7 +135,7 @@ def test_the_old_one_goes_only_when_nobody_needs_it(site: Site) -> None:
 
 def test_a_crash_between_two_writes_leaves_one_of_both_states(site: Site) -> None:
     """After the one rename that decides, before the keys are in their places; and before it, a key that waits."""
-    (site.pki / "next.key").write_bytes((site.pki / "ca.key").read_bytes())
+    shutil.copy(site.pki / "ca.key", site.pki / "next.key")
     rotation.take(site.pki, "both")
     site.bring()
     before = {name: (site.pki / name).read_bytes() for name in ("ca.key", "next.key")}
@@ -143,6 +143,7 @@ def test_a_crash_between_two_writes_leaves_one_of_both_states(site: Site) -> Non
     rotation.take(site.pki, "new", site.digests())
     assert (site.pki / "ca.key").read_bytes() == before["next.key"]
     for name, content in before.items():
+        (site.pki / name).touch(0o600)
         (site.pki / name).write_bytes(content)
     site.bring()  # issues by the key that still waits
     assert site.cut_off() == []

@@ -184,6 +184,7 @@ def test_the_steps_in_files(tmp_path: Path) -> None:
     custody.join(handed, [Sm2Identity(keys[3])], str(tmp_path / "back"), force=False)
     assert ((tmp_path / "back").read_bytes(), (tmp_path / "back").stat().st_mode & 0o777) == (SECRET, 0o600)
     # Opened shares do as well, beside sealed ones.
+    (tmp_path / "open").touch(0o600)
     (tmp_path / "open").write_bytes(blob.unseal(Path(given[1].file).read_bytes(), [Sm2Identity(keys[1])]))
     custody.join([tmp_path / "open", handed[0]], [Sm2Identity(keys[3])], str(tmp_path / "again"), force=False)
     with pytest.raises(Refused):
@@ -198,3 +199,31 @@ def test_a_sealed_file_that_is_no_share(tmp_path: Path) -> None:
     (tmp_path / "no-share").write_bytes(blob.seal(b"hello", [Sm2Recipient(key)]))
     with pytest.raises(BadInput, match="no-share holds no share"):
         custody.join([tmp_path / "no-share"], [Sm2Identity(key)], str(tmp_path / "out"), force=False)
+
+
+@pytest.mark.attack("a user", "reads or replaces a share that was opened", "prevented", "keys: modes of share files")
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602])
+def test_an_opened_share_that_others_may_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """A sealed one lies where it likes: its reader needs the key, and what is changed in it is found."""
+    officer = keyfiles.new(tmp_path / "officer.key")
+    (tmp_path / "officer.pub").write_bytes(officer.pem())
+    files = []
+    for name, share in five()[:3]:
+        files.append(tmp_path / name)
+        files[-1].touch(0o600)
+        files[-1].write_bytes(encode(share))
+    custody.join(files, [], str(tmp_path / "back"), force=False)
+    files[1].chmod(mode)
+    for use in (
+        lambda: custody.join(files, [], str(tmp_path / "x"), force=False),
+        lambda: custody.hand_over(files[1], [], tmp_path / "officer.pub", str(tmp_path / "x")),
+    ):
+        with pytest.raises(Refused) as caught:
+            use()
+        said = f"others may read or write {files[1]} (mode {mode:04o}) (chmod 600 {files[1]}; as it is, only through"
+        assert (str(caught.value).startswith(said), int(caught.value.code)) == (True, 5)
+        assert not (tmp_path / "x").exists()
+    sealed = blob.seal(files[1].read_bytes(), [Sm2Recipient(officer)])
+    files[1].write_bytes(sealed)
+    custody.join(files, [Sm2Identity(officer)], str(tmp_path / "again"), force=False)
+    assert (tmp_path / "again").read_bytes() == SECRET

@@ -15,8 +15,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from dualtrack.elk.documents import AUDIENCE, ISSUER
-from dualtrack.files import locked, write_atomically
-from dualtrack.pki.authority import TOKEN_KEY
+from dualtrack.files import locked, read_secret, write_atomically
+from dualtrack.pki.authority import MAX_KEY, TOKEN_KEY
 
 
 def key(folder: Path) -> ECKey:
@@ -25,7 +25,7 @@ def key(folder: Path) -> ECKey:
     with locked(path):
         if not path.is_file():
             write_atomically(path, ECKey.generate_key("P-256", private=True).as_pem(private=True), 0o600)
-        return ECKey.import_key(path.read_bytes())
+        return ECKey.import_key(read_secret(path, MAX_KEY, given=False))
 
 
 def public(folder: Path) -> str:

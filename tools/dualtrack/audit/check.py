@@ -20,6 +20,7 @@ from dualtrack.audit.head import Head
 from dualtrack.audit.place import Place, lines, whole_lines
 from dualtrack.audit.record import Hash, Host, Number, Time
 from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.files import NotOwn
 from dualtrack.seal import libcrypto
 
 Kind = Literal[
@@ -145,9 +146,12 @@ def judge(
     known = sorted([*anchors, *fixed], key=lambda it: it.segment)
     run = _Run(place, libcrypto.public_key(root), _host(place, known))
     run.chain, run.previous = record.start(run.host), heads.none(run.host)
-    start = _start(place, starts)
+    start: Start | None = None
     try:
+        start = _start(place, starts)
         _trail(run, known, start, now)
+    except NotOwn as error:  # a link or a directory in the place of a file
+        run.findings.append(Finding("inserted", run.next, run.next, run.time, run.time, str(error)))
     except _TooMany:
         more = "so much is wrong that it was judged no further"
         run.findings[-1] = Finding("altered", run.next, run.next, run.time, run.time, more)
@@ -291,7 +295,7 @@ def _records(path: Path, run: _Run, *, live: bool = False) -> None:
     ``live``: the last line may be written just now.
     """
     again = run.gone > 0  # records that were retired may come again, before all others
-    with path.open("rb") as file:
+    with run.place.open(path) as file:
         for text in whole_lines(file) if live else lines(file):
             try:
                 found, data, chain = record.parse(text)

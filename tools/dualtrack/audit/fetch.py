@@ -6,9 +6,10 @@ So the store is judged like the host is: by the registered key, and by what is a
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dualtrack.audit import document
 from dualtrack.audit import head as heads
@@ -34,9 +35,10 @@ def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], ob
         raise Refused(f"{folder} is not empty", hint="name a new folder: nothing there is written over")
     place = Place(folder)
     place.segments.mkdir(parents=True, exist_ok=True)
-    (folder / "host").write_text(f"{document.host(host)}\n")
+    with _new(place, folder / "host") as file:
+        file.write(f"{document.host(host)}\n".encode())
     ends = dict[int, int]()  # a segment to its last record
-    with place.heads.open("wb") as file:
+    with _new(place, place.heads) as file:
         for found in pages(store, host, "segment"):
             line = document.line_of_head(found)
             file.write(line)
@@ -48,7 +50,7 @@ def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], ob
     left, total = sorted(ends.items()), 0
     limit = left[-1][1] if last and left else 0
     segment = left[0][0] if left else 1
-    file = place.segment(segment).open("wb")
+    file = _new(place, place.segment(segment))
     try:
         for found in pages(store, host, "n"):
             n = found["n"] if type(found["n"]) is int else 0  # another one is a line that is none, for the judge
@@ -58,7 +60,7 @@ def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], ob
                 file.close()
                 segment = left[1][0] if left[1:] else left[0][0] + 1
                 left.pop(0)
-                file = place.segment(segment).open("wb")
+                file = _new(place, place.segment(segment))
             line = document.line_of(found)
             file.write(line)
             count(len(line))
@@ -68,6 +70,11 @@ def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], ob
     if not total:
         raise BadInput(f"the store has nothing of {host}", hint="dualtrack audit ship; a record shows after a second")
     return total
+
+
+def _new(place: Place, path: Path) -> BinaryIO:
+    """Make a file of a trail; OSError where anything is in its place."""
+    return os.fdopen(place.handle(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
 
 
 def pages(store: SearchStore, host: str, number: str) -> Iterator[dict[str, Any]]:

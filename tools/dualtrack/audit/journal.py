@@ -110,7 +110,7 @@ def last_cursor(place: Place) -> str:
     """Return the cursor of the newest entry that is whole in a trail, '' where there is none."""
     for number in reversed(place.numbers()):
         found, parts = "", b""
-        with place.segment(number).open("rb") as file:
+        with place.open(place.segment(number)) as file:
             for line in lines(file):
                 try:
                     it = record.parse(line)[0]

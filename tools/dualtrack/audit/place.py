@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from dualtrack.audit import record
 from dualtrack.errors import BadInput
-from dualtrack.files import open_below
+from dualtrack.files import check_own_folder, not_own, open_own, sync_path
 
 #: The file of a segment: from 1 on.
 SEGMENT = re.compile(r"(?!0{8})([0-9]{8})\.log")
@@ -23,6 +24,8 @@ class Place:
     heads.log               the segments' heads, a line each, signed
     root.pem                the public key of epoch 0; it counts only where it came another way
     keys/NNNNNN.pem         the private key of the present epoch, and nothing else
+
+    None of them is a link: what is in another place is not this trail's. Whoever opens one does it here.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,26 +43,65 @@ class Place:
 
     def head_lines(self) -> Iterator[bytes]:
         """Yield the lines of the file of heads, none where there is no file; the last one may be written just now."""
-        if self.heads.is_file():
-            with self.heads.open("rb") as file:
-                yield from lines(file)
+        try:
+            file = self.open(self.heads)
+        except FileNotFoundError:
+            return
+        with file:
+            yield from lines(file)
+
+    def open(self, path: Path) -> BinaryIO:
+        """Open one of the trail's files to be read; FileNotFoundError where there is none, NotOwn for a link."""
+        return os.fdopen(self.handle(path), "rb")
+
+    def handle(self, path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+        """Return a handle of one of the trail's files, made with ``mode`` where ``flags`` say so."""
+        return open_own(self.folder, path.relative_to(self.folder).as_posix(), flags, mode)
+
+    def cut(self, path: Path, size: int) -> None:
+        """Take off what a file has behind ``size`` bytes."""
+        handle = self.handle(path, os.O_RDWR)
+        try:
+            os.ftruncate(handle, size)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def sync(self) -> None:
+        """Bring the names in the trail's directories to the disk."""
+        for path in (self.segments, self.folder):
+            if path.exists():
+                sync_path(path)
+
+    def check_folders(self) -> None:
+        """Refuse a trail whose directories are links, before anything is made in them."""
+        for path in (self.segments, self.keys):
+            check_own_folder(path)
 
     def has(self, number: int) -> bool:
         """Tell whether there is a file of a segment."""
-        return _is_segment(self.segment(number))
+        return self.size(self.segment(number)) is not None
+
+    def size(self, path: Path) -> int | None:
+        """Return how many bytes a file has, None where there is no regular one."""
+        try:
+            found = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def numbers(self) -> list[int]:
         """Return the segments that there are files of."""
-        return sorted(int(it.name[:8]) for it in self._entries() if _is_segment(it))
+        return sorted(int(name[:8]) for name, good in self._entries() if good)
 
     def strangers(self) -> list[str]:
         """Return what lies among the segments and is none: other names, directories, links."""
-        return sorted(it.name for it in self._entries() if not _is_segment(it))
+        return sorted(name for name, good in self._entries() if not good)
 
     def name(self) -> str:
         """Return the host's name; BadInput where no trail is, or the name is none."""
         try:
-            with open_below(self.folder, "host") as file:
+            with self.open(self.folder / "host") as file:
                 found = re.fullmatch(rf"({record.HOST})\n", file.read(record.HEX * 8).decode("ascii"))
         except (OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError):
@@ -69,12 +111,21 @@ class Place:
             raise BadInput(f"the file host in {self.folder} is no name of a host")
         return found[1]
 
-    def _entries(self) -> list[Path]:
-        return list(self.segments.iterdir()) if self.segments.is_dir() else []
-
-
-def _is_segment(path: Path) -> bool:
-    return bool(SEGMENT.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
+    def _entries(self) -> list[tuple[str, bool]]:
+        """Return the names among the segments, each with whether it is one's."""
+        try:
+            at = os.open(self.segments, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError:  # a link also
+            raise not_own(self.segments, "directory") from None
+        try:
+            with os.scandir(at) as found:
+                return [
+                    (it.name, bool(SEGMENT.fullmatch(it.name)) and it.is_file(follow_symlinks=False)) for it in found
+                ]
+        finally:
+            os.close(at)
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:

@@ -139,8 +139,8 @@ def compose(
             holder = found.segment
     if before and n == before[0].n:  # no record goes, only heads
         return before[0].t, before[0].chain, head, tuple(epochs)
-    if holder and place.segment(holder).is_file():
-        with place.segment(holder).open("rb") as file:
+    if holder and place.has(holder):
+        with place.open(place.segment(holder)) as file:
             for text in lines(file):
                 it, _, chain = record.parse(text)
                 if it.n == n:

@@ -82,7 +82,7 @@ class Shipper:
     ) -> None:
         self.place, self.store, self.state, self.alarm, self.tell = Place(folder), store, state, alarm, tell
         self.host = document.host(self.place.name())
-        found = files.read(state, Shipped)
+        found = files.read(state, Shipped, follow=False)
         self.at = found or Shipped()
         self.reach = reach
         self._reminded = self._met = float("-inf")
@@ -97,9 +97,9 @@ class Shipper:
         segment, end = self.at.segment, self.at.offset
         if not end:  # the segment before it was shipped to its end
             segment -= 1
-            end = _size(self.place.segment(segment))
+            end = self.place.size(self.place.segment(segment)) or 0
         try:
-            with self.place.segment(segment).open("rb") as file:
+            with self.place.open(self.place.segment(segment)) as file:
                 file.seek(max(0, end - record.HEX - 1))
                 there = file.read(record.HEX + 1)
         except OSError:
@@ -142,7 +142,9 @@ class Shipper:
     def step(self) -> bool:
         """Send one group and note that it was taken; False when there is nothing to send. Away: try again later."""
         self._meet()
-        signed = _size(self.place.heads)  # what these heads name was written before: it is sent before them
+        signed = (
+            self.place.size(self.place.heads) or 0
+        )  # what these heads name was written before: it is sent before them
         group = self._next()
         if group.documents:
             if len(group.documents) == RECORDS:  # there is more: it is made while the store takes this
@@ -163,8 +165,8 @@ class Shipper:
     def waiting(self) -> int:
         """Return how many bytes of records are not shipped."""
         total, number = -self.at.offset, self.at.segment
-        while (path := self.place.segment(number)).exists():
-            total += _size(path)
+        while (size := self.place.size(self.place.segment(number))) is not None:
+            total += size
             number += 1
         return max(0, total)
 
@@ -194,11 +196,11 @@ class Shipper:
 
     def _records(self, segment: int, offset: int) -> tuple[list[bytes], int, int]:
         """Return the whole lines behind a place, and where the next ones begin."""
-        over = self.place.segment(segment + 1).exists()  # asked first: who begins a segment has ended the one before
+        over = self.place.has(segment + 1)  # asked first: who begins a segment has ended the one before
         found: list[bytes] = []
         size = 0
         try:
-            with self.place.segment(segment).open("rb") as file:
+            with self.place.open(self.place.segment(segment)) as file:
                 if os.fstat(file.fileno()).st_size < offset:
                     raise External(f"segment {segment} has become shorter", hint="dualtrack audit verify")
                 file.seek(offset)
@@ -226,7 +228,7 @@ class Shipper:
         size = 0
         if end <= self.at.heads:
             return found, end
-        with self.place.heads.open("rb") as file:
+        with self.place.open(self.place.heads) as file:
             file.seek(self.at.heads)
             for line in lines(file):
                 if not line.endswith(b"\n") or self.at.heads + size + len(line) > end or len(found) == RECORDS:
@@ -323,10 +325,3 @@ def _left(host: str, sent: list[bytes], answer: Any) -> tuple[int, list[str]]:
 def _end(line: bytes) -> tuple[int, str]:
     found, _, chain = record.parse(line)
     return found.n, chain.hex()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

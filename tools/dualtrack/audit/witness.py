@@ -17,17 +17,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from dualtrack.audit import cosign, keys, statement
 from dualtrack.audit.cosign import Found, Known
-from dualtrack.audit.place import lines
+from dualtrack.audit.place import Place
 from dualtrack.audit.statement import Statement
 from dualtrack.audit.writer import alone
 from dualtrack.errors import BadInput, Refused
-from dualtrack.files import append, make_folder, sync_path, write_atomically
+from dualtrack.files import append, make_folder, open_own, sync_path, write_atomically
 from dualtrack.seal import libcrypto
 
 #: Shows the heads of a host from a segment on, and those of earlier segments that have more than one: their lines.
@@ -79,17 +79,13 @@ def carried(folder: Path) -> Shown:
     """Return what shows the heads in copies of `heads.log`: HOST/heads.log in a folder."""
 
     def shown(host: str, since: int) -> list[bytes]:
-        path = folder / host / "heads.log"
-        if not path.is_file():
-            return []
         found, none = list[tuple[int, bytes]](), 0
-        with path.open("rb") as file:
-            for text in lines(file):
-                if text.endswith(b"\n"):
-                    found.append((cosign.segment_of(text), text))
-                    none += not found[-1][0]
-                if none > MOST:  # nothing behind so much that is no head is worth reading
-                    break
+        for text in Place(folder / host).head_lines():
+            if text.endswith(b"\n"):
+                found.append((cosign.segment_of(text), text))
+                none += not found[-1][0]
+            if none > MOST:  # nothing behind so much that is no head is worth reading
+                break
         twice = {number for number, count in Counter(number for number, _ in found).items() if count > 1}
         return [text for number, text in found if number >= since or number in twice]
 
@@ -108,7 +104,7 @@ class Witness:
         self.folder, self.clock = folder, clock
         self._seen, self._said = folder / "seen.log", folder / "statements.log"
         self.known, self._found = {}, {}
-        if not (folder / "key.pem").exists():
+        if not os.path.lexists(folder / "key.pem"):
             raise BadInput(f"{folder} holds no witness", hint="dualtrack audit witness DIR --begin")
         self._lock = alone(folder / "lock", "another process is this witness")
         try:
@@ -159,7 +155,7 @@ class Witness:
         wanted = {number for it in texts if 0 < (number := cosign.segment_of(it)) < known.segment}
         if not wanted:
             return {}
-        with self._seen.open("rb") as file:
+        with _opened(self._seen) as file:
             said = (statement.decode(text.rstrip(b"\n")) for text in file)
             return {it.segment: it.digest for it in said
                     if it.kind == "head" and it.host == known.host and it.segment in wanted}  # fmt: skip
@@ -239,16 +235,20 @@ class Witness:
 
 def _whole(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file; a last one that is not whole is taken off: nothing of it was signed or given away."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     good = 0
-    with path.open("rb") as file:
+    with _opened(path, os.O_RDWR) as file:
         for text in file:
             if not text.endswith(b"\n"):
                 break
             good += len(text)
             yield text
-    if good < path.stat().st_size:
-        with path.open("r+b") as file:
-            file.truncate(good)
+        if good < os.fstat(file.fileno()).st_size:
+            os.ftruncate(file.fileno(), good)
             os.fsync(file.fileno())
+
+
+def _opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
+    """Open one of the witness's own files; no link is followed."""
+    return os.fdopen(open_own(path.parent, path.name, flags), "rb")

@@ -20,7 +20,7 @@ from dualtrack.audit.head import Head
 from dualtrack.audit.place import Place, lines
 from dualtrack.audit.record import Record
 from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import append, destroy, make_folder, sync_path, write_atomically
+from dualtrack.files import append, destroy, make_folder, open_own, sync_path, write_atomically
 from dualtrack.seal import libcrypto
 
 #: Records of a segment at most, and nanoseconds from its first record to its seal.
@@ -32,11 +32,12 @@ EPOCH_NS = 24 * 3600 * 10**9
 def begin(folder: Path, host: str) -> libcrypto.PublicKey:
     """Begin a trail for ``host`` in a new folder; return the key to register elsewhere."""
     place = Place(folder)
-    if place.root.exists() or place.heads.exists():
+    if os.path.lexists(place.root) or os.path.lexists(place.heads):
         raise Refused(f"{folder} holds a trail", hint="a trail is begun once; another host takes another folder")
     if not re.fullmatch(record.HOST, host):
         raise BadInput(f"{host!r} is no name of a host", hint="letters, digits, dots, hyphens, underscores")
     make_folder(folder)
+    place.check_folders()
     make_folder(place.segments, mode=0o700)
     key = keys.new(place.key(0))
     write_atomically(folder / "host", f"{host}\n".encode())
@@ -70,6 +71,7 @@ class Writer:
         self.place, self.clock = Place(folder), clock
         self.records, self.age_ns, self.epoch_ns = records, age_ns, epoch_ns
         self.host = self.place.name()
+        self.place.check_folders()
         self._lock = alone(self.place.lock, "another process writes this trail")
         #: Set by whoever wants this epoch to end, also by a signal's handler: the next `commit` ends it.
         self.turning = False
@@ -142,7 +144,7 @@ class Writer:
         try:
             if self._file < 0:
                 path = self.place.segment(self.segment)
-                self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                self._file = self.place.handle(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
                 self._size = os.fstat(self._file).st_size
                 sync_path(self.place.segments)
             data = memoryview(b"".join(self._waiting))
@@ -189,7 +191,7 @@ class Writer:
         self.chain = self._before = record.start(self.host)
         self._previous, self.epoch, self._epoch_begun = heads.none(self.host), 0, self.clock()
         announced = ""
-        for head, data in _heads(self.place.heads):
+        for head, data in _heads(self.place):
             self.last, self.chain, self._latest = head.last, bytes.fromhex(head.chain), head.ended
             if head.next_key:
                 self._epoch_begun, announced = head.ended, head.next_key
@@ -198,9 +200,11 @@ class Writer:
             self.epoch = head.epoch + bool(head.next_key)
             self._after(head, data)
         # What a killed writer left can be read and need not be on the disk: keys are destroyed by what it says.
-        for path in (self.place.heads, self.place.segment(self.segment), self.place.segments, self.place.folder):
-            if path.exists():
-                sync_path(path)
+        for path in (self.place.heads, self.place.segment(self.segment)):
+            if os.path.lexists(path):
+                with self.place.open(path) as file:
+                    os.fsync(file.fileno())
+        self.place.sync()
         self._settle_keys(announced)
         self._tail()
         if self._is_old():
@@ -220,10 +224,10 @@ class Writer:
     def _tail(self) -> None:
         """Read the records of the segment that is not sealed yet."""
         path = self.place.segment(self.segment)
-        if not path.exists():
+        if not os.path.lexists(path):
             return
         good, rest = 0, b""
-        with path.open("rb") as file:
+        with self.place.open(path) as file:
             for text in lines(file):
                 try:
                     found, data, chain = record.parse(text)
@@ -239,26 +243,25 @@ class Writer:
             torn = rest and not rest.endswith(b"\n") and file.read(1) == b""
         if rest:
             aside = "" if torn else self._put_aside(path, good)
-            with path.open("r+b") as file:
-                file.truncate(good)
-                os.fsync(file.fileno())
+            self.place.cut(path, good)
             if aside:
                 self.append("damaged", "audit", f"record {self.last + 1} of segment {self.segment}: {aside}".encode())
 
     def _put_aside(self, path: Path, begin: int) -> str:
         name = f"{path.stem}.damaged-{self.clock()}"
-        with path.open("rb") as file:
+        with self.place.open(path) as file:
             file.seek(begin)
             write_atomically(path.with_name(name), file.read())
         return name
 
 
-def _heads(path: Path) -> Iterator[tuple[Head, bytes]]:
+def _heads(place: Place) -> Iterator[tuple[Head, bytes]]:
     """Yield the heads of a file; a last line that is not whole is taken off: nobody was told of it."""
-    if not path.exists():
+    path = place.heads
+    if not os.path.lexists(path):
         return
     good = 0
-    with path.open("rb") as file:
+    with place.open(path) as file:
         for text in file:
             try:
                 head, data, _ = heads.parse(text)
@@ -268,15 +271,14 @@ def _heads(path: Path) -> Iterator[tuple[Head, bytes]]:
                 break
             yield head, data
             good += len(text)
-    if good < path.stat().st_size:
-        with path.open("r+b") as file:
-            file.truncate(good)
-            os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+    if good < size:
+        place.cut(path, good)
 
 
 def alone(path: Path, otherwise: str) -> int:
     """Hold a lock for as long as this process lives, and return its handle; Refused, with a reason, if it is held."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = open_own(path.parent, path.name, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -224,13 +224,15 @@ def verify(
 
 
 def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Start]:
+    import os
+
     from dualtrack.audit import retired
     from dualtrack.audit.place import Place
     from dualtrack.errors import BadInput, Refused
 
     if ca is None:
         raise BadInput("--retired without --ca", hint="whose word is it? name the authority's ca.pem")
-    if Place(folder).root.exists():
+    if os.path.lexists(Place(folder).root):
         raise Refused(f"{folder} is a host's own trail, which nothing shortens", hint="judge it without --retired")
     return retired.starts(retired.read(file, ca), root)
 
@@ -275,15 +277,21 @@ def show(
     last: int = typer.Option(50, "--last", min=1, help="The newest so many."),
     json: bool = JSON,
 ) -> None:
-    """Show events, the newest last. Shown is what the files say: `audit verify` tells what that is worth."""
+    """Show events, the newest last. Shown is what the files say: `audit verify` tells what that is worth.
+
+    Exit code 1 where a part of the trail is missing, after what is there.
+    """
     from collections import deque
 
     from dualtrack.audit import reading
+    from dualtrack.errors import Findings
     from dualtrack.output import document, table
 
     found = deque(reading.matching(folder, kind, text), maxlen=last)
     if json:
         document("audit-events", {"records": list(found)})
-        return
-    table(("record", "time", "kind", "source", "what"),
-          [(str(it.n), stamp(it.t), it.kind, it.source, it.body or it.raw) for it in found])  # fmt: skip
+    else:
+        table(("record", "time", "kind", "source", "what"),
+              [(str(it.n), stamp(it.t), it.kind, it.source, it.body or it.raw) for it in found])  # fmt: skip
+    if missing := reading.missing(folder):
+        raise Findings(f"not all of the trail is there: {missing}", hint="dualtrack audit verify says what is wrong")

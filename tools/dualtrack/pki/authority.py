@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dualtrack.errors import BadInput, Refused
-from dualtrack.files import destroy, locked, make_folder, sync_path, write_atomically
+from dualtrack.files import destroy, locked, make_folder, read_secret, sync_path, write_atomically
 
 #: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
 Kind = Literal["node", "shipper", "witness", "logger", "keeper", "engine", "gateway", "admin", "person"]
@@ -37,6 +37,8 @@ CA_DAYS = 3650
 DAYS = 397
 #: A certificate is renewed when less than this share of its life is left.
 RENEW = 1 / 3
+#: Bytes of a file with one private key at most.
+MAX_KEY = 16 * 1024
 #: Names become parts of index patterns, of paths and of rights: nothing in them may mean more than itself.
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
@@ -62,8 +64,7 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
     """
     now = now or datetime.now(UTC)
     path, key_path = folder / "ca.pem", folder / "ca.key"
-    if not folder.is_dir():
-        make_folder(folder)
+    make_folder(folder)
     with locked(path):
         begun = key_path.is_file() and not path.is_file() and _unused(folder)
         if path.is_file() != key_path.is_file() and not begun:
@@ -74,7 +75,7 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
             # The same key again: should the certificate be lost in another way, a backup of it still fits.
             key = _read_key(key_path) if begun else ec.generate_private_key(ec.SECP256R1())
             _write(path, key_path, _authority(key, 1, now), key)
-            sync_path(folder)
+        sync_path(folder)  # also what somebody made who was killed before this
         certificate = _read(path)
     if certificate.not_valid_after_utc <= now:
         raise Refused(
@@ -349,7 +350,7 @@ def _read(path: Path) -> x509.Certificate:
 
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(read_secret(path, MAX_KEY, given=False), password=None)
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey):

@@ -79,6 +79,7 @@ def take(
     if step == "both" and at.state == "settled":
         authority.ensure(folder, now=now)
     with locked(folder / "ca.pem"):
+        sync_path(folder)  # a step that was taken by a process that was killed may not be on the disk yet
         at = look(folder)
         authority.tidy(folder)
         if at.next != step:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualtrack.errors import BadInput
-from dualtrack.files import read_secret, read_whole
+from dualtrack.files import check_ours, read_secret, read_with_facts
 from dualtrack.seal import blob, escrow, keyfiles
 from dualtrack.seal.chunks import START
 from dualtrack.seal.header import MAGIC
@@ -53,7 +53,10 @@ def hand_over(file: Path, identities: Sequence[Identity], recipient: Path, outpu
 
 
 def join(files: Sequence[Path], identities: Sequence[Identity], output: str, *, force: bool) -> escrow.Joined:
-    """Join shares, sealed for one of ``identities`` or open, and write the secret to ``output``."""
+    """Join shares, sealed for one of ``identities`` or open, and write the secret to ``output``.
+
+    Refused where others may read or write the file of an open one.
+    """
     joined = escrow.join([(str(file), _share(file, identities)) for file in files])
     with target(output, force=force, mode=0o600) as write:
         write(memoryview(joined.secret))
@@ -61,9 +64,11 @@ def join(files: Sequence[Path], identities: Sequence[Identity], output: str, *, 
 
 
 def _share(file: Path, identities: Sequence[Identity]) -> escrow.Share:
-    data = read_whole(file, _MAX_SHARE)
-    if data.startswith(MAGIC):
-        if not identities:
-            raise BadInput(f"{file} is sealed", hint="give the --identity that it is sealed for")
-        data = keyfiles.named(file, lambda: blob.unseal(data, identities))
-    return escrow.decode(data, str(file))
+    data, info = read_with_facts(file, _MAX_SHARE)
+    if not data.startswith(MAGIC):
+        share = escrow.decode(data, str(file))
+        check_ours(file, info)
+        return share
+    if not identities:
+        raise BadInput(f"{file} is sealed", hint="give the --identity that it is sealed for")
+    return escrow.decode(keyfiles.named(file, lambda: blob.unseal(data, identities)), str(file))
