@@ -13,6 +13,7 @@ declare -A checks=(
     [ruff]="ruff check tools tests roles ci"
     [ruff-format]="ruff format --check tools tests roles ci"
     [mypy]="mypy"
+    [imports]="lint-imports --no-cache"
     [yamllint]="yamllint --strict ."
     [shellcheck]="shellcheck ${shells[*]}"
     [ansible-lint]="env ANSIBLE_LIBRARY=ansible/plugins/modules ansible-lint --offline -q"
@@ -20,7 +21,7 @@ declare -A checks=(
     [checkov]="ci/checkov.sh"
     [generated-docs]="python ci/role_docs.py --check && python ci/command_docs.py --check"
 )
-order=(ansible-lint checkov mypy terraform ruff ruff-format yamllint shellcheck generated-docs)
+order=(ansible-lint checkov mypy terraform ruff ruff-format imports yamllint shellcheck generated-docs)
 [[ $# -eq 0 ]] || order=("$@")
 for name in "${order[@]}"; do
     [[ -n ${checks[$name]:-} ]] || { echo "no linter is called '$name': ${!checks[*]}" >&2; exit 2; }

@@ -8,7 +8,8 @@ from pathlib import Path
 PARTS = ("lint", "unit", "integration", "molecule", "e2e")
 #: The linters of ci/lint.sh by name.
 LINTERS = (
-    "ansible-lint", "checkov", "mypy", "terraform", "ruff", "ruff-format", "yamllint", "shellcheck", "generated-docs",
+    "ansible-lint", "checkov", "mypy", "terraform", "ruff", "ruff-format", "imports", "yamllint", "shellcheck",
+    "generated-docs",
 )  # fmt: skip
 #: The test file that the linter `terraform` runs: not a second time among the integration tests.
 LINTED = "test_terraform_lint.py"
