@@ -121,6 +121,35 @@ def test_host_without_its_record_is_configured_again(site: Cli) -> None:
     assert (local["changes"], local["unchanged"]) == ({}, False)
 
 
+def test_a_model_answers_at_an_address_on_loopback(site: Cli) -> None:
+    """On the local track only: the cloud track has no engine yet."""
+
+    def up() -> dict[str, Any] | None:
+        now = site.json("serving", "status")
+        return now if {(it["track"], it["state"]) for it in now["engines"]} == {("local", "UP")} else None
+
+    now = wait(up, 60, "an engine that is up")
+    [endpoint] = now["endpoints"]
+    assert endpoint["url"].startswith("https://127.0.0.1:"), endpoint
+    answer = site.json("serving", "chat", "--max-tokens", "16", "Name a city in France.")
+    assert (answer["end"]["track"], answer["end"]["engine"]) == ("local", "sovereign-1")
+    assert answer["text"].strip()
+
+
+def test_a_tenant_gets_keys_and_loses_them(site: Cli) -> None:
+    said = site.runbook("add-a-tenant.md")
+    assert "data: [DONE]" in said, "the answer was not streamed to its end"
+    assert "there is no such model for this tenant" in said
+    assert "the API key is missing or not known" in said
+    assert said.count("revoked k-") == 2, said
+    assert site.json("serving", "key", "list")["tenants"] == ["lab"]
+
+
+def test_a_model_is_seen_to_answer(site: Cli) -> None:
+    said = site.runbook("add-a-model.md")
+    assert "sovereign-1 on the local track" in said
+
+
 def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:
     words = ("logger", "--priority", "authpriv.info", "--tag", "sudo", "mallory : COMMAND=/bin/sh")
     nobody = ("setpriv", "--reuid=nobody", "--clear-groups")  # runuser would log the words itself
