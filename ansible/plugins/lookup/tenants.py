@@ -9,6 +9,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from dualtrack.errors import DualtrackError
+from dualtrack.paths import ROOT
 from dualtrack.serving import tenants
 
 DOCUMENTATION = """
@@ -19,7 +20,7 @@ description: >-
   of keys are in it, never keys.
 options:
   _terms:
-    description: the file that names the tenants; '' for nobody
+    description: the file that names the tenants, below the checkout where its path is relative; '' for nobody
     required: true
 """
 
@@ -31,6 +32,18 @@ class LookupModule(LookupBase):
         """Return one dictionary."""
         self.set_options(var_options=variables, direct=options)
         try:
-            return [tenants.maps(tenants.load(Path(term)) if term else tenants.Tenants()) for term in map(str, terms)]
+            return [tenants.maps(self.found(str(term))) for term in terms]
         except DualtrackError as error:
             raise AnsibleLookupError(str(error)) from None
+
+    @staticmethod
+    def found(path: str) -> tenants.Tenants:
+        """Return the tenants of a file. One that is missing is no list of nobody: it would revoke every key."""
+        if not path:
+            return tenants.Tenants()
+        where = ROOT / Path(path).expanduser()
+        if not where.exists():
+            raise AnsibleLookupError(
+                f"gateway_tenants_file: {where} is missing; to begin with nobody write {{}} into it"
+            )
+        return tenants.load(where)

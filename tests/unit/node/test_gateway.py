@@ -242,6 +242,17 @@ def test_engines() -> None:
     assert found["sovereign-3"]["last_check"] == "Layer7 wrong status (503): Service Unavailable, loading"
 
 
+def test_state_of_servers_is_kept_as_it_is_told(tmp_path: Path, haproxy: Haproxy) -> None:
+    state, told = tmp_path / "servers.state", "1\n# be_id be_name srv_id\n4 model-a 1\n"
+    haproxy.says = lambda _: told
+    assert gateway.save(state, haproxy.path) == {"changed": True}
+    assert gateway.save(state, haproxy.path) == {"changed": False}
+    haproxy.says = lambda _: "Unknown command\n"
+    with pytest.raises(gateway.Refused):
+        gateway.save(state, haproxy.path)
+    assert state.read_text() == told
+
+
 def test_since() -> None:
     assert parse_uptime("Uptime: 0d 0h00m03s\nUptime_sec: 3\nMemmax_MB: 0\n") == 3
     with pytest.raises(Refused):

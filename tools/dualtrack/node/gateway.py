@@ -8,6 +8,7 @@ A program on hosts with the role gateway, called over ssh by `dualtrack serving`
                                running HAProxy, prints {"changed": …, "running": …}
     dualtrack-gateway status   prints {"engines": [{"model", "engine", "state", "requests", "active", "last_check"}],
                                "since_s": seconds since HAProxy has started}
+    dualtrack-gateway save     keeps which engines are drained, switched off or failed for HAProxy's next start
 
 The files come first, because HAProxy reads them when it starts. Whatever fails after that is repaired by the next
 `apply`, which compares files and running maps with what is wanted, each on its own. Exit codes: 0; 1 HAProxy or the
@@ -31,6 +32,7 @@ from typing import Any
 
 MAPS = Path("/etc/dualtrack/gateway/maps")
 SOCKET = Path("/run/haproxy/admin.sock")
+STATE = Path("/var/lib/dualtrack/gateway/servers.state")
 #: The order in which maps take effect: a key is known only when its limit and its models are, and a tenant that is
 #: removed has no model any more before its limit is gone.
 NAMES = ("allowed", "limits", "keys")
@@ -285,6 +287,17 @@ def status(path: Path = SOCKET) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def save(state: Path = STATE, path: Path = SOCKET) -> dict[str, bool]:
+    """Keep the servers' state as HAProxy tells it; return whether it is another one than before."""
+    said = Haproxy(path).ask("show servers state\n")
+    if not re.match(r"1\n# be_id ", said):
+        raise Refused(f"HAProxy says: {said}")
+    with locked(state.parent) as handle:
+        changed = write(state, said)
+        os.fsync(handle)
+    return {"changed": changed}
+
+
 def main(words: Sequence[str]) -> int:
     """Do what the command line says and return the exit code."""
     try:
@@ -292,8 +305,12 @@ def main(words: Sequence[str]) -> int:
             done: dict[str, Any] = apply(sys.stdin.buffer.read(INPUT_BYTES + 1))
         elif list(words) == ["status"]:
             done = status()
+        elif list(words) == ["save"]:
+            done = dict(save())
         else:
-            raise BadInput("usage: dualtrack-gateway apply < maps.json, or dualtrack-gateway status")
+            raise BadInput(
+                "usage: dualtrack-gateway apply < maps.json, dualtrack-gateway status, or dualtrack-gateway save"
+            )
     except (BadInput, Refused, NotRunning, OSError) as error:
         said = ascii(" ".join(str(error).split())[:300])[1:-1]
         print(f"dualtrack-gateway: {said}", file=sys.stderr)

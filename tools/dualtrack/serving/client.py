@@ -152,7 +152,7 @@ class Client:
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def models(self) -> tuple[str, ...]:
-        """Return the names of the models that the key may ask."""
+        """Return the names of the models behind the gateway."""
         with self._asked("GET", "/v1/models", None) as answer:
             return tuple(it.id for it in _decoded(_whole(answer), _Models).data)
 
