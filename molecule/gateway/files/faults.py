@@ -1,6 +1,8 @@
-"""Engines fail while clients ask 200 times a second: says for each fault what clients saw, and fails where it is too much.
+"""Everything on the way fails while clients ask 200 times a second: says what they saw, and fails where it is too much.
 
-No client repeats a request by itself. Two echo engines are units of this host, behind the gateway as the model `echo`.
+While engines fail, no client repeats a request by itself. Where the gateway's own processes are killed, clients repeat as
+OpenAI's do: twice, after half a second and a second. Two echo engines are units of this host, behind the gateway as the
+model `echo`.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 RATE, CLIENTS = 200, 10
+#: Seconds until a client of OpenAI's repeats a request, where it does.
+PAUSES_S = (0.5, 1.0)
 FIRST, SECOND = "echo-a", "echo-b"
 LIE = Path("/run/echo-a.lie")
 #: Of the gateway here: three heartbeats of four seconds, and the time that one answer may take.
@@ -47,8 +52,9 @@ def until(right: Callable[[], bool], what: str, limit_s: float = 60) -> float:
 class Load:
     """Clients that ask at a steady rate, each on a connection that it keeps."""
 
-    def __init__(self, host: str, key: str) -> None:
-        self.host, self.key = host, key
+    def __init__(self, host: str, key: str, *, repeats: bool) -> None:
+        self.host, self.key, self.pauses = host, key, PAUSES_S if repeats else ()
+        self.repeated = 0
         self.answers: Counter[str] = Counter()
         self.slowest = 0.0
         self.over = threading.Event()
@@ -67,22 +73,32 @@ class Load:
     def ask(self, number: int) -> None:
         tls = ssl.create_default_context(cafile="/root/ca.pem")
         link = http.client.HTTPSConnection(self.host, context=tls, timeout=60)
-        body = json.dumps({"model": "echo", "prompt": "The capital of France is", "max_tokens": 1})
         due = time.monotonic() + number / RATE
         while not self.over.is_set():
             time.sleep(max(0.0, due - time.monotonic()))
             begin = time.monotonic()
             due = max(due + CLIENTS / RATE, begin - 1)
-            try:
-                link.request("POST", "/v1/completions", body, {"Authorization": f"Bearer {self.key}"})
-                answer = link.getresponse()
-                text = answer.read().decode()
-                kind = "right" if "Paris" in text else "wrong" if answer.status == 200 else f"status {answer.status}"
-            except (OSError, http.client.HTTPException) as error:
-                kind = type(error).__name__
-                link.close()
+            kind = self.once(link)
+            for pause in self.pauses:
+                if kind in ("right", "wrong"):
+                    break
+                time.sleep(pause)
+                self.repeated += 1
+                kind = self.once(link)
             self.answers[kind] += 1
             self.slowest = max(self.slowest, time.monotonic() - begin)
+
+    def once(self, link: http.client.HTTPSConnection) -> str:
+        """Ask once; return what became of it."""
+        body = json.dumps({"model": "echo", "prompt": "The capital of France is", "max_tokens": 1})
+        try:
+            link.request("POST", "/v1/completions", body, {"Authorization": f"Bearer {self.key}"})
+            answer = link.getresponse()
+            text = answer.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            link.close()
+            return type(error).__name__
+        return "right" if "Paris" in text else "wrong" if answer.status == 200 else f"status {answer.status}"
 
 
 def kill() -> None:
@@ -107,34 +123,64 @@ def mend() -> None:
     run("systemctl", "restart", FIRST)
 
 
+def engine(fault: Callable[[], None], _: Load) -> tuple[float, float]:
+    """Have an engine fail and come back; return the seconds until the gateway knew each."""
+    begin = time.monotonic()
+    fault()
+    until(lambda: state(FIRST) != "UP", "the fault is seen")
+    seen = time.monotonic() - begin
+    mend()
+    return seen, until(lambda: state(FIRST) == "UP", "the engine is back")
+
+
+def goes_on(load: Load) -> float:
+    """Wait until a second's worth of right answers has come; return the seconds."""
+    count = load.answers["right"]
+    return until(lambda: load.answers["right"] > count + RATE, "requests are answered")
+
+
+def reload(load: Load) -> tuple[float, float]:
+    """Give the router its settings anew, four times."""
+    for _ in range(4):
+        run("systemctl", "reload", "haproxy")
+        goes_on(load)
+    return 0.0, 0.0
+
+
+def killed(pattern: str, load: Load) -> tuple[float, float]:
+    """Kill the oldest process whose command line matches, with the last right answer still on its way."""
+    run("pkill", "--signal", "KILL", "--oldest", "--full", pattern)
+    return 0.0, goes_on(load)
+
+
+FAULTS: dict[str, tuple[Callable[[Load], tuple[float, float]], bool]] = {
+    "engine killed": (partial(engine, kill), False),
+    "engine frozen": (partial(engine, freeze), False),
+    "engine lies": (partial(engine, lie), False),
+    "router reloaded": (reload, False),
+    "router killed": (partial(killed, "haproxy.*gateway/haproxy.cfg"), True),
+    "front's worker killed": (partial(killed, "nginx: worker"), True),
+    "front killed": (partial(killed, "nginx: master"), True),
+}
+
+
 def main(host: str, key: str) -> None:
     """Do all of it."""
-    until(lambda: state(FIRST) == state(SECOND) == "UP", "both engines are there")
-    print("fault     requests  right  wrong  failed  detected s  slowest s  back s")
     bad = []
-    for fault in (kill, freeze, lie, None):
-        with Load(host, key) as load:
-            until(lambda: load.answers["right"] > RATE, "requests are answered")
-            begin = time.monotonic()
-            if fault:
-                fault()
-                until(lambda: state(FIRST) != "UP", "the fault is seen")
-                seen = time.monotonic() - begin
-                mend()
-                back = until(lambda: state(FIRST) == "UP", "the engine is back")
-            else:  # nothing fails: the router gets new settings, four times
-                seen = back = 0.0
-                for _ in range(4):
-                    run("systemctl", "reload", "haproxy")
-                    count = sum(load.answers.values())
-                    until(lambda: sum(load.answers.values()) > count + RATE, "requests go on")  # noqa: B023
-        failed = sum(count for kind, count in load.answers.items() if kind not in ("right", "wrong"))
-        name = fault.__name__ if fault else "reload"
+    print(f"{'fault':22} requests  right  wrong  failed  repeated  detected s  slowest s  back s")
+    for name, (fault, repeats) in FAULTS.items():
+        until(lambda: state(FIRST) == state(SECOND) == "UP", "both engines are there")
+        with Load(host, key, repeats=repeats) as load:
+            goes_on(load)
+            seen, back = fault(load)
+        every, right, wrong = sum(load.answers.values()), load.answers["right"], load.answers["wrong"]
+        others = {kind: count for kind, count in load.answers.items() if kind not in ("right", "wrong")}
+        failed = sum(others.values())
         print(
-            f"{name:8}  {sum(load.answers.values()):8}  {load.answers['right']:5}  {load.answers['wrong']:5}  {failed:6}"
-            f"  {seen:10.2f}  {load.slowest:9.2f}  {back:6.2f}  {dict(load.answers)}", flush=True,
+            f"{name:22} {every:8}  {right:5}  {wrong:5}  {failed:6}  {load.repeated:8}  {seen:10.2f}"
+            f"  {load.slowest:9.2f}  {back:6.2f}  {others or ''}", flush=True,
         )  # fmt: skip
-        if failed or (load.answers["wrong"] and fault is not lie) or seen > DETECTED_S:
+        if failed or (wrong and name != "engine lies") or seen > DETECTED_S:
             bad.append(name)
     if bad:
         sys.exit(f"too much: {', '.join(bad)}")
