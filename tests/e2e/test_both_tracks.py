@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 import yaml
 
@@ -134,6 +136,31 @@ def test_a_model_answers_at_an_address_on_loopback(site: Cli) -> None:
     answer = site.json("serving", "chat", "--max-tokens", "16", "Name a city in France.")
     assert (answer["end"]["track"], answer["end"]["engine"]) == ("local", "sovereign-1")
     assert answer["text"].strip()
+
+
+def official(endpoint: dict[str, Any], key: str) -> openai.OpenAI:
+    """Return the official client, which believes the site's authority alone."""
+    trusted = ssl.create_default_context(cafile=endpoint["ca_file"])
+    return openai.OpenAI(
+        base_url=f"{endpoint['url']}/v1", api_key=key,
+        http_client=openai.DefaultHttpxClient(verify=trusted, trust_env=False),
+    )  # fmt: skip
+
+
+def test_the_official_client_is_answered(site: Cli) -> None:
+    [endpoint] = site.json("serving", "status")["endpoints"]
+    with official(endpoint, (site.folder / "serving/chat.key").read_text().strip()) as client:
+        assert [it.id for it in client.models.list()] == endpoint["models"] == ["smollm2"]
+        asked = client.completions.create(
+            model="smollm2", prompt="The capital of France is", max_tokens=8, temperature=0, stream=True
+        )
+        pieces = [it.choices[0].text for it in asked if it.choices]
+        assert len(pieces) > 3
+        assert "Paris" in "".join(pieces)
+        with pytest.raises(openai.NotFoundError, match="no such model"):
+            client.completions.create(model="other", prompt="x")
+    with official(endpoint, "dt-none") as stranger, pytest.raises(openai.AuthenticationError):
+        stranger.models.list()
 
 
 def test_a_tenant_gets_keys_and_loses_them(site: Cli) -> None:
