@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dualtrack import aws, ssh
+from dualtrack.lab import machine
 from dualtrack.lab.state import Store
 from tests.conftest import CLI, Cli, living, wait
 
@@ -42,6 +43,12 @@ def subnet(lab: Cli) -> str:
         "SubnetId"
     ]
     return subnet
+
+
+@pytest.mark.usefixtures("server")
+def test_machine_has_room_for_hosts() -> None:
+    """Each host has some inotify instances, and all of a machine's hosts have them on one account."""
+    assert int(machine.INOTIFY.read_text()) >= machine.INSTANCES
 
 
 def test_server_takes_ssh_with_its_key_checked(lab: Cli, server: str) -> None:

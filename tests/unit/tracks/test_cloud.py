@@ -6,12 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from dualtrack import proc
 from dualtrack.errors import BadInput, Missing
 from dualtrack.inventory import contract, ec2
 from dualtrack.tracks import cloud
+from dualtrack.verify import record
 
 
 def group(desired: int, *states: str) -> dict[str, Any]:
@@ -127,3 +129,20 @@ def test_only_members_of_the_stacks_groups_are_its_hosts(monkeypatch: pytest.Mon
     }
     stack = contract.Output(1, "aws", "us-east-1", contract.Network("vpc-1", "10.20.0.0/16", {}), pools, {})
     assert [it.instance_id for it in cloud.discover(stack)] == [ours.id]
+
+
+def test_join_takes_the_hosts_that_were_never_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody verified, and one whose verification failed."""
+    hosts = [SimpleNamespace(name=name) for name in ("fine", "red", "new")]
+    verified = {"fine": record.Verified("then", ok=True), "red": record.Verified("then", ok=False)}
+    (tmp_path / "verified.json").write_bytes(msgspec.json.encode(verified))
+    taken: list[str] = []
+    monkeypatch.setattr(cloud, "LAB", tmp_path)
+    for name, value in {"saved_output": output(), "discover": hosts, "connection_for": None}.items():
+        monkeypatch.setattr(cloud, name, lambda *_, value=value: value)
+    monkeypatch.setattr(cloud.control, "endpoint", lambda: "")
+    monkeypatch.setattr(cloud.reach, "all_of", lambda *_: None)
+    monkeypatch.setattr(cloud.places, "write", lambda *_: None)
+    monkeypatch.setattr(cloud.settle, "configured", lambda *_, hosts, **__: taken.extend(hosts))
+    cloud.join("emulator", say=lambda _: None)
+    assert taken == ["red", "new"]

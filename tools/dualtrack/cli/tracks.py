@@ -171,7 +171,7 @@ def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, full: bo
 
 @cloud.command("join")
 def cloud_join(stack: StackName = STACK, json: bool = JSON) -> None:
-    """Configure and verify the instances that came since the last run; the others are not touched."""
+    """Configure and verify the instances that came since the last run, or were not in order at its end; no others."""
     from dualtrack.output import Steps
     from dualtrack.tracks import cloud as track
 

@@ -13,24 +13,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from dualtrack.errors import External
-from dualtrack.files import read, write_atomically
+from dualtrack.lab import machine
 from dualtrack.lab.model import METADATA, SERVICES, HostSpec, Layout, Published
 from dualtrack.proc import run
 
 FORWARDING = Path("/proc/sys/net/ipv4/conf")
-NAMESPACES = Path("/run/netns")
-#: What the machine's own setting was: one record for all labs on it, gone with a reboot as the setting itself is.
-KEPT = Path("/run/dualtrack/forwarding.json")
-
-
-class Forwarding(msgspec.Struct, frozen=True):
-    """What the machine's own setting was before the lab needed it."""
-
-    device: str
-    forwarding: str
 
 
 def outside_device() -> str:
@@ -41,7 +29,7 @@ def outside_device() -> str:
 
 def exists(layout: Layout) -> bool:
     """Tell whether the lab's namespace is there."""
-    return (NAMESPACES / layout.namespace).exists()
+    return (machine.NAMESPACES / layout.namespace).exists()
 
 
 def up(layout: Layout) -> None:
@@ -51,6 +39,7 @@ def up(layout: Layout) -> None:
     ns, outer, inner = layout.namespace, f"dt{layout.id}o", f"dt{layout.id}i"
     near, far = list(layout.uplink.hosts())
     run(["ip", "netns", "add", ns])
+    machine.allow_hosts()
     run(["ip", "link", "add", outer, "type", "veth", "peer", "name", inner, "netns", ns])
     run(["ip", "addr", "add", f"{near}/30", "dev", outer])
     run(["ip", "link", "set", outer, "up"])
@@ -73,11 +62,8 @@ def up(layout: Layout) -> None:
     run(["ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
     run(["ip", "netns", "exec", ns, "nft", "-f", "-"], stdin=_masquerade("dualtrack", inner))
     if device:
-        setting = FORWARDING / device / "forwarding"
-        if not KEPT.exists():
-            write_atomically(KEPT, msgspec.json.encode(Forwarding(device, setting.read_text().strip())))
-        for name in (device, outer):
-            (FORWARDING / name / "forwarding").write_text("1")
+        machine.change(FORWARDING / device / "forwarding", "1")
+        (FORWARDING / outer / "forwarding").write_text("1")
         run(["nft", "-f", "-"], stdin=_masquerade(f"dualtrack_{layout.id}", device, str(layout.uplink)))
 
 
@@ -86,18 +72,7 @@ def down(layout: Layout) -> None:
     run(["nft", "delete", "table", "ip", f"dualtrack_{layout.id}"], check=False)
     run(["ip", "link", "del", f"dt{layout.id}o"], check=False)
     run(["ip", "netns", "del", layout.namespace], check=False)
-    restore()
-
-
-def restore() -> None:
-    """Put the forwarding setting back that the first lab found, unless another lab still needs its own."""
-    kept = read(KEPT, Forwarding)
-    if kept is None or any(NAMESPACES.glob("dt-*")):
-        return
-    setting = FORWARDING / kept.device / "forwarding"
-    if setting.exists():
-        setting.write_text(kept.forwarding)
-    KEPT.unlink(missing_ok=True)
+    machine.restore()
 
 
 def _masquerade(table: str, device: str, source: str = "") -> str:
@@ -112,7 +87,7 @@ def listen(namespace: str, address: str, port: int) -> socket.socket:
     setns(2) moves the calling thread only, and a socket stays where it was made, so the thread goes there and back.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/proc/thread-self/ns/net").open() as home, (NAMESPACES / namespace).open() as target:
+    with Path("/proc/thread-self/ns/net").open() as home, (machine.NAMESPACES / namespace).open() as target:
         if libc.setns(target.fileno(), 0x40000000) != 0:  # CLONE_NEWNET
             raise External(f"cannot enter the network namespace {namespace}: {os.strerror(ctypes.get_errno())}")
         try:
@@ -139,7 +114,7 @@ def forwarder(namespace: str, address: str, port: Published) -> subprocess.Popen
     systemd's listener waits on this machine, and becomes the forwarder inside ``namespace`` with the first connection.
     """
     return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "systemd-socket-activate", f"--listen=127.0.0.1:{port.here}",
-         "nsenter", f"--net={NAMESPACES / namespace}", "/lib/systemd/systemd-socket-proxyd", f"{address}:{port.port}"],
+        ["setpriv", "--pdeathsig", "KILL", "systemd-socket-activate", f"--listen=127.0.0.1:{port.here}", "nsenter",
+         f"--net={machine.NAMESPACES / namespace}", "/lib/systemd/systemd-socket-proxyd", f"{address}:{port.port}"],
         stdin=subprocess.DEVNULL,
     )  # fmt: skip

@@ -75,9 +75,9 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", full: 
 
 
 def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
-    """Configure and verify the instances that never were, and only those; None when there are none.
+    """Configure and verify the instances that were never found in order, and only those; None when there are none.
 
-    For the pools' own comings and goings: nothing is applied, and hosts that run are not touched.
+    For the pools' own comings and goings: nothing is applied, and hosts that were in order are not touched.
     """
     output = saved_output(stack)
     if output is None:
@@ -88,7 +88,7 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done. The names of
     # instances are made of their ids, so that a name is that instance.
     verified = record.load(LAB / "verified.json")
-    new = [host for host in hosts if host.name not in verified]
+    new = [host for host in hosts if host.name not in verified or not verified[host.name].ok]
     if not new:
         return None
     say(f"waiting until {', '.join(host.name for host in new)} have booted and let us in")
