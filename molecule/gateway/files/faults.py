@@ -1,8 +1,8 @@
 """Everything on the way fails while clients ask 200 times a second: says what they saw, fails where it is too much.
 
 While engines fail, no client repeats a request by itself. Where the gateway's own processes are killed, clients repeat
-as OpenAI's do: twice, after half a second and a second. Two echo engines are units of this host, behind the gateway as
-the model `echo`.
+as OpenAI's do: twice, after half a second and a second. Three echo engines are units of this host, behind the
+gateway as the model `echo`; one of them counts as the cloud track's.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from pathlib import Path
 RATE, CLIENTS = 200, 10
 #: Seconds until a client of OpenAI's repeats a request, where it does.
 PAUSES_S = (0.5, 1.0)
-FIRST, SECOND = "echo-a", "echo-b"
-LIE = Path("/run/echo-a.lie")
+#: The only engine of the cloud track, which whoever may leave asks first; and those of the local track.
+FIRST, OTHERS = "echo-c", ("echo-a", "echo-b")
+LIE = Path("/run/echo-c.lie")
 #: Of the gateway here: three heartbeats of four seconds, and the time that one answer may take.
 DETECTED_S = 3 * 4 + 2
 
@@ -33,10 +34,15 @@ def run(*words: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
-def state(name: str) -> str:
-    """Return how the gateway sees an engine."""
+def engine_of(name: str) -> dict[str, object]:
+    """Return what the gateway says of an engine."""
     engines = json.loads(run("dualtrack-gateway", "status"))["engines"]
-    return next(str(it["state"]) for it in engines if it["model"] == "echo" and it["engine"] == name)
+    return next(it for it in engines if it["model"] == "echo" and it["engine"] == name)
+
+
+def state(name: str) -> object:
+    """Return how the gateway sees an engine."""
+    return engine_of(name)["state"]
 
 
 def until(right: Callable[[], bool], what: str, limit_s: float = 60) -> float:
@@ -164,12 +170,27 @@ FAULTS: dict[str, tuple[Callable[[Load], tuple[float, float]], bool]] = {
 }
 
 
-def main(host: str, key: str) -> None:
+def must_stay(host: str, key: str) -> str:
+    """Kill all engines of the local track under a tenant that must stay there; return what went wrong."""
+    before = engine_of(FIRST)["requests"]
+    with Load(host, key, repeats=False) as load:
+        goes_on(load)
+        run("systemctl", "stop", *OTHERS)
+        until(lambda: load.answers["status 503"] > RATE, "requests are refused")
+        run("systemctl", "start", *OTHERS)
+        until(lambda: {state(it) for it in OTHERS} == {"UP"}, "the engines are back")
+        goes_on(load)
+    print(f"must stay: {dict(load.answers)}, of the cloud track's engine {engine_of(FIRST)['requests'] - before}")
+    others = set(load.answers) - {"right", "status 502", "status 503"}  # 502: of a request that an engine left
+    return "must stay" if others or engine_of(FIRST)["requests"] != before else ""
+
+
+def main(host: str, key: str, local_key: str) -> None:
     """Do all of it."""
     bad = []
     print(f"{'fault':22} requests  right  wrong  failed  repeated  detected s  slowest s  back s")
     for name, (fault, repeats) in FAULTS.items():
-        until(lambda: state(FIRST) == state(SECOND) == "UP", "both engines are there")
+        until(lambda: {state(it) for it in (FIRST, *OTHERS)} == {"UP"}, "all engines are there")
         with Load(host, key, repeats=repeats) as load:
             goes_on(load)
             seen, back = fault(load)
@@ -182,8 +203,9 @@ def main(host: str, key: str) -> None:
         )  # fmt: skip
         if failed or (wrong and name != "engine lies") or seen > DETECTED_S:
             bad.append(name)
+    bad += filter(None, [must_stay(host, local_key)])
     if bad:
         sys.exit(f"too much: {', '.join(bad)}")
 
 
-main(sys.argv[1], Path(sys.argv[2]).read_text().strip())
+main(sys.argv[1], *(Path(it).read_text().strip() for it in sys.argv[2:]))

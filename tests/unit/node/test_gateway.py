@@ -20,22 +20,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import gateway
+from dualtrack.node import gateway, gateway_main
 from dualtrack.node.gateway import BadInput, Refused, commands, parse_map, parse_stat, parse_uptime, parse_wanted
 
 WORDS = st.from_regex(gateway.WORD, fullmatch=True)
 MAPS = st.fixed_dictionaries({name: st.dictionaries(WORDS, WORDS, max_size=20) for name in gateway.NAMES})
-NOTHING: dict[str, dict[str, str]] = {"keys": {}, "limits": {}, "allowed": {}}
+NOTHING: dict[str, dict[str, str]] = {"keys": {}, "limits": {}, "allowed": {}, "routes": {}}
 
 STAT = """\
 # pxname,svname,qcur,scur,stot,status,check_status,check_code,last_chk,check_desc,
 f,FRONTEND,,0,9,OPEN,,,,,
-model-smollm2,sovereign-1,0,2,41,UP,L7OK,200,OK,Layer7 check passed,
-model-smollm2,sovereign-2,0,0,7,DOWN,L4CON,,Connection refused,Layer4 connection problem,
-model-smollm2,sovereign-3,0,0,0,UP 1/3,L7STS,503,"Service Unavailable, loading",Layer7 wrong status,
-model-smollm2,BACKEND,0,2,48,UP,,,,,
-model-r1,spot-1,0,0,0,MAINT (via x),,,,,
-model-r1,spot-2,0,0,0,no check,,,,,
+model-smollm2.local,sovereign-1,0,2,41,UP,L7OK,200,OK,Layer7 check passed,
+model-smollm2.local,sovereign-2,0,0,7,DOWN,L4CON,,Connection refused,Layer4 connection problem,
+model-smollm2.local,sovereign-3,0,0,0,UP 1/3,L7STS,503,"Service Unavailable, loading",Layer7 wrong status,
+model-smollm2.local,BACKEND,0,2,48,UP,,,,,
+model-r1.local,spot-1,0,0,0,MAINT (via x),,,,,
+model-r1.local,spot-2,0,0,0,no check,,,,,
 other,x,0,0,0,UP,,,,,
 
 """
@@ -126,6 +126,7 @@ def of(tenant: str, keys: int) -> dict[str, dict[str, str]]:
         "keys": {hashlib.sha256(b"%d" % number).hexdigest(): tenant for number in range(keys)},
         "limits": {tenant: "60"},
         "allowed": {f"{tenant}/*": "1"},
+        "routes": {tenant: "local"},
     }
 
 
@@ -137,7 +138,7 @@ def test_maps_come_into_files_and_into_force_and_go(tmp_path: Path, haproxy: Hap
         assert apply(tmp_path, wanted) == {"changed": False, "running": True}
         assert {it.split()[0] for it in haproxy.told} == {"show"}
     assert {(tmp_path / f"{name}.map").stat().st_mode & 0o777 for name in gateway.NAMES} == {0o644}
-    assert {path.name for path in tmp_path.iterdir()} == {"admin.sock", "keys.map", "limits.map", "allowed.map"}
+    assert {path.name for path in tmp_path.iterdir()} == {"admin.sock", *(f"{name}.map" for name in gateway.NAMES)}
 
 
 def test_without_haproxy_there_are_the_files(tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def test_reload_in_between_is_no_success(tmp_path: Path, haproxy: Haproxy) -> No
 def test_a_key_is_known_last(tmp_path: Path, haproxy: Haproxy) -> None:
     apply(tmp_path, of("a", 1))
     [commit] = [it for it in haproxy.told if it.startswith("commit")]
-    assert re.findall(r"(\w+)\.map", commit) == ["allowed", "limits", "keys"]
+    assert re.findall(r"(\w+)\.map", commit) == ["allowed", "limits", "routes", "keys"]
 
 
 @given(MAPS)
@@ -213,8 +214,8 @@ def test_every_command_fits_and_all_of_them_say_all(wanted: dict[str, dict[str, 
         b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"keys": {}, "limits": {}}',
         json.dumps({**NOTHING, "more": {}}).encode(), json.dumps({**NOTHING, "keys": []}).encode(),
         json.dumps({**NOTHING, "keys": {"a": 1}}).encode(), json.dumps({**NOTHING, "keys": {"a": {}}}).encode(),
-        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}}',
-        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}}',
+        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}, "routes": {}}',
+        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}, "routes": {}}',
         b" " * (gateway.INPUT_BYTES + 1),
         *(json.dumps({**NOTHING, "keys": pair}).encode() for it in (
             "", "a b", "a\n", "a\nb", "a\tb", "a;b", "#a", "a\\b", "<<", "a\0", "\x1b[0m", "ü", "\ud800", "a" * 257,
@@ -232,7 +233,7 @@ def test_bad_input_touches_nothing(tmp_path: Path, haproxy: Haproxy, data: bytes
 def test_engines() -> None:
     found = {it["engine"]: it for it in parse_stat(STAT)}
     assert found["sovereign-1"] == {
-        "model": "smollm2", "engine": "sovereign-1", "state": "UP", "requests": 41, "active": 2,
+        "model": "smollm2", "track": "local", "engine": "sovereign-1", "state": "UP", "requests": 41, "active": 2,
         "last_check": "Layer7 check passed (200)",
     }  # fmt: skip
     assert {name: it["state"] for name, it in found.items()} == {
@@ -283,6 +284,9 @@ def test_hostile_statistics(engine: str, number: str, said: str) -> None:
         (["apply", "x"], b"", 2, "usage"),
         (["apply"], b"\x1b", 2, "not JSON"),
         (["status"], b"", 1, "run"),
+        (["engines"], b"", 2, "usage"),
+        (["engines", "../etc"], b"", 2, "usage"),
+        (["engines", "cloud"], b"\x1b", 2, "not JSON"),
     ],
 )
 def test_exit_codes_and_one_line(
@@ -291,7 +295,7 @@ def test_exit_codes_and_one_line(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(gateway.status, "__defaults__", (tmp_path / "none",))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert gateway.main(words) == code
+    assert gateway_main.main(words) == code
     out, err = capsys.readouterr()
     assert (out, err.count("\n"), "\x1b" in err) == ("", 1, False)
     assert said in err

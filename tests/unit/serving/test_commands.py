@@ -19,7 +19,15 @@ from tests.support import api_testbed
 from tests.support.api_testbed import DONE, USAGE, piece, streamed, whole
 
 Run = Callable[..., tuple[int, str, str]]
-ENGINE = {"model": "m", "engine": "e\x1b[2J", "state": "UP", "requests": 3, "active": 0, "last_check": "passed"}
+ENGINE = {
+    "model": "m",
+    "track": "local",
+    "engine": "e\x1b[2J",
+    "state": "UP",
+    "requests": 3,
+    "active": 0,
+    "last_check": "passed",
+}
 
 
 class Host:
@@ -38,7 +46,7 @@ class Host:
         )
         self.site = serving.Site(
             gateway=Gateway("gateway-1", self.run), endpoint=endpoint, tenants_file=str(self.folder / "tenants.json"),
-            tracks={"e\x1b[2J": "local"},
+            track="local",
         )  # fmt: skip
 
     def run(self, words: Sequence[str], given: str) -> str:

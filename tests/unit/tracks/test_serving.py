@@ -24,7 +24,7 @@ from dualtrack.tracks import places, serving
 MODELS = [
     {"name": "smollm2", "probe": {"prompt": "x", "expected": "y"},
      "engines": [{"name": "sovereign-1", "address": "10.30.0.11", "port": 8001},
-                 {"name": "spot-1", "address": "10.20.0.6", "port": 8001}]},
+                 {"name": "spot-1", "address": "10.20.0.6", "port": 8001, "track": "cloud"}]},
     {"name": "r1", "engines": [{"name": "sovereign-1", "address": "10.30.0.11", "port": 8002}]},
 ]  # fmt: skip
 FACTS: dict[str, Any] = {
@@ -35,8 +35,7 @@ FACTS: dict[str, Any] = {
 
 
 def inventory(**gateways: dict[str, Any]) -> dict[str, Any]:
-    others = {"sovereign-1": {"dualtrack_track": "local"}, "spot-1": {"dualtrack_track": "cloud"}}
-    return {"role_gateway": {"hosts": list(gateways)}, "_meta": {"hostvars": {**others, **gateways}}}
+    return {"role_gateway": {"hosts": list(gateways)}, "_meta": {"hostvars": gateways}}
 
 
 def test_an_endpoint_is_what_the_inventory_says() -> None:
@@ -112,7 +111,7 @@ def test_the_program_is_called_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None
     assert words[0] == "ssh"
     assert words[-5:] == ["ops@10.30.0.12", "sudo", "-n", "/usr/local/sbin/dualtrack-gateway", "apply"]
     assert words[words.index("-i") + 1] == "/key"
-    assert program.parse_wanted(given.encode()) == {"keys": {}, "limits": {}, "allowed": {}}
+    assert program.parse_wanted(given.encode()) == {"keys": {}, "limits": {}, "allowed": {}, "routes": {}}
     for failed, said in (
         ((255, "", "ssh: no route\n"), "cannot be reached: ssh: no route"),
         ((1, "", "refused\n"), "gateway: refused"),
@@ -192,8 +191,8 @@ def test_a_file_of_tenants_that_others_may_read_is_told_nobody(tmp_path: Path) -
 
 def test_status_has_the_track_of_each_engine_and_goes_on_past_a_gateway_that_is_away() -> None:
     said = {"since_s": 9, "engines": [
-        {"model": "smollm2", "engine": name, "state": "UP", "requests": 3, "active": 1, "last_check": "passed"}
-        for name in ("sovereign-1", "spot-1", "stranger")
+        {"model": "m", "track": track, "engine": name, "state": "UP", "requests": 3, "active": 1, "last_check": ""}
+        for name, track in (("sovereign-1", "local"), ("spot-1", "cloud"))
     ]}  # fmt: skip
 
     def away(_: Sequence[str], __: str) -> str:
@@ -205,7 +204,71 @@ def test_status_has_the_track_of_each_engine_and_goes_on_past_a_gateway_that_is_
         msgspec.structs.replace(b, gateway=Gateway("b", away)),
     ])  # fmt: skip
     assert [(it.engine, it.track, it.requests, it.since_s) for it in found.engines] == [
-        ("sovereign-1", "local", 3, 9), ("spot-1", "cloud", 3, 9), ("stranger", "", 3, 9),
+        ("sovereign-1", "local", 3, 9), ("spot-1", "cloud", 3, 9),
     ]  # fmt: skip
     assert [it.gateway for it in found.endpoints] == ["a", "b"]
     assert found.problems == ("b cannot be reached: no route",)
+
+
+SERVED = {"name": "smollm2", "port": 8001, "probe": {"prompt": "x", "expected": "y"}, "file": "m.gguf"}
+
+
+def both(**more: Any) -> dict[str, Any]:
+    """Return an inventory with a gateway and an engine on the local track, and two on the cloud's."""
+    local = {"ansible_host": "10.30.0.11", "dualtrack_track": "local", "serving_models": [SERVED]}
+    cloud = {
+        "ansible_host": "10.20.0.6",
+        "dualtrack_track": "cloud",
+        "serving_models": [{**SERVED, "slots": 1}],
+        **more,
+    }
+    hosts = {"gateway": FACTS, "sovereign-1": local, "spot-1": cloud, "spot-2": {**cloud, "ansible_host": "10.20.0.7"}}
+    return {
+        "role_gateway": {"hosts": ["gateway"]}, "role_serving": {"hosts": ["sovereign-1", "spot-2", "spot-1"]},
+        "_meta": {"hostvars": hosts},
+    }  # fmt: skip
+
+
+def test_engines_of_a_track() -> None:
+    here, there = serving.engines(both(), "local"), serving.engines(both(), "cloud")
+    assert {name: (it.address, it.port, it.requests) for name, it in here["smollm2"].engines.items()} == {
+        "sovereign-1": ("10.30.0.11", 8001, 3),
+    }  # fmt: skip
+    assert {name: (it.address, it.requests) for name, it in there["smollm2"].engines.items()} == {
+        "spot-1": ("10.20.0.6", 1), "spot-2": ("10.20.0.7", 1),
+    }  # fmt: skip
+    with pytest.raises(BadInput, match=r"spot-\d: serving_models"):
+        serving.engines(both(serving_models=[{"name": "x"}]), "cloud")
+
+
+def test_a_gateway_is_told_of_the_other_tracks_engines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, said = [], []
+    answers = iter(['{"changed": true}', '{"changed": false}'])
+
+    def run(words: Sequence[str], given: str) -> str:
+        told.append((words[-2:], json.loads(given)["models"]))
+        return next(answers)
+
+    [site] = serving.read(both())
+    monkeypatch.setattr(places, "inventories", lambda *_: [Path("common"), Path("lab")])
+    monkeypatch.setattr(serving, "read_inventory", lambda _: both())
+    monkeypatch.setattr(serving, "read", lambda _: [msgspec.structs.replace(site, gateway=Gateway("gateway", run))])
+    serving.introduce(said.append)
+    serving.introduce(said.append)
+    assert [words for words, _ in told] == [["engines", "cloud"]] * 2
+    assert set(told[0][1]["smollm2"]["engines"]) == {"spot-1", "spot-2"}
+    assert said == ["gateway knows the cloud track's engines"]
+
+
+def test_a_gateway_that_is_not_configured_yet_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def away(_: Sequence[str], __: str) -> str:
+        raise External("gateway: sudo: /usr/local/sbin/dualtrack-gateway: command not found")
+
+    [site] = serving.read(both())
+    monkeypatch.setattr(places, "inventories", lambda *_: [Path("common"), Path("lab")])
+    monkeypatch.setattr(serving, "read_inventory", lambda _: both())
+    monkeypatch.setattr(serving, "read", lambda _: [msgspec.structs.replace(site, gateway=Gateway("gateway", away))])
+    serving.introduce(said.append)
+    assert "does not know the cloud track's engines yet" in said[0]

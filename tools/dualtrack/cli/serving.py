@@ -175,7 +175,8 @@ def chat(
         None, "--key-file", metavar="FILE",
         help="A file with the API key; DUALTRACK_API_KEY, or chat.key beside the file of tenants without it.",
     ),
-    max_tokens: int = typer.Option(None, "--max-tokens", min=1, help="The most tokens of the answer."),
+    # A small model may repeat itself until its context is full.
+    max_tokens: int = typer.Option(512, "--max-tokens", min=1, help="The most tokens of the answer."),
     json: bool = JSON,
 ) -> None:  # fmt: skip
     """Ask a model through the gateway. The answer comes on stdout as it is made, then on stderr who made it."""

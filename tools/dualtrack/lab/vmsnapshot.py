@@ -47,7 +47,8 @@ systemctl --no-block start lab-snapshot.service
 """
 
 #: Brings the booted machine to where a new one goes on, and the boot disk out. Modules that a new machine needs for its
-#: devices, and programs that its first login starts, are in memory then.
+#: devices, and programs that its first login starts, are in memory then. `is-system-running` is there for the waiting:
+#: it fails, too, for a machine with a failed unit.
 LAST_STEPS = f"""\
 set -eu
 systemctl is-system-running --wait || true

@@ -1,13 +1,13 @@
-#!/usr/bin/env python3
 """Tells a gateway's HAProxy which API keys are good for what, and says how the engines behind it are.
 
 A program on hosts with the role gateway, called over ssh by `dualtrack serving`:
 
     dualtrack-gateway apply    reads the maps as JSON on stdin: {"keys": {SHA-256: tenant}, "limits": {tenant: requests
-                               per minute}, "allowed": {"tenant/model": "1"}}; writes their files, replaces them in the
-                               running HAProxy, prints {"changed": …, "running": …}
-    dualtrack-gateway status   prints {"engines": [{"model", "engine", "state", "requests", "active", "last_check"}],
-                               "since_s": seconds since HAProxy has started}
+                               per minute}, "allowed": {"tenant/model": "1"}, "routes": {tenant: "local",
+                               "prefer-local" or "any"}}; writes their files, replaces them in the running HAProxy,
+                               prints {"changed": …, "running": …}
+    dualtrack-gateway status   prints {"engines": [{"model", "track", "engine", "state", "requests", "active",
+                               "last_check"}], "since_s": seconds since HAProxy has started}
     dualtrack-gateway save     keeps which engines are drained, switched off or failed for HAProxy's next start
 
 The files come first, because HAProxy reads them when it starts. Whatever fails after that is repaired by the next
@@ -25,8 +25,7 @@ import json
 import os
 import re
 import socket
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ SOCKET = Path("/run/haproxy/admin.sock")
 STATE = Path("/var/lib/dualtrack/gateway/servers.state")
 #: The order in which maps take effect: a key is known only when its limit and its models are, and a tenant that is
 #: removed has no model any more before its limit is gone.
-NAMES = ("allowed", "limits", "keys")
+NAMES = ("allowed", "limits", "routes", "keys")
 #: Of a map's keys and values: nothing that separates words, lines or commands for HAProxy, or begins a comment.
 WORD = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/*-]{0,255}")
 INPUT_BYTES = 64 << 20
@@ -117,10 +116,11 @@ def _engine(row: Mapping[str, str]) -> dict[str, Any]:
     status = row.get("status", "")
     # "UP 1/3", "DOWN (agent)" and "MAINT (via …)" are UP, DOWN and MAINT; "no check" is two words.
     state = status if status == "no check" else status.partition(" ")[0]
+    model, _, track = row["pxname"].removeprefix(PROXY).rpartition(".")
     code, last = row.get("check_code", ""), row.get("last_chk", "")
     said = row.get("check_desc", "") + (f" ({code})" if code else "") + (f": {last}" if last not in ("", "OK") else "")
     return {
-        "model": row["pxname"].removeprefix(PROXY), "engine": row.get("svname", ""), "state": state,
+        "model": model, "track": track, "engine": row.get("svname", ""), "state": state,
         "requests": _number(row.get("stot", "")), "active": _number(row.get("scur", "")), "last_check": said,
     }  # fmt: skip
 
@@ -233,7 +233,7 @@ def replace(haproxy: Haproxy, folder: Path, wanted: Maps) -> bool:
     return True
 
 
-def write(path: Path, text: str) -> bool:
+def write(path: Path, text: str, mode: int = 0o644) -> bool:
     """Write a file that is not so yet, whole or not at all also in a power cut; return whether it was not.
 
     The caller holds the lock: the temporary file has a fixed name, so that none is left behind for good.
@@ -247,32 +247,40 @@ def write(path: Path, text: str) -> bool:
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
-        os.fchmod(file.fileno(), 0o644)
+        os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
     new.replace(path)
+    with opened(path.parent) as folder:
+        os.fsync(folder)
     return True
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Hold the lock of a directory, which the kernel frees; yield its file descriptor."""
+def opened(folder: Path) -> Iterator[int]:
+    """Yield a file descriptor of a directory."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield handle
     finally:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a directory, which the kernel frees."""
+    with opened(folder) as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def apply(data: bytes, folder: Path = MAPS, path: Path = SOCKET) -> dict[str, bool]:
     """Make files and running maps what the input says; return whether any was not, and whether HAProxy runs."""
     wanted = parse_wanted(data)
-    with locked(folder) as handle:
+    with locked(folder):
         changed = False
         for name in NAMES:
             lines = (f"{key} {value}\n" for key, value in sorted(wanted[name].items()))
             changed |= write(folder / f"{name}.map", "".join(lines))
-        os.fsync(handle)
         try:
             return {"changed": replace(Haproxy(path), folder, wanted) or changed, "running": True}
         except NotRunning:
@@ -292,32 +300,5 @@ def save(state: Path = STATE, path: Path = SOCKET) -> dict[str, bool]:
     said = Haproxy(path).ask("show servers state\n")
     if not re.match(r"1\n# be_id ", said):
         raise Refused(f"HAProxy says: {said}")
-    with locked(state.parent) as handle:
-        changed = write(state, said)
-        os.fsync(handle)
-    return {"changed": changed}
-
-
-def main(words: Sequence[str]) -> int:
-    """Do what the command line says and return the exit code."""
-    try:
-        if list(words) == ["apply"]:
-            done: dict[str, Any] = apply(sys.stdin.buffer.read(INPUT_BYTES + 1))
-        elif list(words) == ["status"]:
-            done = status()
-        elif list(words) == ["save"]:
-            done = dict(save())
-        else:
-            raise BadInput(
-                "usage: dualtrack-gateway apply < maps.json, dualtrack-gateway status, or dualtrack-gateway save"
-            )
-    except (BadInput, Refused, NotRunning, OSError) as error:
-        said = ascii(" ".join(str(error).split())[:300])[1:-1]
-        print(f"dualtrack-gateway: {said}", file=sys.stderr)
-        return 2 if isinstance(error, BadInput) else 1
-    print(json.dumps(done))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with locked(state.parent):
+        return {"changed": write(state, said)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -45,6 +45,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: str
+    track: str
     engine: str
     state: str
     requests: int
@@ -57,6 +58,28 @@ class Status(msgspec.Struct, frozen=True):
 
     engines: tuple[Engine, ...]
     since_s: int
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """Whether what a gateway was told was otherwise there."""
+
+    changed: bool
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an engine answers (IPv4), and how many requests it gets at once (0 for any number)."""
+
+    address: str
+    port: int
+    requests: int = 0
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's probe, and its engines by name."""
+
+    prompt: str
+    expected: str
+    engines: Mapping[str, Where]
 
 
 class Gateway(msgspec.Struct, frozen=True):
@@ -73,6 +96,11 @@ class Gateway(msgspec.Struct, frozen=True):
     def status(self) -> Status:
         """Ask how its engines are; External where it does not say."""
         return self._said(self.run([*PROGRAM, "status"], ""), Status)
+
+    def engines(self, track: str, models: Mapping[str, Model]) -> bool:
+        """Say which engines of a track answer as which models; return whether that was otherwise there."""
+        given = msgspec.json.encode({"models": models}).decode()
+        return self._said(self.run([*PROGRAM, "engines", track], given), Changed).changed
 
     def _said(self, text: str, kind: type[T]) -> T:
         try:

@@ -220,7 +220,8 @@ def remove(path: Path, name: str) -> tuple[Revoked, ...]:
 
 
 def maps(found: Tenants) -> dict[str, dict[str, str]]:
-    """Return the maps of a gateway: keys (digest to tenant), limits (tenant to requests per minute), allowed models.
+    """Return the maps of a gateway: keys (digest to tenant), limits (tenant to requests per minute), allowed models,
+    routes (tenant to residency).
 
     The last one holds TENANT/MODEL, or TENANT/* for all. Tenants without a key are in none.
     """
@@ -229,4 +230,5 @@ def maps(found: Tenants) -> dict[str, dict[str, str]]:
         "keys": {key.sha256: it.name for it in asking for key in it.keys},
         "limits": {it.name: str(it.requests_per_minute) for it in asking if it.requests_per_minute is not None},
         "allowed": {f"{it.name}/{model}": "1" for it in asking for model in it.models},
+        "routes": {it.name: it.residency for it in asking},
     }

@@ -18,7 +18,7 @@ from dualtrack.inventory.model import Host, check
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control, removal
 from dualtrack.paths import LAB
-from dualtrack.tracks import places, reach, settle
+from dualtrack.tracks import places, reach, serving, settle
 from dualtrack.verify import record
 
 Confirm = Callable[[Plan, str], bool]
@@ -71,7 +71,9 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", full: 
     environment = places.cloud_environment(stack)
     places.write(environment, "cloud", hosts, connection)
     places.remember(stack=stack)
-    return settle.configured("cloud", environment, say, changed=result.changed, full=full)
+    settled = settle.configured("cloud", environment, say, changed=result.changed, full=full)
+    serving.introduce(say)
+    return settled
 
 
 def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
@@ -94,7 +96,9 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     say(f"waiting until {', '.join(host.name for host in new)} have booted and let us in")
     reach.all_of(new, connection, control.store(), say)
     places.write(environment, "cloud", hosts, connection)
-    return settle.configured("cloud", environment, say, changed=True, hosts=[host.name for host in new])
+    settled = settle.configured("cloud", environment, say, changed=True, hosts=[host.name for host in new])
+    serving.introduce(say)
+    return settled
 
 
 def connection_for(stack: str) -> Connection:

@@ -12,7 +12,7 @@ from dualtrack.inventory import facts as facts_file
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control, removal
-from dualtrack.tracks import lab_model, places, reach, settle
+from dualtrack.tracks import lab_model, places, reach, serving, settle
 
 
 def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
@@ -36,7 +36,9 @@ def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
     environment = places.local_environment(facts)
     places.write(environment, "local", hosts, connection)
     places.remember(facts=str(path.resolve()))
-    return settle.configured("local", environment, say, changed=changed, full=full)
+    settled = settle.configured("local", environment, say, changed=changed, full=full)
+    serving.introduce(say)
+    return settled
 
 
 def add(facts: facts_file.Facts, server: facts_file.Server, say: Say) -> None:

@@ -12,28 +12,27 @@ import msgspec
 from dualtrack import proc, ssh
 from dualtrack.errors import BadInput, DualtrackError, External
 from dualtrack.files import locked
-from dualtrack.inventory.model import Host
+from dualtrack.graph import Say
+from dualtrack.inventory.model import Host, Track
 from dualtrack.paths import ROOT
 from dualtrack.serving import tenants
-from dualtrack.serving.gateway import Applied, Endpoint, Engine, Gateway
+from dualtrack.serving.gateway import Applied, Endpoint, Engine, Gateway, Model, Where
 from dualtrack.tracks import places, reach
 from dualtrack.verify.run import read_inventory
 
 GROUP = "role_gateway"
+TRACKS: tuple[Track, ...] = ("local", "cloud")
 #: Seconds for one command on a gateway: HAProxy takes 200,000 keys in three.
 COMMAND_S = 120.0
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway with its endpoint and its file of tenants ('' where the inventory names none).
-
-    ``tracks`` has the track of each host of the inventory, by name.
-    """
+    """A gateway with its endpoint and its file of tenants ('' where the inventory names none)."""
 
     gateway: Gateway
     endpoint: Endpoint
     tenants_file: str
-    tracks: Mapping[str, str]
+    track: Track
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +68,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Behind(msgspec.Struct, frozen=True):
     name: str
+    track: str = "local"
 
 
 class _Model(msgspec.Struct, frozen=True):
@@ -93,36 +93,32 @@ def up() -> list[Site]:
 def read(inventory: Mapping[str, Any]) -> list[Site]:
     """Return the gateways of an inventory, as `read_inventory` has it; BadInput for variables that cannot be."""
     every: Mapping[str, Mapping[str, Any]] = inventory["_meta"]["hostvars"]
-    tracks = {name: str(facts.get("dualtrack_track", "")) for name, facts in every.items()}
-    return [_site(name, every.get(name, {}), tracks) for name in inventory.get(GROUP, {}).get("hosts", ())]
+    return [_site(name, every.get(name, {})) for name in inventory.get(GROUP, {}).get("hosts", ())]
 
 
-def _site(name: str, facts: Mapping[str, Any], tracks: Mapping[str, str]) -> Site:
+def _site(name: str, facts: Mapping[str, Any]) -> Site:
     address = str(facts.get("ansible_host", name))
     try:
         port = int(str(facts.get("ansible_port", 22)))
         models = msgspec.convert(facts.get("gateway_models") or (), type=tuple[_Model, ...])
     except (ValueError, msgspec.ValidationError) as error:
         raise BadInput(f"{name}: gateway_models or ansible_port is not as it must be: {error}") from None
-    engines = dict.fromkeys(it.name for model in models for it in model.engines)
     endpoint = Endpoint(
         url=str(facts.get("gateway_url") or f"https://{address}:{facts.get('gateway_port') or 443}"),
         ca_file=_path(facts.get("gateway_ca_file")),
         models=tuple(it.name for it in models),
-        tracks=tuple(dict.fromkeys(tracks[it] for it in engines if tracks.get(it))),
+        tracks=tuple(dict.fromkeys(it.track for model in models for it in model.engines)),
         gateway=name,
     )
-    host = Host(
-        name, address, str(facts.get("ansible_user", "root")), "cloud" if tracks.get(name) == "cloud" else "local",
-        "", "owned", port=port,
-    )  # fmt: skip
+    track: Track = "cloud" if facts.get("dualtrack_track") == "cloud" else "local"
+    host = Host(name, address, str(facts.get("ansible_user", "root")), track, "", "owned", port=port)
 
     def run(words: Sequence[str], given: str) -> str:
         return _ran(host, facts, words, given)
 
     return Site(
-        gateway=Gateway(name, run), endpoint=endpoint, tenants_file=_path(facts.get("gateway_tenants_file")),
-        tracks=tracks,
+        gateway=Gateway(name, run), endpoint=endpoint, track=track,
+        tenants_file=_path(facts.get("gateway_tenants_file")),
     )  # fmt: skip
 
 
@@ -191,6 +187,60 @@ def apply(found: Sequence[Site], given: tenants.Tenants) -> list[Told]:
         return list(pool.map(one, found))
 
 
+class _Probe(msgspec.Struct, frozen=True):
+    prompt: str
+    expected: str
+
+
+class _Served(msgspec.Struct, frozen=True):
+    name: str
+    port: int
+    probe: _Probe
+    slots: int = 4
+
+
+def engines(inventory: Mapping[str, Any], track: Track) -> dict[str, Model]:
+    """Return the models that a track's hosts serve, by name, with their engines; BadInput for what cannot be."""
+    every: Mapping[str, Mapping[str, Any]] = inventory["_meta"]["hostvars"]
+    found: dict[str, Model] = {}
+    for name in sorted(inventory.get("role_serving", {}).get("hosts", ())):
+        facts = every.get(name, {})
+        if facts.get("dualtrack_track") != track:
+            continue
+        try:
+            served = msgspec.convert(facts.get("serving_models") or (), type=tuple[_Served, ...])
+        except msgspec.ValidationError as error:
+            raise BadInput(f"{name}: serving_models is not as it must be: {error}") from None
+        for it in served:
+            # One slot stays free for the probe, so that a busy engine is not taken for a dead one.
+            where = Where(address=str(facts.get("ansible_host", name)), port=it.port, requests=max(1, it.slots - 1))
+            known = found.get(it.name, Model(prompt=it.probe.prompt, expected=it.probe.expected, engines={}))
+            found[it.name] = msgspec.structs.replace(known, engines={**known.engines, name: where})
+    return found
+
+
+def introduce(say: Say) -> None:
+    """Tell each gateway which engines the other track has now; its own track's are in its settings.
+
+    A gateway that cannot be told is only named: it may not be configured yet, and whoever does that tells it then.
+    """
+    inventories = places.inventories()
+    if len(inventories) < 2:
+        return
+    inventory = read_inventory(inventories)
+    for site in read(inventory):
+        for track in TRACKS:
+            if track == site.track:
+                continue
+            try:
+                changed = site.gateway.engines(track, engines(inventory, track))
+            except External as error:
+                say(f"{site.gateway.name} does not know the {track} track's engines yet: {error}")
+            else:
+                if changed:
+                    say(f"{site.gateway.name} knows the {track} track's engines")
+
+
 def status(found: Sequence[Site]) -> Status:
     """Ask every gateway how its engines are, side by side."""
 
@@ -211,6 +261,6 @@ def status(found: Sequence[Site]) -> Status:
 
 def _row(site: Site, engine: Engine, since_s: int) -> Row:
     return Row(
-        gateway=site.gateway.name, model=engine.model, track=site.tracks.get(engine.engine, ""), engine=engine.engine,
+        gateway=site.gateway.name, model=engine.model, track=engine.track, engine=engine.engine,
         state=engine.state, requests=engine.requests, active=engine.active, reason=engine.last_check, since_s=since_s,
     )  # fmt: skip

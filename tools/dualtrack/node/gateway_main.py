@@ -1,0 +1,39 @@
+"""The command line of a gateway's program: `dualtrack-gateway`, installed by the role gateway.
+
+    apply, status, save    see `gateway`
+    engines TRACK          see `gateway_engines`
+
+Exit codes: 0; 1 HAProxy or the system refused; 2 the input is wrong, and nothing was touched.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from dualtrack.node import gateway, gateway_engines
+
+USAGE = "usage: dualtrack-gateway apply < maps.json | status | save | engines local|cloud < engines.json"
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says and return the exit code."""
+    try:
+        match list(words):
+            case ["apply"]:
+                done: object = gateway.apply(sys.stdin.buffer.read(gateway.INPUT_BYTES + 1))
+            case ["status"]:
+                done = gateway.status()
+            case ["save"]:
+                done = gateway.save()
+            case ["engines", ("local" | "cloud") as track]:
+                done = gateway_engines.apply(track, sys.stdin.buffer.read(gateway_engines.INPUT_BYTES + 1))
+            case _:
+                raise gateway.BadInput(USAGE)
+    except (gateway.BadInput, gateway.Refused, gateway.NotRunning, OSError) as error:
+        said = ascii(" ".join(str(error).split())[:300])[1:-1]
+        print(f"dualtrack-gateway: {said}", file=sys.stderr)
+        return 2 if isinstance(error, gateway.BadInput) else 1
+    print(json.dumps(done))
+    return 0
