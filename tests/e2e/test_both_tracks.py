@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,19 +124,66 @@ def test_host_without_its_record_is_configured_again(site: Cli) -> None:
     assert (local["changes"], local["unchanged"]) == ({}, False)
 
 
-def test_a_model_answers_at_an_address_on_loopback(site: Cli) -> None:
-    """On the local track only: the cloud track has no engine yet."""
+def engines(site: Cli) -> dict[str, tuple[str, str]]:
+    """Return the track and the state of each engine, as the gateway sees it."""
+    return {it["engine"]: (it["track"], it["state"]) for it in site.json("serving", "status")["engines"]}
 
-    def up() -> dict[str, Any] | None:
-        now = site.json("serving", "status")
-        return now if {(it["track"], it["state"]) for it in now["engines"]} == {("local", "UP")} else None
 
-    now = wait(up, 60, "an engine that is up")
-    [endpoint] = now["endpoints"]
+def engines_up(site: Cli) -> list[str]:
+    """Wait until an engine of each track is up; return their hosts, the local one first."""
+    wait(lambda: sorted(engines(site).values()) == [("cloud", "UP"), ("local", "UP")], 120, "engines that are up")
+    return sorted(engines(site), key=lambda name: engines(site)[name][0], reverse=True)
+
+
+def test_a_model_of_either_track_answers_at_an_address_on_loopback(site: Cli) -> None:
+    """The lab's own tenant may be answered anywhere: then the cloud track is the first."""
+    _, there = engines_up(site)
+    [endpoint] = site.json("serving", "status")["endpoints"]
     assert endpoint["url"].startswith("https://127.0.0.1:"), endpoint
+    assert set(endpoint["tracks"]) == {"cloud", "local"}
     answer = site.json("serving", "chat", "--max-tokens", "16", "Name a city in France.")
-    assert (answer["end"]["track"], answer["end"]["engine"]) == ("local", "sovereign-1")
+    assert (answer["end"]["track"], answer["end"]["engine"]) == ("cloud", there)
     assert answer["text"].strip()
+
+
+def test_residency_decides_which_track_answers_also_while_one_is_away(site: Cli, tmp_path: Path) -> None:
+    """Whoever must stay is refused rather than answered elsewhere; the others are answered by what is left."""
+    hosts = dict(zip(("local", "cloud"), engines_up(site), strict=True))
+    keys = {name: tmp_path / name for name in ("local", "prefer-local", "any")}
+    for residency, path in keys.items():
+        path.touch(0o600)
+        path.write_text(site.json("serving", "key", "add", residency, "--residency", residency)["key"])
+
+    def answered() -> dict[str, str]:
+        """Return the track that answers by what is asked for, or the error."""
+        found = {}
+        for residency, path in keys.items():
+            words = ("serving", "chat", "--max-tokens", "2", "--key-file", str(path), "Hello.", "--json")
+            done = site(*words, check=False)
+            found[residency] = json.loads(done.stdout)["end"]["track"] if done.returncode == 0 else done.stderr
+        return found
+
+    assert answered() == {"local": "local", "prefer-local": "local", "any": "cloud"}
+    with without(site, hosts["cloud"]):
+        assert answered() == {"local": "local", "prefer-local": "local", "any": "local"}
+    engines_up(site)
+    with without(site, hosts["local"]):
+        now = answered()
+        assert "requests of this tenant stay there" in now.pop("local")
+        assert now == {"prefer-local": "cloud", "any": "cloud"}
+    engines_up(site)
+    for residency in keys:
+        site("serving", "key", "revoke", residency)
+
+
+@contextmanager
+def without(site: Cli, name: str) -> Iterator[None]:
+    """Have the engines of a host out of their gateway's reach for a while."""
+    site.inside(name, "systemctl", "stop", "dualtrack-engines-tls.service")
+    try:
+        yield
+    finally:
+        site.inside(name, "systemctl", "start", "dualtrack-engines-tls.service")
 
 
 def official(endpoint: dict[str, Any], key: str) -> openai.OpenAI:
@@ -174,7 +222,7 @@ def test_a_tenant_gets_keys_and_loses_them(site: Cli) -> None:
 
 def test_a_model_is_seen_to_answer(site: Cli) -> None:
     said = site.runbook("add-a-model.md")
-    assert "sovereign-1 on the local track" in said
+    assert " on the cloud track" in said
 
 
 def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:

@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """The command line of a small cloud track, on a lab of its own beside four busy loops per core."""
     cli = Cli(tmp_path_factory.mktemp("busy"))
     settings = cli.folder / "pools.json"
-    settings.write_text(json.dumps({"pools": POOLS}))
+    settings.write_text(json.dumps({"pools": POOLS, "serving": None}))
     cli.env["DUALTRACK_VARIABLES"] = str(settings)
     cli("setup", timeout=900)  # builds for all checkouts, where there are none yet: not what is looked at here
     words = ["timeout", str(END_S), "sh", "-c", "while :; do :; done"]

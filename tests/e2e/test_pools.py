@@ -87,7 +87,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The cloud track alone, on a lab of its own; taken down whatever happens."""
     cli = Cli(tmp_path_factory.mktemp("pools"))
     settings = cli.folder / "traffic.json"
-    settings.write_text(json.dumps({"traffic": {"zone": "dualtrack.test"}}))
+    settings.write_text(json.dumps({"traffic": {"zone": "dualtrack.test"}, "serving": None}))
     cli.env["DUALTRACK_VARIABLES"] = str(settings)
     try:
         cli("setup", timeout=900)  # as `make cloud-up` does

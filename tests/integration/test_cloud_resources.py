@@ -21,7 +21,9 @@ def test_instances_carry_what_the_inventory_reads(aws: Emulator, applied: dict[s
         for reservation in aws.client("ec2").describe_instances()["Reservations"]
         for instance in reservation["Instances"]
     ]
-    assert sorted(tags["dualtrack:pool"] for tags in found) == ["control", "control", "ondemand", "spot", "spot"]
+    pools = ["control", "control", "ondemand", "serving", "spot", "spot"]
+    assert sorted(tags["dualtrack:pool"] for tags in found) == pools
+    roles = {"control": "controller", "serving": "serving"}
     for tags in found:
         pool = tags["dualtrack:pool"]
         expected = {
@@ -29,9 +31,9 @@ def test_instances_carry_what_the_inventory_reads(aws: Emulator, applied: dict[s
             "dualtrack:deployment": "dualtrack",
             "dualtrack:track": "cloud",
             "dualtrack:lifecycle": applied["pools"][pool]["lifecycle"],
-            "dualtrack:roles": "controller" if pool == "control" else "gpu",
-            "dualtrack:gpus": "0" if pool == "control" else "8",
-            "type": "m6i.large" if pool == "control" else "p4de.24xlarge",
+            "dualtrack:roles": roles.get(pool, "gpu"),
+            "dualtrack:gpus": "0" if pool in roles else "8",
+            "type": "m6i.large" if pool in roles else "p4de.24xlarge",
         }
         assert {name: tags.get(name) for name in expected} == expected
 
@@ -81,6 +83,8 @@ def test_spot_pool_buys_spot_in_several_types(aws: Emulator, applied: dict[str, 
         policy = group["MixedInstancesPolicy"]
         share = policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"]
         assert share == (0 if pool["lifecycle"] == "spot" else 100)
+        base = policy["InstancesDistribution"]["OnDemandBaseCapacity"]
+        assert base == (1 if pool["roles"] == ["serving"] else 0), "models answer while spot has no capacity"
         assert [o["InstanceType"] for o in policy["LaunchTemplate"]["Overrides"]] == pool["instance_types"]
         assert group.get("CapacityRebalance", False) is (pool["lifecycle"] == "spot")
 
@@ -101,18 +105,32 @@ def test_tiers_are_read_back(aws: Emulator, applied: dict[str, Any], kind: str, 
     assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
 
 
-def test_ssh_is_open_to_operators_only(aws: Emulator, applied: dict[str, Any]) -> None:
+def test_ssh_is_open_to_operators_only_and_engines_to_gateways(aws: Emulator, applied: dict[str, Any]) -> None:
     groups = aws.client("ec2").describe_security_groups(
         Filters=[{"Name": "vpc-id", "Values": [applied["network"]["vpc_id"]]}]
     )["SecurityGroups"]
     by_name = {group["GroupName"]: group for group in groups}
     assert by_name["default"]["IpPermissions"] == []
-    ranges = [
-        (rule["FromPort"], r["CidrIp"])
-        for rule in by_name["dualtrack-nodes"]["IpPermissions"]
-        for r in rule["IpRanges"]
-    ]
-    assert ranges == [(22, "10.20.0.0/16")]
+    ranges = {
+        name: [
+            (rule["FromPort"], rule["ToPort"], r["CidrIp"]) for rule in it["IpPermissions"] for r in rule["IpRanges"]
+        ]
+        for name, it in by_name.items()
+        if it["IpPermissions"]
+    }
+    assert ranges == {
+        "dualtrack-nodes": [(22, 22, "10.20.0.0/16")],
+        "dualtrack-engines": [(8001, 8099, "10.30.0.0/16")],  # of gateways
+    }
+    with_engines = {
+        pool
+        for pool in applied["pools"]
+        for version in aws.client("ec2").describe_launch_template_versions(LaunchTemplateName=f"dualtrack-{pool}")[
+            "LaunchTemplateVersions"
+        ]
+        if by_name["dualtrack-engines"]["GroupId"] in version["LaunchTemplateData"]["SecurityGroupIds"]
+    }
+    assert with_engines == {"serving"}
 
 
 def test_users_are_sent_by_country_and_health(aws: Emulator, applied: dict[str, Any]) -> None:
@@ -175,8 +193,8 @@ def test_keeper_takes_out_what_ec2_does_not_know(
     [stray] = started["Instances"]
     running = zone.running()
     assert set(running) == ours
-    controllers = [name for name, address in running.items() if not address]
-    assert len(controllers) == 2, "users may be led to the others only"
+    without_gpus = [name for name, address in running.items() if not address]
+    assert len(without_gpus) == 3, "controllers and hosts that serve: users are led to the others only"
     node, address = next(it for it in running.items() if it[1])
     write_record(aws, applied["traffic"], node, "203.0.113.66")
     write_record(aws, applied["traffic"], stray["InstanceId"], stray["PrivateIpAddress"])

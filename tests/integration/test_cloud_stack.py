@@ -272,4 +272,4 @@ def test_the_stacks_own_test(aws: Emulator, tmp_path: Path) -> None:
     proc.run([path, "init", "-input=false"], cwd=folder, env=environment)
     done = proc.run([path, "test", "-no-color"], cwd=folder, env=environment, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"3 passed, 0 failed", done.stdout)
+    assert re.search(r"4 passed, 0 failed", done.stdout)

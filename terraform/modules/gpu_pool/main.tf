@@ -6,7 +6,7 @@ resource "aws_launch_template" "this" {
   image_id               = var.image.id
   instance_type          = var.pool.instance_types[0]
   key_name               = var.key_name
-  vpc_security_group_ids = [var.security_group_id]
+  vpc_security_group_ids = var.security_group_ids
   user_data              = base64encode(local.user_data)
 
   iam_instance_profile {

@@ -88,9 +88,9 @@ variable "subnets" {
   type        = map(object({ id = string }))
 }
 
-variable "security_group_id" {
-  description = "Security group of the nodes."
-  type        = string
+variable "security_group_ids" {
+  description = "Security groups of the nodes."
+  type        = list(string)
 }
 
 variable "image" {

@@ -143,3 +143,24 @@ resource "aws_security_group" "nodes" {
 
   tags = merge(var.tags, { Name = "${var.name}-nodes" })
 }
+
+# From the networks of gateways outside of the VPC to the engines' ports, and to nothing else. Which host there is a gateway
+# the engines ask by mutual TLS.
+resource "aws_security_group" "engines" {
+  # checkov:skip=CKV2_AWS_5:the launch templates of module gpu_pool use it; checkov does not follow it there
+  count = length(try(var.engines.cidrs, [])) > 0 ? 1 : 0
+
+  name        = "${var.name}-engines"
+  description = "Hosts that answer as models: their engines for gateways"
+  vpc_id      = aws_vpc.this.id
+
+  ingress {
+    description = "engines for gateways"
+    protocol    = "tcp"
+    from_port   = var.engines.ports.from
+    to_port     = var.engines.ports.to
+    cidr_blocks = var.engines.cidrs
+  }
+
+  tags = merge(var.tags, { Name = "${var.name}-engines" })
+}

@@ -17,3 +17,8 @@ output "node_security_group_id" {
   description = "Security group for every node of every pool."
   value       = aws_security_group.nodes.id
 }
+
+output "engine_security_group_ids" {
+  description = "Security groups, beside that one, of hosts that answer as models: one, or none where nobody may ask them."
+  value       = aws_security_group.engines[*].id
+}

@@ -56,6 +56,25 @@ variable "operator_cidrs" {
   }
 }
 
+variable "engines" {
+  description = "Who may reach the engines of hosts that answer as models: the ranges that gateways come from, and the engines' ports."
+  type = object({
+    cidrs = list(string)
+    ports = object({ from = number, to = number })
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for cidr in try(var.engines.cidrs, []) : can(cidrnetmask(cidr)) && try(tonumber(split("/", cidr)[1]) >= 8, false)])
+    error_message = "serving.gateway_cidrs: write IPv4 ranges of /8 or longer that your gateways come from, such as [\"203.0.113.20/32\"]."
+  }
+
+  validation {
+    condition     = var.engines == null || try(var.engines.ports.from >= 1024 && var.engines.ports.from <= var.engines.ports.to && var.engines.ports.to <= 65535, false)
+    error_message = "serving.ports: write { from, to } with 1024 <= from <= to <= 65535, as the models' ports are."
+  }
+}
+
 variable "tags" {
   description = "Tags for everything in this module."
   type        = map(string)

@@ -6,6 +6,10 @@ locals {
     "dualtrack:deployment" = var.name
     "dualtrack:track"      = "cloud"
   }
+
+  # Apart from the others, since it is left out where no model is declared; a pool like them otherwise.
+  serving = { for it in var.serving[*] : "serving" => merge(it, { lifecycle = "spot", roles = ["serving"], schedules = {} }) }
+  pools   = merge(var.pools, local.serving)
 }
 
 data "aws_caller_identity" "current" {}
@@ -24,6 +28,7 @@ module "network" {
   region         = var.region
   network        = var.network
   operator_cidrs = var.operator_cidrs
+  engines        = var.serving == null ? null : { cidrs = var.serving.gateway_cidrs, ports = var.serving.ports }
   tags           = local.tags
 }
 
@@ -53,16 +58,19 @@ module "traffic" {
 
 module "pool" {
   source   = "../../modules/gpu_pool"
-  for_each = var.pools
+  for_each = local.pools
 
-  deployment        = var.name
-  name              = each.key
-  pool              = each.value
-  subnets           = module.network.subnets
-  security_group_id = module.network.node_security_group_id
-  image             = var.image
-  key_name          = aws_key_pair.operator.key_name
-  utc_offset        = var.time_zone.utc_offset
+  deployment = var.name
+  name       = each.key
+  pool       = each.value
+  subnets    = module.network.subnets
+  security_group_ids = concat(
+    [module.network.node_security_group_id],
+    contains(keys(local.serving), each.key) ? module.network.engine_security_group_ids : [],
+  )
+  image      = var.image
+  key_name   = aws_key_pair.operator.key_name
+  utc_offset = var.time_zone.utc_offset
 
   # Nodes load weights and knowledge, and write checkpoints. The audit store is not theirs to touch.
   buckets = {

@@ -18,6 +18,11 @@ output "inventory" {
     condition     = var.traffic == null || length(var.pools) == 0 || anytrue([for pool in var.pools : contains(pool.roles, "controller")])
     error_message = "traffic: controllers keep the records of nodes, and no pool has the role \"controller\"; add such a pool, or leave traffic out."
   }
+
+  precondition {
+    condition     = var.serving == null || !contains(keys(var.pools), "serving")
+    error_message = "pools: the pool \"serving\" is made of the variable serving; give the one in pools another name."
+  }
 }
 
 output "traffic_name_servers" {

@@ -107,6 +107,27 @@ variable "pools" {
   }
 }
 
+variable "serving" {
+  description = <<-EOT
+    The pool "serving", whose hosts answer as models (role serving). Spot instances, of which the first on_demand_base are
+    bought on demand: models answer while spot has no capacity. No such pool when left out.
+    gateway_cidrs: IPv4 ranges that gateways outside of the VPC come from: the only ones that may reach the engines' ports
+    from there. The rest as in pools; see modules/gpu_pool.
+  EOT
+  type = object({
+    instance_types = list(string)
+    min            = optional(number, 1)
+    desired        = optional(number, 1)
+    max            = optional(number, 2)
+    on_demand_base = optional(number, 1)
+    zones          = optional(list(string))
+    disk_gb        = optional(number, 200)
+    gateway_cidrs  = optional(list(string), [])
+    ports          = optional(object({ from = number, to = number }), { from = 8001, to = 8099 })
+  })
+  default = null
+}
+
 variable "time_zone" {
   description = <<-EOT
     The operator's time zone, which the pools' schedules are written in: its IANA name, and its offset from UTC today.

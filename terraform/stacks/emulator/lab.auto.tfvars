@@ -10,6 +10,8 @@ network = {
   }
   public = false # the lab reaches its hosts at their private addresses
 }
+# A model on this track, too: small enough to answer without a GPU.
+serving = { instance_types = ["m6i.large"], disk_gb = 50, gateway_cidrs = ["10.30.0.0/16"] }
 # No traffic here: provider 3.39 waits a minute for a zone and its records, at every first `up`. For a lab that has them,
 # DUALTRACK_VARIABLES names a JSON file: {"traffic": {"zone": "dualtrack.test", "domestic": {"addresses": ["203.0.113.10"]}}}
 # (a name that can never be anyone's, and addresses for documents: the module rightly refuses private ones).

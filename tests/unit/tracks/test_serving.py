@@ -206,7 +206,9 @@ def test_status_has_the_track_of_each_engine_and_goes_on_past_a_gateway_that_is_
     assert [(it.engine, it.track, it.requests, it.since_s) for it in found.engines] == [
         ("sovereign-1", "local", 3, 9), ("spot-1", "cloud", 3, 9),
     ]  # fmt: skip
-    assert [it.gateway for it in found.endpoints] == ["a", "b"]
+    assert [(it.gateway, it.models, it.tracks) for it in found.endpoints] == [
+        ("a", (*a.endpoint.models, "m"), ("local", "cloud")), ("b", b.endpoint.models, b.endpoint.tracks),
+    ]  # fmt: skip
     assert found.problems == ("b cannot be reached: no route",)
 
 
@@ -271,4 +273,13 @@ def test_a_gateway_that_is_not_configured_yet_keeps_nobody(monkeypatch: pytest.M
     monkeypatch.setattr(serving, "read_inventory", lambda _: both())
     monkeypatch.setattr(serving, "read", lambda _: [msgspec.structs.replace(site, gateway=Gateway("gateway", away))])
     serving.introduce(said.append)
-    assert "does not know the cloud track's engines yet" in said[0]
+    assert "gateway was not told the cloud track's engines: gateway: sudo" in said[0]
+
+
+def test_an_inventory_that_cannot_be_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A track that goes down must go down."""
+    said: list[str] = []
+    monkeypatch.setattr(places, "inventories", lambda *_: [Path("common"), Path("lab")])
+    monkeypatch.setattr(serving, "read_inventory", lambda _: both(serving_models=[{"name": "x"}]))
+    serving.introduce(said.append)
+    assert "no gateway was told the other track's engines: spot-" in said[0]

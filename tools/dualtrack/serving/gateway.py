@@ -20,8 +20,8 @@ T = TypeVar("T")
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where the API of a gateway answers: base URL (without /v1), and the file of the authority that it is known by.
 
-    ``models`` are those that it has by its inventory, ``tracks`` the tracks that their engines run on, ``gateway`` is
-    the host's name.
+    ``models`` are those that it has by its inventory, and in a status by its own word, ``tracks`` the tracks that their
+    engines run on, ``gateway`` is the host's name.
     """
 
     url: str

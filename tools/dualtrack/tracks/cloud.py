@@ -18,7 +18,7 @@ from dualtrack.inventory.model import Host, check
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control, removal
 from dualtrack.paths import LAB
-from dualtrack.tracks import places, reach, serving, settle
+from dualtrack.tracks import lab_model, places, reach, serving, settle
 from dualtrack.verify import record
 
 Confirm = Callable[[Plan, str], bool]
@@ -63,6 +63,8 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", full: 
         variables=own_variables(),
     )  # fmt: skip
     output = contract.parse(result.outputs.get("inventory"))
+    if stack == "emulator" and any("serving" in pool.roles for pool in output.pools.values()):
+        lab_model.push(say)
     say("waiting for the pools to be filled")
     wait_for_capacity(output, endpoint, say)
     hosts, connection = discover(output, endpoint), connection_for(stack)
@@ -183,6 +185,7 @@ def down(stack: places.Stack, *, confirm: Confirm, say: Say) -> bool:
         removal.see_off([host.name for host in now.hosts if host.instance_id], say)
     places.hosts_file(places.cloud_environment(stack), "cloud").unlink(missing_ok=True)
     places.remember(stack="")
+    serving.introduce(say)  # a gateway of the local track must not ask engines that are gone
     if stack == "emulator":
         settle.close_lab(say)
     return there

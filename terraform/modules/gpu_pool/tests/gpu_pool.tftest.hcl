@@ -15,14 +15,14 @@ provider "aws" {
 }
 
 variables {
-  deployment        = "test"
-  name              = "spot"
-  subnets           = { "us-east-1a" = { id = "subnet-1" }, "us-east-1b" = { id = "subnet-2" } }
-  security_group_id = "sg-1"
-  image             = { id = "ami-0123456789abcdef0" }
-  key_name          = "test"
-  utc_offset        = "+08:00"
-  buckets           = { read = ["arn:aws:s3:::weights"], write = ["arn:aws:s3:::checkpoints"] }
+  deployment         = "test"
+  name               = "spot"
+  subnets            = { "us-east-1a" = { id = "subnet-1" }, "us-east-1b" = { id = "subnet-2" } }
+  security_group_ids = ["sg-1"]
+  image              = { id = "ami-0123456789abcdef0" }
+  key_name           = "test"
+  utc_offset         = "+08:00"
+  buckets            = { read = ["arn:aws:s3:::weights"], write = ["arn:aws:s3:::checkpoints"] }
   pool = {
     lifecycle      = "spot"
     roles          = ["gpu", "slurm"]

@@ -40,6 +40,40 @@ run "ssh_only_from_the_operators" {
   }
 }
 
+run "engines_are_nobodys_unless_said" {
+  command = plan
+
+  assert {
+    condition     = length(aws_security_group.engines) == 0
+    error_message = "a group for engines that nobody asked for"
+  }
+}
+
+run "gateways_reach_the_engines_ports_alone" {
+  command = plan
+
+  variables {
+    engines = { cidrs = ["203.0.113.20/32"], ports = { from = 8001, to = 8099 } }
+  }
+
+  assert {
+    condition = [for rule in aws_security_group.engines[0].ingress : [rule.protocol, rule.from_port, rule.to_port, rule.cidr_blocks]] == [
+      ["tcp", 8001, 8099, tolist(["203.0.113.20/32"])]
+    ]
+    error_message = "gateways get the engines' ports and no more"
+  }
+}
+
+run "the_internet_is_no_gateway" {
+  command = plan
+
+  variables {
+    engines = { cidrs = ["0.0.0.0/0"], ports = { from = 8001, to = 8099 } }
+  }
+
+  expect_failures = [var.engines]
+}
+
 run "a_subnet_in_each_zone" {
   command = plan
 

@@ -36,14 +36,26 @@ run "inventory_holds_the_contract" {
   }
 
   assert {
-    condition     = { for name, pool in output.inventory.pools : name => pool.gpus } == { spot = 8, ondemand = 8, control = 0 }
-    error_message = "p4de.24xlarge has eight GPUs, a controller none"
+    condition     = { for name, pool in output.inventory.pools : name => pool.gpus } == { spot = 8, ondemand = 8, control = 0, serving = 0 }
+    error_message = "p4de.24xlarge has eight GPUs, a controller none, nor the lab's hosts that serve"
   }
 
   assert {
     condition     = output.alarm_topic == "arn:aws:sns:us-east-1:123456789012:contract-watch" && output.traffic_name_servers == []
     error_message = "alarms have a topic, and there is nothing to delegate"
   }
+}
+
+run "hosts_that_serve_are_a_pool_of_their_own" {
+  command = plan
+
+  variables {
+    name    = "contract"
+    pools   = { serving = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 1 } }
+    serving = { instance_types = ["m6i.large"] }
+  }
+
+  expect_failures = [output.inventory]
 }
 
 run "traffic_is_in_the_contract_where_it_is_on" {
