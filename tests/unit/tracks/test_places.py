@@ -44,6 +44,8 @@ def test_hosts_are_written_for_ansible_and_found_as_inventories(folder: Path) ->
     found = places.inventories()
     assert found[0] == places.COMMON
     assert folder / "inventories/lab" in found
+    assert (places.in_group("role_gateway"), places.in_group("role_log")) == (True, False)
     path.unlink()
+    assert not places.in_group("role_gateway")
     assert places.inventories() == [places.COMMON]
     assert folder / "inventories/aws" in places.inventories("aws")

@@ -252,7 +252,7 @@ def test_a_gateway_is_told_of_the_other_tracks_engines_alone(monkeypatch: pytest
         return next(answers)
 
     [site] = serving.read(both())
-    monkeypatch.setattr(places, "inventories", lambda *_: [Path("common"), Path("lab")])
+    monkeypatch.setattr(places, "in_group", lambda _: True)
     monkeypatch.setattr(serving, "read_inventory", lambda _: both())
     monkeypatch.setattr(serving, "read", lambda _: [msgspec.structs.replace(site, gateway=Gateway("gateway", run))])
     serving.introduce(said.append)
@@ -269,7 +269,7 @@ def test_a_gateway_that_is_not_configured_yet_keeps_nobody(monkeypatch: pytest.M
         raise External("gateway: sudo: /usr/local/sbin/dualtrack-gateway: command not found")
 
     [site] = serving.read(both())
-    monkeypatch.setattr(places, "inventories", lambda *_: [Path("common"), Path("lab")])
+    monkeypatch.setattr(places, "in_group", lambda _: True)
     monkeypatch.setattr(serving, "read_inventory", lambda _: both())
     monkeypatch.setattr(serving, "read", lambda _: [msgspec.structs.replace(site, gateway=Gateway("gateway", away))])
     serving.introduce(said.append)
@@ -279,7 +279,7 @@ def test_a_gateway_that_is_not_configured_yet_keeps_nobody(monkeypatch: pytest.M
 def test_an_inventory_that_cannot_be_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A track that goes down must go down."""
     said: list[str] = []
-    monkeypatch.setattr(places, "inventories", lambda *_: [Path("common"), Path("lab")])
+    monkeypatch.setattr(places, "in_group", lambda _: True)
     monkeypatch.setattr(serving, "read_inventory", lambda _: both(serving_models=[{"name": "x"}]))
     serving.introduce(said.append)
     assert "no gateway was told the other track's engines: spot-" in said[0]

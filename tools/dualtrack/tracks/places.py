@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -58,6 +58,15 @@ def write(environment: str, track: str, hosts: Sequence[Host], connection: rende
     extra = ("lab",) if environment == "lab" else ()
     write_atomically(path, render.encode(render.static(hosts, connection, extra), "json"))
     return path
+
+
+def in_group(group: str) -> bool:
+    """Tell whether a host of a track that is up is in a group; Ansible needs seconds for that answer."""
+    for path in (LAB / "inventories").glob("*/hosts-*.json"):
+        found = read(path, dict[str, Any])
+        if found and group in found["all"]["children"]:
+            return True
+    return False
 
 
 def inventories(*environments: str) -> list[Path]:

@@ -224,11 +224,10 @@ def introduce(say: Say) -> None:
 
     What keeps a gateway from being told is only said: it may not be configured yet, and who does that tells it then.
     """
-    inventories = places.inventories()
-    if len(inventories) < 2:
-        return
     try:
-        inventory = read_inventory(inventories)
+        if not places.in_group(GROUP):
+            return
+        inventory = read_inventory(places.inventories())
         for site in read(inventory):
             for track in TRACKS:
                 if track != site.track:
