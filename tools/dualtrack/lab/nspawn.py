@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from dualtrack.errors import External
@@ -86,9 +89,18 @@ def public_key(folder: Path) -> str:
     return identity.host_key(folder / "upper").with_suffix(".pub").read_text()
 
 
+def _init_scopes(pid_group: Path) -> Iterator[Path]:
+    yield pid_group / "payload/init.scope"
+    # Groups come and go meanwhile, as services of the host do: `os.walk` passes over what is gone.
+    for folder, names, _ in os.walk(pid_group):
+        if "init.scope" in names:
+            yield Path(folder) / "init.scope"
+
+
 def inside(pid_group: Path) -> int:
     """Return the process id (outside) of the init of the host whose control group is ``pid_group``."""
-    for path in (pid_group / "payload/init.scope/cgroup.procs", *pid_group.rglob("init.scope/cgroup.procs")):
-        if path.is_file() and (ids := path.read_text().split()):
-            return int(ids[0])
+    for scope in _init_scopes(pid_group):
+        with contextlib.suppress(OSError):
+            if ids := (scope / "cgroup.procs").read_text().split():
+                return int(ids[0])
     raise External(f"host {pid_group.name} is not running", hint="dualtrack lab status")
