@@ -1,7 +1,4 @@
-"""What a gateway's program writes, tells HAProxy, and reads from it. HAProxy itself: molecule scenario `gateway`.
-
-The stand-in for HAProxy speaks its runtime API as 2.6.12 was recorded to speak it.
-"""
+"""What a gateway's program writes, tells HAProxy, and reads from it. HAProxy itself: molecule scenario `gateway`."""
 
 from __future__ import annotations
 
@@ -9,10 +6,8 @@ import hashlib
 import io
 import json
 import re
-import socketserver
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +17,12 @@ from hypothesis import strategies as st
 
 from dualtrack.node import gateway, gateway_main
 from dualtrack.node.gateway import BadInput, Refused, commands, parse_map, parse_stat, parse_uptime, parse_wanted
+from tests.support.fake_haproxy import Haproxy
 
+FILES = (*gateway.NAMES, *gateway.BESIDE)
 WORDS = st.from_regex(gateway.WORD, fullmatch=True)
-MAPS = st.fixed_dictionaries({name: st.dictionaries(WORDS, WORDS, max_size=20) for name in gateway.NAMES})
-NOTHING: dict[str, dict[str, str]] = {"keys": {}, "limits": {}, "allowed": {}, "routes": {}}
+MAPS = st.fixed_dictionaries({name: st.dictionaries(WORDS, WORDS, max_size=20) for name in FILES})
+NOTHING: dict[str, dict[str, str]] = {"keys": {}, "limits": {}, "allowed": {}, "routes": {}, "budgets": {}}
 
 STAT = """\
 # pxname,svname,qcur,scur,stot,status,check_status,check_code,last_chk,check_desc,
@@ -41,68 +38,6 @@ other,x,0,0,0,UP,,,,,
 """
 
 
-class Haproxy:
-    """HAProxy's maps and socket. ``says`` answers instead of it, where it returns anything."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / "admin.sock"
-        self.told: list[str] = []
-        self.says: Callable[[str], str | None] = lambda _: None
-        self.force = {str(folder / f"{name}.map"): [] for name in gateway.NAMES}  # type: dict[str, list[str]]
-        self.next = dict.fromkeys(self.force, 0)
-        self.begun: dict[tuple[str, int], list[str]] = {}
-        haproxy = self
-
-        class Asked(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                lines = [self.rfile.readline()]
-                if lines[0].endswith(b"<<\n"):
-                    while lines[-1] != b"\n":
-                        lines.append(self.rfile.readline())
-                self.wfile.write(haproxy.answer(b"".join(lines).decode()).encode())
-
-        self.server = socketserver.ThreadingUnixStreamServer(str(self.path), Asked)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,)).start()
-
-    def end(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    def answer(self, text: str) -> str:
-        self.told.append(text)
-        said = self.says(text)
-        return said if said is not None else "".join(self.one(it.strip()) for it in text.split("; "))
-
-    def one(self, text: str) -> str:
-        head, *lines = text.split("\n")
-        verb, at, path = re.fullmatch(r"(\w+) map(?: @(\d+))? (\S+)(?: <<)?", head).groups()  # type: ignore[union-attr]
-        if path not in self.force:
-            return "Unknown map identifier. Please use #<id> or <file>.\n\n"
-        version = (path, int(at or 0))
-        if verb == "show":
-            return "".join(f"0x55d8ae045a40 {line}\n" for line in self.force[path]) + "\n"
-        if verb == "prepare":
-            self.next[path] += 1
-            self.begun[path, self.next[path]] = []
-            return f"New version created: {self.next[path]}\n\n"
-        if version not in self.begun:
-            return "Version number out of range.\n\n"
-        if verb == "add":
-            self.begun[version] += lines
-        elif verb == "clear":
-            self.begun[version] = []
-        else:
-            self.force[path] = self.begun.pop(version)
-        return "\n"
-
-    def maps(self) -> dict[str, dict[str, str]]:
-        """What is in force."""
-        return {
-            name: dict(line.split(" ", 1) for line in self.force[str(self.folder / f"{name}.map")])
-            for name in gateway.NAMES
-        }
-
-
 @pytest.fixture
 def haproxy(tmp_path: Path) -> Iterator[Haproxy]:
     it = Haproxy(tmp_path)
@@ -116,8 +51,7 @@ def apply(folder: Path, wanted: Any) -> dict[str, bool]:
 
 def files(folder: Path) -> dict[str, dict[str, str]]:
     return {
-        name: dict(line.split(" ", 1) for line in (folder / f"{name}.map").read_text().splitlines())
-        for name in gateway.NAMES
+        name: dict(line.split(" ", 1) for line in (folder / f"{name}.map").read_text().splitlines()) for name in FILES
     }
 
 
@@ -127,18 +61,24 @@ def of(tenant: str, keys: int) -> dict[str, dict[str, str]]:
         "limits": {tenant: "60"},
         "allowed": {f"{tenant}/*": "1"},
         "routes": {tenant: "local"},
+        "budgets": {tenant: "1000:0"},
     }
+
+
+def in_force(tenant: str, keys: int) -> dict[str, dict[str, str]]:
+    """Return those of them that are HAProxy's."""
+    return {name: entries for name, entries in of(tenant, keys).items() if name in gateway.NAMES}
 
 
 def test_maps_come_into_files_and_into_force_and_go(tmp_path: Path, haproxy: Haproxy) -> None:
     for wanted in (of("research", 1000), of("research", 2), NOTHING):
         assert apply(tmp_path, wanted) == {"changed": True, "running": True}
-        assert files(tmp_path) == haproxy.maps() == wanted
+        assert files(tmp_path) == {**haproxy.maps(), "budgets": wanted["budgets"]} == wanted
         haproxy.told.clear()
         assert apply(tmp_path, wanted) == {"changed": False, "running": True}
         assert {it.split()[0] for it in haproxy.told} == {"show"}
-    assert {(tmp_path / f"{name}.map").stat().st_mode & 0o777 for name in gateway.NAMES} == {0o644}
-    assert {path.name for path in tmp_path.iterdir()} == {"admin.sock", *(f"{name}.map" for name in gateway.NAMES)}
+    assert {(tmp_path / f"{name}.map").stat().st_mode & 0o777 for name in FILES} == {0o644}
+    assert {path.name for path in tmp_path.iterdir()} == {"admin.sock", *(f"{name}.map" for name in FILES)}
 
 
 def test_without_haproxy_there_are_the_files(tmp_path: Path) -> None:
@@ -166,7 +106,7 @@ def test_running_map_that_went_astray_is_put_right_where_the_file_is(tmp_path: P
     for path in haproxy.force:
         haproxy.force[path].append("stray entry")
         assert apply(tmp_path, of("a", 3)) == {"changed": True, "running": True}
-        assert haproxy.maps() == of("a", 3)
+        assert haproxy.maps() == in_force("a", 3)
 
 
 @pytest.mark.parametrize("verb", ["show", "prepare", "add", "commit"])
@@ -178,12 +118,12 @@ def test_refusal_changes_nothing_that_runs_and_is_repaired(
     haproxy.says = lambda text: answer if text.startswith(verb) else None
     with pytest.raises(Refused, match="Permission denied" if answer else "without an answer"):
         apply(tmp_path, of("b", 400))
-    assert haproxy.maps() == of("a", 3)
+    assert haproxy.maps() == in_force("a", 3)
     assert not any(haproxy.begun.values())  # nothing is kept that was not committed
     assert files(tmp_path) == of("b", 400)
     haproxy.says = lambda _: None
     assert apply(tmp_path, of("b", 400))["changed"]
-    assert haproxy.maps() == of("b", 400)
+    assert haproxy.maps() == in_force("b", 400)
 
 
 def test_reload_in_between_is_no_success(tmp_path: Path, haproxy: Haproxy) -> None:
@@ -214,8 +154,8 @@ def test_every_command_fits_and_all_of_them_say_all(wanted: dict[str, dict[str, 
         b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"keys": {}, "limits": {}}',
         json.dumps({**NOTHING, "more": {}}).encode(), json.dumps({**NOTHING, "keys": []}).encode(),
         json.dumps({**NOTHING, "keys": {"a": 1}}).encode(), json.dumps({**NOTHING, "keys": {"a": {}}}).encode(),
-        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}, "routes": {}}',
-        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}, "routes": {}}',
+        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}, "routes": {}, "budgets": {}}',
+        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "budgets": {}}',
         b" " * (gateway.INPUT_BYTES + 1),
         *(json.dumps({**NOTHING, "keys": pair}).encode() for it in (
             "", "a b", "a\n", "a\nb", "a\tb", "a;b", "#a", "a\\b", "<<", "a\0", "\x1b[0m", "ü", "\ud800", "a" * 257,

@@ -20,8 +20,8 @@ from dualtrack.node.gateway import BadInput, Refused
 
 ENGINE = {"key": "k" * 40, "heartbeat_s": 4, "answer_ms": 2000, "again_ms": 2000, "return_after": 2}
 FAR, NEAR = (
-    {"address": "10.30.0.11", "port": 8001, "requests": 3},
-    {"address": "127.0.0.1", "port": 9001, "requests": 0},
+    {"host": "sovereign-1", "address": "10.30.0.11", "port": 8001, "requests": 3},
+    {"host": "here", "address": "127.0.0.1", "port": 9001, "requests": 0},
 )
 MODELS: dict[str, Any] = {"smollm2": {"prompt": "The capital of France is", "expected": "Paris", "engines": {"a": FAR}}}
 NAMES = st.from_regex(engines.NAME, fullmatch=True)
@@ -30,7 +30,8 @@ PROBES = {
     "expected": st.from_regex(engines.EXPECTED, fullmatch=True),
 }
 WHERE = st.fixed_dictionaries({
-    "address": st.ip_addresses(v=4).map(str), "port": st.integers(1, 65535), "requests": st.integers(0, 100_000),
+    "host": NAMES, "address": st.ip_addresses(v=4).map(str), "port": st.integers(1, 65535),
+    "requests": st.integers(0, 100_000),
 })  # fmt: skip
 ANY = st.dictionaries(
     NAMES, st.fixed_dictionaries({**PROBES, "engines": st.dictionaries(NAMES, WHERE, max_size=3)}), max_size=3
@@ -74,7 +75,7 @@ def test_each_track_is_told_by_itself(host: Path) -> None:
     assert set(found) == {"model-smollm2.local", "model-smollm2.cloud", "model-r1.local", "model-r1.cloud"}
     assert found["model-smollm2.cloud"] == ["server spot-1 127.0.0.1:9001"]
     [far] = found["model-smollm2.local"]
-    assert far.startswith("server a 10.30.0.11:8001 maxconn 3 ssl verify required verifyhost a ca-file ")
+    assert far.startswith("server a 10.30.0.11:8001 maxconn 3 ssl verify required verifyhost sovereign-1 ca-file ")
     assert (host / "settings/maps/models.map").read_text() == "r1 1\nsmollm2 1\n"
     assert not apply(host, "cloud", away)
     assert apply(host, "cloud", {})
@@ -147,6 +148,7 @@ WRONG = ["", "a b", "a\n", "x'", 'x"', "x\\", "ü", "\0", "a" * 600, None, 1, []
         *((("models", "smollm2", "expected"), it) for it in WRONG if it != "a b"),
         *((("models", "smollm2", "engines"), {it: FAR}) for it in ("", "A", "a b", "a\n  server b 10.0.0.1:1")),
         *((("models", "smollm2", "engines", "a", "address"), it) for it in [*WRONG, "10.0.0.1:1", "10.0.0.1 ssl"]),
+        *((("models", "smollm2", "engines", "a", "host"), it) for it in WRONG),
         *((("models", "smollm2", "engines", "a", "port"), it) for it in (0, 65536, True, "8001", 1.5, None)),
         *((("models", "smollm2", "engines", "a", "requests"), it) for it in (-1, True, "1", None)),
     ],
@@ -165,3 +167,19 @@ def test_bad_input_changes_nothing(host: Path, path: tuple[str, ...], value: obj
         engines.apply("local", json.dumps(document).encode(), host / "settings", host / "kept")
     assert not (host / "settings/engines.cfg").exists()
     assert (host / "told").read_text() == ""
+
+
+def test_two_engines_of_one_host_show_its_certificate(host: Path) -> None:
+    """As while a model's version is changed."""
+    facts = {**MODELS["smollm2"], "engines": {"sovereign-1": FAR, "sovereign-1.next": {**FAR, "port": 8002}}}
+    assert apply(host, "local", {"smollm2": facts})
+    found = re.findall(
+        r"server (\S+) 10\.30\.0\.11:(\d+) .* verifyhost (\S+)", (host / "settings/engines.cfg").read_text()
+    )
+    assert found == [("sovereign-1", "8001", "sovereign-1"), ("sovereign-1.next", "8002", "sovereign-1")]
+
+
+def test_what_another_version_has_kept_keeps_nobody(host: Path) -> None:
+    (host / "kept/engines.cloud.json").write_text(json.dumps({"models": {"smollm2": {"prompt": "x"}}}))
+    assert apply(host, "local", MODELS)
+    assert apply(host, "cloud", MODELS)

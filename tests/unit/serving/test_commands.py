@@ -54,6 +54,8 @@ class Host:
             raise External("gateway-1 cannot be reached: no route")
         if words[-1] == "status":
             return json.dumps({"engines": [ENGINE], "since_s": 5})
+        if words[-1] == "tokens":
+            return json.dumps({"month": "2026-11", "tokens": {"research": 1234, "gone": 5}})
         return json.dumps(program.apply(given.encode(), self.maps, self.maps / "none"))
 
     def keys(self) -> dict[str, str]:
@@ -97,6 +99,7 @@ def test_a_key_is_shown_once_and_works_at_once(run: Run, host: Host, tmp_path: P
     [listed] = json.loads(shown[1][1])["keys"]
     assert {name: it for name, it in listed.items() if name not in ("id", "added")} == {
         "tenant": "research", "models": ["m"], "residency": "local", "requests_per_minute": 60,
+        "tokens_per_minute": None, "tokens_per_month": None,
     }  # fmt: skip
     assert tenants.digest(text) not in shown[0][1] + shown[1][1]
     assert text not in (tmp_path / "tenants.json").read_text()
@@ -159,6 +162,19 @@ def test_tenant_whose_keys_are_gone_is_listed_and_goes(run: Run, host: Host) -> 
     assert "no key" in run("key", "list")[1]
     assert run("key", "revoke", "a")[:2] == (0, "removed a, which had no key\n")
     assert host.keys() == {}
+
+
+def test_usage(run: Run, host: Host) -> None:
+    run("key", "add", "research", "--tokens-per-month", "5000")
+    run("key", "add", "idle")
+    code, out, _ = run("usage")
+    assert (code, [line.split() for line in out.rstrip().splitlines()[-3:]]) == (
+        0, [["gone", "5", "none"], ["idle", "0", "none"], ["research", "1,234", "5,000"]],
+    )  # fmt: skip
+    host.away = True
+    code, out, err = run("usage", "--json")
+    assert (code, json.loads(out)["month"]) == (1, "")
+    assert "gateway-1: gateway-1 cannot be reached" in err
 
 
 def test_status(run: Run, host: Host) -> None:

@@ -46,7 +46,7 @@ def files(draw: st.DrawFn) -> Tenants:
                 name=name,
                 models=tuple(draw(st.just(["*"]) | st.lists(NAMES, unique=True, min_size=1, max_size=3))),
                 residency=draw(st.sampled_from(["local", "prefer-local", "any"])),
-                requests_per_minute=draw(st.none() | st.integers(1, tenants.MOST_PER_MINUTE)),
+                **{limit: draw(st.none() | st.integers(1, most)) for limit, most in tenants.LIMITS.items()},
                 keys=tuple(keys),
             )
         )
@@ -60,10 +60,11 @@ def parse(document: Any) -> Tenants:
 def test_the_file_as_it_is_agreed_on() -> None:
     assert tenants.maps(parse(DOCUMENT)) == {
         "keys": {"a" * 64: "research"}, "limits": {"research": "60"}, "allowed": {"research/smollm2": "1"},
-        "routes": {"research": "local"},
+        "routes": {"research": "local"}, "budgets": {},
     }  # fmt: skip
     assert tenants.maps(parse({"tenants": [{**TENANT, "models": ["*"], "requests_per_minute": None}]})) == {
         "keys": {"a" * 64: "research"}, "limits": {}, "allowed": {"research/*": "1"}, "routes": {"research": "local"},
+        "budgets": {},
     }  # fmt: skip
 
 
@@ -75,6 +76,7 @@ def test_the_file_as_it_is_agreed_on() -> None:
         ({"name": ""}, "bad name"), ({"models": []}, "alone"), ({"models": ["*", "a"]}, "alone"),
         ({"models": ["a", "a"]}, "twice"), ({"models": ["a/b"]}, "no name of a model"), ({"models": "a"}, "array"),
         ({"residency": "mars"}, "mars"), ({"requests_per_minute": 0}, "between"), ({"requests_per_minute": 1.5}, "int"),
+        ({"tokens_per_minute": 0}, "between"), ({"tokens_per_month": 10**16}, "tokens_per_month must be"),
         ({"requests_per_minute": 10**9}, "between"), ({"keys": [{**KEY, "key": "dt-x"}]}, "key"),
         ({"keys": [{**KEY, "sha256": "A" * 64}]}, "SHA-256"),
         ({"keys": [{**KEY, "sha256": "a" * 64 + "\n"}]}, "SHA-256"),
@@ -189,3 +191,12 @@ def test_what_is_refused_leaves_the_file(tmp_path: Path, attempt: Callable[[Path
     with pytest.raises(BadInput):
         attempt(path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("limits", "budget"),
+    [({}, None), ({"tokens_per_minute": 5}, "5:0"), ({"tokens_per_month": 7}, "0:7"),
+     ({"tokens_per_minute": 5, "tokens_per_month": 7}, "5:7")],
+)  # fmt: skip
+def test_budgets_of_tokens(limits: dict[str, int], budget: str | None) -> None:
+    assert tenants.maps(parse({"tenants": [{**TENANT, **limits}]}))["budgets"].get("research") == budget

@@ -111,7 +111,9 @@ def test_the_program_is_called_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None
     assert words[0] == "ssh"
     assert words[-5:] == ["ops@10.30.0.12", "sudo", "-n", "/usr/local/sbin/dualtrack-gateway", "apply"]
     assert words[words.index("-i") + 1] == "/key"
-    assert program.parse_wanted(given.encode()) == {"keys": {}, "limits": {}, "allowed": {}, "routes": {}}
+    assert program.parse_wanted(given.encode()) == {
+        "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "budgets": {},
+    }  # fmt: skip
     for failed, said in (
         ((255, "", "ssh: no route\n"), "cannot be reached: ssh: no route"),
         ((1, "", "refused\n"), "gateway: refused"),
@@ -238,6 +240,11 @@ def test_engines_of_a_track() -> None:
     }  # fmt: skip
     assert {name: (it.address, it.requests) for name, it in there["smollm2"].engines.items()} == {
         "spot-1": ("10.20.0.6", 1), "spot-2": ("10.20.0.7", 1),
+    }  # fmt: skip
+    assert {it.host for it in there["smollm2"].engines.values()} == {"spot-1", "spot-2"}
+    two = serving.engines(both(serving_models=[SERVED, {**SERVED, "name": "next", "answers_as": "smollm2"}]), "cloud")
+    assert {name: it.host for name, it in two["smollm2"].engines.items()} == {
+        "spot-1": "spot-1", "spot-1.next": "spot-1", "spot-2": "spot-2", "spot-2.next": "spot-2",
     }  # fmt: skip
     with pytest.raises(BadInput, match=r"spot-\d: serving_models"):
         serving.engines(both(serving_models=[{"name": "x"}]), "cloud")

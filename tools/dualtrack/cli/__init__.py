@@ -20,6 +20,7 @@ from dualtrack.cli import (
     drift,
     drill,
     fabric,
+    failover,
     inventory,
     keys,
     lab,
@@ -71,6 +72,7 @@ app.command()(drift.drift)
 app.add_typer(drill.app, name="drill")
 app.add_typer(pki.app, name="pki")
 app.add_typer(pools.app, name="pools")
+app.add_typer(failover.app, name="failover")
 app.add_typer(serving.app, name="serving")
 app.add_typer(spot.app, name="spot")
 app.add_typer(store.app, name="store")

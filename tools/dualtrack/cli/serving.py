@@ -55,6 +55,25 @@ def status(json: bool = JSON) -> None:
         raise Findings("; ".join(now.problems))
 
 
+@app.command()
+def usage(json: bool = JSON) -> None:
+    """Show the tokens that each tenant has used this month. Exit code 1 when a gateway does not say."""
+    from dualtrack.errors import Findings
+    from dualtrack.output import document, table
+    from dualtrack.tracks import serving
+    from dualtrack.tracks import usage as tokens
+
+    now = tokens.usage(serving.sites())
+    if json:
+        document("serving-usage", now)
+    else:
+        limits = [f"{it.tokens_per_month:,}" if it.tokens_per_month else "none" for it in now.tenants]
+        rows = [(it.tenant, f"{it.tokens:,}", limit) for it, limit in zip(now.tenants, limits, strict=True)]
+        table(("tenant", f"tokens in {now.month or 'this month'}", "limit of each gateway"), rows)
+    if now.problems:
+        raise Findings("; ".join(now.problems))
+
+
 @key.command()
 def add(
     tenant: str = typer.Argument(..., metavar="TENANT", help="Whose; a new one is made."),
@@ -65,6 +84,12 @@ def add(
     ),
     requests_per_minute: int = typer.Option(
         None, "--requests-per-minute", min=0, help="The most in a minute, of all its keys; 0 for no limit, the default."
+    ),
+    tokens_per_minute: int = typer.Option(
+        None, "--tokens-per-minute", min=0, help="The most tokens in a minute, read and written; 0 for no limit."
+    ),
+    tokens_per_month: int = typer.Option(
+        None, "--tokens-per-month", min=0, help="The most tokens in a month, read and written; 0 for no limit."
     ),
     json: bool = JSON,
 ) -> None:
@@ -82,7 +107,10 @@ def add(
         raise BadInput("--model and --all-models exclude each other")
     where: Residency | None = residency.value if residency else None
     models = tuple(model) or ((tenants.ALL,) if all_models else None)
-    changes = tenants.Changes(models=models, residency=where, requests_per_minute=requests_per_minute)
+    changes = tenants.Changes(
+        models=models, residency=where, requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute, tokens_per_month=tokens_per_month,
+    )  # fmt: skip
     found = serving.sites()
     text, made = tenants.add(serving.tenants_file(found), tenant, changes)
     if not json:  # before anything else may fail: it cannot be shown again
@@ -105,17 +133,24 @@ def list_keys(json: bool = JSON) -> None:
     if json:
         keys = [
             {"id": it.id, "tenant": tenant.name, "added": it.added, "models": tenant.models,
-             "residency": tenant.residency, "requests_per_minute": tenant.requests_per_minute}
+             "residency": tenant.residency, **{limit: getattr(tenant, limit) for limit in tenants.LIMITS}}
             for tenant in found for it in tenant.keys
         ]  # fmt: skip
         document("serving-keys", {"tenants": [it.name for it in found], "keys": keys})
         return
     rows = [
-        (it.name, name, added, ", ".join(it.models), it.residency, str(it.requests_per_minute or "none"))
+        (
+            it.name,
+            name,
+            added,
+            ", ".join(it.models),
+            it.residency,
+            *(str(getattr(it, limit) or "none") for limit in tenants.LIMITS),
+        )
         for it in found
         for name, added in [(one.id, one.added) for one in it.keys] or [("no key", "")]
     ]
-    table(("tenant", "key", "added", "models", "residency", "requests/minute"), rows)
+    table(("tenant", "key", "added", "models", "residency", "requests/minute", "tokens/minute", "tokens/month"), rows)
 
 
 @key.command()

@@ -4,8 +4,9 @@ A program on hosts with the role gateway, called over ssh by `dualtrack serving`
 
     dualtrack-gateway apply    reads the maps as JSON on stdin: {"keys": {SHA-256: tenant}, "limits": {tenant: requests
                                per minute}, "allowed": {"tenant/model": "1"}, "routes": {tenant: "local",
-                               "prefer-local" or "any"}}; writes their files, replaces them in the running HAProxy,
-                               prints {"changed": …, "running": …}
+                               "prefer-local" or "any"}, "budgets": {tenant: "tokens of a minute:of a month", 0 for
+                               any number}}; writes their files, replaces them in the running HAProxy, prints
+                               {"changed": …, "running": …}
     dualtrack-gateway status   prints {"engines": [{"model", "track", "engine", "state", "requests", "active",
                                "last_check"}], "since_s": seconds since HAProxy has started}
     dualtrack-gateway save     keeps which engines are drained, switched off or failed for HAProxy's next start
@@ -25,7 +26,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ STATE = Path("/var/lib/dualtrack/gateway/servers.state")
 #: The order in which maps take effect: a key is known only when its limit and its models are, and a tenant that is
 #: removed has no model any more before its limit is gone.
 NAMES = ("allowed", "limits", "routes", "keys")
+#: What is written, too, and is not HAProxy's: `gateway_tokens` reads it.
+BESIDE = ("budgets",)
 #: Of a map's keys and values: nothing that separates words, lines or commands for HAProxy, or begins a comment.
 WORD = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/*-]{0,255}")
 INPUT_BYTES = 64 << 20
@@ -61,15 +64,15 @@ class NotRunning(Exception):
 
 
 def parse_wanted(data: bytes) -> dict[str, dict[str, str]]:
-    """Return the three maps of the input; BadInput when any part of it is not as described above."""
+    """Return the maps of the input; BadInput when any part of it is not as described above."""
     if len(data) > INPUT_BYTES:
         raise BadInput(f"the input is longer than {INPUT_BYTES >> 20} MiB")
     try:
         found = json.loads(data, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"the input is not JSON: {error}") from None
-    if not isinstance(found, dict) or set(found) != set(NAMES):
-        raise BadInput(f"the input must be an object with exactly {', '.join(sorted(NAMES))}")
+    if not isinstance(found, dict) or set(found) != {*NAMES, *BESIDE}:
+        raise BadInput(f"the input must be an object with exactly {', '.join(sorted((*NAMES, *BESIDE)))}")
     for name, entries in found.items():
         if not isinstance(entries, dict):
             raise BadInput(f"{name} is no object")
@@ -204,14 +207,14 @@ class Haproxy:
         return int(found[1])
 
 
-def replace(haproxy: Haproxy, folder: Path, wanted: Maps) -> bool:
-    """Make the running maps the wanted ones, and return whether any was not. Refused leaves all as they were.
+def replace(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequence[str] = NAMES) -> bool:
+    """Make running maps the wanted ones, and return whether any was not. Refused leaves all as they were.
 
     (Unless HAProxy refuses to commit what it has just taken, which the next time repairs.)
     """
-    paths = {name: folder / f"{name}.map" for name in NAMES}
-    right = {name: sorted(wanted[name].items()) for name in NAMES}
-    stale = [name for name in NAMES if haproxy.entries(paths[name]) != right[name]]
+    paths = {name: folder / f"{name}.map" for name in names}
+    right = {name: sorted(wanted[name].items()) for name in names}
+    stale = [name for name in names if haproxy.entries(paths[name]) != right[name]]
     if not stale:
         return False
     versions: dict[str, int] = {}
@@ -228,7 +231,7 @@ def replace(haproxy: Haproxy, folder: Path, wanted: Maps) -> bool:
                 haproxy.ask(f"clear map @{version} {paths[name]}\n")
         raise
     # By then another process may answer on the socket, one that has read the files before they were written.
-    if any(haproxy.entries(paths[name]) != right[name] for name in NAMES):
+    if any(haproxy.entries(paths[name]) != right[name] for name in names):
         raise Refused("HAProxy's maps are not what it was told: was it reloaded meanwhile? Try again")
     return True
 
@@ -278,7 +281,7 @@ def apply(data: bytes, folder: Path = MAPS, path: Path = SOCKET) -> dict[str, bo
     wanted = parse_wanted(data)
     with locked(folder):
         changed = False
-        for name in NAMES:
+        for name in (*BESIDE, *NAMES):
             lines = (f"{key} {value}\n" for key, value in sorted(wanted[name].items()))
             changed |= write(folder / f"{name}.map", "".join(lines))
         try:

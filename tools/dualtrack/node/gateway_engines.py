@@ -4,7 +4,8 @@ Part of the program of hosts with the role gateway (beside `gateway`), called by
 ssh by `dualtrack` for the other one, whose engines come and go by themselves:
 
     dualtrack-gateway engines TRACK    reads {"models": {name: {"prompt": …, "expected": …, "engines": {name:
-                                       {"address": …, "port": …, "requests": at once, 0 for any number}}}}} on stdin,
+                                       {"host": by its certificate, "address": …, "port": …, "requests": at once,
+                                       0 for any number}}}}} on stdin,
                                        prints {"changed": …}
 
 What it was told of each track it keeps. From all of that, and from what the role has written into engine.json (the
@@ -74,7 +75,9 @@ def parse(data: bytes) -> dict[str, Any]:
             if not isinstance(facts[word], str) or not form.fullmatch(facts[word]):
                 raise BadInput(f"{model}: its probe's {word} has other characters than HAProxy's settings can hold")
         for engine, where in _named(facts["engines"], f"{model}: an engine").items():
-            where = _object(where, {"address", "port", "requests"}, f"{model}: {engine}")
+            where = _object(where, {"host", "address", "port", "requests"}, f"{model}: {engine}")
+            if not isinstance(where["host"], str) or not NAME.fullmatch(where["host"]):
+                raise BadInput(f"{model}: {engine} names no host")
             if not isinstance(where["address"], str) or not ADDRESS.fullmatch(where["address"]):
                 raise BadInput(f"{model}: {engine} has no IPv4 address")
             for word, least, most in (("port", 1, 65535), ("requests", 0, 100_000)):
@@ -117,7 +120,7 @@ def rendered(settings: Path, engine: Mapping[str, Any], tracks: Mapping[str, Map
             ))  # fmt: skip
             for called, where in sorted(of["engines"].items()):
                 most = f" maxconn {where['requests']}" if where["requests"] else ""
-                tls = "" if where["address"] == LOOPBACK else TLS.format(name=called, settings=settings)
+                tls = "" if where["address"] == LOOPBACK else TLS.format(name=where["host"], settings=settings)
                 parts.append(f"  server {called} {where['address']}:{where['port']}{most}{tls}\n")
             parts.append("\n")
     listed = [{"id": name, "object": "model", "created": 0, "owned_by": "dualtrack"} for name in names]
@@ -165,7 +168,8 @@ def apply(track: str, data: bytes, settings: Path = SETTINGS, kept: Path = KEPT)
             raise Refused(f"the role gateway has not been here: {error}") from None
         tracks = {}
         for name in TRACKS:
-            with contextlib.suppress(FileNotFoundError):
+            # What another version of this program has kept may have another shape: the next one who tells it tells all.
+            with contextlib.suppress(FileNotFoundError, BadInput):
                 tracks[name] = parse((kept / f"engines.{name}.json").read_bytes())
         tracks[track] = models
         files = rendered(settings, engine, tracks)

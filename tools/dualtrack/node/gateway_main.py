@@ -2,6 +2,8 @@
 
     apply, status, save    see `gateway`
     engines TRACK          see `gateway_engines`
+    account, tokens        see `gateway_tokens`
+    switch, hold, drain, release, steering    see `gateway_steering`
 
 Exit codes: 0; 1 HAProxy or the system refused; 2 the input is wrong, and nothing was touched.
 """
@@ -12,9 +14,13 @@ import json
 import sys
 from collections.abc import Sequence
 
-from dualtrack.node import gateway, gateway_engines
+from dualtrack.node import gateway, gateway_engines, gateway_steering, gateway_tokens
 
-USAGE = "usage: dualtrack-gateway apply < maps.json | status | save | engines local|cloud < engines.json"
+USAGE = (
+    "usage: dualtrack-gateway apply < maps.json | status | save | account | tokens | steering"
+    " | engines local|cloud < engines.json | switch local|cloud|usual | hold local|cloud | drain ENGINE"
+    " | release local|cloud|ENGINE"
+)
 
 
 def main(words: Sequence[str]) -> int:
@@ -29,6 +35,20 @@ def main(words: Sequence[str]) -> int:
                 done = gateway.save()
             case ["engines", ("local" | "cloud") as track]:
                 done = gateway_engines.apply(track, sys.stdin.buffer.read(gateway_engines.INPUT_BYTES + 1))
+            case ["account"]:
+                gateway_tokens.account()
+            case ["tokens"]:
+                done = gateway_tokens.tokens()
+            case ["steering"]:
+                done = gateway_steering.steering()
+            case ["switch", what]:
+                done = gateway_steering.switch(what)
+            case ["hold", what]:
+                done = gateway_steering.hold(what)
+            case ["drain", what]:
+                done = gateway_steering.drain(what)
+            case ["release", what]:
+                done = gateway_steering.release(what)
             case _:
                 raise gateway.BadInput(USAGE)
     except (gateway.BadInput, gateway.Refused, gateway.NotRunning, OSError) as error:

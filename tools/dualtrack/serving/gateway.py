@@ -66,9 +66,27 @@ class Changed(msgspec.Struct, frozen=True):
     changed: bool
 
 
-class Where(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an engine answers (IPv4), and how many requests it gets at once (0 for any number)."""
+class Steering(msgspec.Struct, frozen=True):
+    """What operators have said: the track that is asked ``first`` (``usual``: by each tenant), and those held."""
 
+    first: str
+    held: tuple[str, ...]
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """What each tenant has used on a gateway in a ``month`` (2026-11, UTC): tokens read and written."""
+
+    month: str
+    tokens: Mapping[str, int]
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an engine answers (IPv4), and how many requests it gets at once (0 for any number).
+
+    ``host`` is the name in the certificate that it shows.
+    """
+
+    host: str
     address: str
     port: int
     requests: int = 0
@@ -101,6 +119,20 @@ class Gateway(msgspec.Struct, frozen=True):
         """Say which engines of a track answer as which models; return whether that was otherwise there."""
         given = msgspec.json.encode({"models": models}).decode()
         return self._said(self.run([*PROGRAM, "engines", track], given), Changed).changed
+
+    def tokens(self) -> Tokens:
+        """Ask what tenants have used this month; External where it does not say."""
+        return self._said(self.run([*PROGRAM, "tokens"], ""), Tokens)
+
+    def steering(self) -> Steering:
+        """Ask what operators have said; External where it does not say."""
+        found = self._said(self.run([*PROGRAM, "steering"], ""), dict[str, str])
+        held = sorted(key.removeprefix("held.") for key in found if key.startswith("held."))
+        return Steering(found.get("first", "usual"), tuple(held))
+
+    def steer(self, verb: str, what: str) -> bool:
+        """Switch to a track, hold one, drain an engine, or release either; return whether that was otherwise."""
+        return self._said(self.run([*PROGRAM, verb, what], ""), Changed).changed
 
     def _said(self, text: str, kind: type[T]) -> T:
         try:

@@ -26,7 +26,8 @@ KEY_ID = re.compile(r"k-[a-z0-9]{1,32}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 ALL = "*"
-MOST_PER_MINUTE = 1_000_000
+#: The most that each limit may be. HAProxy counts requests in 32 bits.
+LIMITS = {"requests_per_minute": 1_000_000, "tokens_per_minute": 10**9, "tokens_per_month": 10**15}
 #: Of the file; 40,000 keys are 5 MB.
 LIMIT_BYTES = 64 << 20
 
@@ -40,12 +41,17 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who asks: with which keys, for which models (``*`` for all), and how often (None for no limit)."""
+    """Who asks: with which keys, for which models (``*`` for all), how often, and for how many tokens.
+
+    None for no limit. Tokens are those read and those written together.
+    """
 
     name: str
     models: tuple[str, ...] = (ALL,)
     residency: Residency = "local"
     requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_month: int | None = None
     keys: tuple[Key, ...] = ()
 
 
@@ -56,11 +62,13 @@ class Tenants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """What adding a key says of its tenant: None leaves it as it is, 0 requests per minute end a limit."""
+    """What adding a key says of its tenant: None leaves it as it is, 0 ends a limit."""
 
     models: tuple[str, ...] | None = None
     residency: Residency | None = None
     requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_month: int | None = None
 
 
 class Revoked(msgspec.Struct, frozen=True):
@@ -88,8 +96,9 @@ def check(found: Tenants, where: str) -> Tenants:
         _distinct(tenant.models, f"{at}: the model")
         if tenant.residency not in get_args(Residency):
             raise BadInput(f"{at}: residency {tenant.residency!r} is none of {', '.join(get_args(Residency))}")
-        if tenant.requests_per_minute is not None and not 1 <= tenant.requests_per_minute <= MOST_PER_MINUTE:
-            raise BadInput(f"{at}: requests_per_minute must be null or between 1 and {MOST_PER_MINUTE}")
+        for limit, most in LIMITS.items():
+            if (value := getattr(tenant, limit)) is not None and not 1 <= value <= most:
+                raise BadInput(f"{at}: {limit} must be null or between 1 and {most}")
         for key in tenant.keys:
             if not KEY_ID.fullmatch(key.id):
                 raise BadInput(f"{at}: {key.id!r} is no id of a key", hint="k- and lower-case letters or digits")
@@ -163,13 +172,15 @@ def add_key(found: Tenants, tenant: str, text: str, changes: Changes, now: datet
     name = next(it for it in iter(lambda: f"k-{secrets.token_hex(4)}", "") if it not in used)
     key = Key(id=name, sha256=digest(text), added=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     before = next((it for it in found.tenants if it.name == tenant), Tenant(name=tenant))
-    limit = before.requests_per_minute if changes.requests_per_minute is None else changes.requests_per_minute or None
+    limits = {
+        name: getattr(before, name) if (value := getattr(changes, name)) is None else value or None for name in LIMITS
+    }
     after = Tenant(
         name=tenant,
         models=before.models if changes.models is None else changes.models,
         residency=changes.residency or before.residency,
-        requests_per_minute=limit,
         keys=(*before.keys, key),
+        **limits,
     )
     if before in found.tenants:
         return Tenants(tuple(after if it is before else it for it in found.tenants)), key
@@ -221,9 +232,9 @@ def remove(path: Path, name: str) -> tuple[Revoked, ...]:
 
 def maps(found: Tenants) -> dict[str, dict[str, str]]:
     """Return the maps of a gateway: keys (digest to tenant), limits (tenant to requests per minute), allowed models,
-    routes (tenant to residency).
+    routes (tenant to residency), budgets (tenant to tokens of a minute and of a month, 0 for any number).
 
-    The last one holds TENANT/MODEL, or TENANT/* for all. Tenants without a key are in none.
+    Allowed models are TENANT/MODEL, or TENANT/* for all. Tenants without a key are in none.
     """
     asking: Sequence[Tenant] = [it for it in found.tenants if it.keys]
     return {
@@ -231,4 +242,9 @@ def maps(found: Tenants) -> dict[str, dict[str, str]]:
         "limits": {it.name: str(it.requests_per_minute) for it in asking if it.requests_per_minute is not None},
         "allowed": {f"{it.name}/{model}": "1" for it in asking for model in it.models},
         "routes": {it.name: it.residency for it in asking},
+        "budgets": {
+            it.name: f"{it.tokens_per_minute or 0}:{it.tokens_per_month or 0}"
+            for it in asking
+            if it.tokens_per_minute or it.tokens_per_month
+        },
     }

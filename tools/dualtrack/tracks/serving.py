@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from dualtrack.serving.gateway import Applied, Endpoint, Engine, Gateway, Model,
 from dualtrack.tracks import places, reach
 from dualtrack.verify.run import read_inventory
 
+T = TypeVar("T")
 GROUP = "role_gateway"
 TRACKS: tuple[Track, ...] = ("local", "cloud")
 #: Seconds for one command on a gateway: HAProxy takes 200,000 keys in three.
@@ -183,6 +184,11 @@ def apply(found: Sequence[Site], given: tenants.Tenants) -> list[Told]:
             return Told(gateway=site.gateway.name, changed=False, running=False, problem=str(error))
         return Told(gateway=site.gateway.name, changed=done.changed, running=done.running)
 
+    return side_by_side(found, one)
+
+
+def side_by_side(found: Sequence[Site], one: Callable[[Site], T]) -> list[T]:
+    """Do one thing with every gateway at once; return what came of each, in order."""
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(found)))) as pool:
         return list(pool.map(one, found))
 
@@ -197,6 +203,7 @@ class _Served(msgspec.Struct, frozen=True):
     port: int
     probe: _Probe
     slots: int = 4
+    answers_as: str = ""
 
 
 def engines(inventory: Mapping[str, Any], track: Track) -> dict[str, Model]:
@@ -213,9 +220,11 @@ def engines(inventory: Mapping[str, Any], track: Track) -> dict[str, Model]:
             raise BadInput(f"{name}: serving_models is not as it must be: {error}") from None
         for it in served:
             # One slot stays free for the probe, so that a busy engine is not taken for a dead one.
-            where = Where(address=str(facts.get("ansible_host", name)), port=it.port, requests=max(1, it.slots - 1))
-            known = found.get(it.name, Model(prompt=it.probe.prompt, expected=it.probe.expected, engines={}))
-            found[it.name] = msgspec.structs.replace(known, engines={**known.engines, name: where})
+            address, called = str(facts.get("ansible_host", name)), it.answers_as or it.name
+            where = Where(host=name, address=address, port=it.port, requests=max(1, it.slots - 1))
+            known = found.get(called, Model(prompt=it.probe.prompt, expected=it.probe.expected, engines={}))
+            engine = name if called == it.name else f"{name}.{it.name}"
+            found[called] = msgspec.structs.replace(known, engines={**known.engines, engine: where})
     return found
 
 
@@ -256,8 +265,7 @@ def status(found: Sequence[Site]) -> Status:
         rows = tuple(_row(site, engine, said.since_s) for engine in said.engines)
         return _with(site.endpoint, rows), rows, ""
 
-    with ThreadPoolExecutor(max_workers=max(1, min(16, len(found)))) as pool:
-        answers = list(pool.map(one, found))
+    answers = side_by_side(found, one)
     return Status(
         tuple(endpoint for endpoint, _, _ in answers), tuple(row for _, rows, _ in answers for row in rows),
         tuple(problem for _, _, problem in answers if problem),

@@ -1,0 +1,116 @@
+"""Tokens are counted once each, whenever the counting process dies and whenever the log is rotated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtrack.node import gateway_tokens
+from dualtrack.node.gateway_tokens import Ledger
+from tests.support.fake_haproxy import Haproxy
+
+NOON = 1_795_780_800.0  # 2026-11-27 12:00 UTC
+
+
+def line(tenant: str, tokens: int, at: float = NOON) -> str:
+    return json.dumps({"tenant": tenant, "read": tokens - tokens // 2, "written": tokens // 2, "ended": at}) + "\n"
+
+
+class Host:
+    """A gateway's host: a log, what was kept, and the maps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log, self.kept = folder, folder / "requests.log", folder / "tokens.json"
+        (folder / "budgets.map").write_text("a 100:1000\nb 0:0\nc 50:0\n")
+        self.log.touch()
+
+    def step(self, ledger: Ledger, now: float = NOON) -> dict[str, str]:
+        gateway_tokens.step(
+            ledger, now, log=self.log, kept=self.kept, folder=self.folder, path=self.folder / "admin.sock"
+        )
+        return gateway_tokens.entries(self.folder / "spent.map")
+
+    def write(self, text: str) -> None:
+        with self.log.open("a") as file:
+            file.write(text)
+
+    def rotate(self) -> None:
+        self.log.rename(self.log.with_name("requests.log.1"))
+        self.log.touch()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path) -> Iterator[Haproxy]:
+    it = Haproxy(tmp_path, ("spent",))
+    yield it
+    it.end()
+
+
+def test_who_has_used_up_its_tokens_is_stopped_and_let_go_by_the_clock(host: Host, haproxy: Haproxy) -> None:
+    ledger = Ledger()
+    host.write(line("a", 99) + line("b", 10**9) + line("c", 50))
+    assert host.step(ledger) == haproxy.maps()["spent"] == {"c": "minute"}
+    host.write(line("a", 1))
+    assert host.step(ledger) == haproxy.maps()["spent"] == {"a": "minute", "c": "minute"}
+    assert host.step(ledger, NOON + 60) == haproxy.maps()["spent"] == {}
+    host.write(line("a", 900, NOON + 61))
+    assert host.step(ledger, NOON + 61) == {"a": "month"}
+    assert host.step(ledger, NOON + 7200) == {"a": "month"}
+    assert host.step(ledger, NOON + 10 * 86400) == haproxy.maps()["spent"] == {}
+
+
+def test_killed_at_any_line_and_rotated_nothing_is_counted_twice_or_left_out(host: Host) -> None:
+    total = 0
+    for number in range(1, 30):
+        host.write(line("a", number) + line("a", number)[: number % 20])
+        total += number
+        host.step(gateway_tokens.load(host.kept))  # another process each time
+        host.write(line("a", number)[number % 20 :])
+        total += number
+        if number % 7 == 0:
+            old = host.log.open("a")
+            host.rotate()
+            host.write(line("a", 5))
+            host.step(gateway_tokens.load(host.kept))
+            with old:  # nginx still has the old one open
+                old.write(line("a", 3))
+            total += 8
+    host.step(gateway_tokens.load(host.kept))
+    assert gateway_tokens.load(host.kept).tokens == {"a": total}
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(lambda it: json.dumps({"tenant": it}).encode()))
+def test_other_lines_count_nothing(data: bytes) -> None:
+    ledger = Ledger()
+    ledger.turn(NOON)
+    ledger.add(data)
+    assert (ledger.tokens, ledger.of_minute) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    "found", [{"read": -5, "written": 0}, {"read": "x", "written": 1}, {"read": None}, {"read": 1}]
+)
+def test_numbers_that_cannot_be(found: dict[str, object]) -> None:
+    ledger = Ledger()
+    ledger.turn(NOON)
+    ledger.add(json.dumps({"tenant": "a", "ended": NOON, **found}).encode())
+    assert ledger.tokens == {}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"more": 1}', '{"tokens": 1}'])
+def test_a_ledger_that_cannot_be_read_begins_anew(host: Host, content: str) -> None:
+    host.kept.write_text(content)
+    host.write(line("a", 7))
+    ledger = gateway_tokens.load(host.kept)
+    host.step(ledger)
+    assert ledger.tokens == {"a": 7}

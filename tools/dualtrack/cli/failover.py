@@ -1,0 +1,109 @@
+"""`dualtrack failover …`: which track answers, by an operator's word; failures are answered without one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import typer
+
+from dualtrack.output import echo
+
+if TYPE_CHECKING:
+    from dualtrack.tracks.steering import Verb
+
+app = typer.Typer(
+    help="Which track and which engines answer, by your word. Gateways leave out what fails without it.",
+    no_args_is_help=True,
+)
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
+LAST = typer.Option(False, "--last", help="Also where nothing could answer a model any more.")
+
+
+class First(StrEnum):
+    """The track that is asked first."""
+
+    local = "local"
+    cloud = "cloud"
+    usual = "usual"
+
+
+class Track(StrEnum):
+    """A track."""
+
+    local = "local"
+    cloud = "cloud"
+
+
+@app.command()
+def status(json: bool = JSON) -> None:
+    """Show what is in force on each gateway: the track that is asked first, what is held, and each engine's state."""
+    from dualtrack.errors import Findings
+    from dualtrack.output import document, table
+    from dualtrack.tracks import serving, steering
+
+    now = steering.status(serving.sites())
+    if json:
+        document("failover-status", {"gateways": now})
+    else:
+        for it in now:
+            if not it.problem:
+                held = f"; {' and '.join(it.held)} held" if it.held else ""
+                echo(f"{it.gateway}: first {FIRST.get(it.first, it.first)}{held}")
+        rows = [(it.gateway, e.model, e.track, e.engine, e.state, str(e.active)) for it in now for e in it.engines]
+        table(("gateway", "model", "track", "engine", "state", "running"), rows)
+    if problems := [f"{it.gateway}: {it.problem}" for it in now if it.problem]:
+        raise Findings("; ".join(problems))
+
+
+FIRST = {"usual": "as each tenant's residency says", "local": "the local track", "cloud": "the cloud track"}
+
+
+@app.command()
+def switch(
+    track: First = typer.Argument(..., help="The track to ask first; usual: as each tenant's residency says."),
+    json: bool = JSON,
+) -> None:
+    """Ask a track first for tenants that may be answered on either. Who must stay on the local track stays there."""
+    _steer("switch", track.value, json)
+
+
+@app.command()
+def hold(
+    track: Track = typer.Argument(..., help="The track to ask nothing more."), last: bool = LAST, json: bool = JSON
+) -> None:
+    """Ask a track nothing more until it is released; what runs there ends. Tenants that must stay are refused then."""
+    _steer("hold", track.value, json, last=last)
+
+
+@app.command()
+def drain(
+    engine: str = typer.Argument(..., metavar="ENGINE", help="As in `dualtrack failover status`."),
+    last: bool = LAST, json: bool = JSON,
+) -> None:  # fmt: skip
+    """Ask an engine nothing more until it is released; what runs there ends. Then its host can be taken out."""
+    _steer("drain", engine, json, last=last)
+
+
+@app.command()
+def release(
+    what: str = typer.Argument(..., metavar="TRACK|ENGINE", help="What was held or drained."), json: bool = JSON
+) -> None:
+    """End holding a track, or draining an engine."""
+    _steer("release", what, json)
+
+
+def _steer(verb: Verb, what: str, json: bool, *, last: bool = False) -> None:
+    from dualtrack.errors import External
+    from dualtrack.output import document
+    from dualtrack.tracks import serving, steering
+
+    told = steering.steer(serving.sites(), verb, what, last=last)
+    if json:
+        document("failover", {"gateways": told})
+    else:
+        for it in told:
+            if not it.problem:
+                echo(f"{it.gateway}: {'done' if it.changed else 'it was so'}")
+    if problems := [f"{it.gateway} was not told: {it.problem}" for it in told if it.problem]:
+        raise External("; ".join(problems), hint="repeat it: a gateway that has heard it changes nothing")

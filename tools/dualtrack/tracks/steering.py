@@ -1,0 +1,82 @@
+"""Fail-over by hand: the same word to every gateway of the tracks that are up, and what is in force on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from dualtrack.errors import BadInput, DualtrackError, Refused
+from dualtrack.serving.gateway import Engine
+from dualtrack.tracks.serving import TRACKS, Site, side_by_side
+
+Verb = Literal["switch", "hold", "drain", "release"]
+
+
+class Steered(msgspec.Struct, frozen=True, kw_only=True):
+    """What telling one gateway did; ``problem`` says why it could not be told, '' where it was."""
+
+    gateway: str
+    changed: bool
+    problem: str = ""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in force on a gateway, and its engines; ``problem`` says why it does not tell, '' where it does."""
+
+    gateway: str
+    first: str = ""
+    held: tuple[str, ...] = ()
+    engines: tuple[Engine, ...] = ()
+    problem: str = ""
+
+
+def status(sites: Sequence[Site]) -> list[State]:
+    """Ask every gateway what is in force, side by side."""
+
+    def one(site: Site) -> State:
+        name = site.gateway.name
+        try:
+            now = site.gateway.steering()
+            return State(gateway=name, first=now.first, held=now.held, engines=site.gateway.status().engines)
+        except DualtrackError as error:
+            return State(gateway=name, problem=str(error))
+
+    return side_by_side(sites, one)
+
+
+def steer(sites: Sequence[Site], verb: Verb, what: str, *, last: bool = False) -> list[Steered]:
+    """Give every gateway the word, one after the other.
+
+    BadInput where no gateway has an engine or a track of this name. Without ``last``, Refused where nothing could
+    answer a model any more.
+    """
+    now = status(sites)
+    known = {it.engine for state in now for it in state.engines}
+    if what not in (*TRACKS, "usual") and what not in known:
+        raise BadInput(
+            f"no gateway has an engine called {what}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
+        )
+    if verb in ("hold", "drain") and not last and (lost := without(now, what)):
+        raise Refused(
+            f"nothing would answer as {', '.join(lost)} any more", hint="--last does it all the same"
+        )  # fmt: skip
+    return [_told(site, verb, what) for site in sites]
+
+
+def without(now: Sequence[State], what: str) -> list[str]:
+    """Return the models that no engine would answer as, on some gateway, were a track or an engine left out."""
+    lost = set()
+    for state in now:
+        left = [it for it in state.engines if it.state == "UP" and it.track not in state.held]
+        still = {it.model for it in left if what not in (it.track, it.engine)}
+        lost |= {it.model for it in left} - still
+    return sorted(lost)
+
+
+def _told(site: Site, verb: Verb, what: str) -> Steered:
+    try:
+        return Steered(gateway=site.gateway.name, changed=site.gateway.steer(verb, what))
+    except DualtrackError as error:
+        return Steered(gateway=site.gateway.name, changed=False, problem=str(error))
