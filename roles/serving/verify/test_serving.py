@@ -31,6 +31,11 @@ def service(model: dict[str, Any]) -> str:
     return f"dualtrack-serving-{model['name']}.service"
 
 
+def called(model: dict[str, Any]) -> str:
+    """Return what clients call a model."""
+    return str(model.get("answers_as") or model["name"])
+
+
 def state(host: Any, model: dict[str, Any]) -> str:
     """Return the state of a model's service, as systemd calls it."""
     return str(host.check_output("systemctl show --property ActiveState --value %s", service(model)))
@@ -64,7 +69,7 @@ def test_answer(host: Any, hostvars: dict[str, Any]) -> None:
     """Every model continues the text of its probe as it should."""
     for model in serving(host, hostvars):
         probe = model["probe"]
-        body = {"model": model["name"], "prompt": probe["prompt"], "max_tokens": 16, "temperature": 0}
+        body = {"model": called(model), "prompt": probe["prompt"], "max_tokens": 16, "temperature": 0}
         status, answer = ask(host, model, "/v1/completions", KEY, body)
         assert status == 200, answer
         assert probe["expected"] in json.loads(answer)["choices"][0]["text"]
@@ -74,7 +79,7 @@ def test_who_has_no_key_is_refused(host: Any, hostvars: dict[str, Any]) -> None:
     """Without the key nothing is answered, and other users of the host cannot find it."""
     for model in serving(host, hostvars):
         status, answer = ask(
-            host, model, "/v1/completions", "", {"model": model["name"], "prompt": "x", "max_tokens": 1}
+            host, model, "/v1/completions", "", {"model": called(model), "prompt": "x", "max_tokens": 1}
         )
         assert status == 401, answer
         pid = host.check_output("systemctl show --property MainPID --value %s", service(model))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from dualtrack.node import llamacpp_engine as engine
-from dualtrack.node.llamacpp_engine import Engine, Hopeless, Settings, key, notify, parse_busy, read
+from dualtrack.node.llamacpp_engine import Engine, Hopeless, Later, Settings, key, notify, parse_busy, read
+from tests.support.models import SMOLLM2, gguf
 
 SETTINGS = {
     "library": "/nowhere", "name": "m", "file": "m.gguf", "port": 8001, "context": 64, "slots": 1, "threads": 1,
@@ -55,8 +56,31 @@ def test_model_or_engine_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Hopeless, match="is not there"):
         Engine(Settings(**SETTINGS), "k", tmp_path)  # type: ignore[arg-type]
     (tmp_path / "m.gguf").touch()
+    with pytest.raises(Hopeless, match="no GGUF file"):
+        Engine(Settings(**SETTINGS), "k", tmp_path)  # type: ignore[arg-type]
+    gguf(tmp_path / "m.gguf", SMOLLM2)
     with pytest.raises(Hopeless, match="/nowhere cannot be loaded"):
         Engine(Settings(**SETTINGS), "k", tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("memory", "raised", "said"),
+    [((2**40, 2**40), None, "fits: room for"), ((2**40, 2**20), Later, "beside what runs here"),
+     ((2**20, 2**20), Hopeless, "into this host's memory")],
+)  # fmt: skip
+def test_what_does_not_fit_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    memory: tuple[int, int], raised: type[Exception] | None, said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(engine.model_memory, "host_memory", lambda: memory)
+    path = gguf(tmp_path / "m.gguf", SMOLLM2)
+    if raised is None:
+        engine.fits(path, 1024, 4)
+        assert said in capsys.readouterr().out
+        return
+    with pytest.raises(raised, match=said):
+        engine.fits(path, 1024, 4)
+    assert "does not fit: room for 0 tokens" in capsys.readouterr().out
 
 
 class Answering(Engine):

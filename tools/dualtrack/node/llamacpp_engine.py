@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Serves one model with llama.cpp: ready when it answers correctly, ended when nobody waits for an answer any more.
 
-A service on hosts (role serving), with nothing but Python and the engine's module, which lies beside the settings:
+A service on hosts (role serving), with nothing but Python, `model_memory`, and the engine's own module:
 
     library   directory with the module xllamacpp, unpacked from its wheel
     name      what clients call the model
@@ -23,12 +22,15 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: EX_CONFIG of sysexits.h: starting again would not help, so the unit does not.
-HOPELESS = 78
+from dualtrack.node import model_memory
+
+#: EX_CONFIG of sysexits.h: starting again would not help, so the unit does not. EX_TEMPFAIL: later it may.
+HOPELESS, LATER = 78, 75
 #: Tokens of the answer to the probe: a fixed prompt and few tokens load the engine least.
 PROBE_TOKENS = 16
 PROBE_S = 120
@@ -37,6 +39,10 @@ BUSY = ("llamacpp:requests_processing", "llamacpp:requests_deferred")
 
 class Hopeless(Exception):
     """The model or the settings are wrong."""
+
+
+class Later(Exception):
+    """Something else has the memory that the model needs."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ class Engine:
         file = checkpoint / settings.file
         if not file.is_file():
             raise Hopeless(f"{file} is not there")
+        fits(file, settings.context, settings.slots)
         sys.path.insert(0, settings.library)
         try:
             import xllamacpp
@@ -128,6 +135,21 @@ class Engine:
         return left
 
 
+def fits(file: Path, context: int, slots: int) -> None:
+    """Print what the model needs of memory; Hopeless where it is more than the host has, Later where others have it."""
+    try:
+        model = model_memory.read(file)
+    except model_memory.BadModel as error:
+        raise Hopeless(str(error)) from None
+    total, free = model_memory.host_memory()
+    enough, text = model_memory.report(model, context, slots, free)
+    print(text, flush=True)
+    if not model_memory.report(model, context, slots, total)[0]:
+        raise Hopeless(f"{file.name} does not fit into this host's memory; see above")
+    if not enough:
+        raise Later(f"{file.name} does not fit beside what runs here; see above")
+
+
 def parse_busy(text: str) -> int:
     """Return the requests that are worked on or wait, from the engine's metrics (Prometheus' text format)."""
     found = (line.split() for line in text.splitlines() if line.startswith(BUSY))
@@ -143,18 +165,18 @@ def notify(text: str) -> None:
         link.sendall(text.encode())
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> None:
     """Serve until SIGTERM."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        settings = read(Path(sys.argv[1]))
+        settings = read(Path(words[0]))
         engine = Engine(settings, key(), Path(os.environ.get("DUALTRACK_CHECKPOINT", "/")))
         engine.prove()
-    except Hopeless as error:
+    except (Hopeless, Later) as error:
         print(error, flush=True)
-        os._exit(HOPELESS)
+        os._exit(HOPELESS if isinstance(error, Hopeless) else LATER)
     print(f"{settings.name} answers on port {settings.port}", flush=True)
     notify("READY=1")
     ended.wait()
@@ -162,7 +184,3 @@ def main() -> None:
     left = engine.drain()
     print(f"ended; {left} requests were not" if left else "ended; nobody waited for an answer", flush=True)
     os._exit(1 if left else 0)  # the engine's threads have nothing to tidy up
-
-
-if __name__ == "__main__":
-    main()

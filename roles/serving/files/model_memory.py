@@ -1,0 +1,1 @@
+../../../tools/dualtrack/node/model_memory.py
