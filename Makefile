@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-load bench docs lock clean
+.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-failover drill-load bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,9 @@ drill-audit: setup ## try every attack and print what was prevented, what found;
 	@DUALTRACK_WHOLE=1 DUALTRACK_KILLS=100 $(BIN)/pytest tests/unit/audit/test_chain.py tests/unit/audit/test_mutations.py tests/integration/test_audit.py tests/integration/test_audit_ship.py tests/integration/test_elk.py -q -s
 	@DUALTRACK_KILLS=1000 $(BIN)/pytest tests/unit/audit/test_witness.py tests/unit/audit/test_quorum.py tests/integration/test_audit_witness.py -q -s
 	@DUALTRACK_WHOLE=1 $(BIN)/pytest tests/e2e/test_rotated_track.py -q -s
+
+drill-failover: up ## have engines, link and gateway fail while clients ask 200 times a second, on both tracks of the lab
+	@$(BIN)/dualtrack drill failover
 
 drill-load: setup ## up, verify, the short spot drill and down, beside four busy loops per processor
 	@DUALTRACK_WHOLE=1 $(BIN)/pytest tests/e2e/test_busy_machine.py -q -s

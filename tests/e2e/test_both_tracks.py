@@ -6,6 +6,7 @@ The tests of this file are one story: each begins with both tracks up and verifi
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import ssl
 import subprocess
@@ -21,6 +22,7 @@ import yaml
 
 from dualtrack.inventory import facts as facts_file
 from dualtrack.lab.state import Store
+from dualtrack.proc import run
 from dualtrack.tracks import unchanged
 from tests.conftest import CLI, ROOT, Cli, living, wait
 from tests.e2e.conftest import continues
@@ -214,6 +216,30 @@ def test_the_official_client_is_answered(site: Cli) -> None:
         stranger.models.list()
 
 
+def test_the_official_client_for_node_is_answered(site: Cli, tmp_path: Path) -> None:
+    """Also when it leaves a stream in the middle."""
+    [endpoint] = site.json("serving", "status")["endpoints"]
+    for name in ("package.json", "package-lock.json", "ask.mjs"):
+        shutil.copy(ROOT / "tests/conformance" / name, tmp_path)
+    tool = str(ROOT / "ci/tool.sh")
+    run([tool, "node:npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=tmp_path, timeout=300)
+    asked = {
+        "BASE_URL": f"{endpoint['url']}/v1", "API_KEY": (site.folder / "serving/chat.key").read_text().strip(),
+        "NODE_EXTRA_CA_CERTS": endpoint["ca_file"],
+    }  # fmt: skip
+    found = json.loads(run([tool, "node", "ask.mjs"], cwd=tmp_path, env=asked, timeout=300).stdout)
+    assert found["models"] == ["smollm2"]
+    assert "Paris" in found["text"]
+    assert "Paris" in found["again"]
+    assert found["engine"].startswith("serving-")
+    assert found["whole"]["pieces"] > 2
+    assert found["whole"]["usage"]["completion_tokens"] >= found["whole"]["pieces"]
+    assert found["left"] == {"pieces": 2, "usage": None}
+    assert found["model"] == "NotFoundError 404 model_not_found"
+    assert found["key"] == "AuthenticationError 401 invalid_api_key"
+    assert found["much"].startswith("BadRequestError 400")
+
+
 def test_a_tenant_gets_keys_and_loses_them(site: Cli) -> None:
     said = site.runbook("add-a-tenant.md")
     assert "data: [DONE]" in said, "the answer was not streamed to its end"
@@ -221,6 +247,22 @@ def test_a_tenant_gets_keys_and_loses_them(site: Cli) -> None:
     assert "the API key is missing or not known" in said
     assert said.count("revoked k-") == 2, said
     assert site.json("serving", "key", "list")["tenants"] == ["lab"]
+    used = {it["tenant"]: it["tokens"] for it in site.json("serving", "usage")["tenants"]}
+    assert used["research"] >= 16, "its answer had 16 tokens, and its question some"
+
+
+def test_an_operator_switches_holds_and_drains(site: Cli) -> None:
+    said = site.runbook("switch-by-hand.md")
+    assert said.count(" on the local track: ") == 2, said  # switched to it, and with the other one held
+    [now] = site.json("failover", "status")["gateways"]
+    assert (now["first"], now["held"]) == ("usual", [])
+    done = site("failover", "hold", "local", check=False)
+    assert done.returncode == 0, "the cloud track answers"
+    done = site("failover", "hold", "cloud", check=False)
+    assert (done.returncode, "nothing would answer as smollm2" in done.stderr) == (5, True)
+    site("failover", "release", "local")
+    # The change itself is made in the molecule scenario `gateway`, under load.
+    assert "sovereign-1" in site.runbook("change-a-model-version.md")
 
 
 def test_a_model_is_seen_to_answer(site: Cli) -> None:

@@ -12,19 +12,17 @@ import json
 import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-RATE, CLIENTS = 200, 10
-#: Seconds until a client of OpenAI's repeats a request, where it does.
-PAUSES_S = (0.5, 1.0)
+from load import PAUSES_S, Load
+
+RATE = 200
 #: The only engine of the cloud track, which whoever may leave asks first; and those of the local track.
 FIRST, OTHERS = "echo-c", ("echo-a", "echo-b")
-LIE = Path("/run/echo-c.lie")
+LIE = Path("/run/echo-c/lie")
 #: Of the gateway here: three heartbeats of four seconds, and the time that one answer may take.
 DETECTED_S = 3 * 4 + 2
 
@@ -55,56 +53,13 @@ def until(right: Callable[[], bool], what: str, limit_s: float = 60) -> float:
     return time.monotonic() - begin
 
 
-class Load:
-    """Clients that ask at a steady rate, each on a connection that it keeps."""
-
-    def __init__(self, host: str, key: str, *, repeats: bool) -> None:
-        self.host, self.key, self.pauses = host, key, PAUSES_S if repeats else ()
-        self.repeated = 0
-        self.answers: Counter[str] = Counter()
-        self.slowest = 0.0
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self.ask, args=(number,)) for number in range(CLIENTS)]
-
-    def __enter__(self) -> Load:
-        for it in self.threads:
-            it.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        for it in self.threads:
-            it.join()
-
-    def ask(self, number: int) -> None:
-        tls = ssl.create_default_context(cafile="/root/ca.pem")
-        link = http.client.HTTPSConnection(self.host, context=tls, timeout=60)
-        due = time.monotonic() + number / RATE
-        while not self.over.is_set():
-            time.sleep(max(0.0, due - time.monotonic()))
-            begin = time.monotonic()
-            due = max(due + CLIENTS / RATE, begin - 1)
-            kind = self.once(link)
-            for pause in self.pauses:
-                if kind in ("right", "wrong"):
-                    break
-                time.sleep(pause)
-                self.repeated += 1
-                kind = self.once(link)
-            self.answers[kind] += 1
-            self.slowest = max(self.slowest, time.monotonic() - begin)
-
-    def once(self, link: http.client.HTTPSConnection) -> str:
-        """Ask once; return what became of it."""
-        body = json.dumps({"model": "echo", "prompt": "The capital of France is", "max_tokens": 1})
-        try:
-            link.request("POST", "/v1/completions", body, {"Authorization": f"Bearer {self.key}"})
-            answer = link.getresponse()
-            text = answer.read().decode()
-        except (OSError, http.client.HTTPException) as error:
-            link.close()
-            return type(error).__name__
-        return "right" if "Paris" in text else "wrong" if answer.status == 200 else f"status {answer.status}"
+def clients(host: str, key: str, *, repeats: bool) -> Load:
+    """Return clients that ask 200 times a second."""
+    tls = ssl.create_default_context(cafile="/root/ca.pem")
+    return Load(
+        lambda: http.client.HTTPSConnection(host, context=tls, timeout=60), key,
+        model="echo", rate=RATE, pauses=PAUSES_S if repeats else (),
+    )  # fmt: skip
 
 
 def kill() -> None:
@@ -159,21 +114,23 @@ def killed(pattern: str, load: Load) -> tuple[float, float]:
     return 0.0, goes_on(load)
 
 
-FAULTS: dict[str, tuple[Callable[[Load], tuple[float, float]], bool]] = {
-    "engine killed": (partial(engine, kill), False),
-    "engine frozen": (partial(engine, freeze), False),
-    "engine lies": (partial(engine, lie), False),
-    "router reloaded": (reload, False),
-    "router killed": (partial(killed, "haproxy.*gateway/haproxy.cfg"), True),
-    "front's worker killed": (partial(killed, "nginx: worker"), True),
-    "front killed": (partial(killed, "nginx: master"), True),
+#: What fails, whether clients ask again, and whether they must stay on the local track.
+FAULTS: dict[str, tuple[Callable[[Load], tuple[float, float]], bool, bool]] = {
+    "engine killed": (partial(engine, kill), False, False),
+    "engine frozen": (partial(engine, freeze), False, False),
+    "engine lies": (partial(engine, lie), False, False),
+    "router reloaded": (reload, False, False),
+    "the same, must stay": (reload, False, True),
+    "router killed": (partial(killed, "haproxy.*gateway/haproxy.cfg"), True, False),
+    "front's worker killed": (partial(killed, "nginx: worker"), True, False),
+    "front killed": (partial(killed, "nginx: master"), True, False),
 }
 
 
 def must_stay(host: str, key: str) -> str:
     """Kill all engines of the local track under a tenant that must stay there; return what went wrong."""
     before = engine_of(FIRST)["requests"]
-    with Load(host, key, repeats=False) as load:
+    with clients(host, key, repeats=False) as load:
         goes_on(load)
         run("systemctl", "stop", *OTHERS)
         until(lambda: load.answers["status 503"] > RATE, "requests are refused")
@@ -189,17 +146,16 @@ def main(host: str, key: str, local_key: str) -> None:
     """Do all of it."""
     bad = []
     print(f"{'fault':22} requests  right  wrong  failed  repeated  detected s  slowest s  back s")
-    for name, (fault, repeats) in FAULTS.items():
+    for name, (fault, repeats, stays) in FAULTS.items():
         until(lambda: {state(it) for it in (FIRST, *OTHERS)} == {"UP"}, "all engines are there")
-        with Load(host, key, repeats=repeats) as load:
+        with clients(host, local_key if stays else key, repeats=repeats) as load:
             goes_on(load)
             seen, back = fault(load)
-        every, right, wrong = sum(load.answers.values()), load.answers["right"], load.answers["wrong"]
-        others = {kind: count for kind, count in load.answers.items() if kind not in ("right", "wrong")}
-        failed = sum(others.values())
+        every, right, wrong = load.answers.total(), load.answers["right"], load.answers["wrong"]
+        failed = load.failed.total()
         print(
             f"{name:22} {every:8}  {right:5}  {wrong:5}  {failed:6}  {load.repeated:8}  {seen:10.2f}"
-            f"  {load.slowest:9.2f}  {back:6.2f}  {others or ''}", flush=True,
+            f"  {load.slowest:9.2f}  {back:6.2f}  {dict(load.failed) or ''}", flush=True,
         )  # fmt: skip
         if failed or (wrong and name != "engine lies") or seen > DETECTED_S:
             bad.append(name)

@@ -68,6 +68,42 @@ def spot(
         raise External(f"no work was lost, but the drill did not finish: {report.gave_up or report.headline}")
 
 
+@app.command()
+def failover(json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table.")) -> None:
+    """Have engines, the link and the gateway fail while clients ask 200 times a second, and count what it cost them.
+
+    Exit code 1 when a request that may be repeated failed, when a failure was known too late, or when a request that
+    must stay on the local track left it. Needs both tracks of the lab with a gateway (`make up`); what the drill brings
+    to them it takes away again. Takes about 10 minutes.
+    """
+    from dualtrack.drills import failover as drill
+    from dualtrack.errors import Exit
+    from dualtrack.output import Steps, document, table
+
+    report = drill.failover(Steps(quiet=json))
+    if json:
+        document("drill-failover", report)
+    else:
+        columns = ("fault", "where", "requests", "wrong", "failed", "refused", "repeated", "streams cut", "detected s",
+                   "slowest s", "back s")  # fmt: skip
+        table(columns, [
+            (
+                it.fault, it.where, str(it.requests), str(it.wrong), str(sum(it.failed.values())), str(it.refused),
+                str(it.repeated), str(it.cut), _seconds(it.detected_s), _seconds(it.slowest_s), _seconds(it.back_s),
+            )
+            for it in report.rows
+        ])  # fmt: skip
+        echo(f"{report.left} requests that must stay came to the cloud track; {report.seconds:.0f} s in all")
+    for problem in report.problems:
+        echo(problem, err=True)
+    if report.problems:
+        raise typer.Exit(int(Exit.FINDINGS))
+
+
+def _seconds(it: float | None) -> str:
+    return "" if it is None else f"{it:.1f}"
+
+
 def _show(report: Report) -> None:
     from dualtrack.output import table
 

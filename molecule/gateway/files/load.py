@@ -1,0 +1,1 @@
+../../../tools/dualtrack/drills/load.py

@@ -1,0 +1,52 @@
+"""An engine without a model, quick enough to be asked hundreds of times a second: knows one capital.
+
+    echo_engine.py FOLDER ADDRESS PORT [TLS]
+
+It lies while FOLDER/lie is there, and adds a byte to FOLDER/marked for each request with the word `marked` in it. TLS
+names a folder with tls.pem, tls.pem.key and ca.pem: then it takes mutual TLS, as hosts with the role serving do.
+Standard library alone: it is brought to hosts, and runs there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import sys
+from pathlib import Path
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, folder: Path) -> None:
+    """Answer every request of one connection."""
+    try:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            sizes = [int(it.partition(":")[2]) for it in head.split("\r\n") if it.lower().startswith("content-length:")]
+            if b"marked" in await reader.readexactly(sum(sizes)):
+                with (folder / "marked").open("ab") as file:
+                    file.write(b".")
+            text = " London." if (folder / "lie").exists() else " Paris."
+            body = json.dumps({"choices": [{"text": text, "index": 0, "finish_reason": "length"}]}).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
+            writer.write(body)
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+        pass
+    finally:
+        writer.close()
+
+
+async def main(folder: Path, address: str, port: int, tls: Path | None) -> None:
+    """Listen."""
+    context = None
+    if tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tls / "ca.pem"))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(tls / "tls.pem", tls / "tls.pem.key")
+    server = await asyncio.start_server(
+        lambda reader, writer: serve(reader, writer, folder), address, port, ssl=context
+    )
+    await server.serve_forever()
+
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]) if sys.argv[4:] else None))
