@@ -163,9 +163,10 @@ def link(rules: str, drill: Drill, load: Load) -> tuple[float, float]:
     """Cut what is between the gateway and the cloud track's engine, and join it again."""
     namespace = control.store().layout.namespace
     gateway, there = (control.find(name).address for name in (drill.site.gateway.name, drill.hosts["cloud"]))
-    table = f"table ip dualtrack_drill {{\nchain link {{\ntype filter hook forward priority 0\n{rules}\n}}\n}}\n"
+    rule = rules.format(gateway=gateway, there=there)
+    table = f"table ip dualtrack_drill {{\nchain link {{\ntype filter hook forward priority 0\n{rule}\n}}\n}}\n"
     begin = time.monotonic()
-    run(["ip", "netns", "exec", namespace, "nft", "-f", "-"], stdin=table.format(gateway=gateway, there=there))
+    run(["ip", "netns", "exec", namespace, "nft", "-f", "-"], stdin=table)
     try:
         drill.until(lambda: drill.state("cloud") != "UP", "the gateway to know that the link is cut")
         seen = time.monotonic() - begin
