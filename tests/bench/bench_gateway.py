@@ -22,8 +22,8 @@ from dualtrack.serving import tenants
 from dualtrack.tracks import serving
 
 PAIRS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-#: Requests of a run: many at once, and one after the other. Fewer a second than the gateway lets one address have.
-MANY, FEW, AT_ONCE = 1500, 500, 8
+#: Requests of a run: many at once, and one after the other. Between runs the limit of one address recovers.
+MANY, FEW, AT_ONCE, REST_S = 1500, 500, 8, 2.0
 TENANTS = (10, 10_000)
 PLAIN_PORT, PLAIN = 8443, "dualtrack-bench-nginx"
 SETTINGS = "/etc/dualtrack/gateway"
@@ -100,6 +100,7 @@ def ask(drill: Drill, port: int, key: str, path: str, count: int, at_once: int, 
         *(["--parallel", "--parallel-max", str(at_once)] if at_once > 1 else []),
         f"https://{name}:{port}/v1/{path}?[1-{count}]",
     ]  # fmt: skip
+    time.sleep(REST_S)
     start = time.monotonic()
     done = subprocess.run(
         words, input=f'header = "Authorization: Bearer {key}"\n', capture_output=True, text=True, check=True

@@ -9,7 +9,7 @@ import unicodedata
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dualtrack import output
@@ -23,7 +23,9 @@ HOSTILE = (
     "user\u202egnp.exe", "\u2028", "\udcff", "\\x1b", "a\u3164b", "\u2800", "ro\u034fot",
 )  # fmt: skip
 #: Letters and marks that show nothing, from Unicode's list of what may be left out when it is drawn.
-BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2800\u3164\ufe00\ufe0f\uffa0\U000e0100\U000e01ef"
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(
+    chr(it) for begin, end in ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF)) for it in range(begin, end + 1)
+)
 
 
 def printed(text: str) -> str:
@@ -47,6 +49,7 @@ def test_table_shows_every_character(text: str) -> None:
 
 
 @given(ANY)
+@example("\U000e0101")
 def test_everything_shows(text: str) -> None:
     assert not unseen(visible(text))
     assert "\n" not in visible(text)

@@ -42,10 +42,11 @@ BACKEND = """\
 backend model-{model}.{track}
   balance leastconn
   http-response set-header X-Dualtrack-Track {track}
-  # Nothing of an answer was sent yet: asking again costs time, and changes nothing. Only paths without memory are here.
+  # Where no connection comes about, another engine is asked. What an engine took and did not answer the front asks
+  # again: here that would cost a copy of the whole buffer (tune.bufsize) with every request, milliseconds each.
   option redispatch 1
   retries 2
-  retry-on conn-failure empty-response 0rtt-rejected
+  retry-on conn-failure
   option httpchk
   http-check send meth POST uri /v1/completions ver HTTP/1.1 hdr Host engine hdr Content-Type application/json \
 hdr Authorization "Bearer {key}" body '{probe}'
@@ -107,7 +108,7 @@ def rendered(settings: Path, engine: Mapping[str, Any], tracks: Mapping[str, Map
     ``engine`` is what the role says of all engines, ``tracks`` the models of each track.
     """
     names = sorted({name for models in tracks.values() for name in models})
-    parts = ["# Written by dualtrack-gateway-engines.\n"]
+    parts = ["# Written by `dualtrack-gateway engines`.\n"]
     for name in names:
         facts = {track: models[name] for track, models in tracks.items() if name in models}
         for track in TRACKS:
