@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,20 @@ def test_end_leaves_no_child_that_ignores_the_first_signal() -> None:
     assert child.returncode is not None
     wait(lambda: not running(grandchild), 5, "the end of the grandchild")
     child.stdout.close()
+
+
+def test_stop_ends_a_program_that_has_lost_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "_stopping", threading.Event())
+    program = "import signal, time; signal.signal(signal.SIGINT, lambda *_: print('lost', flush=True)); " \
+        "print('begun', flush=True); time.sleep(60); time.sleep(60)"  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as child, proc.tracked(child, patience=0.3):  # fmt: skip
+        assert child.stdout is not None
+        assert read_until(child, child.stdout).strip() == "begun"
+        proc.stop()
+        assert child.stdout.read().split()[0] == "lost"
+    assert child.returncode == -int(signal.SIGTERM)
 
 
 def running(pid: int) -> bool:

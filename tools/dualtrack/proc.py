@@ -63,14 +63,19 @@ def run(
     return done
 
 
-_children: set[subprocess.Popen[Any]] = set()
+#: Programs that `stop` reaches, and for how many seconds each may go on after that; None for as long as it likes.
+_children: dict[subprocess.Popen[Any], float | None] = {}
 _stopping = threading.Event()
 
 
 @contextlib.contextmanager
-def tracked(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Count a process among those that `stop` reaches, and end it when the block is left by an exception."""
-    _children.add(process)
+def tracked(process: subprocess.Popen[Any], patience: float | None = 10.0) -> Iterator[None]:
+    """Count a process among those that `stop` reaches, and end it when the block is left by an exception.
+
+    One that goes on ``patience`` seconds after `stop` is made to end: a program may lose a signal. (Python throws away
+    what a handler raises while a lock is released after a fork, and Ansible forks for every task.)
+    """
+    _children[process] = patience
     try:
         if _stopping.is_set():
             raise Interrupted("interrupted")
@@ -79,7 +84,7 @@ def tracked(process: subprocess.Popen[Any]) -> Iterator[None]:
         end(process)
         raise
     finally:
-        _children.discard(process)
+        _children.pop(process, None)
 
 
 def end(process: subprocess.Popen[Any], patience: float = 5.0) -> None:
@@ -107,8 +112,17 @@ def signal_group(process: subprocess.Popen[Any], number: signal.Signals) -> None
 def stop() -> None:
     """Stop all work of this process: programs get SIGINT, and whoever waits in `pause` raises Interrupted."""
     _stopping.set()
-    for process in list(_children):
+    for process, patience in list(_children.items()):
         signal_group(process, signal.SIGINT)
+        if patience is not None:
+            threading.Thread(target=_insist, args=(process, patience), daemon=True).start()
+
+
+def _insist(process: subprocess.Popen[Any], patience: float) -> None:
+    try:
+        process.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        end(process)
 
 
 def pause(seconds: float) -> None:

@@ -210,7 +210,7 @@ class Tofu:
             words, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
         )  # fmt: skip
-        with proc.tracked(process):
+        with proc.tracked(process, patience=None):  # it finishes the resource in hand
             try:
                 yield process
             except BaseException:
