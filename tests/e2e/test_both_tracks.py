@@ -183,11 +183,26 @@ def test_residency_decides_which_track_answers_also_while_one_is_away(site: Cli)
     wait(lambda: answered() == usual, 120, "the cloud track's engine")
     with without(site, hosts["local"]):
         found = answered()
-        assert "requests of this tenant stay there" in found.pop("local")
+        assert "these requests stay there" in found.pop("local")
         assert found == {"any": "cloud", "prefer-local": "cloud"}
     wait(lambda: answered() == usual, 120, "the local track's engine")
     for name in ("local", "prefer-local"):
         site("serving", "key", "revoke", name)
+
+
+def test_persons_whose_requests_leave_are_counted(site: Cli) -> None:
+    [endpoint] = site.json("serving", "status")["endpoints"]
+    with official(endpoint, (site.folder / "serving/chat.key").read_text().strip()) as client:
+        for user in ("ann", "bo", "ann"):
+            answer = client.completions.with_raw_response.create(model="smollm2", prompt="Hi", max_tokens=1, user=user)
+            assert answer.headers["x-dualtrack-track"] == "cloud"
+
+    def counted() -> bool:
+        persons, sensitive = site.json("residency", "report")["kinds"]
+        return (persons["persons"] - persons["by_key"], sensitive["persons"]) == (2, 0)
+
+    wait(counted, 30, "two persons")
+    assert "by these counts the rules ask for nothing" in site.runbook("report-who-left.md")
 
 
 @contextmanager
@@ -268,6 +283,7 @@ def test_an_operator_switches_holds_and_drains(site: Cli) -> None:
 def test_a_model_is_seen_to_answer(site: Cli) -> None:
     said = site.runbook("add-a-model.md")
     assert " on the cloud track" in said
+    assert "A100" in site.runbook("serve-on-gpus.md")
 
 
 def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:

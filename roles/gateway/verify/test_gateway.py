@@ -43,6 +43,14 @@ def test_only_four_paths(host: Any, hostvars: dict[str, Any], path: str) -> None
     assert (status, answer["error"]["message"]) == (404, "there is nothing here")
 
 
+def test_the_api_is_described(host: Any, hostvars: dict[str, Any]) -> None:
+    """Whoever asks gets the document, without a key; the paths in it are those that are let through."""
+    status, answer = ask(host, hostvars, "/openapi.json")
+    assert status == 200
+    paths = {f"/v1/{it}" for it in ("chat/completions", "completions", "embeddings", "models")}
+    assert set(answer["paths"]) == paths
+
+
 def test_router_is_not_reached_from_elsewhere(host: Any) -> None:
     """Clients reach TLS alone: the router listens on loopback, its socket is root's."""
     assert host.check_output("ss -Hltn 'sport = :18080'").split()[3] == "127.0.0.1:18080"

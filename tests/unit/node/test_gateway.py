@@ -22,7 +22,14 @@ from tests.support.fake_haproxy import Haproxy
 FILES = (*gateway.NAMES, *gateway.BESIDE)
 WORDS = st.from_regex(gateway.WORD, fullmatch=True)
 MAPS = st.fixed_dictionaries({name: st.dictionaries(WORDS, WORDS, max_size=20) for name in FILES})
-NOTHING: dict[str, dict[str, str]] = {"keys": {}, "limits": {}, "allowed": {}, "routes": {}, "budgets": {}}
+NOTHING: dict[str, dict[str, str]] = {
+    "keys": {},
+    "limits": {},
+    "allowed": {},
+    "routes": {},
+    "sensitive": {},
+    "budgets": {},
+}
 
 STAT = """\
 # pxname,svname,qcur,scur,stot,status,check_status,check_code,last_chk,check_desc,
@@ -61,6 +68,7 @@ def of(tenant: str, keys: int) -> dict[str, dict[str, str]]:
         "limits": {tenant: "60"},
         "allowed": {f"{tenant}/*": "1"},
         "routes": {tenant: "local"},
+        "sensitive": {tenant: "1"},
         "budgets": {tenant: "1000:0"},
     }
 
@@ -135,7 +143,7 @@ def test_reload_in_between_is_no_success(tmp_path: Path, haproxy: Haproxy) -> No
 def test_a_key_is_known_last(tmp_path: Path, haproxy: Haproxy) -> None:
     apply(tmp_path, of("a", 1))
     [commit] = [it for it in haproxy.told if it.startswith("commit")]
-    assert re.findall(r"(\w+)\.map", commit) == ["allowed", "limits", "routes", "keys"]
+    assert re.findall(r"(\w+)\.map", commit) == ["allowed", "limits", "routes", "sensitive", "keys"]
 
 
 @given(MAPS)
@@ -154,8 +162,8 @@ def test_every_command_fits_and_all_of_them_say_all(wanted: dict[str, dict[str, 
         b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"keys": {}, "limits": {}}',
         json.dumps({**NOTHING, "more": {}}).encode(), json.dumps({**NOTHING, "keys": []}).encode(),
         json.dumps({**NOTHING, "keys": {"a": 1}}).encode(), json.dumps({**NOTHING, "keys": {"a": {}}}).encode(),
-        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}, "routes": {}, "budgets": {}}',
-        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "budgets": {}}',
+        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "budgets": {}}',
+        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "budgets": {}}',
         b" " * (gateway.INPUT_BYTES + 1),
         *(json.dumps({**NOTHING, "keys": pair}).encode() for it in (
             "", "a b", "a\n", "a\nb", "a\tb", "a;b", "#a", "a\\b", "<<", "a\0", "\x1b[0m", "ü", "\ud800", "a" * 257,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import gateway_tokens
+from dualtrack.node import gateway, gateway_tokens
 from dualtrack.node.gateway_tokens import Ledger
 from tests.support.fake_haproxy import Haproxy
 
@@ -33,7 +33,7 @@ class Host:
         gateway_tokens.step(
             ledger, now, log=self.log, kept=self.kept, folder=self.folder, path=self.folder / "admin.sock"
         )
-        return gateway_tokens.entries(self.folder / "spent.map")
+        return gateway.read_map(self.folder / "spent.map")
 
     def write(self, text: str) -> None:
         with self.log.open("a") as file:

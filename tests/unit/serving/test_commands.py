@@ -37,6 +37,7 @@ class Host:
         self.folder, self.maps = folder, folder / "maps"
         self.maps.mkdir()
         self.away = False
+        self.left: dict[str, list[str]] = {}
         self.api("https://127.0.0.1:1")
 
     def api(self, url: str) -> None:
@@ -54,6 +55,9 @@ class Host:
             raise External("gateway-1 cannot be reached: no route")
         if words[-1] == "status":
             return json.dumps({"engines": [ENGINE], "since_s": 5})
+        if "persons" in words:
+            year = 2026 if words[-1] == "persons" else int(words[-1])
+            return json.dumps({"year": year, "limits": {"persons": [10, 100], "sensitive": [1, 10]}, **self.left})
         if words[-1] == "tokens":
             return json.dumps({"month": "2026-11", "tokens": {"research": 1234, "gone": 5}})
         return json.dumps(program.apply(given.encode(), self.maps, self.maps / "none"))
@@ -79,8 +83,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def one(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dualtrack", "serving", *words])
+    def one(*words: str, group: str = "serving") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dualtrack", group, *words])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         return int(ended.value.code or 0), *capsys.readouterr()
@@ -98,7 +102,7 @@ def test_a_key_is_shown_once_and_works_at_once(run: Run, host: Host, tmp_path: P
     assert all(it[0] == 0 and text not in it[1] + it[2] for it in shown)
     [listed] = json.loads(shown[1][1])["keys"]
     assert {name: it for name, it in listed.items() if name not in ("id", "added")} == {
-        "tenant": "research", "models": ["m"], "residency": "local", "requests_per_minute": 60,
+        "tenant": "research", "models": ["m"], "residency": "local", "sensitive": False, "requests_per_minute": 60,
         "tokens_per_minute": None, "tokens_per_month": None,
     }  # fmt: skip
     assert tenants.digest(text) not in shown[0][1] + shown[1][1]
@@ -175,6 +179,39 @@ def test_usage(run: Run, host: Host) -> None:
     code, out, err = run("usage", "--json")
     assert (code, json.loads(out)["month"]) == (1, "")
     assert "gateway-1: gateway-1 cannot be reached" in err
+
+
+def test_residency_report(run: Run, host: Host) -> None:
+    host.left = {"named": ["0" * 16, "1" * 16], "keys": ["2" * 16]}
+    code, out, _ = run("report", group="residency")
+    assert (code, "2026 (UTC+8)" in out, "by these counts the rules ask for nothing" in out) == (0, True, True)
+    host.left["named"] += [f"{it:016x}" for it in range(16, 21)]
+    code, out, err = run("report", "--year", "2025", "--json", group="residency")
+    found = json.loads(out)
+    assert (code, found["schema"], found["year"]) == (1, "dualtrack.residency-report/1", 2025)
+    assert found["kinds"][0] == {"kind": "persons", "persons": 8, "by_key": 1, "next_limit": 10}
+    assert "a limit is near: 8 of 10 persons" in err
+    host.left = {"sensitive_named": ["0" * 16]}
+    assert "a standard contract or a certification" in run("report", group="residency")[1]
+    host.away = True
+    code, _, err = run("report", group="residency")
+    assert (code, "gateway-1: gateway-1 cannot be reached" in err) == (1, True)
+
+
+def test_sensitive_tenants(run: Run, host: Host) -> None:
+    run("key", "add", "clinic", "--residency", "cloud", "--sensitive")
+    assert (host.maps / "sensitive.map").read_text() == "clinic 1\n"
+    assert (host.maps / "routes.map").read_text() == "clinic cloud\n"
+    assert "cloud, sensitive" in run("key", "list")[1]
+    run("key", "add", "clinic")
+    assert (host.maps / "sensitive.map").read_text() == "clinic 1\n"
+    run("key", "add", "clinic", "--not-sensitive")
+    assert (host.maps / "sensitive.map").read_text() == ""
+
+
+def test_database_of_countries(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("database", str(tmp_path), str(tmp_path / "out"), group="residency")
+    assert (code, "has no geoip" in err) == (2, True)
 
 
 def test_status(run: Run, host: Host) -> None:

@@ -60,12 +60,13 @@ def parse(document: Any) -> Tenants:
 def test_the_file_as_it_is_agreed_on() -> None:
     assert tenants.maps(parse(DOCUMENT)) == {
         "keys": {"a" * 64: "research"}, "limits": {"research": "60"}, "allowed": {"research/smollm2": "1"},
-        "routes": {"research": "local"}, "budgets": {},
+        "routes": {"research": "local"}, "sensitive": {}, "budgets": {},
     }  # fmt: skip
     assert tenants.maps(parse({"tenants": [{**TENANT, "models": ["*"], "requests_per_minute": None}]})) == {
         "keys": {"a" * 64: "research"}, "limits": {}, "allowed": {"research/*": "1"}, "routes": {"research": "local"},
-        "budgets": {},
+        "sensitive": {}, "budgets": {},
     }  # fmt: skip
+    assert tenants.maps(parse({"tenants": [{**TENANT, "sensitive": True}]}))["sensitive"] == {"research": "1"}
 
 
 @pytest.mark.parametrize(

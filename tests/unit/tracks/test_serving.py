@@ -112,7 +112,7 @@ def test_the_program_is_called_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None
     assert words[-5:] == ["ops@10.30.0.12", "sudo", "-n", "/usr/local/sbin/dualtrack-gateway", "apply"]
     assert words[words.index("-i") + 1] == "/key"
     assert program.parse_wanted(given.encode()) == {
-        "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "budgets": {},
+        "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "budgets": {},
     }  # fmt: skip
     for failed, said in (
         ((255, "", "ssh: no route\n"), "cannot be reached: ssh: no route"),
@@ -290,3 +290,9 @@ def test_an_inventory_that_cannot_be_keeps_nobody(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(serving, "read_inventory", lambda _: both(serving_models=[{"name": "x"}]))
     serving.introduce(said.append)
     assert "no gateway was told the other track's engines: spot-" in said[0]
+
+
+def test_clients_are_given_the_address_that_gateways_share() -> None:
+    facts = {"ansible_host": "10.0.0.1", "gateway_shared_address": "10.0.0.9", "gateway_port": 8443}
+    [found] = serving.read({"role_gateway": {"hosts": ["one"]}, "_meta": {"hostvars": {"one": facts}}})
+    assert found.endpoint.url == "https://10.0.0.9:8443"

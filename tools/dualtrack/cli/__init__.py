@@ -28,6 +28,7 @@ from dualtrack.cli import (
     pki,
     play,
     pools,
+    residency,
     seal,
     serving,
     spot,
@@ -73,6 +74,7 @@ app.add_typer(drill.app, name="drill")
 app.add_typer(pki.app, name="pki")
 app.add_typer(pools.app, name="pools")
 app.add_typer(failover.app, name="failover")
+app.add_typer(residency.app, name="residency")
 app.add_typer(serving.app, name="serving")
 app.add_typer(spot.app, name="spot")
 app.add_typer(store.app, name="store")

@@ -32,6 +32,7 @@ class Where(StrEnum):
     local = "local"
     prefer_local = "prefer-local"
     any = "any"
+    cloud = "cloud"
 
 
 @app.command()
@@ -82,6 +83,11 @@ def add(
     residency: Where = typer.Option(
         None, "--residency", help="Where requests may be answered; a new tenant's default is local."
     ),
+    sensitive: bool = typer.Option(
+        None,
+        "--sensitive/--not-sensitive",
+        help="Requests may hold sensitive personal data; `dualtrack residency report` counts that apart.",
+    ),
     requests_per_minute: int = typer.Option(
         None, "--requests-per-minute", min=0, help="The most in a minute, of all its keys; 0 for no limit, the default."
     ),
@@ -108,7 +114,7 @@ def add(
     where: Residency | None = residency.value if residency else None
     models = tuple(model) or ((tenants.ALL,) if all_models else None)
     changes = tenants.Changes(
-        models=models, residency=where, requests_per_minute=requests_per_minute,
+        models=models, residency=where, sensitive=sensitive, requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute, tokens_per_month=tokens_per_month,
     )  # fmt: skip
     found = serving.sites()
@@ -133,7 +139,8 @@ def list_keys(json: bool = JSON) -> None:
     if json:
         keys = [
             {"id": it.id, "tenant": tenant.name, "added": it.added, "models": tenant.models,
-             "residency": tenant.residency, **{limit: getattr(tenant, limit) for limit in tenants.LIMITS}}
+             "residency": tenant.residency, "sensitive": tenant.sensitive,
+             **{limit: getattr(tenant, limit) for limit in tenants.LIMITS}}
             for tenant in found for it in tenant.keys
         ]  # fmt: skip
         document("serving-keys", {"tenants": [it.name for it in found], "keys": keys})
@@ -144,7 +151,7 @@ def list_keys(json: bool = JSON) -> None:
             name,
             added,
             ", ".join(it.models),
-            it.residency,
+            it.residency + (", sensitive" if it.sensitive else ""),
             *(str(getattr(it, limit) or "none") for limit in tenants.LIMITS),
         )
         for it in found

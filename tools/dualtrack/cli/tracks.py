@@ -81,6 +81,7 @@ def _setup_tasks() -> list[Task]:
     from dualtrack.mirror import build as mirror
     from dualtrack.paths import cache_dir
     from dualtrack.store import program
+    from dualtrack.tracks import lab_countries
 
     return [
         Task("root file system", rootfs.build),
@@ -89,6 +90,7 @@ def _setup_tasks() -> list[Task]:
         Task("AWS provider", lambda say: provider.cli_config(opentofu.ensure(say), say), needs=("OpenTofu",)),
         Task("mirror", lambda say: mirror(cache_dir() / "mirror", say)),
         Task("checkpoint program", lambda say: program.ensure(*rootfs.python(), say)),
+        Task("countries", lab_countries.ensure),
     ]
 
 

@@ -25,6 +25,8 @@ from dualtrack.proc import run
 
 Say = Callable[[str], None]
 
+#: What the lab's database of countries is made of. It is not installed anywhere: it would bring tor.
+COUNTRIES = "tor-geoipdb"
 #: A package's name, as Debian's policy has it.
 NAME = re.compile(r"[a-z0-9][a-z0-9.+-]+")
 #: What apt -s prints for each package that it would install: name, version, architecture.
@@ -85,6 +87,12 @@ class Apt:
         """Fetch what would be installed for ``names``; what is there already is not fetched again."""
         run(["apt-get", *self._options, "install", "--download-only", "--yes", "-q", *names])
 
+    def fetch(self, name: str, folder: Path) -> Path:
+        """Fetch one package's file into a folder, without what it depends on, and return it."""
+        run(["apt-get", *self._options, "download", "-q", name], cwd=folder)
+        [path] = folder.glob(f"{name}_*.deb")
+        return path
+
     def stanzas(self, packages: Iterable[Package]) -> dict[tuple[str, str], str]:
         """Return what the archive's index says of packages, by name and version."""
         words = [f"{it.name}={it.version}" for it in packages]
@@ -106,6 +114,7 @@ def wanted(archive: set[str]) -> dict[str, list[str]]:
     roles = sorted(set(named_by_roles(ROOT / "roles")) & archive)
     return {
         "the machine that deploys": [*smallest, *sorted({*PROGRAMS.values(), "python3", "python3-venv"})],
+        "countries of addresses": [*smallest, COUNTRIES],
         "lab hosts": [*smallest, *rootfs.PACKAGES],
         "virtual machines": [*smallest, *vmimage.packages()],
         "roles": [*smallest, *rootfs.PACKAGES, *roles],

@@ -4,9 +4,9 @@ A program on hosts with the role gateway, called over ssh by `dualtrack serving`
 
     dualtrack-gateway apply    reads the maps as JSON on stdin: {"keys": {SHA-256: tenant}, "limits": {tenant: requests
                                per minute}, "allowed": {"tenant/model": "1"}, "routes": {tenant: "local",
-                               "prefer-local" or "any"}, "budgets": {tenant: "tokens of a minute:of a month", 0 for
-                               any number}}; writes their files, replaces them in the running HAProxy, prints
-                               {"changed": …, "running": …}
+                               "prefer-local", "any" or "cloud"}, "sensitive": {tenant: "1"}, "budgets": {tenant:
+                               "tokens of a minute:of a month", 0 for any number}}; writes their files, replaces them
+                               in the running HAProxy, prints {"changed": …, "running": …}
     dualtrack-gateway status   prints {"engines": [{"model", "track", "engine", "state", "requests", "active",
                                "last_check"}], "since_s": seconds since HAProxy has started}
     dualtrack-gateway save     keeps which engines are drained, switched off or failed for HAProxy's next start
@@ -35,7 +35,7 @@ SOCKET = Path("/run/haproxy/admin.sock")
 STATE = Path("/var/lib/dualtrack/gateway/servers.state")
 #: The order in which maps take effect: a key is known only when its limit and its models are, and a tenant that is
 #: removed has no model any more before its limit is gone.
-NAMES = ("allowed", "limits", "routes", "keys")
+NAMES = ("allowed", "limits", "routes", "sensitive", "keys")
 #: What is written, too, and is not HAProxy's: `gateway_tokens` reads it.
 BESIDE = ("budgets",)
 #: Of a map's keys and values: nothing that separates words, lines or commands for HAProxy, or begins a comment.
@@ -236,12 +236,19 @@ def replace(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequence[str] =
     return True
 
 
-def write(path: Path, text: str, mode: int = 0o644) -> bool:
+def read_map(path: Path) -> dict[str, str]:
+    """Return what a map's file says; nothing where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return dict(line.split(" ", 1) for line in path.read_text().splitlines() if " " in line)
+    return {}
+
+
+def write(path: Path, text: str | bytes, mode: int = 0o644) -> bool:
     """Write a file that is not so yet, whole or not at all also in a power cut; return whether it was not.
 
     The caller holds the lock: the temporary file has a fixed name, so that none is left behind for good.
     """
-    data = text.encode()
+    data = text.encode() if isinstance(text, str) else text
     with contextlib.suppress(FileNotFoundError):
         if path.read_bytes() == data:
             return False

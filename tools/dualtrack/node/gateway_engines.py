@@ -48,6 +48,8 @@ backend model-{model}.{track}
   retries 2
   retry-on conn-failure
   option httpchk
+  # Its host says so before an engine is stopped: nothing more is sent there, and what runs there ends by itself.
+  http-check disable-on-404
   http-check send meth POST uri /v1/completions ver HTTP/1.1 hdr Host engine hdr Content-Type application/json \
 hdr Authorization "Bearer {key}" body '{probe}'
   http-check expect rstring {expected}
@@ -58,7 +60,11 @@ hdr Authorization "Bearer {key}" body '{probe}'
   default-server check inter {heartbeat_s}s fastinter {again_ms}ms fall 3 rise {return_after} observe layer4 \
 error-limit 2 on-error mark-down on-marked-down shutdown-sessions
 """
-TLS = " ssl verify required verifyhost {name} ca-file {settings}/engines-ca.pem crt {settings}/client.pem"
+#: Probes say that they are, by ALPN: where an engine is about to be stopped, its host answers them instead.
+TLS = (
+    " ssl verify required verifyhost {name} ca-file {settings}/engines-ca.pem crt {settings}/client.pem"
+    " check-alpn dualtrack-probe"
+)
 
 
 def parse(data: bytes) -> dict[str, Any]:

@@ -3,6 +3,8 @@
     apply, status, save    see `gateway`
     engines TRACK          see `gateway_engines`
     account, tokens        see `gateway_tokens`
+    countries DAYS WORD…   see `gateway_countries`
+    persons [YEAR]         see `gateway_persons`
     switch, hold, drain, release, steering    see `gateway_steering`
 
 Exit codes: 0; 1 HAProxy or the system refused; 2 the input is wrong, and nothing was touched.
@@ -14,12 +16,19 @@ import json
 import sys
 from collections.abc import Sequence
 
-from dualtrack.node import gateway, gateway_engines, gateway_steering, gateway_tokens
+from dualtrack.node import (
+    gateway,
+    gateway_countries,
+    gateway_engines,
+    gateway_persons,
+    gateway_steering,
+    gateway_tokens,
+)
 
 USAGE = (
     "usage: dualtrack-gateway apply < maps.json | status | save | account | tokens | steering"
     " | engines local|cloud < engines.json | switch local|cloud|usual | hold local|cloud | drain ENGINE"
-    " | release local|cloud|ENGINE"
+    " | release local|cloud|ENGINE | countries DAYS WORD... | persons [YEAR]"
 )
 
 
@@ -39,6 +48,12 @@ def main(words: Sequence[str]) -> int:
                 gateway_tokens.account()
             case ["tokens"]:
                 done = gateway_tokens.tokens()
+            case ["countries", days, *path]:
+                done = gateway_countries.take(days, path)
+            case ["persons"]:
+                done = gateway_persons.persons()
+            case ["persons", year] if year.isdecimal():
+                done = gateway_persons.persons(int(year))
             case ["steering"]:
                 done = gateway_steering.steering()
             case ["switch", what]:

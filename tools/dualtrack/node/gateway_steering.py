@@ -24,11 +24,7 @@ MAP = "steering"
 
 def steering(folder: Path = gateway.MAPS) -> dict[str, str]:
     """Return what is in force: `first` with a track, `held.TRACK` for each track that is held."""
-    try:
-        lines = (folder / f"{MAP}.map").read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    return dict(line.split(" ", 1) for line in lines if " " in line)
+    return gateway.read_map(folder / f"{MAP}.map")
 
 
 def switch(first: str, folder: Path = gateway.MAPS, path: Path = gateway.SOCKET) -> dict[str, bool]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from dualtrack.node import gateway
-from dualtrack.node.gateway import Haproxy, NotRunning, Refused, locked, write
+from dualtrack.node.gateway import Haproxy, NotRunning, Refused, locked, read_map, write
+from dualtrack.node.gateway_persons import Taker
 
 LOG = Path("/var/log/nginx/requests.log")
 KEPT = Path("/var/lib/dualtrack/gateway/tokens.json")
@@ -111,13 +113,6 @@ def lines(ledger: Ledger, log: Path) -> Iterator[bytes]:
     ledger.places = places
 
 
-def entries(path: Path) -> dict[str, str]:
-    """Return what a map's file says; nothing where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        return dict(line.split(" ", 1) for line in path.read_text().splitlines() if " " in line)
-    return {}
-
-
 def load(kept: Path) -> Ledger:
     """Return the ledger as it was kept; an empty one where it cannot be read."""
     with contextlib.suppress(OSError, ValueError, TypeError):
@@ -136,7 +131,7 @@ def step(
         ledger.add(line)
     if (ledger.places, ledger.month) != before:
         write(kept, json.dumps(ledger.__dict__) + "\n")
-    spent = ledger.spent(entries(folder / f"{BUDGETS}.map"))
+    spent = ledger.spent(read_map(folder / f"{BUDGETS}.map"))
     with locked(folder):
         changed = write(folder / f"{SPENT}.map", "".join(f"{key} {value}\n" for key, value in sorted(spent.items())))
         if changed:
@@ -145,9 +140,11 @@ def step(
 
 
 def account() -> None:
-    """Count for ever. What HAProxy refuses is told it again at the next look."""
-    ledger = load(KEPT)
+    """Count for ever: tokens, and persons. What HAProxy refuses is told it again at the next look."""
+    ledger, taker = load(KEPT), Taker()
     while True:
+        for warning in taker.step():
+            print(warning, file=sys.stderr, flush=True)
         try:
             step(ledger, time.time())
         except Refused:

@@ -9,6 +9,7 @@ import msgspec
 
 from dualtrack.errors import External
 from dualtrack.serving import tenants
+from dualtrack.serving.residency import Counted
 
 PROGRAM = ("sudo", "-n", "/usr/local/sbin/dualtrack-gateway")
 
@@ -123,6 +124,11 @@ class Gateway(msgspec.Struct, frozen=True):
     def tokens(self) -> Tokens:
         """Ask what tenants have used this month; External where it does not say."""
         return self._said(self.run([*PROGRAM, "tokens"], ""), Tokens)
+
+    def persons(self, year: int | None) -> Counted:
+        """Ask whose requests went to the cloud track in a year, this one without it; External where it does not say."""
+        words = [*PROGRAM, "persons", *([str(year)] if year else [])]
+        return self._said(self.run(words, ""), Counted)
 
     def steering(self) -> Steering:
         """Ask what operators have said; External where it does not say."""

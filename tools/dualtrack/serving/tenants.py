@@ -18,8 +18,9 @@ import msgspec
 from dualtrack.errors import BadInput
 from dualtrack.files import locked, read_secret, sync_path, write_atomically
 
-#: Where a tenant's requests may be answered: on the local track alone, there if it can, or anywhere.
-Residency = Literal["local", "prefer-local", "any"]
+#: Where a tenant's requests may be answered: on the local track alone, there if it can, anywhere, or on the
+#: cloud track alone.
+Residency = Literal["local", "prefer-local", "any", "cloud"]
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 KEY_ID = re.compile(r"k-[a-z0-9]{1,32}")
@@ -43,12 +44,14 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Tenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who asks: with which keys, for which models (``*`` for all), how often, and for how many tokens.
 
-    None for no limit. Tokens are those read and those written together.
+    None for no limit. Tokens are those read and those written together. ``sensitive`` says that its requests may hold
+    sensitive personal data, which is counted apart when it leaves the country.
     """
 
     name: str
     models: tuple[str, ...] = (ALL,)
     residency: Residency = "local"
+    sensitive: bool = False
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     tokens_per_month: int | None = None
@@ -66,6 +69,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
     models: tuple[str, ...] | None = None
     residency: Residency | None = None
+    sensitive: bool | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     tokens_per_month: int | None = None
@@ -179,6 +183,7 @@ def add_key(found: Tenants, tenant: str, text: str, changes: Changes, now: datet
         name=tenant,
         models=before.models if changes.models is None else changes.models,
         residency=changes.residency or before.residency,
+        sensitive=before.sensitive if changes.sensitive is None else changes.sensitive,
         keys=(*before.keys, key),
         **limits,
     )
@@ -231,10 +236,11 @@ def remove(path: Path, name: str) -> tuple[Revoked, ...]:
 
 
 def maps(found: Tenants) -> dict[str, dict[str, str]]:
-    """Return the maps of a gateway: keys (digest to tenant), limits (tenant to requests per minute), allowed models,
-    routes (tenant to residency), budgets (tenant to tokens of a minute and of a month, 0 for any number).
+    """Return the maps of a gateway.
 
-    Allowed models are TENANT/MODEL, or TENANT/* for all. Tenants without a key are in none.
+    keys (digest to tenant), limits (tenant to requests per minute), allowed models, routes (tenant to residency),
+    sensitive (tenants whose requests may hold sensitive data), budgets (tenant to tokens of a minute and of a month, 0
+    for any number). Allowed models are TENANT/MODEL, or TENANT/* for all. Tenants without a key are in none.
     """
     asking: Sequence[Tenant] = [it for it in found.tenants if it.keys]
     return {
@@ -242,6 +248,7 @@ def maps(found: Tenants) -> dict[str, dict[str, str]]:
         "limits": {it.name: str(it.requests_per_minute) for it in asking if it.requests_per_minute is not None},
         "allowed": {f"{it.name}/{model}": "1" for it in asking for model in it.models},
         "routes": {it.name: it.residency for it in asking},
+        "sensitive": {it.name: "1" for it in asking if it.sensitive},
         "budgets": {
             it.name: f"{it.tokens_per_minute or 0}:{it.tokens_per_month or 0}"
             for it in asking

@@ -12,7 +12,7 @@ from dualtrack.inventory import facts as facts_file
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control, removal
-from dualtrack.tracks import lab_model, places, reach, serving, settle
+from dualtrack.tracks import lab_countries, lab_model, places, reach, serving, settle
 
 
 def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
@@ -29,6 +29,7 @@ def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
             lab_model.push(say)
         if any("gateway" in server.roles for server in facts.hosts):
             lab_model.play_tenant(control.store().folder / "serving")
+            lab_countries.put(control.store().folder, say)
         say(f"starting {len(hosts)} hosts")
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
             list(pool.map(lambda server: add(facts, server, say), facts.hosts))

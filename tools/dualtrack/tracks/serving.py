@@ -23,6 +23,8 @@ from dualtrack.verify.run import read_inventory
 T = TypeVar("T")
 GROUP = "role_gateway"
 TRACKS: tuple[Track, ...] = ("local", "cloud")
+#: How many requests an engine works on at once where its model does not say it (role serving).
+SLOTS, SLOTS_GPU = {"llamacpp": 4}, 128
 #: Seconds for one command on a gateway: HAProxy takes 200,000 keys in three.
 COMMAND_S = 120.0
 
@@ -99,13 +101,14 @@ def read(inventory: Mapping[str, Any]) -> list[Site]:
 
 def _site(name: str, facts: Mapping[str, Any]) -> Site:
     address = str(facts.get("ansible_host", name))
+    asked = str(facts.get("gateway_shared_address") or address)
     try:
         port = int(str(facts.get("ansible_port", 22)))
         models = msgspec.convert(facts.get("gateway_models") or (), type=tuple[_Model, ...])
     except (ValueError, msgspec.ValidationError) as error:
         raise BadInput(f"{name}: gateway_models or ansible_port is not as it must be: {error}") from None
     endpoint = Endpoint(
-        url=str(facts.get("gateway_url") or f"https://{address}:{facts.get('gateway_port') or 443}"),
+        url=str(facts.get("gateway_url") or f"https://{asked}:{facts.get('gateway_port') or 443}"),
         ca_file=_path(facts.get("gateway_ca_file")),
         models=tuple(it.name for it in models),
         tracks=tuple(dict.fromkeys(it.track for model in models for it in model.engines)),
@@ -202,7 +205,8 @@ class _Served(msgspec.Struct, frozen=True):
     name: str
     port: int
     probe: _Probe
-    slots: int = 4
+    engine: str = "llamacpp"
+    slots: int | None = None
     answers_as: str = ""
 
 
@@ -221,7 +225,12 @@ def engines(inventory: Mapping[str, Any], track: Track) -> dict[str, Model]:
         for it in served:
             # One slot stays free for the probe, so that a busy engine is not taken for a dead one.
             address, called = str(facts.get("ansible_host", name)), it.answers_as or it.name
-            where = Where(host=name, address=address, port=it.port, requests=max(1, it.slots - 1))
+            where = Where(
+                host=name,
+                address=address,
+                port=it.port,
+                requests=max(1, (it.slots or SLOTS.get(it.engine, SLOTS_GPU)) - 1),
+            )
             known = found.get(called, Model(prompt=it.probe.prompt, expected=it.probe.expected, engines={}))
             engine = name if called == it.name else f"{name}.{it.name}"
             found[called] = msgspec.structs.replace(known, engines={**known.engines, engine: where})

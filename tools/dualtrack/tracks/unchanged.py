@@ -45,6 +45,7 @@ FILES = {
     "gateway_ca_dir": "role_gateway",
     "gateway_certificate": "role_gateway",
     "gateway_certificate_key": "role_gateway",
+    "gateway_countries_file": "role_gateway",
     "gateway_tenants_file": "role_gateway",
     "serving_ca_dir": "role_serving",
     "sm4_volume_custodians": "role_storage",

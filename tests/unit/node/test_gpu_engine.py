@@ -1,0 +1,215 @@
+"""vLLM and SGLang: what is refused before they start, how they are started, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from dualtrack.node import engine
+from dualtrack.node.engine import Hopeless
+from dualtrack.node.gpu_engine import DRIVER, Gpu, Settings, check, command, parse_gpus, problems
+from dualtrack.paths import ROOT
+
+A100, H200 = Gpu(81920, 8.0, DRIVER), Gpu(144384, 9.0, DRIVER)
+SETTINGS = Settings(
+    engine="vllm", environment="/opt/vllm", name="r1", port=8001, context=32768, slots=128, gpus=4, options=[],
+    probe={"prompt": "The capital of France is", "expected": "Paris"}, drain_s=5,
+)  # fmt: skip
+LLAMA = {
+    "model_type": "llama", "hidden_size": 8192, "num_attention_heads": 64, "num_key_value_heads": 8,
+    "num_hidden_layers": 80, "vocab_size": 128256,
+}  # fmt: skip
+
+
+def said(config: dict[str, object], gpu: Gpu, **changes: object) -> str:
+    return "; ".join(problems(replace(SETTINGS, **changes), {**LLAMA, **config}, [gpu] * 8))  # type: ignore[arg-type]
+
+
+def test_what_can_run() -> None:
+    assert not said({}, A100)
+    assert not said({"model_type": "deepseek_v4"}, H200)
+    assert not said({"model_type": "deepseek_v3", "quantization_config": {"quant_method": "awq"}}, A100)
+    assert not said({}, H200, options=["--kv-cache-dtype", "fp8"])
+    assert not said({}, A100, options=["--kv-cache-dtype=auto", "--reasoning-parser", "deepseek_r1"])
+
+
+@pytest.mark.parametrize("kind", ["deepseek_v3", "deepseek_v32", "deepseek_v4"])
+def test_new_deepseek_on_a100_is_refused_with_what_to_use_instead(kind: str) -> None:
+    found = said({"model_type": kind, "quantization_config": {"quant_method": "fp8"}}, A100)
+    assert f"{kind} has no kernels for GPUs of compute capability 8.0" in found
+    assert "DeepSeek-R1-Distill-Llama-70B" in found
+
+
+@pytest.mark.parametrize(
+    ("gpu", "changes", "reason"),
+    [
+        (replace(A100, driver=550), {}, "branch 550, and the engine's CUDA needs 580"),
+        (A100, {"gpus": 9}, "9 GPUs are named, and 8 answer"),
+        (A100, {"gpus": 3}, "64 attention heads cannot be shared out evenly over 3"),
+        (A100, {"options": ["--kv-cache-dtype", "fp8_e4m3"]}, "KV cache in FP8"),
+        (A100, {"options": ["--kv-cache-dtype=fp8"]}, "KV cache in FP8"),
+        (H200, {"options": ["--port", "80", "--api-key=x"]}, "--api-key, --port is said by this program"),
+    ],
+)
+def test_what_cannot_work_is_refused(gpu: Gpu, changes: dict[str, object], reason: str) -> None:
+    assert reason in said({}, gpu, **changes)
+
+
+def test_rows_of_nvidia_smi() -> None:
+    row = "81920, 8.0, 580.65.06\n"
+    text = f"0, {row}1, {row}Unable to determine the device handle: GPU is lost\n2, [N/A], x, y\n"
+    assert parse_gpus(text) == [A100, A100]
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang"])
+def test_the_key_is_in_no_command_line(tmp_path: Path, name: str) -> None:
+    words, more = command(replace(SETTINGS, engine=name, options=["--x"]), Path("/m"), "secret", tmp_path)
+    assert "secret" not in " ".join(words)
+    assert words[-1] == "--x"
+    if name == "vllm":
+        assert more["VLLM_API_KEY"] == "secret"
+    else:
+        file = Path(words[words.index("--config") + 1])
+        assert (json.loads(file.read_text()), file.stat().st_mode & 0o777) == ({"api-key": "secret"}, 0o600)
+
+
+def folder(at: Path, gigabytes: float, **config: object) -> Path:
+    at.mkdir()
+    (at / "config.json").write_text(json.dumps({**LLAMA, **config}))
+    with (at / "model.safetensors").open("wb") as file:
+        file.truncate(int(gigabytes * 2**30))  # sparse
+    return at
+
+
+def test_what_does_not_fit_is_refused_with_the_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(SETTINGS, folder(tmp_path / "m", 131.5), [A100] * 4)
+    assert "fits: room for" in capsys.readouterr().out
+    with pytest.raises(Hopeless, match="does not fit on 1 GPUs"):
+        check(replace(SETTINGS, gpus=1), tmp_path / "m", [A100] * 4)
+    with pytest.raises(Hopeless, match="deepseek_v4 has no kernels"):
+        check(SETTINGS, folder(tmp_path / "v4", 1, model_type="deepseek_v4"), [A100] * 4)
+    with pytest.raises(Hopeless, match=r"config\.json"):
+        check(SETTINGS, tmp_path, [A100] * 4)
+
+
+FAKE = ROOT / "tests/support/fake_vllm.py"
+
+
+class Host:
+    """A host with such an engine, two GPUs, a small model, and the program that runs it."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        (place / "vllm/bin").mkdir(parents=True)
+        self.program(place / "vllm/bin/vllm", f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
+        self.program(place / "nvidia-smi", "#!/bin/sh\nprintf '0, 81920, 8.0, 580.1\\n1, 81920, 8.0, 580.1\\n'\n")
+        (place / "api-key").write_text("secret\n")
+        folder(place / "m", 1)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notified.bind(str(place / "notify"))
+        self.notified.settimeout(60)
+        self.process: subprocess.Popen[str] | None = None
+
+    @staticmethod
+    def program(path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def start(self, **environment: str) -> subprocess.Popen[str]:
+        settings = replace(SETTINGS, environment=str(self.place / "vllm"), port=self.port, gpus=2, context=1024)
+        (self.place / "s.json").write_text(json.dumps(asdict(settings)))
+        start = "import sys; from dualtrack.node.gpu_engine import main; sys.exit(main(sys.argv[1:]))"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", start, str(self.place / "s.json")],
+            text=True, stdout=subprocess.PIPE, cwd=ROOT / "tools",
+            env={
+                **os.environ, "PATH": f"{self.place}:{os.environ['PATH']}", "CREDENTIALS_DIRECTORY": str(self.place),
+                "DUALTRACK_CHECKPOINT": str(self.place / "m"), "NOTIFY_SOCKET": str(self.place / "notify"),
+                "RUNTIME_DIRECTORY": str(self.place), **environment,
+            },
+        )  # fmt: skip
+        return self.process
+
+    def ended(self) -> tuple[int, str]:
+        assert self.process is not None
+        text, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, text
+
+    def children(self) -> list[str]:
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    it = Host(tmp_path)
+    yield it
+    it.notified.close()
+    if it.process is not None and it.process.poll() is None:
+        it.process.kill()
+        it.process.wait()
+
+
+def test_ready_is_a_right_answer_and_the_end_waits_for_who_waits(host: Host) -> None:
+    process = host.start()
+    assert host.notified.recv(100) == b"READY=1"
+    [child] = host.children()
+    assert b"secret" not in Path(f"/proc/{child}/cmdline").read_bytes()
+    body = json.dumps({"prompt": "x", "seconds": 2}).encode()
+    with socket.create_connection(("127.0.0.1", host.port)) as link:
+        head = f"POST /v1/completions HTTP/1.1\r\nAuthorization: Bearer secret\r\nContent-Length: {len(body)}\r\n\r\n"
+        link.sendall(head.encode() + body)
+        metrics = f"http://127.0.0.1:{host.port}/metrics"
+        while engine.parse_busy(urllib.request.urlopen(metrics).read().decode(), ("vllm:num_requests_running",)) != 1:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert b"Paris" in link.recv(65536) + link.recv(65536)
+    code, text = host.ended()
+    assert code == 0
+    assert "engine: SIGTERM 0" in text, "the engine was ended while it answered"
+    assert text.endswith("ended; nobody waited for an answer\n")
+
+
+def test_a_wrong_answer_is_hopeless_and_ends_the_engine(host: Host) -> None:
+    host.start(ANSWER=" Rome")
+    code, text = host.ended()
+    assert (code, "answers ' Rome' to" in text, "engine: SIGTERM" in text) == (78, True, True)
+
+
+def test_an_engine_that_dies_is_tried_again_later(host: Host) -> None:
+    host.start(DIES="1")
+    code, text = host.ended()
+    assert (code, "has ended by itself (3)" in text) == (75, True)
+
+
+def test_an_engine_that_dies_while_it_serves_is_tried_again(host: Host) -> None:
+    host.start()
+    assert host.notified.recv(100) == b"READY=1"
+    os.kill(int(host.children()[0]), signal.SIGKILL)
+    code, text = host.ended()
+    assert (code, "has ended by itself (-9)" in text) == (75, True)
+
+
+def test_a_stop_while_the_model_is_loaded_ends_both(host: Host) -> None:
+    process = host.start(LOAD_S="30")
+    while not host.children():
+        time.sleep(0.05)
+    child = int(host.children()[0])
+    process.send_signal(signal.SIGTERM)
+    code, _ = host.ended()
+    assert code == 0
+    assert not Path(f"/proc/{child}").exists()
