@@ -2,8 +2,9 @@
 
 On a serving host of the local track of the lab (`make up`). Pull: `dualtrack-store pull` of a version that is not
 there, each part checked as it comes, and in its place whole; check: all of it once more; ready: from the start of the
-service to a right answer to its probe; drain: from the stop of the service, with a stream running, to its end. The peer
-copies the same bytes by rclone from the same S3, and starts the same engine until its port says that it is well.
+service to a right answer to its probe; drain: from the stop of the service, with a stream running, to its end;
+`serving_leave_s` of that (12 s in the lab) are for gateways to learn it. The peer copies the same bytes by rclone from
+the same S3, and starts the same engine until its port says that it is well.
     bench_switch.py [rounds]
 """
 
@@ -47,7 +48,7 @@ def prepare(host: str, model: str) -> None:
     lab_model.push(print, ADDRESS)
     facts = json.loads(shell(host, f"cat /etc/dualtrack/serving/{model}.json"))
     facts.update(port=PORT, drain_s=60)
-    shell(host, f"install -d -m 755 {PLACE} && apt-get install -qq --yes rclone >/dev/null")
+    shell(host, f"install -d -o models -g models -m 2755 {PLACE} && apt-get install -qq --yes rclone >/dev/null")
     shell(host, f"cat > {SETTINGS} <<'END'\n{json.dumps(facts)}\nEND")
     shell(
         host, f"sed -e 's|^ExecStart=.*|ExecStart=/usr/local/bin/dualtrack-store hold --cache {PLACE}/cache {ADDRESS}"
@@ -58,11 +59,10 @@ def prepare(host: str, model: str) -> None:
 
 def ours(host: str) -> dict[str, float]:
     """Return the seconds of each part of the change as it is made here."""
-    store = f"{AWS} dualtrack-store"
-    shell(host, f"rm -rf {PLACE}/cache && sync && echo 3 > /proc/sys/vm/drop_caches 2>/dev/null || true")
+    store = f"runuser -u models -- env {AWS} dualtrack-store"  # who fills the cache of the role, too
+    shell(host, f"rm -rf {PLACE}/cache")
     found = {"pull": timed(lambda: shell(host, f"{store} pull {ADDRESS} --endpoint {ENDPOINT} --cache {PLACE}/cache"))}
     found["check"] = timed(lambda: shell(host, f"{store} verify --cache {PLACE}/cache"))
-    shell(host, f"chmod -R go+rX {PLACE}")
     found["ready"] = timed(lambda: shell(host, f"systemctl start dualtrack-serving-{NAME}"))
     body = json.dumps({"prompt": "Once upon a time", "max_tokens": 64, "ignore_eos": True, "stream": True})
     ask = (
@@ -81,7 +81,9 @@ def ours(host: str) -> dict[str, float]:
 def theirs(host: str) -> dict[str, float]:
     """Return the seconds of a copy by rclone, and of a start that is over when the port says that it is well."""
     shell(host, f"rm -rf {PLACE}/copy")
-    found = {"rclone copy": timed(lambda: shell(host, f'{AWS} rclone copy --quiet "{RCLONE}/smollm2" {PLACE}/copy'))}
+    found = {
+        "rclone copy": timed(lambda: shell(host, f'{AWS} rclone copy --quiet "{RCLONE}/smollm2/bench" {PLACE}/copy'))
+    }
     well = f"curl --silent --fail --output /dev/null http://127.0.0.1:{PORT}/health"
     start = (
         f"systemctl start --no-block dualtrack-serving-{NAME};"
