@@ -9,6 +9,7 @@ import http.client
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -19,7 +20,7 @@ PAUSES_S = (0.5, 1.0)
 QUESTION, RIGHT = "The capital of France is", "Paris"
 
 
-class Clients:
+class Clients(ABC):
     """Threads that each are a client until the block ends."""
 
     def __init__(self, count: int) -> None:
@@ -36,9 +37,9 @@ class Clients:
         for it in self.threads:
             it.join()
 
+    @abstractmethod
     def ask(self, number: int) -> None:
         """Be the client ``number``, from 0 on, until ``over`` is set."""
-        raise NotImplementedError
 
 
 class Load(Clients):

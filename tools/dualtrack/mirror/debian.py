@@ -87,10 +87,10 @@ class Apt:
         """Fetch what would be installed for ``names``; what is there already is not fetched again."""
         run(["apt-get", *self._options, "install", "--download-only", "--yes", "-q", *names])
 
-    def fetch(self, name: str, folder: Path) -> Path:
-        """Fetch one package's file into a folder, without what it depends on, and return it."""
-        run(["apt-get", *self._options, "download", "-q", name], cwd=folder)
-        [path] = folder.glob(f"{name}_*.deb")
+    def fetch(self, name: str, directory: Path) -> Path:
+        """Fetch one package's file into a directory, without what it depends on, and return it."""
+        run(["apt-get", *self._options, "download", "-q", name], cwd=directory)
+        [path] = directory.glob(f"{name}_*.deb")
         return path
 
     def stanzas(self, packages: Iterable[Package]) -> dict[tuple[str, str], str]:

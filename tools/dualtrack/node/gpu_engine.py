@@ -21,7 +21,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 import urllib.error
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -234,10 +233,9 @@ def serve(settings: Settings, key: str, folder: Path, ended: threading.Event) ->
 
 def _reap(child: subprocess.Popen[bytes], seconds: float) -> None:
     """Wait for the engine's end, and kill it where it does not come."""
-    until = time.monotonic() + seconds
-    while child.poll() is None and time.monotonic() < until:
-        time.sleep(0.1)
-    if child.poll() is None:
+    try:
+        child.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
 
