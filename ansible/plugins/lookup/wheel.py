@@ -1,4 +1,4 @@
-"""A wheel for a host that a lock pins: where it lies on the controller (dualtrack.artifacts)."""
+"""The wheels for a host that a lock pins: where they lie on the controller (dualtrack.artifacts)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dualtrack.errors import DualtrackError
 
 DOCUMENTATION = """
 name: wheel
-short_description: a wheel for a host
-description: Returns the path of the one wheel that a lock in requirements/ pins. It is fetched where it is not there.
+short_description: wheels for a host
+description: Returns the paths of the wheels that locks in requirements/ pin. They are fetched where they are not there.
 options:
   _terms:
     description: the lock's name, without .txt
@@ -31,11 +31,13 @@ class LookupModule(LookupBase):
     """What Ansible loads."""
 
     def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[str]:
-        """Return one path for each lock."""
+        """Return the paths of all locks' wheels."""
         self.set_options(var_options=variables, direct=options)
         try:
             return [
-                str(artifacts.wheel(str(it), self.get_option("python"), self.get_option("machine"))) for it in terms
+                str(path)
+                for it in terms
+                for path in artifacts.wheels(str(it), self.get_option("python"), self.get_option("machine"))
             ]
         except DualtrackError as error:
             raise AnsibleLookupError(str(error)) from None

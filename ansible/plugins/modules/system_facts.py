@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -18,7 +19,7 @@ description:
     most of what a run costs a host where nothing has changed.
   - C(distribution), C(distribution_version) and C(distribution_major_version) come from C(/etc/os-release), C(pkg_mgr)
     is the first of the system's own programs that is there, C(service_mgr) is C(systemd) or what process 1 is called,
-    C(architecture) is the processor as the kernel calls it.
+    C(architecture) is the processor as the kernel calls it, C(python_version) what this runs on.
 """
 
 #: By the ID of os-release; others are called what os-release calls them (NAME).
@@ -52,6 +53,7 @@ def facts(root: Path) -> dict[str, str]:
         "distribution_major_version": version.split(".")[0],
         "pkg_mgr": "apt" if like_debian and "apt" in managers else managers[0] if managers else "unknown",
         "architecture": os.uname().machine,
+        "python_version": ".".join(str(it) for it in sys.version_info[:3]),
         "service_mgr": "systemd"
         if (root / "run/systemd/system").is_dir()
         else (root / "proc/1/comm").read_text().strip(),

@@ -26,7 +26,9 @@ function count(r, data, flags) {
         if (flags.last) {
             var read = number(tail, 'prompt_tokens');
             var written = number(tail, 'completion_tokens');
-            r.variables.tokens_read = read >= 0 ? read : Math.max(0, number(tail, 'prompt_n'));
+            // What llama.cpp knew of the question from another one before it has not read again, but it counts.
+            var known = Math.max(0, number(tail, 'prompt_n')) + Math.max(0, number(tail, 'cache_n'));
+            r.variables.tokens_read = read >= 0 ? read : known;
             r.variables.tokens_written = written >= 0 ? written : Math.max(0, number(tail, 'predicted_n'));
         } else if (events) {
             r.variables.tokens_read = Math.floor(r.variables.content_length / BYTES_OF_A_TOKEN);

@@ -65,22 +65,30 @@ def ask(host: Any, model: dict[str, Any], path: str, key: str, body: dict[str, A
     return int(status), answer
 
 
+def probe(model: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return where a model is asked its probe, and the body: what is nearest, or how a text goes on."""
+    prompt, expected = model["probe"]["prompt"], model["probe"]["expected"]
+    if model["engine"] == "triton":
+        return "/v1/rerank", {"model": called(model), "query": prompt, "documents": ["bread", expected], "top_n": 1}
+    return "/v1/completions", {"model": called(model), "prompt": prompt, "max_tokens": 16, "temperature": 0}
+
+
 def test_answer(host: Any, hostvars: dict[str, Any]) -> None:
-    """Every model continues the text of its probe as it should."""
+    """Every model continues the text of its probe as it should, or finds what is nearest to it."""
     for model in serving(host, hostvars):
-        probe = model["probe"]
-        body = {"model": called(model), "prompt": probe["prompt"], "max_tokens": 16, "temperature": 0}
-        status, answer = ask(host, model, "/v1/completions", KEY, body)
+        path, body = probe(model)
+        status, answer = ask(host, model, path, KEY, body)
         assert status == 200, answer
-        assert probe["expected"] in json.loads(answer)["choices"][0]["text"]
+        found = json.loads(answer)
+        text = found["results"][0]["document"]["text"] if "results" in found else found["choices"][0]["text"]
+        assert model["probe"]["expected"] in text
 
 
 def test_who_has_no_key_is_refused(host: Any, hostvars: dict[str, Any]) -> None:
     """Without the key nothing is answered, and other users of the host cannot find it."""
     for model in serving(host, hostvars):
-        status, answer = ask(
-            host, model, "/v1/completions", "", {"model": called(model), "prompt": "x", "max_tokens": 1}
-        )
+        path, body = probe(model)
+        status, answer = ask(host, model, path, "", body)
         assert status == 401, answer
         pid = host.check_output("systemctl show --property MainPID --value %s", service(model))
         shown = f"tr '\\0' '\\n' < /proc/{pid}/cmdline; tr '\\0' '\\n' < /proc/{pid}/environ"

@@ -23,11 +23,14 @@ FAR, NEAR = (
     {"host": "sovereign-1", "address": "10.30.0.11", "port": 8001, "requests": 3},
     {"host": "here", "address": "127.0.0.1", "port": 9001, "requests": 0},
 )
-MODELS: dict[str, Any] = {"smollm2": {"prompt": "The capital of France is", "expected": "Paris", "engines": {"a": FAR}}}
+MODELS: dict[str, Any] = {
+    "smollm2": {"prompt": "The capital of France is", "expected": "Paris", "api": "completions", "engines": {"a": FAR}}
+}
 NAMES = st.from_regex(engines.NAME, fullmatch=True)
 PROBES = {
     "prompt": st.from_regex(engines.PROMPT, fullmatch=True),
     "expected": st.from_regex(engines.EXPECTED, fullmatch=True),
+    "api": st.sampled_from(list(engines.PROBES)),
 }
 WHERE = st.fixed_dictionaries({
     "host": NAMES, "address": st.ip_addresses(v=4).map(str), "port": st.integers(1, 65535),
@@ -136,6 +139,16 @@ def test_every_engine_is_in_the_backend_of_its_track_and_nowhere_else(local: Any
     assert all(line.count("'") in (0, 2) for line in text.splitlines())
 
 
+def test_a_model_of_embeddings_is_asked_for_the_nearest_word(host: Path) -> None:
+    apply(host, "local", {"minilm": {**MODELS["smollm2"], "api": "embeddings"}})
+    text = (host / "settings/engines.cfg").read_text()
+    [path, body] = re.search(r"meth POST uri (\S+) .* body '(.*)'", text).groups()  # type: ignore[union-attr]
+    asked = json.loads(body)
+    assert path == "/v1/rerank"
+    assert (asked["documents"][-1], asked["top_n"], asked["query"]) == ("Paris", 1, "The capital of France is")
+    assert "Paris" not in asked["documents"][:-1]
+
+
 WRONG = ["", "a b", "a\n", "x'", 'x"', "x\\", "ü", "\0", "a" * 600, None, 1, [], {}]
 
 
@@ -146,6 +159,7 @@ WRONG = ["", "a b", "a\n", "x'", 'x"', "x\\", "ü", "\0", "a" * 600, None, 1, []
         *((("models",), {it: MODELS["smollm2"]}) for it in ("", "A", "a b", "a\nbackend x", "-a")),
         *((("models", "smollm2", "prompt"), it) for it in WRONG if it != "a b"),
         *((("models", "smollm2", "expected"), it) for it in WRONG if it != "a b"),
+        *((("models", "smollm2", "api"), it) for it in [*WRONG, "embedding"]),
         *((("models", "smollm2", "engines"), {it: FAR}) for it in ("", "A", "a b", "a\n  server b 10.0.0.1:1")),
         *((("models", "smollm2", "engines", "a", "address"), it) for it in [*WRONG, "10.0.0.1:1", "10.0.0.1 ssl"]),
         *((("models", "smollm2", "engines", "a", "host"), it) for it in WRONG),

@@ -14,11 +14,12 @@ from dualtrack.node import gateway, gateway_tokens
 from dualtrack.node.gateway_tokens import Ledger
 from tests.support.fake_haproxy import Haproxy
 
-NOON = 1_795_780_800.0  # 2026-11-27 12:00 UTC
+NOON, MINUTE = 1_795_780_800.0, "2026-11-27T12:00Z"
 
 
 def line(tenant: str, tokens: int, at: float = NOON) -> str:
-    return json.dumps({"tenant": tenant, "read": tokens - tokens // 2, "written": tokens // 2, "ended": at}) + "\n"
+    found = {"tenant": tenant, "read": tokens - tokens // 2, "written": tokens // 2, "ended": at}
+    return json.dumps({**found, "status": 200, "track": "local"}) + "\n"
 
 
 class Host:
@@ -31,8 +32,9 @@ class Host:
 
     def step(self, ledger: Ledger, now: float = NOON) -> dict[str, str]:
         gateway_tokens.step(
-            ledger, now, log=self.log, kept=self.kept, folder=self.folder, path=self.folder / "admin.sock"
-        )
+            ledger, now, log=self.log, kept=self.kept, folder=self.folder, path=self.folder / "admin.sock",
+            audit=lambda _: None,
+        )  # fmt: skip
         return gateway.read_map(self.folder / "spent.map")
 
     def write(self, text: str) -> None:
@@ -107,10 +109,38 @@ def test_numbers_that_cannot_be(found: dict[str, object]) -> None:
     assert ledger.tokens == {}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"more": 1}', '{"tokens": 1}'])
+WRONG_LEDGERS = (
+    "", "{", "[]", '{"more": 1}', '{"tokens": 1}', '{"tokens": {"a": "x"}}', '{"minute": "now"}', '{"month": 7}',
+    '{"places": {"1": null}}', '{"uses": {"now": {}}}', '{"uses": {"1": {"a": [1, 2, 3]}}}', "[" * 100_000,
+    '{"uses": {"1": {"[1, 2, 3]": [1, 2, 3]}}}', '{"uses": {"1": []}}', '{"of_minute": []}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("content", WRONG_LEDGERS)
 def test_a_ledger_that_cannot_be_read_begins_anew(host: Host, content: str) -> None:
     host.kept.write_text(content)
     host.write(line("a", 7))
     ledger = gateway_tokens.load(host.kept)
     host.step(ledger)
     assert ledger.tokens == {"a": 7}
+
+
+def test_each_minute_goes_into_the_trail_once(host: Host) -> None:
+    told: list[str] = []
+    host.write(line("a", 7) + line("a", 3) + line("", 0) + line("b", 5, NOON + 60))
+
+    def step(now: float) -> None:
+        ledger = gateway_tokens.load(host.kept)  # another process each time
+        gateway_tokens.step(
+            ledger, now, log=host.log, kept=host.kept, folder=host.folder, path=host.folder / "none", audit=told.append
+        )
+
+    for now in (NOON, NOON + 59, NOON + 60, NOON + 61):
+        step(now)
+    assert [json.loads(it) for it in told] == [
+        {"event": "requests", "minute": MINUTE, "tenant": tenant, "track": "local", "end": "answered",
+         "requests": requests, "read": read, "written": written}
+        for tenant, requests, read, written in (("", 1, 0, 0), ("a", 2, 6, 4))
+    ]  # fmt: skip
+    step(NOON + 120)
+    assert [json.loads(it)["tenant"] for it in told] == ["", "a", "b"]

@@ -47,7 +47,7 @@ class Host:
         )
         self.site = serving.Site(
             gateway=Gateway("gateway-1", self.run), endpoint=endpoint, tenants_file=str(self.folder / "tenants.json"),
-            track="local",
+            track="local", writers=("m",),
         )  # fmt: skip
 
     def run(self, words: Sequence[str], given: str) -> str:

@@ -75,10 +75,22 @@ def test_a_track_that_is_held_answers_nothing() -> None:
         steering.steer([Host("g1", **{"held.local": "1"}).site], "drain", "serving-1")
 
 
-def test_names_of_nothing() -> None:
-    with pytest.raises(BadInput, match="called sovereign-9") as caught:
-        steering.steer([Host("g1").site], "drain", "sovereign-9")
-    assert "serving-1, sovereign-1" in str(caught.value.hint)
+@pytest.mark.parametrize(
+    ("verb", "what", "hint"),
+    [
+        ("drain", "sovereign-9", "drain takes: serving-1, sovereign-1"),
+        ("drain", "cloud", "drain takes: serving-1, sovereign-1"),
+        ("hold", "serving-1", "hold takes: cloud, local"),
+        ("switch", "serving-1", "switch takes: cloud, local, usual"),
+        ("release", "usual", "release takes: cloud, local, serving-1, sovereign-1"),
+    ],
+)
+def test_names_of_nothing(verb: steering.Verb, what: str, hint: str) -> None:
+    host = Host("g1")
+    with pytest.raises(BadInput, match=f"can {verb} {what}") as caught:
+        steering.steer([host.site], verb, what)
+    assert caught.value.hint == hint
+    assert not host.told
 
 
 def test_what_is_in_force() -> None:

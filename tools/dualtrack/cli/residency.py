@@ -32,7 +32,7 @@ def report(
     now = residency.persons(serving.sites(), year)
     if json:
         document("residency-report", now)
-    else:
+    elif now.gateways:
         said = {"persons": "persons", "sensitive": "with sensitive data"}
         rows = [
             (said[it.kind], f"{it.persons:,}", f"{it.by_key:,}", f"{it.next_limit:,}" if it.next_limit else "none")

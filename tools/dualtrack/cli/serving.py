@@ -75,6 +75,75 @@ def usage(json: bool = JSON) -> None:
         raise Findings("; ".join(now.problems))
 
 
+@app.command()
+def tune(
+    model: str = typer.Argument("", metavar="[MODEL]", help="One that Triton serves; not needed where there is one."),
+    host: str = typer.Option("", "--host", metavar="NAME", help="On this host; the first that serves it without it."),
+    batch: list[int] = typer.Option(
+        [], "--batch", metavar="N", min=1, max=64,
+        help="Texts that run at once at most (may be repeated); 4, 16 and 64 without it.",
+    ),
+    delay_ms: list[float] = typer.Option(
+        [], "--delay-ms", metavar="MS", min=0, max=10_000,
+        help="Milliseconds that a text may wait for others (may be repeated); 0, 5 and 20 without it.",
+    ),
+    rate: float = typer.Option(
+        None, "--rate", min=1, max=100_000,
+        help="Texts a second at which the time is to be kept; the declared requests_per_s without it.",
+    ),
+    clients: int = typer.Option(64, "--clients", min=1, max=1024, help="Clients that ask one after another."),
+    seconds: float = typer.Option(4.0, "--seconds", min=1, max=600, help="How long each load lasts; two for each row."),
+    chart: Path = typer.Option(None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture."),
+    json: bool = JSON,
+) -> None:  # fmt: skip
+    """Measure how a model of embeddings batches on its host, and propose a batch and a delay that keep its time.
+
+    A second engine is started there beside the one that serves, for as long as it takes, with one instance; both share
+    the processor. Exit code 1 when nothing that was tried keeps the time.
+    """
+    from dualtrack.errors import Findings
+    from dualtrack.output import document, table
+    from dualtrack.serving import tune as tuning
+    from dualtrack.tracks import places
+    from dualtrack.tracks import tune as measuring
+    from dualtrack.verify.run import read_inventory
+
+    given = {
+        "batches": batch or tuning.BATCHES, "delays_ms": delay_ms or tuning.DELAYS_MS, "clients": clients,
+        "seconds": seconds, **({"rate": rate} if rate else {}),
+    }  # fmt: skip
+    total = len(given["batches"]) * len(given["delays_ms"]) + 1  # type: ignore[arg-type]
+    number = iter(range(1, total + 1))
+
+    def say(row: tuning.Row) -> None:
+        echo(
+            f"{next(number)} of {total}: batch {row.batch}, {row.delay_ms:g} ms: {row.texts_per_s:g} texts/s", err=True
+        )
+
+    found = measuring.measure(read_inventory(places.inventories()), model, host, given, say)
+    if chart:
+        tuning.draw(found, chart)
+        echo(f"written: {chart}", err=True)
+    if json:
+        document("serving-tune", found)
+    else:
+        table(
+            ("batch", "delay ms", "texts/s", "at once", "p95 ms, full", f"p95 ms, {found.rate:g}/s"),
+            [
+                (str(it.batch or "none"), f"{it.delay_ms:g}", f"{it.texts_per_s:g}", f"{it.mean_batch:g}",
+                 f"{it.full_p95_ms:g}", f"{it.steady_p95_ms:g}")
+                for it in found.rows
+            ],
+            title=f"{found.model} on {found.host}",
+        )  # fmt: skip
+        if found.best:
+            echo(f"serving_models: batch: {found.best.batch}, delay_ms: {found.best.delay_ms:g}")
+    if not found.best:
+        raise Findings(
+            f"nothing that was tried answers 95 of 100 within {found.latency_ms} ms at {found.rate:g} a second"
+        )
+
+
 @key.command()
 def add(
     tenant: str = typer.Argument(..., metavar="TENANT", help="Whose; a new one is made."),
@@ -234,7 +303,7 @@ def chat(
     site = serving.sites()[0]
     found = client.find_key(key_file, os.environ, serving.chat_key(site))
     asked = client.Client(site.endpoint.url, serving.ca_file(site), found)
-    name = client.chosen(model, site.endpoint.models or (() if model else asked.models()))
+    name = client.chosen(model, site.writers or (() if model else asked.models()))
     pieces: list[str] = []
     end: End | None = None
     for it in _ended(asked.chat(name, text, max_tokens), quiet=json):

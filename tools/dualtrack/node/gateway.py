@@ -51,6 +51,10 @@ PROXY = "model-"
 Maps = Mapping[str, Mapping[str, str]]
 
 
+#: Of srv_admin_state: forced maintenance, forced drain (HAProxy's management guide, 9.3, `show servers state`).
+TAKEN_OUT = 0x01 | 0x08
+
+
 class BadInput(Exception):
     """What should be applied, or the command line, is wrong."""
 
@@ -305,10 +309,29 @@ def status(path: Path = SOCKET) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def parse_servers(text: str) -> list[dict[str, Any]]:
+    """Return what `show servers state` prints: backend, engine, and whether an operator has taken it out.
+
+    Its state alone does not say that: an engine that is drained and away is shown as one that is away. Refused for
+    other text.
+    """
+    _is_state(text)
+    names = text.splitlines()[1].split()[1:]
+    rows = [dict(zip(names, line.split(), strict=False)) for line in text.splitlines()[2:] if line]
+    return [
+        {"backend": it["be_name"], "engine": it["srv_name"], "out": bool(int(it["srv_admin_state"]) & TAKEN_OUT)}
+        for it in rows
+    ]
+
+
+def _is_state(text: str) -> None:
+    if not re.match(r"1\n# be_id ", text):
+        raise Refused(f"HAProxy says: {text}")
+
+
 def save(state: Path = STATE, path: Path = SOCKET) -> dict[str, bool]:
     """Keep the servers' state as HAProxy tells it; return whether it is another one than before."""
     said = Haproxy(path).ask("show servers state\n")
-    if not re.match(r"1\n# be_id ", said):
-        raise Refused(f"HAProxy says: {said}")
+    _is_state(said)
     with locked(state.parent):
         return {"changed": write(state, said)}

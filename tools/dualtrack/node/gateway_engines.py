@@ -3,9 +3,9 @@
 Part of the program of hosts with the role gateway (beside `gateway`), called by that role for its own track, and over
 ssh by `dualtrack` for the other one, whose engines come and go by themselves:
 
-    dualtrack-gateway engines TRACK    reads {"models": {name: {"prompt": …, "expected": …, "engines": {name:
-                                       {"host": by its certificate, "address": …, "port": …, "requests": at once,
-                                       0 for any number}}}}} on stdin,
+    dualtrack-gateway engines TRACK    reads {"models": {name: {"prompt": …, "expected": …, "api": a key of PROBES,
+                                       "engines": {name: {"host": by its certificate, "address": …, "port": …,
+                                       "requests": at once, 0 for any number}}}}} on stdin,
                                        prints {"changed": …}
 
 What it was told of each track it keeps. From all of that, and from what the role has written into engine.json (the
@@ -37,6 +37,8 @@ INPUT_BYTES = 4 << 20
 LOOPBACK = "127.0.0.1"
 #: Tokens of the answer to a probe: few, since an engine is asked all the time.
 PROBE_TOKENS = 8
+#: Words among which the expected one must be found by a model that makes embeddings.
+OTHERS = ("Tuesday", "bread", "seven")
 
 BACKEND = """\
 backend model-{model}.{track}
@@ -50,7 +52,7 @@ backend model-{model}.{track}
   option httpchk
   # Its host says so before an engine is stopped: nothing more is sent there, and what runs there ends by itself.
   http-check disable-on-404
-  http-check send meth POST uri /v1/completions ver HTTP/1.1 hdr Host engine hdr Content-Type application/json \
+  http-check send meth POST uri {path} ver HTTP/1.1 hdr Host engine hdr Content-Type application/json \
 hdr Authorization "Bearer {key}" body '{probe}'
   http-check expect rstring {expected}
   http-request set-header Authorization "Bearer {key}"
@@ -67,6 +69,19 @@ TLS = (
 )
 
 
+def _completion(prompt: str, _: str) -> dict[str, Any]:
+    return {"prompt": prompt, "max_tokens": PROBE_TOKENS, "temperature": 0}
+
+
+def _nearest(prompt: str, expected: str) -> dict[str, Any]:
+    # The last one: a model for which all are as near names the first.
+    return {"query": prompt, "documents": [*OTHERS, expected], "top_n": 1}
+
+
+#: By what a model makes, where it is asked, and what.
+PROBES = {"completions": ("/v1/completions", _completion), "embeddings": ("/v1/rerank", _nearest)}
+
+
 def parse(data: bytes) -> dict[str, Any]:
     """Return the models of the input, by name; BadInput where any part of it is not as described above."""
     if len(data) > INPUT_BYTES:
@@ -77,7 +92,9 @@ def parse(data: bytes) -> dict[str, Any]:
         raise BadInput(f"the input is not JSON: {error}") from None
     models = _object(found, {"models"}, "the input")["models"]
     for model, facts in _named(models, "a model").items():
-        facts = _object(facts, {"prompt", "expected", "engines"}, model)
+        facts = _object(facts, {"prompt", "expected", "api", "engines"}, model)
+        if not isinstance(facts["api"], str) or facts["api"] not in PROBES:
+            raise BadInput(f"{model}: its api is none of {', '.join(PROBES)}")
         for word, form in (("prompt", PROMPT), ("expected", EXPECTED)):
             if not isinstance(facts[word], str) or not form.fullmatch(facts[word]):
                 raise BadInput(f"{model}: its probe's {word} has other characters than HAProxy's settings can hold")
@@ -120,9 +137,10 @@ def rendered(settings: Path, engine: Mapping[str, Any], tracks: Mapping[str, Map
         for track in TRACKS:
             # Where a track has no engine of a model there is a backend without any: nothing to route by mistake.
             of = facts.get(track) or {**next(iter(facts.values())), "engines": {}}
-            probe = {"model": name, "prompt": of["prompt"], "max_tokens": PROBE_TOKENS, "temperature": 0}
+            path, question = PROBES[of["api"]]
+            probe = {"model": name, **question(of["prompt"], of["expected"])}
             parts.append(BACKEND.format(
-                model=name, track=track, probe=json.dumps(probe),
+                model=name, track=track, path=path, probe=json.dumps(probe),
                 expected=of["expected"].replace(" ", r"\\s"), **engine
             ))  # fmt: skip
             for called, where in sorted(of["engines"].items()):

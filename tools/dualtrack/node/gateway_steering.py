@@ -16,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dualtrack.node import gateway
-from dualtrack.node.gateway import BadInput, Haproxy, NotRunning, locked, parse_stat, write
+from dualtrack.node.gateway import BadInput, Haproxy, NotRunning, locked, parse_servers, write
 
 TRACKS = ("local", "cloud")
 MAP = "steering"
@@ -68,12 +68,11 @@ def _change(entries: dict[str, str], folder: Path, path: Path) -> dict[str, bool
 
 def _engine(name: str, state: str, path: Path, kept: Path) -> dict[str, bool]:
     haproxy = Haproxy(path)
-    found = [it for it in parse_stat(haproxy.ask("show stat\n")) if it["engine"] == name]
+    found = [it for it in parse_servers(haproxy.ask("show servers state\n")) if it["engine"] == name]
     if not found:
         raise BadInput(f"no engine is called {ascii(name)[:80]}")
-    drained = state == "drain"
-    other = [it for it in found if (it["state"] in ("DRAIN", "MAINT")) != drained]
+    other = [it for it in found if it["out"] != (state == "drain")]
     for it in other:
-        haproxy.tell(f"set server {gateway.PROXY}{it['model']}.{it['track']}/{name} state {state}\n")
+        haproxy.tell(f"set server {it['backend']}/{name} state {state}\n")
     gateway.save(kept, path)
     return {"changed": bool(other)}

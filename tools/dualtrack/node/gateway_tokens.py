@@ -9,6 +9,9 @@ Checked before, charged after: a request is refused when its tenant has used up 
 by then, and an answer that runs is never cut. A minute and a month are the clock's, in UTC. What was counted and up to
 where in the log are one file, so that nothing is counted twice or left out, whenever this process is killed and the log
 is rotated (once while it does not run, at most).
+
+What each tenant has asked goes into the audit trail (by the journal), once a minute, for each track and how it ended. A
+minute may have several such records, which add up; killed between a record and its note, it is written once more.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ import contextlib
 import json
 import os
 import sys
+import syslog
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -47,6 +51,20 @@ class Ledger:
     of_minute: dict[str, int] = field(default_factory=dict)
     #: How far each log was read, by its inode.
     places: dict[str, int] = field(default_factory=dict)
+    #: By minute what is not in the audit trail yet: requests, tokens read and written, by tenant, track and end (JSON).
+    uses: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+
+    def sound(self) -> bool:
+        """Tell whether everything in it is of its kind: whoever writes to the disk may have written anything."""
+        numbers = (self.tokens, self.of_minute, self.places)
+        return (
+            isinstance(self.month, str)
+            and isinstance(self.minute, int)
+            and all(isinstance(it, dict) and all(type(value) is int for value in it.values()) for it in numbers)
+            and isinstance(self.uses, dict)
+            and all(minute.isdigit() and isinstance(it, dict) for minute, it in self.uses.items())
+            and all(_is_use(key, value) for it in self.uses.values() for key, value in it.items())
+        )
 
     def turn(self, now: float) -> None:
         """Begin a new minute or month, where one has begun."""
@@ -60,16 +78,37 @@ class Ledger:
         """Count a line of the log; one that is none, or of another minute or month, counts where it belongs or not."""
         try:
             found = json.loads(line)
-            tenant, at = found["tenant"], float(found["ended"])
-            tokens = int(found["read"]) + int(found["written"])
-        except (ValueError, TypeError, KeyError, RecursionError):
+            tenant, track, at = found["tenant"], found["track"], float(found["ended"])
+            read, written, status = int(found["read"]), int(found["written"]), int(found["status"])
+            minute = str(int(at // 60))
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             return
-        if not isinstance(tenant, str) or not tenant or tokens <= 0:
+        if not isinstance(tenant, str) or not isinstance(track, str) or at < 0:
+            return
+        end = "answered" if status < 400 else "refused" if status < 500 else "failed"
+        use = self.uses.setdefault(minute, {}).setdefault(json.dumps([tenant, track, end]), [0, 0, 0])
+        for number, more in enumerate((1, max(0, read), max(0, written))):
+            use[number] += more
+        tokens = read + written
+        if not tenant or tokens <= 0:
             return
         if time.strftime("%Y-%m", time.gmtime(at)) == self.month:
             self.tokens[tenant] = self.tokens.get(tenant, 0) + tokens
         if int(at // 60) == self.minute:
             self.of_minute[tenant] = self.of_minute.get(tenant, 0) + tokens
+
+    def over(self) -> list[str]:
+        """Return records for the audit trail of the minutes that are over, and forget them."""
+        records = []
+        for minute in sorted((it for it in self.uses if int(it) < self.minute), key=int):
+            at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(int(minute) * 60))
+            for key, (requests, read, written) in sorted(self.uses.pop(minute).items()):
+                tenant, track, end = json.loads(key)
+                records.append(json.dumps({
+                    "event": "requests", "minute": at, "tenant": tenant, "track": track, "end": end,
+                    "requests": requests, "read": read, "written": written,
+                }))  # fmt: skip
+        return records
 
     def spent(self, budgets: Mapping[str, str]) -> dict[str, str]:
         """Return which tenants have used up their tokens, of the `minute` or the `month`."""
@@ -81,6 +120,19 @@ class Ledger:
             elif minute.isdigit() and int(minute) and self.of_minute.get(tenant, 0) >= int(minute):
                 found[tenant] = "minute"
         return found
+
+
+def _is_use(key: str, value: object) -> bool:
+    try:
+        known = json.loads(key)
+    except ValueError:
+        return False
+    return (
+        isinstance(known, list)
+        and [type(it) for it in known] == [str] * 3
+        and isinstance(value, list)
+        and [type(it) for it in value] == [int] * 3
+    )
 
 
 def lines(ledger: Ledger, log: Path) -> Iterator[bytes]:
@@ -115,21 +167,32 @@ def lines(ledger: Ledger, log: Path) -> Iterator[bytes]:
 
 def load(kept: Path) -> Ledger:
     """Return the ledger as it was kept; an empty one where it cannot be read."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return Ledger(**json.loads(kept.read_bytes()))
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        found = Ledger(**json.loads(kept.read_bytes()))
+        if found.sound():
+            return found
     return Ledger()
+
+
+def tell(record: str) -> None:
+    """Give a record to the journal, from which it goes into the audit trail (role audit)."""
+    syslog.openlog("dualtrack")
+    syslog.syslog(syslog.LOG_INFO, record)
 
 
 def step(
     ledger: Ledger, now: float, *, log: Path = LOG, kept: Path = KEPT, folder: Path = gateway.MAPS,
-    path: Path = gateway.SOCKET,
+    path: Path = gateway.SOCKET, audit: Callable[[str], None] = tell,
 ) -> None:  # fmt: skip
-    """Count what has come, keep it, and tell HAProxy who has used up what."""
+    """Count what has come, keep it, and tell HAProxy who has used up what, and the trail who has asked."""
     ledger.turn(now)
     before = (ledger.places, ledger.month)
     for line in lines(ledger, log):
         ledger.add(line)
-    if (ledger.places, ledger.month) != before:
+    records = ledger.over()
+    for record in records:
+        audit(record)
+    if records or (ledger.places, ledger.month) != before:
         write(kept, json.dumps(ledger.__dict__) + "\n")
     spent = ledger.spent(read_map(folder / f"{BUDGETS}.map"))
     with locked(folder):
@@ -143,8 +206,12 @@ def account() -> None:
     """Count for ever: tokens, and persons. What HAProxy refuses is told it again at the next look."""
     ledger, taker = load(KEPT), Taker()
     while True:
-        for warning in taker.step():
-            print(warning, file=sys.stderr, flush=True)
+        try:
+            for warning in taker.step():
+                print(warning, file=sys.stderr, flush=True)
+        except OSError as error:  # tokens are counted all the same
+            print(f"persons cannot be counted now: {error}", file=sys.stderr, flush=True)
+            taker = Taker()  # what it has not written down, it takes again
         try:
             step(ledger, time.time())
         except Refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ PROGRAM = ("sudo", "-n", "/usr/local/sbin/dualtrack-gateway")
 
 #: Runs a command on a gateway's host with this on stdin and returns its stdout; External where it fails.
 Run = Callable[[Sequence[str], str], str]
+#: What a model makes: texts, or vectors of them.
+Api = Literal["completions", "embeddings"]
 T = TypeVar("T")
 
 
@@ -94,11 +96,12 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's probe, and its engines by name."""
+    """A model's probe with the API that it is asked by, and its engines by name."""
 
     prompt: str
     expected: str
     engines: Mapping[str, Where]
+    api: Api = "completions"
 
 
 class Gateway(msgspec.Struct, frozen=True):

