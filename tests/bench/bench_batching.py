@@ -48,7 +48,8 @@ def main() -> None:
     """Measure, and leave no tenant."""
     sites = serving.sites()
     inventory = serving.read_inventory(serving.places.inventories())
-    model, facts = next(iter(serving.engines(inventory, "local").items()))
+    known = serving.engines(inventory, "local").items()
+    model, facts = next((name, it) for name, it in known if it.api == "completions")
     where = next(iter(facts.engines.values()))
     path = serving.tenants_file(sites)
     key, _ = tenants.add(path, NAME, tenants.Changes(residency="local"))

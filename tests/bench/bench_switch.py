@@ -97,7 +97,8 @@ def theirs(host: str) -> dict[str, float]:
 def main() -> None:
     """Measure in turns, and leave nothing on the host but the package rclone."""
     inventory = serving.read_inventory(serving.places.inventories())
-    model, facts = next(iter(serving.engines(inventory, "local").items()))
+    known = serving.engines(inventory, "local").items()
+    model, facts = next((name, it) for name, it in known if it.api == "completions")
     host = next(iter(facts.engines.values())).host
     prepare(host, model)
     try:

@@ -91,6 +91,9 @@ def tune(
         None, "--rate", min=1, max=100_000,
         help="Texts a second at which the time is to be kept; the declared requests_per_s without it.",
     ),
+    tokens: int = typer.Option(
+        None, "--tokens", min=3, max=65_536, help="Of each text; the declared tokens of a usual one without it."
+    ),
     clients: int = typer.Option(64, "--clients", min=1, max=1024, help="Clients that ask one after another."),
     seconds: float = typer.Option(4.0, "--seconds", min=1, max=600, help="How long each load lasts; two for each row."),
     chart: Path = typer.Option(None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture."),
@@ -110,7 +113,7 @@ def tune(
 
     given = {
         "batches": batch or tuning.BATCHES, "delays_ms": delay_ms or tuning.DELAYS_MS, "clients": clients,
-        "seconds": seconds, **({"rate": rate} if rate else {}),
+        "seconds": seconds, **({"rate": rate} if rate else {}), **({"tokens": tokens} if tokens else {}),
     }  # fmt: skip
     total = len(given["batches"]) * len(given["delays_ms"]) + 1  # type: ignore[arg-type]
     number = iter(range(1, total + 1))

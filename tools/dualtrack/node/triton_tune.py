@@ -3,8 +3,9 @@ serves.
 
 Run on hosts (role serving) by `dualtrack serving tune`, with nothing but Python and `triton`:
 
-    triton-tune SETTINGS    reads {"batches": […], "delays_ms": […], "rate": …, "clients": …, "seconds": …} on stdin,
-                            prints a line of JSON for each measurement, as it comes
+    triton-tune SETTINGS    reads {"batches": […], "delays_ms": […], "rate": …, "clients": …, "seconds": …,
+                            "tokens": of each text, as in the settings without it} on stdin, prints a line of JSON for
+                            each measurement, as it comes
 
 For each pair: how many texts a second ``clients`` get that ask one after another, and in which time 95 of 100 are
 answered at ``rate`` requests a second. First comes a line without batching. Batches of 0 in the input are such.
@@ -99,7 +100,8 @@ def ask(it: triton.Triton, text: str, clients: int, seconds: float, rate: float 
 def rows(settings: triton_engine.Settings, given: dict[str, Any]) -> Iterator[Row]:
     """Measure one after the other."""
     place = triton_engine.checkpoint()
-    text = triton.WORD * max(1, min(settings.tokens, settings.context) - triton.ENDS)
+    tokens = min(int(given.get("tokens", settings.tokens)), settings.context)
+    text = triton.WORD * max(1, tokens - triton.ENDS)
     with (
         tempfile.TemporaryDirectory(prefix="dualtrack-tune-") as runtime,
         triton.running("model", Path(settings.library), Path(runtime), triton_engine.parameters(settings, place)) as it,
