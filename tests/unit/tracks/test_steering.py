@@ -93,6 +93,11 @@ def test_names_of_nothing(verb: steering.Verb, what: str, hint: str) -> None:
     assert not host.told
 
 
+def test_names_are_not_judged_by_gateways_that_say_nothing() -> None:
+    with pytest.raises(External, match="g2 cannot be reached"):
+        steering.steer([Host("g1").site, Away("g2").site], "drain", "sovereign-9")
+
+
 def test_what_is_in_force() -> None:
     now = steering.status([Host("g1", first="cloud", **{"held.local": "1"}).site, Away("g2").site])
     assert (now[0].first, now[0].held, len(now[0].engines), now[0].problem) == ("cloud", ("local",), 4, "")

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput, DualtrackError, Refused
+from dualtrack.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.serving.gateway import Engine
 from dualtrack.tracks.serving import TRACKS, Site, side_by_side
 
@@ -49,13 +49,15 @@ def status(sites: Sequence[Site]) -> list[State]:
 def steer(sites: Sequence[Site], verb: Verb, what: str, *, last: bool = False) -> list[Steered]:
     """Give every gateway the word, one after the other.
 
-    BadInput where no gateway has an engine or a track of this name. Without ``last``, Refused where nothing could
-    answer a model any more.
+    BadInput where no gateway has an engine or a track of this name, External where one does not say. Without ``last``,
+    Refused where nothing could answer a model any more.
     """
     now = status(sites)
     known = {it.engine for state in now for it in state.engines}
     tracks = set[str](TRACKS)
     taken = {"switch": tracks | {"usual"}, "hold": tracks, "drain": known, "release": known | tracks}[verb]
+    if what not in taken and (unsaid := [f"{it.gateway}: {it.problem}" for it in now if it.problem]):
+        raise External(f"not every gateway says which engines it has: {'; '.join(unsaid)}")
     if what not in taken:
         raise BadInput(
             f"no gateway can {verb} {what}", hint=f"{verb} takes: {', '.join(sorted(taken)) or 'nothing now'}"
