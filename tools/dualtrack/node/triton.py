@@ -252,7 +252,8 @@ def running(name: str, library: Path, runtime: Path, parameters: Mapping[str, st
         "--model-control-mode=explicit", "--disable-auto-complete-config", "--log-info=false", "--exit-timeout-secs=10",
     ]  # fmt: skip
     try:
-        child = subprocess.Popen(words, env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
+        # Its own words are no answer of the program that runs it.
+        child = subprocess.Popen(words, stdout=2, env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
     except OSError as error:
         raise Hopeless(f"{words[0]} cannot be started: {error}") from None
     try:

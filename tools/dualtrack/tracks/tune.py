@@ -73,7 +73,10 @@ def measure(
     words = [*HOLD, served.source, "--", PROGRAM, f"/etc/dualtrack/serving/{served.name}.json"]
     rows = []
     for line in _lines([*reach.ssh_words(where, lambda _: facts), *words], name, msgspec.json.encode(asked)):
-        rows.append(msgspec.json.decode(line, type=Row))
+        try:
+            rows.append(msgspec.json.decode(line, type=Row))
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise External(f"{name}: its program prints what is no measurement: {error}") from None
         say(rows[-1])
     return Tuning(
         model=served.name, host=name, latency_ms=served.latency_ms, rate=float(asked["rate"]),
