@@ -42,7 +42,7 @@ def test_what_a_host_cannot_do_is_said() -> None:
     assert found == Plan(16, 0, 2)
     assert why == "does not answer 5000/s within 120 ms here: 465/s are possible"
     found, why = triton.plan(CURVE, 0.005, 50, 1)
-    assert found == Plan(1, 0, 1)
+    assert found == Plan(32, 0, 1)  # too late in any case, so as many as there can be
     assert why.endswith("one text alone takes 7 ms")
 
 
