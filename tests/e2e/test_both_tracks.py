@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import ssl
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from dualtrack.proc import run
 from dualtrack.tracks import unchanged
 from tests.conftest import CLI, ROOT, Cli, living, wait
 from tests.e2e.conftest import continues
+from tests.support.clients import embeds, official, track
 
 UP_S = 1200
 
@@ -131,26 +130,6 @@ def test_host_without_its_record_is_configured_again(site: Cli) -> None:
 MODELS = ["minilm", "smollm2"]
 
 
-def official(endpoint: dict[str, Any], key: str) -> openai.OpenAI:
-    """Return the official client, which believes the site's authority alone."""
-    trusted = ssl.create_default_context(cafile=endpoint["ca_file"])
-    return openai.OpenAI(
-        base_url=f"{endpoint['url']}/v1", api_key=key,
-        http_client=openai.DefaultHttpxClient(verify=trusted, trust_env=False),
-        max_retries=0,
-    )  # fmt: skip
-
-
-def track(endpoint: dict[str, Any], key: str) -> str:
-    """Ask with a key; return the track that answers, or the error."""
-    with official(endpoint, key) as client:
-        try:
-            answer = client.completions.with_raw_response.create(model="smollm2", prompt="Hello", max_tokens=2)
-        except openai.APIStatusError as error:
-            return str(error)
-        return answer.headers["x-dualtrack-track"]
-
-
 def test_a_model_of_either_track_answers_at_an_address_on_loopback(site: Cli) -> None:
     """The lab's own tenant may be answered anywhere: then the cloud track is the first."""
 
@@ -239,20 +218,9 @@ def test_the_official_client_is_answered(site: Cli) -> None:
 def test_embeddings_of_either_track(site: Cli) -> None:
     """The official client asks for them in base64; what is measured on the host is drawn."""
     [endpoint] = site.json("serving", "status")["endpoints"]
-    texts = ["What is the capital of France?", "Bread is made of flour.", "Paris is a city."]
     for residency in ("local", "cloud"):
         key = site.json("serving", "key", "add", f"embeds-{residency}", "--residency", residency)["key"]
-        with official(endpoint, key) as client:
-            answer = client.embeddings.with_raw_response.create(model="minilm", input=texts)
-            assert answer.headers["x-dualtrack-track"] == residency
-            found = answer.parse()
-            asked, bread, paris = (it.embedding for it in found.data)
-            assert sum(map(mul, asked, paris)) > 0.4 > sum(map(mul, asked, bread))
-            assert found.usage.total_tokens > 0
-            with pytest.raises(openai.BadRequestError, match="tokens, and the model takes 256"):
-                client.embeddings.create(model="minilm", input="word " * 300)
-            with pytest.raises(openai.NotFoundError, match="makes embeddings alone"):
-                client.completions.create(model="minilm", prompt="x")
+        assert embeds(endpoint, key, "minilm") == residency
         site("serving", "key", "revoke", f"embeds-{residency}")
     site.runbook("serve-embeddings.md")
     tuned = json.loads((site.folder / "runbook/tuned.json").read_text())
@@ -308,6 +276,11 @@ def test_an_operator_switches_holds_and_drains(site: Cli) -> None:
     site("failover", "release", "local")
     # The change itself is made in the molecule scenario `gateway`, under load.
     assert "sovereign-1" in site.runbook("change-a-model-version.md")
+
+
+def test_a_serving_node_is_taken_out_and_a_gateway_replaced(site: Cli) -> None:
+    site.runbook("take-a-node-out.md")
+    assert " track: " in site.runbook("replace-a-gateway.md")
 
 
 def test_a_model_is_seen_to_answer(site: Cli) -> None:
