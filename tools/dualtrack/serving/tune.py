@@ -67,13 +67,16 @@ def draw(found: Tuning, path: Path) -> None:
     ):
         _lines(axes, found.rows, values)
         axes.set(title=title, xlabel="texts at once, at most (0: no batching)")
-        axes.set_ylim(bottom=0)
     right.axhline(found.latency_ms, color="grey", linestyle=":", label=f"{found.latency_ms} ms")
     if found.best:
         place = f"batch {found.best.batch}, {found.best.delay_ms:g} ms"
-        left.annotate(place, (found.best.batch, found.best.texts_per_s), textcoords="offset points", xytext=(4, 8))
+        left.annotate(
+            place, (found.best.batch, found.best.texts_per_s), textcoords="offset points", xytext=(-8, -14), ha="right"
+        )
         left.plot(found.best.batch, found.best.texts_per_s, "o", color="black")
     right.legend()
+    for axes in (left, right):
+        axes.set_ylim(bottom=0)
     figure.suptitle(f"{found.model} on {found.host}")
     data = io.BytesIO()
     figure.savefig(data, format="png")
