@@ -278,11 +278,6 @@ def test_an_operator_switches_holds_and_drains(site: Cli) -> None:
     assert "sovereign-1" in site.runbook("change-a-model-version.md")
 
 
-def test_a_serving_node_is_taken_out_and_a_gateway_replaced(site: Cli) -> None:
-    site.runbook("take-a-node-out.md")
-    assert " track: " in site.runbook("replace-a-gateway.md")
-
-
 def test_a_model_is_seen_to_answer(site: Cli) -> None:
     said = site.runbook("add-a-model.md")
     assert " on the cloud track" in said
@@ -382,6 +377,11 @@ def half_read(site: Cli, name: str) -> None:
         ("touch", "/var/lib/apt/lists", "/var/lib/apt/periodic/update-success-stamp"),
     ):
         site("lab", "exec", name, "--", *words)
+
+
+def test_a_serving_node_is_taken_out_and_a_gateway_replaced(site: Cli) -> None:
+    site.runbook("take-a-node-out.md")
+    assert " track: " in site.runbook("replace-a-gateway.md")
 
 
 def test_down_leaves_nothing(site: Cli) -> None:
