@@ -101,7 +101,7 @@ def wrong_routes(client: Client) -> list[str]:
     return found
 
 
-#: In JSON by Python it has escapes (\\u5f20) and no letter of its own.
+#: In JSON by Python it has escapes and no letter of its own.
 WRITTEN_OUT = "\u5f20/\u00e9"
 
 
