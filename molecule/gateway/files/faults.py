@@ -23,8 +23,9 @@ RATE = 200
 #: The only engine of the cloud track, which whoever may leave asks first; and those of the local track.
 FIRST, OTHERS = "echo-c", ("echo-a", "echo-b")
 LIE = Path("/run/echo-c/lie")
-#: Of the gateway here: three heartbeats of four seconds, and the time that one answer may take.
-DETECTED_S = 3 * 4 + 2
+#: Of the gateway here: three heartbeats of four seconds, and the time that one answer may take. One heartbeat more for a
+#: machine that is full of tests, which looks late itself (15.5 s were seen at a load of 12; `drill failover` is exact).
+DETECTED_S = 3 * 4 + 2 + 4
 
 
 def run(*words: str) -> str:
