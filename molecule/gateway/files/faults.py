@@ -23,8 +23,8 @@ RATE = 200
 #: The only engine of the cloud track, which whoever may leave asks first; and those of the local track.
 FIRST, OTHERS = "echo-c", ("echo-a", "echo-b")
 LIE = Path("/run/echo-c/lie")
-#: Of the gateway here: three heartbeats of four seconds, and the time that one answer may take. One heartbeat more for a
-#: machine that is full of tests, which looks late itself (15.5 s were seen at a load of 12; `drill failover` is exact).
+#: Of the gateway here: three heartbeats of four seconds, and the time that one answer may take. One heartbeat more for
+#: a machine that is full of tests, which looks late itself (15.5 s were seen at a load of 12; the drill is exact).
 DETECTED_S = 3 * 4 + 2 + 4
 
 
