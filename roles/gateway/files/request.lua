@@ -19,7 +19,7 @@ local VALUES, REPEATED, PATTERN = 4096, 1000, 256
 
 local function is(kind)
     return function(value)
-        return type(value) == kind, "is a " .. (kind == "table" and "list or an object" or kind)
+        return type(value) == kind, "is a " .. kind
     end
 end
 
@@ -187,7 +187,7 @@ local function look(txn)
     for name, value in pairs(found) do
         local check = fields[name]
         if not check then
-            -- What is no plain word may hold anything.
+            -- A name that is not an identifier may hold anything: it is not repeated.
             local plain = type(name) == "string" and name:match("^[%w_]+$") and #name <= 64
             return refuse(txn, "this field is not offered here", plain and name or "")
         end

@@ -86,7 +86,7 @@ def _texts(found: object, word: str) -> list[str]:
         try:
             it.encode()
         except UnicodeEncodeError:
-            raise Refused(400, f"{word}: half of a surrogate pair is no text") from None
+            raise Refused(400, f"{word}: a lone surrogate is not text") from None
     return found
 
 

@@ -250,7 +250,7 @@ def running(name: str, library: Path, runtime: Path, parameters: Mapping[str, st
     words = [
         str(home / "bin" / "tritonserver"),
         f"--model-repository={repository}", f"--backend-directory={runtime / 'backends'}",
-        # Of a socket's address the port is no part, but it must be one.
+        # A Unix socket has no port, but Triton does not start with port 0.
         f"--http-address=unix:{path}", "--http-port=1", "--allow-grpc=false", "--allow-metrics=false",
         "--model-control-mode=explicit", "--disable-auto-complete-config", "--log-info=false", "--exit-timeout-secs=10",
     ]  # fmt: skip

@@ -76,7 +76,7 @@ def measure(
         try:
             rows.append(msgspec.json.decode(line, type=Row))
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise External(f"{name}: its program prints what is no measurement: {error}") from None
+            raise External(f"{name}: its program printed a line that is not a measurement: {error}") from None
         say(rows[-1])
     return Tuning(
         model=served.name, host=name, latency_ms=served.latency_ms, rate=float(asked["rate"]),
