@@ -139,6 +139,15 @@ def test_every_engine_is_in_the_backend_of_its_track_and_nowhere_else(local: Any
     assert all(line.count("'") in (0, 2) for line in text.splitlines())
 
 
+def test_probes_say_how_long_their_gateway_waits(host: Path) -> None:
+    apply(host, "local", MODELS)
+    text = (host / "settings/engines.cfg").read_text()
+    assert ENGINE["answer_ms"] == 2000
+    assert "hdr Prefer wait=2 body" in text
+    quick = engines.rendered(Path("/e"), {**ENGINE, "answer_ms": "900"}, {"local": MODELS})["engines.cfg"]
+    assert "hdr Prefer wait=1 body" in quick, "the shortest that it can say"
+
+
 def test_a_model_of_embeddings_is_asked_for_the_nearest_word(host: Path) -> None:
     apply(host, "local", {"minilm": {**MODELS["smollm2"], "api": "embeddings"}})
     text = (host / "settings/engines.cfg").read_text()

@@ -61,12 +61,16 @@ class Api:
 
     def ask(self, path: str, body: dict[str, Any] | None = None, timeout_s: float = 10) -> str:
         """Return the answer to a request as text; OSError where there is none."""
+        return self.send(path, json.dumps(body).encode() if body else None, timeout_s).decode()
+
+    def send(self, path: str, body: bytes | None, timeout_s: float) -> bytes:
+        """Return the answer to a request as it came; OSError where there is none."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode() if body else None,
+            f"http://127.0.0.1:{self.port}{path}", body,
             {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
         )  # fmt: skip
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - loopback, by http
-            return str(answer.read().decode())
+            return bytes(answer.read())
 
     def prove(self) -> None:
         """Ask what is known; Hopeless for another answer. A model may load and answer nonsense."""

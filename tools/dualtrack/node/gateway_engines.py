@@ -53,7 +53,7 @@ backend model-{model}.{track}
   # Its host says so before an engine is stopped: nothing more is sent there, and what runs there ends by itself.
   http-check disable-on-404
   http-check send meth POST uri {path} ver HTTP/1.1 hdr Host engine hdr Content-Type application/json \
-hdr Authorization "Bearer {key}" body '{probe}'
+hdr Authorization "Bearer {key}" hdr Prefer wait={wait_s} body '{probe}'
   http-check expect rstring {expected}
   http-request set-header Authorization "Bearer {key}"
   # Three wrong or missing answers: after 3 heartbeats and the time of one answer at the latest, since an answer may
@@ -141,7 +141,7 @@ def rendered(settings: Path, engine: Mapping[str, Any], tracks: Mapping[str, Map
             probe = {"model": name, **question(of["prompt"], of["expected"])}
             parts.append(BACKEND.format(
                 model=name, track=track, path=path, probe=json.dumps(probe),
-                expected=of["expected"].replace(" ", r"\\s"), **engine
+                expected=of["expected"].replace(" ", r"\\s"), wait_s=max(int(engine["answer_ms"]) // 1000, 1), **engine
             ))  # fmt: skip
             for called, where in sorted(of["engines"].items()):
                 most = f" maxconn {where['requests']}" if where["requests"] else ""

@@ -1,6 +1,7 @@
 """Serves one model with llama.cpp: ready when it answers correctly, ended when nobody waits for an answer any more.
 
-A service on hosts (role serving), with nothing but Python, `engine`, `model_memory`, and the engine's own module:
+A service on hosts (role serving), with nothing but Python, `engine`, `engine_probes`, `model_memory`, and the
+engine's own module:
 
     library   directory with the module xllamacpp, unpacked from its wheel
     name      what clients call the model
@@ -22,14 +23,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualtrack.node import engine, model_memory
+from dualtrack.node import engine, engine_probes, model_memory
 from dualtrack.node.engine import Hopeless, Later
 
 #: Tokens of questions that a thread reads between two tokens of every answer. By 2048, which is usual, streams stand
 #: still for 15 seconds while another's question is read; 64 cost 4 percent of the reading (143, 138 tokens a second).
-#: Questions are read one after the other all the same: who asks, also a gateway's probe, waits for those before it.
+#: Questions are read one after the other all the same: who asks, also a gateway's probe, waits for those before it
+#: (`engine_probes`).
 READ_AT_ONCE = 64
-BUSY = ("llamacpp:requests_processing", "llamacpp:requests_deferred")
+BUSY, STEPS = ("llamacpp:requests_processing", "llamacpp:requests_deferred"), "llamacpp:n_decode_total"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def main(words: Sequence[str]) -> None:
         settings = engine.read(Path(words[0]), Settings)
         api = start(settings, engine.key(), Path(os.environ.get("DUALTRACK_CHECKPOINT", "/")))
         api.prove()
+        engine_probes.serve(api, STEPS)
     except (Hopeless, Later) as error:
         print(error, flush=True)
         os._exit(engine.HOPELESS if isinstance(error, Hopeless) else engine.LATER)

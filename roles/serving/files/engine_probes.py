@@ -1,0 +1,1 @@
+../../../tools/dualtrack/node/engine_probes.py
