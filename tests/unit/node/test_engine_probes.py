@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dualtrack.node.engine import Api, Later
-from dualtrack.node.engine_probes import MOST_QUESTIONS, PROBE_BYTES, Answer, Probes, Question, serve
+from dualtrack.node.engine_probes import MOST_QUESTIONS, PROBE_BYTES, Answer, Probes, Question, address, serve
 
 ASKED = Question("/v1/completions", b'{"prompt": "The capital of France is"}')
 RIGHT, WRONG = b"Paris", b"Timbuktu"
@@ -125,7 +125,7 @@ def test_questions_are_bounded(engine: Engine, probes: Probes) -> None:
 def ask(engine: Engine, **headers: str) -> tuple[int, bytes]:
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(30)
-        link.connect(f"\0dualtrack-probes-{engine.name}")
+        link.connect(address(engine.name))
         sent = {"Authorization": f"Bearer {engine.key}", "Content-Length": str(len(ASKED.body)), **headers}
         lines = "".join(f"{name}: {text}\r\n" for name, text in sent.items())
         link.sendall(f"POST {ASKED.path} HTTP/1.1\r\n{lines}\r\n".encode() + ASKED.body)

@@ -163,10 +163,15 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def __init__(self, name: str, probes: Probes, key: str) -> None:
         self.probes, self.key = probes, key
-        super().__init__(f"\0dualtrack-probes-{name}", _Handler)
+        super().__init__(address(name), _Handler)
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of a gateway that did not wait."""
+
+
+def address(name: str) -> str:
+    """Return the socket's address as HAProxy writes it (``abns@``): the name, and zeros to the whole length."""
+    return f"\0dualtrack-probes-{name}".ljust(108, "\0")
 
 
 def serve(api: Api, steps: str) -> Callable[[], None]:
