@@ -25,6 +25,7 @@ from dualtrack.cli import (
     keys,
     lab,
     mirror,
+    pii,
     pki,
     play,
     pools,
@@ -71,6 +72,7 @@ app.command()(play.play)
 app.add_typer(cost.app, name="cost")
 app.command()(drift.drift)
 app.add_typer(drill.app, name="drill")
+app.add_typer(pii.app, name="pii")
 app.add_typer(pki.app, name="pki")
 app.add_typer(pools.app, name="pools")
 app.add_typer(failover.app, name="failover")

@@ -1,0 +1,179 @@
+"""What is taken out of texts, and that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from dualtrack.cli import app
+from dualtrack.errors import BadInput, External
+from dualtrack.knowledge.pii import mask as masking
+from dualtrack.knowledge.pii.kinds import KINDS
+from dualtrack.knowledge.pii.mask import POLICIES, Policy, mask
+from dualtrack.knowledge.pii.scan import scan
+from tests.support.personal_data import Maker, texts
+
+KEY = bytes(range(32))
+PLACE = re.compile(rf"\[(?:{'|'.join(KINDS)})(?::[a-p]{{16}})?\]")
+
+
+def masked(text: str, policy: Policy = "mask", tenant: str = "a") -> str:
+    key, tenant = (KEY, tenant) if policy == "pseudonym" else (b"", "")
+    return mask(text.encode(), policy, key=key, tenant=tenant).data.decode()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@given(st.integers(0, 2**32))
+@settings(deadline=None, max_examples=30)
+def test_nothing_is_left_and_the_rest_stays(policy: Policy, seed: int) -> None:
+    for made in texts(seed, 20):
+        result = masked(made.text, policy)
+        assert scan(result.encode()) == []
+        assert masked(result, policy) == result
+        for _, start, end in made.spans:
+            assert made.text[start:end] not in result
+        if policy == "mask" and len(made.spans) == 1:
+            # The rest is a text that the masked one is made of, in order.
+            parts = [re.escape(it) for it in PLACE.split(result)]
+            assert re.fullmatch(".+?".join(parts), made.text, re.S)
+
+
+@given(st.text(st.sampled_from("0123456789X -\n一二〇①\u200b@a.京A密码:卡号[]"), max_size=200))
+@settings(deadline=None, max_examples=200)
+def test_hostile_texts_end_clean_or_not_at_all(text: str) -> None:
+    for policy in POLICIES:
+        assert scan(masked(text, policy).encode()) == []  # type: ignore[arg-type]
+
+
+def test_what_comes_together_is_taken_out_too() -> None:
+    # Between the halves of a number is another one.
+    assert masked("1381234[13800138000]5678", "remove") == "1381234[]5678"
+    assert masked("1381234\n13800138000\n5678", "remove") == ""
+
+
+def test_what_cannot_be_taken_out_is_not_passed_on() -> None:
+    def stubborn(text: str):
+        return iter([("name", 0, len(text))])
+
+    with pytest.raises(External, match="is left"):
+        mask(b"x", recognisers=(stubborn,))
+
+
+def test_pseudonyms_are_the_same_however_a_value_is_written() -> None:
+    made = Maker(5)
+    for _ in range(50):
+        number = made.mobile()
+        codes = {masked(made.written(number), "pseudonym") for _ in range(10)}
+        assert len(codes) == 1, codes
+        assert re.fullmatch(r"\[phone:[a-p]{16}\]", codes.pop())
+    assert masked("Zhang@Corp.cn", "pseudonym") == masked("zhang@corp.cn", "pseudonym")
+
+
+def test_pseudonyms_differ_by_value_tenant_key_and_kind() -> None:
+    numbers = {f"138{number:08}" for number in range(500)}
+    assert len({masked(it, "pseudonym") for it in numbers}) == 500
+    assert masked("13812345678", "pseudonym", "a") != masked("13812345678", "pseudonym", "b")
+    other = mask(b"13812345678", "pseudonym", key=b"k" * 32, tenant="a").data.decode()
+    assert other != masked("13812345678", "pseudonym")
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 31])
+def test_keys_that_are_too_short(key: bytes) -> None:
+    with pytest.raises(BadInput, match="at least 32 bytes"):
+        mask(b"x", "pseudonym", key=key, tenant="a")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key").write_bytes(KEY)
+    (tmp_path / "key").chmod(0o600)
+    (tmp_path / "in.txt").write_text("张三丰 13812345678\n")
+
+    def call(*words: str, stdin: bytes = b""):
+        return CliRunner().invoke(app, ["pii", *words], input=stdin)
+
+    return call
+
+
+def test_scan_prints_places_and_no_values(run) -> None:
+    done = run("scan", "in.txt")
+    found = json.loads(done.stdout)
+    assert found["findings"] == [{"kind": "phone", "start": 4, "end": 15}]
+    assert found["kinds"] == {"phone": 1}
+    assert "138" not in done.output
+    assert str(done.exception) == "found 1 phone"
+    assert json.loads(run("scan", "-", stdin=b"nothing\n").stdout)["findings"] == []
+
+
+def test_mask_writes_a_file_or_stdout(run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("mask", "in.txt").exit_code == 0
+    assert capfd.readouterr().out == "张三丰 [phone]\n"
+    done = run(
+        "mask",
+        "-",
+        "-o",
+        "out.txt",
+        "--policy",
+        "pseudonym",
+        "--key-file",
+        "key",
+        "--tenant",
+        "a",
+        stdin=b"13812345678",
+    )
+    assert done.exit_code == 0
+    assert re.fullmatch(r"\[phone:[a-p]{16}\]", (tmp_path / "out.txt").read_text())
+    assert (tmp_path / "out.txt").stat().st_mode & 0o777 == 0o600
+    assert "exists" in str(run("mask", "in.txt", "-o", "out.txt").exception)
+    assert run("mask", "in.txt", "-o", "out.txt", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mask", "in.txt", "--policy", "hide"], "--policy is one of"),
+        (["mask", "in.txt", "--policy", "pseudonym"], "need --key-file and --tenant"),
+        (["mask", "in.txt", "--policy", "pseudonym", "--key-file", "key"], "need --key-file and --tenant"),
+        (["mask", "in.txt", "--tenant", "a"], "are for pseudonyms"),
+        (["mask", "absent.txt"], "absent.txt"),
+        (["scan", "."], ""),
+        (["scan", "/bin/ls"], "is not UTF-8 at byte"),
+    ],
+)
+def test_wrong_words(run, words: list[str], said: str) -> None:
+    done = run(*words)
+    assert done.stdout == ""
+    assert done.exception is not None
+    assert said in str(done.exception)
+
+
+def test_nothing_is_written_where_something_would_be_left(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "replacement", lambda *_: lambda _kind, value: value)
+    done = run("mask", "in.txt", "-o", "out.txt")
+    assert isinstance(done.exception, External)
+    assert not (tmp_path / "out.txt").exists()
+    assert done.stdout == ""
+
+
+def test_the_command_in_a_pipe(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("dualtrack")
+    done = subprocess.run(
+        [program, "pii", "mask", "-"],
+        input="电话 138-1234-5678\n".encode(),
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout.decode() == "电话 [phone]\n"
+    assert done.stderr.decode() == "took out 1 phone\n"
+    kinds = json.loads(subprocess.run([program, "pii", "kinds", "--json"], capture_output=True, check=True).stdout)
+    assert [it["name"] for it in kinds["kinds"]] == list(KINDS)

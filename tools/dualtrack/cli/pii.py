@@ -1,0 +1,76 @@
+"""`dualtrack pii …`: personal data in texts, found and taken out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dualtrack.output import echo
+
+app = typer.Typer(
+    help="Find personal data in texts, and take it out: identity cards, bank cards, telephones, passwords and more.",
+    no_args_is_help=True,
+)
+SOURCE = typer.Argument(..., metavar="FILE", help="A text in UTF-8, or - for stdin.")
+
+
+@app.command()
+def scan(source: str = SOURCE) -> None:
+    """Print what is found and where, as JSON: kind, start and end (in characters), never the value.
+
+    Exit code 1 when anything is found.
+    """
+    from dualtrack.errors import Findings
+    from dualtrack.knowledge.pii import actions
+    from dualtrack.output import document
+
+    found = actions.find(source)
+    document("pii-scan", found)
+    if found.findings:
+        raise Findings(f"found {_counted(found.kinds)}")
+
+
+@app.command()
+def mask(
+    source: str = SOURCE,
+    output: str = typer.Option("-", "--output", "-o", help="Where to: a new file, or - for stdout."),
+    policy: str = typer.Option(
+        "mask",
+        "--policy",
+        help="mask: its kind stays, [phone]; pseudonym: a code stays as well; remove: nothing stays.",
+    ),
+    key_file: Path = typer.Option(
+        None, "--key-file", help="For pseudonyms: a file, mode 0600, of at least 32 random bytes."
+    ),
+    tenant: str = typer.Option(
+        "", "--tenant", help="For pseudonyms: whose text it is. The same value has another code for another tenant."
+    ),
+    force: bool = typer.Option(False, "--force", help="Replace the output file when it exists."),
+) -> None:
+    """Write the text without personal data. Where some would be left, nothing is written and the exit code is 4."""
+    from dualtrack.errors import BadInput
+    from dualtrack.knowledge.pii import actions
+    from dualtrack.knowledge.pii.mask import POLICIES
+
+    if policy not in POLICIES:
+        raise BadInput(f"--policy is one of {', '.join(POLICIES)}")
+    kinds = actions.clean(source, output, policy, key_file=key_file, tenant=tenant, force=force)  # type: ignore[arg-type]
+    echo(f"took out {_counted(kinds)}" if kinds else "found no personal data", err=True)
+
+
+@app.command()
+def kinds(json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table.")) -> None:
+    """List the kinds that are looked for, and how GB/T 35273-2020 and GB/T 45574-2025 rank them."""
+    from dualtrack.knowledge.pii.kinds import KINDS
+    from dualtrack.output import document, table
+
+    if json:
+        document("pii-kinds", {"kinds": list(KINDS.values())})
+        return
+    rows = [(it.name, it.english, it.chinese, it.gb35273, it.gb45574) for it in KINDS.values()]
+    table(("kind", "what", "中文", "GB/T 35273", "GB/T 45574"), rows)
+
+
+def _counted(found: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))

@@ -1,0 +1,1 @@
+"""The private knowledge base. So far: personal data in texts, found and masked (`pii`)."""

@@ -1,0 +1,89 @@
+"""Characters that stand for others: digits of all scripts, wide letters, and what is invisible between them.
+
+Texts are never normalised whole, only windows around candidates are (`candidates`). Each character becomes one other,
+or none where it shows nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from functools import cache
+
+import numpy as np
+
+#: Stands for what shows nothing: it may be anywhere inside a number.
+GLUE = "\x01"
+#: Written before and after each window: no pattern crosses it.
+EDGE = "\x02"
+#: What people write between groups of digits.
+SEPARATORS = " \t\r\n-.·/_,()"
+CHINESE_DIGITS = {
+    "〇": "0", "零": "0", "一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8",
+    "九": "9", "壹": "1", "贰": "2", "叁": "3", "肆": "4", "伍": "5", "陆": "6", "柒": "7", "捌": "8", "玖": "9",
+    "幺": "1", "两": "2", "貳": "2", "參": "3", "陸": "6",
+}  # fmt: skip
+#: Letters of other scripts that look like those in numbers.
+LOOKALIKES = {
+    "Х": "X", "х": "x", "Ⅹ": "X", "ⅹ": "x", "Χ": "X", "А": "A", "В": "B", "С": "C", "Е": "E", "Н": "H", "К": "K",
+    "М": "M", "О": "O", "Р": "P", "Т": "T",
+}  # fmt: skip
+_DASHES = "‐‑‒–—―−﹣－"
+_SPACES = "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_DOTS = "．•∙⋅・"
+
+
+@cache
+def digits() -> dict[str, str]:
+    """Return every character that is a digit in some script, and its ASCII digit."""
+    found = dict(CHINESE_DIGITS)
+    for code in range(128, 0x20000):
+        value = unicodedata.digit(chr(code), None)
+        # Superscripts and subscripts are exponents and notes.
+        if value is not None and unicodedata.decomposition(chr(code)).split(" ")[0] not in ("<super>", "<sub>"):
+            found[chr(code)] = str(value)
+    return found
+
+
+@cache
+def invisible() -> str:
+    """Return the characters that show nothing: formats, joiners, variation selectors, fillers."""
+    more = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+    marks = (chr(code) for code in (*range(0x180B, 0x180F), *range(0xFE00, 0xFE10)))
+    formats = (chr(code) for code in range(0x80, 0x20000) if unicodedata.category(chr(code)) == "Cf")
+    return "".join({*more, *marks, *formats})
+
+
+@cache
+def table() -> dict[int, str]:
+    """Return what `str.translate` needs to make a window plain."""
+    wide = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    found = {
+        **wide, **LOOKALIKES, **digits(), **dict.fromkeys(_DASHES, "-"), **dict.fromkeys(_SPACES, " "),
+        **dict.fromkeys(_DOTS, "."), **dict.fromkeys(invisible(), GLUE), "\x01": " ", "\x02": " ",
+        "：": ":", "（": "(", "）": ")", "，": ",", "＠": "@", "\x85": "\n", "\u2028": "\n", "\u2029": "\n",
+    }  # fmt: skip
+    return {ord(it): to for it, to in found.items()}
+
+
+@cache
+def _codes() -> np.ndarray:
+    found = np.arange(sys.maxunicode + 1, dtype=np.uint32)
+    for code, to in table().items():
+        found[code] = ord(to)
+    return found
+
+
+def plain(text: str, edges: list[int]) -> tuple[str, np.ndarray | None]:
+    """Return a text in which digits, letters and separators are ASCII's, and nothing is invisible.
+
+    ``edges`` are the places of the text's edges; no other character becomes one. The second value is where each
+    character was in the text, or None where all are where they were.
+    """
+    codes = _codes()[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+    codes[edges] = ord(EDGE)
+    kept = None
+    if len(unseen := np.flatnonzero(codes == ord(GLUE))):
+        kept = np.delete(np.arange(len(codes)), unseen)
+        codes = codes[kept]
+    return codes.tobytes().decode("utf-32-le"), kept

@@ -1,0 +1,89 @@
+"""Finds personal data in a text: `scan` returns what is where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dualtrack.knowledge.pii import candidates, numbers, words
+from dualtrack.knowledge.pii.kinds import KINDS
+
+#: Bytes that are looked at together, and how much of what is before is looked at again: as far as a rule looks.
+PART, OVERLAP = 8 << 20, 8192
+#: A private key goes as far as its end is said, within this.
+KEY_BYTES = 16 << 10
+_KEY_END = re.compile(rb"-----END [A-Z ]{0,24}PRIVATE KEY-----|[^A-Za-z0-9+/=\s:,-]")
+#: Where findings overlap, the first of these is what both are called.
+ORDER = {name: number for number, name in enumerate(KINDS)}
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """Personal data: where it begins and ends, in bytes of UTF-8, and its kind."""
+
+    start: int
+    end: int
+    kind: str
+
+
+#: Finds more in a part of a text (names, addresses): returns kinds, starts and ends in characters.
+Recogniser = Callable[[str], Iterator[tuple[str, int, int]]]
+
+
+def scan(data: bytes, recognisers: tuple[Recogniser, ...] = ()) -> list[Finding]:
+    """Return what is found in a text of UTF-8, in order and without overlaps.
+
+    Raises UnicodeDecodeError where the text is none: what cannot be read cannot be called clean.
+    """
+    data.decode()
+    found: list[Finding] = []
+    for first in range(0, max(len(data), 1), PART):
+        begin = candidates.boundary(data, max(0, first - OVERLAP))
+        part = data[begin : candidates.boundary(data, min(first + PART + OVERLAP, len(data)))]
+        found += (
+            Finding(begin + it.start, begin + it.end, it.kind)
+            for it in _part(part, recognisers)
+            if first <= begin + it.start < first + PART
+        )
+    return _apart(found)
+
+
+def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[Finding]:
+    for number, windows in candidates.find(data).items():
+        if number in (candidates.NUMBER, candidates.OTHER_DIGITS):
+            matches = numbers.find(windows.plain)
+        else:
+            matches = words.find(number - candidates.OTHER_DIGITS - 1, windows.plain)
+        for kind, start, end in matches:
+            first, last = windows.bytes(start, end)
+            yield Finding(first, _key_end(data, first, last), kind)
+    if recognisers:
+        text = data.decode()
+        for recogniser in recognisers:
+            for kind, start, end in recogniser(text):
+                first = len(text[:start].encode())
+                yield Finding(first, first + len(text[start:end].encode()), kind)
+
+
+def _key_end(data: bytes, start: int, end: int) -> int:
+    """Return where a private key ends that begins at a place; for anything else, the end that was found."""
+    if not data.startswith(b"-----BEGIN", start):
+        return end
+    begun = data.index(b"-----", start + 10) + 5
+    over = _KEY_END.search(data, begun, start + KEY_BYTES)
+    if not over:
+        return min(start + KEY_BYTES, len(data))
+    return over.end() if over[0].startswith(b"-----END") else max(over.start(), end)
+
+
+def _apart(found: list[Finding]) -> list[Finding]:
+    """Return findings in order, those that overlap as one: all that any of them covers, by the first kind's name."""
+    merged: list[Finding] = []
+    for it in sorted(found):
+        if merged and it.start < merged[-1].end:
+            last = merged.pop()
+            kind = min(last.kind, it.kind, key=ORDER.__getitem__)
+            it = Finding(last.start, max(last.end, it.end), kind)
+        merged.append(it)
+    return merged

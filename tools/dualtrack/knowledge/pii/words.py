@@ -1,0 +1,232 @@
+"""Identifiers that have letters, or a word before them that says what they are.
+
+Each family has a hint for Hyperscan, of bytes and broad, and rules for windows that were made plain: a pattern whose
+group 1 is the identifier, and a check. Between a word and what it names may be a few characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dualtrack.knowledge.pii import numbers
+
+#: Between a word and what it names: `no.` and its like, then any of these; or, where words are common, a sign at least.
+NO = r"(?:号码|编号|号|证号|账号|帐号|卡号| ?no\.?| ?number| ?id)?"
+LINK = r"""[\s:=#*"'“”「【\[(<>|为是叫]{0,6}"""
+SAID = r"""\s{0,3}[:=是为][\s"'“”]{0,4}"""
+#: Neither a letter nor a digit is there.
+START, END = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
+HAN = r"[\u4e00-\u9fff]"
+HAN_OR_WORD = r"[\u4e00-\u9fff0-9A-Za-z-]"
+#: Digits, one more than the bounds that follow, with single separators.
+GROUPED = r"[0-9](?:[ -]?[0-9])"
+#: Domains that are nobody's (RFC 2606, RFC 6762).
+NOBODYS = re.compile(r"[@.](?:example\.(?:com|org|net)|(?:example|invalid|test|localhost|local))$", re.I)
+VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
+#: A value that is a call is no secret, but code that asks for one.
+CALL = re.compile(r"[$A-Za-z_][\w.:>-]*\(")
+PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+
+SOLDIER = "军官证|士兵证|文职干部证|军人证"
+PERMIT = "台胞证|通行证|永久居留|居留证"
+PASSPORT = "护照|passport"
+CARD = "银行卡|信用卡|储蓄卡|借记卡|卡号|账号|帐号|账户|帐户|card"
+DEVICE = "imei|设备识别码"
+FUND = "社保|社会保障|公积金|医保"
+PATIENT = "病历|住院|门诊|病案|就诊卡"
+BIRTH = "出生|生日|date of birth|birth ?date|birthday|born|dob"
+PHONE = "电话|手机|座机|联系方式|热线|传真|tel|phone|fax|mobile"
+WECHAT = "微信|wechat|weixin"
+LOGIN = "密码|口令|密钥|令牌|password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key"
+PERSON = (
+    "姓名|名字|联系人|患者|病人|收件人|收货人|寄件人|户名|持卡人|法定代表人|经办人|负责人|被保险人|投保人|申请人"
+    "|原告|被告|代理人"
+)
+TITLE = "先生|女士|小姐|同志"
+#: The most frequent family names; 5 and 6 are what 伍 and 陆 are when they are made plain.
+FAMILY = (
+    "(?:欧阳|司马|上官|诸葛|夏侯|皇甫|尉迟|公孙|慕容|司徒|令狐|端木|东方|南宫"
+    "|[王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭汪范金石廖"
+    "贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤56])"
+)
+
+Check = Callable[[re.Match[str]], bool]
+
+
+def _always(_: re.Match[str]) -> bool:
+    return True
+
+
+def vin(found: re.Match[str]) -> bool:
+    """Return whether the ninth of 17 characters is right (GB 16735-2019); the maker's code has a letter."""
+    text = found[1]
+    values = [VIN_LETTERS.get(it) or int(it) for it in text]
+    check = sum(value * weight for value, weight in zip(values, VIN_WEIGHTS, strict=True)) % 11
+    return bool(text[8] == "0123456789X"[check] and not text[:3].isdigit() and text[13:].isdigit())
+
+
+def _mail(found: re.Match[str]) -> bool:
+    return not NOBODYS.search(found[1])
+
+
+def _coordinates(found: re.Match[str]) -> bool:
+    """Return whether both are inside the box around China, in either order, or a word says what they are."""
+    one, other = sorted(abs(float(it)) for it in re.findall(r"[0-9]{1,3}\.[0-9]+", found[1])[:2])
+    if found[0] != found[1]:
+        return one <= 90 and other <= 180
+    return 3 <= one <= 54 and 73 <= other <= 136
+
+
+def _secret(found: re.Match[str]) -> bool:
+    """Return whether a value can be a secret: it has a digit, and is no code that asks for one."""
+    return any(it.isdigit() for it in found[1]) and not CALL.match(found[1])
+
+
+def _six_digits(found: re.Match[str]) -> bool:
+    return len(re.findall("[0-9]", found[1])) >= 6
+
+
+def _imei(found: re.Match[str]) -> bool:
+    return bool(numbers.luhn([re.sub("[^0-9]", "", found[1])])[0])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pattern whose group 1 is of a kind, and a check."""
+
+    kind: str
+    pattern: re.Pattern[str]
+    check: Check = _always
+
+
+@dataclass(frozen=True)
+class Family:
+    """Rules that share windows; ``hint`` makes Hyperscan's pattern from that of any digit."""
+
+    hint: Callable[[bytes], bytes]
+    rules: tuple[Rule, ...]
+
+
+def _shape(hint: bytes, *rules: Rule) -> Family:
+    return Family(lambda _: hint, rules)
+
+
+def _keyed(kind: str, words: str, value: str, check: Check = _always) -> Rule:
+    return Rule(kind, re.compile(rf"(?:{words}){NO}{LINK}({value})", re.I), check)
+
+
+def _any_of(characters: str) -> bytes:
+    return b"(?:" + b"|".join(it.encode() for it in characters) + b")"
+
+
+NAMES = _shape(
+    f"(?:{PERSON}|{TITLE})".encode(),
+    Rule("name", re.compile(
+        rf"(?:{PERSON})(?: ?[:=|] ?|\s|是|为|叫)((?=[0-9]?{HAN}){FAMILY}(?:{HAN}|[0-9](?![0-9])){{1,2}})(?!{HAN})"
+    )),
+    Rule("name", re.compile(rf"({FAMILY}{HAN}{{1,2}})(?={TITLE})")),
+)  # fmt: skip
+ADDRESSES = _shape(
+    r"(?:路|街|巷|弄|道|村|镇|乡)[^\n]{0,36}?(?:号|栋|幢|室|弄|组)".encode(),
+    Rule("address", re.compile(
+        rf"((?:{HAN}{{2,8}}?(?:省|自治区))?(?:{HAN}{{2,8}}?(?:市|州|盟))?(?:{HAN}{{1,8}}?(?:区|县|旗|市))?"
+        rf"(?:{HAN}|[0-9]){{1,12}}?(?:路|街|巷|弄|道|村|镇|乡){HAN_OR_WORD}{{0,12}}?[0-9]{{1,5}} ?(?:号|栋|幢|室|弄|组)"
+        rf"(?:{HAN_OR_WORD}{{0,12}}?[0-9]{{1,5}}(?:号|栋|幢|室|单元|层|楼)){{0,4}})"
+    )),
+)  # fmt: skip
+MAILS = _shape(
+    rb"[a-z0-9_%+.-]@[a-z0-9]|\xef\xbc\xa0",
+    Rule("email", re.compile(
+        r"(?<![\w.+%-])([A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?![\w-])", re.A
+    ), _mail),
+)  # fmt: skip
+#: Five or six characters after the place, of which two at most are letters; for electric cars, the first or the last.
+_PLATE_NUMBER = (
+    r"(?:[A-HJK][A-HJ-NP-Z0-9][0-9]{4}|[0-9]{5}[A-HJK]"
+    r"|(?=[A-Z]{0,2}[0-9]|[0-9][A-Z])(?=(?:[A-Z]*[0-9]){3})[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳])"
+)
+CARS = (
+    _shape(
+        _any_of(PLATES) + rb".{0,4}?[a-z]",
+        Rule("plate", re.compile(rf"([{PLATES}] ?[A-HJ-NP-Z][ .·-]?{_PLATE_NUMBER}){END}")),
+    ),
+    _shape(rb"[a-hj-npr-z0-9]{17}", Rule("vin", re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"), vin)),
+)
+#: Six groups and no more: longer ones are fingerprints, and all zeros or ones are no device.
+MACS = _shape(
+    rb"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}",
+    Rule("mac", re.compile(
+        r"(?<![0-9A-Za-z:-])((?!(?:00[:-]){5}00|(?:ff[:-]){5}ff)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\2){4}[0-9a-f]{2})(?![0-9A-Za-z:-])",
+        re.I,
+    )),
+)  # fmt: skip
+_DEGREES = r"-?[0-9]{1,3}\.[0-9]{4,}"
+PLACES = _shape(
+    rb"[0-9]\.[0-9]{4}.{1,24}?[0-9]\.[0-9]{4}",
+    Rule("coordinates", re.compile(
+        r"(?:(?:坐标|经纬度|位置|location|lat|gps)[^0-9\n]{0,20})?"
+        rf"((?<![0-9.]){_DEGREES}°? ?[NSEW]?[ ,;/]{{1,3}}{_DEGREES}(?![0-9.])°? ?[NSEW]?)", re.I
+    ), _coordinates),
+)  # fmt: skip
+#: One pattern for all words after which a digit of any script comes soon: Hyperscan takes 0.1 s to compile each.
+_NAMED = "|".join(("字第", SOLDIER, PERMIT, PASSPORT, CARD, DEVICE, FUND, PATIENT, BIRTH, PHONE))
+NAMED = Family(
+    lambda digit: b"(?:%b).{0,30}?%b" % (_NAMED.encode(), digit),
+    (
+        Rule("military_id", re.compile(r"([军士文兵警武海空陆后政参装联]字第 ?[0-9](?:[ -]?[0-9]){4,9} ?号?)")),
+        _keyed("military_id", SOLDIER, rf"(?:{HAN}|[A-Za-z]){{0,2}}第? ?[0-9]{{6,10}}"),
+        _keyed("travel_permit", "台胞证|来往大陆通行证|通行证", rf"[0-9]{{8}}(?:[0-9]{{2}})?{END}"),
+        _keyed("foreigner_permit", "永久居留身份证|永久居留证|居留证", rf"[A-Za-z]{{3}}[0-9]{{12}}{END}"),
+        _keyed("passport", PASSPORT, rf"(?:[A-Za-z]{{1,2}}[0-9]{{7,8}}|[0-9]{{9}}){END}"),
+        _keyed("bank_card", CARD, rf"{GROUPED}{{11,22}}(?![0-9])"),
+        _keyed("imei", DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei),
+        _keyed(
+            "social_security", f"(?:{FUND})(?:卡|个人)?", rf"[A-Za-z]{{0,3}}[0-9][A-Za-z0-9]{{6,19}}{END}", _six_digits
+        ),
+        _keyed("medical_record", f"(?:{PATIENT})(?:号码|编号|号)", rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}"),
+        _keyed(
+            "birth_date", f"(?:{BIRTH})(?:日期|年月日|年月|于)?",
+            r"(?:19|20)[0-9]{2} ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?(?![0-9])",
+        ),
+        _keyed("phone", f"(?:{PHONE})(?:号码|号)?", rf"(?:\+?[0-9]{{1,3}}[ -])?\(?{GROUPED}{{6,11}}(?![0-9])"),
+    ),
+)  # fmt: skip
+PERMITS = Family(
+    lambda digit: rb"[hm]" + digit + digit,
+    (Rule("travel_permit", re.compile(rf"{START}([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}")),),
+)
+ACCOUNTS = _shape(
+    f"(?:{WECHAT}|qq)[^\\n]{{0,20}}?[a-z0-9]".encode(),
+    Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}([A-Za-z][A-Za-z0-9_-]{{5,19}}){END}", re.I)),
+    Rule("messenger", re.compile(rf"(?<![A-Za-z])QQ(?:号码|号|账号)?(?:{SAID}| )([1-9][0-9]{{4,10}}){END}", re.I)),
+)
+SECRETS = (
+    _shape(
+        f"(?:{LOGIN})[^\\n]{{0,16}}?(?:[:=]|：|是|为)".encode(),
+        Rule("secret", re.compile(
+            rf"(?:{LOGIN})[\"']?{SAID}((?![\"',;)\]}}>])[!-~]{{4,256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
+        ), _secret),
+    ),
+    # Keys that are known by their first letters, tokens (JWT), and private keys, whose end `scan` looks for.
+    _shape(
+        rb"sk-[a-z0-9_-]{16}|gh[posu]_[a-z0-9]{20}|akia[0-9a-z]{16}|eyj[a-z0-9_-]{10,}\.eyj"
+        rb"|-----begin [a-z ]{0,24}private key-----",
+        Rule("secret", re.compile(
+            rf"({START}(?:sk-[A-Za-z0-9_-]{{16,128}}|gh[posu]_[A-Za-z0-9]{{20,255}}|AKIA[0-9A-Z]{{16}}{END}"
+            r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}"
+            r"|-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----))"
+        )),
+    ),
+)  # fmt: skip
+FAMILIES = (NAMES, ADDRESSES, MAILS, *CARS, MACS, PLACES, NAMED, PERMITS, ACCOUNTS, *SECRETS)
+
+
+def find(family: int, text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the kind, start and end of what the rules of a family find in a text that was made plain."""
+    for rule in FAMILIES[family].rules:
+        for found in rule.pattern.finditer(text):
+            if rule.check(found):
+                yield rule.kind, *found.span(1)
