@@ -109,6 +109,30 @@ def wheels(lock: str, python: str, machine: str, say: Say = lambda _: None) -> l
     return found
 
 
+def environment(lock: str, say: Say = lambda _: None) -> Path:
+    """Return the Python of an environment with what requirements/``lock``.txt pins, made once for each lock.
+
+    External when it cannot be made.
+    """
+    requirement = ROOT / "requirements" / f"{lock}.txt"
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    folder = cache_dir() / "environments" / f"{lock}-{check.sha256(requirement)[:16]}-{version}"
+    with locked(folder):
+        if not (folder / "whole").exists():
+            say(f"making the environment {lock} (a minute, once)")
+            shutil.rmtree(folder, ignore_errors=True)
+            run([sys.executable, "-m", "venv", str(folder)], timeout=300)
+            mirror = carried.folder()
+            index = [f"--index-url={mirror.as_uri()}/wheels/simple/"] if mirror else []
+            run(
+                [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                 "--no-deps", "--require-hashes", "--only-binary=:all:", *index, f"--requirement={requirement}"],
+                timeout=1800,
+            )  # fmt: skip
+            (folder / "whole").touch()
+    return folder / "bin/python"
+
+
 def _hold(path: Path, digest: str) -> None:
     if (found := check.sha256(path)) != digest:
         raise External(f"{path.name} is not the pinned file: sha256 {found}, expected {digest}")

@@ -70,7 +70,8 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person: ``uid`` is the same on every host, since files and jobs belong to numbers.
 
-    ``ssh_keys`` are lines as in authorized_keys, without options; without any there is no login by ssh.
+    ``ssh_keys`` are lines as in authorized_keys, without options; without any there is no login by ssh. ``groups`` are
+    those whose documents the person sees in the knowledge base.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roles: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     comment: str = ""
     ssh_keys: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +160,9 @@ def _people(access: Access, roles: Mapping[str, Role]) -> Iterator[str]:
             yield complaint
         if any(character in it.comment for character in ":\n") or not it.comment.isprintable():
             yield f"{it.name}: the comment must be one line without a colon"
+        for group in it.groups:
+            if not NAME.fullmatch(group):
+                yield f"{it.name}: '{group}' cannot be a group: up to 31 lower-case letters, digits and hyphens"
         for key in it.ssh_keys:
             if not _is_key(key):
                 yield f"{it.name}: '{key[:30]}…' is no public ssh key: TYPE and BASE64, as in a .pub file, no options"

@@ -22,6 +22,7 @@ from dualtrack.cli import (
     fabric,
     failover,
     inventory,
+    kb,
     keys,
     lab,
     mirror,
@@ -67,6 +68,7 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(mirror.app, name="mirror")
 app.add_typer(seal.app, name="seal")
 app.command()(seal.unseal)
+app.add_typer(kb.app, name="kb")
 app.add_typer(keys.app, name="keys")
 app.command()(play.play)
 app.add_typer(cost.app, name="cost")

@@ -6,17 +6,24 @@ characters make a pattern too large for Hyperscan). What is in a window is decid
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 
 import hyperscan
 import numpy as np
 
+from dualtrack.errors import DualtrackError
+from dualtrack.files import write_atomically
 from dualtrack.knowledge.pii import characters, words
 from dualtrack.knowledge.pii.characters import EDGE, SEPARATORS
+from dualtrack.paths import cache_dir
 
 #: Digits in a row, with separators, that may be a number; fewer are looked for after words only.
 FEWEST_DIGITS = 10
@@ -76,13 +83,23 @@ def patterns() -> tuple[tuple[int, bytes], ...]:
 
 @cache
 def _database() -> hyperscan.Database:
-    found = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    """Return the compiled patterns, from the cache where they are there: compiling takes most of a second."""
     numbers, expressions = zip(*patterns(), strict=True)
-    found.compile(
-        expressions=expressions, ids=numbers, elements=len(numbers),
-        flags=[hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if it > OTHER_DIGITS else 0) for it in numbers],
-    )  # fmt: skip
+    key = hashlib.sha256(repr((version("hyperscan"), numbers, expressions)).encode()).hexdigest()[:16]
+    try:
+        found = hyperscan.loadb(_cached(key).read_bytes(), hyperscan.HS_MODE_BLOCK)
+        found.scratch = hyperscan.Scratch(found)
+    except (OSError, hyperscan.error):  # none yet, another processor's, damaged, or no place for a cache
+        found = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        flags = [hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if it > OTHER_DIGITS else 0) for it in numbers]
+        found.compile(expressions=expressions, ids=numbers, elements=len(numbers), flags=flags)
+        with contextlib.suppress(OSError, DualtrackError):
+            write_atomically(_cached(key), hyperscan.dumpb(found))
     return found
+
+
+def _cached(key: str) -> Path:
+    return cache_dir() / "hyperscan" / f"{key}.db"
 
 
 @dataclass(frozen=True)

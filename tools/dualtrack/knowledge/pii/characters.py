@@ -16,6 +16,8 @@ import numpy as np
 GLUE = "\x01"
 #: Written before and after each window: no pattern crosses it.
 EDGE = "\x02"
+#: Between parts of a document that are looked at together; a line ends there.
+PART = "\x1d"
 #: What people write between groups of digits.
 SEPARATORS = " \t\r\n-.·/_,()"
 CHINESE_DIGITS = {
@@ -61,7 +63,7 @@ def table() -> dict[int, str]:
     found = {
         **wide, **LOOKALIKES, **digits(), **dict.fromkeys(_DASHES, "-"), **dict.fromkeys(_SPACES, " "),
         **dict.fromkeys(_DOTS, "."), **dict.fromkeys(invisible(), GLUE), "\x01": " ", "\x02": " ",
-        "：": ":", "（": "(", "）": ")", "，": ",", "＠": "@", "\x85": "\n", "\u2028": "\n", "\u2029": "\n",
+        "：": ":", "（": "(", "）": ")", "，": ",", "＠": "@", "\x85": "\n", "\u2028": "\n", "\u2029": "\n", PART: "\n",
     }  # fmt: skip
     return {ord(it): to for it, to in found.items()}
 

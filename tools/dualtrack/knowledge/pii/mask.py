@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -62,6 +62,16 @@ def mask(
     raise External("personal data is left after eight rounds: nothing is passed on")
 
 
+def mask_parts(parts: Sequence[str], **how: Any) -> tuple[list[str], dict[str, int]]:
+    """Return the parts of a document without personal data, also where it goes over the end of a part; as `mask`.
+
+    What begins in one part is taken out of the next one, too.
+    """
+    joined = characters.PART.join(it.replace(characters.PART, " ") for it in parts)
+    found = mask(joined.encode(), **how)
+    return found.data.decode().split(characters.PART), found.kinds
+
+
 def replacement(policy: Policy, key: bytes, tenant: str) -> Callable[[str, bytes], bytes]:
     """Return what makes the text that stands for a value from its kind and the value."""
     if policy == "remove":
@@ -91,6 +101,12 @@ def canonical(value: str) -> str:
 def _replaced(data: bytes, found: list[Finding], write: Callable[[str, bytes], bytes]) -> bytes:
     parts, place = [], 0
     for it in found:
-        parts += [data[place : it.start], write(it.kind, data[it.start : it.end])]
+        value = data[it.start : it.end]
+        # The ends of parts that it goes over stay.
+        parts += [
+            data[place : it.start],
+            write(it.kind, value),
+            characters.PART.encode() * value.count(characters.PART.encode()),
+        ]
         place = it.end
     return b"".join([*parts, data[place:]])

@@ -1,0 +1,60 @@
+"""How blocks become chunks: nothing is lost, nothing is too long, and nothing crosses a heading."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtrack.knowledge.chunks import chunks, cut
+from dualtrack.knowledge.parsing.blocks import Block
+
+TEXT = st.text(st.sampled_from("ab 甲乙。，.\n;"), max_size=400)
+PLACES = st.sampled_from(["", "page 1", "page 2"])
+KINDS = st.sampled_from(["heading", "text", "row"])
+BLOCKS = st.lists(st.builds(Block, KINDS, TEXT, st.integers(1, 4), PLACES), max_size=12)
+
+
+def count(text: str) -> int:
+    """A token for each character that is not white."""
+    return len(re.sub(r"\s", "", text))
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+@given(TEXT, st.integers(1, 60))
+def test_cut(text: str, most: int) -> None:
+    parts = list(cut(text, count, most))
+    assert plain("".join(parts)) == plain(text)
+    assert all(it.strip() and count(it) <= most for it in parts)
+
+
+@given(BLOCKS, st.integers(20, 80))
+def test_chunks(blocks: list[Block], most: int) -> None:
+    found = list(chunks(blocks, count, most))
+    assert plain("".join(it.text for it in found)) == plain("".join(it.text for it in blocks if it.kind != "heading"))
+    headings = {it.text for it in blocks if it.kind == "heading"}
+    for it in found:
+        assert count(it.text) <= most
+        assert set(it.headings) <= headings
+        assert it.embedded.endswith(it.text)
+
+
+def test_a_chunk_says_below_which_headings_it_is() -> None:
+    blocks = [
+        Block("heading", "Leave", 1), Block("text", "All have it."), Block("heading", "Sick", 2),
+        Block("text", "Call."), Block("heading", "Paid", 2), Block("text", "Ask."), Block("heading", "Travel", 1),
+        Block("text", "Book."),
+    ]  # fmt: skip
+    assert [(it.headings, it.text) for it in chunks(blocks, count, 50)] == [
+        (("Leave",), "All have it."), (("Leave", "Sick"), "Call."), (("Leave", "Paid"), "Ask."),
+        (("Travel",), "Book."),
+    ]  # fmt: skip
+
+
+def test_sentences_stay_whole_where_they_fit() -> None:
+    text = "第一句话说的是磁盘。第二句话说的是网络。第三句话说的是证书。"
+    assert list(cut(text, count, 22)) == ["第一句话说的是磁盘。第二句话说的是网络。", "第三句话说的是证书。"]

@@ -1,0 +1,66 @@
+"""Encodings that are sure, and those that are refused; Markdown and CSV."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtrack.knowledge.parsing import text
+from dualtrack.knowledge.parsing.blocks import Unreadable
+from dualtrack.knowledge.parsing.child import parse
+
+CHINESE = "员工请假需要提前三天提交申请，由部门负责人批准。"
+TRADITIONAL = "員工請假需要提前三天提交申請，由部門負責人批准。"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "gb18030", "gbk"])
+def test_encodings(encoding: str) -> None:
+    assert text.decoded(CHINESE.encode(encoding)) == CHINESE
+
+
+def test_big5() -> None:
+    assert text.decoded(TRADITIONAL.encode("big5")) == TRADITIONAL
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CHINESE.encode() + CHINESE.encode("gb18030") + b"\xff", b"\xff\xfe\x00", bytes(range(128, 256)) * 4,
+        "naïve café".encode("latin-1"), "これは日本語の文章です。".encode("shift_jis"), b"\x00\x01\x02\x03" * 50,
+        "\ufeff".encode() + b"\xff",
+    ],
+    ids=["mixed", "half", "all bytes", "latin", "shift_jis", "zeros", "false mark"],
+)  # fmt: skip
+def test_what_is_not_sure_is_refused(data: bytes) -> None:
+    with pytest.raises(Unreadable):
+        text.decoded(data)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=200))
+def test_any_text_in_utf8(written: str) -> None:
+    assert text.decoded(written.encode()) == written.removeprefix("\ufeff")
+
+
+def test_markdown() -> None:
+    found = text.markdown("# 一\n正文\n续行\n\n```sh\n# no heading\n\nx\n```\n## 二 ##\n末".encode()).blocks
+    assert [(it.kind, it.level, it.text) for it in found] == [
+        ("heading", 1, "一"), ("text", 0, "正文\n续行"), ("text", 0, "```sh\n# no heading\n\nx\n```"),
+        ("heading", 2, "二"), ("text", 0, "末"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", ["姓名,部门\n甲,财务\n乙,\n", "姓名;部门\n甲;财务\n乙;\n"])
+def test_rows_have_the_names_of_their_columns(data: str) -> None:
+    found = text.table(data.encode()).blocks
+    assert [(it.text, it.place) for it in found] == [("姓名: 甲; 部门: 财务", "row 2"), ("姓名: 乙", "row 3")]
+
+
+@pytest.mark.parametrize(("data", "said"), [(b"", "empty"), (b" \n\t", "empty"), (b"\xff\xff", "not sure")])
+def test_in_the_child_process(data: bytes, said: str) -> None:
+    with pytest.raises(Unreadable, match=said):
+        parse(data, "txt")
+
+
+def test_the_child_process_reads() -> None:
+    assert [it.text for it in parse(CHINESE.encode("gb18030"), "txt").blocks] == [CHINESE]

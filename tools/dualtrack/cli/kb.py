@@ -1,0 +1,93 @@
+"""`dualtrack kb …`: the private knowledge base: documents in, answers with sources out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dualtrack.output import echo
+from dualtrack.paths import LAB, ROOT
+
+app = typer.Typer(
+    help="The private knowledge base: take in documents, without personal data, and find in them what one may see.",
+    no_args_is_help=True,
+)
+BASE = typer.Option(LAB / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
+JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
+PEOPLE = typer.Option(
+    ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
+    help="The file of people, roles and groups.",
+)  # fmt: skip
+
+
+@app.command()
+def ingest(
+    source: Path = typer.Argument(
+        ..., metavar="DIRECTORY", help="With PDF, DOCX, XLSX, HTML, Markdown, text, CSV or mail."
+    ),
+    collection: str = typer.Option(..., "--collection", help="What the documents belong to, such as hr."),
+    acl: list[str] = typer.Option(
+        ["everyone"],
+        "--acl",
+        help="Who may see them: everyone, group:NAME, role:NAME or person:NAME (may be repeated).",
+    ),
+    remove_missing: bool = typer.Option(
+        False, "--remove-missing", help="Remove documents of the collection that are not in the directory any more."
+    ),
+    base: Path = BASE,
+    json: bool = JSON,
+) -> None:
+    """Take in a directory: read, cleaned of personal data, cut and indexed; then switch to the new version.
+
+    What is not new is not read again; an interrupted run goes on where it was. Exit code 1 when a file was left out.
+    """
+    from dualtrack.errors import Findings
+    from dualtrack.knowledge import base as knowledge
+    from dualtrack.output import document
+
+    done = knowledge.ingest(base, source, collection, tuple(acl), remove_missing=remove_missing, say=_say)
+    if json:
+        document("kb-ingest", done)
+    else:
+        same = "" if done.changed else ", as before"
+        echo(f"version {done.version}{same}: {done.documents} documents, {done.chunks} chunks")
+        echo(f"{done.new} read, {done.unchanged} as before, {done.removed} removed")
+        if done.masked:
+            echo("masked: " + ", ".join(f"{count} {kind}" for kind, count in sorted(done.masked.items())))
+        for left in done.left_out:
+            echo(f"left out: {left.path}: {left.reason}")
+        for path in done.missing:
+            echo(f"not in the directory any more: {path} (--remove-missing removes it)")
+    if done.left_out:
+        raise Findings(f"{len(done.left_out)} left out")
+
+
+@app.command()
+def search(
+    question: str = typer.Argument(..., help="What is looked for."),
+    name: str = typer.Option(..., "--as", help="For whom: a name in the file of people."),
+    count: int = typer.Option(5, "--count", min=1, max=50, help="How many parts of documents."),
+    base: Path = BASE,
+    people: Path = PEOPLE,
+    json: bool = JSON,
+) -> None:
+    """Find parts of documents by what they mean, with their sources; nothing that the person may not see."""
+    from dualtrack.access import model
+    from dualtrack.knowledge import base as knowledge
+    from dualtrack.output import document
+
+    found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, _say)
+    if json:
+        document("kb-search", found)
+        return
+    for number, it in enumerate(found.hits, 1):
+        where = " > ".join([f"{it.collection}/{it.source}", *it.headings, *([it.place] if it.place else [])])
+        echo(f"{number}. {it.score:.2f}  {where}")
+        echo(f"   {' '.join(it.text.split())[:300]}")
+    if not found.hits:
+        echo("nothing found that this person may see", err=True)
+
+
+def _say(text: str) -> None:
+    echo(text, err=True)

@@ -1,0 +1,85 @@
+"""Blocks become chunks: what is found and shown as one (pure).
+
+A chunk stays inside of one section, and is as long as the model reads at once. What is longer is cut where a sentence
+ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from dualtrack.knowledge.parsing.blocks import Block
+
+#: Returns how many tokens a model makes of a text.
+Count = Callable[[str], int]
+#: After these a text may be cut, the best first: paragraphs, lines, sentences, parts of them, words.
+CUTS = (r"(?<=\n\n)", r"(?<=\n)", r"(?<=[。！？!?])|(?<=[.;；] )", r"(?<=[，,、：:])", r"(?<= )")
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A part of a document: the headings that it is below, its text, and where it is."""
+
+    headings: tuple[str, ...]
+    text: str
+    place: str = ""
+
+    @property
+    def embedded(self) -> str:
+        """What a model makes a vector of: the headings say what the text is about."""
+        return "\n".join([" > ".join(self.headings), self.text]) if self.headings else self.text
+
+
+def chunks(blocks: Sequence[Block], count: Count, most: int) -> Iterator[Chunk]:
+    """Yield the chunks of a document, of at most ``most`` tokens each with their headings."""
+    headings: list[tuple[int, str]] = []
+    texts: list[str] = []
+    place, room, used = "", most, 0
+
+    def flush() -> Iterator[Chunk]:
+        if texts:
+            yield Chunk(tuple(it for _, it in headings), "\n".join(texts), place)
+            texts.clear()
+
+    for block in blocks:
+        if block.kind == "heading":
+            yield from flush()
+            headings = [*((level, text) for level, text in headings if level < block.level), (block.level, block.text)]
+            # Headings that are longer than half of a chunk are no headings.
+            room, used = max(most - count(" > ".join(it for _, it in headings)), most // 2), 0
+            continue
+        for part in cut(block.text, count, room):
+            size = count(part)
+            if texts and (used + size > room or block.place != place):
+                yield from flush()
+            if not texts:
+                place, used = block.place, 0
+            texts.append(part)
+            used += size
+    yield from flush()
+
+
+def cut(text: str, count: Count, most: int) -> Iterator[str]:
+    """Yield a text in parts of at most ``most`` tokens, cut at the best place that there is; none is empty."""
+    if count(text) <= most:
+        if text.strip():
+            yield text
+        return
+    for place in CUTS:
+        parts = [it for it in re.split(place, text) if it]
+        if len(parts) > 1:
+            break
+    else:
+        middle = len(text) // 2
+        parts = [text[:middle], text[middle:]]
+    # As many parts together as fit; those that are too long alone are cut further.
+    held = ""
+    for part in parts:
+        if held and count(held + part) > most:
+            yield from cut(held, count, most)
+            held = ""
+        held += part
+    if held != text:
+        yield from cut(held, count, most)

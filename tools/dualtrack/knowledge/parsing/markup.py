@@ -1,0 +1,93 @@
+"""HTML pages, and mails, whose parts may be pages."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+from email.message import EmailMessage
+
+from dualtrack.knowledge.parsing import text
+from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
+
+#: What a reader does not see, or sees on every page.
+UNSEEN = "script, style, template, noscript, nav, iframe, svg, head"
+HEADINGS = {f"h{level}": level for level in range(1, 7)}
+#: Elements that begin and end a block; the cells of a row are one.
+SPLIT = frozenset((
+    *HEADINGS, "p", "li", "pre", "dt", "dd", "tr", "caption", "blockquote", "figcaption", "div", "section", "article",
+    "main", "header", "footer", "aside", "table", "ul", "ol", "dl", "hr", "body", "form", "details", "summary",
+))  # fmt: skip
+_CHARSET = re.compile(rb"""<meta[^>]{0,200}charset=["']?\s*([A-Za-z0-9_-]{2,40})""", re.I)
+
+
+def html(data: bytes) -> Parsed:
+    """Return the headings and texts of a page, in order."""
+    return Parsed(_page(_decoded(data)))
+
+
+def _decoded(data: bytes, name: str = "") -> str:
+    """Return a page as text: by what a mail or the page says of it, which must be true, or as any text."""
+    if not name and (said := _CHARSET.search(data[:4096])):
+        name = said[1].decode().lower()
+    if name:
+        try:
+            return data.decode("gb18030" if name in ("gbk", "gb2312", "gb_2312-80") else name)
+        except (UnicodeDecodeError, LookupError):
+            raise Unreadable(f"it says that it is {name}, and is not") from None
+    return text.decoded(data)
+
+
+def _page(page: str) -> list[Block]:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+    tree = LexborHTMLParser(page)
+    for node in tree.css(UNSEEN):
+        node.decompose()
+    blocks: list[Block] = []
+    words: list[str] = []
+
+    def flush(tag: str) -> None:
+        said = "".join(words).strip("\n") if tag == "pre" else " ".join("".join(words).split()).removeprefix("| ")
+        words.clear()
+        if said.strip():
+            level = HEADINGS.get(tag, 0)
+            blocks.append(Block("heading" if level else "row" if tag == "tr" else "text", said, level=level))
+
+    def walk(node: LexborNode, tag: str) -> None:
+        for child in node.iter(include_text=True):
+            name = child.tag or ""
+            if name == "-text":
+                words.append(child.text_content or "")
+            elif name in SPLIT:
+                flush(tag)
+                walk(child, name)
+                flush(name)
+            else:
+                if name in ("td", "th", "br"):
+                    words.append("\n" if name == "br" else " | ")
+                walk(child, tag)
+
+    if tree.body is not None:
+        try:
+            walk(tree.body, "body")
+        except RecursionError:
+            raise Unreadable("its elements are nested too deeply") from None
+        flush("body")
+    return blocks
+
+
+def mail(data: bytes) -> Parsed:
+    """Return a mail's subject, who wrote it to whom, and its text; attachments are left out, and said so."""
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    if not isinstance(message, EmailMessage) or not message.keys():
+        raise Unreadable("it is no mail: it has no header")
+    blocks = [Block("heading", str(message["Subject"]), level=1)] if message["Subject"] else []
+    blocks += [Block("text", f"{name}: {message[name]}") for name in ("From", "To", "Date") if message[name]]
+    body = message.get_body(("plain", "html"))
+    if body is not None:
+        content = body.get_payload(decode=True)
+        words = _decoded(content if isinstance(content, bytes) else b"", (body.get_content_charset() or "").lower())
+        blocks += _page(words) if body.get_content_type() == "text/html" else text.plain(words.encode()).blocks
+    left = [f"the attachment {it.get_filename() or it.get_content_type()}" for it in message.iter_attachments()]
+    return Parsed(blocks, left)

@@ -1,0 +1,101 @@
+"""PDF, and the zipped formats of office programs: DOCX and XLSX."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from dualtrack.knowledge.parsing import text
+from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
+
+#: What an archive may become when it is unpacked: so many bytes, and so many times its own size.
+MOST_BYTES, MOST_TIMES, MOST_FILES = 512 << 20, 200, 20_000
+MOST_PAGES = 20_000
+#: Cells that a sheet may have as it says; a sheet of a million rows is a database.
+MOST_CELLS = 5_000_000
+
+
+def pdf(data: bytes) -> Parsed:
+    """Return the text of each page; Unreadable without a password, or where there is no text, as in scans."""
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        encrypted = "password" in str(error).lower()
+        raise Unreadable("it is encrypted" if encrypted else "it is no PDF, or a broken one") from None
+    if len(document) > MOST_PAGES:
+        raise Unreadable(f"it has more than {MOST_PAGES:,} pages")
+    blocks, empty = [], 0
+    for number in range(len(document)):
+        try:
+            words = document[number].get_textpage().get_text_bounded().replace("\r\n", "\n").replace("\r", "\n").strip()
+        except pypdfium2.PdfiumError:
+            words = ""
+        empty += not words
+        blocks += [
+            Block("text", it.strip("\n"), place=f"page {number + 1}") for it in words.split("\n\n") if it.strip()
+        ]
+    if not blocks:
+        raise Unreadable("it has no text: pages may be pictures, which are not read")
+    return Parsed(blocks, [f"{empty} of {len(document)} pages without text"] if empty else [])
+
+
+def unpacked(data: bytes) -> None:
+    """Refuse an archive that becomes too much; Unreadable."""
+    try:
+        entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        raise Unreadable("it is no office document, or a broken or encrypted one") from None
+    total = sum(it.file_size for it in entries)
+    if len(entries) > MOST_FILES or total > MOST_BYTES or total > MOST_TIMES * max(len(data), 10_000):
+        raise Unreadable(
+            f"unpacked it would be {total:,} bytes in {len(entries):,} files: {total // len(data):,} times its size"
+        )
+    if any(it.flag_bits & 1 for it in entries):
+        raise Unreadable("it is encrypted")
+
+
+def docx(data: bytes) -> Parsed:
+    """Return the headings, paragraphs and rows of tables of a DOCX document, in order."""
+    unpacked(data)
+    import docx as library
+    from docx.table import Table
+
+    try:
+        document = library.Document(io.BytesIO(data))
+        blocks: list[Block] = []
+        for it in document.iter_inner_content():
+            if isinstance(it, Table):
+                blocks += text.rows([[cell.text for cell in row.cells] for row in it.rows], "table")
+            elif it.text.strip():
+                style = (it.style.name or "") if it.style is not None else ""
+                level = (
+                    int(style[-1]) if style.startswith("Heading ") and style[-1].isdigit() else int(style == "Title")
+                )
+                blocks.append(Block("heading" if level else "text", it.text.strip(), level=level))
+    except (KeyError, ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
+        raise Unreadable(f"it is no DOCX document, or a broken one: {error}") from None
+    return Parsed(blocks)
+
+
+def xlsx(data: bytes) -> Parsed:
+    """Return the rows of an XLSX workbook's sheets, by the values that formulas had when it was saved."""
+    unpacked(data)
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+        blocks: list[Block] = []
+        cells = 0
+        for number, sheet in enumerate(book.worksheets, 1):
+            rows = []
+            for row in sheet.iter_rows(values_only=True):
+                cells += len(row)
+                if cells > MOST_CELLS:
+                    raise Unreadable(f"it has more than {MOST_CELLS:,} cells")
+                rows.append(["" if it is None else str(it) for it in row])
+            blocks += [Block("heading", sheet.title, level=1), *text.rows(rows, f"sheet {number}")] if rows else []
+    except (KeyError, ValueError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise Unreadable(f"it is no XLSX workbook, or a broken one: {error}") from None
+    return Parsed(blocks)
