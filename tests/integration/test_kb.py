@@ -81,7 +81,7 @@ def asked(python: Path, *requests: dict[str, Any], kill_after: int | None = None
 def taking(place: Path, source: Path, collection: str, *labels: str) -> dict[str, Any]:
     return {
         "type": "ingest", "base": str(place), "source": str(source), "collection": collection,
-        "labels": labels or ("everyone",), "remove_missing": False,
+        "labels": labels or ("everyone",),
     }  # fmt: skip
 
 
@@ -244,14 +244,18 @@ def test_from_documents_to_hits(tmp_path: Path) -> None:
     source, place = written(tmp_path / "docs", 20), tmp_path / "base"
     (source / "odd.bin").write_bytes(b"x")
     (source / "old.txt").write_bytes("naïve café".encode("latin-1"))
+    Path(os.fsdecode(os.fsencode(source) + b"/\xff.bin")).touch()
+    (source / "link.md").symlink_to("/etc/hostname")
+    (source / ".hidden.md").write_text("hidden")
     first = kb(place, "ingest", source, "--collection", "rules", "--acl", "group:hr", code=1)
-    assert (first["new"], first["documents"], first["masked"]) == (22, 20, {"phone": 5})
+    assert (first["new"], first["documents"], first["masked"]) == (23, 20, {"phone": 5})
     assert {it["path"]: it["reason"] for it in first["left_out"]} == {
-        "odd.bin": "files like .bin are not read", "old.txt": "its encoding is not sure: convert it to UTF-8",
+        "odd.bin": "files like .bin are not read", "\\xff.bin": "files like .bin are not read",
+        "old.txt": "its encoding is not sure: convert it to UTF-8",
     }  # fmt: skip
     # Again: nothing is read, and the version is the same.
     again = kb(place, "ingest", source, "--collection", "rules", "--acl", "group:hr", code=1)
-    assert (again["new"], again["unchanged"], again["version"], again["changed"]) == (0, 22, first["version"], False)
+    assert (again["new"], again["unchanged"], again["version"], again["changed"]) == (0, 23, first["version"], False)
     found = kb(place, "search", "坐飞机去外地开会有什么要求", "--as", "ada")
     assert found["version"] == first["version"]
     assert any("出差" in it["text"] for it in found["hits"][:3]), found
@@ -267,6 +271,18 @@ def test_from_documents_to_hits(tmp_path: Path) -> None:
     ]
     removed = kb(place, "ingest", source, "--collection", "rules", "--acl", "group:hr", "--remove-missing", code=1)
     assert (removed["removed"], removed["documents"]) == (1, 19)
+    # Both versions are kept, and the first one can answer again.
+    assert [(it["id"], it["current"]) for it in kb(place, "versions")["versions"]] == [
+        (removed["version"], True), (first["version"], False),
+    ]  # fmt: skip
+    subprocess.run([CLI, "kb", "rollback", first["version"], "--base", place], check=True)
+    assert kb(place, "search", "出差", "--as", "ada")["version"] == first["version"]
+    wrong = subprocess.run(
+        [CLI, "kb", "rollback", "../..", "--base", place], capture_output=True, text=True, check=False
+    )
+    assert (wrong.returncode, "there is no version" in wrong.stderr) == (Exit.BAD_INPUT, True)
+    one = kb(place, "ingest", source, "--collection", "rules", "--acl", "group:hr", "--keep", "1", code=1)
+    assert [it["id"] for it in kb(place, "versions")["versions"]] == [one["version"]]
 
 
 def test_what_somebody_gets_is_as_if_the_rest_was_not_there(tmp_path: Path, python: Path) -> None:
@@ -327,5 +343,6 @@ def test_killed_it_ends_in_the_same_version(tmp_path: Path, python: Path) -> Non
     assert [it.name for it in (place / "versions").iterdir()] == [wanted["version"]]
 
 
-def test_runbook(tmp_path: Path) -> None:
-    Cli(tmp_path).runbook("add-a-corpus.md")
+@pytest.mark.parametrize("page", ["add-a-corpus.md", "roll-back-the-knowledge-base.md"])
+def test_runbook(tmp_path: Path, page: str) -> None:
+    Cli(tmp_path).runbook(page)

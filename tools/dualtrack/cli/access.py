@@ -44,12 +44,16 @@ def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> Non
     access = model.load(file)
     force = glass.in_force(grants, access)
     if json:
-        rows = [{"name": it.name, "uid": it.uid, "roles": it.roles, "grants": sorted(access.grants(it.roles))}
-                for it in access.people]  # fmt: skip
+        rows = [
+            {"name": it.name, "uid": it.uid, "roles": it.roles, "groups": it.groups,
+             "grants": sorted(access.grants(it.roles))}
+            for it in access.people
+        ]  # fmt: skip
         document("access-people", {"people": rows, "for_a_while": force})
         return
-    table(("name", "uid", "roles", "what for"),
-          [(it.name, str(it.uid), ", ".join(it.roles), it.comment) for it in access.people])  # fmt: skip
+    table(("name", "uid", "roles", "groups", "what for"),
+          [(it.name, str(it.uid), ", ".join(it.roles), ", ".join(it.groups), it.comment)
+           for it in access.people])  # fmt: skip
     for grant in force:
         echo(grant.line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import typer
@@ -35,6 +36,7 @@ def ingest(
     remove_missing: bool = typer.Option(
         False, "--remove-missing", help="Remove documents of the collection that are not in the directory any more."
     ),
+    keep: int = typer.Option(5, "--keep", min=1, max=1000, help="How many versions stay, to go back to."),
     base: Path = BASE,
     json: bool = JSON,
 ) -> None:
@@ -46,7 +48,7 @@ def ingest(
     from dualtrack.knowledge import base as knowledge
     from dualtrack.output import document
 
-    done = knowledge.ingest(base, source, collection, tuple(acl), remove_missing=remove_missing, say=_say)
+    done = knowledge.ingest(base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, say=_Said())
     if json:
         document("kb-ingest", done)
     else:
@@ -77,7 +79,7 @@ def search(
     from dualtrack.knowledge import base as knowledge
     from dualtrack.output import document
 
-    found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, _say)
+    found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, _Said())
     if json:
         document("kb-search", found)
         return
@@ -89,5 +91,42 @@ def search(
         echo("nothing found that this person may see", err=True)
 
 
-def _say(text: str) -> None:
-    echo(text, err=True)
+@app.command()
+def versions(base: Path = BASE, json: bool = JSON) -> None:
+    """List the versions that are kept, the newest first, and which one answers."""
+    from dualtrack.knowledge import versions as kept
+    from dualtrack.output import document, table
+
+    found = kept.listed(base)
+    if json:
+        document("kb-versions", {"versions": found})
+        return
+    rows = [
+        (it.id, f"{it.since:%Y-%m-%d %H:%M:%S}", str(it.card.documents), str(it.card.chunks), it.card.model_name,
+         "answers" * it.current)
+        for it in found
+    ]  # fmt: skip
+    table(("version", "since (UTC)", "documents", "chunks", "model", ""), rows)
+
+
+@app.command()
+def rollback(
+    version: str = typer.Argument(..., help="One of those that `dualtrack kb versions` lists."), base: Path = BASE
+) -> None:
+    """Have another version answer. The next `kb ingest` switches to a new one, with all documents as they are then."""
+    from dualtrack.knowledge import versions as kept
+
+    kept.roll_back(base, version)
+    echo(f"version {version} answers", err=True)
+
+
+class _Said:
+    """Progress on stderr: what takes no second is not said."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._last >= 1:
+            self._last = time.monotonic()
+            echo(text, err=True)

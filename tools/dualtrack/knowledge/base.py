@@ -44,12 +44,12 @@ def labels(access: Access, name: str) -> tuple[str, ...]:
 
 
 def ingest(
-    base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, say: Say
+    base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, keep: int, say: Say
 ) -> Report:  # fmt: skip
     """Take in a directory and return what became of it."""
     request = program.Ingest(
         base=str(base.absolute()), model=str(model(say)), source=str(source.absolute()), collection=collection,
-        labels=acl, remove_missing=remove_missing,
+        labels=acl, remove_missing=remove_missing, keep=keep,
     )  # fmt: skip
     return _asked(request, Report, say)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.errors import BadInput, DualtrackError, External
 from dualtrack.files import locked
 from dualtrack.knowledge import chunks, versions
 from dualtrack.knowledge.catalog import Catalog, Document
@@ -30,6 +30,7 @@ from dualtrack.knowledge.pii.mask import mask, mask_parts
 RULES = "1"
 #: Tokens of a chunk; the rest of what a model reads is for its own marks and for what is written before.
 CHUNK_TOKENS = 320
+KEPT_VERSIONS = 5
 LABELS = ("everyone", "group", "person", "role")
 Say = Callable[[str], None]
 
@@ -64,9 +65,13 @@ def ingest(
     model: Model,
     *,
     remove_missing: bool = False,
+    keep: int = KEPT_VERSIONS,
     say: Say,
 ) -> Report:
-    """Take in a directory and switch to the version with it; BadInput for a directory or a label that is none."""
+    """Take in a directory and switch to the version with it; BadInput for a directory or a label that is none.
+
+    ``keep`` versions stay, the newest and the current one among them.
+    """
     if not source.is_dir():
         raise BadInput(f"{source} is no directory")
     for it in labels:
@@ -76,12 +81,12 @@ def ingest(
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(base / "ingest"):
         catalog = Catalog(base / "catalog.sqlite")
-        reader = _Reader(catalog, source, collection, tuple(sorted(labels)), model)
-        found = sorted(_files(source))
+        reader = _Reader(catalog, collection, tuple(sorted(labels)), model)
+        found = dict(sorted(_files(source)))
         masked: Counter[str] = Counter()
         new = 0
-        for number, path in enumerate(found, 1):
-            if document := reader.read(path):
+        for number, (path, file) in enumerate(found.items(), 1):
+            if document := reader.read(path, file):
                 catalog.put(document)
                 new += 1
                 masked.update(document.kinds)
@@ -92,6 +97,7 @@ def ingest(
         documents = list(catalog)
         before = (base / versions.CURRENT).resolve().name
         name = _version(base, documents, model, say)
+        versions.prune(base, keep)
         here = [it for it in documents if it.collection == collection]
         left = [Left(it.path, reason) for it in here for reason in (it.reason, *it.left_out) if reason]
         return Report(
@@ -102,14 +108,21 @@ def ingest(
         )  # fmt: skip
 
 
-def _files(source: Path) -> Iterator[str]:
-    """Yield the paths of files below a directory; nothing whose name begins with a point, and no links."""
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(it for it in folders if not it.startswith("."))
+def _files(source: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files below a directory, by their path as it is noted; no hidden ones, and no links.
+
+    External where a directory cannot be read: its documents would seem to be gone.
+    """
+
+    def fail(error: OSError) -> None:
+        raise External(f"{error.filename} cannot be read: {error.strerror}")
+
+    for folder, folders, names in os.walk(source, onerror=fail):
+        folders[:] = [it for it in folders if not it.startswith(".")]
         for name in names:
             path = Path(folder, name)
             if not name.startswith(".") and stat.S_ISREG(path.lstat().st_mode):
-                yield str(path.relative_to(source))
+                yield os.fsencode(path.relative_to(source)).decode(errors="backslashreplace"), path
 
 
 @dataclass
@@ -117,16 +130,15 @@ class _Reader:
     """Reads the files of a directory, those that are not in the catalog as they are."""
 
     catalog: Catalog
-    source: Path
     collection: str
     labels: tuple[str, ...]
     model: Model
     seen: dict[str, str] = field(default_factory=dict)
 
-    def read(self, path: str) -> Document | None:
+    def read(self, path: str, file: Path) -> Document | None:
         """Return a document as it is to be noted; None where nothing of it is new."""
         form = child.ENDINGS.get(Path(path).suffix.lower(), "")
-        data, reason = self._data(path, form)
+        data, reason = self._data(file, form)
         parts = (
             RULES, self.model.digest, str(CHUNK_TOKENS), form, reason, *self.labels, hashlib.sha256(data).hexdigest()
         )  # fmt: skip
@@ -137,7 +149,7 @@ class _Reader:
             return None
         noted = Document(collection=self.collection, path=path, digest=digest, labels=self.labels)
         try:
-            noted = replace(noted, source=mask(path.encode(errors="replace")).data.decode())
+            noted = replace(noted, source=mask(path.encode()).data.decode())
             if reason:
                 raise Unreadable(reason)
             parsed = child.parse(data, form)
@@ -148,14 +160,15 @@ class _Reader:
         made = tuple(chunks.chunks(blocks, self.model.count, CHUNK_TOKENS))
         return replace(noted, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
 
-    def _data(self, path: str, form: str) -> tuple[bytes, str]:
+    @staticmethod
+    def _data(file: Path, form: str) -> tuple[bytes, str]:
         """Return what is in a file, or nothing and why it is not read."""
         if not form:
-            return b"", f"files like {Path(path).suffix or 'this'} are not read"
+            return b"", f"files like {ascii(file.suffix)[1:-1] or 'this'} are not read"
         try:
-            if (self.source / path).stat().st_size > child.MOST_BYTES:
+            if file.stat().st_size > child.MOST_BYTES:
                 return b"", f"it has more than {child.MOST_BYTES >> 20} MiB"
-            return (self.source / path).read_bytes(), ""
+            return file.read_bytes(), ""
         except OSError as error:
             return b"", f"it cannot be read: {error.strerror}"
 

@@ -26,7 +26,8 @@ class Ingest(msgspec.Struct, frozen=True, kw_only=True, tag="ingest"):
     source: str
     collection: str
     labels: tuple[str, ...]
-    remove_missing: bool
+    remove_missing: bool = False
+    keep: int = ingest.KEPT_VERSIONS
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
@@ -60,7 +61,7 @@ def answer(request: Request) -> ingest.Report | Found:
     if isinstance(request, Ingest):
         return ingest.ingest(
             Path(request.base), Path(request.source), request.collection, request.labels, model,
-            remove_missing=request.remove_missing, say=_say,
+            remove_missing=request.remove_missing, keep=request.keep, say=_say,
         )  # fmt: skip
     version = versions.load(Path(request.base))
     hits = search.search(version, model, request.question, frozenset(request.labels), request.count)

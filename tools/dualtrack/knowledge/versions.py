@@ -11,18 +11,20 @@ digests whenever they are loaded, since an index with a flipped byte answers, an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from dualtrack.errors import BadInput, External
-from dualtrack.files import sync_path, write_atomically
+from dualtrack.files import locked, sync_path, write_atomically
 from dualtrack.knowledge.embedding import Vectors
 
 CURRENT = "current"
@@ -95,15 +97,53 @@ def write(base: Path, entries: Sequence[Entry], vectors: Vectors, *, model_name:
     return name
 
 
+def roll_back(base: Path, name: str) -> None:
+    """Make a version that is kept the current one; BadInput where there is none, External where it is damaged."""
+    if name not in (ids := [it.id for it in listed(base)]):
+        raise BadInput(f"there is no version {name}", hint=", ".join(ids))
+    if damaged := _damaged(base / "versions" / name):
+        raise External(f"version {name} is damaged: {', '.join(damaged)}")
+    with locked(base / "ingest"):
+        switch(base, name)
+
+
 def switch(base: Path, name: str) -> None:
-    """Make a version the current one, by one rename."""
-    if not (base / "versions" / name / "card.json").is_file():
-        raise BadInput(f"there is no version {name}")
+    """Make a version the current one, by one rename; the caller has the lock."""
     link = base / f".{CURRENT}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("versions", name))
     link.replace(base / CURRENT)
     sync_path(base)
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is there: since when (UTC, as its directory says), whether it is the current one, and its card."""
+
+    id: str
+    since: datetime
+    current: bool
+    card: Made
+
+
+def listed(base: Path) -> list[Listed]:
+    """Return all versions, the newest first; BadInput where there is none."""
+    current = (base / CURRENT).resolve()
+    found = []
+    for folder in (base / "versions").glob("[0-9a-f]*"):
+        with contextlib.suppress(OSError, msgspec.MsgspecError):  # what is no version, or a damaged one
+            card = msgspec.json.decode((folder / "card.json").read_bytes(), type=Made)
+            since = datetime.fromtimestamp(int(folder.stat().st_mtime), UTC)
+            found.append(Listed(id=folder.name, since=since, current=folder.resolve() == current, card=card))
+    if not found:
+        raise BadInput(f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
+    return sorted(found, key=lambda it: (it.since, it.current), reverse=True)
+
+
+def prune(base: Path, keep: int) -> None:
+    """Remove versions beyond the newest ``keep``; never the current one."""
+    for it in [it for it in listed(base) if not it.current][max(keep - 1, 0) :]:
+        (base / "versions" / it.id).rename(base / "versions" / f".new-{it.id}")
+        shutil.rmtree(base / "versions" / f".new-{it.id}")
 
 
 def load(base: Path) -> Version:
