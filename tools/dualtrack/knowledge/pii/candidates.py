@@ -12,12 +12,13 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 
 import hyperscan
 import numpy as np
+import numpy.typing as npt
 
 from dualtrack.errors import DualtrackError
 from dualtrack.files import write_atomically
@@ -114,15 +115,22 @@ class Windows:
     raw: str
     starts: list[int]
     places: list[int]
-    kept: np.ndarray | None
+    kept: npt.NDArray[np.int64] | None
+
+    @cached_property
+    def _before(self) -> npt.NDArray[np.int64]:
+        """How many bytes are before each character of ``raw``, and before its end."""
+        codes = np.frombuffer(self.raw.encode("utf-32-le"), np.uint32)
+        lengths = 1 + (codes > 0x7F) + (codes > 0x7FF) + (codes > 0xFFFF)
+        return np.concatenate([[0], np.cumsum(lengths)])
 
     def bytes(self, start: int, end: int) -> tuple[int, int]:
         """Return where a part of ``plain``, which is not empty, is in the text, in bytes."""
         if self.kept is not None:
             start, end = int(self.kept[start]), int(self.kept[end - 1]) + 1
         number = bisect_right(self.starts, start) - 1
-        first = self.places[number] + len(self.raw[self.starts[number] : start].encode())
-        return first, first + len(self.raw[start:end].encode())
+        first = self.places[number] - int(self._before[self.starts[number]])
+        return first + int(self._before[start]), first + int(self._before[end])
 
 
 def find(data: bytes) -> dict[int, Windows]:

@@ -88,6 +88,10 @@ def _mobile(found: re.Match[str]) -> bool:
     return bool(MOBILE.match(re.sub(r"[^0-9]", "", found[1])))
 
 
+def _identity(digits: str) -> str | None:
+    return by_province(digits) if len(digits) == 18 and digits[:17].isdigit() else None
+
+
 def _phone(digits: str) -> str | None:
     return "phone" if len(digits) == 11 and MOBILE.match(digits) else None
 
@@ -120,7 +124,7 @@ def _card(digits: str) -> str | None:
 _AREA = "(?:10|2[0-9]|[3-9][0-9]{2})"
 _YEAR = rf"(?:1{GAP}[89]|2{GAP}0)"
 RULES = (
-    # An identity card may be written in any groups: with a date and a check digit, chance is 1 in 25,000.
+    # An identity card may be written in many groups: with a date and a check digit, chance is 1 in 25,000.
     _rule(
         rf"(?<![0-9])([1-9](?:{GAP}[0-9]){{5}}{GAP}{_YEAR}(?:{GAP}[0-9]){{9}}{GAP}[0-9Xx])(?![0-9])",
         by_province, many=identity_cards,
@@ -136,6 +140,8 @@ RULES = (
     _rule(rf"{WHOLE}(0{_AREA}(?:\) ?|[ -])[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
     _rule(rf"(?<=\+)(86[ -]?{_AREA}[ -]?[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
 )  # fmt: skip
+#: Digits of a telephone, and of the longest card.
+SHORTEST, LONGEST = 11, 19
 #: Ten digits at least, as `candidates` looks for, and the groups of digits in them.
 _RUN, _GROUP = re.compile(rf"[0-9](?:{GAP}[0-9]){{9,}}"), re.compile("[0-9]+")
 _WORD_BEFORE, _WORD_AFTER = re.compile(r"[A-Za-z0-9_]*\Z"), re.compile(r"[A-Za-z0-9_]*")
@@ -161,29 +167,38 @@ def spread(text: str, run: list[re.Match[str]]) -> Iterator[tuple[int, int]]:
     """Yield the start and end of digits with the same between all of them, and something else before and after.
 
     So are numbers written that shall not be found, and those that a line breaks. Not so: fractions, addresses of
-    networks, and numbers in thousands.
+    networks, and numbers in thousands. Where an X follows in the same way, both are yielded, with it and without.
     """
     gaps = [text[one.end() : other.start()] for one, other in itertools.pairwise(run)]
     place = 0
     for gap, same in itertools.groupby(gaps):
-        parts = run[place : place + len(list(same)) + 1]
+        parts = run[place : place + sum(1 for _ in same) + 1]
         place += len(parts) - 1
+        # No identifier has more digits, nor fewer.
+        if len(parts) > LONGEST or not SHORTEST <= sum(it.end() - it.start() for it in parts) <= LONGEST:
+            continue
         sizes = [len(it[0]) for it in parts]
         dotted = gap == "." and (len(sizes) == 2 or (len(sizes) == 4 and max(sizes) <= 3))
         thousands = len(sizes) > 2 and sizes[0] <= 3 and set(sizes[1:]) == {3}
         if not dotted and not thousands:
-            yield parts[0].start(), parts[-1].end()
+            start, end = parts[0].start(), parts[-1].end()
+            yield start, end
+            if text[end : end + len(gap) + 1].upper() == f"{gap}X":
+                yield start, end + len(gap) + 1
 
 
 def find(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the kind, start and end of each identifier in a text that was made plain."""
     runs = groups(text)
+    # No rule begins with one digit: numbers in tables are many.
+    places = [it.start() for run in runs for it in run if it.end() - it.start() > 1]
     for rule in RULES:
-        matches = (it for run in runs for group in run if (it := rule.pattern.match(text, group.start())))
+        matches = (it for place in places if (it := rule.pattern.match(text, place)))
         yield from _judged(text, [it.span(1) for it in matches if rule.one(it)], rule.kind, rule.many)
     written = [span for run in runs for span in spread(text, run)]
     yield from _judged(text, written, _phone, None)
     yield from _judged(text, written, _card, luhn)
+    yield from _judged(text, written, _identity, identity_cards)
 
 
 def _judged(

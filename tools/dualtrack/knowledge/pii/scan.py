@@ -55,9 +55,13 @@ def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[Finding]
             matches = numbers.find(windows.plain)
         else:
             matches = words.find(number - candidates.OTHER_DIGITS - 1, windows.plain)
+        over = 0
         for kind, start, end in matches:
             first, last = windows.bytes(start, end)
-            yield Finding(first, _key_end(data, first, last), kind)
+            if kind == "secret" and first < over:
+                continue  # inside of a private key
+            over = last = _key_end(data, first, last)
+            yield Finding(first, last, kind)
     if recognisers:
         text = data.decode()
         for recogniser in recognisers:
