@@ -146,6 +146,14 @@ def test_what_is_no_text_is_not_called_clean() -> None:
             scan.scan(data)
 
 
+def test_a_private_key_over_the_end_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = b"-----BEGIN PRIVATE KEY-----\n" + b"QUJD" * 3500 + b"\n-----END PRIVATE KEY-----"
+    data = b"x " * 9_000 + key + b" after"
+    monkeypatch.setattr(scan, "PART", 20_000)
+    [it] = scan.scan(data)
+    assert data[it.start : it.end] == key
+
+
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32), st.integers(9_000, 12_000))
 def test_long_texts_are_read_in_parts_as_if_they_were_one(seed: int, part: int) -> None:

@@ -12,6 +12,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -26,11 +27,11 @@ from dualtrack.knowledge.parsing import child
 from dualtrack.knowledge.parsing.blocks import Unreadable
 from dualtrack.knowledge.pii.mask import mask, mask_parts
 
-#: Counts as a part of every digest: documents are read anew where their rules are others.
-RULES = "1"
 #: Tokens of a chunk; the rest of what a model reads is for its own marks and for what is written before.
 CHUNK_TOKENS = 320
 KEPT_VERSIONS = 5
+#: What makes chunks of a document: where it is another program, documents are read anew.
+PROGRAM = ("chunks.py", "ingest.py", "parsing/*.py", "pii/*.py")
 LABELS = ("everyone", "group", "person", "role")
 Say = Callable[[str], None]
 
@@ -108,6 +109,16 @@ def ingest(
         )  # fmt: skip
 
 
+@cache
+def rules() -> str:
+    """Return the digest of the program that makes chunks of documents."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(it for pattern in PROGRAM for it in here.glob(pattern)):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
 def _files(source: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files below a directory, by their path as it is noted; no hidden ones, and no links.
 
@@ -140,7 +151,7 @@ class _Reader:
         form = child.ENDINGS.get(Path(path).suffix.lower(), "")
         data, reason = self._data(file, form)
         parts = (
-            RULES, self.model.digest, str(CHUNK_TOKENS), form, reason, *self.labels, hashlib.sha256(data).hexdigest()
+            rules(), self.model.digest, form, reason, *self.labels, hashlib.sha256(data).hexdigest()
         )  # fmt: skip
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         if data and (twin := self.seen.setdefault(digest, path)) != path:
@@ -182,7 +193,6 @@ def _version(base: Path, documents: Sequence[Document], model: Model, say: Say) 
     if not entries:
         raise BadInput("; ".join(["nothing could be read", *sorted({it.reason for it in documents if it.reason})[:3]]))
     vectors = Kept(base / "vectors.sqlite", model).vectors([it.embedded for doc in documents for it in doc.chunks], say)
-    rules = f"{RULES}, {CHUNK_TOKENS} tokens"
-    name = versions.write(base, entries, vectors, model_name=model.card.name, model=model.digest, rules=rules)
+    name = versions.write(base, entries, vectors, model_name=model.card.name, model=model.digest, rules=rules())
     versions.switch(base, name)
     return name

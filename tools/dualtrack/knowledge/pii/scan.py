@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from dualtrack.knowledge.pii import candidates, numbers, words
 from dualtrack.knowledge.pii.kinds import KINDS
 
-#: Bytes that are looked at together, and how much of what is before is looked at again: as far as a rule looks.
-PART, OVERLAP = 8 << 20, 8192
 #: A private key goes as far as its end is said, within this.
 KEY_BYTES = 16 << 10
+#: Bytes that are looked at together, and how much before and after them as well: further than any rule looks.
+PART, OVERLAP = 8 << 20, 2 * KEY_BYTES
 _KEY_END = re.compile(rb"-----END [A-Z ]{0,24}PRIVATE KEY-----|[^A-Za-z0-9+/=\s:,-]")
 #: Where findings overlap, the first of these is what both are called.
 ORDER = {name: number for number, name in enumerate(KINDS)}
