@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import urllib.error
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any
@@ -51,7 +52,7 @@ class Engine(Api):
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    found = Engine(1, f"m-{socket.gethostname()}", {}, "k" * 40, ("e:busy",))
+    found = Engine(os.getpid(), "m", {}, "k" * 40, ("e:busy",))
     yield found
     found.free.set()
 
@@ -125,7 +126,7 @@ def test_questions_are_bounded(engine: Engine, probes: Probes) -> None:
 def ask(engine: Engine, **headers: str) -> tuple[int, bytes]:
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(30)
-        link.connect(address(engine.name))
+        link.connect(address(engine.port))
         sent = {"Authorization": f"Bearer {engine.key}", "Content-Length": str(len(ASKED.body)), **headers}
         lines = "".join(f"{name}: {text}\r\n" for name, text in sent.items())
         link.sendall(f"POST {ASKED.path} HTTP/1.1\r\n{lines}\r\n".encode() + ASKED.body)
@@ -150,5 +151,7 @@ def test_the_socket(engine: Engine) -> None:
         assert ask(engine, Prefer=json.dumps("wait")) == (504, b"")
         with pytest.raises(Later, match="cannot be answered"):
             serve(engine, "e:steps")
+        # Another version of the model, under the same name, while one takes over from the other.
+        serve(replace(engine, port=engine.port + 1), "e:steps")()
     finally:
         end()

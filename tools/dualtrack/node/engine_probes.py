@@ -2,7 +2,7 @@
 
 A part of the services on hosts with the role serving (`llamacpp_engine`), with nothing but Python and `engine`. The
 host's HAProxy passes probes, and nothing else, to a socket in the abstract namespace, ``dualtrack-probes-`` and the
-model's name. Each is asked of the engine, and the engine's answer is passed on, right or wrong. Where none has come
+engine's port. Each is asked of the engine, and the engine's answer is passed on, right or wrong. Where none has come
 after half of the time that the gateway waits (its header ``Prefer: wait=SECONDS``, RFC 7240), the last answer is
 repeated, on these conditions:
 
@@ -161,23 +161,26 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = socket.SOMAXCONN
 
-    def __init__(self, name: str, probes: Probes, key: str) -> None:
+    def __init__(self, port: int, probes: Probes, key: str) -> None:
         self.probes, self.key = probes, key
-        super().__init__(address(name), _Handler)
+        super().__init__(address(port), _Handler)
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of a gateway that did not wait."""
 
 
-def address(name: str) -> str:
-    """Return the socket's address as HAProxy writes it (``abns@``): the name, and zeros to the whole length."""
-    return f"\0dualtrack-probes-{name}".ljust(108, "\0")
+def address(port: int) -> str:
+    """Return the socket's address as HAProxy writes it (``abns@``): a name, and zeros to the whole length.
+
+    By the engine's port: two versions of a model may answer to one name on a host, while one takes over from the other.
+    """
+    return f"\0dualtrack-probes-{port}".ljust(108, "\0")
 
 
 def serve(api: Api, steps: str) -> Callable[[], None]:
-    """Answer probes from now on and return what ends it; Later where something else answers in this model's name."""
+    """Answer probes from now on and return what ends it; Later where something else answers in this engine's place."""
     try:
-        server = _Server(api.name, Probes(api, steps), api.key)
+        server = _Server(api.port, Probes(api, steps), api.key)
     except OSError as error:
         raise Later(f"probes of {api.name} cannot be answered: {error}") from None
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,7 +1,7 @@
 """Where in a text something may be: one pass over its bytes by Hyperscan, and windows around what was found.
 
 Patterns are of bytes, broader than what is looked for, and none asks where a match begins (that and large classes of
-characters make a pattern too large for Hyperscan). What is in a window is decided by `numbers` and `worded`.
+characters make a pattern too large for Hyperscan). What is in a window is decided by `numbers` and `words`.
 """
 
 from __future__ import annotations
