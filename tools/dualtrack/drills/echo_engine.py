@@ -27,8 +27,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fold
                     file.write(b".")
             text = " London." if (folder / "lie").exists() else " Paris."
             body = json.dumps({"choices": [{"text": text, "index": 0, "finish_reason": "length"}]}).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
-            writer.write(body)
+            head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            # At once: frozen or killed between two writes, it would have begun an answer, which nobody may repeat.
+            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
         pass
