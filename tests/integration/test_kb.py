@@ -19,8 +19,8 @@ import pytest
 from dualtrack import artifacts
 from dualtrack.access.model import Access
 from dualtrack.errors import Exit
-from dualtrack.knowledge import base
 from dualtrack.knowledge.parsing.blocks import Parsed
+from dualtrack.tracks import knowledge
 from tests.conftest import CLI, ROOT, Cli
 
 PEOPLE = """
@@ -66,7 +66,7 @@ def asked(python: Path, *requests: dict[str, Any], kill_after: int | None = None
     )  # fmt: skip
     assert running.stdin is not None
     assert running.stderr is not None
-    known = {"model": str(base.model())}
+    known = {"model": str(knowledge.model())}
     running.stdin.write(b"".join(msgspec.json.encode({**known, **it}) + b"\n" for it in requests))
     if kill_after is not None:
         running.stdin.flush()
@@ -294,7 +294,7 @@ def test_what_somebody_gets_is_as_if_the_rest_was_not_there(tmp_path: Path, pyth
     questions = ("请假要谁批准", "发票", "没有人写过的东西")
 
     def looking(place: Path, person: str) -> list[dict[str, Any]]:
-        labels = base.labels(people, person)
+        labels = knowledge.labels(people, person)
         return [
             {"type": "search", "base": str(place), "question": it, "labels": labels, "count": 12} for it in questions
         ]

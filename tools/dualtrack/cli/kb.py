@@ -45,8 +45,8 @@ def ingest(
     What is not new is not read again; an interrupted run goes on where it was. Exit code 1 when a file was left out.
     """
     from dualtrack.errors import Findings
-    from dualtrack.knowledge import base as knowledge
     from dualtrack.output import document
+    from dualtrack.tracks import knowledge
 
     done = knowledge.ingest(base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, say=_Said())
     if json:
@@ -76,8 +76,8 @@ def search(
 ) -> None:
     """Find parts of documents by what they mean, with their sources; nothing that the person may not see."""
     from dualtrack.access import model
-    from dualtrack.knowledge import base as knowledge
     from dualtrack.output import document
+    from dualtrack.tracks import knowledge
 
     found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, _Said())
     if json:

@@ -1,1 +1,1 @@
-"""The private knowledge base. So far: personal data in texts, found and masked (`pii`)."""
+"""The private knowledge base: documents are read (`parsing`), cleaned (`pii`), cut, and made versions to search in."""

@@ -16,6 +16,7 @@ import msgspec
 from dualtrack.errors import DualtrackError, Exit
 from dualtrack.knowledge import ingest, search, versions
 from dualtrack.knowledge.embedding import BGE_SMALL_ZH, Model
+from dualtrack.output import echo
 
 
 class Ingest(msgspec.Struct, frozen=True, kw_only=True, tag="ingest"):
@@ -69,7 +70,7 @@ def answer(request: Request) -> ingest.Report | Found:
 
 
 def _say(text: str) -> None:
-    print(ascii(text)[1:-1] if not text.isprintable() else text, file=sys.stderr, flush=True)
+    echo(text.replace("\n", " "), err=True)
 
 
 def main() -> int:

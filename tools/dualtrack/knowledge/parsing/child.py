@@ -15,6 +15,7 @@ import msgspec
 
 from dualtrack.knowledge.parsing import markup, office, sandbox, text
 from dualtrack.knowledge.parsing.blocks import MOST_CHARACTERS, Parsed, Unreadable
+from dualtrack.output import echo
 
 Parser = Callable[[bytes], Parsed]
 PARSERS: dict[str, Parser] = {
@@ -85,7 +86,7 @@ def main() -> None:
     else:
         sys.stdout.buffer.write(msgspec.msgpack.encode(found))
         return
-    print(reason, file=sys.stderr)
+    echo(reason, err=True)
     sys.exit(UNREADABLE)
 
 
