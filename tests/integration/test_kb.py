@@ -68,8 +68,9 @@ def asked(python: Path, *requests: dict[str, Any], kill_after: int | None = None
     assert running.stderr is not None
     known = {"model": str(knowledge.model())}
     running.stdin.write(b"".join(msgspec.json.encode({**known, **it}) + b"\n" for it in requests))
+    running.stdin.close()
+    running.stdin = None
     if kill_after is not None:
-        running.stdin.flush()
         for _ in range(kill_after):
             running.stderr.readline()
         running.send_signal(signal.SIGKILL)
