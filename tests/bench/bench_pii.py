@@ -1,7 +1,8 @@
 """Personal data: how fast texts are scanned, and what is found in them, beside argus-redact and Presidio.
 
 The texts are Debian's documentation (packages libreoffice-help-zh-cn, manpages-zh, debian-handbook,
-debian-reference-zh-cn; about 51 MB of UTF-8, the handbook in many languages), fetched by apt-get once. Speeds are of processor time, medians.
+debian-reference-zh-cn; about 51 MB of UTF-8, the handbook in many languages), fetched by apt-get once. Speeds are of
+processor time, medians.
     bench_pii.py [rounds]
 """
 
