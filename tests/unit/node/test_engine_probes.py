@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 import urllib.error
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +30,14 @@ class Engine(Api):
     """One whose answers wait until it may answer, and whose steps grow by ``pace`` with each look."""
 
     state: dict[str, Any] = field(
-        default_factory=lambda: {"says": RIGHT, "pace": 1, "steps": 0, "others": 3, "asked": 0}
+        default_factory=lambda: {"says": RIGHT, "pace": 1, "steps": 0, "others": 3, "asked": 0, "step_s": 0.0}
     )
     free: threading.Event = field(default_factory=threading.Event)
 
     def send(self, path: str, body: bytes | None, timeout_s: float) -> bytes:
         if path == "/metrics":
-            if self.state["pace"] is None:
+            time.sleep(min(self.state["step_s"], timeout_s))
+            if self.state["pace"] is None or self.state["step_s"] > timeout_s:
                 raise TimeoutError
             self.state["steps"] += self.state["pace"]
             own = 0 if self.free.is_set() else 1
@@ -100,6 +102,14 @@ def test_the_last_answer_is_repeated_while_others_are_worked_on(engine: Engine, 
 def test_an_engine_that_does_not_work_gets_no_answer(engine: Engine, probes: Probes, state: dict[str, Any]) -> None:
     assert answered(engine, probes) == Answer(200, RIGHT)
     engine.state.update(state)
+    assert probes.answer(ASKED, WAIT_S) is None
+
+
+def test_an_engine_that_speaks_between_long_steps_works(engine: Engine, probes: Probes) -> None:
+    assert answered(engine, probes) == Answer(200, RIGHT)
+    engine.state["step_s"] = 1.2
+    assert probes.answer(ASKED, 10) == Answer(200, RIGHT)
+    engine.state["step_s"] = 2 * WAIT_S
     assert probes.answer(ASKED, WAIT_S) is None
 
 

@@ -90,7 +90,7 @@ class Probes:
                 if self._changed.wait_for(lambda: asked.rounds > rounds, timeout=LOOK_S):
                     return asked.last
                 last, own = asked.last, sum(it.waits for it in self._asked.values())
-            steps, requests = self._look()
+            steps, requests = self._look(wait_s - passed)
             first = steps if first is None else first
             busy = first is not None and steps is not None and steps > first and requests > own
             if last and last.status == 200 and busy and passed >= wait_s / 2:
@@ -117,10 +117,13 @@ class Probes:
             asked.last, asked.rounds, asked.waits = found, asked.rounds + 1, False
             self._changed.notify_all()
 
-    def _look(self) -> tuple[int | None, int]:
-        """Return the engine's steps, None where it does not say, and the requests that it works on or that wait."""
+    def _look(self, wait_s: float) -> tuple[int | None, int]:
+        """Return the engine's steps, None where it does not say, and the requests that it works on or that wait.
+
+        It says so between two steps, which take seconds on a processor that others use, too.
+        """
         try:
-            text = self._api.ask("/metrics", timeout_s=1)
+            text = self._api.ask("/metrics", timeout_s=wait_s)
         except (OSError, ValueError):
             return None, 0
         return parse_busy(text, (self._steps,)), parse_busy(text, self._api.busy)
