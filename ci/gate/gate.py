@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -62,7 +63,8 @@ class Gate:
         if self.distrust:
             self.say(f"results are neither used nor kept: tests read {self.distrust}, which is set")
         waiting = [unit for unit in units if not self._from_cache(unit)]
-        waiting.sort(key=lambda unit: -self.expected.get(unit.id, 0))
+        # The longest first, so that none is left over alone at the end; one that nobody has timed may be the longest.
+        waiting.sort(key=lambda unit: -self.expected.get(unit.id, math.inf))
         tracer = self._tracer() if waiting else None
         self._total, self._done = len(waiting), 0
         try:
