@@ -6,11 +6,13 @@ command that needs it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
@@ -89,13 +91,17 @@ def _asked(request: program.Request, kind: type[T], say: Say) -> T:
     with running:
         pipes = running.stdin, running.stdout, running.stderr
         given, answer, said = (cast("IO[bytes]", it) for it in pipes)
-        given.write(msgspec.json.encode(request) + b"\n")
-        given.close()
-        for line in said:
-            if last:
-                say(last)
-            last = line.decode(errors="replace").rstrip("\n")
-        data = answer.read()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, and says why
+            given.write(msgspec.json.encode(request) + b"\n")
+            given.close()
+        # A long answer fills its pipe; the program would wait for whoever reads it, and never end its progress.
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit(answer.read)
+            for line in said:
+                if last:
+                    say(last)
+                last = line.decode(errors="replace").rstrip("\n")
+            data = read.result()
     if running.returncode == 0:
         if last:
             say(last)
