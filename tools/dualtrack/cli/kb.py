@@ -48,7 +48,7 @@ def ingest(
     from dualtrack.output import document
     from dualtrack.tracks import knowledge
 
-    done = knowledge.ingest(base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, say=_Said())
+    done = knowledge.ingest(base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, say=Said())
     if json:
         document("kb-ingest", done)
     else:
@@ -74,15 +74,17 @@ def search(
     people: Path = PEOPLE,
     json: bool = JSON,
 ) -> None:
-    """Find parts of documents by what they mean, with their sources; nothing that the person may not see."""
+    """Find parts of documents by what they mean and say, with their sources; nothing that the person may not see."""
     from dualtrack.access import model
     from dualtrack.output import document
     from dualtrack.tracks import knowledge
 
-    found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, _Said())
+    found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, Said())
     if json:
         document("kb-search", found)
         return
+    if found.note:
+        echo(found.note, err=True)
     for number, it in enumerate(found.hits, 1):
         where = " > ".join([f"{it.collection}/{it.source}", *it.headings, *([it.place] if it.place else [])])
         echo(f"{number}. {it.score:.2f}  {where}")
@@ -120,13 +122,14 @@ def rollback(
     echo(f"version {version} answers", err=True)
 
 
-class _Said:
+class Said:
     """Progress on stderr: what takes no second is not said."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def __call__(self, text: str) -> None:
+        """Say something, where the last word is a second old."""
         if time.monotonic() - self._last >= 1:
             self._last = time.monotonic()
             echo(text, err=True)

@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.errors import DualtrackError, Exit
-from dualtrack.knowledge import ingest, search, versions
+from dualtrack.knowledge import evaluation, ingest, retrieval, search, versions
 from dualtrack.knowledge.embedding import BGE_SMALL_ZH, Model
+from dualtrack.knowledge.questions import Question
 from dualtrack.output import echo
 
 
@@ -41,14 +42,30 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
     count: int
 
 
+class Evaluate(msgspec.Struct, frozen=True, kw_only=True, tag="evaluate"):
+    """Measure how well questions are answered for somebody who has some labels; with ``fit`` keep what comes out."""
+
+    base: str
+    model: str
+    questions: tuple[Question, ...]
+    labels: tuple[str, ...]
+    fit: bool = False
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, the nearest first, and in which version."""
+    """What was found, the best first, and in which version.
+
+    ``weight`` and ``least`` are those of `retrieval.json`; ``note`` says why it was not used.
+    """
 
     version: str
     hits: list[search.Hit]
+    weight: float = 0.0
+    least: float | None = None
+    note: str = ""
 
 
-Request = Ingest | Search
+Request = Ingest | Search | Evaluate
 
 
 @cache
@@ -56,7 +73,7 @@ def _model(folder: str) -> Model:
     return Model(Path(folder), BGE_SMALL_ZH)
 
 
-def answer(request: Request) -> ingest.Report | Found:
+def answer(request: Request) -> ingest.Report | Found | evaluation.Evaluation:
     """Do what is asked for."""
     model = _model(request.model)
     if isinstance(request, Ingest):
@@ -64,9 +81,16 @@ def answer(request: Request) -> ingest.Report | Found:
             Path(request.base), Path(request.source), request.collection, request.labels, model,
             remove_missing=request.remove_missing, keep=request.keep, say=_say,
         )  # fmt: skip
-    version = versions.load(Path(request.base))
-    hits = search.search(version, model, request.question, frozenset(request.labels), request.count)
-    return Found(version=version.id, hits=hits)
+    base, labels = Path(request.base), frozenset(request.labels)
+    searcher = search.Searcher(versions.load(base), model)
+    if isinstance(request, Evaluate):
+        return evaluation.evaluate(base, searcher, request.questions, labels, fit=request.fit, say=_say)
+    fitted, note = retrieval.load(base, model.digest)
+    hits = searcher.search(request.question, labels, request.count, fitted)
+    return Found(
+        version=searcher.version.id, hits=hits, weight=fitted.weight if fitted else 0.0,
+        least=fitted.least if fitted else None, note=note,
+    )  # fmt: skip
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar, cast
@@ -23,8 +23,10 @@ from dualtrack.access.model import Access
 from dualtrack.errors import Exit, External, Interrupted
 from dualtrack.files import locked
 from dualtrack.knowledge import program
+from dualtrack.knowledge.evaluation import Evaluation
 from dualtrack.knowledge.ingest import Report
 from dualtrack.knowledge.program import Found
+from dualtrack.knowledge.questions import Question
 from dualtrack.paths import ROOT, cache_dir
 
 T = TypeVar("T")
@@ -62,6 +64,14 @@ def search(base: Path, question: str, seen: tuple[str, ...], count: int, say: Sa
         base=str(base.absolute()), model=str(model(say)), question=question, labels=seen, count=count
     )  # fmt: skip
     return _asked(request, Found, say)
+
+
+def evaluate(base: Path, questions: Sequence[Question], seen: tuple[str, ...], *, fit: bool, say: Say) -> Evaluation:
+    """Return how well questions are answered for somebody who has some labels; with ``fit`` write `retrieval.json`."""
+    request = program.Evaluate(
+        base=str(base.absolute()), model=str(model(say)), questions=tuple(questions), labels=seen, fit=fit
+    )  # fmt: skip
+    return _asked(request, Evaluation, say)
 
 
 def model(say: Say = lambda _: None) -> Path:
