@@ -73,11 +73,12 @@ def fit(asked: Sequence[Asked]) -> Fit:
     ]
     gain = mean(gains)
     error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
-    wins = len(gains) >= FEWEST and gain > SURE * error
+    whole = weight(asked)
+    wins = len(gains) >= FEWEST and gain > SURE * error and whole > 0
     # Refusals are those of what will be used: of fused scores only where fusion wins.
     used = weights if wins else (0,) * FOLDS
     leasts = tuple(least(it, used[part]) for part, it in enumerate(others))
-    whole = weight(asked) if wins else 0
+    whole = whole if wins else 0
     said = [refused(it, used[at], leasts[at]) for it, at in zip(asked, parts, strict=True)]
     found = refusals(asked, said)
     limit = least(asked, whole) if found and found.rightly > found.wrongly else None
