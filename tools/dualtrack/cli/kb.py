@@ -16,6 +16,10 @@ app = typer.Typer(
 )
 BASE = typer.Option(LAB / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
+KEY_FILE = typer.Option(
+    None, "--key-file", envvar="DUALTRACK_KB_KEY", metavar="FILE",
+    help="The master key, 32 random bytes; without it master.key in the directory, made at first use.",
+)  # fmt: skip
 PEOPLE = typer.Option(
     ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
     help="The file of people, roles and groups.",
@@ -38,6 +42,7 @@ def ingest(
     ),
     keep: int = typer.Option(5, "--keep", min=1, max=1000, help="How many versions stay, to go back to."),
     base: Path = BASE,
+    key_file: Path | None = KEY_FILE,
     json: bool = JSON,
 ) -> None:
     """Take in a directory: read, cleaned of personal data, cut and indexed; then switch to the new version.
@@ -48,7 +53,9 @@ def ingest(
     from dualtrack.output import document
     from dualtrack.tracks import knowledge
 
-    done = knowledge.ingest(base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, say=_Said())
+    done = knowledge.ingest(
+        base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, key_file=key_file, say=_Said()
+    )
     if json:
         document("kb-ingest", done)
     else:
@@ -72,6 +79,7 @@ def search(
     count: int = typer.Option(5, "--count", min=1, max=50, help="How many parts of documents."),
     base: Path = BASE,
     people: Path = PEOPLE,
+    key_file: Path | None = KEY_FILE,
     json: bool = JSON,
 ) -> None:
     """Find parts of documents by what they mean, with their sources; nothing that the person may not see."""
@@ -79,7 +87,7 @@ def search(
     from dualtrack.output import document
     from dualtrack.tracks import knowledge
 
-    found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, _Said())
+    found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, key_file, _Said())
     if json:
         document("kb-search", found)
         return
@@ -111,13 +119,108 @@ def versions(base: Path = BASE, json: bool = JSON) -> None:
 
 @app.command()
 def rollback(
-    version: str = typer.Argument(..., help="One of those that `dualtrack kb versions` lists."), base: Path = BASE
+    version: str = typer.Argument(..., help="One of those that `dualtrack kb versions` lists."),
+    base: Path = BASE,
+    key_file: Path | None = KEY_FILE,
 ) -> None:
-    """Have another version answer. The next `kb ingest` switches to a new one, with all documents as they are then."""
+    """Have another version answer. The next `kb ingest` switches to a new one, with all documents as they are then.
+
+    What was deleted in the meantime stays deleted.
+    """
     from dualtrack.knowledge import versions as kept
 
-    kept.roll_back(base, version)
+    kept.roll_back(base, version, key_file)
     echo(f"version {version} answers", err=True)
+
+
+@app.command()
+def diff(
+    before: str = typer.Argument(..., metavar="A", help="A version, as `dualtrack kb versions` lists them."),
+    after: str = typer.Argument(..., metavar="B", help="Another one."),
+    base: Path = BASE,
+    key_file: Path | None = KEY_FILE,
+    json: bool = JSON,
+) -> None:
+    """Print which documents version B has, lacks or has otherwise than version A, and how many chunks each has."""
+    from dualtrack.knowledge import overview
+    from dualtrack.output import document
+
+    found = overview.difference(base, before, after, key_file)
+    if json:
+        document("kb-diff", found)
+        return
+    for mark, rows in (("+", found.added), ("-", found.removed), ("~", found.changed)):
+        for it in rows:
+            echo(f"{mark} {it.collection}/{it.source}: {it.before} → {it.after} chunks")
+    echo(f"{found.unchanged} documents are the same")
+    if found.deleted_before or found.deleted_after:
+        echo(f"deleted since: {found.deleted_before} of {before}, {found.deleted_after} of {after}")
+
+
+@app.command()
+def status(base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
+    """Print which version answers, what is in it, how much was deleted, and whether the master key is there.
+
+    Exit code 1 when something is wrong.
+    """
+    from dualtrack.errors import Findings
+    from dualtrack.knowledge import overview
+    from dualtrack.output import document
+
+    found = overview.status(base, key_file)
+    if json:
+        document("kb-status", found)
+    else:
+        echo(f"version {found.version}: {found.documents} documents, {found.chunks} chunks, {found.bytes:,} bytes")
+        echo(f"model {found.model}; {found.versions} versions are kept")
+        echo(f"{found.deletions} deletions, of {found.deleted_documents} documents; master key: {found.master_key}")
+    if found.problem:
+        raise Findings(found.problem)
+
+
+@app.command(name="delete-person")
+def delete_person(
+    identifiers: Path | None = typer.Option(
+        None, "--identifiers", metavar="FILE",
+        help="The person's names, numbers and addresses, one a line; without it, and without --document: stdin.",
+    ),
+    documents: list[str] = typer.Option(
+        [], "--document", metavar="COLLECTION/PATH", help="A document to delete as well (may be repeated)."
+    ),
+    yes: bool = typer.Option(False, "--yes", help="Delete them. Without it they are listed, and nothing is changed."),
+    trail: Path | None = typer.Option(
+        None, "--trail", metavar="DIR", help="An audit trail of this host that gets the receipt."
+    ),
+    base: Path = BASE,
+    key_file: Path | None = KEY_FILE,
+    json: bool = JSON,
+) -> None:  # fmt: skip
+    """Delete the documents that mention a person, in all versions, and keep them and later ones out; with --yes.
+
+    Their keys are destroyed: nothing that is left of them can be read. Whoever was interrupted runs it again.
+    """
+    from dualtrack.knowledge import deletion, mentions
+    from dualtrack.output import document
+    from dualtrack.tracks import knowledge
+
+    people = [] if documents and identifiers is None else mentions.read(identifiers)
+    if not yes:
+        found = deletion.mentioned(base, people, documents, key_file)
+        if json:
+            document("kb-mentions", {"documents": found})
+            return
+        for it in found:
+            why = f"{it.mentions} mentions" if it.mentions else "named" if it.named else "the same file"
+            echo(f"{it.collection}/{it.source}: {why}, in {it.versions} versions")
+        echo(f"{len(found)} documents; nothing was changed: --yes deletes them")
+        return
+    receipt = knowledge.delete_person(base, people, documents, key_file, trail)
+    if json:
+        document("kb-receipt", receipt)
+        return
+    again = " (done before)" * receipt.repeated
+    echo(f"deletion {receipt.deletion}{again}: {receipt.documents} documents, {receipt.chunks} chunks")
+    echo(f"{receipt.keys} keys destroyed, {len(receipt.versions)} versions affected; ledger {receipt.ledger}")
 
 
 class _Said:

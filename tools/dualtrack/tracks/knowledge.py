@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
@@ -18,9 +18,11 @@ import msgspec
 
 from dualtrack import artifacts
 from dualtrack.access.model import Access
+from dualtrack.audit.writer import Writer
 from dualtrack.errors import Exit, External, Interrupted
 from dualtrack.files import locked
-from dualtrack.knowledge import program
+from dualtrack.knowledge import deletion, program
+from dualtrack.knowledge.deletion import Receipt
 from dualtrack.knowledge.ingest import Report
 from dualtrack.knowledge.program import Found
 from dualtrack.paths import ROOT, cache_dir
@@ -44,22 +46,40 @@ def labels(access: Access, name: str) -> tuple[str, ...]:
 
 
 def ingest(
-    base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, keep: int, say: Say
+    base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, keep: int,
+    key_file: Path | None, say: Say,
 ) -> Report:  # fmt: skip
     """Take in a directory and return what became of it."""
     request = program.Ingest(
         base=str(base.absolute()), model=str(model(say)), source=str(source.absolute()), collection=collection,
-        labels=acl, remove_missing=remove_missing, keep=keep,
+        labels=acl, remove_missing=remove_missing, keep=keep, key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Report, say)
 
 
-def search(base: Path, question: str, seen: tuple[str, ...], count: int, say: Say) -> Found:
+def search(base: Path, question: str, seen: tuple[str, ...], count: int, key_file: Path | None, say: Say) -> Found:
     """Return what is found for somebody who has some labels."""
     request = program.Search(
-        base=str(base.absolute()), model=str(model(say)), question=question, labels=seen, count=count
+        base=str(base.absolute()), model=str(model(say)), question=question, labels=seen, count=count,
+        key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Found, say)
+
+
+def delete_person(
+    base: Path, identifiers: Sequence[str], named: Sequence[str], key_file: Path | None, trail: Path | None
+) -> Receipt:
+    """Delete what mentions a person; an audit trail gets the receipt, and is opened before anything is done."""
+    if trail is None:
+        return deletion.delete(base, identifiers, named, key_file)
+    with Writer(trail) as writer:
+        receipt = deletion.delete(base, identifiers, named, key_file)
+        writer.append("knowledge", "delete-person", msgspec.json.encode(receipt))
+    return receipt
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.absolute()) if path else ""
 
 
 def model(say: Say = lambda _: None) -> Path:
