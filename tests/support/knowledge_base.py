@@ -60,20 +60,23 @@ def holding(folder: Path, marks: Iterable[bytes]) -> list[str]:
     return found
 
 
-def in_memory(pid: int, marks: Iterable[bytes]) -> list[str]:
-    """Return the parts of a process's memory that have one of some bytes in them."""
-    wanted = re.compile(b"|".join(map(re.escape, marks)))
-    found = []
+def in_memory(pid: int, marks: Iterable[bytes]) -> str:
+    """Return the first part of a process's memory that has one of some bytes in it, or nothing.
+
+    What is mapped from a file and cannot be written is what the file is.
+    """
+    wanted = list(marks)
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             begin, end = (int(it, 16) for it in line.split()[0].split("-"))
-            if line.split()[1][0] != "r" or line.endswith("[vvar]"):
+            rights, name = line.split()[1], " ".join(line.split()[5:])
+            if rights[0] != "r" or name == "[vvar]" or (rights[1] != "w" and name.startswith("/")):
                 continue
             try:
                 memory.seek(begin)
                 data = memory.read(end - begin)
             except (OSError, OverflowError):
                 continue
-            if wanted.search(data):
-                found.append(line.split()[-1])
-    return found
+            if any(it in data for it in wanted):
+                return name or line.split()[0]
+    return ""

@@ -140,8 +140,9 @@ def tidy(base: Path, keys: Keys, catalog: Catalog) -> None:
             used |= {number for number, _ in versions.numbers(it)}
     except versions.Damaged:
         return
+    keys.destroy(keys.fresh())
     if unused := keys.documents() - used:
-        embedding.forget(base, unused)
+        embedding.forget(base, unused, settle=False)
         keys.destroy(unused)
 
 

@@ -130,11 +130,12 @@ class Kept(Held):
         return np.frombuffer(data, np.float32, offset=len(key))
 
 
-def forget(base: Path, documents: Iterable[bytes]) -> None:
-    """Remove the vectors that were made for documents; nothing of them stays in the file, nor beside it."""
+def forget(base: Path, documents: Iterable[bytes], *, settle: bool = True) -> None:
+    """Remove the vectors that were made for documents; with ``settle`` nothing of them stays beside the file."""
     with contextlib.closing(_kept(base)) as table:
         table.change("DELETE FROM vectors WHERE document = ?", [(it,) for it in documents])
-        table.settle()
+        if settle:
+            table.settle()
 
 
 def _kept(base: Path) -> Table:

@@ -29,6 +29,8 @@ MASTER_BYTES, MOST_MASTER_BYTES = 32, 4096
 ID, NONCE = 16, 12
 #: By how much something sealed is longer than it was.
 MORE = NONCE + TAG
+#: Keys that are made together.
+AT_ONCE = 64
 Use = Literal["body", "block", "vector"]
 
 
@@ -64,7 +66,8 @@ class Keys(Held):
         elif known != mark:
             self._table.close()
             raise BadInput(f"{key_file or base / MASTER} is not the master key of {base}", hint="--key-file names it")
-        self._wrapped = dict(self._table.ask("SELECT document, wrapped FROM keys"))
+        self._fresh: list[bytes] = []
+        self._wrapped: dict[bytes, bytes] = dict(self._table.ask("SELECT document, wrapped FROM keys"))
 
     def __contains__(self, document: bytes) -> bool:
         """Say whether a document has a key."""
@@ -74,16 +77,28 @@ class Keys(Held):
         """Return all that have a key."""
         return set(self._wrapped)
 
+    def fresh(self) -> set[bytes]:
+        """Return those that were made, and not taken yet."""
+        return set(self._fresh)
+
     def new(self) -> bytes:
-        """Make a key and return the number of its document; both are on the disk."""
-        document, key = secrets.token_bytes(ID), secrets.token_bytes(DATA_KEY)
-        self._wrapped[document] = _sealed(self._wrapping, key)
-        self._table.change("INSERT INTO keys VALUES (?, ?)", [(document, self._wrapped[document])])
-        return document
+        """Return the number of a document that has a new key, which is on the disk.
+
+        Several are made at a time, since each time the disk is waited for; what nobody takes is destroyed with `tidy`.
+        """
+        if not self._fresh:
+            made = {
+                secrets.token_bytes(ID): _sealed(self._wrapping, secrets.token_bytes(DATA_KEY)) for _ in range(AT_ONCE)
+            }
+            self._table.change("INSERT INTO keys VALUES (?, ?)", made.items())
+            self._wrapped |= made
+            self._fresh = list(made)
+        return self._fresh.pop()
 
     def destroy(self, documents: Iterable[bytes]) -> int:
         """Destroy keys, all or none, and return how many there were."""
         gone = set(documents)
+        self._fresh = [it for it in self._fresh if it not in gone]
         count = self._table.change("DELETE FROM keys WHERE document = ?", [(it,) for it in gone])
         for it in gone:
             self._wrapped.pop(it, None)

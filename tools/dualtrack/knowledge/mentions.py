@@ -31,6 +31,8 @@ SEPARATORS = frozenset(characters.SEPARATORS) - {","} | {"\v", "\f"}
 MOST_DIGESTS, MOST_PLACES = 500_000, 4_000_000
 #: Pairs of characters whose digests are remembered.
 MOST_PAIRS = 1_000_000
+#: What is known of characters, by code: their kinds, and whether they stay. Below 0 where nothing is yet.
+_KINDS, _STAYING = (np.full(sys.maxunicode + 1, -1, np.int8) for _ in range(2))
 _DROPPED = dict.fromkeys(map(ord, SEPARATORS))
 #: From this on letters have no spaces between words.
 _EAST = 0x0E00
@@ -43,11 +45,10 @@ class Plain:
     def __init__(self, text: str) -> None:
         """Make a text plain."""
         folded = unicodedata.normalize("NFKC", text).casefold().translate(_lookalikes())
-        kinds = _each(folded, _kind)
+        kinds = _each(folded, _KINDS, _kind)
         made, kept = characters.plain(folded, [])
         kinds = kinds if kept is None else kinds[kept]
-        stays = _each(made, lambda it: it not in SEPARATORS)
-        places = np.flatnonzero(stays)
+        places = np.flatnonzero(_each(made, _STAYING, lambda it: it not in SEPARATORS))
         kinds = kinds[places]
         self.text = made.translate(_DROPPED)
         inside = np.zeros(len(places) + 1, np.bool_)
@@ -182,9 +183,12 @@ def _lookalikes() -> dict[int, str]:
     return {ord(it.casefold()): to.casefold() for it, to in characters.LOOKALIKES.items()}
 
 
-def _each(text: str, of: Callable[[str], int]) -> npt.NDArray[np.int8]:
-    """Return a number for each character, asked once for each that there is."""
-    if not text:
-        return np.zeros(0, np.int8)
-    codes, where = np.unique(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), return_inverse=True)
-    return np.array([of(chr(it)) for it in codes], np.int8)[where.reshape(-1)]
+def _each(text: str, known: npt.NDArray[np.int8], of: Callable[[str], int]) -> npt.NDArray[np.int8]:
+    """Return a number for each character; what is not known yet of one is asked once."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    found = known[codes]
+    if len(new := codes[found < 0]):
+        for it in np.unique(new):
+            known[it] = of(chr(it))
+        found = known[codes]
+    return found
