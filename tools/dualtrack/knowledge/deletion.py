@@ -55,7 +55,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass
-class _Known:
+class _Target:
     """A document under a key: in the catalog, in versions, or both."""
 
     collection: str
@@ -76,7 +76,7 @@ def mentioned(
     people = [Plain(it).text for it in identifiers]
     with locked(_exists(base) / "ingest"), Keys(base, key_file) as keys:
         found = _look(base, keys, Ledger(base, keys), people, named)
-    rows: dict[tuple[str, str], list[_Known]] = {}
+    rows: dict[tuple[str, str], list[_Target]] = {}
     for it in found.values():
         rows.setdefault((it.collection, it.path), []).append(it)
     return [
@@ -154,13 +154,13 @@ def _exists(base: Path) -> Path:
 
 def _look(
     base: Path, keys: Keys, deleted: Ledger, identifiers: Sequence[str], named: Sequence[str]
-) -> dict[bytes, _Known]:
+) -> dict[bytes, _Target]:
     """Return what is to be deleted, by its number: of the catalog and of all versions; External for a damaged one."""
-    known: dict[bytes, _Known] = {}
+    known: dict[bytes, _Target] = {}
 
     def add(number: bytes, collection: str, path: str, source: str, content: str, texts: list[str]) -> None:
         plain = Plain(BORDER.join([path, *([source] if source != path else []), *texts]))
-        known[number] = _Known(
+        known[number] = _Target(
             collection=collection, path=path, source=source, content=content, chunks=len(texts),
             mentions=sum(map(plain.count, identifiers)),
             named=bool({f"{collection}/{path}", f"{collection}/{source}"} & set(named)),

@@ -43,9 +43,10 @@ class Deletion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deletion is known again by: numbers of documents, and keyed digests of what was in files, of names of
-    documents as they were given, and of identifiers.
-    """  # fmt: skip
+    """What a deletion is known again by: numbers of documents, and keyed digests of all else.
+
+    Those are of what was in files, of names of documents as they were given, and of identifiers.
+    """
 
     documents: list[bytes] = []
     contents: list[bytes] = []

@@ -51,8 +51,6 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
 class Reload(msgspec.Struct, frozen=True, kw_only=True, tag="reload"):
     """Begin anew, with nothing in memory of what was read before. The answer is empty."""
 
-    model: str = ""
-
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What was found, the nearest first, and in which version."""
