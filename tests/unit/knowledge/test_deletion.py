@@ -160,7 +160,9 @@ def test_a_version_without_anything_left_answers_nothing(tmp_path: Path) -> None
         take_in(tmp_path / "base", tmp_path / "docs")
 
 
-def test_a_ledger_that_was_changed_is_seen(base: Path) -> None:
+def test_a_ledger_that_was_changed_is_seen(base: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(base, tmp_path / "other", symlinks=True))
+    delete(other, people=["somebody else"])
     delete(base)
     delete(base, people=["somebody"])
     path = base / "deletions.ledger"
@@ -171,7 +173,8 @@ def test_a_ledger_that_was_changed_is_seen(base: Path) -> None:
         whole[:it] + bytes([whole[it] ^ 1]) + whole[it + 1 :]
         for it in (chance.randrange(len(whole)) for _ in range(30))
     ]
-    for data in (b"", lines[0], lines[1], lines[1] + lines[0], whole[:-1], lines[0] + whole, *flipped):
+    spliced = (other / "deletions.ledger").read_bytes() + lines[1]
+    for data in (spliced, b"", lines[0], lines[1], lines[1] + lines[0], whole[:-1], lines[0] + whole, *flipped):
         path.write_bytes(data)
         for what in (lambda: versions.load(base), lambda: delete(base)):
             with pytest.raises(External, match=r"deletions\.ledger"):
