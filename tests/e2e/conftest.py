@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 import pytest
 
+from tests.conftest import Cli
+
 #: Whether the state of a file's story holds; and whether a test has failed.
 HOLDS, FAILED = pytest.StashKey[bool](), pytest.StashKey[bool]()
 
@@ -37,3 +39,13 @@ def continues(
     story.stash[HOLDS] = False
     yield
     story.stash[HOLDS] = not request.node.stash.get(FAILED, False) and name not in begins[:-1]
+
+
+def half_read(site: Cli, name: str) -> None:
+    """Leave a host as a run does that is stopped while apt reads its lists: with a new stamp, and packages missing."""
+    for words in (
+        ("apt-get", "remove", "--yes", "nvidia-container-toolkit"),
+        ("find", "/var/lib/apt/lists", "-type", "f", "-delete"),
+        ("touch", "/var/lib/apt/lists", "/var/lib/apt/periodic/update-success-stamp"),
+    ):
+        site("lab", "exec", name, "--", *words)

@@ -24,7 +24,8 @@ from dualtrack.lab.state import Store
 from dualtrack.proc import run
 from dualtrack.tracks import unchanged
 from tests.conftest import CLI, ROOT, Cli, living, wait
-from tests.e2e.conftest import continues
+from tests.e2e.conftest import continues, half_read
+from tests.support import knowledge_site
 from tests.support.clients import embeds, official, track
 
 UP_S = 1200
@@ -253,13 +254,18 @@ def test_the_official_client_for_node_is_answered(site: Cli, tmp_path: Path) -> 
     assert found["much"].startswith("BadRequestError 400")
 
 
+def test_the_knowledge_base_answers_from_either_track(site: Cli) -> None:
+    [cloud] = {it["engine"] for it in site.json("serving", "status")["engines"] if it["track"] == "cloud"}
+    knowledge_site.answers(site, without(site, cloud))
+
+
 def test_a_tenant_gets_keys_and_loses_them(site: Cli) -> None:
     said = site.runbook("add-a-tenant.md")
     assert "data: [DONE]" in said, "the answer was not streamed to its end"
     assert "there is no such model for this tenant" in said
     assert "the API key is missing or not known" in said
     assert said.count("revoked k-") == 2, said
-    assert site.json("serving", "key", "list")["tenants"] == ["lab"]
+    assert site.json("serving", "key", "list")["tenants"] == ["knowledge", "lab"]
     used = {it["tenant"]: it["tokens"] for it in site.json("serving", "usage")["tenants"]}
     assert used["research"] >= 16, "its answer had 16 tokens, and its question some"
 
@@ -367,16 +373,6 @@ def test_unreachable_host_is_down_and_its_successor_configured_by_the_run_after_
     interrupt(site, "local", "up")
     site("local", "up", timeout=UP_S)
     assert {host["state"] for host in rows(site).values()} == {"up"}
-
-
-def half_read(site: Cli, name: str) -> None:
-    """Leave a host as a run does that is stopped while apt reads its lists: with a new stamp, and packages missing."""
-    for words in (
-        ("apt-get", "remove", "--yes", "nvidia-container-toolkit"),
-        ("find", "/var/lib/apt/lists", "-type", "f", "-delete"),
-        ("touch", "/var/lib/apt/lists", "/var/lib/apt/periodic/update-success-stamp"),
-    ):
-        site("lab", "exec", name, "--", *words)
 
 
 def test_a_serving_node_is_taken_out_and_a_gateway_replaced(site: Cli) -> None:

@@ -320,7 +320,7 @@ def test_damaged_versions_answer_nothing(tmp_path: Path) -> None:
     place = tmp_path / "base"
     assert "has no version" in kb(place, "search", "x", "--as", "ada", code=Exit.BAD_INPUT)["stderr"]
     kb(place, "ingest", written(tmp_path / "docs", 4), "--collection", "rules")
-    for name in ("vectors.npy", "chunks.msgpack", "card.json"):
+    for name in ("documents.sealed", "card.json"):
         path = place / "current" / name
         whole = path.read_bytes()
         for damaged in (whole[:-8], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:], b""):
@@ -328,7 +328,7 @@ def test_damaged_versions_answer_nothing(tmp_path: Path) -> None:
             assert "is damaged" in kb(place, "search", "x", "--as", "ada", code=Exit.EXTERNAL)["stderr"], name
         path.write_bytes(whole)
     assert kb(place, "search", "请假", "--as", "ada")["hits"]
-    (place / "current" / "vectors.npy").write_bytes(b"")
+    (place / "current" / "documents.sealed").write_bytes(b"")
     kb(place, "ingest", tmp_path / "docs", "--collection", "rules")
     assert kb(place, "search", "请假", "--as", "ada")["hits"]
 

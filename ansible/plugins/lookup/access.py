@@ -17,10 +17,10 @@ from dualtrack.paths import ROOT
 DOCUMENTATION = """
 name: access
 short_description: what people may do on a host, in the search store or in the scheduler
-description: Returns what the roles access, elk and slurm are told, as a dictionary.
+description: Returns what the roles access, elk, slurm and knowledge_base are told, as a dictionary.
 options:
   _terms:
-    description: one of host, store, scheduler
+    description: one of host, store, scheduler, knowledge
     required: true
   file:
     description: the file of people, from the checkout where it is no whole path; without it there are none
@@ -72,6 +72,8 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError(str(error)) from None
 
     def _one(self, what: str, access: model.Access, grants: tuple[glass.Grant, ...]) -> Any:
+        if what == "knowledge":
+            return {it.name: it.labels for it in access.people}
         if what == "host":
             scheduled, trail = bool(self.get_option("scheduled")), str(self.get_option("trail"))
             log_host = bool(self.get_option("log_host"))

@@ -68,19 +68,21 @@ def test_public_name() -> None:
     assert callable(build)
 
 
-def test_packages_that_roles_name_are_found(tmp_path: Path) -> None:
-    (tmp_path / "a/vars").mkdir(parents=True)
-    (tmp_path / "a/vars/main.yml").write_text(
+def test_packages_that_roles_and_inventories_name_are_found(tmp_path: Path) -> None:
+    (tmp_path / "roles/a/vars").mkdir(parents=True)
+    (tmp_path / "inventories/b").mkdir(parents=True)
+    (tmp_path / "inventories/b/facts.yml").write_text("hosts: [{name: c, vars: {d: [{packages: [debian-faq]}]}}]\n")
+    (tmp_path / "roles/a/vars/main.yml").write_text(
         "__a_by_system: {Debian: {packages: [sudo, chrony], service: cron}}\n"
         "__a_packages: \"{{ ['munge'] + (['g++-12'] if a_big else []) + a_packages }}\"\n"
         "a_other: [never]\n"
     )
-    assert set(debian.named_by_roles(tmp_path)) == {"sudo", "chrony", "munge", "g++-12"}
+    assert set(debian.named(tmp_path)) == {"sudo", "chrony", "munge", "g++-12", "debian-faq"}
 
 
 def test_every_purpose_asks_for_packages_of_the_archive() -> None:
     """The archive decides what a role's word is; here all of them are."""
-    words = set(debian.named_by_roles(ROOT / "roles"))
+    words = set(debian.named(ROOT))
     assert {"slurmctld", "mariadb-server", "mdadm", "opensm", "cryptsetup", "clevis-luks", "python3-boto3"} <= words
     asked = debian.wanted(words | {"unused"})
     assert set(asked["roles"]) >= words

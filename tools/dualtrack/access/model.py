@@ -81,6 +81,12 @@ class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ssh_keys: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the person is, for documents: everyone, the person, the groups and the roles."""
+        of = {"person": (self.name,), "group": self.groups, "role": self.roles}
+        return ("everyone", *(f"{kind}:{name}" for kind, names in of.items() for name in names))
+
 
 class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file as a whole. ``roles`` are the operator's own, beside those that are always there (BUILT_IN)."""

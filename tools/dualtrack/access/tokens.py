@@ -1,4 +1,4 @@
-"""Tokens for the search store (JWT, ES256): who somebody is, for a while, signed by the controller.
+"""Tokens (JWT, ES256): who somebody is, for a while and for one service, signed by the controller.
 
 A token says who it is, and which grant it belongs to; what that allows is the store's to know. So rights that are taken
 away are gone for tokens, too, at once. The key lies beside the authority's, and leaves the controller never.
@@ -34,12 +34,13 @@ def public(folder: Path) -> str:
 
 
 def issue(
-    folder: Path, name: str, backend_roles: Sequence[str], *, until: datetime, now: datetime | None = None
-) -> str:
-    """Return a token of ``name`` with ``backend_roles`` that ends at ``until``."""
+    folder: Path, name: str, backend_roles: Sequence[str], *, until: datetime, now: datetime | None = None,
+    audience: str = AUDIENCE,
+) -> str:  # fmt: skip
+    """Return a token of ``name`` with ``backend_roles`` that ends at ``until``, for the store or another audience."""
     now = now or datetime.now(UTC)
     claims: dict[str, Any] = {
-        "iss": ISSUER, "aud": AUDIENCE, "sub": name, "roles": list(backend_roles), "nbf": int(now.timestamp()) - 60,
+        "iss": ISSUER, "aud": audience, "sub": name, "roles": list(backend_roles), "nbf": int(now.timestamp()) - 60,
         "iat": int(now.timestamp()), "exp": int(until.timestamp()),
     }  # fmt: skip
     return jwt.encode({"alg": "ES256", "typ": "JWT"}, claims, key(folder))

@@ -23,6 +23,7 @@ from dualtrack.cli import (
     failover,
     inventory,
     kb,
+    kb_eval,
     keys,
     lab,
     mirror,
@@ -68,6 +69,7 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(mirror.app, name="mirror")
 app.add_typer(seal.app, name="seal")
 app.command()(seal.unseal)
+kb_eval.register(kb.app)
 app.add_typer(kb.app, name="kb")
 app.add_typer(keys.app, name="keys")
 app.command()(play.play)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,24 +139,35 @@ def _show(access: Access, found: tuple[Cell, ...]) -> None:
           [(it.service, it.what, *(word(by[it.id, role]) for role in roles)) for it in cells.ACTIONS])  # fmt: skip
 
 
+class Service(StrEnum):
+    """What a token is for: one for the one is none for the other."""
+
+    store = "store"
+    knowledge = "knowledge"
+
+
 @app.command()
 def token(
     name: str = typer.Argument(..., metavar="NAME", help="Whose."),
     minutes: int = typer.Option(60, "--minutes", min=1, max=24 * 60, help="How long it is good."),
+    service: Service = typer.Option(Service.store, "--for", help="The search store, or the knowledge base."),
     file: Path = PEOPLE,
     authority: Path = PKI,
 ) -> None:
-    """Print a token with which a person signs in to the search store; what it allows ends with the person's rights.
+    """Print a token with which a person signs in to a service; what it allows ends with the person's rights.
 
     Whoever has it is that person there: hand it over as you would a password.
     """
     from datetime import UTC, datetime, timedelta
 
     from dualtrack.access import model, tokens
+    from dualtrack.elk.documents import AUDIENCE
+    from dualtrack.knowledge.service.people import AUDIENCE as KNOWLEDGE
 
     person = model.load(file).person(name)
     until = datetime.now(UTC) + timedelta(minutes=minutes)
-    echo(tokens.issue(authority, person.name, [f"person-{person.name}"], until=until))
+    audience = {Service.store: AUDIENCE, Service.knowledge: KNOWLEDGE}[service]
+    echo(tokens.issue(authority, person.name, [f"person-{person.name}"], until=until, audience=audience))
 
 
 @app.command(name="break-glass")

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from dualtrack.output import echo
 from dualtrack.paths import LAB, ROOT
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dualtrack.knowledge.answering import Answered, Message
+    from dualtrack.knowledge.search import Hit
+    from dualtrack.serving.client import End
+
 app = typer.Typer(
     help="The private knowledge base: take in documents, without personal data, and find in them what one may see.",
     no_args_is_help=True,
 )
 BASE = typer.Option(LAB / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
+LAB_BASE = LAB / "knowledge"
+ASKED = typer.Option(
+    None, "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY",
+    help="A knowledge base on this machine; that of the site that is up without it.",
+)  # fmt: skip
+#: The most tokens of an answer.
+ANSWER_TOKENS = 512
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
+KEY_FILE = typer.Option(
+    None, "--key-file", envvar="DUALTRACK_KB_KEY", metavar="FILE",
+    help="The master key, 32 random bytes; without it master.key in the directory, made at first use.",
+)  # fmt: skip
 PEOPLE = typer.Option(
     ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
     help="The file of people, roles and groups.",
@@ -36,8 +55,12 @@ def ingest(
     remove_missing: bool = typer.Option(
         False, "--remove-missing", help="Remove documents of the collection that are not in the directory any more."
     ),
+    leave_out: bool = typer.Option(
+        False, "--leave-out", help="What cannot be read is no failure: exit code 0. It is named all the same."
+    ),
     keep: int = typer.Option(5, "--keep", min=1, max=1000, help="How many versions stay, to go back to."),
     base: Path = BASE,
+    key_file: Path | None = KEY_FILE,
     json: bool = JSON,
 ) -> None:
     """Take in a directory: read, cleaned of personal data, cut and indexed; then switch to the new version.
@@ -48,7 +71,9 @@ def ingest(
     from dualtrack.output import document
     from dualtrack.tracks import knowledge
 
-    done = knowledge.ingest(base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, say=_Said())
+    done = knowledge.ingest(
+        base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, key_file=key_file, say=Said()
+    )
     if json:
         document("kb-ingest", done)
     else:
@@ -61,7 +86,7 @@ def ingest(
             echo(f"left out: {left.path}: {left.reason}")
         for path in done.missing:
             echo(f"not in the directory any more: {path} (--remove-missing removes it)")
-    if done.left_out:
+    if done.left_out and not leave_out:
         raise Findings(f"{len(done.left_out)} left out")
 
 
@@ -70,25 +95,124 @@ def search(
     question: str = typer.Argument(..., help="What is looked for."),
     name: str = typer.Option(..., "--as", help="For whom: a name in the file of people."),
     count: int = typer.Option(5, "--count", min=1, max=50, help="How many parts of documents."),
-    base: Path = BASE,
+    base: Path = ASKED,
     people: Path = PEOPLE,
+    key_file: Path | None = KEY_FILE,
     json: bool = JSON,
 ) -> None:
-    """Find parts of documents by what they mean, with their sources; nothing that the person may not see."""
+    """Find parts of documents by what they mean and say, with their sources; nothing that the person may not see."""
     from dualtrack.access import model
     from dualtrack.output import document
-    from dualtrack.tracks import knowledge
+    from dualtrack.tracks import knowledge, knowledge_site
 
-    found = knowledge.search(base, question, knowledge.labels(model.load(people), name), count, _Said())
+    if at := None if base else knowledge_site.site():
+        found = knowledge_site.search(at, name, question, count)
+    else:
+        seen = knowledge.labels(model.load(people), name)
+        found = knowledge.search(base or LAB_BASE, question, seen, count, key_file, Said())
     if json:
         document("kb-search", found)
         return
+    if found.note:
+        echo(found.note, err=True)
     for number, it in enumerate(found.hits, 1):
-        where = " > ".join([f"{it.collection}/{it.source}", *it.headings, *([it.place] if it.place else [])])
-        echo(f"{number}. {it.score:.2f}  {where}")
+        echo(f"{number}. {it.score:.2f}  {_where(it)}")
         echo(f"   {' '.join(it.text.split())[:300]}")
     if not found.hits:
         echo("nothing found that this person may see", err=True)
+
+
+@app.command()
+def ask(
+    question: str = typer.Argument(..., help="What is asked; - reads it from stdin."),
+    name: str = typer.Option(..., "--as", help="For whom: a name in the file of people."),
+    base: Path = ASKED,
+    people: Path = PEOPLE,
+    api_key_file: Path | None = typer.Option(
+        None,
+        "--api-key-file",
+        metavar="FILE",
+        help="With --base: a file with the gateway's API key, as `dualtrack serving chat` takes it.",
+    ),
+    key_file: Path | None = KEY_FILE,
+    json: bool = JSON,
+) -> None:
+    """Answer a question in sentences, by a model behind the gateway, from documents that the person may see.
+
+    The answer comes as it is made, then its sources; a star marks those that it names. Where there are none, no model
+    is asked.
+    """
+    import sys
+
+    from dualtrack.knowledge.answering import Answered
+    from dualtrack.output import document
+    from dualtrack.serving import client
+    from dualtrack.tracks import knowledge_site
+
+    text = client.read_prompt(question, sys.stdin.buffer)
+    at = None if base else knowledge_site.site()
+    if at:
+        answer = knowledge_site.ask(at, name, text)
+    else:
+        answer = _ask_here(base or LAB_BASE, text, name, people, api_key_file, key_file)
+    pieces: list[str] = []
+    for it in answer:
+        if not isinstance(it, Answered):
+            pieces.append(it)
+            if not json:
+                echo(it, nl=False)
+        elif json:
+            document("kb-ask", {"answer": "".join(pieces), "citations": it.citations, "end": it.end})
+        else:
+            echo()
+            for source in it.citations:
+                echo(f"[{source.number}]{'*' * source.cited} {_where(source.hit)}")
+            echo(it.end.line if it.citations and it.end else "no model was asked", err=True)
+
+
+def _ask_here(
+    base: Path, text: str, name: str, people: Path, api_key_file: Path | None, key_file: Path | None
+) -> Iterator[str | Answered]:
+    import os
+
+    from dualtrack.access import model as access
+    from dualtrack.serving import client
+    from dualtrack.tracks import knowledge, serving
+
+    seen = knowledge.labels(access.load(people), name)
+    site = serving.sites()[0]
+    found = client.find_key(api_key_file, os.environ, serving.chat_key(site))
+    asked = client.Client(site.endpoint.url, serving.ca_file(site), found)
+    model = client.chosen("", site.writers or asked.models())
+
+    def chat(messages: Sequence[Message]) -> Iterator[str | End]:
+        return asked.chat(model, messages, ANSWER_TOKENS)
+
+    return knowledge.ask(base, text, seen, chat, key_file, Said())
+
+
+@app.command()
+def address(json: bool = JSON) -> None:
+    """Say where the site's knowledge base answers: its page, and its API for clients with a token."""
+    from dualtrack.errors import BadInput
+    from dualtrack.output import document
+    from dualtrack.tracks import knowledge_site
+
+    if (at := knowledge_site.site()) is None:
+        raise BadInput("no host with the role knowledge_base is up", hint="make up")
+    if json:
+        document("kb-address", {"host": at.host, "url": at.url, "ca_file": str(at.ca_file)})
+    else:
+        echo(at.url)
+        echo(f"certificates by {at.ca_file}", err=True)
+
+
+@app.command()
+def serve(settings: Path = typer.Argument(..., help="Its settings, as the role knowledge_base writes them.")) -> None:
+    """Be the service of the knowledge base, as systemd runs it on a host."""
+    from dualtrack.tracks import knowledge
+
+    knowledge.serve(settings)
 
 
 @app.command()
@@ -111,22 +235,122 @@ def versions(base: Path = BASE, json: bool = JSON) -> None:
 
 @app.command()
 def rollback(
-    version: str = typer.Argument(..., help="One of those that `dualtrack kb versions` lists."), base: Path = BASE
+    version: str = typer.Argument(..., help="One of those that `dualtrack kb versions` lists."),
+    base: Path = BASE,
+    key_file: Path | None = KEY_FILE,
 ) -> None:
-    """Have another version answer. The next `kb ingest` switches to a new one, with all documents as they are then."""
+    """Have another version answer. The next `kb ingest` switches to a new one, with all documents as they are then.
+
+    What was deleted in the meantime stays deleted.
+    """
     from dualtrack.knowledge import versions as kept
 
-    kept.roll_back(base, version)
+    kept.roll_back(base, version, key_file)
     echo(f"version {version} answers", err=True)
 
 
-class _Said:
+@app.command()
+def diff(
+    before: str = typer.Argument(..., metavar="A", help="A version, as `dualtrack kb versions` lists them."),
+    after: str = typer.Argument(..., metavar="B", help="Another one."),
+    base: Path = BASE,
+    key_file: Path | None = KEY_FILE,
+    json: bool = JSON,
+) -> None:
+    """Print which documents version B has, lacks or has otherwise than version A, and how many chunks each has."""
+    from dualtrack.knowledge import overview
+    from dualtrack.output import document
+
+    found = overview.difference(base, before, after, key_file)
+    if json:
+        document("kb-diff", found)
+        return
+    for mark, rows in (("+", found.added), ("-", found.removed), ("~", found.changed)):
+        for it in rows:
+            echo(f"{mark} {it.collection}/{it.source}: {it.before} → {it.after} chunks")
+    echo(f"{found.unchanged} documents are the same")
+    if found.deleted_before or found.deleted_after:
+        echo(f"deleted since: {found.deleted_before} of {before}, {found.deleted_after} of {after}")
+
+
+@app.command()
+def status(base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
+    """Print which version answers, what is in it, how much was deleted, and whether the master key is there.
+
+    Exit code 1 when something is wrong.
+    """
+    from dualtrack.errors import Findings
+    from dualtrack.knowledge import overview
+    from dualtrack.output import document
+
+    found = overview.status(base, key_file)
+    if json:
+        document("kb-status", found)
+    else:
+        echo(f"version {found.version}: {found.documents} documents, {found.chunks} chunks, {found.bytes:,} bytes")
+        echo(f"model {found.model}; {found.versions} versions are kept")
+        echo(f"{found.deletions} deletions, of {found.deleted_documents} documents; master key: {found.master_key}")
+    if found.problem:
+        raise Findings(found.problem)
+
+
+@app.command(name="delete-person")
+def delete_person(
+    identifiers: Path | None = typer.Option(
+        None, "--identifiers", metavar="FILE",
+        help="The person's names, numbers and addresses, one a line; without it, and without --document: stdin.",
+    ),
+    documents: list[str] = typer.Option(
+        [], "--document", metavar="COLLECTION/PATH", help="A document to delete as well (may be repeated)."
+    ),
+    yes: bool = typer.Option(False, "--yes", help="Delete them. Without it they are listed, and nothing is changed."),
+    trail: Path | None = typer.Option(
+        None, "--trail", metavar="DIR", help="An audit trail of this host that gets the receipt."
+    ),
+    base: Path = BASE,
+    key_file: Path | None = KEY_FILE,
+    json: bool = JSON,
+) -> None:  # fmt: skip
+    """Delete the documents that mention a person, in all versions, and keep them and later ones out; with --yes.
+
+    Their keys are destroyed: nothing that is left of them can be read. Whoever was interrupted runs it again.
+    """
+    from dualtrack.knowledge import deletion, mentions
+    from dualtrack.output import document
+    from dualtrack.tracks import knowledge
+
+    people = [] if documents and identifiers is None else mentions.read(identifiers)
+    if not yes:
+        found = deletion.mentioned(base, people, documents, key_file)
+        if json:
+            document("kb-mentions", {"documents": found})
+            return
+        for it in found:
+            why = f"{it.mentions} mentions" if it.mentions else "named" if it.named else "the same file"
+            echo(f"{it.collection}/{it.source}: {why}, in {it.versions} versions")
+        echo(f"{len(found)} documents; nothing was changed: --yes deletes them")
+        return
+    receipt = knowledge.delete_person(base, people, documents, key_file, trail)
+    if json:
+        document("kb-receipt", receipt)
+        return
+    again = " (done before)" * receipt.repeated
+    echo(f"deletion {receipt.deletion}{again}: {receipt.documents} documents, {receipt.chunks} chunks")
+    echo(f"{receipt.keys} keys destroyed, {len(receipt.versions)} versions affected; ledger {receipt.ledger}")
+
+
+def _where(it: Hit) -> str:
+    return " > ".join([f"{it.collection}/{it.source}", *it.headings, *([it.place] if it.place else [])])
+
+
+class Said:
     """Progress on stderr: what takes no second is not said."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def __call__(self, text: str) -> None:
+        """Say something, where the last word is a second old."""
         if time.monotonic() - self._last >= 1:
             self._last = time.monotonic()
             echo(text, err=True)

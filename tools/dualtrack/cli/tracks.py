@@ -129,13 +129,16 @@ def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None
 
 
 def _show_endpoints() -> None:
-    from dualtrack.tracks import serving
+    from dualtrack.tracks import knowledge_site, serving
 
     for it in serving.up():
         models = ", ".join(it.endpoint.models)
         if models:
             echo(f"{models} at {it.endpoint.url}/v1, certificates by {it.endpoint.ca_file}")
             echo('dualtrack serving chat "…" asks; dualtrack serving key add NAME makes a key for a client')
+    if at := knowledge_site.site():
+        echo(f"knowledge base at {at.url}/, certificates by {at.ca_file}")
+        echo('dualtrack kb ask "…" --as NAME asks; dualtrack access token NAME --for knowledge signs in')
 
 
 def down() -> None:

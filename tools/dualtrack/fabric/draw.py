@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import TYPE_CHECKING
 
 from dualtrack.fabric.declared import Declared
 from dualtrack.fabric.model import Cable, End, Finding, Report
 from dualtrack.output import visible
+from dualtrack.svg import document, tag, text, title
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -128,10 +128,8 @@ def svg(declared: Declared, report: Report) -> str:
     height = 60 + ROW * len(layers) + 18 * (len(report.findings) + 1)
     notes = [report.headline, *(f"{finding.code}: {finding.where}: {finding.seen}" for finding in report.findings)]
     below = 60 + ROW * (len(layers) - 1) + 110
-    for number, note in enumerate(notes):
-        parts.append(f'<text x="12" y="{below + 18 * number}" font-size="13">{escape(note)}</text>')
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" font-family="sans-serif">'
-    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>"]) + "\n"
+    parts += [text(12, below + 18 * number, note, 13) for number, note in enumerate(notes)]
+    return document(width, height, parts)
 
 
 def _mark(name: str, declared: Declared) -> str:
@@ -148,13 +146,10 @@ def _line(
     bend = (number // 2) * (14 if number % 2 else -14)
     middle = ((start[0] + end[0]) / 2 + bend, (start[1] + end[1]) / 2)
     colour = STYLES[finding.severity if finding else "ok"]
-    dashes = ' stroke-dasharray="7 5"' if finding and finding.code in ABSENT else ""
-    title = f"{cable} {cable.width} {cable.speed}" + (f"; {finding.code}: {finding.seen}" if finding else "")
+    dashes = {"stroke_dasharray": "7 5"} if finding and finding.code in ABSENT else {}
+    said = f"{cable} {cable.width} {cable.speed}" + (f"; {finding.code}: {finding.seen}" if finding else "")
     path = f"M{start[0]:.1f},{start[1]:.1f} Q{middle[0]:.1f},{middle[1]:.1f} {end[0]:.1f},{end[1]:.1f}"
-    return (
-        f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{3.5 if finding else 1.5}"{dashes}>'
-        f"<title>{escape(title)}</title></path>"
-    )
+    return tag("path", title(said), d=path, fill="none", stroke=colour, stroke_width=3.5 if finding else 1.5, **dashes)
 
 
 def _box(name: str, x: float, y: float, step: float, switch: bool, mark: str, gone: Finding | None) -> str:
@@ -163,13 +158,11 @@ def _box(name: str, x: float, y: float, step: float, switch: bool, mark: str, go
     fill = "#fdecea" if gone else "#e3f2fd" if switch else "#f5f7fa"
     line = STYLES["error"] if gone else "#52606d"
     crowded = len(name) * 7.5 > 2 * half
-    turn = f' transform="rotate(-60 {x:.1f} {y:.1f})"' if crowded else ""
-    note = (
-        f'<text x="{x:.1f}" y="{y - 20:.1f}" font-size="11" text-anchor="middle">{escape(mark)}</text>' if mark else ""
+    turn = {"transform": f"rotate(-60 {x:.1f} {y:.1f})"} if crowded else {}
+    parts = (
+        title(name),
+        tag("rect", x=x - half, y=y - BOX / 2, width=2 * half, height=BOX, rx=4, fill=fill, stroke=line),
+        text(x, y + 4, name, 12, text_anchor="middle", **turn),
+        text(x, y - 20, mark, 11, text_anchor="middle") if mark else "",
     )
-    return (
-        f"<g><title>{escape(name)}</title>"
-        f'<rect x="{x - half:.1f}" y="{y - BOX / 2}" width="{2 * half:.1f}" height="{BOX}" rx="4" fill="{fill}"'
-        f' stroke="{line}"/><text x="{x:.1f}" y="{y + 4:.1f}" font-size="12" text-anchor="middle"{turn}>'
-        f"{escape(name)}</text>{note}</g>"
-    )
+    return tag("g", "".join(parts))

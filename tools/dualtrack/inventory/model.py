@@ -14,7 +14,7 @@ from dualtrack.errors import BadInput
 Track = Literal["cloud", "local"]
 Lifecycle = Literal["spot", "on-demand", "owned"]
 #: What a host can be for. Each is an Ansible group `role_<name>`, declared in inventories/common.
-Role = Literal["gpu", "infiniband", "storage", "serving", "gateway", "controller", "log"]
+Role = Literal["gpu", "infiniband", "storage", "serving", "gateway", "knowledge_base", "controller", "log"]
 
 NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?")
 

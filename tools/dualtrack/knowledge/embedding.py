@@ -1,20 +1,24 @@
 """Vectors of texts by a model in ONNX, on processors; the same text has the same vector, in every run and company.
 
 A model that was made smaller to 8 bits (q8) scales by what it is given together: a text's vector would depend on the
-others. It gets one text at a time, which is also faster. Vectors are kept by the text's digest.
+others. It gets one text at a time, which is also faster. Vectors are kept by a keyed digest of the text, each under
+the key of the document that it was made for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from dualtrack.knowledge.keys import Keys
+from dualtrack.knowledge.tables import Held, Table
 
 Vectors = npt.NDArray[np.float32]
 
@@ -82,32 +86,62 @@ class Model:
         return found
 
 
-class Kept:
-    """Vectors that were made before, in a file that kills and power cuts leave whole (SQLite)."""
+class Kept(Held):
+    """Vectors that were made before."""
 
-    def __init__(self, path: Path, model: Model) -> None:
+    def __init__(self, base: Path, model: Model, keys: Keys) -> None:
         """Open the file, or make it."""
-        self._model = model
-        self._rows = sqlite3.connect(path, timeout=60)
-        self._rows.execute("PRAGMA journal_mode=WAL")
-        self._rows.execute(
-            "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
-        )
+        self._model, self._keys, self._table = model, keys, _kept(base)
 
-    def vectors(self, texts: Sequence[str], say: Callable[[str], None] = lambda _: None) -> Vectors:
-        """Return the vectors of passages, a row each; every hundred that had to be made are said."""
+    def vectors(self, texts: Sequence[tuple[bytes, str]], say: Callable[[str], None] = lambda _: None) -> Vectors:
+        """Return the vectors of passages, a row each, with the numbers of their documents.
+
+        Every hundred that had to be made are said.
+        """
         found = np.empty((len(texts), self._model.card.dimension), np.float32)
         made = 0
-        for row, text in enumerate(texts):
-            key = hashlib.sha256(f"{self._model.digest}\0{text}".encode()).digest()
-            kept = self._rows.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
-            if kept is not None and len(kept[0]) == 4 * self._model.card.dimension:
-                found[row] = np.frombuffer(kept[0], np.float32)
+        for row, (document, text) in enumerate(texts):
+            key = self._keys.mac("vector", f"{self._model.digest}\0{text}".encode())
+            if (own := self._look(key, "AND document = ?", document)) is not None:
+                found[row] = own
                 continue
-            found[row] = self._model.vector(self._model.card.passage + text)
-            with self._rows:
-                self._rows.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (key, found[row].tobytes()))
-            made += 1
-            if made % 100 == 0:
-                say(f"{row + 1:,} of {len(texts):,} chunks have a vector")
+            if (others := self._look(key, "LIMIT 4")) is not None:
+                found[row] = others
+            else:
+                found[row] = self._model.vector(self._model.card.passage + text)
+                made += 1
+                if made % 100 == 0:
+                    say(f"{row + 1:,} of {len(texts):,} chunks have a vector")
+            # Each document has its own: another one's go with it.
+            sealed = self._keys.seal(document, "vector", key + found[row].tobytes())
+            self._table.change("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", [(key, document, sealed)])
         return found
+
+    def _look(self, key: bytes, which: str, *values: bytes) -> Vectors | None:
+        """Return the vector of a text that some document has."""
+        rows = self._table.ask(f"SELECT document, sealed FROM vectors WHERE text = ? {which}", (key, *values))  # noqa: S608
+        return next((it for row in rows if (it := self._opened(row[0], key, row[1])) is not None), None)
+
+    def _opened(self, document: bytes, key: bytes, sealed: bytes) -> Vectors | None:
+        """Return a vector; None where its document is gone, or it is not what was written for this text."""
+        data = self._keys.open(document, "vector", sealed)
+        if data is None or data[: len(key)] != key or len(data) != len(key) + 4 * self._model.card.dimension:
+            return None
+        return np.frombuffer(data, np.float32, offset=len(key))
+
+
+def forget(base: Path, documents: Iterable[bytes], *, settle: bool = True) -> None:
+    """Remove the vectors that were made for documents; with ``settle`` nothing of them stays beside the file."""
+    with contextlib.closing(_kept(base)) as table:
+        table.change("DELETE FROM vectors WHERE document = ?", [(it,) for it in documents])
+        if settle:
+            table.settle()
+
+
+def _kept(base: Path) -> Table:
+    return Table(
+        base / "vectors.sqlite",
+        "CREATE TABLE IF NOT EXISTS vectors"
+        " (text BLOB, document BLOB, sealed BLOB NOT NULL, PRIMARY KEY (text, document)) WITHOUT ROWID",
+        "CREATE INDEX IF NOT EXISTS documents ON vectors (document)",
+    )

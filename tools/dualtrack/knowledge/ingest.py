@@ -20,9 +20,11 @@ from msgspec.structs import replace
 
 from dualtrack.errors import BadInput, DualtrackError, External
 from dualtrack.files import locked
-from dualtrack.knowledge import chunks, versions
+from dualtrack.knowledge import chunks, deletion, ledger, mentions, versions
 from dualtrack.knowledge.catalog import Catalog, Document
 from dualtrack.knowledge.embedding import Kept, Model
+from dualtrack.knowledge.keys import Keys
+from dualtrack.knowledge.ledger import Ledger
 from dualtrack.knowledge.parsing import child
 from dualtrack.knowledge.parsing.blocks import Unreadable
 from dualtrack.knowledge.pii.mask import mask, mask_parts
@@ -67,11 +69,12 @@ def ingest(
     *,
     remove_missing: bool = False,
     keep: int = KEPT_VERSIONS,
+    key_file: Path | None = None,
     say: Say,
 ) -> Report:
     """Take in a directory and switch to the version with it; BadInput for a directory or a label that is none.
 
-    ``keep`` versions stay, the newest and the current one among them.
+    ``keep`` versions stay, the newest and the current one among them. What was deleted (`ledger`) stays out.
     """
     if not source.is_dir():
         raise BadInput(f"{source} is no directory")
@@ -80,27 +83,36 @@ def ingest(
         if kind not in LABELS or bool(name) != (kind != "everyone"):
             raise BadInput(f"'{it}' is no label", hint="everyone, group:NAME, person:NAME or role:NAME")
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(base / "ingest"):
-        catalog = Catalog(base / "catalog.sqlite")
-        reader = _Reader(catalog, collection, tuple(sorted(labels)), model)
+    with locked(base / "ingest"), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:
+        deleted = Ledger(base, keys)
+        deletion.finish(base, keys, deleted)
+        reader = _Reader(catalog, deleted, collection, tuple(sorted(labels)), model)
         found = dict(sorted(_files(source)))
         masked: Counter[str] = Counter()
         new = 0
         for number, (path, file) in enumerate(found.items(), 1):
             if document := reader.read(path, file):
-                catalog.put(document)
                 new += 1
+                if path in reader.deleted:
+                    catalog.bury(collection, path, document.digest, document.reason)
+                else:
+                    catalog.put(document)
                 masked.update(document.kinds)
                 say(f"{number} of {len(found)}: {path}{': ' * bool(document.reason)}{document.reason}")
-        missing = sorted(set(catalog.paths(collection)) - set(found))
-        for path in missing if remove_missing else ():
-            catalog.remove(collection, path)
-        documents = list(catalog)
+        known = catalog.all()
+        missing = [it.path for _, it in known if it.collection == collection and it.path not in found]
+        if remove_missing:
+            for path in missing:
+                catalog.remove(collection, path)
+            known = [(number, it) for number, it in known if it.collection != collection or it.path in found]
+        documents = [it for _, it in known]
         before = (base / versions.CURRENT).resolve().name
-        name = _version(base, documents, model, say)
+        name = _version(base, keys, known, model, say)
         versions.prune(base, keep)
+        deletion.tidy(base, keys, catalog)
         here = [it for it in documents if it.collection == collection]
         left = [Left(it.path, reason) for it in here for reason in (it.reason, *it.left_out) if reason]
+        left += [Left(path, reason) for path, reason in reader.deleted.items()]
         return Report(
             version=name, changed=name != before, new=new, unchanged=len(found) - new,
             removed=len(missing) if remove_missing else 0, documents=sum(not it.reason for it in documents),
@@ -141,35 +153,61 @@ class _Reader:
     """Reads the files of a directory, those that are not in the catalog as they are."""
 
     catalog: Catalog
+    ledger: Ledger
     collection: str
     labels: tuple[str, ...]
     model: Model
     seen: dict[str, str] = field(default_factory=dict)
+    #: The files that were deleted, or that mention somebody who was, and the reason.
+    deleted: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: str, file: Path) -> Document | None:
         """Return a document as it is to be noted; None where nothing of it is new."""
         form = child.ENDINGS.get(Path(path).suffix.lower(), "")
         data, reason = self._data(file, form)
-        parts = (
-            rules(), self.model.digest, form, reason, *self.labels, hashlib.sha256(data).hexdigest()
-        )  # fmt: skip
+        content = hashlib.sha256(data).hexdigest() if data else ""
+        parts = (rules(), self.model.digest, form, reason, *self.labels, hashlib.sha256(data).hexdigest())
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        noted = Document(collection=self.collection, path=path, digest=digest, content=content, labels=self.labels)
+        if content and (gone := self.ledger.contents.get(self.ledger.content(content))):
+            return self._deleted(noted, ledger.said(gone))
         if data and (twin := self.seen.setdefault(digest, path)) != path:
             reason, digest = f"the same as {twin}", f"{digest} {twin}"
-        if self.catalog.digest(self.collection, path) == digest:
+            noted = replace(noted, digest=digest)
+        if (why := self.catalog.known(self.collection, path, digest)) is not None:
+            if why:
+                self.deleted[path] = why
             return None
-        noted = Document(collection=self.collection, path=path, digest=digest, labels=self.labels)
         try:
             noted = replace(noted, source=mask(path.encode()).data.decode())
             if reason:
+                self._look([path])
                 raise Unreadable(reason)
             parsed = child.parse(data, form)
+            self._look([path, *(it.text for it in parsed.blocks)])
             texts, kinds = mask_parts([it.text for it in parsed.blocks])
+        except _Mentions as error:
+            return self._deleted(noted, str(error))
         except (Unreadable, DualtrackError) as error:
             return replace(noted, reason=str(error))
         blocks = [replace(it, text=text) for it, text in zip(parsed.blocks, texts, strict=True) if text.strip()]
         made = tuple(chunks.chunks(blocks, self.model.count, CHUNK_TOKENS))
         return replace(noted, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
+
+    def _look(self, texts: Sequence[str]) -> None:
+        """Raise _Mentions where somebody is mentioned who was deleted; before anything is masked."""
+        try:
+            if found := self.ledger.of_mention(texts):
+                raise _Mentions(f"it mentions somebody who was {ledger.said(found)}")
+        except mentions.TooMany:
+            raise Unreadable("it cannot be told whether it mentions somebody who was deleted") from None
+
+    def _deleted(self, noted: Document, reason: str) -> Document | None:
+        """Return what is to be noted of a document that stays out; None where that is noted already."""
+        self.deleted[noted.path] = reason
+        if self.catalog.known(self.collection, noted.path, noted.digest) == reason:
+            return None
+        return replace(noted, reason=reason)
 
     @staticmethod
     def _data(file: Path, form: str) -> tuple[bytes, str]:
@@ -184,15 +222,34 @@ class _Reader:
             return b"", f"it cannot be read: {error.strerror}"
 
 
-def _version(base: Path, documents: Sequence[Document], model: Model, say: Say) -> str:
+class _Mentions(Exception):
+    """A document mentions somebody who was deleted."""
+
+
+def _version(base: Path, keys: Keys, documents: Sequence[tuple[bytes, Document]], model: Model, say: Say) -> str:
     """Make a version of all documents, switch to it, and return its id; BadInput where there is nothing in any."""
-    entries = [
-        versions.Entry(it.collection, it.source, it.digest[:16], it.labels, chunk.headings, chunk.text, chunk.place)
-        for it in documents for chunk in it.chunks
-    ]  # fmt: skip
-    if not entries:
-        raise BadInput("; ".join(["nothing could be read", *sorted({it.reason for it in documents if it.reason})[:3]]))
-    vectors = Kept(base / "vectors.sqlite", model).vectors([it.embedded for doc in documents for it in doc.chunks], say)
-    name = versions.write(base, entries, vectors, model_name=model.card.name, model=model.digest, rules=rules())
+    filled = [(number, it) for number, it in documents if it.chunks]
+    if not filled:
+        reasons = sorted({it.reason for _, it in documents if it.reason})
+        raise BadInput("; ".join(["nothing could be read", *reasons[:3]]))
+    texts = [(number, chunk.embedded) for number, it in filled for chunk in it.chunks]
+    with Kept(base, model, keys) as kept:
+        vectors = kept.vectors(texts, say)
+    blocks, row = [], 0
+    for number, it in filled:
+        entries = [
+            versions.Entry(it.collection, it.source, it.digest[:16], it.labels, chunk.headings, chunk.text, chunk.place)
+            for chunk in it.chunks
+        ]
+        made = versions.Block(
+            collection=it.collection, path=it.path, content=it.content, entries=entries,
+            vectors=vectors[row : row + len(entries)].tobytes(),
+        )  # fmt: skip
+        blocks.append((number, made))
+        row += len(entries)
+    name = versions.write(
+        base, keys, blocks, dimension=model.card.dimension, model_name=model.card.name, model=model.digest,
+        rules=rules(),
+    )  # fmt: skip
     versions.switch(base, name)
     return name

@@ -2,20 +2,26 @@
 
 Requests come on stdin as JSON, one a line; answers go to stdout in the same way, and progress to stderr. An error ends
 the program: one line on stderr, and the exit code of its kind.
+
+Whatever was read stays in a process's memory here and there. So the program begins anew, in place of itself, before the
+first request after a deletion, and when it is told to: its memory is the kernel's again, which clears it.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from dualtrack.errors import DualtrackError, Exit
-from dualtrack.knowledge import ingest, search, versions
+from dualtrack.knowledge import evaluation, ingest, ledger, retrieval, search, versions
 from dualtrack.knowledge.embedding import BGE_SMALL_ZH, Model
+from dualtrack.knowledge.questions import Question
 from dualtrack.output import echo
 
 
@@ -29,6 +35,7 @@ class Ingest(msgspec.Struct, frozen=True, kw_only=True, tag="ingest"):
     labels: tuple[str, ...]
     remove_missing: bool = False
     keep: int = ingest.KEPT_VERSIONS
+    key_file: str = ""
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
@@ -39,16 +46,38 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
     question: str
     labels: tuple[str, ...]
     count: int
+    key_file: str = ""
+
+
+class Reload(msgspec.Struct, frozen=True, kw_only=True, tag="reload"):
+    """Begin anew, with nothing in memory of what was read before. The answer is empty."""
+
+
+class Evaluate(msgspec.Struct, frozen=True, kw_only=True, tag="evaluate"):
+    """Measure how well questions are answered for somebody who has some labels; with ``fit`` keep what comes out."""
+
+    base: str
+    model: str
+    questions: tuple[Question, ...]
+    labels: tuple[str, ...]
+    fit: bool = False
+    key_file: str = ""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, the nearest first, and in which version."""
+    """What was found, the best first, and in which version.
+
+    ``weight`` and ``least`` are those of `retrieval.json`; ``note`` says why it was not used.
+    """
 
     version: str
     hits: list[search.Hit]
+    weight: float = 0.0
+    least: float | None = None
+    note: str = ""
 
 
-Request = Ingest | Search
+Request = Ingest | Search | Evaluate | Reload
 
 
 @cache
@@ -56,29 +85,82 @@ def _model(folder: str) -> Model:
     return Model(Path(folder), BGE_SMALL_ZH)
 
 
-def answer(request: Request) -> ingest.Report | Found:
+def answer(request: Ingest | Search | Evaluate) -> ingest.Report | Found | evaluation.Evaluation:
     """Do what is asked for."""
     model = _model(request.model)
+    key_file = Path(request.key_file) if request.key_file else None
     if isinstance(request, Ingest):
         return ingest.ingest(
             Path(request.base), Path(request.source), request.collection, request.labels, model,
-            remove_missing=request.remove_missing, keep=request.keep, say=_say,
+            remove_missing=request.remove_missing, keep=request.keep, key_file=key_file, say=_say,
         )  # fmt: skip
-    version = versions.load(Path(request.base))
-    hits = search.search(version, model, request.question, frozenset(request.labels), request.count)
-    return Found(version=version.id, hits=hits)
+    base, labels = Path(request.base), frozenset(request.labels)
+    searcher = search.Searcher(versions.load(base, key_file), model)
+    if isinstance(request, Evaluate):
+        return evaluation.evaluate(base, searcher, request.questions, labels, fit=request.fit, say=_say)
+    fitted, note = retrieval.load(base, model.digest)
+    hits = searcher.search(request.question, labels, request.count, fitted)
+    return Found(
+        version=searcher.version.id, hits=hits, weight=fitted.weight if fitted else 0.0,
+        least=fitted.least if fitted else None, note=note,
+    )  # fmt: skip
 
 
 def _say(text: str) -> None:
     echo(text.replace("\n", " "), err=True)
 
 
+class _Lines:
+    """The lines of stdin, and what a program before this one had read of them already."""
+
+    def __init__(self, read: bytes) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield lines."""
+        more = True
+        while more or self._read:
+            line, end, rest = self._read.partition(b"\n")
+            if end or not more:
+                self._read = rest
+                yield line
+            else:
+                more = bool(data := os.read(0, 1 << 16))
+                self._read += data
+
+    def renew(self, *first: bytes) -> None:
+        """Become a new process of this program, which goes on with some lines and what was read."""
+        rest = os.memfd_create("requests", 0)
+        os.write(rest, b"".join(it + b"\n" for it in first) + self._read)
+        os.lseek(rest, 0, os.SEEK_SET)
+        sys.stdout.buffer.flush()
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "dualtrack.knowledge.program", str(rest)])  # noqa: S606
+
+
 def main() -> int:
-    """Answer the request on stdin and return the exit code."""
+    """Answer the requests on stdin and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    read = b""
+    if sys.argv[1:]:
+        with os.fdopen(int(sys.argv[1]), "rb") as file:
+            read = file.read()
+    #: How long each ledger was when something was read from its knowledge base first.
+    deletions: dict[str, int] = {}
+    renewed = bool(sys.argv[1:])
     try:
-        for line in sys.stdin.buffer:
-            found = answer(msgspec.json.decode(line, type=Request))
+        lines = _Lines(read)
+        for line in lines:
+            request = msgspec.json.decode(line, type=Request)
+            if isinstance(request, Reload):
+                if not renewed:
+                    lines.renew(line)
+                found: object = {}
+            else:
+                size = ledger.size(Path(request.base))
+                if deletions.setdefault(request.base, size) != size:
+                    lines.renew(line)
+                found = answer(request)
+            renewed = False
             sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
             sys.stdout.buffer.flush()
     except DualtrackError as error:

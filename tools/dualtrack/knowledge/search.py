@@ -1,25 +1,38 @@
 """Finds chunks by a question, for somebody: what they may not see is not looked at, and not counted.
 
 A person's answer is the same, to the byte, as from a knowledge base that has nothing but what the person may see: each
-chunk is compared with the question alone (FAISS, exact), and ties are broken by the chunk itself.
+chunk is compared with the question (FAISS, exact), the lexical index is of those chunks alone, and ties are broken by
+the chunk itself.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from dualtrack.errors import External
-from dualtrack.knowledge.embedding import Model
+from dualtrack.knowledge.chunks import Chunk
+from dualtrack.knowledge.embedding import Model, Vectors
+from dualtrack.knowledge.lexical import Lexical
+from dualtrack.knowledge.retrieval import Fitted
 from dualtrack.knowledge.versions import Entry, Version
 
+#: How many are looked at further, by vectors and by words.
 MOST = 100
+#: Rows of all indexes that a `Searcher` keeps; each has a vector in memory, of 2 KB with 512 dimensions.
+KEPT_ROWS = 500_000
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """A chunk that was found: how near it is (cosine, 1 is the same), and what it is."""
+    """A chunk that was found: how near it is (cosine, or a mean of it with the lexical score; 1 is the most)."""
 
     score: float
     collection: str
@@ -29,33 +42,113 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-def search(version: Version, model: Model, question: str, labels: frozenset[str], count: int) -> list[Hit]:
-    """Return the nearest chunks that a person with some labels may see, the nearest first.
+@dataclass(frozen=True)
+class Candidates:
+    """What may be an answer: chunks with both scores, in an order that depends on nothing else than them."""
 
-    External where the version was made by another model: its vectors would mean nothing.
-    """
-    import faiss
+    entries: list[Entry]
+    vectors: npt.NDArray[np.float64]
+    words: npt.NDArray[np.float64]
 
-    if model.digest != version.card.model:
-        raise External(f"version {version.id} was made by another model ({version.card.model_name}): ingest again")
-    rows = np.array([row for row, it in enumerate(version.entries) if labels & set(it.labels)], np.int64)
-    if not len(rows):
-        return []
-    index = faiss.IndexFlatIP(version.card.dimension)
-    index.add(np.ascontiguousarray(version.vectors[rows]))
-    asked = model.vector(model.card.query + question)[None, :]
-    scores, found = index.search(asked, min(len(rows), MOST))
-    hits = []
-    for score, place in zip(scores[0], found[0], strict=True):
-        entry = version.entries[rows[place]] if place >= 0 else None
+    def ranked(self, weight: float) -> list[tuple[float, Entry]]:
+        """Return the best `MOST`, with the score that a weight of words gives them, the best first.
+
+        Where words are all that counts, what has none of them was not found.
+        """
+        scores = np.round((1 - weight) * self.vectors + weight * self.words, 4)
+        order = [it for it in np.argsort(-scores, kind="stable")[:MOST] if weight < 1 or self.words[it] > 0]
+        return [(float(scores[it]), self.entries[it]) for it in order]
+
+
+class Searcher:
+    """A version that answers. What it makes for somebody it keeps, for all who may see the same."""
+
+    def __init__(self, version: Version, model: Model) -> None:
+        """External where the version was made by another model: its vectors would mean nothing."""
+        if model.digest != version.card.model:
+            raise External(f"version {version.id} was made by another model ({version.card.model_name}): ingest again")
+        self.version, self.model = version, model
+        self._by_labels: dict[tuple[str, ...], list[int]] = {}
+        for row, it in enumerate(version.entries):
+            self._by_labels.setdefault(it.labels, []).append(row)
+        self._kept: OrderedDict[frozenset[tuple[str, ...]], _Permitted] = OrderedDict()
+        self._lock = Lock()
+
+    def search(self, question: str, labels: frozenset[str], count: int, fitted: Fitted | None = None) -> list[Hit]:
+        """Return the best chunks that a person with some labels may see; none where the best is below the least."""
+        weight = fitted.weight if fitted else 0.0
+        found = self.candidates(question, labels, words=weight > 0).ranked(weight)
+        if fitted and fitted.least is not None and found and found[0][0] < fitted.least:
+            return []
+        return [
+            Hit(
+                score=score, collection=it.collection, source=it.source, place=it.place, headings=it.headings,
+                text=it.text,
+            )
+            for score, it in found[:count]
+        ]  # fmt: skip
+
+    def candidates(self, question: str, labels: frozenset[str], *, words: bool) -> Candidates:
+        """Return the nearest chunks by vectors and, with ``words``, those that say the most of the question."""
+        permitted = self._permitted(labels)
+        if permitted is None:
+            return Candidates([], np.zeros(0), np.zeros(0))
+        asked = self.model.vector(self.model.card.query + question)
+        said = permitted.words.scores(question) if words else np.zeros(len(permitted.rows))
+        best = np.argsort(-said, kind="stable")[:MOST]
+        places = np.union1d(permitted.nearest(asked), best[said[best] > 0])
         # Asked again of each that leaves, whatever the index did.
-        if entry is not None and labels & set(entry.labels):
-            hits.append((round(float(score), 4), _key(entry), entry))
-    hits.sort(key=lambda it: (-it[0], it[1]))
-    return [
-        Hit(score=score, collection=it.collection, source=it.source, place=it.place, headings=it.headings, text=it.text)
-        for score, _, it in hits[:count]
-    ]
+        found = [
+            (_key(entry), place, entry)
+            for place in places
+            if labels & set((entry := self.version.entries[permitted.rows[place]]).labels)
+        ]
+        found.sort(key=lambda it: it[:2])
+        order = np.array([place for _, place, _ in found], np.int64)
+        # Each row by itself, in the same order of sums, however many there are.
+        nearness = (self.version.vectors[permitted.rows[order]].astype(np.float64) * asked).sum(axis=1)
+        return Candidates([it for _, _, it in found], nearness, said[order])
+
+    def _permitted(self, labels: frozenset[str]) -> _Permitted | None:
+        """Return the chunks that somebody may see, indexed; nothing where there are none."""
+        key = frozenset(it for it in self._by_labels if labels & set(it))
+        if not key:
+            return None
+        with self._lock:
+            found = self._kept.pop(key, None)
+            if found is None:
+                rows = np.array(sorted(row for it in key for row in self._by_labels[it]), np.int64)
+                found = _Permitted(self.version, rows)
+            self._kept[key] = found
+            while len(self._kept) > 1 and sum(len(it.rows) for it in self._kept.values()) > KEPT_ROWS:
+                self._kept.popitem(last=False)
+        return found
+
+
+class _Permitted:
+    """Some rows of a version, with indexes of them alone."""
+
+    def __init__(self, version: Version, rows: npt.NDArray[np.int64]) -> None:
+        self._version, self.rows = version, rows
+
+    @cached_property
+    def _index(self) -> Any:
+        import faiss
+
+        index = faiss.IndexFlatIP(self._version.card.dimension)
+        index.add(np.ascontiguousarray(self._version.vectors[self.rows]))
+        return index
+
+    @cached_property
+    def words(self) -> Lexical:
+        """The lexical index; texts are what vectors were made of."""
+        entries = (self._version.entries[it] for it in self.rows)
+        return Lexical([Chunk(it.headings, it.text).embedded for it in entries])
+
+    def nearest(self, asked: Vectors) -> npt.NDArray[np.int64]:
+        """Return the places, among the rows, of those whose vectors are nearest."""
+        found: npt.NDArray[np.int64] = self._index.search(asked[None, :], min(len(self.rows), MOST))[1][0]
+        return found[found >= 0]
 
 
 def _key(entry: Entry) -> bytes:

@@ -1,21 +1,24 @@
 """Versions of an index: immutable directories, called by the digest of what is in them; one is current.
 
-    versions/<id>/card.json        what it was made of: model, rules, counts, and the digests of both files
-    versions/<id>/chunks.msgpack   chunks in order
-    versions/<id>/vectors.npy      a row for each chunk, float32
-    current                        a link to one of them, switched by one rename
+    versions/<id>/card.json          what it was made of: model, rules, counts, the digest of the other file, and a MAC
+    versions/<id>/documents.sealed   a block for each document, in order: its number in clear, then its chunks and
+                                     vectors under its key
+    current                          a link to one of them, switched by one rename
 
-A version is complete or not there: it is made under another name, synced, and renamed. Its files are checked by their
-digests whenever they are loaded, since an index with a flipped byte answers, and wrongly.
+A version is complete or not there: it is made under another name, synced, and renamed. Its files are checked whenever
+they are loaded, since an index with a flipped byte answers, and wrongly. The id is a digest of what is sealed, so the
+same documents have the same one under any keys. Documents that the ledger has are passed over.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import os
 import shutil
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +29,13 @@ import numpy as np
 from dualtrack.errors import BadInput, External
 from dualtrack.files import locked, sync_path, write_atomically
 from dualtrack.knowledge.embedding import Vectors
+from dualtrack.knowledge.keys import ID, Keys
+from dualtrack.knowledge.ledger import Ledger
 
 CURRENT = "current"
+CARD, SEALED = "card.json", "documents.sealed"
+#: Before each block: the document's number, how many chunks it has, and how many bytes follow.
+HEAD = struct.Struct(f">{ID}sIQ")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -42,16 +50,32 @@ class Entry(msgspec.Struct, frozen=True):
     place: str = ""
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """A version's card. ``model`` is the digest of the model, ``rules`` that of what made chunks of documents."""
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A document in a version: where it was, the digest of its file, its chunks, and a vector for each (float32)."""
 
+    collection: str
+    path: str
+    content: str
+    entries: list[Entry]
+    vectors: bytes
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """A version's card. ``model`` is the digest of the model, ``rules`` that of what made chunks of documents.
+
+    ``bytes`` and ``digest`` are of the file of documents; ``mac`` is over all else.
+    """
+
+    id: str
     model_name: str
     model: str
     dimension: int
     rules: str
     documents: int
     chunks: int
-    files: dict[str, str]
+    bytes: int
+    digest: str
+    mac: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,46 +88,60 @@ class Version:
     vectors: Vectors
 
 
-def write(base: Path, entries: Sequence[Entry], vectors: Vectors, *, model_name: str, model: str, rules: str) -> str:
-    """Write a version and return its id; one that is there already is left as it is, unless it is damaged."""
+def write(
+    base: Path, keys: Keys, documents: Sequence[tuple[bytes, Block]], *, dimension: int, model_name: str, model: str,
+    rules: str,
+) -> str:  # fmt: skip
+    """Write a version of documents, with their numbers, and return its id.
+
+    One that is there already is left as it is, unless it is damaged.
+    """
     folder = base / "versions"
     folder.mkdir(exist_ok=True)
     for it in folder.glob(".new-*"):
         shutil.rmtree(it)  # of a run that was killed; the caller has the lock
+    content = hashlib.sha256(msgspec.json.encode([model_name, model, dimension, rules]))
+    for _, block in documents:
+        content.update(hashlib.sha256(msgspec.msgpack.encode(block)).digest())
+    name = content.hexdigest()[:16]
+    if (folder / name).is_dir():
+        if not damaged(folder / name, keys, Ledger(base, keys)):
+            return name
+        (folder / name).rename(folder / f".new-{name}")
     fresh = folder / f".new-{os.getpid()}"
     fresh.mkdir()
-    chunks = msgspec.msgpack.encode(list(entries))
-    write_atomically(fresh / "chunks.msgpack", chunks)
-    with (fresh / "vectors.npy").open("wb") as file:
-        np.save(file, vectors, allow_pickle=False)
+    digest, size = hashlib.sha256(), 0
+    with (fresh / SEALED).open("wb") as file:
+        for number, block in documents:
+            data = keys.seal(number, "block", msgspec.msgpack.encode(block))
+            data = HEAD.pack(number, len(block.entries), len(data)) + data
+            file.write(data)
+            digest.update(data)
+            size += len(data)
         file.flush()
         os.fsync(file.fileno())
     card = Made(
-        model_name=model_name, model=model, dimension=int(vectors.shape[1]), rules=rules,
-        documents=len({(it.collection, it.document) for it in entries}), chunks=len(entries),
-        files={name: _digest(fresh / name) for name in ("chunks.msgpack", "vectors.npy")},
+        id=name, model_name=model_name, model=model, dimension=dimension, rules=rules, documents=len(documents),
+        chunks=sum(len(it.entries) for _, it in documents), bytes=size, digest=digest.hexdigest(),
     )  # fmt: skip
-    text = msgspec.json.format(msgspec.json.encode(card, order="sorted"), indent=1)
-    write_atomically(fresh / "card.json", text)
-    name = hashlib.sha256(text).hexdigest()[:16]
-    if (folder / name).is_dir():
-        if not _damaged(folder / name):
-            shutil.rmtree(fresh)
-            return name
-        (folder / name).rename(folder / f".new-{name}")
+    card = msgspec.structs.replace(card, mac=_mac(card, keys))
+    write_atomically(fresh / CARD, _text(card))
     sync_path(fresh)
     fresh.rename(folder / name)
     sync_path(folder)
     return name
 
 
-def roll_back(base: Path, name: str) -> None:
-    """Make a version that is kept the current one; BadInput where there is none, External where it is damaged."""
+def roll_back(base: Path, name: str, key_file: Path | None = None) -> None:
+    """Make a version that is kept the current one; BadInput where there is none, External where it is damaged.
+
+    What was deleted since stays deleted.
+    """
     if name not in (ids := [it.id for it in listed(base)]):
         raise BadInput(f"there is no version {name}", hint=", ".join(ids))
-    if damaged := _damaged(base / "versions" / name):
-        raise External(f"version {name} is damaged: {', '.join(damaged)}")
-    with locked(base / "ingest"):
+    with locked(base / "ingest"), Keys(base, key_file) as keys:
+        if wrong := damaged(base / "versions" / name, keys, Ledger(base, keys)):
+            raise External(f"version {name} is damaged: {wrong}")
         switch(base, name)
 
 
@@ -131,7 +169,7 @@ def listed(base: Path) -> list[Listed]:
     found = []
     for folder in (base / "versions").glob("[0-9a-f]*"):
         with contextlib.suppress(OSError, msgspec.MsgspecError):  # what is no version, or a damaged one
-            card = msgspec.json.decode((folder / "card.json").read_bytes(), type=Made)
+            card = msgspec.json.decode((folder / CARD).read_bytes(), type=Made)
             since = datetime.fromtimestamp(int(folder.stat().st_mtime), UTC)
             found.append(Listed(id=folder.name, since=since, current=folder.resolve() == current, card=card))
     if not found:
@@ -146,36 +184,119 @@ def prune(base: Path, keep: int) -> None:
         shutil.rmtree(base / "versions" / f".new-{it.id}")
 
 
-def load(base: Path) -> Version:
-    """Return the current version; BadInput where there is none, External where it is damaged."""
-    folder = (base / CURRENT).resolve()
-    if not folder.is_dir():
-        raise BadInput(f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
-    if damaged := _damaged(folder):
-        raise External(
-            f"version {folder.name} is damaged: {', '.join(damaged)}", hint="dualtrack kb ingest makes it anew"
-        )
-    card = msgspec.json.decode((folder / "card.json").read_bytes(), type=Made)
-    entries = msgspec.msgpack.decode((folder / "chunks.msgpack").read_bytes(), type=list[Entry])
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    return Version(folder.name, card, entries, vectors)
+def load(base: Path, key_file: Path | None = None) -> Version:
+    """Return the current version without what was deleted; BadInput where there is none, External where it is damaged.
+
+    BadInput also for a master key that is missing or another one.
+    """
+    while True:
+        folder = (base / CURRENT).resolve()
+        if not folder.is_dir():
+            raise BadInput(f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
+        try:
+            with Keys(base, key_file) as keys:
+                return opened(folder, keys, Ledger(base, keys))  # read after the keys: what has none any more is in it
+        except Damaged as error:
+            if (base / CURRENT).resolve() == folder:
+                raise External(
+                    f"version {folder.name} is damaged: {error}", hint="dualtrack kb ingest makes it anew"
+                ) from None
 
 
-def _damaged(folder: Path) -> list[str]:
-    """Return the files of a version that are not as they were written."""
+class Damaged(Exception):
+    """A version is not as it was written; the reason names what is not."""
+
+
+def damaged(folder: Path, keys: Keys, ledger: Ledger) -> str:
+    """Return what of a version is not as it was written, or nothing."""
     try:
-        text = (folder / "card.json").read_bytes()
-    except OSError:
-        return ["card.json"]
-    if hashlib.sha256(text).hexdigest()[:16] != folder.name:
-        return ["card.json"]
-    files = msgspec.json.decode(text, type=Made).files
-    return [name for name, digest in files.items() if _digest(folder / name) != digest]
+        for _ in blocks(folder, read_card(folder, keys), keys, ledger):
+            pass
+    except Damaged as error:
+        return str(error)
+    return ""
 
 
-def _digest(path: Path) -> str:
+def opened(folder: Path, keys: Keys, ledger: Ledger) -> Version:
+    """Return a version without what was deleted; raises Damaged."""
+    card = read_card(folder, keys)
+    entries: list[Entry] = []
+    vectors = np.empty((card.chunks, card.dimension), np.float32)
+    for _, block in blocks(folder, card, keys, ledger):
+        end = len(entries) + len(block.entries)
+        vectors[len(entries) : end] = np.frombuffer(block.vectors, np.float32).reshape(-1, card.dimension)
+        entries += block.entries
+    return Version(folder.name, card, entries, vectors[: len(entries)])
+
+
+def read_card(folder: Path, keys: Keys) -> Made:
+    """Return a version's card; raises Damaged where it is not the one that was written."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        text = (folder / CARD).read_bytes()
+        card = msgspec.json.decode(text, type=Made)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        raise Damaged(CARD) from None
+    if (
+        text != _text(card)
+        or card.id != folder.name
+        or not hmac.compare_digest(_mac(card, keys).encode(), card.mac.encode())
+    ):
+        raise Damaged(CARD)
+    return card
+
+
+def blocks(folder: Path, card: Made, keys: Keys, ledger: Ledger) -> Iterator[tuple[bytes, Block]]:
+    """Yield the documents of a version with their numbers, without what was deleted; raises Damaged."""
+    data = _read(folder)
+    if hashlib.sha256(data).hexdigest() != card.digest:
+        raise Damaged(SEALED)
+    for number, _, sealed in _parts(data):
+        if number in ledger.documents:
+            continue
+        if number not in keys:
+            raise Damaged("the key of a document is gone")
+        plain = keys.open(number, "block", sealed)
+        if plain is None:
+            raise Damaged(SEALED)
+        try:
+            block = msgspec.msgpack.decode(plain, type=Block)
+        except msgspec.MsgspecError:
+            raise Damaged(SEALED) from None
+        if len(block.vectors) != 4 * card.dimension * len(block.entries):
+            raise Damaged(SEALED)
+        yield number, block
+
+
+def numbers(folder: Path) -> list[tuple[bytes, int]]:
+    """Return the numbers of a version's documents, and how many chunks each has; nothing is opened. Raises Damaged."""
+    return [(number, count) for number, count, _ in _parts(_read(folder))]
+
+
+def _text(card: Made) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(card, order="sorted"), indent=1)
+
+
+def _mac(card: Made, keys: Keys) -> str:
+    data = msgspec.json.encode(msgspec.structs.replace(card, mac=""), order="sorted")
+    return keys.mac("card", data).hex()
+
+
+def _read(folder: Path) -> bytes:
+    try:
+        return (folder / SEALED).read_bytes()
     except OSError:
-        return ""
+        raise Damaged(SEALED) from None
+
+
+def _parts(data: bytes) -> Iterator[tuple[bytes, int, memoryview]]:
+    """Yield what is before each block, and the block."""
+    view, place = memoryview(data), 0
+    while place < len(data):
+        if place + HEAD.size > len(data):
+            raise Damaged(SEALED)
+        number, count, size = HEAD.unpack_from(data, place)
+        place += HEAD.size
+        if place + size > len(data):
+            raise Damaged(SEALED)
+        yield number, count, view[place : place + size]
+        place += size

@@ -21,6 +21,9 @@ PACKAGES = (
     "systemd-sysv", "udev",
 )  # fmt: skip
 
+#: Documentation is left out of images, but what the lab's knowledge base is asked about.
+INCLUDED = "--dpkgopt=path-include=/usr/share/doc/debian/*"
+
 CLOUD_CFG = """\
 # The emulated EC2 metadata service is the only data source. It is not Amazon's hardware, hence strict_id: false.
 datasource_list: [Ec2]
@@ -57,7 +60,7 @@ def python() -> tuple[str, str]:
 
 def key() -> str:
     """Return the digest of everything that the image is made from."""
-    parts = (pins()["debian_suite"], *PACKAGES, CLOUD_CFG, SETUP, apt_sources().text)
+    parts = (pins()["debian_suite"], *PACKAGES, INCLUDED, CLOUD_CFG, SETUP, apt_sources().text)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -83,6 +86,6 @@ def build(say: Callable[[str], None] = lambda _: None) -> Path:
         (extra / "cloud.cfg").write_text(CLOUD_CFG)
         (extra / "setup.sh").write_text(SETUP)
         hook = f'--customize-hook=sh {extra}/setup.sh "$1" {extra} {sources.name}'
-        bootstrap(root, PACKAGES, [hook], log=log, say=say)
+        bootstrap(root, PACKAGES, [INCLUDED, hook], log=log, say=say)
         publish(root, target)
     return target

@@ -29,6 +29,8 @@ Say = Callable[[str], None]
 COUNTRIES = "tor-geoipdb"
 #: A package's name, as Debian's policy has it.
 NAME = re.compile(r"[a-z0-9][a-z0-9.+-]+")
+#: Where roles and inventories name packages, below the checkout.
+VARIABLES = ("roles/*/vars/*.yml", "roles/*/defaults/*.yml", "inventories/**/*.yml")
 #: What apt -s prints for each package that it would install: name, version, architecture.
 INST = re.compile(r"^Inst (?P<name>[^ :]+)(?::\S+)? \((?P<version>\S+) .*\[(?P<arch>\S+)\]\)", re.MULTILINE)
 
@@ -111,7 +113,7 @@ def wanted(archive: set[str]) -> dict[str, list[str]]:
     from dualtrack.lab import rootfs, vmimage
 
     smallest = ["?essential", "apt"]
-    roles = sorted(set(named_by_roles(ROOT / "roles")) & archive)
+    roles = sorted(set(named(ROOT)) & archive)
     return {
         "the machine that deploys": [*smallest, *sorted({*PROGRAMS.values(), "python3", "python3-venv"})],
         "countries of addresses": [*smallest, COUNTRIES],
@@ -121,12 +123,13 @@ def wanted(archive: set[str]) -> dict[str, list[str]]:
     }
 
 
-def named_by_roles(folder: Path) -> Iterator[str]:
-    """Yield the words that may be names of packages: in the roles' variables whose own name speaks of packages.
+def named(root: Path) -> Iterator[str]:
+    """Yield the words that may be names of packages: in variables whose own name speaks of packages.
 
-    Plain values, and what stands in quotes within an expression. Whether a word is a package's name, the archive knows.
+    Those of the roles and of the inventories; plain values, and what stands in quotes within an expression. Whether a
+    word is a package's name, the archive knows.
     """
-    for path in sorted([*folder.glob("*/vars/*.yml"), *folder.glob("*/defaults/*.yml")]):
+    for path in sorted(it for pattern in VARIABLES for it in root.glob(pattern)):
         yield from _named(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, within=False)
 
 

@@ -7,8 +7,8 @@
 
 The kind is the certificate's OU, and what it may do follows from it: a node of the search store, a host that ships its
 audit trail, one that co-signs others' heads, one that sends ordinary logs, a keeper that takes snapshots, an engine
-that answers as a model, the gateway before engines, the store's own administrator, a person. Keys are readable by their
-owner alone, and stand in no argument list.
+that answers as a model, the gateway before engines, the knowledge base, the store's own administrator, a person. Keys
+are readable by their owner alone, and stand in no argument list.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dualtrack.errors import BadInput, Refused
 from dualtrack.files import destroy, locked, make_folder, read_secret, sync_path, write_atomically
 
 #: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
-Kind = Literal["node", "shipper", "witness", "logger", "keeper", "engine", "gateway", "admin", "person"]
+Kind = Literal["node", "shipper", "witness", "logger", "keeper", "engine", "gateway", "knowledge", "admin", "person"]
 ORGANISATION = "dualtrack"
 CA_DAYS = 3650
 DAYS = 397
@@ -324,7 +324,8 @@ def _name(kind: str, name: str) -> x509.Name:
 
 def _purposes(kind: str) -> list[x509.ObjectIdentifier]:
     client, server = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
-    return {"node": [server, client], "engine": [server], "gateway": [server, client]}.get(kind, [client])
+    both = {"node": [server, client], "gateway": [server, client], "engine": [server], "knowledge": [server]}
+    return both.get(kind, [client])
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:

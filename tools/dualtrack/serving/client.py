@@ -35,6 +35,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     """What is known when an answer is complete: where it came from, and its length in tokens.
 
     ``finish`` is why it ended (`stop`, or `length` where it met the limit). '' and 0 for what the gateway did not say.
+    ``citations`` are the sources that a knowledge base names, as JSON has them; not set by others.
     """
 
     track: str
@@ -42,6 +43,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     finish: str
     prompt_tokens: int
     completion_tokens: int
+    citations: list[Any] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def line(self) -> str:
@@ -73,6 +75,8 @@ class _Chunk(msgspec.Struct, frozen=True):
     choices: tuple[_Choice, ...] = ()
     usage: _Usage | None = None
     error: _Error | str | None = None
+    citations: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    track: str = ""
 
 
 class _Model(msgspec.Struct, frozen=True):
@@ -134,9 +138,15 @@ def chosen(model: str, known: Sequence[str]) -> str:
 
 
 class Client:
-    """The API at a URL (`https://HOST:PORT`), believed by the authority in ``ca_file``, asked with an API key."""
+    """The API at a URL (`https://HOST:PORT`), believed by the authority in ``ca_file``, asked with an API key.
 
-    def __init__(self, url: str, ca_file: Path, key: str, *, silence_s: float = SILENCE_S) -> None:
+    ``called`` is what answers there, and ``look`` the command that shows how it is: for errors.
+    """
+
+    def __init__(
+        self, url: str, ca_file: Path, key: str, *, silence_s: float = SILENCE_S, called: str = "the gateway",
+        look: str = "dualtrack serving status",
+    ) -> None:  # fmt: skip
         parts = urlsplit(url)
         try:
             self._host, self._port = parts.hostname or "", parts.port or 443
@@ -149,6 +159,7 @@ class Client:
         except OSError as error:  # ssl.SSLError is one
             raise BadInput(f"{ca_file} is no certificate of an authority: {error.strerror or error}") from None
         self._base, self._silence_s = parts.path.rstrip("/"), silence_s
+        self._called, self._look = called, look
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def models(self) -> tuple[str, ...]:
@@ -156,21 +167,29 @@ class Client:
         with self._asked("GET", "/v1/models", None) as answer:
             return tuple(it.id for it in _decoded(_whole(answer), _Models).data)
 
-    def chat(self, model: str, prompt: str, max_tokens: int | None = None) -> Iterator[str | End]:
-        """Ask a model; yield the answer's text as it comes, and at last its End.
+    def post(self, path: str, body: Any, kind: type[T]) -> T:
+        """Return the answer to a request that has no stream."""
+        with self._asked("POST", path, body) as answer:
+            return _decoded(_whole(answer), kind)
+
+    def chat(
+        self, model: str, prompt: str | Sequence[msgspec.Struct], max_tokens: int | None = None
+    ) -> Iterator[str | End]:
+        """Ask a model, by a prompt or by messages (`role`, `content`); yield its answer as it comes, then its End.
 
         External where the answer ends early: what was yielded is then a part. ``max_tokens`` bounds the answer.
         """
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         body: dict[str, Any] = {
-            "model": model, "messages": [{"role": "user", "content": prompt}],
-            "stream": True, "stream_options": {"include_usage": True},
+            "model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True},
         }  # fmt: skip
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
         with self._asked("POST", "/v1/chat/completions", body) as answer:
             if answer.headers.get_content_type() != "text/event-stream":
                 raise External(f"{self._host} does not stream its answer: is it a gateway of dualtrack?")
-            usage, finish, done = _Usage(), "", False
+            usage, finish, done, track = _Usage(), "", False, answer.headers.get(TRACK, "")
+            citations: list[Any] | msgspec.UnsetType = msgspec.UNSET
             for data in sse.events(_chunks(answer)):
                 if data == b"[DONE]":
                     done = True
@@ -178,7 +197,7 @@ class Client:
                 chunk = _decoded(data, _Chunk)
                 if chunk.error is not None:
                     raise External(f"the answer broke off: {_line(_message(chunk.error))}")
-                usage = chunk.usage or usage
+                usage, track, citations = chunk.usage or usage, chunk.track or track, chunk.citations or citations
                 for choice in chunk.choices:
                     finish = choice.finish_reason or finish
                     if choice.delta.content:
@@ -186,7 +205,7 @@ class Client:
             if not done:
                 raise External("the answer broke off", hint="ask again; dualtrack serving status shows the engines")
             yield End(
-                track=answer.headers.get(TRACK, ""), engine=answer.headers.get(ENGINE, ""), finish=finish,
+                track=track, engine=answer.headers.get(ENGINE, ""), finish=finish, citations=citations,
                 prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens,
             )  # fmt: skip
 
@@ -210,7 +229,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             said = _line(str(error)) or type(error).__name__
             raise External(
-                f"the gateway at {self._host}:{self._port} does not answer: {said}", hint="dualtrack serving status"
+                f"{self._called} at {self._host}:{self._port} does not answer: {said}", hint=self._look
             ) from None
         finally:
             link.close()

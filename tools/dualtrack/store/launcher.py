@@ -14,6 +14,8 @@ from pathlib import Path
 
 #: This host's settings, NAME=VALUE a line; what the environment says comes before them.
 SETTINGS = Path("/etc/dualtrack/store.env")
+#: Names a directory with packages that some commands need, and the others not (role knowledge_base).
+PACKAGES = "DUALTRACK_PACKAGES"
 
 
 def settle(text: str, environment: MutableMapping[str, str]) -> None:
@@ -62,6 +64,8 @@ def main() -> None:
         os.setuid(ids[0])
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(home / "lib"))
+    if more := os.environ.get(PACKAGES):
+        sys.path.append(more)
     sys.argv = ["dualtrack", *arguments(commands, words)]
     from dualtrack.cli import main as dualtrack
 

@@ -102,7 +102,8 @@ def digest(python: str, machine: str) -> str:
 
 def ours() -> list[Path]:
     """Return the files of dualtrack itself, relative to the package's folder."""
-    kinds = {".py", ".yml", ".json", ".toml", ".sh", ".typed"}  # as pyproject.toml's package-data
+    # As in pyproject.toml, package-data.
+    kinds = {".py", ".yml", ".json", ".toml", ".sh", ".html", ".js", ".css", ".typed"}
     return sorted(
         path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file() and path.suffix in kinds
     )  # fmt: skip

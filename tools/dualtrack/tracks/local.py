@@ -27,8 +27,9 @@ def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
         play_custodians(control.store().folder / "custodians")
         if any("serving" in server.roles for server in facts.hosts):
             lab_model.push(say)
+        if any(PUBLISHED.keys() & set(server.roles) for server in facts.hosts):
+            lab_model.play_tenants(control.store().folder / "serving")
         if any("gateway" in server.roles for server in facts.hosts):
-            lab_model.play_tenant(control.store().folder / "serving")
             lab_countries.put(control.store().folder, say)
         say(f"starting {len(hosts)} hosts")
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
@@ -51,11 +52,13 @@ def add(facts: facts_file.Facts, server: facts_file.Server, say: Say) -> None:
         user=server.user or facts.user,
         kind="qemu" if server.machine == "qemu" else "nspawn",
         disks=facts_file.serials(server),
-        publish=(443,) if "gateway" in server.roles else (),
+        publish=tuple(port for role, port in PUBLISHED.items() if role in server.roles),
         say=say,
     )
 
 
+#: Ports of lab hosts that this machine has on its loopback, by the role that answers there.
+PUBLISHED = {"gateway": 443, "knowledge_base": 8443}
 #: In the lab five people are played, so that recovery keys can be split as they are for real (inventories/lab).
 CUSTODIANS = ("anna", "bo", "chen", "dara", "emil")
 

@@ -47,12 +47,16 @@ FILES = {
     "gateway_certificate_key": "role_gateway",
     "gateway_countries_file": "role_gateway",
     "gateway_tenants_file": "role_gateway",
+    "knowledge_base_ca_dir": "role_knowledge_base",
+    "knowledge_base_certificate": "role_knowledge_base",
+    "knowledge_base_certificate_key": "role_knowledge_base",
+    "knowledge_base_gateway_ca_file": "role_knowledge_base",
     "serving_ca_dir": "role_serving",
     "sm4_volume_custodians": "role_storage",
     "sm4_volume_keep_dir": "role_storage",
 }
 #: Those of them that are folders of an authority: certificates lie there by kind, each named after its host or person.
-AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "gateway_ca_dir", "logs_ca_dir", "serving_ca_dir")
+AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "gateway_ca_dir", "knowledge_base_ca_dir", "logs_ca_dir", "serving_ca_dir")
 #: Settings of Ansible and of this program that may change what is applied. How long waits last does not.
 SETTINGS = ("ANSIBLE_", "DUALTRACK_")
 IGNORED = ("DUALTRACK_PATIENCE", "DUALTRACK_FACTS", "DUALTRACK_VARIABLES", "DUALTRACK_CGROUP")

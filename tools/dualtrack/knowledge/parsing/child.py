@@ -6,10 +6,10 @@ code 65.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -44,7 +44,8 @@ def parse(data: bytes, form: str) -> Parsed:
     if not data.strip():
         raise Unreadable("it is empty")
     command = [sys.executable, "-P", "-m", "dualtrack.knowledge.parsing.child", form]
-    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[3]), "LC_ALL": "C.UTF-8"}
+    # What is found here is found there; on a host packages lie in several places.
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
             command, input=data, capture_output=True, timeout=PATIENCE_S, check=False, cwd="/", env=environment

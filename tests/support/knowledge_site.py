@@ -1,0 +1,58 @@
+"""The knowledge base of a site that is up, as its operator and a client with a token have it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from typing import Any
+
+import openai
+import pytest
+
+from tests.conftest import Cli, wait
+from tests.support.browser import use
+from tests.support.clients import official
+
+QUESTION = "什么是稳定版？"
+
+
+def answers(site: Cli, cloud_away: AbstractContextManager[None]) -> None:
+    """Ask on either track: sources are named, a stranger is refused, and the auditor finds who was shown what."""
+    site.runbook("ask-the-knowledge-base.md")
+    found = site.json("kb", "ask", QUESTION, "--as", "chen")
+    assert found["end"]["track"] == "cloud"
+    sources = {it["hit"]["source"] for it in found["citations"]}
+    assert all(it.endswith(".html") for it in sources)
+    assert found["answer"].strip()
+
+    def on_the_local_track() -> bool:
+        return bool(site.json("kb", "ask", QUESTION, "--as", "chen")["end"]["track"] == "local")
+
+    with cloud_away:
+        wait(on_the_local_track, 120, "an answer of the local track")
+    at = site.json("kb", "address")
+    token = site("access", "token", "chen", "--for", "knowledge").stdout.strip()
+    with official(at, token) as client:
+        asked: list[Any] = [{"role": "user", "content": QUESTION}]
+        whole = client.chat.completions.create(model="knowledge", messages=asked)
+        assert {it["hit"]["source"] for it in (whole.model_extra or {})["citations"]} == sources
+        pieces = list(client.chat.completions.create(model="knowledge", messages=asked, stream=True))
+        assert len(pieces) > 2
+        assert [it for it in pieces if "citations" in (it.model_extra or {})] == pieces[-1:]
+        with pytest.raises(openai.NotFoundError, match="the only model is called knowledge"):
+            client.chat.completions.create(model="other", messages=asked)
+    used = use(f"{at['url']}/", token, QUESTION, ".html", folder=site.folder, ask=True)
+    for said in used.values():
+        assert (said["violations"], said["complaints"]) == ([], [])
+        assert said["answer"]
+    for wrong in ("none", site("access", "token", "chen").stdout.strip()):
+        with official(at, wrong) as stranger, pytest.raises(openai.AuthenticationError):
+            stranger.models.list()
+
+    def noted() -> list[dict[str, Any]]:
+        found = site.json("audit", "search", "--as", "bo", "--text", "knowledge", "--kind", "dualtrack")["records"]
+        said = [json.loads(it["body"])["MESSAGE"] for it in found]
+        records = [json.loads(it) for it in said if it.startswith('{"what":"knowledge"')]
+        return [it for it in records if it["person"] == "chen" and it["chunks"]]
+
+    assert wait(noted, 60, "the record of an answer")

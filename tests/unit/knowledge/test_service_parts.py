@@ -1,0 +1,148 @@
+"""Who may ask, how often, and what is noted of an answer."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dualtrack.access import tokens
+from dualtrack.errors import BadInput, External
+from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.service import records, settings
+from dualtrack.knowledge.service.limits import BURST_S, Limit
+from dualtrack.knowledge.service.people import AUDIENCE, People, Person, Unknown
+
+BO = Person("bo", frozenset({"everyone", "person:bo"}))
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> People:
+    write(tmp_path, {"bo": sorted(BO.labels)})
+    (tmp_path / "key.pem").write_text(tokens.public(tmp_path))
+    return People(tmp_path / "people.json", tmp_path / "key.pem")
+
+
+def write(folder: Path, found: dict[str, list[str]]) -> None:
+    """As Ansible does: another file, then the name."""
+    (folder / "new").write_text(json.dumps(found))
+    (folder / "new").replace(folder / "people.json")
+
+
+def token(folder: Path, name: str = "bo", minutes: float = 5, audience: str = AUDIENCE) -> str:
+    return tokens.issue(folder, name, [], until=datetime.now(UTC) + timedelta(minutes=minutes), audience=audience)
+
+
+def test_a_token_says_who_it_is_and_the_file_what_they_see(people: People, tmp_path: Path) -> None:
+    held = token(tmp_path)
+    assert people.known(held) == BO
+    write(tmp_path, {"bo": ["everyone"]})
+    assert people.known(held).labels == {"everyone"}
+    write(tmp_path, {})
+    with pytest.raises(Unknown):
+        people.known(held)
+
+
+def coded(part: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+
+def test_other_tokens_are_none(people: People, tmp_path: Path) -> None:
+    """Of another service, another signer, too old, of nobody, unsigned, or signed by what everybody knows."""
+    other = tmp_path / "other"
+    other.mkdir()
+    good = token(tmp_path)
+    head, claims, signature = good.split(".")
+    public = tokens.public(tmp_path).encode()
+    forged = f"{coded({'alg': 'HS256', 'typ': 'JWT'})}.{claims}"
+    mac = base64.urlsafe_b64encode(hmac.digest(public, forged.encode(), hashlib.sha256)).rstrip(b"=").decode()
+    never = tokens.issue(tmp_path, "bo", [], until=datetime.now(UTC) - timedelta(minutes=2), audience=AUDIENCE)
+    wrong = [
+        "", "x", ".", "..", "a.b.c", good + "x", good[:-4], f"{head}.{claims}.", f"{head}..{signature}", "x" * 10_000,
+        f"{coded({'alg': 'none'})}.{claims}.", f"{forged}.{mac}", token(tmp_path, audience="dualtrack-store"),
+        token(other), never, token(tmp_path, "anna"), f"{head}.{coded({'sub': 'bo'})}.{signature}", "\0", "é",
+    ]  # fmt: skip
+    for it in wrong:
+        with pytest.raises(Unknown):
+            people.known(it)
+    assert people.known(good) == BO
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"bo": "everyone"}', '{"bo": [7]}', "\udcff"])
+def test_a_file_that_is_none_lets_nobody_in(people: People, tmp_path: Path, text: str) -> None:
+    held = token(tmp_path)
+    (tmp_path / "new").write_bytes(os.fsencode(text))
+    (tmp_path / "new").replace(tmp_path / "people.json")
+    for _ in range(2):
+        with pytest.raises(External, match="no file of people"):
+            people.known(held)
+    write(tmp_path, {"bo": sorted(BO.labels)})
+    assert people.known(held) == BO
+
+
+def test_a_key_that_is_none(tmp_path: Path) -> None:
+    write(tmp_path, {})
+    (tmp_path / "key.pem").write_text("no key")
+    with pytest.raises(External, match="no key of tokens"):
+        People(tmp_path / "people.json", tmp_path / "key.pem")
+
+
+def test_people_ask_evenly() -> None:
+    now = 0.0
+    limit = Limit(60, lambda: now)
+    assert [limit.take("bo") for _ in range(int(BURST_S))] == [0.0] * int(BURST_S)
+    assert limit.take("bo") == pytest.approx(1.0)
+    assert limit.take("anna") == 0, "each has a limit of their own"
+    now = 0.5
+    assert limit.take("bo") == pytest.approx(0.5)
+    now = 1.0
+    assert limit.take("bo") == 0
+    now = 1000.0
+    assert sum(limit.take("bo") == 0 for _ in range(100)) == BURST_S
+    assert Limit(1).take("bo") == 0, "a slow one lets one through"
+
+
+def hit(text: str, score: float) -> Hit:
+    return Hit(score=score, collection="hr", source="a.md", place="p. 1", headings=("A",), text=text)
+
+
+def test_a_record_names_chunks_and_holds_no_text(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "journal"))
+        made = records.record("bo", "search", "v1", [hit("secret\ntext", 0.5), hit("other", 0.1)], "who?")
+        records.give(made, tmp_path / "journal")
+        data = journal.recv(1 << 16)
+    head, _, rest = data.partition(b"MESSAGE\n")
+    assert head == b"PRIORITY=6\nSYSLOG_IDENTIFIER=dualtrack\n"
+    assert int.from_bytes(rest[:8], "little") == len(rest) - 9
+    assert rest.endswith(b"\n")
+    found = json.loads(rest[8:])
+    assert {key: found[key] for key in ("what", "person", "way", "version")} == {
+        "what": "knowledge", "person": "bo", "way": "search", "version": "v1",
+    }  # fmt: skip
+    assert found["chunks"] == [records.chunk(hit("secret\ntext", 0.9)), records.chunk(hit("other", 0.9))]
+    assert len(set(found["chunks"])) == 2
+    assert b"secret" not in data
+    assert b"who" not in data
+
+
+def test_a_journal_that_takes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(External, match="the journal takes no record"):
+        records.give(records.record("bo", "search", "v", [], "?"), tmp_path / "none")
+
+
+@pytest.mark.parametrize("change", [{"per_minute": 0}, {"sources": 51}, {"more": 1}, {"base": None}])
+def test_settings_are_checked(tmp_path: Path, change: dict[str, object]) -> None:
+    right = {"base": "/b", "model": "/m", "people": "/p", "token_key": "/k", "socket": "/s"}
+    (tmp_path / "right.json").write_text(json.dumps(right))
+    assert settings.load(tmp_path / "right.json").sources == 5
+    (tmp_path / "wrong.json").write_text(json.dumps(right | change))
+    with pytest.raises(BadInput, match=str(tmp_path)):
+        settings.load(tmp_path / "wrong.json")

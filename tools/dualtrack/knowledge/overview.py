@@ -1,0 +1,138 @@
+"""What a knowledge base is like: its state, and what differs between two of its versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dualtrack.errors import BadInput, DualtrackError, External
+from dualtrack.knowledge import ledger, versions
+from dualtrack.knowledge.keys import MASTER, Keys
+from dualtrack.knowledge.ledger import Ledger
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a knowledge base: the version that answers, what is in it without what was deleted, and the rest.
+
+    ``bytes`` are of the version's file. ``master_key``: the right one, none, or another one (`problem` says it);
+    without it ``deleted_documents`` is 0, and counts are those of when the version was made.
+    """
+
+    version: str
+    model: str
+    documents: int
+    chunks: int
+    bytes: int
+    versions: int
+    deletions: int
+    deleted_documents: int
+    master_key: Literal["there", "missing", "wrong"]
+    problem: str = ""
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """A document in which two versions differ: how many chunks it has in each."""
+
+    collection: str
+    source: str
+    before: int
+    after: int
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between two versions. Deleted documents are in none of them; how many each had is told."""
+
+    before: str
+    after: str
+    added: list[Changed]
+    removed: list[Changed]
+    changed: list[Changed]
+    unchanged: int
+    deleted_before: int
+    deleted_after: int
+
+
+def status(base: Path, key_file: Path | None = None) -> Status:
+    """Return the state of a knowledge base; BadInput where it has no version."""
+    kept = versions.listed(base)
+    current = next((it for it in kept if it.current), None)
+    if current is None:
+        raise BadInput(f"no version of {base} answers", hint="dualtrack kb rollback VERSION")
+    card = current.card
+    counts = {"documents": card.documents, "chunks": card.chunks}
+    try:
+        deletions = len((base / ledger.FILE).read_bytes().splitlines())
+    except FileNotFoundError:
+        deletions = 0
+    deleted, problem = 0, ""
+    there: Literal["there", "missing", "wrong"] = "there"
+    try:
+        with Keys(base, key_file) as keys:
+            found = Ledger(base, keys)
+        all_of_it = versions.numbers(base / "versions" / card.id)
+        left = [count for number, count in all_of_it if number not in found.documents]
+        counts = {"documents": len(left), "chunks": sum(left)}
+        deletions, deleted = len(found.deletions), len(found.documents)
+    except versions.Damaged as error:
+        problem = f"version {card.id} is damaged: {error}"
+    except DualtrackError as error:
+        if not (key_file or base / MASTER).exists():
+            there = "missing"
+        elif isinstance(error, BadInput):
+            there = "wrong"
+        problem = str(error)
+    return Status(
+        version=card.id, model=card.model_name, bytes=card.bytes, versions=len(kept), deletions=deletions,
+        deleted_documents=deleted, master_key=there, problem=problem, **counts,
+    )  # fmt: skip
+
+
+def difference(base: Path, before: str, after: str, key_file: Path | None = None) -> Difference:
+    """Return what differs between two versions that are kept; BadInput where one is not, External for a damaged one."""
+    ids = [it.id for it in versions.listed(base)]
+    for it in (before, after):
+        if it not in ids:
+            raise BadInput(f"there is no version {it}", hint=", ".join(ids))
+    with Keys(base, key_file) as keys:
+        deleted = Ledger(base, keys)
+        old, new = (_documents(base, it, keys, deleted) for it in (before, after))
+    gone = [
+        sum(number in deleted.documents for number, _ in versions.numbers(base / "versions" / it))
+        for it in (before, after)
+    ]
+
+    def rows(places: set[tuple[str, str]]) -> list[Changed]:
+        return [
+            Changed(
+                collection=place[0], source=old.get(place, new.get(place, ("", "", 0)))[1],
+                before=old[place][2] if place in old else 0, after=new[place][2] if place in new else 0,
+            )
+            for place in sorted(places)
+        ]  # fmt: skip
+
+    both = old.keys() & new.keys()
+    changed = {it for it in both if old[it] != new[it]}
+    return Difference(
+        before=before, after=after, added=rows(new.keys() - old.keys()), removed=rows(old.keys() - new.keys()),
+        changed=rows(changed), unchanged=len(both - changed), deleted_before=gone[0], deleted_after=gone[1],
+    )  # fmt: skip
+
+
+def _documents(
+    base: Path, name: str, keys: Keys, deleted: Ledger
+) -> dict[tuple[str, str], tuple[tuple[str, ...], str, int]]:
+    """Return a version's documents by collection and path: what they were made of, their source and their chunks."""
+    folder = base / "versions" / name
+    try:
+        card = versions.read_card(folder, keys)
+        return {
+            (it.collection, it.path): (
+                (*sorted({one.document for one in it.entries}), card.model, card.rules),
+                it.entries[0].source if it.entries else "", len(it.entries),
+            )
+            for _, it in versions.blocks(folder, card, keys, deleted)
+        }  # fmt: skip
+    except versions.Damaged as error:
+        raise External(f"version {name} is damaged: {error}", hint="take another one") from None
