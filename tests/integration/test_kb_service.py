@@ -207,7 +207,8 @@ def test_wrong_questions_get_a_reason_and_the_service_goes_on(service: Service) 
 @pytest.mark.parametrize("answer", [
     whole(b'{"error": {"message": "secret of the gateway"}}', 500), whole(b"{}"), streamed(piece("half")),
     streamed(piece("half"), complete=False), whole(b'{"error": {"message": "secret"}}', 401),
-], ids=["fails", "no stream", "breaks off", "is cut", "refuses"])  # fmt: skip
+    whole(b'{"error": {"message": "secret"}}', 400), streamed(*[piece("x" * 1000)] * 100),
+], ids=["fails", "no stream", "breaks off", "is cut", "refuses", "does not take it", "has no end"])  # fmt: skip
 def test_a_gateway_that_fails(service: Service, gateway: Gateway, answer: Any) -> None:
     """Before the first word it is an error, after it the stream says so; what the gateway says is not passed on."""
     before, gateway.answer = gateway.answer, answer

@@ -56,7 +56,8 @@ def test_it_answers_by_tls_alone(host: Any, hostvars: dict[str, Any], url: str) 
     assert ask(host, f"{url}/health") == (200, '{"ready":true}')
     plain = host.run("curl --silent --max-time 5 %s/health", url.replace("https", "http"))
     assert plain.rc or "ready" not in plain.stdout
-    assert hostvars["knowledge_base_metrics_from"] or ask(host, f"{url}/metrics")[0] == 404
+    for path in ("/metrics", "/%6detrics", "//metrics", "/./metrics"):
+        assert hostvars["knowledge_base_metrics_from"] or ask(host, url + path, "--path-as-is")[0] == 404, path
 
 
 def test_who_has_no_token_is_refused(host: Any, url: str) -> None:

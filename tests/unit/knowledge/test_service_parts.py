@@ -17,7 +17,7 @@ from dualtrack.access import tokens
 from dualtrack.errors import BadInput, External
 from dualtrack.knowledge.search import Hit
 from dualtrack.knowledge.service import records, settings
-from dualtrack.knowledge.service.limits import BURST_S, Limit
+from dualtrack.knowledge.service.limits import BURST_S, Limit, Places
 from dualtrack.knowledge.service.people import AUDIENCE, People, Person, Unknown
 
 BO = Person("bo", frozenset({"everyone", "person:bo"}))
@@ -75,7 +75,7 @@ def test_other_tokens_are_none(people: People, tmp_path: Path) -> None:
     assert people.known(good) == BO
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"bo": "everyone"}', '{"bo": [7]}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"bo": "everyone"}', '{"bo": [7]}', "\udcff", '{"bo": ["\udcff"]}'])
 def test_a_file_that_is_none_lets_nobody_in(people: People, tmp_path: Path, text: str) -> None:
     held = token(tmp_path)
     (tmp_path / "new").write_bytes(os.fsencode(text))
@@ -109,6 +109,19 @@ def test_people_ask_evenly() -> None:
     assert Limit(1).take("bo") == 0, "a slow one lets one through"
 
 
+def test_answers_have_places() -> None:
+    places = Places(3, 2)
+    assert [places.take(it) for it in ("bo", "bo", "bo", "anna", "chen")] == ["", "", "each", "", "most"]
+    places.free("bo")
+    assert [places.take(it) for it in ("chen", "bo")] == ["", "most"]
+    for it in ("bo", "anna", "chen"):
+        places.free(it)
+    assert [places.take("bo") for _ in range(3)] == ["", "", "each"]
+
+
+KEY = b"k" * 32
+
+
 def hit(text: str, score: float) -> Hit:
     return Hit(score=score, collection="hr", source="a.md", place="p. 1", headings=("A",), text=text)
 
@@ -116,7 +129,7 @@ def hit(text: str, score: float) -> Hit:
 def test_a_record_names_chunks_and_holds_no_text(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(str(tmp_path / "journal"))
-        made = records.record("bo", "search", "v1", [hit("secret\ntext", 0.5), hit("other", 0.1)], "who?")
+        made = records.record("bo", "search", "v1", [hit("secret\ntext", 0.5), hit("other", 0.1)], "who?", KEY)
         records.give(made, tmp_path / "journal")
         data = journal.recv(1 << 16)
     head, _, rest = data.partition(b"MESSAGE\n")
@@ -127,7 +140,8 @@ def test_a_record_names_chunks_and_holds_no_text(tmp_path: Path) -> None:
     assert {key: found[key] for key in ("what", "person", "way", "version")} == {
         "what": "knowledge", "person": "bo", "way": "search", "version": "v1",
     }  # fmt: skip
-    assert found["chunks"] == [records.chunk(hit("secret\ntext", 0.9)), records.chunk(hit("other", 0.9))]
+    assert found["chunks"] == [records.chunk(hit("secret\ntext", 0.9), KEY), records.chunk(hit("other", 0.9), KEY)]
+    assert records.chunk(hit("other", 0.9), b"another") not in found["chunks"], "no guess is tested without the key"
     assert len(set(found["chunks"])) == 2
     assert b"secret" not in data
     assert b"who" not in data
@@ -135,7 +149,7 @@ def test_a_record_names_chunks_and_holds_no_text(tmp_path: Path) -> None:
 
 def test_a_journal_that_takes_nothing(tmp_path: Path) -> None:
     with pytest.raises(External, match="the journal takes no record"):
-        records.give(records.record("bo", "search", "v", [], "?"), tmp_path / "none")
+        records.give(records.record("bo", "search", "v", [], "?", KEY), tmp_path / "none")
 
 
 @pytest.mark.parametrize("change", [{"per_minute": 0}, {"sources": 51}, {"more": 1}, {"base": None}])

@@ -67,7 +67,8 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True, tag="evaluate"):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What was found, the best first, and in which version.
 
-    ``weight`` and ``least`` are those of `retrieval.json`; ``note`` says why it was not used.
+    A site's service does not say the version. ``weight`` and ``least`` are those of `retrieval.json`; ``note`` says why
+    it was not used.
     """
 
     version: str

@@ -14,8 +14,8 @@ from pathlib import Path
 
 #: This host's settings, NAME=VALUE a line; what the environment says comes before them.
 SETTINGS = Path("/etc/dualtrack/store.env")
-#: Names a directory with packages that some commands need, and the others not (role knowledge_base).
-PACKAGES = "DUALTRACK_PACKAGES"
+#: Names a directory with packages that some groups of commands need, and the others not (role knowledge_base).
+PACKAGES, PACKED = "DUALTRACK_PACKAGES", {"kb"}
 
 
 def settle(text: str, environment: MutableMapping[str, str]) -> None:
@@ -53,9 +53,12 @@ def owner(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, in
 def main() -> None:
     """Run the program that lies beside this file."""
     home = Path(__file__).resolve().parent
-    # Held until this process ends: a program that is in use is not removed when a newer one comes.
-    fcntl.flock(os.open(home, os.O_RDONLY), fcntl.LOCK_SH)
     words, commands = sys.argv[1:], group(Path(sys.argv[0]).name)
+    # Held until this process ends: a program that is in use is not removed when a newer one comes. `dualtrack kb serve`
+    # becomes another program, which holds it, too.
+    handle = os.open(home, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    os.set_inheritable(handle, commands in PACKED)
     if commands == "store" and SETTINGS.exists():
         settle(SETTINGS.read_text(), os.environ)
     if commands == "store" and (ids := owner(words, os.environ)):
@@ -64,7 +67,7 @@ def main() -> None:
         os.setuid(ids[0])
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(home / "lib"))
-    if more := os.environ.get(PACKAGES):
+    if commands in PACKED and (more := os.environ.get(PACKAGES)):
         sys.path.append(more)
     sys.argv = ["dualtrack", *arguments(commands, words)]
     from dualtrack.cli import main as dualtrack

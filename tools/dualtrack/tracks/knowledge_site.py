@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from dualtrack.access import tokens
 from dualtrack.knowledge import answering
 from dualtrack.knowledge.program import Found
+from dualtrack.knowledge.search import Hit
 from dualtrack.knowledge.service.people import AUDIENCE
 from dualtrack.serving.client import Client, End
 from dualtrack.tracks import places
@@ -58,9 +59,15 @@ def site() -> Site | None:
     return None
 
 
+class _Hits(msgspec.Struct, frozen=True):
+    hits: list[Hit]
+
+
 def search(at: Site, name: str, question: str, count: int) -> Found:
     """Return what the knowledge base of a site finds for a person."""
-    return at.client(name).post("/v1/search", {"question": question, "count": count}, Found)
+    return Found(
+        version="", hits=at.client(name).post("/v1/search", {"question": question, "count": count}, _Hits).hits
+    )
 
 
 def ask(at: Site, name: str, question: str) -> Iterator[str | answering.Answered]:

@@ -3,7 +3,7 @@
     POST /v1/search             {"question": …, "count": 5}: hits with scores, sources and text
     POST /v1/chat/completions   OpenAI's, streamed or not; `citations` beside the last message name the sources
     POST /retrieval             Dify's, https://docs.dify.ai/guides/knowledge-base/external-knowledge-api
-    GET  /v1/me                 whose token it is, and the version that answers
+    GET  /v1/me                 whose token it is, and whether answers in sentences are made
     GET  /health                200 where questions can be answered, without a token
     GET  /metrics               Prometheus; the host's HAProxy lets only those pass that may read it
     GET  /                      the page
@@ -13,9 +13,11 @@ Who asks is known by a token (`dualtrack access token NAME --for knowledge`). Er
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import asynccontextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,15 +33,20 @@ from starlette.routing import Route
 
 from dualtrack.errors import BadInput, DualtrackError
 from dualtrack.knowledge.answering import Answered, Message
+from dualtrack.knowledge.service import forms
 from dualtrack.knowledge.service.desk import Busy, Desk
-from dualtrack.knowledge.service.limits import Limit
+from dualtrack.knowledge.service.forms import MODEL, Refusal
+from dualtrack.knowledge.service.limits import Limit, Places
 from dualtrack.knowledge.service.people import People, Person, Unknown
 from dualtrack.knowledge.service.settings import Settings
 from dualtrack.output import echo
 
 T = TypeVar("T", bound=msgspec.Struct)
-MODEL = "knowledge"
 BODY_BYTES = 256 << 10
+#: Seconds that a request may take to come, and to wait for others.
+BODY_S, PATIENCE_S = 10.0, 10.0
+#: Answers that one person may have made at once.
+ANSWERS_EACH = 2
 PAGE = Path(__file__).with_name("page")
 PAGES = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}
 KINDS = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
@@ -47,60 +54,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
-    "Strict-Transport-Security": "max-age=31536000",
 }  # fmt: skip
-
-
-class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is looked for."""
-
-    question: str
-    count: int = 5
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A part of a message."""
-
-    type: str
-    text: str = ""
-
-
-class Said(msgspec.Struct, frozen=True):
-    """A message of a chat."""
-
-    role: str
-    content: str | list[Part] | None = None
-
-
-class Chat(msgspec.Struct, frozen=True):
-    """OpenAI's request; fields that are not here are passed over, as OpenAI's clients send many."""
-
-    messages: list[Said]
-    model: str = MODEL
-    stream: bool = False
-
-
-class Setting(msgspec.Struct, frozen=True):
-    """Dify's bounds."""
-
-    top_k: int = 5
-    score_threshold: float | None = None
-
-
-class Retrieval(msgspec.Struct, frozen=True):
-    """Dify's request."""
-
-    query: str
-    knowledge_id: str = MODEL
-    retrieval_setting: Setting = Setting()
-
-
-class Refusal(Exception):
-    """An answer that is none: HTTP's number, OpenAI's code, and words."""
-
-    def __init__(self, status: int, code: str, message: str, after_s: float = 0) -> None:
-        self.status, self.code, self.message, self.after_s = status, code, message, after_s
-        super().__init__(message)
 
 
 class Api:
@@ -109,6 +63,8 @@ class Api:
     def __init__(self, settings: Settings, desk: Desk, people: People) -> None:
         self.settings, self.desk, self.people = settings, desk, people
         self.limit = Limit(settings.per_minute)
+        self.searching = asyncio.Semaphore(settings.searches)
+        self.answering = Places(settings.answers, ANSWERS_EACH)
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "dualtrack_knowledge_requests", "Requests by way and status.", ["way", "status"], registry=self.registry
@@ -118,7 +74,7 @@ class Api:
             registry=self.registry, buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
         )  # fmt: skip
         Gauge("dualtrack_knowledge_chunks", "Chunks of the version that answers.", registry=self.registry).set_function(
-            lambda: len(desk.version().entries)
+            desk.chunks
         )
 
     def app(self) -> Starlette:
@@ -172,33 +128,57 @@ class Api:
         """Return what is asked; Refusal for somebody who asks too often, and for too much."""
         if after := self.limit.take(person.name):
             raise Refusal(429, "rate_limit_exceeded", f"more than {self.settings.per_minute} questions a minute", after)
-        data = b""
-        async for part in request.stream():
-            data += part
-            if len(data) > BODY_BYTES:
-                raise Refusal(413, "request_too_large", f"a request has {BODY_BYTES >> 10} KiB at most")
+        data, size = b"", 0
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for part in request.stream():
+                    size += len(part)
+                    if size <= BODY_BYTES:
+                        data += part
+                    elif size > 16 * BODY_BYTES:  # whoever sent less gets to read why it is too much
+                        break
+        except TimeoutError:
+            raise Refusal(408, "request_timeout", f"the request did not come in {BODY_S:.0f} s") from None
+        if size > BODY_BYTES:
+            raise Refusal(413, "request_too_large", f"a request has {BODY_BYTES >> 10} KiB at most")
         return msgspec.json.decode(data, type=kind)
 
+    @asynccontextmanager
+    async def _room(self) -> AsyncIterator[None]:
+        """Wait, in no thread, until few enough look for something; Busy where that takes too long."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.searching.acquire()
+        except TimeoutError:
+            raise Busy("too many questions are worked on now") from None
+        try:
+            yield
+        finally:
+            self.searching.release()
+
     async def _search(self, request: Request, person: Person) -> Response:
-        asked = await self._given(request, person, Ask)
+        asked = await self._given(request, person, forms.Ask)
         if not 1 <= asked.count <= 50:
             raise BadInput("count is 1 to 50")
-        return _json(await run_in_threadpool(self.desk.search, person, asked.question, asked.count, "search"))
+        async with self._room():
+            hits = await run_in_threadpool(self.desk.search, person, asked.question, asked.count, "search")
+        return _json({"hits": hits})
 
     async def _retrieval(self, request: Request, person: Person) -> Response:
-        asked = await self._given(request, person, Retrieval)
+        asked = await self._given(request, person, forms.Retrieval)
         if asked.knowledge_id != MODEL:
             raise Refusal(404, "2001", f"the only knowledge is called {MODEL}")
         wanted = asked.retrieval_setting
         if not 1 <= wanted.top_k <= 50:
             raise BadInput("top_k is 1 to 50")
-        found = await run_in_threadpool(self.desk.search, person, asked.query, wanted.top_k, "dify")
+        async with self._room():
+            hits = await run_in_threadpool(self.desk.search, person, asked.query, wanted.top_k, "dify")
         least = wanted.score_threshold if wanted.score_threshold is not None else -1.0
         return _json({
             "records": [
                 {"content": it.text, "score": it.score, "title": it.source,
                  "metadata": {"collection": it.collection, "headings": it.headings, "place": it.place}}
-                for it in found.hits if it.score >= least
+                for it in hits if it.score >= least
             ]
         })  # fmt: skip
 
@@ -206,31 +186,45 @@ class Api:
         return _json({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "dualtrack"}]})
 
     async def _me(self, _: Request, person: Person) -> Response:
-        version = await run_in_threadpool(self.desk.version)
-        return _json({"name": person.name, "version": version.id, "answers": self.settings.gateway is not None})
+        return _json({"name": person.name, "answers": self.settings.gateway is not None})
 
     async def _chat(self, request: Request, person: Person) -> Response:
-        asked = await self._given(request, person, Chat)
+        asked = await self._given(request, person, forms.Chat)
         if asked.model != MODEL:
             raise Refusal(404, "model_not_found", f"the only model is called {MODEL}")
-        *before, last = [Message(it.role, _text(it)) for it in asked.messages] or [Message("", "")]
+        *before, last = [Message(it.role, forms.text(it)) for it in asked.messages] or [Message("", "")]
         if last.role != "user" or any(it.role not in ("user", "assistant") for it in before):
             raise BadInput("messages are of user and assistant, the last one of user")
-        version, answer = await run_in_threadpool(self.desk.ask, person, last.content, before, "chat")
-        first = await run_in_threadpool(next, answer)  # what is refused is refused before anything is sent
-        head = {
-            "id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": MODEL, "version": version,
-        }  # fmt: skip
-        if asked.stream:
-            return StreamingResponse(_events(head, chain([first], answer)), media_type="text/event-stream")
-        return _json(await run_in_threadpool(_whole, head, [first, *answer]))
+        if full := self.answering.take(person.name):
+            if full == "most":
+                raise Busy("too many answers are made now")
+            raise Refusal(429, "rate_limit_exceeded", f"more than {ANSWERS_EACH} answers at once", PATIENCE_S)
+        answer: Iterator[str | Answered] = iter(())
+
+        def end() -> None:
+            self.answering.free(person.name)
+            if isinstance(answer, Generator):
+                answer.close()
+
+        streams = False
+        try:
+            async with self._room():
+                answer = await run_in_threadpool(self.desk.ask, person, last.content, before, "chat")
+            first = await run_in_threadpool(next, answer)  # what is refused is refused before anything is sent
+            head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": MODEL}
+            if streams := asked.stream:
+                return _Streamed(forms.events(head, chain([first], answer)), end)
+            return _json(await run_in_threadpool(forms.whole, head, chain([first], answer)))
+        finally:
+            if not streams:
+                end()
 
     async def _health(self, _: Request) -> Response:
         try:
-            version = await run_in_threadpool(self.desk.version)
+            await run_in_threadpool(self.desk.version)
         except DualtrackError:
             return _json({"ready": False}, 503)
-        return _json({"ready": bool(version.id)})
+        return _json({"ready": True})
 
     async def _metrics(self, _: Request) -> Response:
         data = await run_in_threadpool(generate_latest, self.registry)
@@ -253,13 +247,19 @@ class Api:
         return _refused(Refusal(500, "server_error", "the knowledge base has failed; its journal says where"))
 
 
-def _text(it: Said) -> str:
-    if isinstance(it.content, str):
-        return it.content
-    parts = it.content or []
-    if any(part.type != "text" for part in parts):
-        raise BadInput("messages are texts")
-    return "\n".join(part.text for part in parts)
+class _Streamed(StreamingResponse):  # type: ignore[misc]
+    """An answer that is sent as it is made; what makes it ends with it, also when the client leaves."""
+
+    def __init__(self, events: Iterator[bytes], end: Callable[[], None]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._end = end
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._end()
 
 
 def _json(found: object, status: int = 200) -> Response:
@@ -272,66 +272,8 @@ def _dressed(response: Response) -> Response:
 
 
 def _refused(error: Exception, *, dify: bool = False) -> Response:
-    """Return an error in the form that clients know, without anything that is not theirs to know."""
-    status, code, message, headers = 503, "unavailable", "", {}
-    if isinstance(error, Refusal):
-        status, code, message = error.status, error.code, error.message
-        if error.after_s:
-            headers["Retry-After"] = str(int(error.after_s) + 1)
-    elif isinstance(error, Busy):
-        message, headers = str(error), {"Retry-After": "5"}
-    elif isinstance(error, BadInput | msgspec.MsgspecError | UnicodeError | RecursionError):
-        status, code = 400, "invalid_request"
-        message = (
-            str(error) if isinstance(error, BadInput | msgspec.MsgspecError) else "what is asked is not UTF-8 JSON"
-        )
-    else:
-        message = "the knowledge base cannot answer now"
-    if dify:
-        number = {401: 1002, 404: 2001}.get(status, status)
-        return Response(msgspec.json.encode({"error_code": number, "error_msg": message}), status, headers)
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    body = {"error": {"message": message, "type": kind, "code": code, "param": None}}
-    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
-
-
-def _events(head: dict[str, Any], answer: Iterator[str | Answered]) -> Iterator[bytes]:
-    """Yield an answer as server-sent events, in OpenAI's form; `citations` come with the last one that has a choice."""
-
-    def event(delta: dict[str, str], finish: str | None, **more: object) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return _event({**head, "object": "chat.completion.chunk", "choices": [choice], **more})
-
-    try:
-        for it in answer:
-            if isinstance(it, str):
-                yield event({"role": "assistant", "content": it}, None)
-            else:
-                end = it.end
-                yield event(
-                    {}, (end and end.finish) or "stop", citations=it.citations, track=end.track if end else ""
-                )  # fmt: skip
-    except DualtrackError as error:
-        said = str(error) if isinstance(error, Busy) else "the answer broke off"
-        yield _event({**head, "object": "chat.completion.chunk", "choices": [], "error": {"message": said}})
-        return
-    yield b"data: [DONE]\n\n"
-
-
-def _event(found: object) -> bytes:
-    return b"data: " + msgspec.json.encode(found) + b"\n\n"
-
-
-def _whole(head: dict[str, Any], parts: Sequence[str | Answered]) -> dict[str, Any]:
-    """Return an answer in one piece, in OpenAI's form."""
-    text = "".join(it for it in parts if isinstance(it, str))
-    [answered] = [it for it in parts if isinstance(it, Answered)]
-    end = answered.end
-    read, written = (end.prompt_tokens, end.completion_tokens) if end else (0, 0)
-    finish = (end and end.finish) or "stop"
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
-    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-    return {
-        **head, "object": "chat.completion", "choices": [choice], "usage": usage, "citations": answered.citations,
-        "track": end.track if end else "",
-    }  # fmt: skip
+    """Return an error; the connection ends with it, as whoever was refused may still be sending."""
+    status, body, headers = forms.refused(error, dify=dify)
+    found = _json(body, status)
+    found.headers.update({**headers, "Connection": "close"})
+    return found

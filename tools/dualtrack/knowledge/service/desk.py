@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
-from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.errors import BadInput, DualtrackError, External
 from dualtrack.knowledge import ledger, retrieval, versions
 from dualtrack.knowledge.answering import Answered, Message, answers
 from dualtrack.knowledge.embedding import BGE_SMALL_ZH, Model
+from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.pii.mask import mask
 from dualtrack.knowledge.search import Hit, Searcher
 from dualtrack.knowledge.service import records
@@ -25,19 +23,14 @@ from dualtrack.serving.client import Client, End
 QUESTION_CHARACTERS = 4000
 #: Of a chat, what was said before: it is the model's to read, and not looked for.
 MOST_MESSAGES = 40
-#: Seconds that somebody waits while others are answered.
-PATIENCE_S = 10.0
+#: Seconds until a version that could not be loaded is tried again.
+AGAIN_S = 5.0
+#: Characters of an answer for each token that it may have, and seconds until it is whole.
+MOST_CHARACTERS, ANSWER_S = 32, 600.0
 
 
 class Busy(DualtrackError):
     """Too much is asked at once."""
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found for somebody, the nearest first, and in which version."""
-
-    version: str
-    hits: list[Hit]
 
 
 class Desk:
@@ -49,71 +42,97 @@ class Desk:
         self._base = Path(settings.base)
         self._key_file = Path(settings.key_file) if settings.key_file else None
         self._deletions = ledger.size(self._base)
+        if not (self._base / versions.CURRENT).exists():  # seen before a model is loaded for nothing
+            raise BadInput(f"{self._base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
         self._model = Model(Path(settings.model), BGE_SMALL_ZH)
+        with Keys(self._base, self._key_file) as keys:
+            self._records = keys.mac("records", b"")
         self._lock = threading.Lock()
-        self._searches = threading.Semaphore(settings.searches)
-        self._answers = threading.Semaphore(settings.answers)
         self._client = None
         if at := settings.gateway:
             self._client = Client(at.url, Path(at.ca_file), gateway_key)
         self._searcher: Searcher | None = None
-        self._seen = ""
-        self.version()
+        self._seen, self._failed, self._failed_at = "", "", 0.0
+        self._now()
 
-    def version(self) -> versions.Version:
-        """Return the version that answers now."""
-        return self._now().version
+    def version(self) -> str:
+        """Return the id of the version that answers now."""
+        return self._now().version.id
+
+    def chunks(self) -> float:
+        """Return how many chunks the version has that answers now; no number where none does."""
+        searcher = self._searcher
+        return len(searcher.version.entries) if searcher else math.nan
+
+    def stale(self) -> bool:
+        """Tell whether something was deleted since this process began: what it has read of that is still in memory."""
+        return ledger.size(self._base) != self._deletions
 
     def _now(self) -> Searcher:
-        """Return the version that is current now, loaded and checked once."""
+        """Return the version that is current now, loaded and checked once; External where there is none."""
+        if self.stale():
+            raise External("documents were deleted, and the service begins anew")
         with self._lock:
-            if ledger.size(self._base) != self._deletions:
-                # What was read stays in a process's memory here and there: systemd starts another one.
-                os.kill(os.getpid(), signal.SIGTERM)
-                raise Busy("documents were deleted, and the service begins anew")
             at = str((self._base / versions.CURRENT).resolve())
-            if self._searcher is None or at != self._seen:
-                self._searcher = None  # two of them at once may be more than there is memory
+            if self._searcher is not None and at == self._seen:
+                return self._searcher
+            if at == self._failed and time.monotonic() - self._failed_at < AGAIN_S:
+                raise External("the current version cannot be loaded")
+            self._searcher = None  # two of them at once may be more than there is memory
+            try:
                 self._searcher = Searcher(versions.load(self._base, self._key_file), self._model)
-                self._seen = at
+            except DualtrackError as error:
+                self._failed, self._failed_at = at, time.monotonic()
+                raise External(str(error)) from None
+            self._seen = at
             return self._searcher
 
-    def search(self, person: Person, question: str, count: int, way: str) -> Found:
-        """Return what is found for a person; BadInput for a question that is none, Busy where too many are asked."""
-        found, _ = self._found(person, question, count, way)
-        return found
+    def search(self, person: Person, question: str, count: int, way: str) -> list[Hit]:
+        """Return what is found for a person; BadInput for a question that is none."""
+        hits, _ = self._found(person, question, count, way)
+        return hits
 
-    def _found(self, person: Person, question: str, count: int, way: str) -> tuple[Found, str]:
+    def _found(self, person: Person, question: str, count: int, way: str) -> tuple[list[Hit], str]:
         """Return what is found, and the question without personal data."""
         if not question.strip() or len(question) > QUESTION_CHARACTERS:
             raise BadInput(f"a question has 1 to {QUESTION_CHARACTERS} characters")
         clean = _cleaned(question)
-        with _place(self._searches):
-            searcher = self._now()
+        searcher = self._now()
+        try:
             fitted, _ = retrieval.load(self._base, self._model.digest)
-            hits = searcher.search(clean, person.labels, count, fitted)
-        version = searcher.version.id
-        records.give(records.record(person.name, way, version, hits, question), Path(self._settings.journal))
-        return Found(version=version, hits=hits), clean
+        except DualtrackError as error:
+            raise External(str(error)) from None
+        hits = searcher.search(clean, person.labels, count, fitted)
+        record = records.record(person.name, way, searcher.version.id, hits, clean, self._records)
+        records.give(record, Path(self._settings.journal))
+        return hits, clean
 
     def ask(
         self, person: Person, question: str, before: Sequence[Message] = (), way: str = "ask"
-    ) -> tuple[str, Iterator[str | Answered]]:
-        """Return the version that is asked, and the answer in sentences as it comes, at last its sources.
+    ) -> Iterator[str | Answered]:
+        """Look for sources, and return the answer in sentences as it comes, at last its sources.
 
-        Busy, or the gateway's errors, while it is read.
+        External, while it is read, for whatever the gateway does not do.
         """
         client, at = self._client, self._settings.gateway
         if client is None or at is None:
             raise BadInput("no model is named for answers in sentences: search, or set knowledge_base_gateway_url")
-        found, clean = self._found(person, question, self._settings.sources, way)
+        hits, clean = self._found(person, question, self._settings.sources, way)
         said = [Message(it.role, _cleaned(it.content)) for it in before[-MOST_MESSAGES:]]
+        most, until = MOST_CHARACTERS * self._settings.answer_tokens, time.monotonic() + ANSWER_S
 
         def ask(messages: Sequence[Message]) -> Iterator[str | End]:
-            with _place(self._answers):
-                yield from client.chat(at.model, messages, self._settings.answer_tokens)
+            size = 0
+            try:
+                for it in client.chat(at.model, messages, self._settings.answer_tokens):
+                    size += len(it) if isinstance(it, str) else 0
+                    if size > most or time.monotonic() > until:
+                        raise External("the gateway's answer has no end")
+                    yield it
+            except BadInput as error:  # what it says of the service's own request is no matter of who asked
+                raise External(str(error)) from None
 
-        return found.version, answers(ask, clean, found.hits, before=said, characters=self._settings.source_characters)
+        return answers(ask, clean, hits, before=said, characters=self._settings.source_characters)
 
 
 def _cleaned(text: str) -> str:
@@ -122,13 +141,3 @@ def _cleaned(text: str) -> str:
         return mask(text.encode()).data.decode()
     except (DualtrackError, UnicodeError) as error:
         raise BadInput(f"the question cannot be cleaned of personal data: {error}") from None
-
-
-@contextmanager
-def _place(among: threading.Semaphore) -> Iterator[None]:
-    if not among.acquire(timeout=PATIENCE_S):
-        raise Busy("too many questions are worked on now")
-    try:
-        yield
-    finally:
-        among.release()

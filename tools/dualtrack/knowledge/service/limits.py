@@ -1,4 +1,4 @@
-"""How much one person may ask: so many questions a minute, evenly, and as many at once as in ten seconds."""
+"""How much one person may ask: questions in a minute, evenly, and answers that are made at once."""
 
 from __future__ import annotations
 
@@ -30,3 +30,26 @@ class Limit:
                 return (1 - left) / self._rate
             self._left[name] = (left - 1, now)
             return 0.0
+
+
+class Places:
+    """Places for what is made at once: some in all, and fewer for one person. Used by one thread, the event loop's."""
+
+    def __init__(self, most: int, each: int) -> None:
+        self._most, self._each = most, each
+        self._taken: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        """Take a place, which `free` gives back; return why there is none: `each`, `most`, or nothing where it is."""
+        if self._taken.get(name, 0) >= self._each:
+            return "each"
+        if sum(self._taken.values()) >= self._most:
+            return "most"
+        self._taken[name] = self._taken.get(name, 0) + 1
+        return ""
+
+    def free(self, name: str) -> None:
+        """Give a place back."""
+        self._taken[name] -= 1
+        if not self._taken[name]:
+            del self._taken[name]

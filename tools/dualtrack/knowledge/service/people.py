@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import External
+from dualtrack.errors import DualtrackError, External
 from dualtrack.files import read_whole
 
 #: In tokens: for whom they are. A token for the search store is none for the knowledge base.
@@ -78,7 +78,7 @@ class People:
                 if seen == self._seen:
                     return
                 labels = msgspec.json.decode(read_whole(self._path, FILE_BYTES), type=dict[str, frozenset[str]])
-            except (OSError, msgspec.MsgspecError) as error:
+            except (OSError, ValueError, DualtrackError, msgspec.MsgspecError) as error:
                 # Nobody is let in by a file that cannot be read: it may have taken rights away.
                 self._labels, self._seen = {}, None
                 raise External(f"{self._path} is no file of people: {error}") from None

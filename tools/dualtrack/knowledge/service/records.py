@@ -1,12 +1,12 @@
 """What was shown to whom: a record for each answer, into the journal, from which it goes into the audit trail.
 
-An answer whose record cannot be given is not given either. Questions are not in it: they may hold anything. What was
-asked can be told by its digest from another question, where somebody has the words.
+An answer whose record the journal does not take is not given either. Neither questions nor texts are in it, but their
+HMACs under a key of the knowledge base: who has that and the words can tell whether it was these.
 """
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import socket
 import struct
 from collections.abc import Sequence
@@ -32,16 +32,21 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     question: str
 
 
-def chunk(hit: Hit) -> str:
-    """Return what a chunk is called in records: a digest of what it is, without how near it was."""
-    parts = (hit.collection, hit.source, hit.place, hit.headings, hit.text)
-    return hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()[:16]
+def chunk(hit: Hit, key: bytes) -> str:
+    """Return what a chunk is called in records: by what it is, without how near it was."""
+    return _called(key, msgspec.msgpack.encode((hit.collection, hit.source, hit.place, hit.headings, hit.text)))
 
 
-def record(person: str, way: str, version: str, hits: Sequence[Hit], question: str) -> Record:
+def record(person: str, way: str, version: str, hits: Sequence[Hit], question: str, key: bytes) -> Record:
     """Return the record of an answer."""
-    asked = hashlib.sha256(question.encode()).hexdigest()[:16]
-    return Record(person=person, way=way, version=version, chunks=tuple(map(chunk, hits)), question=asked)
+    chunks = tuple(chunk(it, key) for it in hits)
+    return Record(
+        person=person, way=way, version=version, chunks=chunks, question=_called(key, question.encode())
+    )  # fmt: skip
+
+
+def _called(key: bytes, data: bytes) -> str:
+    return hmac.digest(key, data, "sha256").hex()[:16]
 
 
 def give(it: Record, to: Path) -> None:

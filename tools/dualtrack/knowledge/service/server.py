@@ -6,16 +6,24 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dualtrack.errors import DualtrackError
 from dualtrack.knowledge.service import settings as told
 from dualtrack.output import echo
 
+if TYPE_CHECKING:
+    from dualtrack.knowledge.service.desk import Desk
+
 #: Connections at once; the host's HAProxy makes others wait.
 CONNECTIONS = 256
 #: Seconds that running answers have when the service is stopped.
 DRAIN_S = 30
+#: Seconds until it is known that something was deleted.
+LOOK_S = 1.0
 
 
 def ready(address: str) -> None:
@@ -55,7 +63,22 @@ def serve(path: Path) -> None:
             Path(settings.socket).chmod(0o660)
             ready(os.environ.get("NOTIFY_SOCKET", ""))
 
-    Server(config).run()
+    threading.Thread(target=_watch, args=(desk,), daemon=True).start()
+    code = 0
+    try:
+        Server(config).run()
+    except KeyboardInterrupt:  # uvicorn gives back the signal that ended it
+        pass
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    os._exit(code)  # a thread that waits for a gateway keeps nobody
+
+
+def _watch(desk: Desk) -> None:
+    """End the process after a deletion, also where nobody asks: systemd starts another one, with an empty memory."""
+    while not desk.stale():
+        time.sleep(LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> int:

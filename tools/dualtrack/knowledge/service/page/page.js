@@ -7,16 +7,14 @@ const WORDS = {
     leave: "Sign out", tongue: "Language", question: "Question", ask: "Ask", search: "Only search", stop: "Stop",
     answer: "Answer", sources: "Sources", works: "Looking for it …", none: "Nothing was found that you may see.",
     refused: "This token is not known, or has ended.", often: "Too many questions: again in {0} s.",
-    gone: "The knowledge base does not answer: {0}", broke: "The answer broke off.", from: "Version {0}, {1} track",
-    version: "Version {0}", near: "{0} near", named: "named in the answer", hello: "Signed in as {0}",
+    gone: "The knowledge base does not answer: {0}", broke: "The answer broke off.", from: "Answered on the {0} track", near: "{0} near", named: "named in the answer", hello: "Signed in as {0}",
   },
   zh: {
     title: "知识库", token: "令牌", how: "用 dualtrack access token 姓名 --for knowledge 生成。", enter: "登录",
     leave: "退出", tongue: "语言", question: "问题", ask: "提问", search: "仅检索", stop: "停止",
     answer: "回答", sources: "来源", works: "正在查找……", none: "没有找到您有权查看的相关资料。",
     refused: "令牌无效或已过期。", often: "提问过于频繁，请在 {0} 秒后重试。",
-    gone: "知识库没有响应：{0}", broke: "回答中断。", from: "版本 {0}，{1} 轨道",
-    version: "版本 {0}", near: "相似度 {0}", named: "回答中引用", hello: "已登录：{0}",
+    gone: "知识库没有响应：{0}", broke: "回答中断。", from: "由{0}轨道生成", near: "相似度 {0}", named: "回答中引用", hello: "已登录：{0}",
   },
 };
 const TRACKS = { en: { local: "local", cloud: "cloud" }, zh: { local: "本地", cloud: "云端" } };
@@ -99,11 +97,10 @@ function show(now) {
   shown = now;
   at("answered").hidden = now.text === null;
   at("text").textContent = now.text || "";
-  const where = now.track ? say("from", now.version, TRACKS[tongue][now.track] || now.track) : now.version && say("version", now.version);
-  at("from").textContent = where || "";
+  at("from").textContent = now.track && say("from", TRACKS[tongue][now.track] || now.track);
   at("found").hidden = !now.sources.length;
   at("sources").replaceChildren(...now.sources.map(source));
-  if (now.text === null && now.version && !now.sources.length) at("state").textContent = say("none");
+  if (now.text === null && !now.sources.length) at("state").textContent = say("none");
 }
 
 async function* events(body) {
@@ -123,7 +120,7 @@ async function* events(body) {
 async function answer(question, signal) {
   const messages = [{ role: "user", content: question }];
   const found = await asked("v1/chat/completions", { model: "knowledge", stream: true, messages }, signal);
-  const now = { text: "", sources: [], version: "", track: "" };
+  const now = { text: "", sources: [], track: "" };
   let ended = false;
   for await (const it of events(found.body)) {
     if (it === "[DONE]") { ended = true; break; }
@@ -132,7 +129,7 @@ async function answer(question, signal) {
     const [choice] = part.choices;
     if (choice && choice.delta.content) at("text").textContent = now.text += choice.delta.content;
     at("answered").hidden = false;
-    if (part.citations) Object.assign(now, { sources: part.citations, version: part.version, track: part.track });
+    if (part.citations) Object.assign(now, { sources: part.citations, track: part.track });
   }
   if (!ended) throw new Error(say("broke"));
   show(now);
@@ -140,7 +137,7 @@ async function answer(question, signal) {
 
 async function search(question, signal) {
   const found = await (await asked("v1/search", { question, count: 10 }, signal)).json();
-  show({ text: null, sources: found.hits.map((hit) => ({ hit, cited: false })), version: found.version, track: "" });
+  show({ text: null, sources: found.hits.map((hit) => ({ hit, cited: false })), track: "" });
 }
 
 async function begin(way) {
