@@ -265,7 +265,7 @@ def test_a_tenant_gets_keys_and_loses_them(site: Cli) -> None:
     assert "there is no such model for this tenant" in said
     assert "the API key is missing or not known" in said
     assert said.count("revoked k-") == 2, said
-    assert site.json("serving", "key", "list")["tenants"] == ["knowledge", "lab"]
+    assert site.json("serving", "key", "list")["tenants"] == ["lab", "knowledge"]
     used = {it["tenant"]: it["tokens"] for it in site.json("serving", "usage")["tenants"]}
     assert used["research"] >= 16, "its answer had 16 tokens, and its question some"
 
