@@ -7,8 +7,8 @@ after half of the time that the gateway waits (its header ``Prefer: wait=SECONDS
 repeated, on these conditions:
 
 - the engine works on other requests, and
-- its count of steps has grown since this probe came: an engine that is frozen, or slower than one step in the time
-  that the gateway waits, answers nothing.
+- it says, while this probe waits, that its count of steps has grown since it last said so: an engine that is frozen,
+  or slower than one step from one probe to the next, answers nothing.
 
 A question that has no answer yet is not asked twice: later probes wait for the same one.
 """
@@ -16,6 +16,7 @@ A question that has no answer yet is not asked twice: later probes wait for the 
 from __future__ import annotations
 
 import hmac
+import math
 import re
 import socket
 import socketserver
@@ -72,6 +73,9 @@ class Probes:
         """Ask nothing yet."""
         self._api, self._steps, self._clock = api, steps, clock
         self._asked: dict[Question, _Asked] = {}
+        #: How many steps the engine had done when it last said so, and when these had grown.
+        self._seen: int | None = None
+        self._grown = -math.inf
         self._changed = threading.Condition()
 
     def answer(self, question: Question, wait_s: float) -> Answer | None:
@@ -84,17 +88,22 @@ class Probes:
             if not asked.waits:
                 asked.waits = True
                 threading.Thread(target=self._ask, args=(question, asked), daemon=True).start()
-        first: int | None = None
         while (passed := self._clock() - began) < wait_s:
             with self._changed:
                 if self._changed.wait_for(lambda: asked.rounds > rounds, timeout=LOOK_S):
                     return asked.last
                 last, own = asked.last, sum(it.waits for it in self._asked.values())
             steps, requests = self._look(wait_s - passed)
-            first = steps if first is None else first
-            busy = first is not None and steps is not None and steps > first and requests > own
-            if last and last.status == 200 and busy and passed >= wait_s / 2:
-                return last
+            with self._changed:
+                if steps is not None:
+                    if self._seen is not None and steps > self._seen:
+                        self._grown = self._clock()
+                    self._seen = steps
+                # Another look may take too long: its own answer has the rest of half of the time to come.
+                if last and last.status == 200 and self._grown >= began and requests > own:
+                    rest = max(0.0, began + wait_s / 2 - self._clock())
+                    self._changed.wait_for(lambda: asked.rounds > rounds, timeout=rest)
+                    return asked.last
         return None
 
     def _known(self, question: Question) -> _Asked | None:
