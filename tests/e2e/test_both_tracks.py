@@ -256,6 +256,7 @@ def test_the_official_client_for_node_is_answered(site: Cli, tmp_path: Path) -> 
 
 def test_the_knowledge_base_answers_from_either_track(site: Cli) -> None:
     [cloud] = {it["engine"] for it in site.json("serving", "status")["engines"] if it["track"] == "cloud"}
+    site.runbook("ask-the-knowledge-base.md")
     knowledge_site.answers(site, without(site, cloud))
 
 

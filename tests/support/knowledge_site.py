@@ -18,7 +18,6 @@ QUESTION = "什么是稳定版？"
 
 def answers(site: Cli, cloud_away: AbstractContextManager[None]) -> None:
     """Ask on either track: sources are named, a stranger is refused, and the auditor finds who was shown what."""
-    site.runbook("ask-the-knowledge-base.md")
     found = site.json("kb", "ask", QUESTION, "--as", "chen")
     assert found["end"]["track"] == "cloud"
     sources = {it["hit"]["source"] for it in found["citations"]}
