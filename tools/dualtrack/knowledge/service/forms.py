@@ -112,9 +112,9 @@ def events(head: dict[str, Any], answer: Iterator[str | Answered]) -> Iterator[b
                 yield event(
                     {}, (end and end.finish) or "stop", citations=it.citations, track=end.track if end else ""
                 )  # fmt: skip
-    except DualtrackError as error:
-        said = str(error) if isinstance(error, Busy) else "the answer broke off"
-        yield _event({**head, "object": "chat.completion.chunk", "choices": [], "error": {"message": said}})
+    except DualtrackError:
+        said = {"message": "the answer broke off"}
+        yield _event({**head, "object": "chat.completion.chunk", "choices": [], "error": said})
         return
     yield b"data: [DONE]\n\n"
 
