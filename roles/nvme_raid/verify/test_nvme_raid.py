@@ -27,7 +27,8 @@ def initramfs_names(host: Any) -> str:
     """Return the mdadm.conf that lies in the initramfs of the running kernel."""
     image = "/boot/initrd.img-$(uname -r)"
     # Where it is one archive packed by zstd (Debian's default), the file alone is read out of it, which is far cheaper.
-    text = host.run(f"zstd -dcq {image} | cpio --quiet -i --to-stdout '*etc/mdadm/mdadm.conf'").stdout
+    # cpio would read 512 bytes at a time.
+    text = host.run(f"zstd -dcq {image} | cpio -C 65536 --quiet -i --to-stdout '*etc/mdadm/mdadm.conf'").stdout
     unpack = f"d=$(mktemp -d) && unmkinitramfs {image} $d && cat $(find $d -name mdadm.conf); rm -r $d"
     return str(text or host.check_output(unpack))
 

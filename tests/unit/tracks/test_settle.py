@@ -34,10 +34,11 @@ class Track:
         monkeypatch.setattr(settle.verify, "verify", self.verify)
         monkeypatch.setattr(settle.lanes, "configure", self.configure)
         for name, value in {
-            "hosts_of": lambda *_: self.hosts, "inputs": lambda _: {}, "digest": lambda _: "today",
+            "hosts_of": lambda *_: self.hosts, "inputs": lambda _: {},
+            "digests": lambda hosts: dict.fromkeys(hosts.variables, "today"),
             "recorded": lambda _: dict(self.records), "moved": lambda *_: [],
             "forget": lambda hosts: self.records.update(dict.fromkeys(hosts.variables, "")),
-            "record": lambda hosts, value: self.records.update(dict.fromkeys(hosts.variables, value)),
+            "record": lambda hosts: self.records.update(dict.fromkeys(hosts.variables, "today")),
         }.items():  # fmt: skip
             monkeypatch.setattr(settle.unchanged, name, value)
 

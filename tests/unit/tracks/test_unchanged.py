@@ -136,6 +136,48 @@ def test_variables_count(checkout: Path) -> None:
     assert unchanged.moved(granted, ended, hosts(checkout))
 
 
+def pair(checkout: Path, **second: Any) -> Hosts:
+    """Two hosts of a track: one has the role base alone, the other one (spot-1) also another."""
+    one = hosts(checkout)
+    facts = {**one.variables["gpu-1"], "ansible_host": "10.30.0.12", **second}
+    groups = {**one.groups, "all": ["gpu-1", "spot-1"], "track_cloud": ["spot-1"]}
+    return Hosts({**one.variables, "spot-1": facts}, groups)
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name, digest in after.items() if before[name] != digest}
+
+
+def test_host_that_comes_or_goes_is_nothing_to_the_others(checkout: Path) -> None:
+    alone, both = unchanged.digests(hosts(checkout)), unchanged.digests(pair(checkout))
+    assert alone["gpu-1"] == both["gpu-1"]
+    assert changed(both, unchanged.digests(pair(checkout, ansible_host="10.30.0.13"))) == {"spot-1"}
+
+
+@pytest.mark.parametrize("place", ["tasks/main.yml", "templates/a.j2", "defaults/main.yml"])
+def test_variable_counts_where_a_role_can_read_it(checkout: Path, place: str) -> None:
+    """One that no role mentions counts everywhere: Ansible itself may read it."""
+
+    def both(value: int) -> Hosts:
+        found = pair(checkout)
+        return Hosts({name: {**it, "other_nodes": value} for name, it in found.variables.items()}, found.groups)
+
+    everywhere = unchanged.digests(both(1))
+    assert changed(everywhere, unchanged.digests(both(2))) == {"gpu-1", "spot-1"}
+    path = checkout / "roles/other" / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('- debug: {msg: "{{ other_nodes | length }}"}\n')
+    before = unchanged.digests(both(1))
+    assert changed(before, unchanged.digests(both(2))) == {"spot-1"}
+    (checkout / "ansible/playbooks/base.yml").write_text('[{hosts: all, roles: [base], serial: "{{ other_nodes }}"}]')
+    before = unchanged.digests(both(1))
+    assert changed(before, unchanged.digests(both(2))) == {"gpu-1", "spot-1"}
+
+
+def test_step_to_other_variables_is_no_input(checkout: Path) -> None:
+    assert unchanged.digests(hosts(checkout, __track=["a"])) == unchanged.digests(hosts(checkout, __track=["b"]))
+
+
 def test_settings_count_but_for_how_long_waits_last(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = unchanged.inputs(hosts(checkout), now=NOW)
     monkeypatch.setenv("DUALTRACK_PATIENCE", "3")
@@ -169,11 +211,11 @@ def texts(*patterns: str) -> dict[str, str]:
 
 
 def test_no_role_looks_across_tracks() -> None:
-    """The variables of a track's own hosts are what its digest holds: whoever reads others' must be looked at here."""
+    """A host's digest holds its own variables: whoever reads others', or one by a computed name, is looked at here."""
     found = {
         name
         for name, text in texts("roles/*/tasks/**/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*").items()
-        if re.search(r"hostvars|groups\.|groups\[|ansible_play_hosts", text)
+        if re.search(r"hostvars|groups\.|groups\[|ansible_play_hosts|'vars'|varnames|vars\[", text)
     }
     assert found == {
         "roles/access/vars/main.yml",  # its own dictionary of Unix groups

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
@@ -118,10 +119,20 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
     yield from walk(typer.main.get_command(app), ())
 
 
+def _narrowed(words: Sequence[str]) -> typer.Typer:
+    """Return the app with only the group of commands that is asked for: to build all takes a third of a start."""
+    groups = [it for it in app.registered_groups if words and it.name == words[0]]
+    if not groups:
+        return app
+    found = copy.copy(app)
+    found.registered_groups, found.registered_commands = groups, []
+    return found
+
+
 def main() -> None:
     """Run the command line; a DualtrackError becomes one line on stderr and its exit code."""
     try:
-        app()
+        _narrowed(sys.argv[1:])()
     except DualtrackError as error:
         echo(f"dualtrack: {visible(str(error))}", err=True)
         sys.exit(int(error.code))

@@ -53,8 +53,8 @@ def configured(
     changes: dict[str, int] = {}
     wanted = list(found.variables)
     if not full and not hosts:
-        records = unchanged.recorded(found)
-        wanted = [name for name, record in records.items() if record != unchanged.digest(before)]
+        records, digests = unchanged.recorded(found), unchanged.digests(found)
+        wanted = [name for name, record in records.items() if record != digests[name]]
     if not wanted:
         say("nothing that is applied has changed")
         report = verified("as it was left")
@@ -77,7 +77,7 @@ def configured(
     if moved := unchanged.moved(before, after, found):
         say(f"the next run configures again: {', '.join(moved[:3])} changed meanwhile")
     else:
-        unchanged.record(found, unchanged.digest(after))
+        unchanged.record(found)
     return Settled(track, changed or bool(changes), len(report.hosts), changes, report.passed)
 
 

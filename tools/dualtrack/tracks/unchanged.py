@@ -1,4 +1,4 @@
-"""Whether hosts are configured as today's inputs say: a digest of all inputs, kept on each host (docs/adr/0027).
+"""Whether hosts are configured as today's inputs say: a digest of a host's inputs, kept on it (docs/adr/0027).
 
 A host that was made anew has no record, one that was being configured when the run stopped has lost it. An equal record
 says that nothing needs to be applied again; whether the host is still as it was left is for `dualtrack verify` to say.
@@ -6,13 +6,15 @@ says that nothing needs to be applied again; whether the host is still as it was
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -61,6 +63,10 @@ AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "gateway_ca_dir", "knowledge_base_c
 SETTINGS = ("ANSIBLE_", "DUALTRACK_")
 IGNORED = ("DUALTRACK_PATIENCE", "DUALTRACK_FACTS", "DUALTRACK_VARIABLES", "DUALTRACK_CGROUP")
 
+#: Files of roles and playbooks in which variables can be named, and what may be such a name.
+WITH_VARIABLES = (".yml", ".j2", ".py")
+WORD = re.compile(r"[A-Za-z_]\w+")
+
 Inputs = dict[str, str]
 
 
@@ -88,10 +94,13 @@ def hosts_of(inventory: run.Inventory, pattern: str) -> Hosts:
 
 def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
     """Return everything that decides how the hosts are configured at this moment, as digests by what it is."""
-    names = [*CODE, *(f"roles/{name}" for name in site.roles(hosts.groups, ROOT))]
-    code = (path for path in _below(ROOT / name for name in names) if path.suffix != ".md")
+    roles = site.roles(hosts.groups, ROOT)
+    code = (path for path in _below(ROOT / name for name in (*CODE, *_folders(roles))) if path.suffix != ".md")
     found = {f"code {path}": _digest(path) for path in code}
-    found |= {f"variables {name}": _text(facts) for name, facts in hosts.variables.items()}
+    others = _others(roles)
+    for name, facts in hosts.variables.items():
+        own = {key: value for key, value in facts.items() if key not in others and not key.startswith("__")}
+        found[f"variables {name}"] = _text(own)
     # The other track's groups come and go with it; here they are empty.
     found["groups"] = _text({name: members for name, members in hosts.groups.items() if members})
     settings = {key: value for key, value in os.environ.items() if key.startswith(SETTINGS) and key not in IGNORED}
@@ -103,6 +112,11 @@ def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
         if path.suffix == ".pem" and (state := authority.state(path, now or datetime.now(UTC))):
             found[f"certificate {path}"] = state  # what lies there is the same, and another is due
     return found
+
+
+def digests(hosts: Hosts) -> dict[str, str]:
+    """Return for each host one digest of all inputs that are its own: another host that comes or goes is none."""
+    return {name: digest(inputs(hosts.only([name]))) for name in hosts.variables}
 
 
 def digest(found: Inputs) -> str:
@@ -124,13 +138,13 @@ def moved(before: Inputs, after: Inputs, hosts: Hosts) -> list[str]:
 def recorded(hosts: Hosts) -> dict[str, str]:
     """Return what each host has on record; '' for one that has nothing or cannot be asked."""
     with _connected(hosts) as config:
-        return _everywhere(config, hosts, f"cat {RECORD} 2>/dev/null || true")
+        return _everywhere(config, hosts, lambda _: f"cat {RECORD} 2>/dev/null || true")
 
 
 def forget(hosts: Hosts) -> None:
     """Take the record off the hosts, before anything is changed on them; External where that is not possible."""
     with _connected(hosts) as config:
-        said = _everywhere(config, hosts, f"rm -f {RECORD} && echo gone")
+        said = _everywhere(config, hosts, lambda _: f"rm -f {RECORD} && echo gone")
     if kept_it := [name for name, text in said.items() if text != "gone"]:
         raise External(f"no root on {', '.join(kept_it)}: nothing was changed", hint="dualtrack verify says why")
 
@@ -145,12 +159,13 @@ def forget_matching(inventories: Sequence[Path], pattern: str) -> None:
     forget(found)
 
 
-def record(hosts: Hosts, value: str) -> None:
-    """Put a digest on record on every host."""
+def record(hosts: Hosts) -> None:
+    """Put its digest on record on every host."""
     folder = RECORD.rpartition("/")[0]
-    script = f"umask 077; mkdir -p -m 755 {folder} && echo {value} > {RECORD}.new && mv {RECORD}.new {RECORD}"
+    script = "umask 077; mkdir -p -m 755 {0} && echo {2} > {1}.new && mv {1}.new {1}"
+    scripts = {name: script.format(folder, RECORD, value) for name, value in digests(hosts).items()}
     with _connected(hosts) as config:
-        _everywhere(config, hosts, script)
+        _everywhere(config, hosts, scripts.__getitem__)
 
 
 @contextmanager
@@ -162,11 +177,11 @@ def _connected(hosts: Hosts) -> Iterator[Path]:
         yield config
 
 
-def _everywhere(config: Path, hosts: Hosts, script: str) -> dict[str, str]:
-    """Run a shell script as root on all hosts side by side; return what each printed, '' where it failed."""
+def _everywhere(config: Path, hosts: Hosts, script: Callable[[str], str]) -> dict[str, str]:
+    """Run each host's shell script as root on it, side by side; return what each printed, '' where it failed."""
 
     def one(name: str) -> str:
-        words = ["ssh", "-F", str(config), name, f"sudo -n sh -c {shlex.quote(script)}"]
+        words = ["ssh", "-F", str(config), name, f"sudo -n sh -c {shlex.quote(script(name))}"]
         try:
             done = subprocess.run(
                 words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
@@ -177,6 +192,26 @@ def _everywhere(config: Path, hosts: Hosts, script: str) -> dict[str, str]:
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         return dict(zip(hosts.variables, pool.map(one, hosts.variables), strict=True))
+
+
+def _folders(roles: Iterable[str]) -> list[str]:
+    return [f"roles/{name}" for name in roles]
+
+
+def _others(roles: Collection[str]) -> set[str]:
+    """Return the words that only other roles have in them: a variable of that name is nothing to these."""
+    every = {path.name for path in (ROOT / "roles").iterdir()}
+    return _words(_folders(every - set(roles))) - _words(["ansible", *_folders(roles)])
+
+
+def _words(names: Iterable[str]) -> set[str]:
+    paths = (path for path in _below(ROOT / name for name in names) if path.suffix in WITH_VARIABLES)
+    return {word for path in paths for word in WORD.findall(_text_of(path, path.stat().st_mtime_ns))}
+
+
+@functools.lru_cache(maxsize=2000)
+def _text_of(path: Path, _written: int) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _named(hosts: Hosts) -> Iterator[Path]:
