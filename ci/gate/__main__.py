@@ -71,6 +71,8 @@ def main() -> int:
     try:
         outcomes = gate.run(found)
     except KeyboardInterrupt:
+        if gate.outcomes:
+            say(report.table(report.document(gate.outcomes, time.monotonic() - begin, "")))
         return 130
     return finish(outcomes, directory, time.monotonic() - begin, save=options.save_durations)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -66,7 +67,7 @@ class Gate:
         # The longest first, so that none is left over alone at the end; one that nobody has timed may be the longest.
         waiting.sort(key=lambda unit: -self.expected.get(unit.id, math.inf))
         tracer = self._tracer() if waiting else None
-        self._total, self._done = len(waiting), 0
+        self._total, self._done, self._begun = len(waiting), 0, time.monotonic()
         try:
             while waiting or self._running:
                 while waiting and len(self._running) < self.jobs:
@@ -75,14 +76,18 @@ class Gate:
                 for name in [name for name, run in self._running.items() if run.poll()]:
                     self._finish(self._running[name], tracer)
         except BaseException:
-            self.say("stopped: the units that run are asked to clean up")
+            now = time.monotonic()
+            running = [f"{name} for {now - run.started:.0f} s" for name, run in self._running.items()]
+            self.say(
+                f"stopped after {now - self._begun:.0f} s, {self._done} of {self._total} units had ended;"
+                f" those that run are asked to clean up: {', '.join(running)}"
+            )
             self._stop()
             raise
         finally:
             if tracer:
                 tracer.close()
-            if self._group.is_dir():
-                self._group.rmdir()
+            cgroup.remove(self._group)
         return self.outcomes
 
     def forecast(self, unit: Unit) -> str:
@@ -166,9 +171,10 @@ class Gate:
             note = self._keep(unit, outcome, opened, tracer)
         if not unit.junit:
             report.write_junit(run.junit, outcome, run.log)
+        after = time.monotonic() - self._begun
         self.say(
             f"{'ok' if passed else 'FAILED'}  {unit.id}  in {seconds:.0f} s, {cpu:.0f} s of processor time"
-            f"  [{self._done} of {self._total}]{note and f'  (not kept: {note})'}"
+            f"  [{self._done} of {self._total}, after {after:.0f} s]{note and f'  (not kept: {note})'}"
         )
         if not passed:
             self.say(report.ending(run.log))
@@ -195,13 +201,15 @@ class Gate:
         return ""
 
     def _stop(self) -> None:
+        """Have the units that run clean up; kill them after a while, or at once when that is asked for again."""
         for run in self._running.values():
             run.interrupt()
         deadline = time.monotonic() + PATIENCE_S
-        while self._running and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-            for name in [name for name, run in self._running.items() if run.process.poll() is not None]:
-                self._running.pop(name).finish()
+        with contextlib.suppress(KeyboardInterrupt):
+            while self._running and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+                for name in [name for name, run in self._running.items() if run.process.poll() is not None]:
+                    self._running.pop(name).finish()
         for run in self._running.values():
             run.kill()
             run.finish()

@@ -7,8 +7,10 @@ of which files they open.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from ci.gate.results import EXPIRY_S, Results, stale, untrusted
 from ci.gate.tracing import source
 from ci.gate.tree import Tree
 from ci.gate.units import Unit
+
+from tests.conftest import wait
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="asking the kernel which files are opened takes root")
 
@@ -232,6 +236,31 @@ def test_what_a_unit_leaves_behind_ends_with_it(checkout: Checkout) -> None:
     assert state == {"leaves": "passed"}
     status = Path(f"/proc/{(checkout.root / 'ignored.txt').read_text().strip()}/stat")
     assert not status.exists() or ") Z " in status.read_text()
+
+
+def test_told_to_stop_twice_it_kills_what_does_not_end_and_says_what_that_was(checkout: Checkout) -> None:
+    """As where a time limit ends the gate: a unit may take minutes to clean up, or never end."""
+    begun = checkout.root / "ignored.txt"
+
+    def stop() -> None:
+        wait(begun.exists, 60, "the unit")
+        os.kill(os.getpid(), signal.SIGINT)
+        wait(lambda: [line for line in checkout.said if line.startswith("stopped")], 60, "what it says")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
+    thread = threading.Thread(target=stop)
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            checkout.run({"deaf": "trap '' INT; echo $$ > ignored.txt; sleep 300 & wait; sleep 300"})
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
+    [said] = [line for line in checkout.said if line.startswith("stopped")]
+    assert "0 of 1 units had ended" in said
+    assert "unit:deaf for " in said
+    assert not Path(f"/proc/{begun.read_text().strip()}").exists()
 
 
 def test_old_results_and_damaged_ones_do_not_count(checkout: Checkout, tmp_path: Path) -> None:
