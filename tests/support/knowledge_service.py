@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -103,14 +104,24 @@ class Service:
         return tokens.issue(self.folder, name, [], until=until, audience=AUDIENCE)
 
     def ask(
-        self, path: str, body: object = None, name: str = "", *, token: str = "", method: str = ""
+        self,
+        path: str,
+        body: object = None,
+        name: str = "",
+        *,
+        token: str = "",
+        method: str = "",
+        more: Mapping[str, str] | None = None,
     ) -> tuple[int, str, http.client.HTTPMessage]:
-        """Return the status, the text and the headers of an answer; bytes are sent as they are."""
+        """Return status, text and headers of an answer; bytes are sent as they are, ``more`` are headers."""
         link = Connection(self.socket)
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         held = token or (self.token(name) if name else "")
-        headers = {"Authorization": f"Bearer {held}"} if held else {}
-        link.request(method or ("GET" if body is None else "POST"), path, data, headers)
+        headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json", **(more or {})}
+        if held:
+            headers["Authorization"] = f"Bearer {held}"
+        with contextlib.suppress(BrokenPipeError):  # who is refused at once may still be sending
+            link.request(method or ("GET" if body is None else "POST"), path, data, headers)
         answer = link.getresponse()
         text = answer.read().decode()
         link.close()

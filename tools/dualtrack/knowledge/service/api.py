@@ -2,6 +2,7 @@
 
     POST /v1/search             {"question": …, "count": 5}: hits with scores, sources and text
     POST /v1/chat/completions   OpenAI's, streamed or not; `citations` beside the last message name the sources
+    POST /mcp                   the Model Context Protocol: a tool `search` for agents
     POST /retrieval             Dify's, https://docs.dify.ai/guides/knowledge-base/external-knowledge-api
     GET  /v1/me                 whose token it is, and whether answers in sentences are made
     GET  /health                200 where questions can be answered, without a token
@@ -18,9 +19,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -33,12 +36,14 @@ from starlette.routing import Route
 
 from dualtrack.errors import BadInput, DualtrackError
 from dualtrack.knowledge.answering import Answered, Message
+from dualtrack.knowledge.search import Hit
 from dualtrack.knowledge.service import forms
 from dualtrack.knowledge.service.desk import Busy, Desk
 from dualtrack.knowledge.service.forms import MODEL, Refusal
 from dualtrack.knowledge.service.limits import Limit, Places
 from dualtrack.knowledge.service.people import People, Person, Unknown
 from dualtrack.knowledge.service.settings import Settings
+from dualtrack.knowledge.service.tools import Tools
 from dualtrack.output import echo
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -65,6 +70,7 @@ class Api:
         self.limit = Limit(settings.per_minute)
         self.searching = asyncio.Semaphore(settings.searches)
         self.answering = Places(settings.answers, ANSWERS_EACH)
+        self.tools = Tools(partial(self._hits, way="mcp"), partial(_noted, "mcp"))
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "dualtrack_knowledge_requests", "Requests by way and status.", ["way", "status"], registry=self.registry
@@ -86,12 +92,24 @@ class Api:
             Route("/v1/chat/completions", way("chat", self._chat), methods=["POST"]),
             Route("/v1/models", way("models", self._models), methods=["GET"]),
             Route("/v1/me", way("me", self._me), methods=["GET"]),
+            Route("/mcp", way("mcp", self._mcp), methods=["POST"]),
             Route("/retrieval", way("dify", self._retrieval), methods=["POST"]),
             Route("/health", self._health, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
             *pages,
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: self._unknown, Exception: self._defect})
+        handlers = {HTTPException: self._unknown, Exception: self._defect}
+        return Starlette(routes=routes, exception_handlers=handlers, lifespan=self._beside)
+
+    @asynccontextmanager
+    async def _beside(self, _: Starlette) -> AsyncIterator[None]:
+        """Run what agents ask beside the rest."""
+        running = asyncio.create_task(self.tools.run())
+        running.add_done_callback(lambda it: None if it.cancelled() else _noted("mcp", it.exception()))
+        try:
+            yield
+        finally:
+            running.cancel()
 
     def _way(
         self, name: str, answer: Callable[[Request, Person], Awaitable[Response]]
@@ -106,8 +124,7 @@ class Api:
                 found = Response(status_code=499)
             except (Refusal, DualtrackError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
                 found = _refused(error, dify=name == "dify")
-                if found.status_code == 503:
-                    echo(f"{name}: {error}", err=True)  # clients are not told what of the host does not work
+                _noted(name, error)
             self.requests.labels(name, str(found.status_code)).inc()
             self.seconds.labels(name).observe(time.monotonic() - began)
             return _dressed(found)
@@ -125,7 +142,11 @@ class Api:
         return known
 
     async def _given(self, request: Request, person: Person, kind: type[T]) -> T:
-        """Return what is asked; Refusal for somebody who asks too often, and for too much."""
+        """Return what is asked; the errors of `_body`, and of what is no such request."""
+        return msgspec.json.decode(await self._body(request, person), type=kind)
+
+    async def _body(self, request: Request, person: Person) -> bytes:
+        """Return what is sent; Refusal for somebody who asks too often, and for too much."""
         if after := self.limit.take(person.name):
             raise Refusal(429, "rate_limit_exceeded", f"more than {self.settings.per_minute} questions a minute", after)
         data, size = b"", 0
@@ -141,7 +162,7 @@ class Api:
             raise Refusal(408, "request_timeout", f"the request did not come in {BODY_S:.0f} s") from None
         if size > BODY_BYTES:
             raise Refusal(413, "request_too_large", f"a request has {BODY_BYTES >> 10} KiB at most")
-        return msgspec.json.decode(data, type=kind)
+        return data
 
     @asynccontextmanager
     async def _room(self) -> AsyncIterator[None]:
@@ -157,22 +178,27 @@ class Api:
             self.searching.release()
 
     async def _search(self, request: Request, person: Person) -> Response:
-        asked = await self._given(request, person, forms.Ask)
-        if not 1 <= asked.count <= 50:
-            raise BadInput("count is 1 to 50")
+        return _json({"hits": await self._hits(person, await self._given(request, person, forms.Ask), "search")})
+
+    async def _hits(self, person: Person, asked: forms.Ask, way: str) -> list[Hit]:
+        if not 1 <= asked.count <= forms.MOST_HITS:
+            raise BadInput(f"count is 1 to {forms.MOST_HITS}")
         async with self._room():
-            hits = await run_in_threadpool(self.desk.search, person, asked.question, asked.count, "search")
-        return _json({"hits": hits})
+            found: list[Hit] = await run_in_threadpool(self.desk.search, person, asked.question, asked.count, way)
+        return found
+
+    async def _mcp(self, request: Request, person: Person) -> Response:
+        origin = request.headers.get("origin")
+        if origin and urlsplit(origin).netloc != request.headers.get("host"):
+            raise Refusal(403, "origin", "pages of other sites get no answers")
+        return await self.tools.answer(request, await self._body(request, person), person)
 
     async def _retrieval(self, request: Request, person: Person) -> Response:
         asked = await self._given(request, person, forms.Retrieval)
         if asked.knowledge_id != MODEL:
             raise Refusal(404, "2001", f"the only knowledge is called {MODEL}")
         wanted = asked.retrieval_setting
-        if not 1 <= wanted.top_k <= 50:
-            raise BadInput("top_k is 1 to 50")
-        async with self._room():
-            hits = await run_in_threadpool(self.desk.search, person, asked.query, wanted.top_k, "dify")
+        hits = await self._hits(person, forms.Ask(asked.query, wanted.top_k), "dify")
         least = wanted.score_threshold if wanted.score_threshold is not None else -1.0
         return _json({
             "records": [
@@ -269,6 +295,12 @@ def _json(found: object, status: int = 200) -> Response:
 def _dressed(response: Response) -> Response:
     response.headers.update(HEADERS)
     return response
+
+
+def _noted(way: str, error: BaseException | None) -> None:
+    """Say on the journal what clients are not told: what of the host does not work."""
+    if not isinstance(error, Exception) or forms.refused(error)[0] == 503:
+        echo(f"{way}: {error}", err=True)
 
 
 def _refused(error: Exception, *, dify: bool = False) -> Response:

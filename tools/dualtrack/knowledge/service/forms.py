@@ -12,6 +12,8 @@ from dualtrack.knowledge.answering import Answered
 from dualtrack.knowledge.service.desk import Busy
 
 MODEL = "knowledge"
+#: Hits of one search.
+MOST_HITS = 50
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -52,7 +52,7 @@ def serve(path: Path) -> None:
     people = People(Path(settings.people), Path(settings.token_key))
     desk = Desk(settings, credential("gateway-key"))
     config = uvicorn.Config(
-        Api(settings, desk, people).app(), uds=settings.socket, http="h11", ws="none", loop="asyncio", lifespan="off",
+        Api(settings, desk, people).app(), uds=settings.socket, http="h11", ws="none", loop="asyncio", lifespan="on",
         access_log=False, log_level="warning", server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS,
         timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S, h11_max_incomplete_event_size=64 << 10,
     )  # fmt: skip
