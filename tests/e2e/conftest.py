@@ -7,6 +7,7 @@ that no step depends on one that is not named, and one failure is one failure.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -49,3 +50,13 @@ def half_read(site: Cli, name: str) -> None:
         ("touch", "/var/lib/apt/lists", "/var/lib/apt/periodic/update-success-stamp"),
     ):
         site("lab", "exec", name, "--", *words)
+
+
+@contextmanager
+def without(site: Cli, name: str) -> Iterator[None]:
+    """Have the engines of a host out of their gateway's reach for a while."""
+    site.inside(name, "systemctl", "stop", "dualtrack-engines-tls.service")
+    try:
+        yield
+    finally:
+        site.inside(name, "systemctl", "start", "dualtrack-engines-tls.service")

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,10 @@ from dualtrack.lab.state import Store
 from dualtrack.proc import run
 from dualtrack.tracks import unchanged
 from tests.conftest import CLI, ROOT, Cli, living, wait
-from tests.e2e.conftest import continues, half_read
+from tests.e2e.conftest import continues, half_read, without
 from tests.support import knowledge_site
 from tests.support.clients import embeds, official, track
+from tests.support.stack import pools
 
 UP_S = 1200
 
@@ -36,15 +36,17 @@ UP_S = 1200
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A checkout's command line on a lab folder of its own; taken down whatever happens.
 
-    All of the default site but the storage host: its virtual machine is brought up, verified, and brought up again in
-    test_storage.py.
+    Each kind of host of the default site but the storage host: its virtual machine is brought up, verified, and brought
+    up again in test_storage.py, and pools of several nodes in test_pools.py.
     """
     cli = Cli(tmp_path_factory.mktemp("site"))
     facts = yaml.safe_load(facts_file.DEFAULT.read_text())
     facts["hosts"] = [host for host in facts["hosts"] if host.get("machine") != "qemu"]
     path = cli.folder / "facts.yml"
     path.write_text(yaml.safe_dump(facts, sort_keys=False))
-    cli.env["DUALTRACK_FACTS"] = str(path)
+    variables = cli.folder / "variables.json"
+    variables.write_text(json.dumps(pools(spot=1, ondemand=1)))
+    cli.env |= {"DUALTRACK_FACTS": str(path), "DUALTRACK_VARIABLES": str(variables)}
     try:
         yield cli
     finally:
@@ -189,16 +191,6 @@ def test_persons_whose_requests_leave_are_counted(site: Cli) -> None:
 
     wait(counted, 30, "two persons")
     assert "by these counts the rules ask for nothing" in site.runbook("report-who-left.md")
-
-
-@contextmanager
-def without(site: Cli, name: str) -> Iterator[None]:
-    """Have the engines of a host out of their gateway's reach for a while."""
-    site.inside(name, "systemctl", "stop", "dualtrack-engines-tls.service")
-    try:
-        yield
-    finally:
-        site.inside(name, "systemctl", "start", "dualtrack-engines-tls.service")
 
 
 def test_the_official_client_is_answered(site: Cli) -> None:

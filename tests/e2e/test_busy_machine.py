@@ -15,6 +15,7 @@ import pytest
 
 from dualtrack.lab.state import Store
 from tests.conftest import Cli, living
+from tests.support.stack import pools
 
 pytestmark = pytest.mark.skipif(
     "DUALTRACK_WHOLE" not in os.environ, reason="keeps every processor busy for minutes: make drill-load"
@@ -22,16 +23,6 @@ pytestmark = pytest.mark.skipif(
 LOOPS = 4 * (os.cpu_count() or 1)
 #: The loops end by themselves after this many seconds, whatever becomes of the test.
 END_S = 1800
-#: A small site with everything that the drill needs: spot nodes to take back, a controller, room for a stand-in.
-GPU, CONTROL = ("gpu", "p4de.24xlarge"), ("controller", "m6i.large")
-POOLS = {
-    name: {"lifecycle": lifecycle, "roles": [role], "instance_types": [kind], "desired": desired, "max": most}
-    for name, lifecycle, (role, kind), desired, most in (
-        ("spot", "spot", GPU, 2, 4),
-        ("ondemand", "on-demand", GPU, 0, 1),
-        ("control", "on-demand", CONTROL, 1, 1),
-    )
-}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +30,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """The command line of a small cloud track, on a lab of its own beside four busy loops per core."""
     cli = Cli(tmp_path_factory.mktemp("busy"))
     settings = cli.folder / "pools.json"
-    settings.write_text(json.dumps({"pools": POOLS, "serving": None}))
+    # All that the drill needs: spot nodes to take back, a controller, room for a stand-in.
+    settings.write_text(json.dumps({**pools(spot=2, ondemand=0), "serving": None}))
     cli.env["DUALTRACK_VARIABLES"] = str(settings)
     cli("setup", timeout=900)  # builds for all checkouts, where there are none yet: not what is looked at here
     words = ["timeout", str(END_S), "sh", "-c", "while :; do :; done"]

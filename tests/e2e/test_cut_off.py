@@ -18,6 +18,7 @@ import yaml
 
 from dualtrack.cloud import opentofu
 from tests.conftest import ROOT, Cli
+from tests.support.stack import pools
 
 #: `make drill-data` brings up all of it, the storage host's virtual machine too; `make test` leaves that out.
 WHOLE = bool(os.environ.get("DUALTRACK_WHOLE"))
@@ -105,7 +106,8 @@ def test_both_tracks_come_up_from_the_mirror_alone(site: Site) -> None:
         facts = yaml.safe_load((site.tree / "inventories/local/facts.yml").read_text())
         facts["hosts"] = [host for host in facts["hosts"] if "gpu" in host["roles"]]
         (site.tree / "small.yml").write_text(yaml.safe_dump(facts))
-        (site.tree / "small.json").write_text('{"serving": null}')  # the local track has an engine from this mirror
+        # The local track has an engine from this mirror.
+        (site.tree / "small.json").write_text(json.dumps({**pools(spot=1, ondemand=1), "serving": None}))
         site("ci/setup.sh", "--environment-only")
         site("env", "DUALTRACK_VARIABLES=small.json", ".venv/bin/dualtrack", "cloud", "up", "--json")
         site(".venv/bin/dualtrack", "local", "up", "--facts", "small.yml", "--json")
