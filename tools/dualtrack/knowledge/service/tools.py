@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class Tools:
     async def run(self) -> None:
         """Load the library, and be there for requests until this is cancelled."""
         manager = await run_in_threadpool(self._made)
+        gc.freeze()  # what was loaded stays, and need not be looked through again and again
         async with manager.run():
             self._manager = manager
             self._ready.set()
