@@ -38,7 +38,7 @@ class Track:
             "digests": lambda hosts: dict.fromkeys(hosts.variables, "today"),
             "recorded": lambda _: dict(self.records), "moved": lambda *_: [],
             "forget": lambda hosts: self.records.update(dict.fromkeys(hosts.variables, "")),
-            "record": lambda hosts: self.records.update(dict.fromkeys(hosts.variables, "today")),
+            "record": lambda _, values: self.records.update(values),
         }.items():  # fmt: skip
             monkeypatch.setattr(settle.unchanged, name, value)
 

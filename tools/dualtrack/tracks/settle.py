@@ -53,8 +53,8 @@ def configured(
     changes: dict[str, int] = {}
     wanted = list(found.variables)
     if not full and not hosts:
-        records, digests = unchanged.recorded(found), unchanged.digests(found)
-        wanted = [name for name, record in records.items() if record != digests[name]]
+        today = unchanged.digests(found)
+        wanted = [name for name, record in unchanged.recorded(found).items() if record != today[name]]
     if not wanted:
         say("nothing that is applied has changed")
         report = verified("as it was left")
@@ -73,11 +73,12 @@ def configured(
     else:
         raise Findings(f"the {track} track does not verify: {report.headline}", hint="dualtrack verify shows all of it")
     found = unchanged.hosts_of(inventory, group)
+    digests = unchanged.digests(found)  # before it is asked what has changed: nothing else is recorded
     after = unchanged.inputs(found)
     if moved := unchanged.moved(before, after, found):
         say(f"the next run configures again: {', '.join(moved[:3])} changed meanwhile")
     else:
-        unchanged.record(found)
+        unchanged.record(found, digests)
     return Settled(track, changed or bool(changes), len(report.hosts), changes, report.passed)
 
 

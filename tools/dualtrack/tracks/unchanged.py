@@ -14,7 +14,7 @@ import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -159,13 +159,12 @@ def forget_matching(inventories: Sequence[Path], pattern: str) -> None:
     forget(found)
 
 
-def record(hosts: Hosts) -> None:
+def record(hosts: Hosts, values: Mapping[str, str]) -> None:
     """Put its digest on record on every host."""
     folder = RECORD.rpartition("/")[0]
     script = "umask 077; mkdir -p -m 755 {0} && echo {2} > {1}.new && mv {1}.new {1}"
-    scripts = {name: script.format(folder, RECORD, value) for name, value in digests(hosts).items()}
     with _connected(hosts) as config:
-        _everywhere(config, hosts, scripts.__getitem__)
+        _everywhere(config, hosts, lambda name: script.format(folder, RECORD, values[name]))
 
 
 @contextmanager
