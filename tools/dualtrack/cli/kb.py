@@ -35,6 +35,10 @@ KEY_FILE = typer.Option(
     None, "--key-file", envvar="DUALTRACK_KB_KEY", metavar="FILE",
     help="The master key, 32 random bytes; without it master.key in the directory, made at first use.",
 )  # fmt: skip
+MODEL = typer.Option(
+    None, "--model", envvar="DUALTRACK_KB_MODEL", metavar="DIRECTORY",
+    help="A model of your own that makes vectors: model.onnx, tokenizer.json, card.json.",
+)  # fmt: skip
 PEOPLE = typer.Option(
     ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
     help="The file of people, roles and groups.",
@@ -61,6 +65,7 @@ def ingest(
     keep: int = typer.Option(5, "--keep", min=1, max=1000, help="How many versions stay, to go back to."),
     base: Path = BASE,
     key_file: Path | None = KEY_FILE,
+    model: Path | None = MODEL,
     json: bool = JSON,
 ) -> None:
     """Take in a directory: read, cleaned of personal data, cut and indexed; then switch to the new version.
@@ -72,8 +77,9 @@ def ingest(
     from dualtrack.tracks import knowledge
 
     done = knowledge.ingest(
-        base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, key_file=key_file, say=Said()
-    )
+        base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, key_file=key_file, folder=model,
+        say=Said(),
+    )  # fmt: skip
     if json:
         document("kb-ingest", done)
     else:
@@ -82,6 +88,8 @@ def ingest(
         echo(f"{done.new} read, {done.unchanged} as before, {done.removed} removed")
         if done.masked:
             echo("masked: " + ", ".join(f"{count} {kind}" for kind, count in sorted(done.masked.items())))
+        if done.shortened:
+            echo(f"{done.shortened} chunks are longer than the model reads: take their directories in again")
         for left in done.left_out:
             echo(f"left out: {left.path}: {left.reason}")
         for path in done.missing:
@@ -98,18 +106,19 @@ def search(
     base: Path = ASKED,
     people: Path = PEOPLE,
     key_file: Path | None = KEY_FILE,
+    model: Path | None = MODEL,
     json: bool = JSON,
 ) -> None:
     """Find parts of documents by what they mean and say, with their sources; nothing that the person may not see."""
-    from dualtrack.access import model
+    from dualtrack.access import model as access
     from dualtrack.output import document
     from dualtrack.tracks import knowledge, knowledge_site
 
     if at := None if base else knowledge_site.site():
         found = knowledge_site.search(at, name, question, count)
     else:
-        seen = knowledge.labels(model.load(people), name)
-        found = knowledge.search(base or LAB_BASE, question, seen, count, key_file, Said())
+        seen = knowledge.labels(access.load(people), name)
+        found = knowledge.search(base or LAB_BASE, question, seen, count, key_file, Said(), model)
     if json:
         document("kb-search", found)
         return
@@ -135,6 +144,7 @@ def ask(
         help="With --base: a file with the gateway's API key, as `dualtrack serving chat` takes it.",
     ),
     key_file: Path | None = KEY_FILE,
+    model: Path | None = MODEL,
     json: bool = JSON,
 ) -> None:
     """Answer a question in sentences, by a model behind the gateway, from documents that the person may see.
@@ -154,7 +164,7 @@ def ask(
     if at:
         answer = knowledge_site.ask(at, name, text)
     else:
-        answer = _ask_here(base or LAB_BASE, text, name, people, api_key_file, key_file)
+        answer = _ask_here(base or LAB_BASE, text, name, people, api_key_file, key_file, model)
     pieces: list[str] = []
     for it in answer:
         if not isinstance(it, Answered):
@@ -171,7 +181,13 @@ def ask(
 
 
 def _ask_here(
-    base: Path, text: str, name: str, people: Path, api_key_file: Path | None, key_file: Path | None
+    base: Path,
+    text: str,
+    name: str,
+    people: Path,
+    api_key_file: Path | None,
+    key_file: Path | None,
+    folder: Path | None,
 ) -> Iterator[str | Answered]:
     import os
 
@@ -188,7 +204,7 @@ def _ask_here(
     def chat(messages: Sequence[Message]) -> Iterator[str | End]:
         return asked.chat(model, messages, ANSWER_TOKENS)
 
-    return knowledge.ask(base, text, seen, chat, key_file, Said())
+    return knowledge.ask(base, text, seen, chat, key_file, Said(), folder)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.kb import BASE, JSON, KEY_FILE, PEOPLE, Said
+from dualtrack.cli.kb import BASE, JSON, KEY_FILE, MODEL, PEOPLE, Said
 from dualtrack.output import echo
 
 
@@ -28,6 +28,7 @@ def evaluate(
     base: Path = BASE,
     people: Path = PEOPLE,
     key_file: Path | None = KEY_FILE,
+    model: Path | None = MODEL,
     json: bool = JSON,
 ) -> None:
     """Measure how well questions are answered: by vectors, by words (BM25), and by both.
@@ -35,15 +36,15 @@ def evaluate(
     Recall, MRR and nDCG of sources, and which questions are refused. What is fitted is judged on other questions than
     it was fitted on. Words count only where they win, and only after --fit.
     """
-    from dualtrack.access import model
+    from dualtrack.access import model as access
     from dualtrack.files import write_atomically
     from dualtrack.knowledge import evaluation_page as shown
     from dualtrack.knowledge import questions as asked
     from dualtrack.output import document, table
     from dualtrack.tracks import knowledge
 
-    seen = knowledge.labels(model.load(people), name)
-    done = knowledge.evaluate(base, asked.load(questions), seen, fit=fit, key_file=key_file, say=Said())
+    seen = knowledge.labels(access.load(people), name)
+    done = knowledge.evaluate(base, asked.load(questions), seen, fit=fit, key_file=key_file, say=Said(), folder=model)
     for path, text in ((page, shown.page), (picture, shown.picture)):
         if path:
             write_atomically(path, text(done).encode())

@@ -11,29 +11,39 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from dualtrack.errors import BadInput, External
+from dualtrack.files import read_whole
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.tables import Held, Table
 
 Vectors = npt.NDArray[np.float32]
+#: In a model's directory.
+ONNX, TOKENIZER, CARD = "model.onnx", "tokenizer.json", "card.json"
+MOST_CARD_BYTES = 64 << 10
+#: Tokens that a model puts around a text.
+MARKS = 2
+LEAST_ROOM = 32
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What must be known of a model: how many numbers a vector has, how many tokens it reads, and what it is told.
 
-    ``query`` and ``passage`` are written before what is asked and what is searched.
+    ``query`` and ``passage`` are written before what is asked and what is searched. ``pooling``: a text's vector is
+    that of its first token, or the mean of all.
     """
 
-    name: str
-    dimension: int
-    tokens: int
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    dimension: Annotated[int, msgspec.Meta(ge=1, le=8192)]
+    tokens: Annotated[int, msgspec.Meta(ge=MARKS + 1, le=1 << 20)]
     query: str = ""
     passage: str = ""
+    pooling: Literal["first", "mean"] = "first"
 
 
 #: BAAI/bge-small-zh-v1.5 (MIT), 8 bits: the vector is that of the first token.
@@ -43,23 +53,41 @@ BGE_SMALL_ZH = Card(
 
 
 class Model:
-    """A model: model.onnx and tokenizer.json in a directory."""
+    """A model: model.onnx and tokenizer.json in a directory, and card.json for any but the default one."""
 
-    def __init__(self, folder: Path, card: Card, threads: int = 1) -> None:
-        """Load it. One thread: sums in another order would be other numbers."""
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        """Load it. One thread: sums in another order would be other numbers. BadInput for what is no such model."""
         import onnxruntime
 
+        #: Tokens of a passage that are read; and how many texts were longer.
+        self.room, self.shortened = 0, 0
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
-        self.card = card
-        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-        self._inputs = {it.name for it in self._session.get_inputs()}
-        self._tokenizer, self._counter = (self._loaded(folder / "tokenizer.json") for _ in range(2))
-        self._tokenizer.enable_truncation(card.tokens)
+        self.folder, self.card, written = folder, *_card(folder)
         digest = hashlib.sha256()
-        for name in ("model.onnx", "tokenizer.json"):
-            digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
-        self.digest = digest.hexdigest()
+        try:
+            for name in (ONNX, TOKENIZER):
+                digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+        except OSError as error:
+            raise BadInput(f"{folder} has no model: {error.filename}: {error.strerror}") from None
+        self.digest = hashlib.sha256(digest.digest() + written).hexdigest() if written else digest.hexdigest()
+        try:
+            self._session = onnxruntime.InferenceSession(folder / ONNX, options, providers=["CPUExecutionProvider"])
+            self._inputs = {it.name for it in self._session.get_inputs()}
+            self._tokenizer, self._counter = (self._loaded(folder / TOKENIZER) for _ in range(2))
+            self._tokenizer.enable_truncation(self.card.tokens)
+            self.room = self.card.tokens - MARKS - self.count(self.card.passage)
+            found = self._run("x")
+        except Exception as error:  # both libraries raise what they like
+            said = " ".join(str(error).split())[:200]
+            raise BadInput(f"the model in {folder} cannot be loaded: {said}") from None
+        if found.shape != (self.card.dimension,):
+            raise BadInput(
+                f"the model in {folder} makes {found.shape}, and its card says {self.card.dimension} numbers",
+                hint=f"{CARD} beside it says what it is",
+            )
+        if self.room < LEAST_ROOM:
+            raise BadInput(f"the model in {folder} reads {self.room} tokens of a passage, too few")
 
     @staticmethod
     def _loaded(path: Path) -> Any:
@@ -75,15 +103,36 @@ class Model:
         return len(self._counter.encode(text, add_special_tokens=False).ids)
 
     def vector(self, text: str) -> Vectors:
-        """Return the vector of a text, of length 1."""
+        """Return the vector of a text, of length 1; External where the model gives none."""
+        found = self._run(text)
+        length = np.linalg.norm(found)
+        if not np.isfinite(length) or length == 0:
+            raise External(f"the model in {self.folder} gives no vector for a text")
+        vector: Vectors = found / length
+        return vector
+
+    def _run(self, text: str) -> Vectors:
         encoded = self._tokenizer.encode(text)
+        self.shortened += bool(encoded.overflowing)
         given = {
             "input_ids": encoded.ids, "attention_mask": encoded.attention_mask, "token_type_ids": encoded.type_ids,
         }  # fmt: skip
         feed = {name: np.array([values], np.int64) for name, values in given.items() if name in self._inputs}
-        first = np.asarray(self._session.run(None, feed)[0], np.float32)[0, 0]
-        found: Vectors = first / np.linalg.norm(first)
+        tokens = np.asarray(self._session.run(None, feed)[0], np.float32)[0]
+        # One text alone: none of its tokens is there to fill a row.
+        found: Vectors = tokens[0] if self.card.pooling == "first" else tokens.mean(axis=0)
         return found
+
+
+def _card(folder: Path) -> tuple[Card, bytes]:
+    """Return a model's card, and how it is spelled; nothing for the default model, which has none in its package."""
+    if not (folder / CARD).exists():
+        return BGE_SMALL_ZH, b""
+    try:
+        card = msgspec.json.decode(read_whole(folder / CARD, MOST_CARD_BYTES), type=Card)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise BadInput(f"{folder / CARD} is no card of a model: {error}") from None
+    return card, msgspec.json.encode(card, order="sorted")
 
 
 class Kept(Held):

@@ -46,7 +46,11 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a directory."""
+    """What became of a directory.
+
+    ``shortened``: chunks whose vectors were made now, and whose ends the model does not read, since they were cut for
+    another one.
+    """
 
     version: str
     changed: bool
@@ -58,6 +62,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     masked: dict[str, int]
     left_out: list[Left]
     missing: list[str]
+    shortened: int = 0
 
 
 def ingest(
@@ -117,7 +122,7 @@ def ingest(
             version=name, changed=name != before, new=new, unchanged=len(found) - new,
             removed=len(missing) if remove_missing else 0, documents=sum(not it.reason for it in documents),
             chunks=sum(len(it.chunks) for it in documents), masked=dict(masked), left_out=left,
-            missing=[] if remove_missing else missing,
+            missing=[] if remove_missing else missing, shortened=model.shortened,
         )  # fmt: skip
 
 
@@ -191,7 +196,7 @@ class _Reader:
         except (Unreadable, DualtrackError) as error:
             return replace(noted, reason=str(error))
         blocks = [replace(it, text=text) for it, text in zip(parsed.blocks, texts, strict=True) if text.strip()]
-        made = tuple(chunks.chunks(blocks, self.model.count, CHUNK_TOKENS))
+        made = tuple(chunks.chunks(blocks, self.model.count, min(CHUNK_TOKENS, self.model.room)))
         return replace(noted, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
 
     def _look(self, texts: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from dualtrack.errors import DualtrackError, Exit
 from dualtrack.knowledge import evaluation, ingest, ledger, retrieval, search, versions
-from dualtrack.knowledge.embedding import BGE_SMALL_ZH, Model
+from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.questions import Question
 from dualtrack.output import echo
 
@@ -83,7 +83,7 @@ Request = Ingest | Search | Evaluate | Reload
 
 @cache
 def _model(folder: str) -> Model:
-    return Model(Path(folder), BGE_SMALL_ZH)
+    return Model(Path(folder))
 
 
 def answer(request: Ingest | Search | Evaluate) -> ingest.Report | Found | evaluation.Evaluation:

@@ -66,7 +66,10 @@ class Searcher:
     def __init__(self, version: Version, model: Model) -> None:
         """External where the version was made by another model: its vectors would mean nothing."""
         if model.digest != version.card.model:
-            raise External(f"version {version.id} was made by another model ({version.card.model_name}): ingest again")
+            raise External(
+                f"version {version.id} was made by another model ({version.card.model_name})",
+                hint="name that one, or make another version: dualtrack kb ingest",
+            )
         self.version, self.model = version, model
         self._by_labels: dict[tuple[str, ...], list[int]] = {}
         for row, it in enumerate(version.entries):

@@ -52,39 +52,44 @@ def labels(access: Access, name: str) -> tuple[str, ...]:
 
 def ingest(
     base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, keep: int,
-    key_file: Path | None, say: Say,
+    key_file: Path | None, folder: Path | None = None, say: Say,
 ) -> Report:  # fmt: skip
-    """Take in a directory and return what became of it."""
+    """Take in a directory and return what became of it; the model is in ``folder``, or the default one."""
     request = program.Ingest(
-        base=str(base.absolute()), model=str(model(say)), source=str(source.absolute()), collection=collection,
+        base=str(base.absolute()), model=str(model(say, folder)), source=str(source.absolute()), collection=collection,
         labels=acl, remove_missing=remove_missing, keep=keep, key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Report, say)
 
 
-def search(base: Path, question: str, seen: tuple[str, ...], count: int, key_file: Path | None, say: Say) -> Found:
+def search(
+    base: Path, question: str, seen: tuple[str, ...], count: int, key_file: Path | None, say: Say,
+    folder: Path | None = None,
+) -> Found:  # fmt: skip
     """Return what is found for somebody who has some labels."""
     request = program.Search(
-        base=str(base.absolute()), model=str(model(say)), question=question, labels=seen, count=count,
+        base=str(base.absolute()), model=str(model(say, folder)), question=question, labels=seen, count=count,
         key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Found, say)
 
 
 def ask(
-    base: Path, question: str, seen: tuple[str, ...], chat: answering.Ask, key_file: Path | None, say: Say
+    base: Path, question: str, seen: tuple[str, ...], chat: answering.Ask, key_file: Path | None, say: Say,
+    folder: Path | None = None,
 ) -> Iterator[str | answering.Answered]:  # fmt: skip
     """Yield an answer in sentences for somebody who has some labels, and at last its sources."""
-    found = search(base, question, seen, SOURCES, key_file, say)
+    found = search(base, question, seen, SOURCES, key_file, say, folder)
     yield from answering.answers(chat, mask(question.encode()).data.decode(), found.hits)
 
 
 def evaluate(
-    base: Path, questions: Sequence[Question], seen: tuple[str, ...], *, fit: bool, key_file: Path | None, say: Say
+    base: Path, questions: Sequence[Question], seen: tuple[str, ...], *, fit: bool, key_file: Path | None, say: Say,
+    folder: Path | None = None,
 ) -> Evaluation:  # fmt: skip
     """Return how well questions are answered for somebody who has some labels; with ``fit`` write `retrieval.json`."""
     request = program.Evaluate(
-        base=str(base.absolute()), model=str(model(say)), questions=tuple(questions), labels=seen, fit=fit,
+        base=str(base.absolute()), model=str(model(say, folder)), questions=tuple(questions), labels=seen, fit=fit,
         key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Evaluation, say)
@@ -106,10 +111,10 @@ def _absolute(path: Path | None) -> str:
     return str(path.absolute()) if path else ""
 
 
-def model(say: Say = lambda _: None) -> Path:
-    """Return the directory of the model, unpacked once from its pinned package."""
-    if there := os.environ.get(MODEL):
-        return Path(there)
+def model(say: Say = lambda _: None, folder: Path | None = None) -> Path:
+    """Return the directory of the model: one that is named, or the default, unpacked once from its pinned package."""
+    if there := folder or os.environ.get(MODEL):
+        return Path(there).absolute()
     jar, digest = artifacts.maven(ARTIFACT, say)
     folder = cache_dir() / "models" / f"bge-small-zh-{digest[:16]}"
     with locked(folder):

@@ -53,6 +53,7 @@ FILES = {
     "knowledge_base_certificate": "role_knowledge_base",
     "knowledge_base_certificate_key": "role_knowledge_base",
     "knowledge_base_gateway_ca_file": "role_knowledge_base",
+    "knowledge_base_model_dir": "role_knowledge_base",
     "serving_ca_dir": "role_serving",
     "sm4_volume_custodians": "role_storage",
     "sm4_volume_keep_dir": "role_storage",

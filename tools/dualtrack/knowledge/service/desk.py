@@ -11,7 +11,7 @@ from pathlib import Path
 from dualtrack.errors import BadInput, DualtrackError, External
 from dualtrack.knowledge import ledger, retrieval, versions
 from dualtrack.knowledge.answering import Answered, Message, answers
-from dualtrack.knowledge.embedding import BGE_SMALL_ZH, Model
+from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.pii.mask import mask
 from dualtrack.knowledge.search import Hit, Searcher
@@ -44,7 +44,7 @@ class Desk:
         self._deletions = ledger.size(self._base)
         if not (self._base / versions.CURRENT).exists():  # seen before a model is loaded for nothing
             raise BadInput(f"{self._base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
-        self._model = Model(Path(settings.model), BGE_SMALL_ZH)
+        self._model = Model(Path(settings.model))
         with Keys(self._base, self._key_file) as keys:
             self._records = keys.mac("records", b"")
         self._lock = threading.Lock()
