@@ -74,12 +74,15 @@ def cut(text: str, count: Count, most: int) -> Iterator[str]:
     else:
         middle = len(text) // 2
         parts = [text[:middle], text[middle:]]
-    # As many parts together as fit; those that are too long alone are cut further.
-    held = ""
+    # As many parts together as fit; those that are too long alone are cut further. Each is counted once: what is held
+    # together may have another number of tokens than its parts, and is counted when it is cut.
+    held, used = "", 0
     for part in parts:
-        if held and count(held + part) > most:
+        size = count(part)
+        if held and used + size > most:
             yield from cut(held, count, most)
-            held = ""
+            held, used = "", 0
         held += part
+        used += size
     if held != text:
         yield from cut(held, count, most)

@@ -1,19 +1,17 @@
-"""The process that reads one document: `python -m dualtrack.knowledge.parsing.child FORMAT`, and who starts it.
+"""The process that reads one document: `python -m dualtrack.knowledge.parsing.child FORMAT`, and who asks for it.
 
 The document comes on stdin, blocks go to stdout (MessagePack); the reason why there are none goes to stderr, with exit
-code 65.
+code 65. With `--serve DESCRIPTOR` such processes are forked (`starter`).
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 
 import msgspec
 
-from dualtrack.knowledge.parsing import markup, office, sandbox, text
+from dualtrack.knowledge.parsing import markup, office, sandbox, starter, text
 from dualtrack.knowledge.parsing.blocks import MOST_CHARACTERS, Parsed, Unreadable
 from dualtrack.output import echo
 
@@ -35,6 +33,9 @@ LIBRARIES = {
 UNREADABLE = 65
 #: Bytes of a document, and seconds until it is read (by the clock, more than the processor's).
 MOST_BYTES, PATIENCE_S = 256 << 20, 180
+#: Bytes of what a process answers: characters have four at most, and blocks something around them.
+MOST_ANSWER = 8 * MOST_CHARACTERS
+STARTER = starter.Starter("dualtrack.knowledge.parsing.child")
 
 
 def parse(data: bytes, form: str) -> Parsed:
@@ -43,21 +44,20 @@ def parse(data: bytes, form: str) -> Parsed:
         raise Unreadable(f"it has more than {MOST_BYTES >> 20} MiB")
     if not data.strip():
         raise Unreadable("it is empty")
-    command = [sys.executable, "-P", "-m", "dualtrack.knowledge.parsing.child", form]
-    # What is found here is found there; on a host packages lie in several places.
-    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(
-            command, input=data, capture_output=True, timeout=PATIENCE_S, check=False, cwd="/", env=environment
-        )
-    except subprocess.TimeoutExpired:
-        raise Unreadable(f"reading it takes more than {PATIENCE_S} s") from None
-    if done.returncode == UNREADABLE:
-        raise Unreadable(done.stderr.decode(errors="replace").strip()[:300] or "it cannot be read")
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
-        raise Unreadable(f"its parser ended ({_ended(done.returncode)}){': ' if said else ''}{said}")
-    found = msgspec.msgpack.decode(done.stdout, type=Parsed)
+        code, answer, errors = STARTER.run(form, data, seconds=PATIENCE_S, most=MOST_ANSWER)
+    except TimeoutError:
+        raise Unreadable(f"reading it takes more than {PATIENCE_S} s, or makes more than is read") from None
+    said = errors.decode(errors="replace").strip()
+    if code == UNREADABLE:
+        raise Unreadable(said[:300] or "it cannot be read")
+    if code != 0:
+        said = said.rpartition("\n")[2][:200]
+        raise Unreadable(f"its parser ended ({_ended(code)}){': ' if said else ''}{said}")
+    try:
+        found = msgspec.msgpack.decode(answer, type=Parsed)
+    except msgspec.MsgspecError:
+        raise Unreadable("its parser gave no answer") from None
     if not found.blocks:
         raise Unreadable("it has no text")
     return found
@@ -69,11 +69,14 @@ def _ended(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def main() -> None:
-    """Read a document, as described above."""
-    form = sys.argv[1]
+def prepare(form: str) -> None:
+    """Load what a format needs: afterwards the process is closed in."""
     for name in LIBRARIES.get(form, ()):
         __import__(name)
+
+
+def read(form: str) -> int:
+    """Read the document on stdin, closed in, and return the exit code."""
     data = sys.stdin.buffer.read()
     sandbox.close_in()
     try:
@@ -86,10 +89,19 @@ def main() -> None:
         reason = f"reading it takes more than {sandbox.MEMORY >> 20} MiB of memory"
     else:
         sys.stdout.buffer.write(msgspec.msgpack.encode(found))
-        return
+        return 0
     echo(reason, err=True)
-    sys.exit(UNREADABLE)
+    return UNREADABLE
+
+
+def main() -> int:
+    """Read one document, or have documents read by processes of their own."""
+    if sys.argv[1] == "--serve":
+        starter.serve(int(sys.argv[2]), prepare, read)
+        return 0
+    prepare(sys.argv[1])
+    return read(sys.argv[1])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
