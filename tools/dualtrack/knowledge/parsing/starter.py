@@ -48,8 +48,9 @@ class Starter:
         until = time.monotonic() + seconds
         try:
             with ExitStack() as held:
-                given = held.enter_context(os.fdopen(os.memfd_create("document", os.MFD_CLOEXEC), "wb", buffering=0))
+                given = held.enter_context(os.fdopen(os.memfd_create("document", os.MFD_CLOEXEC), "wb"))
                 given.write(data)
+                given.flush()  # all of it, or an error: half of a document would be read as a whole one
                 given.seek(0)
                 pipes = [os.pipe(), os.pipe()]
                 reads = [held.enter_context(os.fdopen(read, "rb", buffering=0)) for read, _ in pipes]
