@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import time
@@ -18,11 +17,12 @@ from ci.gate.tracing import Tracer, Untraceable
 from ci.gate.tree import Tree
 from ci.gate.units import Unit
 
+from dualtrack.errors import DualtrackError
 from dualtrack.lab import cgroup
 
 POLL_S = 0.1
 #: How long units may take to clean up after Ctrl-C, in seconds, before they are killed.
-PATIENCE_S = 120.0
+PATIENCE_S, ONCE_S = 120.0, 2.0
 #: pytest's exit code for "no test was collected".
 NO_TESTS = 5
 
@@ -76,18 +76,15 @@ class Gate:
                 for name in [name for name, run in self._running.items() if run.poll()]:
                     self._finish(self._running[name], tracer)
         except BaseException:
-            now = time.monotonic()
-            running = [f"{name} for {now - run.started:.0f} s" for name, run in self._running.items()]
-            self.say(
-                f"stopped after {now - self._begun:.0f} s, {self._done} of {self._total} units had ended;"
-                f" those that run are asked to clean up: {', '.join(running)}"
-            )
             self._stop()
             raise
         finally:
             if tracer:
                 tracer.close()
-            cgroup.remove(self._group)
+            try:
+                cgroup.remove(self._group)
+            except DualtrackError as error:  # what was found is worth more
+                self.say(f"something of the units is left: {error}")
         return self.outcomes
 
     def forecast(self, unit: Unit) -> str:
@@ -201,16 +198,33 @@ class Gate:
         return ""
 
     def _stop(self) -> None:
-        """Have the units that run clean up; kill them after a while, or at once when that is asked for again."""
-        for run in self._running.values():
-            run.interrupt()
-        deadline = time.monotonic() + PATIENCE_S
-        with contextlib.suppress(KeyboardInterrupt):
-            while self._running and time.monotonic() < deadline:
-                time.sleep(POLL_S)
-                for name in [name for name, run in self._running.items() if run.process.poll() is not None]:
-                    self._running.pop(name).finish()
+        """Have the units that run clean up; kill them after a while, or at once when that is asked for again.
+
+        A time limit is told by several: what comes within ONCE_S is told once.
+        """
+        begun = time.monotonic()
+        steps = [self._say_what_runs, *(run.interrupt for run in self._running.values())]
+        while True:
+            try:
+                while steps:
+                    steps.pop(0)()
+                while self._running and time.monotonic() < begun + PATIENCE_S:
+                    time.sleep(POLL_S)
+                    for name in [name for name, run in self._running.items() if run.process.poll() is not None]:
+                        self._running.pop(name).finish()
+                break
+            except KeyboardInterrupt:
+                if time.monotonic() - begun >= ONCE_S:
+                    break
         for run in self._running.values():
             run.kill()
             run.finish()
         self._running.clear()
+
+    def _say_what_runs(self) -> None:
+        now = time.monotonic()
+        running = [f"{name} for {now - run.started:.0f} s" for name, run in self._running.items()]
+        self.say(
+            f"stopped after {now - self._begun:.0f} s, {self._done} of {self._total} units had ended;"
+            f" those that run are asked to clean up: {', '.join(running)}"
+        )

@@ -43,7 +43,7 @@ base, place, model = Path(sys.argv[1]), Path(sys.argv[2]), Model(Path(sys.argv[3
 marks = [used()]
 for _ in range(2):
     report = ingest.ingest(base, place, "man", ["everyone"], model, say=lambda _: None)
-    child.STARTER.end()  # what its processes have used is known when it has ended
+    child.end()  # what its processes have used is known when it has ended
     marks.append(used())
 before = resident()
 version = versions.load(base)

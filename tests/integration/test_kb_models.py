@@ -82,9 +82,13 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "broken model": (lambda it: (it / "model.onnx").write_bytes(b"\x08" * 1000), "cannot be loaded"),
     "half a model": (lambda it: (it / "model.onnx").write_bytes((it / "model.onnx").read_bytes()[:1 << 20]),
                      "cannot be loaded"),
-    "no card": (lambda it: (it / "card.json").unlink(), "its card says 512 numbers"),
+    "no card": (lambda it: (it / "card.json").unlink(), "has no card.json"),
     "no JSON": (lambda it: (it / "card.json").write_text("name: x"), "is no card of a model"),
     "a large card": (lambda it: (it / "card.json").write_text(" " * 100_000), "card.json"),
+    "a link to nothing": (lambda it: ((it / "card.json").unlink(), (it / "card.json").symlink_to("away")), "card.json"),
+    "more tokens than it reads": (
+        lambda it: (it / "card.json").write_text(json.dumps({**CARD, "tokens": 4000})), "cannot be loaded"
+    ),
     "dimension": (lambda it: (it / "card.json").write_text(json.dumps({**CARD, "dimension": 768})), "768 numbers"),
     "pooling": (lambda it: (it / "card.json").write_text(json.dumps({**CARD, "pooling": "max"})), "pooling"),
     "tokens": (lambda it: (it / "card.json").write_text(json.dumps({**CARD, "tokens": 10})), "too few"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
@@ -13,7 +14,12 @@ from dualtrack.tracks import knowledge
 DOCUMENTATION = """
 name: knowledge_model
 short_description: the knowledge base's model
-description: Returns the directory with model.onnx and tokenizer.json; fetched, checked by its pin and unpacked once.
+description:
+  - Returns a directory with model.onnx, tokenizer.json and, for a model of one's own, card.json; called by what is in it.
+  - The default model is fetched, checked by its pin and unpacked once.
+options:
+  _terms:
+    description: The directory of a model of one's own; nothing, or '', for the default one.
 """
 
 
@@ -23,9 +29,8 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[str]:
         """Return one directory."""
         self.set_options(var_options=variables, direct=options)
-        if terms:
-            raise AnsibleLookupError("knowledge_model takes no terms")
+        named = [Path(it) for it in terms if it]
         try:
-            return [str(knowledge.model())]
+            return [str(knowledge.packed(it)) for it in named or [None]]
         except DualtrackError as error:
             raise AnsibleLookupError(str(error)) from None

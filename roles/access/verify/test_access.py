@@ -42,6 +42,8 @@ def test_people(host: Any, hostvars: dict[str, Any]) -> None:
     """Every person has the account, the number and the groups that the file gives, and no password."""
     people = hostvars["access_people"]
     names = [it["name"] for it in people]
+    if not names:
+        pytest.skip("nobody has an account here")
     said = host.check_output("sh -c %s ask" + " %s" * len(names), ASK, *names).split("\n\n")
     for it, text in zip(people, said, strict=True):
         facts: dict[str, list[str]] = {}

@@ -238,8 +238,11 @@ def test_what_a_unit_leaves_behind_ends_with_it(checkout: Checkout) -> None:
     assert not status.exists() or ") Z " in status.read_text()
 
 
-def test_told_to_stop_twice_it_kills_what_does_not_end_and_says_what_that_was(checkout: Checkout) -> None:
+def test_told_to_stop_twice_it_kills_what_does_not_end_and_says_what_that_was(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As where a time limit ends the gate: a unit may take minutes to clean up, or never end."""
+    monkeypatch.setattr("ci.gate.gate.ONCE_S", 0.0)
     begun = checkout.root / "ignored.txt"
 
     def stop() -> None:

@@ -32,6 +32,18 @@ def test_cut(text: str, most: int) -> None:
     assert all(it.strip() and count(it) <= most for it in parts)
 
 
+def rounded(text: str) -> int:
+    """Fewer tokens for two parts than for both together, as of texts that are cut inside of a word; or more."""
+    return len(text) * 7 // 5 if len(text) % 3 else len(text)
+
+
+@given(TEXT, st.integers(2, 60))
+def test_nothing_is_lost_where_parts_have_other_numbers_than_the_whole(text: str, most: int) -> None:
+    parts = list(cut(text, rounded, most))
+    assert plain("".join(parts)) == plain(text)
+    assert all(rounded(it) <= most for it in parts)
+
+
 @given(BLOCKS, st.integers(20, 80))
 def test_chunks(blocks: list[Block], most: int) -> None:
     found = list(chunks(blocks, count, most))

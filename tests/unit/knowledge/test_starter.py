@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.knowledge.parsing.starter import Starter
+from dualtrack.knowledge.parsing.starter import MOST_SAID, Gone, Starter
 from tests.conftest import wait
 
 #: What a process does with its document, by the word that it is told.
@@ -43,6 +43,8 @@ def read(word):
         raise ValueError("no such thing")
     elif word == "much":
         sys.stdout.buffer.write(data * 4)
+    elif word == "warns":
+        sys.stderr.write("a cell is no date\n" * 100_000)
     else:
         sys.stdout.buffer.write(data)
     return 7 if word == "seven" else 0
@@ -99,26 +101,29 @@ def test_answer_that_is_too_long_ends_it(starter: Starter) -> None:
     assert run(starter, "echo", b"x")[:2] == (0, b"x")
 
 
+def test_what_is_said_too_long_is_cut(starter: Starter) -> None:
+    code, _, said = run(starter, "warns")
+    assert (code, len(said)) == (0, MOST_SAID)
+
+
 def test_process_that_does_not_end_is_killed(starter: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that has closed its answer, and waits."""
-    seen: list[list[bytes]] = []
+    seen: list[tuple[bytes, bytes]] = []
     drained = starter.run.__globals__["_drained"]  # type: ignore[attr-defined]
 
-    def noted(*given: object) -> list[bytes]:
+    def noted(*given: object) -> tuple[bytes, bytes]:
         seen.append(drained(*given))
         return seen[-1]
 
     monkeypatch.setitem(starter.run.__globals__, "_drained", noted)  # type: ignore[attr-defined]
     with pytest.raises(TimeoutError):
         run(starter, "pid", seconds=3)
-    [[said, _]] = seen
+    [(said, _)] = seen
     wait(lambda: not Path(f"/proc/{int(said)}").exists(), 20, "the process's end")
     assert run(starter, "echo", b"x")[:2] == (0, b"x")
 
 
 def test_without_its_server_it_says_so_and_starts_another(starter: Starter) -> None:
-    from dualtrack.errors import External
-
-    with pytest.raises(External, match="has ended"):
+    with pytest.raises(Gone):
         run(starter, "unknown")
     assert run(starter, "echo", b"x")[:2] == (0, b"x")

@@ -175,7 +175,11 @@ def test_variable_counts_where_a_role_can_read_it(checkout: Path, place: str) ->
 
 
 def test_step_to_other_variables_is_no_input(checkout: Path) -> None:
+    """But for a variable that only a play can resolve: what it names is part of it."""
     assert unchanged.digests(hosts(checkout, __track=["a"])) == unchanged.digests(hosts(checkout, __track=["b"]))
+    steps = {"__url": "{{ __host }}/{{ ansible_facts.x }}", "base_url": "{{ __url }}"}
+    before, after = (unchanged.digests(hosts(checkout, __host=it, **steps)) for it in ("a", "b"))
+    assert before != after
 
 
 def test_settings_count_but_for_how_long_waits_last(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +218,14 @@ def test_no_role_looks_across_tracks() -> None:
     """A host's digest holds its own variables: whoever reads others', or one by a computed name, is looked at here."""
     found = {
         name
-        for name, text in texts("roles/*/tasks/**/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*").items()
-        if re.search(r"hostvars|groups\.|groups\[|ansible_play_hosts|'vars'|varnames|vars\[", text)
+        for name, text in texts(
+            "roles/*/tasks/**/*.yml",
+            "roles/*/vars/*.yml",
+            "roles/*/templates/*",
+            "roles/*/handlers/*",
+            "roles/*/defaults/*",
+        ).items()
+        if re.search(r"hostvars|groups\.|groups\[|ansible_play_hosts|vars'|varnames|vars\[", text)
     }
     assert found == {
         "roles/access/vars/main.yml",  # its own dictionary of Unix groups

@@ -84,5 +84,9 @@ def cut(text: str, count: Count, most: int) -> Iterator[str]:
             held, used = "", 0
         held += part
         used += size
-    if held != text:
+    if held == text:  # its parts have fewer tokens than the whole: each is shorter, and nothing is left out
+        middle = len(parts) // 2
+        for it in ("".join(parts[:middle]), "".join(parts[middle:])):
+            yield from cut(it, count, most)
+    else:
         yield from cut(held, count, most)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -50,6 +51,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 BGE_SMALL_ZH = Card(
     name="bge-small-zh-v1.5-q", dimension=512, tokens=512, query="为这个句子生成表示以用于检索相关文章："
 )
+#: Of its files (`Model.digest`): any other model says itself what it is.
+BGE_DIGEST = "c448131ffd296185c0ccf79e4319300d33a9e431a563b60f1bd9348b846b7dd6"
 
 
 class Model:
@@ -64,20 +67,22 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
         self.folder, self.card, written = folder, *_card(folder)
-        digest = hashlib.sha256()
         try:
-            for name in (ONNX, TOKENIZER):
-                digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+            network, words = ((folder / name).read_bytes() for name in (ONNX, TOKENIZER))
         except OSError as error:
             raise BadInput(f"{folder} has no model: {error.filename}: {error.strerror}") from None
+        digest = hashlib.sha256(hashlib.sha256(network).digest() + hashlib.sha256(words).digest())
+        if not written and digest.hexdigest() != BGE_DIGEST:
+            raise BadInput(f"{folder} has no {CARD}, which says what its model is")
         self.digest = hashlib.sha256(digest.digest() + written).hexdigest() if written else digest.hexdigest()
         try:
-            self._session = onnxruntime.InferenceSession(folder / ONNX, options, providers=["CPUExecutionProvider"])
+            # From what the digest is of: weights in files beside it would not be in it, and are not found.
+            self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
             self._inputs = {it.name for it in self._session.get_inputs()}
-            self._tokenizer, self._counter = (self._loaded(folder / TOKENIZER) for _ in range(2))
+            self._tokenizer, self._counter = (self._loaded(words) for _ in range(2))
             self._tokenizer.enable_truncation(self.card.tokens)
             self.room = self.card.tokens - MARKS - self.count(self.card.passage)
-            found = self._run("x")
+            found = self._run("x " * self.card.tokens if written else "x")  # as long as its card says that it reads
         except Exception as error:  # both libraries raise what they like
             said = " ".join(str(error).split())[:200]
             raise BadInput(f"the model in {folder} cannot be loaded: {said}") from None
@@ -90,10 +95,10 @@ class Model:
             raise BadInput(f"the model in {folder} reads {self.room} tokens of a passage, too few")
 
     @staticmethod
-    def _loaded(path: Path) -> Any:
+    def _loaded(data: bytes) -> Any:
         from tokenizers import Tokenizer
 
-        found = Tokenizer.from_file(str(path))
+        found = Tokenizer.from_buffer(data)
         found.no_padding()
         found.no_truncation()
         return found
@@ -104,7 +109,11 @@ class Model:
 
     def vector(self, text: str) -> Vectors:
         """Return the vector of a text, of length 1; External where the model gives none."""
-        found = self._run(text)
+        try:
+            found = self._run(text)
+        except Exception as error:
+            said = " ".join(str(error).split())[:200]
+            raise External(f"the model in {self.folder} failed: {said}") from None
         length = np.linalg.norm(found)
         if not np.isfinite(length) or length == 0:
             raise External(f"the model in {self.folder} gives no vector for a text")
@@ -126,7 +135,7 @@ class Model:
 
 def _card(folder: Path) -> tuple[Card, bytes]:
     """Return a model's card, and how it is spelled; nothing for the default model, which has none in its package."""
-    if not (folder / CARD).exists():
+    if not os.path.lexists(folder / CARD):
         return BGE_SMALL_ZH, b""
     try:
         card = msgspec.json.decode(read_whole(folder / CARD, MOST_CARD_BYTES), type=Card)

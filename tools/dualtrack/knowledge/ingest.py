@@ -27,9 +27,11 @@ from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.ledger import Ledger
 from dualtrack.knowledge.parsing import child
 from dualtrack.knowledge.parsing.blocks import Unreadable
+from dualtrack.knowledge.parsing.starter import Gone
 from dualtrack.knowledge.pii.mask import mask, mask_parts
 
-#: Tokens of a chunk; the rest of what a model reads is for its own marks and for what is written before.
+#: Tokens of a chunk; the rest of what a model reads is for its own marks and for what is written before: of headings
+#: half as many (`chunks`), so a chunk has two thirds of what a model reads at most.
 CHUNK_TOKENS = 320
 KEPT_VERSIONS = 5
 #: What makes chunks of a document: where it is another program, documents are read anew.
@@ -89,7 +91,7 @@ def ingest(
             raise BadInput(f"'{it}' is no label", hint="everyone, group:NAME, person:NAME or role:NAME")
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(base / "ingest"), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:
-        deleted = Ledger(base, keys)
+        deleted, shortened = Ledger(base, keys), model.shortened
         deletion.finish(base, keys, deleted)
         reader = _Reader(catalog, deleted, collection, tuple(sorted(labels)), model)
         found = dict(sorted(_files(source)))
@@ -122,7 +124,7 @@ def ingest(
             version=name, changed=name != before, new=new, unchanged=len(found) - new,
             removed=len(missing) if remove_missing else 0, documents=sum(not it.reason for it in documents),
             chunks=sum(len(it.chunks) for it in documents), masked=dict(masked), left_out=left,
-            missing=[] if remove_missing else missing, shortened=model.shortened,
+            missing=[] if remove_missing else missing, shortened=model.shortened - shortened,
         )  # fmt: skip
 
 
@@ -193,10 +195,12 @@ class _Reader:
             texts, kinds = mask_parts([it.text for it in parsed.blocks])
         except _Mentions as error:
             return self._deleted(noted, str(error))
+        except Gone:  # it would be left out for good
+            raise
         except (Unreadable, DualtrackError) as error:
             return replace(noted, reason=str(error))
         blocks = [replace(it, text=text) for it, text in zip(parsed.blocks, texts, strict=True) if text.strip()]
-        made = tuple(chunks.chunks(blocks, self.model.count, min(CHUNK_TOKENS, self.model.room)))
+        made = tuple(chunks.chunks(blocks, self.model.count, min(CHUNK_TOKENS, self.model.room * 2 // 3)))
         return replace(noted, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
 
     def _look(self, texts: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ import msgspec
 from dualtrack.errors import DualtrackError, Exit
 from dualtrack.knowledge import evaluation, ingest, ledger, retrieval, search, versions
 from dualtrack.knowledge.embedding import Model
+from dualtrack.knowledge.parsing import child
 from dualtrack.knowledge.questions import Question
 from dualtrack.output import echo
 
@@ -135,6 +136,7 @@ class _Lines:
         os.write(rest, b"".join(it + b"\n" for it in first) + self._read)
         os.lseek(rest, 0, os.SEEK_SET)
         sys.stdout.buffer.flush()
+        child.end()
         os.execv(sys.executable, [sys.executable, "-P", "-m", "dualtrack.knowledge.program", str(rest)])  # noqa: S606
 
 

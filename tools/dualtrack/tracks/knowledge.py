@@ -7,6 +7,7 @@ command that needs it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ import dualtrack
 from dualtrack import artifacts
 from dualtrack.access.model import Access
 from dualtrack.audit.writer import Writer
-from dualtrack.errors import Exit, External, Interrupted
+from dualtrack.errors import BadInput, Exit, External, Interrupted
 from dualtrack.files import locked
 from dualtrack.knowledge import answering, deletion, program
 from dualtrack.knowledge.deletion import Receipt
@@ -127,6 +128,28 @@ def model(say: Say = lambda _: None, folder: Path | None = None) -> Path:
                     (fresh / to).write_bytes(packed.read(name))
             fresh.rename(folder)
     return folder
+
+
+def packed(folder: Path | None = None, say: Say = lambda _: None) -> Path:
+    """Return a directory with a model's files alone, called by what is in them: hosts get another one, or the same."""
+    there = model(say, folder)
+    if folder is None:
+        return there
+    try:
+        files = {name: (there / name).read_bytes() for name in (*FILES.values(), "card.json")}
+    except OSError as error:
+        raise BadInput(f"{there} has no model of one's own: {error.filename}: {error.strerror}") from None
+    digest = hashlib.sha256(b"".join(hashlib.sha256(it).digest() for it in files.values())).hexdigest()[:16]
+    made = cache_dir() / "models" / f"{there.name}-{digest}"
+    with locked(made):
+        if not made.is_dir():
+            fresh = made.with_name(f"{made.name}.new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            for name, data in files.items():
+                (fresh / name).write_bytes(data)
+            fresh.rename(made)
+    return made
 
 
 def serve(settings: Path, say: Say = lambda _: None) -> None:

@@ -100,8 +100,7 @@ def inputs(hosts: Hosts, *, now: datetime | None = None) -> Inputs:
     found = {f"code {path}": _digest(path) for path in code}
     others = _others(roles)
     for name, facts in hosts.variables.items():
-        own = {key: value for key, value in facts.items() if key not in others and not key.startswith("__")}
-        found[f"variables {name}"] = _text(own)
+        found[f"variables {name}"] = _text(_own_variables(facts, others))
     # The other track's groups come and go with it; here they are empty.
     found["groups"] = _text({name: members for name, members in hosts.groups.items() if members})
     settings = {key: value for key, value in os.environ.items() if key.startswith(SETTINGS) and key not in IGNORED}
@@ -202,6 +201,23 @@ def _others(roles: Collection[str]) -> set[str]:
     """Return the words that only other roles have in them: a variable of that name is nothing to these."""
     every = {path.name for path in (ROOT / "roles").iterdir()}
     return _words(_folders(every - set(roles))) - _words(["ansible", *_folders(roles)])
+
+
+def _own_variables(facts: Mapping[str, Any], others: Collection[str]) -> dict[str, Any]:
+    """Return a host's variables without those of ``others``, and without steps to other ones.
+
+    What only a play can resolve stays as it is written, and may name any of them: then all count that it names, and
+    what those name.
+    """
+    own = {key: value for key, value in facts.items() if key not in others and not key.startswith("__")}
+    look = list(own.values())
+    while look:
+        text = json.dumps(look.pop(), default=str)
+        if "{{" in text or "{%" in text:
+            named = {word: facts[word] for word in WORD.findall(text) if word in facts and word not in own}
+            own |= named
+            look += named.values()
+    return own
 
 
 def _words(names: Iterable[str]) -> set[str]:

@@ -6,6 +6,7 @@ code 65. With `--serve DESCRIPTOR` such processes are forked (`starter`).
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 
@@ -35,7 +36,8 @@ UNREADABLE = 65
 MOST_BYTES, PATIENCE_S = 256 << 20, 180
 #: Bytes of what a process answers: characters have four at most, and blocks something around them.
 MOST_ANSWER = 8 * MOST_CHARACTERS
-STARTER = starter.Starter("dualtrack.knowledge.parsing.child")
+#: One for each set of libraries: what a document may use does not depend on those that were read before it.
+STARTERS: dict[tuple[str, ...], starter.Starter] = {}
 
 
 def parse(data: bytes, form: str) -> Parsed:
@@ -45,7 +47,7 @@ def parse(data: bytes, form: str) -> Parsed:
     if not data.strip():
         raise Unreadable("it is empty")
     try:
-        code, answer, errors = STARTER.run(form, data, seconds=PATIENCE_S, most=MOST_ANSWER)
+        code, answer, errors = _run(form, data)
     except TimeoutError:
         raise Unreadable(f"reading it takes more than {PATIENCE_S} s, or makes more than is read") from None
     said = errors.decode(errors="replace").strip()
@@ -61,6 +63,20 @@ def parse(data: bytes, form: str) -> Parsed:
     if not found.blocks:
         raise Unreadable("it has no text")
     return found
+
+
+def _run(form: str, data: bytes) -> tuple[int, bytes, bytes]:
+    """Have a process read a document; once more where what starts it has ended, as for want of memory."""
+    made = STARTERS.setdefault(LIBRARIES.get(form, ()), starter.Starter("dualtrack.knowledge.parsing.child"))
+    with contextlib.suppress(starter.Gone):
+        return made.run(form, data, seconds=PATIENCE_S, most=MOST_ANSWER)
+    return made.run(form, data, seconds=PATIENCE_S, most=MOST_ANSWER)
+
+
+def end() -> None:
+    """End all processes that start others."""
+    for it in STARTERS.values():
+        it.end()
 
 
 def _ended(code: int) -> str:

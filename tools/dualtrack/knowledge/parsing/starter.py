@@ -27,7 +27,13 @@ from dualtrack.errors import External
 #: Bytes of what a process says beside its answer.
 MOST_SAID = 64 << 10
 PR_SET_PDEATHSIG = 1
+#: numpy, which openpyxl loads, has 40 MB of addresses for each thread that there could be.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _CODE = struct.Struct(">i")
+
+
+class Gone(External):
+    """There is nothing that starts processes: no matter of the document."""
 
 
 class Starter:
@@ -41,8 +47,8 @@ class Starter:
     def run(self, word: str, data: bytes, *, seconds: float, most: int) -> tuple[int, bytes, bytes]:
         """Have data read by a process that is told a word; return its exit code, its answer, and what it says.
 
-        TimeoutError when that takes longer by the clock, or the answer has more than ``most`` bytes; External when
-        there is no server.
+        TimeoutError when that takes longer by the clock, or the answer has more than ``most`` bytes; Gone when there is
+        no server.
         """
         link = self._connected()
         until = time.monotonic() + seconds
@@ -57,15 +63,17 @@ class Starter:
                 with ExitStack() as passed:
                     writes = [passed.enter_context(os.fdopen(write, "wb", buffering=0)) for _, write in pipes]
                     socket.send_fds(link, [word.encode()], [it.fileno() for it in (given, *writes)])
-                answer, said = _drained([it.fileno() for it in reads], [most, MOST_SAID], until)
+                answer, said = _drained(reads[0].fileno(), reads[1].fileno(), most, until)
             link.settimeout(max(until - time.monotonic(), 0.1))
             code = link.recv(_CODE.size)
-        except BaseException:
+        except BaseException as error:
             self.end()
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise Gone(f"what starts parsers does not answer: {error.strerror or error}") from None
             raise
         if len(code) != _CODE.size:
             self.end()
-            raise External("what starts parsers has ended")
+            raise Gone("what starts parsers has ended")
         return _CODE.unpack(code)[0], answer, said
 
     def end(self) -> None:
@@ -84,7 +92,7 @@ class Starter:
         self.end()
         self._link, theirs = socket.socketpair()
         # What is found here is found there; on a host packages lie in several places.
-        environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LC_ALL": "C.UTF-8"}
+        environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LC_ALL": "C.UTF-8", **ONE_THREAD}
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, "-P", "-m", self._module, "--serve", str(theirs.fileno())], cwd="/", env=environment,
@@ -131,11 +139,14 @@ def _become(descriptors: list[int], word: str, read: Callable[[str], int]) -> No
         os._exit(code)
 
 
-def _drained(ends: list[int], most: list[int], until: float) -> list[bytes]:
-    """Return what comes out of pipes until all are closed; TimeoutError for too late, and for too much."""
-    found = [bytearray() for _ in ends]
+def _drained(answer: int, said: int, most: int, until: float) -> tuple[bytes, bytes]:
+    """Return what comes out of two pipes until both are closed; TimeoutError for too late, and too much of an answer.
+
+    Of what is said beside it the rest is dropped.
+    """
+    found = [bytearray(), bytearray()]
     with selectors.DefaultSelector() as waiting:
-        for number, end in enumerate(ends):
+        for number, end in enumerate((answer, said)):
             waiting.register(end, selectors.EVENT_READ, number)
         while waiting.get_map():
             ready = waiting.select(max(until - time.monotonic(), 0))
@@ -146,6 +157,7 @@ def _drained(ends: list[int], most: list[int], until: float) -> list[bytes]:
                 found[key.data] += data
                 if not data:
                     waiting.unregister(key.fd)
-                elif len(found[key.data]) > most[key.data]:
-                    raise TimeoutError
-    return [bytes(it) for it in found]
+            if len(found[0]) > most:
+                raise TimeoutError
+            del found[1][MOST_SAID:]
+    return bytes(found[0]), bytes(found[1])

@@ -23,7 +23,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -188,10 +187,11 @@ class Api:
         return found
 
     async def _mcp(self, request: Request, person: Person) -> Response:
+        body = await self._body(request, person)
         origin = request.headers.get("origin")
-        if origin and urlsplit(origin).netloc != request.headers.get("host"):
+        if origin and origin.partition("://")[2] != request.headers.get("host"):
             raise Refusal(403, "origin", "pages of other sites get no answers")
-        return await self.tools.answer(request, await self._body(request, person), person)
+        return await self.tools.answer(request, body, person)
 
     async def _retrieval(self, request: Request, person: Person) -> Response:
         asked = await self._given(request, person, forms.Retrieval)

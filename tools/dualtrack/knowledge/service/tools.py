@@ -18,7 +18,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from dualtrack import __version__
-from dualtrack.errors import DualtrackError
 from dualtrack.knowledge.search import Hit
 from dualtrack.knowledge.service import forms
 from dualtrack.knowledge.service.desk import Busy
@@ -59,12 +58,16 @@ class Tools:
 
     async def run(self) -> None:
         """Load the library, and be there for requests until this is cancelled."""
-        manager = await run_in_threadpool(self._made)
-        gc.freeze()  # what was loaded stays, and need not be looked through again and again
-        async with manager.run():
-            self._manager = manager
+        try:
+            manager = await run_in_threadpool(self._made)
+            gc.freeze()  # what was loaded stays, and need not be looked through again and again
+            async with manager.run():
+                self._manager = manager
+                self._ready.set()
+                await asyncio.Event().wait()
+        finally:  # whoever asks from now on is told so at once
+            self._manager = None
             self._ready.set()
-            await asyncio.Event().wait()
 
     async def answer(self, request: Request, body: bytes, person: Person) -> Response:
         """Return the answer to a request whose body was read; Busy where the library is long in coming."""
@@ -106,7 +109,7 @@ class Tools:
             try:
                 wanted = msgspec.convert(asked.arguments or {}, forms.Ask)
                 hits = await self._search(context.request.state.person, wanted)
-            except (DualtrackError, msgspec.MsgspecError, UnicodeError) as error:
+            except Exception as error:  # the library would pass on what it says, to some of its clients
                 self._failed(error)
                 text = forms.refused(error)[1]["error"]["message"]
                 return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
