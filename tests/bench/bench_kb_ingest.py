@@ -2,7 +2,7 @@
 
 The documents are pages of Debian's manual in Chinese (package manpages-zh). Taking them in is to read, clean, cut,
 embed, seal and write them, with the processes that parse; the model alone makes the vectors of the same chunks. Prints
-the medians and their ratio, what taking in the same again costs, and the memory of a version that was loaded.
+the medians and their ratio, and what taking in the same again costs.
     bench_kb_ingest.py [documents] [rounds]
 """
 
@@ -25,7 +25,7 @@ from dualtrack.tracks import knowledge
 DOCUMENTS, ROUNDS = (int(it) for it in (*sys.argv[1:], *("60", "3")[len(sys.argv) - 1 :]))
 #: Takes documents in, and again, and makes the vectors of their chunks; prints seconds of each, and what there was.
 PROGRAM = """
-import json, os, resource, sys
+import json, resource, sys
 from pathlib import Path
 from dualtrack.knowledge import ingest, versions
 from dualtrack.knowledge.embedding import Model
@@ -36,24 +36,19 @@ def used():
     both = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(it.ru_utime + it.ru_stime for it in both)
 
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
 base, place, model = Path(sys.argv[1]), Path(sys.argv[2]), Model(Path(sys.argv[3]))
 marks = [used()]
 for _ in range(2):
     report = ingest.ingest(base, place, "man", ["everyone"], model, say=lambda _: None)
     child.end()  # what its processes have used is known when it has ended
     marks.append(used())
-before = resident()
 version = versions.load(base)
 texts = [Chunk(it.headings, it.text, it.place).embedded for it in version.entries]
-memory = resident() - before
 begun = used()
 for it in texts:
     model.vector(model.card.passage + it)
 print(json.dumps({"chunks": report.chunks, "documents": report.documents, "ingest": marks[1] - marks[0],
-                  "again": marks[2] - marks[1], "model": used() - begun, "memory": memory}))
+                  "again": marks[2] - marks[1], "model": used() - begun}))
 """
 
 
@@ -85,7 +80,6 @@ def main() -> None:
     for what in ("ingest", "model", "again"):
         print(f"{what:8} {found[what]:8.2f} s of processor time")
     print(f"taking in costs {found['ingest'] / found['model']:.3f} times what the model costs alone")
-    print(f"{found['memory'] / found['chunks'] / 1e3:.1f} GB for a million chunks that were loaded")
 
 
 if __name__ == "__main__":
