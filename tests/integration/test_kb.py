@@ -295,7 +295,7 @@ def test_what_somebody_gets_is_as_if_the_rest_was_not_there(tmp_path: Path, pyth
     questions = ("请假要谁批准", "发票", "没有人写过的东西")
 
     def looking(place: Path, person: str) -> list[dict[str, Any]]:
-        labels = knowledge.labels(people, person)
+        labels = people.person(person).labels
         return [
             {"type": "search", "base": str(place), "question": it, "labels": labels, "count": 12} for it in questions
         ]

@@ -231,13 +231,13 @@ def running(heap: str = "512m") -> Iterator[Bed]:
 
 
 @contextlib.contextmanager
-def cluster(*names: str, heap: str = "512m") -> Iterator[list[Bed]]:
+def cluster(*names: str, heap: str = "512m", kind: type[Bed] = Bed) -> Iterator[list[Bed]]:
     """Run a store of several nodes for the block, each on an address of its own of this machine."""
     java()
     with tempfile.TemporaryDirectory(prefix="dte-") as folder:
         Path(folder).chmod(0o755)  # nobody must get in; the authority's folder is closed to all others
         ports = free_port(), free_port()
-        beds = [Bed(Path(folder), heap, names, number, ports) for number in range(len(names))]
+        beds = [kind(Path(folder), heap, names, number, ports) for number in range(len(names))]
         try:
             for bed in beds:
                 bed.begin()

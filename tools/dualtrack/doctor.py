@@ -24,7 +24,7 @@ PROGRAMS = {
     "nc": "netcat-openbsd", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "unshare": "util-linux",
     "nsenter": "util-linux", "setpriv": "util-linux", "dpkg-deb": "dpkg", "gpg": "gnupg", "gpgv": "gpgv",
     "jq": "jq", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "mke2fs": "e2fsprogs",
-    "debugfs": "e2fsprogs", "mvn": "maven",
+    "debugfs": "e2fsprogs", "mvn": "maven", "rsync": "rsync",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -20,6 +21,8 @@ from dualtrack.errors import BadInput, External, Refused
 
 T = TypeVar("T")
 
+#: renameat2(2).
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
@@ -222,6 +225,15 @@ def sync_path(path: Path) -> None:
         os.close(handle)
 
 
+def exchange(one: Path, other: Path) -> None:
+    """Give each of two paths what the other one is, in one step; External where the file system cannot do that."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        raise _cannot(other, OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno())))
+    for it in {one.parent, other.parent}:
+        sync_path(it)
+
+
 def destroy(path: Path) -> None:
     """Overwrite and remove a file that holds a secret; Refused for a link, whose target is not ours to overwrite.
 
@@ -256,9 +268,12 @@ def read(path: Path, kind: type[T], hint: str = "delete it", *, follow: bool = T
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file that is read, changed and written: `.<name>.lock` beside it, freed by the kernel."""
+def locked(path: Path) -> Iterator[int]:
+    """Hold the lock of a file that is read, changed and written: `.<name>.lock` beside it, freed by the kernel.
+
+    Yield its handle: a program that gets it holds the lock as well, until it has ended.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()

@@ -24,6 +24,7 @@ from dualtrack.cli import (
     failover,
     inventory,
     kb,
+    kb_cluster,
     kb_eval,
     keys,
     lab,
@@ -37,8 +38,10 @@ from dualtrack.cli import (
     serving,
     spot,
     store,
+    sync,
     tiers,
     tracks,
+    writeback,
 )
 from dualtrack.errors import DualtrackError, Exit
 from dualtrack.output import echo, visible
@@ -70,6 +73,7 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(mirror.app, name="mirror")
 app.add_typer(seal.app, name="seal")
 app.command()(seal.unseal)
+kb_cluster.register(kb.app)
 kb_eval.register(kb.app)
 app.add_typer(kb.app, name="kb")
 app.add_typer(keys.app, name="keys")
@@ -85,7 +89,9 @@ app.add_typer(residency.app, name="residency")
 app.add_typer(serving.app, name="serving")
 app.add_typer(spot.app, name="spot")
 app.add_typer(store.app, name="store")
+app.add_typer(sync.app, name="sync")
 app.add_typer(tiers.app, name="tiers")
+app.add_typer(writeback.app, name="writeback")
 
 
 def _version(value: bool) -> None:

@@ -39,6 +39,10 @@ MODEL = typer.Option(
     None, "--model", envvar="DUALTRACK_KB_MODEL", metavar="DIRECTORY",
     help="A model of your own that makes vectors: model.onnx, tokenizer.json, card.json.",
 )  # fmt: skip
+CLUSTER = typer.Option(
+    None, "--cluster", envvar="DUALTRACK_KB_CLUSTER", metavar="FILE",
+    help="Says where vectors are searched by several machines (OpenSearch); by this one without it.",
+)  # fmt: skip
 PEOPLE = typer.Option(
     ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
     help="The file of people, roles and groups.",
@@ -77,8 +81,8 @@ def ingest(
     from dualtrack.tracks import knowledge
 
     done = knowledge.ingest(
-        base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, key_file=key_file, folder=model,
-        say=Said(),
+        base, source, collection, tuple(acl), remove_missing=remove_missing, keep=keep, key_file=key_file,
+        directory=model, say=Said(),
     )  # fmt: skip
     if json:
         document("kb-ingest", done)
@@ -107,6 +111,7 @@ def search(
     people: Path = PEOPLE,
     key_file: Path | None = KEY_FILE,
     model: Path | None = MODEL,
+    cluster: Path | None = CLUSTER,
     json: bool = JSON,
 ) -> None:
     """Find parts of documents by what they mean and say, with their sources; nothing that the person may not see."""
@@ -117,8 +122,8 @@ def search(
     if at := None if base else knowledge_site.site():
         found = knowledge_site.search(at, name, question, count)
     else:
-        seen = knowledge.labels(access.load(people), name)
-        found = knowledge.search(base or LAB_BASE, question, seen, count, key_file, Said(), model)
+        seen = access.load(people).person(name).labels
+        found = knowledge.search(base or LAB_BASE, question, seen, count, key_file, Said(), model, cluster)
     if json:
         document("kb-search", found)
         return
@@ -145,6 +150,7 @@ def ask(
     ),
     key_file: Path | None = KEY_FILE,
     model: Path | None = MODEL,
+    cluster: Path | None = CLUSTER,
     json: bool = JSON,
 ) -> None:
     """Answer a question in sentences, by a model behind the gateway, from documents that the person may see.
@@ -164,20 +170,25 @@ def ask(
     if at:
         answer = knowledge_site.ask(at, name, text)
     else:
-        answer = _ask_here(base or LAB_BASE, text, name, people, api_key_file, key_file, model)
+        answer = _ask_here(base or LAB_BASE, text, name, people, api_key_file, key_file, model, cluster)
     pieces: list[str] = []
-    for it in answer:
-        if not isinstance(it, Answered):
-            pieces.append(it)
-            if not json:
-                echo(it, nl=False)
-        elif json:
-            document("kb-ask", {"answer": "".join(pieces), "citations": it.citations, "end": it.end})
-        else:
-            echo()
-            for source in it.citations:
-                echo(f"[{source.number}]{'*' * source.cited} {_where(source.hit)}")
-            echo(it.end.line if it.citations and it.end else "no model was asked", err=True)
+    try:
+        for it in answer:
+            if isinstance(it, Answered):
+                end = it
+            else:
+                pieces.append(it)
+                if not json:
+                    echo(it, nl=False)
+    finally:
+        if pieces and not json:
+            echo()  # also where it breaks off: why is a line of its own
+    if json:
+        document("kb-ask", {"answer": "".join(pieces), "citations": end.citations, "end": end.end})
+        return
+    for source in end.citations:
+        echo(f"[{source.number}]{'*' * source.cited} {_where(source.hit)}")
+    echo(end.end.line if end.citations and end.end else "no model was asked", err=True)
 
 
 def _ask_here(
@@ -187,7 +198,8 @@ def _ask_here(
     people: Path,
     api_key_file: Path | None,
     key_file: Path | None,
-    folder: Path | None,
+    directory: Path | None,
+    cluster: Path | None,
 ) -> Iterator[str | Answered]:
     import os
 
@@ -195,7 +207,7 @@ def _ask_here(
     from dualtrack.serving import client
     from dualtrack.tracks import knowledge, serving
 
-    seen = knowledge.labels(access.load(people), name)
+    seen = access.load(people).person(name).labels
     site = serving.sites()[0]
     found = client.find_key(api_key_file, os.environ, serving.chat_key(site))
     asked = client.Client(site.endpoint.url, serving.ca_file(site), found)
@@ -204,7 +216,7 @@ def _ask_here(
     def chat(messages: Sequence[Message]) -> Iterator[str | End]:
         return asked.chat(model, messages, ANSWER_TOKENS)
 
-    return knowledge.ask(base, text, seen, chat, key_file, Said(), folder)
+    return knowledge.ask(base, text, seen, chat, key_file, Said(), directory, cluster)
 
 
 @app.command()
@@ -261,6 +273,7 @@ def rollback(
     """
     from dualtrack.knowledge import versions as kept
 
+    kept.own(base)
     kept.roll_back(base, version, key_file)
     echo(f"version {version} answers", err=True)
 

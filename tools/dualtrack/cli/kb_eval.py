@@ -43,8 +43,10 @@ def evaluate(
     from dualtrack.output import document, table
     from dualtrack.tracks import knowledge
 
-    seen = knowledge.labels(access.load(people), name)
-    done = knowledge.evaluate(base, asked.load(questions), seen, fit=fit, key_file=key_file, say=Said(), folder=model)
+    seen = access.load(people).person(name).labels
+    done = knowledge.evaluate(
+        base, asked.load(questions), seen, fit=fit, key_file=key_file, say=Said(), directory=model
+    )
     for path, text in ((page, shown.page), (picture, shown.picture)):
         if path:
             write_atomically(path, text(done).encode())

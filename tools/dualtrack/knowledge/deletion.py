@@ -6,7 +6,7 @@ of the catalog and vectors go. Whoever is killed leaves something for the next o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,12 +129,12 @@ def finish(base: Path, keys: Keys, deleted: Ledger) -> None:
     keys.note(ledger.DONE, str(len(deleted.deletions)))
 
 
-def tidy(base: Path, keys: Keys, catalog: Catalog) -> None:
+def tidy(base: Path, keys: Keys, catalog: Set[bytes] = frozenset()) -> None:
     """Destroy the keys of documents that neither the catalog nor a version has, and their vectors.
 
     Where a version cannot be read, nothing is destroyed: it may be brought back.
     """
-    used = catalog.documents()
+    used = set(catalog)
     try:
         for it in (base / "versions").glob("[0-9a-f]*"):
             used |= {number for number, _ in versions.numbers(it)}
@@ -147,6 +147,7 @@ def tidy(base: Path, keys: Keys, catalog: Catalog) -> None:
 
 
 def _exists(base: Path) -> Path:
+    versions.own(base)
     if not base.is_dir():
         raise BadInput(f"{base} has no knowledge base", hint="dualtrack kb ingest makes one")
     return base

@@ -58,7 +58,7 @@ BGE_DIGEST = "c448131ffd296185c0ccf79e4319300d33a9e431a563b60f1bd9348b846b7dd6"
 class Model:
     """A model: model.onnx and tokenizer.json in a directory, and card.json for any but the default one."""
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+    def __init__(self, directory: Path, threads: int = 1) -> None:
         """Load it. One thread: sums in another order would be other numbers. BadInput for what is no such model."""
         import onnxruntime
 
@@ -66,14 +66,14 @@ class Model:
         self.room, self.shortened = 0, 0
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
-        self.folder, self.card, written = folder, *_card(folder)
+        self.directory, self.card, written = directory, *_card(directory)
         try:
-            network, words = ((folder / name).read_bytes() for name in (ONNX, TOKENIZER))
+            network, words = ((directory / name).read_bytes() for name in (ONNX, TOKENIZER))
         except OSError as error:
-            raise BadInput(f"{folder} has no model: {error.filename}: {error.strerror}") from None
+            raise BadInput(f"{directory} has no model: {error.filename}: {error.strerror}") from None
         digest = hashlib.sha256(hashlib.sha256(network).digest() + hashlib.sha256(words).digest())
         if not written and digest.hexdigest() != BGE_DIGEST:
-            raise BadInput(f"{folder} has no {CARD}, which says what its model is")
+            raise BadInput(f"{directory} has no {CARD}, which says what its model is")
         self.digest = hashlib.sha256(digest.digest() + written).hexdigest() if written else digest.hexdigest()
         try:
             # From what the digest is of: weights in files beside it would not be in it, and are not found.
@@ -84,15 +84,14 @@ class Model:
             self.room = self.card.tokens - MARKS - self.count(self.card.passage)
             found = self._run("x " * self.card.tokens if written else "x")  # as long as its card says that it reads
         except Exception as error:  # both libraries raise what they like
-            said = " ".join(str(error).split())[:200]
-            raise BadInput(f"the model in {folder} cannot be loaded: {said}") from None
+            raise BadInput(f"the model in {directory} cannot be loaded: {_said(error)}") from None
         if found.shape != (self.card.dimension,):
             raise BadInput(
-                f"the model in {folder} makes {found.shape}, and its card says {self.card.dimension} numbers",
+                f"the model in {directory} makes {found.shape}, and its card says {self.card.dimension} numbers",
                 hint=f"{CARD} beside it says what it is",
             )
         if self.room < LEAST_ROOM:
-            raise BadInput(f"the model in {folder} reads {self.room} tokens of a passage, too few")
+            raise BadInput(f"the model in {directory} reads {self.room} tokens of a passage, too few")
 
     @staticmethod
     def _loaded(data: bytes) -> Any:
@@ -112,11 +111,10 @@ class Model:
         try:
             found = self._run(text)
         except Exception as error:
-            said = " ".join(str(error).split())[:200]
-            raise External(f"the model in {self.folder} failed: {said}") from None
+            raise External(f"the model in {self.directory} failed: {_said(error)}") from None
         length = np.linalg.norm(found)
         if not np.isfinite(length) or length == 0:
-            raise External(f"the model in {self.folder} gives no vector for a text")
+            raise External(f"the model in {self.directory} gives no vector for a text")
         vector: Vectors = found / length
         return vector
 
@@ -133,14 +131,19 @@ class Model:
         return found
 
 
-def _card(folder: Path) -> tuple[Card, bytes]:
+def _said(error: Exception) -> str:
+    """Return what a library says, in a line that people read."""
+    return " ".join(str(error).split())[:200]
+
+
+def _card(directory: Path) -> tuple[Card, bytes]:
     """Return a model's card, and how it is spelled; nothing for the default model, which has none in its package."""
-    if not os.path.lexists(folder / CARD):
+    if not os.path.lexists(directory / CARD):
         return BGE_SMALL_ZH, b""
     try:
-        card = msgspec.json.decode(read_whole(folder / CARD, MOST_CARD_BYTES), type=Card)
+        card = msgspec.json.decode(read_whole(directory / CARD, MOST_CARD_BYTES), type=Card)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BadInput(f"{folder / CARD} is no card of a model: {error}") from None
+        raise BadInput(f"{directory / CARD} is no card of a model: {error}") from None
     return card, msgspec.json.encode(card, order="sorted")
 
 

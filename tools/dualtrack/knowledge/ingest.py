@@ -20,9 +20,10 @@ from msgspec.structs import replace
 
 from dualtrack.errors import BadInput, DualtrackError, External
 from dualtrack.files import locked
-from dualtrack.knowledge import chunks, deletion, ledger, mentions, versions
+from dualtrack.knowledge import chunks, deletion, index, ledger, mentions, versions
 from dualtrack.knowledge.catalog import Catalog, Document
-from dualtrack.knowledge.embedding import Kept, Model
+from dualtrack.knowledge.embedding import Kept, Model, Vectors
+from dualtrack.knowledge.index import Choice
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.ledger import Ledger
 from dualtrack.knowledge.parsing import child
@@ -89,6 +90,7 @@ def ingest(
         kind, _, name = it.partition(":")
         if kind not in LABELS or bool(name) != (kind != "everyone"):
             raise BadInput(f"'{it}' is no label", hint="everyone, group:NAME, person:NAME or role:NAME")
+    versions.own(base)
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(base / "ingest"), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:
         deleted, shortened = Ledger(base, keys), model.shortened
@@ -116,7 +118,7 @@ def ingest(
         before = (base / versions.CURRENT).resolve().name
         name = _version(base, keys, known, model, say)
         versions.prune(base, keep)
-        deletion.tidy(base, keys, catalog)
+        deletion.tidy(base, keys, catalog.documents())
         here = [it for it in documents if it.collection == collection]
         left = [Left(it.path, reason) for it in here for reason in (it.reason, *it.left_out) if reason]
         left += [Left(path, reason) for path, reason in reader.deleted.items()]
@@ -235,6 +237,14 @@ class _Mentions(Exception):
     """A document mentions somebody who was deleted."""
 
 
+def _index(vectors: Vectors, say: Say) -> Choice | None:
+    """Return how vectors are searched where not all are compared: what that finds is measured on them."""
+    if len(vectors) <= index.FLAT:
+        return None
+    say(f"an index of {len(vectors):,} chunks is tried")
+    return index.Index(vectors).choice
+
+
 def _version(base: Path, keys: Keys, documents: Sequence[tuple[bytes, Document]], model: Model, say: Say) -> str:
     """Make a version of all documents, switch to it, and return its id; BadInput where there is nothing in any."""
     filled = [(number, it) for number, it in documents if it.chunks]
@@ -258,7 +268,7 @@ def _version(base: Path, keys: Keys, documents: Sequence[tuple[bytes, Document]]
         row += len(entries)
     name = versions.write(
         base, keys, blocks, dimension=model.card.dimension, model_name=model.card.name, model=model.digest,
-        rules=rules(),
+        rules=rules(), index=_index(vectors, say),
     )  # fmt: skip
     versions.switch(base, name)
     return name

@@ -9,9 +9,10 @@ catalog, the vectors that were made before, and all versions.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -31,10 +32,33 @@ ID, NONCE = 16, 12
 MORE = NONCE + TAG
 #: Keys that are made together.
 AT_ONCE = 64
-Use = Literal["body", "block", "vector"]
+Use = Literal["body", "block", "chunk", "vector"]
 
 
-class Keys(Held):
+class Master:
+    """The master key: what is enclosed under it, and keyed digests."""
+
+    def __init__(self, base: Path, key_file: Path | None = None, *, make: bool = False) -> None:
+        """Read it from its file, or that in ``base``; with ``make`` the latter is made. BadInput where it is none."""
+        self._master = _master(key_file or base / MASTER, given=key_file is not None, make=make)
+        self._purposes: dict[str, bytes] = {}
+
+    def mac(self, purpose: str, data: bytes) -> bytes:
+        """Return HMAC-SM3 under a key for a purpose: what is called by it shows nothing, and no guess can be tested."""
+        if purpose not in self._purposes:
+            self._purposes[purpose] = hkdf(self._master, b"dualtrack kb " + purpose.encode(), 32)
+        return hmac.digest(self._purposes[purpose], data, "sm3")
+
+    def enclose(self, purpose: str, data: bytes) -> bytes:
+        """Return data as only the master key opens it."""
+        return _sealed(self.mac(purpose, b"key")[:SM4_KEY], data, secrets.token_bytes(NONCE))
+
+    def disclose(self, purpose: str, sealed: bytes) -> bytes | None:
+        """Return what was enclosed, None where it is not that."""
+        return _opened(self.mac(purpose, b"key")[:SM4_KEY], sealed)
+
+
+class Keys(Master, Held):
     """The keys of a knowledge base as they were when this was made, and those that were made since by it."""
 
     def __init__(self, base: Path, key_file: Path | None = None, *, make: bool = False) -> None:
@@ -51,8 +75,7 @@ class Keys(Held):
                 )
             if not make:
                 raise BadInput(f"{base} has no knowledge base", hint="dualtrack kb ingest makes one")
-        self._master = _master(key_file or base / MASTER, given=key_file is not None, make=make and not path.exists())
-        self._purposes: dict[str, bytes] = {}
+        super().__init__(base, key_file, make=make and not path.exists())
         self._table = Table(
             path,
             "CREATE TABLE IF NOT EXISTS keys (document BLOB PRIMARY KEY, wrapped BLOB NOT NULL) WITHOUT ROWID",
@@ -88,12 +111,25 @@ class Keys(Held):
         """
         if not self._fresh:
             made = {
-                secrets.token_bytes(ID): _sealed(self._wrapping, secrets.token_bytes(DATA_KEY)) for _ in range(AT_ONCE)
+                secrets.token_bytes(ID): _sealed(
+                    self._wrapping, secrets.token_bytes(DATA_KEY), secrets.token_bytes(NONCE)
+                )
+                for _ in range(AT_ONCE)
             }
             self._table.change("INSERT INTO keys VALUES (?, ?)", made.items())
             self._wrapped |= made
             self._fresh = list(made)
         return self._fresh.pop()
+
+    def wrapped(self, documents: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the keys of documents, those that are there, as only the master key opens them."""
+        return {it: self._wrapped[it] for it in documents if it in self._wrapped}
+
+    def adopt(self, wrapped: Mapping[bytes, bytes]) -> None:
+        """Have the keys of another knowledge base with the same master key, all or none."""
+        new = {document: key for document, key in wrapped.items() if document not in self._wrapped}
+        self._table.change("INSERT INTO keys VALUES (?, ?)", new.items())
+        self._wrapped |= new
 
     def destroy(self, documents: Iterable[bytes]) -> int:
         """Destroy keys, all or none, and return how many there were."""
@@ -105,29 +141,20 @@ class Keys(Held):
         return count
 
     def seal(self, document: bytes, use: Use, data: bytes) -> bytes:
-        """Return data as only the document's key opens it, for one use."""
+        """Return data as only the document's key opens it, for one use.
+
+        The same data is sealed the same: a version shares what it has with the one before, and is copied in less. So
+        the nonce is a keyed digest of the data. Other data has another one, but for one chance in 2^96.
+        """
         if (key := self._key(document, use)) is None:
             raise External(f"the key of a document is not in {FILE}")
-        return _sealed(key, data)
+        digest = hmac.digest(hkdf(key, b"dualtrack kb nonce", 32), hashlib.sha256(data).digest(), "sm3")
+        return _sealed(key, data, digest[:NONCE])
 
     def open(self, document: bytes, use: Use, sealed: bytes | memoryview) -> bytes | None:
         """Return what was sealed; None where the key is gone, or the bytes are not what was sealed for this use."""
         key = self._key(document, use)
         return None if key is None else _opened(key, sealed)
-
-    def mac(self, purpose: str, data: bytes) -> bytes:
-        """Return HMAC-SM3 under a key for a purpose: what is called by it shows nothing, and no guess can be tested."""
-        if purpose not in self._purposes:
-            self._purposes[purpose] = hkdf(self._master, b"dualtrack kb " + purpose.encode(), 32)
-        return hmac.digest(self._purposes[purpose], data, "sm3")
-
-    def enclose(self, purpose: str, data: bytes) -> bytes:
-        """Return data as only the master key opens it."""
-        return _sealed(self.mac(purpose, b"key")[:SM4_KEY], data)
-
-    def disclose(self, purpose: str, sealed: bytes) -> bytes | None:
-        """Return what was enclosed, None where it is not that."""
-        return _opened(self.mac(purpose, b"key")[:SM4_KEY], sealed)
 
     def fact(self, name: str) -> str:
         """Return something that was noted beside the keys, or nothing."""
@@ -162,8 +189,8 @@ def _master(path: Path, *, given: bool, make: bool) -> bytes:
     return found
 
 
-def _sealed(key: bytes, data: bytes) -> bytes:
-    nonce, buffer = secrets.token_bytes(NONCE), bytearray(len(data) + TAG)
+def _sealed(key: bytes, data: bytes, nonce: bytes) -> bytes:
+    buffer = bytearray(len(data) + TAG)
     buffer[: len(data)] = data
     work = engine.gcm(key)
     work.seal(nonce, buffer, len(data))

@@ -68,7 +68,8 @@ class Ledger:
         self._people: dict[bytes, Deletion] = {}
         digests: list[Digest] = []
         self._chain = self._mac(b"begin")
-        self._lines = b""
+        #: The file, but for a last line that is not whole.
+        self.lines = b""
         for line in self._whole():
             found, marks = self._read(line)
             self.deletions.append(found)
@@ -124,7 +125,7 @@ class Ledger:
 
     def digest(self, number: int) -> str:
         """Return SM3 over the file up to a deletion: `head -n NUMBER deletions.ledger | openssl dgst -sm3`."""
-        return sm3(b"".join(self._lines.splitlines(keepends=True)[:number])).hex()
+        return sm3(b"".join(self.lines.splitlines(keepends=True)[:number])).hex()
 
     def _mac(self, data: bytes) -> bytes:
         return self._keys.mac("ledger", data)
@@ -136,8 +137,8 @@ class Ledger:
                 data = file.read()
         except FileNotFoundError:
             return
-        self._lines = data[: data.rfind(b"\n") + 1]
-        yield from self._lines.splitlines()
+        self.lines = data[: data.rfind(b"\n") + 1]
+        yield from self.lines.splitlines()
 
     def _read(self, line: bytes) -> tuple[Deletion, Marks]:
         data, mac = line[: -_MAC - 1], line[-_MAC:]
@@ -161,8 +162,8 @@ class Ledger:
 
     def _cut(self) -> None:
         """Take off a line that a power cut left in part."""
-        if self.path.exists() and self.path.stat().st_size > len(self._lines):
-            os.truncate(self.path, len(self._lines))
+        if self.path.exists() and self.path.stat().st_size > len(self.lines):
+            os.truncate(self.path, len(self.lines))
             sync_path(self.path)
 
 

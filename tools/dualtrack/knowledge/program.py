@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.errors import DualtrackError, Exit
-from dualtrack.knowledge import evaluation, ingest, ledger, retrieval, search, versions
+from dualtrack.knowledge import cluster, evaluation, ingest, ledger, retrieval, search, versions
 from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.parsing import child
 from dualtrack.knowledge.questions import Question
@@ -48,6 +48,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
     labels: tuple[str, ...]
     count: int
     key_file: str = ""
+    cluster: str = ""
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True, tag="reload"):
@@ -97,13 +98,18 @@ def answer(request: Ingest | Search | Evaluate) -> ingest.Report | Found | evalu
             remove_missing=request.remove_missing, keep=request.keep, key_file=key_file, say=_say,
         )  # fmt: skip
     base, labels = Path(request.base), frozenset(request.labels)
-    searcher = search.Searcher(versions.load(base, key_file), model)
     if isinstance(request, Evaluate):
+        searcher = search.Searcher(versions.load(base, key_file), model)
         return evaluation.evaluate(base, searcher, request.questions, labels, fit=request.fit, say=_say)
+    asked: search.Searcher | cluster.Clustered
+    if request.cluster:
+        asked = cluster.Clustered(base, cluster.load(Path(request.cluster)), model, key_file)
+    else:
+        asked = search.Searcher(versions.load(base, key_file), model)
     fitted, note = retrieval.load(base, model.digest)
-    hits = searcher.search(request.question, labels, request.count, fitted)
+    hits = asked.search(request.question, labels, request.count, fitted)
     return Found(
-        version=searcher.version.id, hits=hits, weight=fitted.weight if fitted else 0.0,
+        version=asked.id, hits=hits, weight=fitted.weight if fitted else 0.0,
         least=fitted.least if fitted else None, note=note,
     )  # fmt: skip
 

@@ -1,18 +1,17 @@
 """Finds chunks by a question, for somebody: what they may not see is not looked at, and not counted.
 
-A person's answer is the same, to the byte, as from a knowledge base that has nothing but what the person may see: each
-chunk is compared with the question (FAISS, exact), the lexical index is of those chunks alone, and ties are broken by
-the chunk itself.
+A person's answer is the same, to the byte, as from a knowledge base that has nothing but what the person may see: both
+indexes are of those chunks alone (`index`, `lexical`), scores are exact, and ties are broken by the chunk itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from dualtrack.errors import External
 from dualtrack.knowledge.chunks import Chunk
 from dualtrack.knowledge.embedding import Model, Vectors
+from dualtrack.knowledge.index import Index
 from dualtrack.knowledge.lexical import Lexical
 from dualtrack.knowledge.retrieval import Fitted
 from dualtrack.knowledge.versions import Entry, Version
@@ -71,6 +71,7 @@ class Searcher:
                 hint="name that one, or make another version: dualtrack kb ingest",
             )
         self.version, self.model = version, model
+        self.id, self.chunks = version.id, len(version.entries)
         self._by_labels: dict[tuple[str, ...], list[int]] = {}
         for row, it in enumerate(version.entries):
             self._by_labels.setdefault(it.labels, []).append(row)
@@ -81,15 +82,7 @@ class Searcher:
         """Return the best chunks that a person with some labels may see; none where the best is below the least."""
         weight = fitted.weight if fitted else 0.0
         found = self.candidates(question, labels, words=weight > 0).ranked(weight)
-        if fitted and fitted.least is not None and found and found[0][0] < fitted.least:
-            return []
-        return [
-            Hit(
-                score=score, collection=it.collection, source=it.source, place=it.place, headings=it.headings,
-                text=it.text,
-            )
-            for score, it in found[:count]
-        ]  # fmt: skip
+        return hits(found, count, fitted.least if fitted else None)
 
     def candidates(self, question: str, labels: frozenset[str], *, words: bool) -> Candidates:
         """Return the nearest chunks by vectors and, with ``words``, those that say the most of the question."""
@@ -102,7 +95,7 @@ class Searcher:
         places = np.union1d(permitted.nearest(asked), best[said[best] > 0])
         # Asked again of each that leaves, whatever the index did.
         found = [
-            (_key(entry), place, entry)
+            (key_of(entry), place, entry)
             for place in places
             if labels & set((entry := self.version.entries[permitted.rows[place]]).labels)
         ]
@@ -135,12 +128,10 @@ class _Permitted:
         self._version, self.rows = version, rows
 
     @cached_property
-    def _index(self) -> Any:
-        import faiss
-
-        index = faiss.IndexFlatIP(self._version.card.dimension)
-        index.add(np.ascontiguousarray(self._version.vectors[self.rows]))
-        return index
+    def _index(self) -> Index:
+        card = self._version.card
+        known = card.index if len(self.rows) == card.chunks else msgspec.UNSET
+        return Index(np.ascontiguousarray(self._version.vectors[self.rows]), known or None)
 
     @cached_property
     def words(self) -> Lexical:
@@ -150,9 +141,19 @@ class _Permitted:
 
     def nearest(self, asked: Vectors) -> npt.NDArray[np.int64]:
         """Return the places, among the rows, of those whose vectors are nearest."""
-        found: npt.NDArray[np.int64] = self._index.search(asked[None, :], min(len(self.rows), MOST))[1][0]
-        return found[found >= 0]
+        return self._index.nearest(asked, MOST)
 
 
-def _key(entry: Entry) -> bytes:
+def hits(found: Sequence[tuple[float, Entry]], count: int, least: float | None) -> list[Hit]:
+    """Return the first of what was found, the best first; none where the best is below the least."""
+    if least is not None and found and found[0][0] < least:
+        return []
+    return [
+        Hit(score=score, collection=it.collection, source=it.source, place=it.place, headings=it.headings, text=it.text)
+        for score, it in found[:count]
+    ]
+
+
+def key_of(entry: Entry) -> bytes:
+    """Return what chunks of the same score are ordered by."""
     return hashlib.sha256(msgspec.msgpack.encode(entry)).digest()

@@ -26,14 +26,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from dualtrack.errors import BadInput, External
+from dualtrack.errors import BadInput, External, Refused
 from dualtrack.files import locked, sync_path, write_atomically
 from dualtrack.knowledge.embedding import Vectors
-from dualtrack.knowledge.keys import ID, Keys
+from dualtrack.knowledge.index import Choice
+from dualtrack.knowledge.keys import ID, Keys, Master
 from dualtrack.knowledge.ledger import Ledger
 
 CURRENT = "current"
 CARD, SEALED = "card.json", "documents.sealed"
+#: Where it is, all is copied from another knowledge base (`sync.copy`).
+COPIED = "sync.json"
 #: Before each block: the document's number, how many chunks it has, and how many bytes follow.
 HEAD = struct.Struct(f">{ID}sIQ")
 
@@ -63,7 +66,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """A version's card. ``model`` is the digest of the model, ``rules`` that of what made chunks of documents.
 
-    ``bytes`` and ``digest`` are of the file of documents; ``mac`` is over all else.
+    ``bytes`` and ``digest`` are of the file of documents; ``mac`` is over all else. ``index`` is how all chunks are
+    searched, and what part of the nearest that finds; not there where each is compared.
     """
 
     id: str
@@ -76,6 +80,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     digest: str
     mac: str = ""
+    index: Choice | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ class Version:
 
 def write(
     base: Path, keys: Keys, documents: Sequence[tuple[bytes, Block]], *, dimension: int, model_name: str, model: str,
-    rules: str,
+    rules: str, index: Choice | None = None,
 ) -> str:  # fmt: skip
     """Write a version of documents, with their numbers, and return its id.
 
@@ -123,6 +128,7 @@ def write(
     card = Made(
         id=name, model_name=model_name, model=model, dimension=dimension, rules=rules, documents=len(documents),
         chunks=sum(len(it.entries) for _, it in documents), bytes=size, digest=digest.hexdigest(),
+        index=index or msgspec.UNSET,
     )  # fmt: skip
     card = msgspec.structs.replace(card, mac=_mac(card, keys))
     write_atomically(fresh / CARD, _text(card))
@@ -170,15 +176,19 @@ def listed(base: Path) -> list[Listed]:
     for folder in (base / "versions").glob("[0-9a-f]*"):
         with contextlib.suppress(OSError, msgspec.MsgspecError):  # what is no version, or a damaged one
             card = msgspec.json.decode((folder / CARD).read_bytes(), type=Made)
-            since = datetime.fromtimestamp(int(folder.stat().st_mtime), UTC)
-            found.append(Listed(id=folder.name, since=since, current=folder.resolve() == current, card=card))
+            written = folder.stat().st_mtime_ns
+            since = datetime.fromtimestamp(written // 10**9, UTC)
+            one = Listed(id=folder.name, since=since, current=folder.resolve() == current, card=card)
+            found.append((written, one.current, one))
     if not found:
         raise BadInput(f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
-    return sorted(found, key=lambda it: (it.since, it.current), reverse=True)
+    return [one for *_, one in sorted(found, key=lambda it: it[:2], reverse=True)]
 
 
 def prune(base: Path, keep: int) -> None:
-    """Remove versions beyond the newest ``keep``; never the current one."""
+    """Remove versions beyond the newest ``keep``, never the current one, and what a killed run left of others."""
+    for left in (base / "versions").glob(".new-*"):
+        shutil.rmtree(left)
     for it in [it for it in listed(base) if not it.current][max(keep - 1, 0) :]:
         (base / "versions" / it.id).rename(base / "versions" / f".new-{it.id}")
         shutil.rmtree(base / "versions" / f".new-{it.id}")
@@ -229,7 +239,7 @@ def opened(folder: Path, keys: Keys, ledger: Ledger) -> Version:
     return Version(folder.name, card, entries, vectors[: len(entries)])
 
 
-def read_card(folder: Path, keys: Keys) -> Made:
+def read_card(folder: Path, keys: Master) -> Made:
     """Return a version's card; raises Damaged where it is not the one that was written."""
     try:
         text = (folder / CARD).read_bytes()
@@ -269,14 +279,48 @@ def blocks(folder: Path, card: Made, keys: Keys, ledger: Ledger) -> Iterator[tup
 
 def numbers(folder: Path) -> list[tuple[bytes, int]]:
     """Return the numbers of a version's documents, and how many chunks each has; nothing is opened. Raises Damaged."""
-    return [(number, count) for number, count, _ in _parts(_read(folder))]
+    found = []
+    try:
+        with (folder / SEALED).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            while place := file.read(HEAD.size):
+                if len(place) < HEAD.size:
+                    raise Damaged(SEALED)
+                number, count, length = HEAD.unpack(place)
+                if file.seek(length, os.SEEK_CUR) > size:
+                    raise Damaged(SEALED)
+                found.append((number, count))
+    except (OSError, OverflowError):
+        raise Damaged(SEALED) from None
+    return found
+
+
+def check(folder: Path, keys: Master) -> Made:
+    """Return the card of a version whose files are as they were written; raises Damaged. Nothing is opened."""
+    card = read_card(folder, keys)
+    try:
+        with (folder / SEALED).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        raise Damaged(SEALED) from None
+    if digest != card.digest:
+        raise Damaged(SEALED)
+    return card
+
+
+def own(base: Path) -> None:
+    """Refuse a knowledge base that is a copy of another one's: what is changed here would be gone with the next run."""
+    if (base / COPIED).exists():
+        raise Refused(
+            f"{base} is a copy of another knowledge base", hint="change that one; dualtrack sync status says which"
+        )
 
 
 def _text(card: Made) -> bytes:
     return msgspec.json.format(msgspec.json.encode(card, order="sorted"), indent=1)
 
 
-def _mac(card: Made, keys: Keys) -> str:
+def _mac(card: Made, keys: Master) -> str:
     data = msgspec.json.encode(msgspec.structs.replace(card, mac=""), order="sorted")
     return keys.mac("card", data).hex()
 

@@ -324,8 +324,9 @@ def _name(kind: str, name: str) -> x509.Name:
 
 def _purposes(kind: str) -> list[x509.ObjectIdentifier]:
     client, server = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
-    both = {"node": [server, client], "gateway": [server, client], "engine": [server], "knowledge": [server]}
-    return both.get(kind, [client])
+    if kind == "engine":
+        return [server]
+    return [server, client] if kind in ("node", "gateway", "knowledge") else [client]
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:

@@ -257,6 +257,54 @@ class Remote:
                 raise
         return True
 
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object as `put_once`, trying again where that helps."""
+        return patient(lambda: self.put_once(key, data))
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Write an object in place of the one with a tag; return False where another one is there."""
+        from botocore.exceptions import ClientError
+
+        def call() -> bool:
+            with self._meaning(f"s3://{self.bucket}/{key}"):
+                try:
+                    self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfMatch=etag)
+                except ClientError as error:
+                    if code(error) in EXISTS:
+                        return False
+                    raise
+            return True
+
+        return patient(call)
+
+    def read(self, key: str, most: int) -> tuple[bytes, str] | None:
+        """Return an object and its tag, None where there is none; External where it has more than ``most`` bytes."""
+        from botocore.exceptions import ClientError
+
+        def call() -> tuple[bytes, str] | None:
+            with self._meaning(f"s3://{self.bucket}/{key}"):
+                try:
+                    answer = self.client.get_object(Bucket=self.bucket, Key=key)
+                except ClientError as error:
+                    if code(error) in ("404", "NoSuchKey"):
+                        return None
+                    raise
+                data: bytes = answer["Body"].read(most + 1)
+                if len(data) > most:
+                    raise External(f"s3://{self.bucket}/{key} has more than {most:,} bytes")
+                return data, str(answer["ETag"])
+
+        return patient(call)
+
+    def remove(self, key: str) -> None:
+        """Remove an object, which need not be there."""
+
+        def call() -> None:
+            with self._meaning(f"s3://{self.bucket}/{key}"):
+                self.client.delete_object(Bucket=self.bucket, Key=key)
+
+        patient(call)
+
     @contextmanager
     def _meaning(self, what: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError

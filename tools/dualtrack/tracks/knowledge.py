@@ -22,7 +22,6 @@ import msgspec
 
 import dualtrack
 from dualtrack import artifacts
-from dualtrack.access.model import Access
 from dualtrack.audit.writer import Writer
 from dualtrack.errors import BadInput, Exit, External, Interrupted
 from dualtrack.files import locked
@@ -46,51 +45,46 @@ FILES = {"bge-small-zh-v1.5-q.onnx": "model.onnx", "bge-small-zh-v1.5-q-tokenize
 SOURCES = 5
 
 
-def labels(access: Access, name: str) -> tuple[str, ...]:
-    """Return what a person may see documents as; BadInput for nobody."""
-    return access.person(name).labels
-
-
 def ingest(
     base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, keep: int,
-    key_file: Path | None, folder: Path | None = None, say: Say,
+    key_file: Path | None, directory: Path | None = None, say: Say,
 ) -> Report:  # fmt: skip
-    """Take in a directory and return what became of it; the model is in ``folder``, or the default one."""
+    """Take in a directory and return what became of it; the model is in ``directory``, or the default one."""
     request = program.Ingest(
-        base=str(base.absolute()), model=str(model(say, folder)), source=str(source.absolute()), collection=collection,
-        labels=acl, remove_missing=remove_missing, keep=keep, key_file=_absolute(key_file),
+        base=str(base.absolute()), model=str(model(say, directory)), source=str(source.absolute()),
+        collection=collection, labels=acl, remove_missing=remove_missing, keep=keep, key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Report, say)
 
 
 def search(
     base: Path, question: str, seen: tuple[str, ...], count: int, key_file: Path | None, say: Say,
-    folder: Path | None = None,
+    directory: Path | None = None, cluster: Path | None = None,
 ) -> Found:  # fmt: skip
     """Return what is found for somebody who has some labels."""
     request = program.Search(
-        base=str(base.absolute()), model=str(model(say, folder)), question=question, labels=seen, count=count,
-        key_file=_absolute(key_file),
+        base=str(base.absolute()), model=str(model(say, directory)), question=question, labels=seen, count=count,
+        key_file=_absolute(key_file), cluster=_absolute(cluster),
     )  # fmt: skip
     return _asked(request, Found, say)
 
 
 def ask(
     base: Path, question: str, seen: tuple[str, ...], chat: answering.Ask, key_file: Path | None, say: Say,
-    folder: Path | None = None,
+    directory: Path | None = None, cluster: Path | None = None,
 ) -> Iterator[str | answering.Answered]:  # fmt: skip
     """Yield an answer in sentences for somebody who has some labels, and at last its sources."""
-    found = search(base, question, seen, SOURCES, key_file, say, folder)
+    found = search(base, question, seen, SOURCES, key_file, say, directory, cluster)
     yield from answering.answers(chat, mask(question.encode()).data.decode(), found.hits)
 
 
 def evaluate(
     base: Path, questions: Sequence[Question], seen: tuple[str, ...], *, fit: bool, key_file: Path | None, say: Say,
-    folder: Path | None = None,
+    directory: Path | None = None,
 ) -> Evaluation:  # fmt: skip
     """Return how well questions are answered for somebody who has some labels; with ``fit`` write `retrieval.json`."""
     request = program.Evaluate(
-        base=str(base.absolute()), model=str(model(say, folder)), questions=tuple(questions), labels=seen, fit=fit,
+        base=str(base.absolute()), model=str(model(say, directory)), questions=tuple(questions), labels=seen, fit=fit,
         key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Evaluation, say)
@@ -112,28 +106,28 @@ def _absolute(path: Path | None) -> str:
     return str(path.absolute()) if path else ""
 
 
-def model(say: Say = lambda _: None, folder: Path | None = None) -> Path:
+def model(say: Say = lambda _: None, directory: Path | None = None) -> Path:
     """Return the directory of the model: one that is named, or the default, unpacked once from its pinned package."""
-    if there := folder or os.environ.get(MODEL):
+    if there := directory or os.environ.get(MODEL):
         return Path(there).absolute()
     jar, digest = artifacts.maven(ARTIFACT, say)
-    folder = cache_dir() / "models" / f"bge-small-zh-{digest[:16]}"
-    with locked(folder):
-        if not folder.is_dir():
-            fresh = folder.with_suffix(".new")
+    directory = cache_dir() / "models" / f"bge-small-zh-{digest[:16]}"
+    with locked(directory):
+        if not directory.is_dir():
+            fresh = directory.with_suffix(".new")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
             with zipfile.ZipFile(jar) as packed:
                 for name, to in FILES.items():
                     (fresh / to).write_bytes(packed.read(name))
-            fresh.rename(folder)
-    return folder
+            fresh.rename(directory)
+    return directory
 
 
-def packed(folder: Path | None = None, say: Say = lambda _: None) -> Path:
+def packed(directory: Path | None = None, say: Say = lambda _: None) -> Path:
     """Return a directory with a model's files alone, called by what is in them: hosts get another one, or the same."""
-    there = model(say, folder)
-    if folder is None:
+    there = model(say, directory)
+    if directory is None:
         return there
     try:
         files = {name: (there / name).read_bytes() for name in (*FILES.values(), "card.json")}

@@ -81,6 +81,14 @@ class Api:
         Gauge("dualtrack_knowledge_chunks", "Chunks of the version that answers.", registry=self.registry).set_function(
             desk.chunks
         )
+        Gauge(
+            "dualtrack_knowledge_sync_checked_seconds", "When a copy asked its source last, as seconds since 1970.",
+            registry=self.registry,
+        ).set_function(lambda: desk.copied()[0])  # fmt: skip
+        Gauge(
+            "dualtrack_knowledge_sync_lag_seconds", "How long after its source a copy had the version that answers.",
+            registry=self.registry,
+        ).set_function(lambda: desk.copied()[1])  # fmt: skip
 
     def app(self) -> Starlette:
         """Return the application."""

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dualtrack.errors import BadInput, DualtrackError, External
-from dualtrack.knowledge import ledger, retrieval, versions
+from dualtrack.knowledge import cluster, ledger, retrieval, versions
 from dualtrack.knowledge.answering import Answered, Message, answers
+from dualtrack.knowledge.cluster import Clustered
 from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.pii.mask import mask
@@ -18,6 +19,7 @@ from dualtrack.knowledge.search import Hit, Searcher
 from dualtrack.knowledge.service import records
 from dualtrack.knowledge.service.people import Person
 from dualtrack.knowledge.service.settings import Settings
+from dualtrack.knowledge.sync import copy
 from dualtrack.serving.client import Client, End
 
 QUESTION_CHARACTERS = 4000
@@ -51,24 +53,34 @@ class Desk:
         self._client = None
         if at := settings.gateway:
             self._client = Client(at.url, Path(at.ca_file), gateway_key)
-        self._searcher: Searcher | None = None
+        self._searcher: Searcher | Clustered | None = None
+        self._cluster = cluster.load(Path(settings.cluster)) if settings.cluster else None
         self._seen, self._failed, self._failed_at = "", "", 0.0
         self._now()
 
     def version(self) -> str:
         """Return the id of the version that answers now."""
-        return self._now().version.id
+        return self._now().id
 
     def chunks(self) -> float:
         """Return how many chunks the version has that answers now; no number where none does."""
         searcher = self._searcher
-        return len(searcher.version.entries) if searcher else math.nan
+        return searcher.chunks if searcher else math.nan
+
+    def copied(self) -> tuple[float, float]:
+        """Return when a copy asked its source last (seconds since 1970), and its lag in seconds; no numbers without."""
+        try:
+            found = copy.status(self._base)
+        except DualtrackError:
+            return math.nan, math.nan
+        lag = math.nan if found.lag_s is None else found.lag_s
+        return found.checked.timestamp() if found.checked else math.nan, lag
 
     def stale(self) -> bool:
         """Tell whether something was deleted since this process began: what it has read of that is still in memory."""
         return ledger.size(self._base) != self._deletions
 
-    def _now(self) -> Searcher:
+    def _now(self) -> Searcher | Clustered:
         """Return the version that is current now, loaded and checked once; External where there is none."""
         if self.stale():
             raise External("documents were deleted, and the service begins anew")
@@ -80,12 +92,17 @@ class Desk:
                 raise External("the current version cannot be loaded")
             self._searcher = None  # two of them at once may be more than there is memory
             try:
-                self._searcher = Searcher(versions.load(self._base, self._key_file), self._model)
+                self._searcher = self._loaded()
             except DualtrackError as error:
                 self._failed, self._failed_at = at, time.monotonic()
                 raise External(str(error)) from None
             self._seen = at
             return self._searcher
+
+    def _loaded(self) -> Searcher | Clustered:
+        if self._cluster:
+            return Clustered(self._base, self._cluster, self._model, self._key_file)
+        return Searcher(versions.load(self._base, self._key_file), self._model)
 
     def search(self, person: Person, question: str, count: int, way: str) -> list[Hit]:
         """Return what is found for a person; BadInput for a question that is none."""
@@ -103,7 +120,7 @@ class Desk:
         except DualtrackError as error:
             raise External(str(error)) from None
         hits = searcher.search(clean, person.labels, count, fitted)
-        record = records.record(person.name, way, searcher.version.id, hits, clean, self._records)
+        record = records.record(person.name, way, searcher.id, hits, clean, self._records)
         records.give(record, Path(self._settings.journal))
         return hits, clean
 

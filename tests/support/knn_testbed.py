@@ -1,0 +1,72 @@
+"""Three nodes of OpenSearch with its k-NN plugin on this machine, and a knowledge base that they search for."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from dualtrack import artifacts
+from dualtrack.pki import authority
+from tests.support import elk_testbed
+
+NODES = ("knn-1", "knn-2", "knn-3")
+#: What the knowledge base may do in the cluster: all with its own index, and nothing with others.
+ROLE = {
+    "cluster_permissions": ["cluster_composite_ops", "cluster:monitor/health"],
+    "index_permissions": [{"index_patterns": ["knowledge*"], "allowed_actions": ["indices_all"]}],
+}
+
+
+class KnnBed(elk_testbed.Bed):
+    """A node with the plugin, which says that it is of this version and needs no scripts."""
+
+    def _lay_out(self, heap: str) -> None:
+        super()._lay_out(heap)
+        plugin = self.home / "plugins/opensearch-knn"
+        with zipfile.ZipFile(artifacts.maven("opensearch-knn")[0]) as archive:
+            archive.extractall(plugin)
+        version = artifacts.pinned("opensearch")[0].split(":")[2]
+        path = plugin / "plugin-descriptor.properties"
+        text = re.sub(r"(?m)^opensearch\.version=.*$", f"opensearch.version={version}", path.read_text())
+        path.write_text(re.sub(r"(?m)^extended\.plugins=.*$", "extended.plugins=", text))
+        for it in [plugin, *plugin.rglob("*")]:
+            shutil.chown(it, "nobody")
+
+    def _keep(self) -> None:
+        """Nobody ships audit trails here."""
+
+
+class Knn:
+    """The nodes, and the file that says where they are."""
+
+    def __init__(self, beds: list[elk_testbed.Bed], folder: Path) -> None:
+        self.beds, self.file = beds, folder / "cluster.json"
+        self.mine = authority.issue(beds[0].pki, "knowledge", "kb", ["kb"])
+        self.write()
+
+    def write(self, **changes: object) -> Path:
+        """Write the file, with some things otherwise."""
+        said = {
+            "urls": [it.url for it in self.beds], "ca_file": str(self.mine.authority),
+            "certificate": str(self.mine.certificate), "certificate_key": str(self.mine.key), **changes,
+        }  # fmt: skip
+        self.file.write_bytes(msgspec.json.encode(said))
+        return self.file
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Knn]:
+    """Run three nodes for the block, and let the knowledge base have an index there."""
+    with elk_testbed.cluster(*NODES, heap="384m", kind=KnnBed) as beds:
+        with beds[0].open("admin", "admin") as store:
+            at = "/_plugins/_security/api"
+            for path, body in ((f"{at}/roles/kb", ROLE), (f"{at}/rolesmapping/kb", {"backend_roles": ["knowledge"]})):
+                answer = store.call("PUT", path, body)
+                assert answer.status in (200, 201), answer
+        yield Knn(beds, folder)

@@ -1,0 +1,56 @@
+"""`dualtrack kb cluster …`: vectors that several machines search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dualtrack.cli.kb import BASE, JSON, KEY_FILE, Said
+from dualtrack.output import echo
+
+app = typer.Typer(
+    help="Have vectors searched by several machines (OpenSearch and its k-NN plugin), where one has too little memory.",
+    no_args_is_help=True,
+)
+CLUSTER = typer.Option(
+    ..., "--cluster", envvar="DUALTRACK_KB_CLUSTER", metavar="FILE",
+    help="Says where the cluster is: urls, ca_file, certificate, certificate_key, index, shards, replicas.",
+)  # fmt: skip
+
+
+def register(kb: typer.Typer) -> None:
+    """Add the commands to those of the knowledge base."""
+    kb.add_typer(app, name="cluster")
+
+
+@app.command()
+def fill(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
+    """Send what the cluster lacks of the version that answers, remove what is not in it. Interrupted, it goes on."""
+    from dualtrack.knowledge import cluster as clusters
+    from dualtrack.output import document
+
+    done = clusters.fill(base, clusters.load(cluster), key_file, say=Said())
+    if json:
+        document("kb-cluster-fill", done)
+        return
+    echo(f"version {done.version}: {done.added} documents sent ({done.chunks} chunks), {done.removed} removed")
+    echo(f"{done.unchanged} as before")
+
+
+@app.command()
+def status(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
+    """Print how the cluster is, and how many of the documents it has. Exit code 1 where some are missing."""
+    from dualtrack.errors import Findings
+    from dualtrack.knowledge import cluster as clusters
+    from dualtrack.output import document
+
+    found = clusters.status(base, clusters.load(cluster), key_file)
+    if json:
+        document("kb-cluster-status", found)
+    else:
+        echo(f"{found['health']}, {found['nodes']} nodes; {found['present']} of {found['documents']} documents")
+        if found["foreign"]:
+            echo(f"{found['foreign']} that are not in the version: dualtrack kb cluster fill removes them")
+    if found["present"] < found["documents"]:
+        raise Findings("documents are missing: dualtrack kb cluster fill")

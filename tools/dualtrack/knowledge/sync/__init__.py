@@ -1,0 +1,1 @@
+"""Copies of a knowledge base on other hosts, a version at a time."""
