@@ -39,7 +39,7 @@ def fitted(place: Path, weight: float, least: float | None, model: str = "") -> 
 
 
 def looking(place: Path, question: str, person: str, count: int = 12) -> dict[str, Any]:
-    labels = knowledge.labels(msgspec.yaml.decode(PEOPLE, type=Access), person)
+    labels = msgspec.yaml.decode(PEOPLE, type=Access).person(person).labels
     return {"type": "search", "base": str(place), "question": question, "labels": labels, "count": count}
 
 
