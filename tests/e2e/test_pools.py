@@ -190,7 +190,7 @@ def test_node_that_starts_before_the_first_controller_waits_for_it(site: Site) -
 
 def test_killed_controller_loses_nothing(site: Site) -> None:
     first, second = site.controllers
-    running = site.submit("--gres=gpu:4", "--requeue", seconds=90)
+    running = site.submit("--gres=gpu:4", "--requeue", gate="taken-over")
     wait(lambda: site.state(running) == "RUNNING", 60)
     waiting = site.submit("--dependency=afterok:" + running)
     # slurmctld writes its queue down every five seconds: what is younger, a kill may lose.
@@ -206,6 +206,7 @@ def test_killed_controller_loses_nothing(site: Site) -> None:
         second, "sbatch", "--parsable", "--chdir=/srv/shared/jobs", "--output=%j.out", "--wrap", "echo done"
     )
     site.controllers = [second, first]
+    site.open("taken-over")
     for job in (running, waiting, late):
         assert site.ends(job, seconds=150)[-1] == "done"
     assert "Restarts=0" in site.slurm("scontrol", "show", "job", running)

@@ -49,7 +49,7 @@ def place(made: tuple[Path, list[str]], tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
-def sync(source: Path, place: Path) -> copy.Report:
+def sync(source: Path, place: Path) -> copy.Copied:
     return copy.run(place, Source(place=str(source)), keep=3, say=lambda _: None)
 
 

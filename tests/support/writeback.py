@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dualtrack.knowledge.writeback import log
 from dualtrack.knowledge.writeback.log import Log
@@ -62,6 +67,23 @@ class Sender:
     def log(self) -> Log:
         """Return the log as this process reads it."""
         return log.at(PLACE, self.key, region="us-east-1", endpoint=self.store.direct)
+
+
+@contextmanager
+def before_last_look(act: Callable[[Log], object]) -> Iterator[None]:
+    """Have something happen to the bucket when a push has sent all and removed nothing: it lists it once more."""
+    look, looks = Log.objects, list[Log]()
+
+    def objects(log: Log) -> dict[bytes, datetime]:
+        looks.append(log)
+        if len(looks) == 2:
+            act(log)
+        return look(log)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Log, "objects", objects)
+        yield
+    assert len(looks) == 2
 
 
 def files(folder: Path) -> dict[str, str]:

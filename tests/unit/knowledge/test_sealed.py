@@ -77,13 +77,14 @@ def test_blocks_are_not_to_be_exchanged(base: Path) -> None:
     folder = (base / "current").resolve()
     path = folder / "documents.sealed"
     whole = path.read_bytes()
-    (first, _, one), (second, _, two), *_ = versions._parts(whole)
+    with path.open("rb") as file:
+        (first, one), (second, two), *_ = [(it, file.read(length)) for it, _, length in versions._heads(file)]
     place = {it: whole.index(it) for it in (first, second)}
     swapped = bytearray(whole)
     swapped[place[first] : place[first] + 16], swapped[place[second] : place[second] + 16] = second, first
     body = dict(keys._table.ask("SELECT document, wrapped FROM keys"))[first]
-    foreign = whole.replace(bytes(one), (body * len(one))[: len(one)])
-    for data in (bytes(swapped), foreign, whole.replace(bytes(two), bytes(len(two)))):
+    foreign = whole.replace(one, (body * len(one))[: len(one)])
+    for data in (bytes(swapped), foreign, whole.replace(two, bytes(len(two)))):
         path.write_bytes(data)
         with pytest.raises(External, match=r"documents\.sealed"):
             versions.load(base)

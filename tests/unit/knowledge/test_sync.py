@@ -35,7 +35,7 @@ class Site:
         self.copy.mkdir(mode=0o700, exist_ok=True)
         shutil.copy2(self.source / "master.key", self.copy / "master.key")
 
-    def sync(self, *, keep: int = 5, check: bool = False) -> copy.Report:
+    def sync(self, *, keep: int = 5, check: bool = False) -> copy.Copied:
         return copy.run(self.copy, Source(place=str(self.source)), keep=keep, check=check, say=lambda _: None)
 
     @property

@@ -73,7 +73,7 @@ def load(path: Path) -> Cluster:
     return found
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Filled(msgspec.Struct, frozen=True, kw_only=True):
     """What a fill did, in documents and chunks."""
 
     version: str
@@ -137,43 +137,36 @@ def _reason(found: Any) -> str:
     return str(error.get("reason", error) if isinstance(error, dict) else error)[:300]
 
 
-def fill(base: Path, cluster: Cluster, key_file: Path | None = None, *, say: Say) -> Report:
+def fill(base: Path, cluster: Cluster, key_file: Path | None = None, *, say: Say) -> Filled:
     """Have in the cluster the documents of the version that answers, and no others.
 
     What is there is not sent again, so an interrupted run goes on. BadInput for an index of another model; External
     where the cluster does not answer, or the version is damaged.
     """
-    nodes, directory = _Nodes(cluster), (base / versions.CURRENT).resolve()
-    if not directory.is_dir():
-        raise BadInput(f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
-    try:
-        with Keys(base, key_file) as keys:
-            card, deleted = versions.read_card(directory, keys), Ledger(base, keys)
-            _make(nodes, cluster, card)
-            there = dict(_there(nodes, cluster))
-            wanted = {it.hex() for it, _ in versions.numbers(directory) if it not in deleted.documents}
-            added = chunks = 0
-            lines: list[bytes] = []
-            for number, block in versions.blocks(directory, card, keys, deleted):
-                if there.get(number.hex()) == len(block.entries):
-                    continue
-                for line in _lines(cluster, keys, number, block, card.dimension):
-                    lines.append(line)
-                    if len(lines) >= SENT:
-                        _send(nodes, lines)
-                        lines = []
-                added, chunks = added + 1, chunks + len(block.entries)
-                say(f"{added} documents sent")
-            _send(nodes, lines)
-            gone = sorted(there.keys() - wanted)
-            for start in range(0, len(gone), REMOVED):
-                _remove(nodes, cluster, gone[start : start + REMOVED])
-            nodes.call("POST", f"/{cluster.index}/_refresh")
-    except versions.Damaged as error:
-        raise External(
-            f"version {directory.name} is damaged: {error}", hint="dualtrack kb ingest makes it anew"
-        ) from None
-    return Report(
+    nodes, directory = _Nodes(cluster), versions.current(base)
+    with versions.reported(directory), Keys(base, key_file) as keys:
+        card, deleted = versions.read_card(directory, keys), Ledger(base, keys)
+        _make(nodes, cluster, card)
+        there = dict(_there(nodes, cluster))
+        wanted = {it.hex() for it in versions.live(directory, deleted)}
+        added = chunks = 0
+        lines: list[bytes] = []
+        for number, block in versions.blocks(directory, card, keys, deleted):
+            if there.get(number.hex()) == len(block.entries):
+                continue
+            for line in _lines(cluster, keys, number, block, card.dimension):
+                lines.append(line)
+                if len(lines) >= SENT:
+                    _send(nodes, lines)
+                    lines = []
+            added, chunks = added + 1, chunks + len(block.entries)
+            say(f"{added} documents sent")
+        _send(nodes, lines)
+        gone = sorted(there.keys() - wanted)
+        for start in range(0, len(gone), REMOVED):
+            _remove(nodes, cluster, gone[start : start + REMOVED])
+        nodes.call("POST", f"/{cluster.index}/_refresh")
+    return Filled(
         version=directory.name, added=added, removed=len(gone), unchanged=len(wanted) - added, chunks=chunks
     )  # fmt: skip
 
@@ -256,16 +249,11 @@ class Clustered:
     def __init__(self, base: Path, cluster: Cluster, model: Model, key_file: Path | None = None) -> None:
         """Read what there is of the version that answers; External for another model's, or a damaged one."""
         self.model, self._cluster, self._nodes = model, cluster, _Nodes(cluster)
-        directory = (base / versions.CURRENT).resolve()
-        if not directory.is_dir():
-            raise BadInput(f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
+        directory = versions.current(base)
         self._keys = Keys(base, key_file)
-        try:
+        with versions.reported(directory):
             card = versions.read_card(directory, self._keys)
-            deleted = Ledger(base, self._keys)
-            self._documents = {it for it, _ in versions.numbers(directory) if it not in deleted.documents}
-        except versions.Damaged as error:
-            raise External(f"version {directory.name} is damaged: {error}") from None
+            self._documents = versions.live(directory, Ledger(base, self._keys)).keys()
         if card.model != model.digest:
             raise External("the version was made with another model", hint="dualtrack kb ingest makes a new one")
         self.id, self.chunks = card.id, card.chunks
@@ -305,18 +293,13 @@ class Clustered:
 
 def status(base: Path, cluster: Cluster, key_file: Path | None = None) -> dict[str, Any]:
     """Return how the cluster is, and how many of the documents that answer it has."""
-    nodes = _Nodes(cluster)
+    nodes, directory = _Nodes(cluster), versions.current(base)
     health = nodes.call("GET", f"/_cluster/health/{cluster.index}?timeout=1s", fine=(200, 404, 408))
     there = dict(_there(nodes, cluster)) if cluster.index in nodes.call(
         "GET", f"/{cluster.index}/_mapping", fine=(200, 404)
     ) else {}  # fmt: skip
-    directory = (base / versions.CURRENT).resolve()
-    try:
-        with Keys(base, key_file) as keys:
-            deleted = Ledger(base, keys)
-            wanted = {it.hex(): count for it, count in versions.numbers(directory) if it not in deleted.documents}
-    except versions.Damaged as error:
-        raise External(f"version {directory.name} is damaged: {error}") from None
+    with versions.reported(directory), Keys(base, key_file) as keys:
+        wanted = {it.hex(): count for it, count in versions.live(directory, Ledger(base, keys)).items()}
     return {
         "health": str(health.get("status", "unknown")), "nodes": int(health.get("number_of_nodes", 0)),
         "documents": len(wanted), "present": sum(there.get(it) == count for it, count in wanted.items()),

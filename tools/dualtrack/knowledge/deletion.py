@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import BadInput, External
+from dualtrack.errors import BadInput
 from dualtrack.files import locked
 from dualtrack.knowledge import embedding, ledger, versions
 from dualtrack.knowledge.catalog import Catalog
@@ -172,17 +172,13 @@ def _look(
     for number, one in taken:
         add(number, one.collection, one.path, one.source, one.content, _texts(one.chunks))
     for folder in sorted((base / "versions").glob("[0-9a-f]*")):
-        try:
+        with versions.reported(folder, "remove it, or bring it back: nothing was deleted"):
             card = versions.read_card(folder, keys)
             for number, block in versions.blocks(folder, card, keys, deleted):
                 if number not in known:
                     source = block.entries[0].source if block.entries else ""
                     add(number, block.collection, block.path, source, block.content, _texts(block.entries))
                 known[number].versions.add(folder.name)
-        except versions.Damaged as error:
-            raise External(
-                f"version {folder.name} is damaged: {error}", hint="remove it, or bring it back: nothing was deleted"
-            ) from None
     for name in named:
         here = any(name in (f"{it.collection}/{it.path}", f"{it.collection}/{it.source}") for it in known.values())
         if not here and not deleted.of_named(name):

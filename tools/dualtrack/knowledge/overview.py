@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput, DualtrackError, External
+from dualtrack.errors import BadInput, DualtrackError
 from dualtrack.knowledge import ledger, versions
 from dualtrack.knowledge.keys import MASTER, Keys
 from dualtrack.knowledge.ledger import Ledger
@@ -71,9 +71,8 @@ def status(base: Path, key_file: Path | None = None) -> Status:
     try:
         with Keys(base, key_file) as keys:
             found = Ledger(base, keys)
-        all_of_it = versions.numbers(base / "versions" / card.id)
-        left = [count for number, count in all_of_it if number not in found.documents]
-        counts = {"documents": len(left), "chunks": sum(left)}
+        left = versions.live(base / "versions" / card.id, found)
+        counts = {"documents": len(left), "chunks": sum(left.values())}
         deletions, deleted = len(found.deletions), len(found.documents)
     except versions.Damaged as error:
         problem = f"version {card.id} is damaged: {error}"
@@ -125,7 +124,7 @@ def _documents(
 ) -> dict[tuple[str, str], tuple[tuple[str, ...], str, int]]:
     """Return a version's documents by collection and path: what they were made of, their source and their chunks."""
     folder = base / "versions" / name
-    try:
+    with versions.reported(folder, "take another one"):
         card = versions.read_card(folder, keys)
         return {
             (it.collection, it.path): (
@@ -134,5 +133,3 @@ def _documents(
             )
             for _, it in versions.blocks(folder, card, keys, deleted)
         }  # fmt: skip
-    except versions.Damaged as error:
-        raise External(f"version {name} is damaged: {error}", hint="take another one") from None

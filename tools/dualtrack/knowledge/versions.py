@@ -21,6 +21,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
 
 import msgspec
@@ -190,8 +191,22 @@ def prune(base: Path, keep: int) -> None:
     for left in (base / "versions").glob(".new-*"):
         shutil.rmtree(left)
     for it in [it for it in listed(base) if not it.current][max(keep - 1, 0) :]:
-        (base / "versions" / it.id).rename(base / "versions" / f".new-{it.id}")
-        shutil.rmtree(base / "versions" / f".new-{it.id}")
+        remove(base, it.id)
+
+
+def remove(base: Path, name: str) -> None:
+    """Remove a version, at once: whoever is killed in between leaves what the next `prune` removes."""
+    gone = base / "versions" / f".new-{name}"
+    (base / "versions" / name).rename(gone)
+    shutil.rmtree(gone)
+
+
+def current(base: Path) -> Path:
+    """Return the directory of the version that answers; BadInput where there is none."""
+    folder = (base / CURRENT).resolve()
+    if not folder.is_dir():
+        raise BadInput(f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
+    return folder
 
 
 def load(base: Path, key_file: Path | None = None) -> Version:
@@ -200,21 +215,26 @@ def load(base: Path, key_file: Path | None = None) -> Version:
     BadInput also for a master key that is missing or another one.
     """
     while True:
-        folder = (base / CURRENT).resolve()
-        if not folder.is_dir():
-            raise BadInput(f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
+        folder = current(base)
         try:
-            with Keys(base, key_file) as keys:
+            with reported(folder), Keys(base, key_file) as keys:
                 return opened(folder, keys, Ledger(base, keys))  # read after the keys: what has none any more is in it
-        except Damaged as error:
+        except External:
             if (base / CURRENT).resolve() == folder:
-                raise External(
-                    f"version {folder.name} is damaged: {error}", hint="dualtrack kb ingest makes it anew"
-                ) from None
+                raise
 
 
 class Damaged(Exception):
     """A version is not as it was written; the reason names what is not."""
+
+
+@contextlib.contextmanager
+def reported(folder: Path, hint: str = "dualtrack kb ingest makes it anew") -> Iterator[None]:
+    """Tell people that a version is damaged: External for Damaged."""
+    try:
+        yield
+    except Damaged as error:
+        raise External(f"version {folder.name} is damaged: {error}", hint=hint) from None
 
 
 def damaged(folder: Path, keys: Keys, ledger: Ledger) -> str:
@@ -256,53 +276,51 @@ def read_card(folder: Path, keys: Master) -> Made:
 
 
 def blocks(folder: Path, card: Made, keys: Keys, ledger: Ledger) -> Iterator[tuple[bytes, Block]]:
-    """Yield the documents of a version with their numbers, without what was deleted; raises Damaged."""
-    data = _read(folder)
-    if hashlib.sha256(data).hexdigest() != card.digest:
-        raise Damaged(SEALED)
-    for number, _, sealed in _parts(data):
-        if number in ledger.documents:
-            continue
-        if number not in keys:
-            raise Damaged("the key of a document is gone")
-        plain = keys.open(number, "block", sealed)
-        if plain is None:
+    """Yield the documents of a version with their numbers, without what was deleted; raises Damaged.
+
+    The file is read twice, once for its digest; one block at a time is in memory.
+    """
+    with _sealed(folder) as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != card.digest:
             raise Damaged(SEALED)
-        try:
-            block = msgspec.msgpack.decode(plain, type=Block)
-        except msgspec.MsgspecError:
-            raise Damaged(SEALED) from None
-        if len(block.vectors) != 4 * card.dimension * len(block.entries):
-            raise Damaged(SEALED)
-        yield number, block
+        for number, _, length in _heads(file):
+            if number in ledger.documents:
+                file.seek(length, os.SEEK_CUR)
+                continue
+            if number not in keys:
+                raise Damaged("the key of a document is gone")
+            plain = keys.open(number, "block", file.read(length))
+            if plain is None:
+                raise Damaged(SEALED)
+            try:
+                block = msgspec.msgpack.decode(plain, type=Block)
+            except msgspec.MsgspecError:
+                raise Damaged(SEALED) from None
+            if len(block.vectors) != 4 * card.dimension * len(block.entries):
+                raise Damaged(SEALED)
+            yield number, block
 
 
 def numbers(folder: Path) -> list[tuple[bytes, int]]:
     """Return the numbers of a version's documents, and how many chunks each has; nothing is opened. Raises Damaged."""
     found = []
-    try:
-        with (folder / SEALED).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            while place := file.read(HEAD.size):
-                if len(place) < HEAD.size:
-                    raise Damaged(SEALED)
-                number, count, length = HEAD.unpack(place)
-                if file.seek(length, os.SEEK_CUR) > size:
-                    raise Damaged(SEALED)
-                found.append((number, count))
-    except (OSError, OverflowError):
-        raise Damaged(SEALED) from None
+    with _sealed(folder) as file:
+        for number, count, length in _heads(file):
+            found.append((number, count))
+            file.seek(length, os.SEEK_CUR)
     return found
+
+
+def live(folder: Path, ledger: Ledger) -> dict[bytes, int]:
+    """Return `numbers` without what was deleted."""
+    return {number: count for number, count in numbers(folder) if number not in ledger.documents}
 
 
 def check(folder: Path, keys: Master) -> Made:
     """Return the card of a version whose files are as they were written; raises Damaged. Nothing is opened."""
     card = read_card(folder, keys)
-    try:
-        with (folder / SEALED).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        raise Damaged(SEALED) from None
+    with _sealed(folder) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != card.digest:
         raise Damaged(SEALED)
     return card
@@ -325,22 +343,24 @@ def _mac(card: Made, keys: Master) -> str:
     return keys.mac("card", data).hex()
 
 
-def _read(folder: Path) -> bytes:
+@contextlib.contextmanager
+def _sealed(folder: Path) -> Iterator[BufferedReader]:
+    """Open a version's file of documents; raises Damaged where it cannot be read."""
     try:
-        return (folder / SEALED).read_bytes()
+        with (folder / SEALED).open("rb") as file:
+            yield file
     except OSError:
         raise Damaged(SEALED) from None
 
 
-def _parts(data: bytes) -> Iterator[tuple[bytes, int, memoryview]]:
-    """Yield what is before each block, and the block."""
-    view, place = memoryview(data), 0
-    while place < len(data):
-        if place + HEAD.size > len(data):
+def _heads(file: BufferedReader) -> Iterator[tuple[bytes, int, int]]:
+    """Yield what is before each block, from the start of the file; who takes it reads the block, or passes over it."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    while place := file.read(HEAD.size):
+        if len(place) < HEAD.size:
             raise Damaged(SEALED)
-        number, count, size = HEAD.unpack_from(data, place)
-        place += HEAD.size
-        if place + size > len(data):
+        number, count, length = HEAD.unpack(place)
+        if file.tell() + length > size:
             raise Damaged(SEALED)
-        yield number, count, view[place : place + size]
-        place += size
+        yield number, count, length

@@ -44,8 +44,7 @@ class Desk:
         self._base = Path(settings.base)
         self._key_file = Path(settings.key_file) if settings.key_file else None
         self._deletions = ledger.size(self._base)
-        if not (self._base / versions.CURRENT).exists():  # seen before a model is loaded for nothing
-            raise BadInput(f"{self._base} has no version of a knowledge base", hint="dualtrack kb ingest makes one")
+        versions.current(self._base)  # seen before a model is loaded for nothing
         self._model = Model(Path(settings.model))
         with Keys(self._base, self._key_file) as keys:
             self._records = keys.mac("records", b"")

@@ -60,7 +60,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         return (self.copied - self.since).total_seconds() if self.copied and self.since else None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Copied(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. ``lag_s``: seconds from the source's switch to the copy's."""
 
     version: str
@@ -74,7 +74,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(
     base: Path, source: Source, key_file: Path | None = None, *, keep: int, check: bool = False, say: Say
-) -> Report:  # fmt: skip
+) -> Copied:  # fmt: skip
     """Copy what is new at the source. With ``check`` what is here already is read again.
 
     ``keep`` versions stay, of those that the source still has. BadInput for a master key that is missing or another
@@ -100,7 +100,7 @@ def run(
                     _save(base, replace(state, failed=str(error)))
             raise
         _save(base, state)
-    return Report(
+    return Copied(
         version=state.version, changed=state.copied != before.copied, held=bool(state.held), moved=state.moved,
         bytes=state.bytes, seconds=state.seconds, lag_s=state.lag_s,
     )  # fmt: skip
@@ -247,8 +247,7 @@ def _prune(base: Path, offered: Offer) -> None:
     current = (base / versions.CURRENT).resolve().name
     for name, card in list(offer.cards(base)):
         if name != current and offered.kept.get(name) != card:
-            (base / "versions" / name).rename(base / "versions" / f".new-{name}")
-            shutil.rmtree(base / "versions" / f".new-{name}")
+            versions.remove(base, name)
 
 
 def roll_back(base: Path, name: str, key_file: Path | None = None) -> None:

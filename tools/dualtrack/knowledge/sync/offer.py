@@ -40,31 +40,22 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 def make(base: Path, key_file: Path | None = None) -> bytes:
     """Return what a knowledge base offers; the errors of `versions.load`."""
     while True:
-        link = base / versions.CURRENT
-        directory = link.resolve()
+        link, directory = base / versions.CURRENT, versions.current(base)
         try:
             since = datetime.fromtimestamp(link.lstat().st_mtime, UTC)
-            with Keys(base, key_file) as keys:
+            with versions.reported(directory), Keys(base, key_file) as keys:
                 versions.read_card(directory, keys)
-                numbers = [number for number, _ in versions.numbers(directory)]
-                # Read after the keys: what was deleted in the meantime is in it.
                 deleted = Ledger(base, keys)
                 offer = Offer(
                     version=directory.name, since=since, card=(directory / versions.CARD).read_bytes(),
-                    keys=keys.wrapped(it for it in numbers if it not in deleted.documents), ledger=deleted.lines,
+                    keys=keys.wrapped(versions.live(directory, deleted)), ledger=deleted.lines,
                     retrieval=_read(base / retrieval.NAME), kept=dict(cards(base)),
                 )  # fmt: skip
                 return keys.enclose(_PURPOSE, msgspec.msgpack.encode(offer))
-        except (versions.Damaged, OSError) as error:
-            if link.resolve() != directory:  # it was pruned meanwhile: another one is current
-                continue
-            if not directory.is_dir():
-                raise BadInput(
-                    f"{base} has no version of a knowledge base", hint="dualtrack kb ingest makes one"
-                ) from None
-            raise External(
-                f"version {directory.name} is damaged: {error}", hint="dualtrack kb ingest makes it anew"
-            ) from None
+        except (External, OSError):
+            if link.resolve() == directory:
+                raise
+            # It was pruned meanwhile: another one is current.
 
 
 def opened(sealed: bytes, master: Master) -> Offer:

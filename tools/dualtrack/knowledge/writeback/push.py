@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     approved: bool | None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     """What a push did: documents that were sent, removed, and are in the bucket as they should be; those that are not.
 
     ``number`` is the last of the log.
@@ -132,7 +132,7 @@ def decide(
 def push(
     base: Path, collections: Sequence[str], log: Log, key_file: Path | None = None, *, take_over: bool = False,
     check: bool = False, say: Say,
-) -> Report:  # fmt: skip
+) -> Pushed:  # fmt: skip
     """Send what was approved and is not in the bucket, and remove what is not here any more.
 
     With ``check`` what is there is read, and sent again where it is damaged. Refused where another writer writes there;
@@ -160,8 +160,8 @@ def push(
         for document, one in list(live):
             if one.collection in kinds and document not in here:
                 sender.drop(document, one)
-        sender.end()
-        return Report(
+        sender.end(kinds)
+        return Pushed(
             sent=sender.sent, removed=sender.removed, unchanged=sender.unchanged, waiting=left["waiting"],
             rejected=left["rejected"], unclean=unclean, epoch=sender.epoch, number=sender.state.number,
         )  # fmt: skip
@@ -217,10 +217,19 @@ class _Sender:
             self._write(tuple(self._changes[start : start + CHANGES]))
         self._changes = []
 
-    def end(self) -> None:
-        """Write what is left, remove what nobody needs, and note what the log says: the next push reads on there."""
+    def end(self, kinds: Set[bytes]) -> None:
+        """Write what is left, remove what nobody needs, and note what the log says: the next push reads on there.
+
+        External where documents of some collections are not in the bucket, though they were when this began.
+        """
         self.flush()
-        self._log.sweep(self.state, self._log.objects(), datetime.now(UTC))
+        there = self._log.objects()
+        if lost := sum(it.collection in kinds and it.content not in there for it in self.state.live.values()):
+            raise External(f"{lost} documents were removed from the bucket meanwhile", hint="push again")
+        # Listed before this is asked: nothing in it was sent by a writer that took over, and needs it.
+        if (held := self._log.epoch()) and (held[0].epoch, held[0].writer) == (self.epoch, self.writer):
+            self.state = self._log.follow(self.state)
+            self._log.sweep(self.state, there, datetime.now(UTC))
         self._decisions.note(self._log, self.state)
 
     def _write(self, changes: tuple[Change, ...]) -> None:

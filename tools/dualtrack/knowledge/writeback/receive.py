@@ -49,7 +49,7 @@ class Here(msgspec.Struct, frozen=True, kw_only=True):
     writing: tuple[str, ...] = ()
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     """What a pull did, in documents. ``conflicts`` are the files of what came too late, of this run alone."""
 
     new: int
@@ -61,7 +61,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     number: int
 
 
-def pull(log: Log, to: Path, say: Say) -> Report:
+def pull(log: Log, to: Path, say: Say) -> Pulled:
     """Have in a directory what the log says; BadInput where the directory is another log's.
 
     External where a document is missing or damaged, or the log is shorter than it was.
@@ -92,7 +92,7 @@ class _Pull:
         self._log, self._to, self._here, self._say = log, to, here, say
         self._new = self._changed = 0
 
-    def done(self, state: State) -> Report:
+    def done(self, state: State) -> Pulled:
         """Bring it there."""
         self._clear()
         had = self._here.documents
@@ -106,7 +106,7 @@ class _Pull:
         self._clear()
         conflicts = self._conflicts(state)
         self._note(state=state)
-        return Report(
+        return Pulled(
             new=self._new, changed=self._changed, removed=len(gone),
             unchanged=len(had.keys() & self._here.documents.keys()) - self._changed, conflicts=conflicts,
             epoch=state.epoch, number=state.number,

@@ -57,17 +57,12 @@ def read(
     What the rules find in it by now is masked; where that cannot be done the document stays. The errors of
     `versions.load`.
     """
-    directory = (base / versions.CURRENT).resolve()
-    with Keys(base, key_file) as keys:
-        try:
-            card = versions.read_card(directory, keys)
-            for _, block in versions.blocks(directory, card, keys, Ledger(base, keys)):
-                if block.collection in collections and block.entries:
-                    yield f"{block.collection}\0{block.path}", _record(block)
-        except versions.Damaged as error:
-            raise External(
-                f"version {directory.name} is damaged: {error}", hint="dualtrack kb ingest makes it anew"
-            ) from None
+    directory = versions.current(base)
+    with versions.reported(directory), Keys(base, key_file) as keys:
+        card = versions.read_card(directory, keys)
+        for _, block in versions.blocks(directory, card, keys, Ledger(base, keys)):
+            if block.collection in collections and block.entries:
+                yield f"{block.collection}\0{block.path}", _record(block)
 
 
 def _record(block: versions.Block) -> Record | Unclean:
