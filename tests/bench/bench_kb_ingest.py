@@ -28,7 +28,7 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 from dualtrack.knowledge import ingest, versions
-from dualtrack.knowledge.embedding import Model
+from dualtrack.knowledge import models
 from dualtrack.knowledge.chunks import Chunk
 from dualtrack.knowledge.parsing import child
 
@@ -36,7 +36,7 @@ def used():
     both = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(it.ru_utime + it.ru_stime for it in both)
 
-base, place, model = Path(sys.argv[1]), Path(sys.argv[2]), Model(Path(sys.argv[3]))
+base, place, model = Path(sys.argv[1]), Path(sys.argv[2]), models.load(Path(sys.argv[3]))
 marks = [used()]
 for _ in range(2):
     report = ingest.ingest(base, place, "man", ["everyone"], model, say=lambda _: None)
@@ -46,7 +46,7 @@ version = versions.load(base)
 texts = [Chunk(it.headings, it.text, it.place).embedded for it in version.entries]
 begun = used()
 for it in texts:
-    model.vector(model.card.passage + it)
+    model.passages([it])
 print(json.dumps({"chunks": report.chunks, "documents": report.documents, "ingest": marks[1] - marks[0],
                   "again": marks[2] - marks[1], "model": used() - begun}))
 """

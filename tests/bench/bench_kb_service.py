@@ -30,9 +30,9 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from dualtrack.knowledge import versions
-from dualtrack.knowledge.embedding import Model
+from dualtrack.knowledge import models
 from dualtrack.knowledge.search import Searcher
-searcher = Searcher(versions.load(Path(sys.argv[1])), Model(Path(sys.argv[2])))
+searcher = Searcher(versions.load(Path(sys.argv[1])), models.load(Path(sys.argv[2])))
 for line in sys.stdin:
     begin = time.perf_counter()
     searcher.search(line.strip(), frozenset({"everyone"}), 5)

@@ -46,7 +46,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exact(base: Path, question: str, labels: frozenset[str]) -> list[str]:
     """Return the sources of the ten nearest, each compared."""
     version = versions.load(base)
-    scores = version.vectors @ MODEL.vector(question)
+    scores = version.vectors @ MODEL.question(question)
     seen = [at for at, it in enumerate(version.entries) if labels & set(it.labels)]
     best = sorted(seen, key=lambda at: -scores[at])[:10]
     return [f"{version.entries[at].collection}/{version.entries[at].source}" for at in best]
@@ -96,7 +96,7 @@ def test_labels_that_the_cluster_says_are_not_believed(base: Path, knn: Knn) -> 
     with knn.beds[0].open("admin", "admin") as store:
         query = {"size": 1, "query": {"terms": {"labels": ["group:hr"]}}}
         [row] = store.call("POST", "/knowledge/_search", query).body["hits"]["hits"]
-        vector = MODEL.vector("the very question").tolist()
+        vector = MODEL.question("the very question").tolist()
         for name, sealed in (
             (row["_id"], row["_source"]["sealed"]),
             ("f" * 32 + "-0", "AAAA"),

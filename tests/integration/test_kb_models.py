@@ -101,11 +101,11 @@ LOADS = """
 import sys
 from pathlib import Path
 from dualtrack.errors import BadInput
-from dualtrack.knowledge.embedding import Model
+from dualtrack.knowledge import models
 
 for folder in map(Path, sys.argv[1:]):
     try:
-        Model(folder)
+        models.load(folder)
         print("taken")
     except BadInput as error:
         print(error)

@@ -35,7 +35,7 @@ class Model:
     def __init__(self) -> None:
         self.told: Any = None
 
-    def vector(self, _: str) -> Any:
+    def question(self, _: str) -> Any:
         return self.told
 
 

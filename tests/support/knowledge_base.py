@@ -5,27 +5,30 @@ from __future__ import annotations
 import hashlib
 import mmap
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dualtrack.knowledge import ingest, versions
-from dualtrack.knowledge.embedding import Card, Vectors
+from dualtrack.knowledge.embedding import Card, Model, Vectors
 
 CARD = Card(name="digests", dimension=16, tokens=512)
 
 
-class Digests:
+class Digests(Model):
     """Stands in for `embedding.Model`: the same text has the same vector, and no other text has it."""
 
     card, digest = CARD, "d" * 64
-    room, shortened = 510, 0
+    room, shortened, together = 510, 0, 1
 
     def count(self, text: str) -> int:
         return len(text)
 
-    def vector(self, text: str) -> Vectors:
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self.question(it) for it in texts])
+
+    def question(self, text: str) -> Vectors:
         numbers = np.frombuffer(hashlib.sha512(text.encode()).digest(), np.uint32)[: CARD.dimension].astype(np.float32)
         found: Vectors = numbers / np.linalg.norm(numbers)
         return found

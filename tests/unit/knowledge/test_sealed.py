@@ -37,7 +37,7 @@ def base(made: Path, tmp_path: Path) -> Path:
 
 def test_nothing_is_in_plain(base: Path) -> None:
     words = ("marigold", "heliotrope", "geranium", "petunia", "larkspur", "everyone")
-    vector = Digests().vector("petunia").tobytes()
+    vector = Digests().question("petunia").tobytes()
     assert texts(base)[0] == "petunia"
     assert holding(base, [vector[:16], *(form for it in words for form in forms(it))]) == []
     for name in ("master.key", "keys.sqlite", "catalog.sqlite", "vectors.sqlite"):
@@ -198,8 +198,8 @@ def test_what_differs_between_versions(base: Path, made: Path, tmp_path: Path) -
 def test_vectors_are_made_once(base: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also under another label, where each document has another number; and never from somebody else's row."""
     asked: list[str] = []
-    real = Digests.vector
-    monkeypatch.setattr(Digests, "vector", lambda self, text: asked.append(text) or real(self, text))
+    real = Digests.question
+    monkeypatch.setattr(Digests, "question", lambda self, text: asked.append(text) or real(self, text))
     take_in(base, made / "docs", "lab")
     assert asked == []
     table = ingest.Kept(base, Digests(), Keys(base))._table  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from dualtrack.cli import (
     inventory,
     kb,
     kb_cluster,
+    kb_endpoint,
     kb_eval,
     keys,
     lab,
@@ -74,6 +75,7 @@ app.add_typer(mirror.app, name="mirror")
 app.add_typer(seal.app, name="seal")
 app.command()(seal.unseal)
 kb_cluster.register(kb.app)
+kb_endpoint.register(kb.app)
 kb_eval.register(kb.app)
 app.add_typer(kb.app, name="kb")
 app.add_typer(keys.app, name="keys")

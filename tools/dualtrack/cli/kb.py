@@ -37,7 +37,7 @@ KEY_FILE = typer.Option(
 )  # fmt: skip
 MODEL = typer.Option(
     None, "--model", envvar="DUALTRACK_KB_MODEL", metavar="DIRECTORY",
-    help="A model of your own that makes vectors: model.onnx, tokenizer.json, card.json.",
+    help="A model of your own that makes vectors: model.onnx, tokenizer.json, card.json; or one by kb endpoint.",
 )  # fmt: skip
 CLUSTER = typer.Option(
     None, "--cluster", envvar="DUALTRACK_KB_CLUSTER", metavar="FILE",

@@ -260,7 +260,7 @@ class Clustered:
 
     def search(self, question: str, labels: frozenset[str], count: int, fitted: Fitted | None = None) -> list[Hit]:
         """Return the best chunks that a person with some labels may see; none where the best is below the least."""
-        found = self._nearest(self.model.vector(self.model.card.query + question).tolist(), labels)
+        found = self._nearest(self.model.question(question).tolist(), labels)
         # What was fitted for words beside vectors says nothing of vectors alone.
         return hits(found, count, fitted.least if fitted and fitted.weight == 0 else None)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.errors import DualtrackError, Exit
-from dualtrack.knowledge import cluster, evaluation, ingest, ledger, retrieval, search, versions
+from dualtrack.knowledge import cluster, evaluation, ingest, ledger, models, retrieval, search, versions
 from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.parsing import child
 from dualtrack.knowledge.questions import Question
@@ -85,7 +85,7 @@ Request = Ingest | Search | Evaluate | Reload
 
 @cache
 def _model(folder: str) -> Model:
-    return Model(Path(folder))
+    return models.load(Path(folder))
 
 
 def answer(request: Ingest | Search | Evaluate) -> ingest.Report | Found | evaluation.Evaluation:

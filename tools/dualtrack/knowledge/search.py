@@ -89,7 +89,7 @@ class Searcher:
         permitted = self._permitted(labels)
         if permitted is None:
             return Candidates([], np.zeros(0), np.zeros(0))
-        asked = self.model.vector(self.model.card.query + question)
+        asked = self.model.question(question)
         said = permitted.words.scores(question) if words else np.zeros(len(permitted.rows))
         best = np.argsort(-said, kind="stable")[:MOST]
         places = np.union1d(permitted.nearest(asked), best[said[best] > 0])

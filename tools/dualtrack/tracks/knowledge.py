@@ -25,7 +25,7 @@ from dualtrack import artifacts
 from dualtrack.audit.writer import Writer
 from dualtrack.errors import BadInput, Exit, External, Interrupted
 from dualtrack.files import locked
-from dualtrack.knowledge import answering, deletion, program
+from dualtrack.knowledge import answering, deletion, models, program
 from dualtrack.knowledge.deletion import Receipt
 from dualtrack.knowledge.evaluation import Evaluation
 from dualtrack.knowledge.ingest import Report
@@ -129,8 +129,13 @@ def packed(directory: Path | None = None, say: Say = lambda _: None) -> Path:
     there = model(say, directory)
     if directory is None:
         return there
+    card, written = models.read_card(there)
+    needed = (models.CARD, models.AUTHORITY) if card.endpoint else (models.CARD, models.ONNX, models.TOKENIZER)
     try:
-        files = {name: (there / name).read_bytes() for name in (*FILES.values(), "card.json")}
+        if not written:
+            raise BadInput(f"{there} has no {models.CARD}, which says what its model is")
+        there_too = (it for it in models.FILES if it not in needed and (there / it).exists())
+        files = {name: (there / name).read_bytes() for name in (*needed, *there_too)}
     except OSError as error:
         raise BadInput(f"{there} has no model of one's own: {error.filename}: {error.strerror}") from None
     digest = hashlib.sha256(b"".join(hashlib.sha256(it).digest() for it in files.values())).hexdigest()[:16]

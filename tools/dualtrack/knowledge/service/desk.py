@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dualtrack.errors import BadInput, DualtrackError, External
-from dualtrack.knowledge import cluster, ledger, retrieval, versions
+from dualtrack.knowledge import cluster, ledger, models, retrieval, versions
 from dualtrack.knowledge.answering import Answered, Message, answers
 from dualtrack.knowledge.cluster import Clustered
-from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.pii.mask import mask
 from dualtrack.knowledge.search import Hit, Searcher
@@ -45,7 +44,7 @@ class Desk:
         self._key_file = Path(settings.key_file) if settings.key_file else None
         self._deletions = ledger.size(self._base)
         versions.current(self._base)  # seen before a model is loaded for nothing
-        self._model = Model(Path(settings.model))
+        self._model = models.load(Path(settings.model))
         with Keys(self._base, self._key_file) as keys:
             self._records = keys.mac("records", b"")
         self._lock = threading.Lock()

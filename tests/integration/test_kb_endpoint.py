@@ -1,0 +1,192 @@
+"""Vectors by a model behind OpenAI's `/v1/embeddings`: a real one, another under its name, answers that are none."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualtrack.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.knowledge import models
+from dualtrack.tracks import knowledge
+from tests.conftest import Cli
+from tests.support import embedding_endpoint
+from tests.support.api_testbed import Gateway
+
+PEOPLE = "people:\n  - {name: ada, uid: 4001, roles: [user]}\n"
+DIMENSION = 48
+
+
+def vector(text: str) -> list[float]:
+    """Return numbers that another text does not have."""
+    return [float(it) for it in np.random.default_rng(list(text.encode())).normal(size=DIMENSION).round(4)]
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    monkeypatch.setenv("DUALTRACK_API_KEY", "dt-secret")
+    monkeypatch.setattr("dualtrack.proc.pause", lambda _: None)
+    found = Gateway(tmp_path)
+    found.answer = right(found)
+    yield found
+    found.end()
+
+
+def reply(handler: http.server.BaseHTTPRequestHandler, body: bytes, status: int = 200) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def rows(texts: list[str]) -> list[dict[str, Any]]:
+    return [{"object": "embedding", "index": at, "embedding": vector(it)} for at, it in enumerate(texts)]
+
+
+def right(gateway: Gateway) -> Any:
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        found = rows(gateway.asked[-1][2]["input"])
+        reply(handler, json.dumps({"object": "list", "data": found[::-1], "usage": {"prompt_tokens": 1}}).encode())
+
+    return answer
+
+
+def described(gateway: Gateway, directory: Path, **more: Any) -> models.Model:
+    options = {"tokens": 64, **more}
+    models.describe(directory, gateway.url, gateway.folder / "ca.pem", "encoder", **options)
+    return models.load(directory)
+
+
+def test_texts_go_together_and_come_back_in_order(gateway: Gateway, tmp_path: Path) -> None:
+    model = described(gateway, tmp_path / "model", passage="p: ", query="q: ", query_model="asker")
+    found = model.passages(["one", "two", "three"])
+    wanted = np.array([vector(f"p: {it}") for it in ("one", "two", "three")], np.float32)
+    assert np.allclose(found, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-6)
+    path, key, body = gateway.asked[-1]
+    assert (path, key, body["model"], body["input"][1:]) == (
+        "/v1/embeddings", "Bearer dt-secret", "encoder", ["p: one", "p: two", "p: three"]
+    )  # fmt: skip
+    model.question("one")
+    assert (gateway.asked[-1][2]["model"], gateway.asked[-1][2]["input"][1:]) == ("asker", ["q: one"])
+
+
+def test_what_is_longer_than_the_model_reads_is_cut(gateway: Gateway, tmp_path: Path) -> None:
+    model = described(gateway, tmp_path / "model")
+    for text in ("wombat " * 100, "袋熊" * 100, "\U0001f43e" * 100):
+        model.passages(["short", text])
+        [_, short, cut] = gateway.asked[-1][2]["input"]
+        assert (short, text.startswith(cut), model.count(cut) <= model.room < model.count(text)) == (
+            "short",
+            True,
+            True,
+        )
+        assert len(cut.encode()) > models.TOKEN_BYTES * (model.room - 2)
+    assert model.shortened == 3
+
+
+def test_another_model_under_the_same_name_is_told(gateway: Gateway, tmp_path: Path) -> None:
+    model = described(gateway, tmp_path / "model")
+
+    def other(handler: http.server.BaseHTTPRequestHandler) -> None:
+        found = rows([f"other {it}" for it in gateway.asked[-1][2]["input"]])
+        reply(handler, json.dumps({"data": found}).encode())
+
+    gateway.answer = other
+    with pytest.raises(External, match="is not the one that its card was written for"):
+        model.passages(["one"])
+    gateway.answer = right(gateway)
+    assert model.passages(["one"]).shape == (1, DIMENSION)
+
+
+def test_answers_that_are_none(gateway: Gateway, tmp_path: Path) -> None:
+    """Generated: each part of a right answer removed, repeated, and made something else; and none of them is taken."""
+    model, chance = described(gateway, tmp_path / "model"), random.Random(11)
+    texts = ["one", "two", "three"]
+    whole = json.dumps({"data": rows([models.PROBE, *texts])})
+    values = ["1e39", "-1e400", "null", '"x"', "[]", "{}", "true", "NaN", '"\\ud800"', "[" * 2000]
+    wrong = [b"", b"x", b"[]", b"\xff" * 100, b'{"data": []}', b" " * (5 << 20), whole.encode()[:-2]]
+    for _ in range(120):
+        data = json.loads(whole)
+        row = chance.choice(data["data"])
+        what = chance.randrange(5)
+        if what == 0:
+            data["data"].remove(row)
+        elif what == 1:
+            data["data"].append(row)
+        elif what == 2:
+            row["index"] = chance.choice([-1, 4, 1 << 40, "0", None, next(it for it in range(4) if it != row["index"])])
+        elif what == 3:
+            row["embedding"] = chance.choice([[], [0.0] * DIMENSION, row["embedding"][1:], None, "text", [[1.0]]])
+        text = json.dumps(data)
+        if what == 4:
+            number = str(row["embedding"][chance.randrange(DIMENSION)])
+            text = text.replace(number, chance.choice(values), 1)
+        wrong.append(text.encode())
+    for body in wrong:
+        gateway.answer = lambda handler, body=body: reply(handler, body)
+        with pytest.raises(DualtrackError) as error:
+            model.passages(texts)
+        assert "\n" not in str(error.value)
+    for status, kind in ((401, Refused), (400, BadInput), (429, External), (500, External), (302, External)):
+        gateway.asked.clear()
+        gateway.answer = lambda handler, status=status: reply(handler, b'{"error": {"message": "no"}}', status)
+        with pytest.raises(kind):
+            model.passages(texts)
+        assert len(gateway.asked) == (models.TRIES if kind is External else 1)
+
+
+def test_cards_of_endpoints(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = described(gateway, tmp_path / "model")
+    with pytest.raises(Refused, match="has a model already"):
+        described(gateway, tmp_path / "model")
+    # Where it answers is not what it is; what it is told is.
+    path = tmp_path / "model/card.json"
+    card = json.loads(path.read_text())
+    for change, same in (({"url": "https://127.0.0.1:9"}, True), ({"model": "other"}, False)):
+        path.write_text(json.dumps({**card, "endpoint": {**card["endpoint"], **change}}))
+        assert (models.load(tmp_path / "model").digest == first.digest) == same
+    for wrong in ({"url": "http://127.0.0.1"}, {"probe": [1.0]}, {"probe": [0.1] * 65}, {"key": "x"}, {"model": ""}):
+        path.write_text(json.dumps({**card, "endpoint": {**card["endpoint"], **wrong}}))
+        with pytest.raises(BadInput):
+            models.load(tmp_path / "model")
+    path.write_text(json.dumps(card))
+    (tmp_path / "model/tokenizer.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"tokenizer\.json cannot be loaded"):
+        models.load(tmp_path / "model")
+    (tmp_path / "model/tokenizer.json").unlink()
+    # What hosts get.
+    sent = knowledge.packed(tmp_path / "model")
+    assert sorted(it.name for it in sent.iterdir()) == ["ca.pem", "card.json"]
+    (tmp_path / "model/ca.pem").unlink()
+    with pytest.raises(BadInput, match=r"ca\.pem"):
+        knowledge.packed(tmp_path / "model")
+    monkeypatch.delenv("DUALTRACK_API_KEY")
+    with pytest.raises(BadInput, match="asks for an API key"):
+        models.load(tmp_path / "model")
+
+
+def test_the_page(tmp_path: Path) -> None:
+    """By a real model; then its server ends, and another model answers in its place."""
+    package, cli = embedding_endpoint.unpacked(tmp_path / "package"), Cli(tmp_path)
+    place = tmp_path / "runbook"
+    place.mkdir()
+    (place / "people.yml").write_text(PEOPLE)
+    with embedding_endpoint.serving(package, tmp_path) as found:
+        cli.env.update(found)
+        cli.runbook("use-an-embedding-endpoint.md")
+    base, model, rules = (str(place / it) for it in ("kb", "e5", "rules"))
+    asked = ("kb", "search", "leave", "--as", "ada", "--people", str(place / "people.yml"), "--base", base)
+    done = cli(*asked, "--model", model, check=False)
+    assert (done.returncode, "the model at 127.0.0.1" in done.stderr) == (4, True), done.stderr
+    (place / "rules/new.md").write_text("# 新\n\n新的规定。\n")
+    with embedding_endpoint.serving(package, tmp_path, "enpt", int(found["URL"].rpartition(":")[2])):
+        done = cli("kb", "ingest", rules, "--collection", "rules", "--base", base, "--model", model, check=False)
+    assert (done.returncode, "is not the one that its card was written for" in done.stderr) == (4, True), done.stderr
+    assert len(cli.json("kb", "versions", "--base", base)["versions"]) == 1
