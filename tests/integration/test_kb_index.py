@@ -47,3 +47,8 @@ def test_an_index_that_finds_too_little_is_none(found: dict[str, Any]) -> None:
 
 def test_what_one_may_not_see_changes_nothing(found: dict[str, Any]) -> None:
     assert found["different"] == 0
+
+
+def test_indexes_are_made_before_people_ask(found: dict[str, Any]) -> None:
+    """As many as are kept, of those that most people need."""
+    assert found["prepared"] == {"all before": 3, "all asked": 0, "some before": 2, "some asked": 0}

@@ -113,9 +113,53 @@ def own_alone() -> int:
     return different
 
 
+def prepared() -> dict[str, int]:
+    """Return how many indexes are made before people ask, and when they do: where all are kept, and where some are."""
+    index.FLAT, index.BYTES = 100, 10_000
+    rows, labels = near(900), [("everyone",), ("group:hr",), ("person:bo",)]
+    entries = [versions.Entry("c", f"{at}.md", str(at), labels[at % 3], (), f"text {at}") for at in range(900)]
+    card = versions.Made(
+        id="x", model_name="m", model="m", dimension=64, rules="r", documents=900, chunks=900, bytes=0, digest=""
+    )  # fmt: skip
+    kinds = [
+        frozenset({"everyone"}),
+        frozenset({"everyone", "group:hr"}),
+        frozenset({"nobody"}),
+        frozenset({"person:bo"}),
+    ]
+    made: list[int] = []
+    real, kept, out = search.Index, search.KEPT_ROWS, dict[str, int]()
+
+    def counted(*words: Any) -> Index:
+        made.append(1)
+        return real(*words)
+
+    search.Index = counted  # type: ignore[assignment, misc]
+    try:
+        for name, most in (("all", 10_000), ("some", 1000)):
+            search.KEPT_ROWS, model = most, Model()
+            made.clear()
+            searcher = search.Searcher(versions.Version("x", card, entries, rows), model)  # type: ignore[arg-type]
+            searcher.prepare(kinds, words=True)
+            out[f"{name} before"] = len(made)
+            model.told = near(1)[0]
+            for it in kinds[:2]:
+                assert searcher.search("word", it, 5)
+            out[f"{name} asked"] = len(made) - out[f"{name} before"]
+    finally:
+        search.Index, search.KEPT_ROWS = real, kept  # type: ignore[misc]
+    return out
+
+
 def main() -> None:
     """Print all of it."""
-    out = {"kinds": kinds(), "twins": twins(), "too little": nothing_near(), "different": own_alone()}
+    out = {
+        "kinds": kinds(),
+        "twins": twins(),
+        "too little": nothing_near(),
+        "different": own_alone(),
+        "prepared": prepared(),
+    }
     json.dump(out, sys.stdout)
 
 

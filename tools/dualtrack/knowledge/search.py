@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from threading import Lock
 
 import msgspec
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from dualtrack.errors import External
 from dualtrack.knowledge.chunks import Chunk
-from dualtrack.knowledge.embedding import Model, Vectors
+from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.index import Index
 from dualtrack.knowledge.lexical import Lexical
 from dualtrack.knowledge.retrieval import Fitted
@@ -84,6 +83,16 @@ class Searcher:
         found = self.candidates(question, labels, words=weight > 0).ranked(weight)
         return hits(found, count, fitted.least if fitted else None)
 
+    def prepare(self, kinds: Iterable[frozenset[str]], *, words: bool) -> None:
+        """Make the indexes of people with some labels, the first ones first, as many as are kept."""
+        rows = 0
+        for labels in kinds:
+            rows += sum(len(found) for it, found in self._by_labels.items() if labels & set(it))
+            if rows > KEPT_ROWS:
+                return
+            if permitted := self._permitted(labels):
+                _ = permitted.index, words and permitted.words
+
     def candidates(self, question: str, labels: frozenset[str], *, words: bool) -> Candidates:
         """Return the nearest chunks by vectors and, with ``words``, those that say the most of the question."""
         permitted = self._permitted(labels)
@@ -92,7 +101,7 @@ class Searcher:
         asked = self.model.question(question)
         said = permitted.words.scores(question) if words else np.zeros(len(permitted.rows))
         best = np.argsort(-said, kind="stable")[:MOST]
-        places = np.union1d(permitted.nearest(asked), best[said[best] > 0])
+        places = np.union1d(permitted.index.nearest(asked, MOST), best[said[best] > 0])
         # Asked again of each that leaves, whatever the index did.
         found = [
             (key_of(entry), place, entry)
@@ -122,26 +131,32 @@ class Searcher:
 
 
 class _Permitted:
-    """Some rows of a version, with indexes of them alone."""
+    """Some rows of a version, with indexes of them alone, each made once: others wait for theirs, and for no more."""
 
     def __init__(self, version: Version, rows: npt.NDArray[np.int64]) -> None:
         self._version, self.rows = version, rows
+        self._index: Index | None = None
+        self._words: Lexical | None = None
+        self._locks = Lock(), Lock()
 
-    @cached_property
-    def _index(self) -> Index:
-        card = self._version.card
-        known = card.index if len(self.rows) == card.chunks else msgspec.UNSET
-        return Index(np.ascontiguousarray(self._version.vectors[self.rows]), known or None)
+    @property
+    def index(self) -> Index:
+        """The index of vectors."""
+        with self._locks[0]:
+            if self._index is None:
+                card = self._version.card
+                known = card.index if len(self.rows) == card.chunks else msgspec.UNSET
+                self._index = Index(np.ascontiguousarray(self._version.vectors[self.rows]), known or None)
+            return self._index
 
-    @cached_property
+    @property
     def words(self) -> Lexical:
         """The lexical index; texts are what vectors were made of."""
-        entries = (self._version.entries[it] for it in self.rows)
-        return Lexical([Chunk(it.headings, it.text).embedded for it in entries])
-
-    def nearest(self, asked: Vectors) -> npt.NDArray[np.int64]:
-        """Return the places, among the rows, of those whose vectors are nearest."""
-        return self._index.nearest(asked, MOST)
+        with self._locks[1]:
+            if self._words is None:
+                entries = (self._version.entries[it] for it in self.rows)
+                self._words = Lexical([Chunk(it.headings, it.text).embedded for it in entries])
+            return self._words
 
 
 def hits(found: Sequence[tuple[float, Entry]], count: int, least: float | None) -> list[Hit]:

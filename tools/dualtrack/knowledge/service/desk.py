@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dualtrack.errors import BadInput, DualtrackError, External
@@ -19,6 +19,7 @@ from dualtrack.knowledge.service import records
 from dualtrack.knowledge.service.people import Person
 from dualtrack.knowledge.service.settings import Settings
 from dualtrack.knowledge.sync import copy
+from dualtrack.output import echo
 from dualtrack.serving.client import Client, End
 
 QUESTION_CHARACTERS = 4000
@@ -37,9 +38,14 @@ class Busy(DualtrackError):
 class Desk:
     """A knowledge base that is asked. The journal takes a record of each answer, before it is given."""
 
-    def __init__(self, settings: Settings, gateway_key: str = "") -> None:
-        """Load the model and the version that is current; the errors of `versions.load`."""
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, gateway_key: str = "", kinds: Callable[[], Iterable[frozenset[str]]] = tuple
+    ) -> None:  # fmt: skip
+        """Load the model and the version that is current; the errors of `versions.load`.
+
+        ``kinds`` are the labels of people: what they need is made before they ask.
+        """
+        self._settings, self._kinds = settings, kinds
         self._base = Path(settings.base)
         self._key_file = Path(settings.key_file) if settings.key_file else None
         self._deletions = ledger.size(self._base)
@@ -95,7 +101,18 @@ class Desk:
                 self._failed, self._failed_at = at, time.monotonic()
                 raise External(str(error)) from None
             self._seen = at
+            if isinstance(self._searcher, Searcher):
+                threading.Thread(target=self._prepare, args=(self._searcher,), daemon=True).start()
             return self._searcher
+
+    def _prepare(self, searcher: Searcher) -> None:
+        """Make indexes beside the answers: whoever asks before that waits for their own alone."""
+        try:
+            fitted, _ = retrieval.load(self._base, self._model.digest)
+            kinds = (it for it in self._kinds() if self._searcher is searcher)  # another version came: no more of this
+            searcher.prepare(kinds, words=bool(fitted and fitted.weight))
+        except DualtrackError as error:  # who asks is told
+            echo(f"an index is not made yet: {error}", err=True)
 
     def _loaded(self) -> Searcher | Clustered:
         if self._cluster:

@@ -6,6 +6,7 @@ So rights that are taken away are gone for tokens that are still good, as soon a
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -69,6 +70,10 @@ class People:
         if not isinstance(name, str) or name not in self._labels:
             raise Unknown("nobody of that name")
         return Person(name, self._labels[name])
+
+    def kinds(self) -> list[frozenset[str]]:
+        """Return the different labels that people have, those of the most people first."""
+        return [it for it, _ in Counter(self._labels.values()).most_common()]
 
     def _read(self) -> None:
         with self._lock:

@@ -50,7 +50,7 @@ def serve(path: Path) -> None:
 
     settings = told.load(path)
     people = People(Path(settings.people), Path(settings.token_key))
-    desk = Desk(settings, credential("gateway-key"))
+    desk = Desk(settings, credential("gateway-key"), people.kinds)
     config = uvicorn.Config(
         Api(settings, desk, people).app(), uds=settings.socket, http="h11", ws="none", loop="asyncio", lifespan="on",
         access_log=False, log_level="warning", server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS,
