@@ -10,10 +10,11 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import msgspec
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 #: renameat2(2).
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+#: Seconds that a lock is waited for without a word.
+SILENT_S = 1.0
 _OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
@@ -267,13 +270,27 @@ def read(path: Path, kind: type[T], hint: str = "delete it", *, follow: bool = T
         raise BadInput(f"{path} is damaged: {error}", hint=hint) from None
 
 
+def _free(lock: IO[str]) -> bool:
+    """Take a lock, if nobody has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[int]:
+def locked(path: Path, say: Callable[[str], None] | None = None) -> Iterator[int]:
     """Hold the lock of a file that is read, changed and written: `.<name>.lock` beside it, freed by the kernel.
 
-    Yield its handle: a program that gets it holds the lock as well, until it has ended.
+    Yield its handle: a program that gets it holds the lock as well, until it has ended. Whoever waits for longer than
+    `SILENT_S` is told by ``say``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
+        if say is not None and not _free(lock):
+            time.sleep(SILENT_S)
+            if not _free(lock):
+                say(f"waiting for another run on {path.parent}")
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock.fileno()

@@ -92,7 +92,7 @@ def ingest(
             raise BadInput(f"'{it}' is no label", hint="everyone, group:NAME, person:NAME or role:NAME")
     versions.own(base)
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(base / "ingest"), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:
+    with locked(base / "ingest", say), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:
         deleted, shortened = Ledger(base, keys), model.shortened
         deletion.finish(base, keys, deleted)
         reader = _Reader(catalog, deleted, collection, tuple(sorted(labels)), model)

@@ -89,7 +89,7 @@ def run(
     if not (base / versions.COPIED).exists() and base.exists() and (own := _own(base)):
         raise Refused(f"{base} is no copy, and has something of its own: {own[0]}", hint="name another directory")
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(base / "sync") as lock:
+    with locked(base / "sync", say) as lock:
         before = _before(base) or State(source="")
         state = replace(before, source=source.place)
         try:

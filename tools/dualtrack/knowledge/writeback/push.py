@@ -138,7 +138,7 @@ def push(
     With ``check`` what is there is read, and sent again where it is damaged. Refused where another writer writes there;
     External where something fails: the next run goes on from there.
     """
-    with locked(base / "writeback"), Decisions(base) as decisions:
+    with locked(base / "writeback", say), Decisions(base) as decisions:
         sender = _Sender(log, decisions, take_over=take_over, check=check)
         here, left, unclean = set[bytes](), Counter[str](), []
         for place, it in records.read(base, collections, key_file):

@@ -69,7 +69,7 @@ def pull(log: Log, to: Path, say: Say) -> Pulled:
     if to.exists() and not to.is_dir():
         raise BadInput(f"{to} is no directory")
     to.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(to / "writeback"):
+    with locked(to / "writeback", say):
         for left in reversed(range(TRIES)):
             here = read(to / STATE, Here, "take it to another directory") or Here(place=log.place)
             if here.place != log.place:
