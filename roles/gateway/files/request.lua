@@ -4,6 +4,7 @@
 --   txn.model   the name of the model; '' where it cannot be one
 --   txn.user    whom the request is for (safety_identifier, or else user)
 --   txn.wrong   why it is refused, in English; txn.param the field, or ''
+--   txn.personal   where it is asked for (`screen`): 'no' where nothing personal is in it, and 'yes' for everything else
 --
 -- Of a name that is there twice the last value counts, as for the engines.
 
@@ -211,3 +212,17 @@ local function look(txn)
 end
 
 core.register_action("look", {"http-req"}, look)
+
+-- Asks what looks for personal data (dualtrack pii screen), at a port of this host. Without an answer there is some.
+local function screen(txn, port)
+    local body = txn.f:req_body() or ""
+    local link, said = core.tcp(), nil
+    link:settimeout(15)
+    if link:connect("127.0.0.1", tonumber(port)) and link:send(string.pack(">I8", #body) .. body) then
+        said = link:receive(1)
+    end
+    link:close()
+    txn:set_var("txn.personal", said == "0" and "no" or "yes")
+end
+
+core.register_action("screen", {"http-req"}, screen, 1)

@@ -28,6 +28,7 @@ NOTHING: dict[str, dict[str, str]] = {
     "allowed": {},
     "routes": {},
     "sensitive": {},
+    "screened": {},
     "budgets": {},
 }
 
@@ -69,6 +70,7 @@ def of(tenant: str, keys: int) -> dict[str, dict[str, str]]:
         "allowed": {f"{tenant}/*": "1"},
         "routes": {tenant: "local"},
         "sensitive": {tenant: "1"},
+        "screened": {tenant: "1"},
         "budgets": {tenant: "1000:0"},
     }
 
@@ -143,7 +145,7 @@ def test_reload_in_between_is_no_success(tmp_path: Path, haproxy: Haproxy) -> No
 def test_a_key_is_known_last(tmp_path: Path, haproxy: Haproxy) -> None:
     apply(tmp_path, of("a", 1))
     [commit] = [it for it in haproxy.told if it.startswith("commit")]
-    assert re.findall(r"(\w+)\.map", commit) == ["allowed", "limits", "routes", "sensitive", "keys"]
+    assert re.findall(r"(\w+)\.map", commit) == ["allowed", "limits", "routes", "sensitive", "screened", "keys"]
 
 
 @given(MAPS)
@@ -162,8 +164,8 @@ def test_every_command_fits_and_all_of_them_say_all(wanted: dict[str, dict[str, 
         b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"keys": {}, "limits": {}}',
         json.dumps({**NOTHING, "more": {}}).encode(), json.dumps({**NOTHING, "keys": []}).encode(),
         json.dumps({**NOTHING, "keys": {"a": 1}}).encode(), json.dumps({**NOTHING, "keys": {"a": {}}}).encode(),
-        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "budgets": {}}',
-        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "budgets": {}}',
+        b'{"keys": {"a": "b", "a": "c"}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "screened": {}, "budgets": {}}',
+        b'{"keys": {}, "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "screened": {}, "budgets": {}}',
         b" " * (gateway.INPUT_BYTES + 1),
         *(json.dumps({**NOTHING, "keys": pair}).encode() for it in (
             "", "a b", "a\n", "a\nb", "a\tb", "a;b", "#a", "a\\b", "<<", "a\0", "\x1b[0m", "ü", "\ud800", "a" * 257,

@@ -60,13 +60,14 @@ def parse(document: Any) -> Tenants:
 def test_the_file_as_it_is_agreed_on() -> None:
     assert tenants.maps(parse(DOCUMENT)) == {
         "keys": {"a" * 64: "research"}, "limits": {"research": "60"}, "allowed": {"research/smollm2": "1"},
-        "routes": {"research": "local"}, "sensitive": {}, "budgets": {},
+        "routes": {"research": "local"}, "sensitive": {}, "screened": {}, "budgets": {},
     }  # fmt: skip
     assert tenants.maps(parse({"tenants": [{**TENANT, "models": ["*"], "requests_per_minute": None}]})) == {
         "keys": {"a" * 64: "research"}, "limits": {}, "allowed": {"research/*": "1"}, "routes": {"research": "local"},
-        "sensitive": {}, "budgets": {},
+        "sensitive": {}, "screened": {}, "budgets": {},
     }  # fmt: skip
-    assert tenants.maps(parse({"tenants": [{**TENANT, "sensitive": True}]}))["sensitive"] == {"research": "1"}
+    for flag in ("sensitive", "screened"):
+        assert tenants.maps(parse({"tenants": [{**TENANT, flag: True}]}))[flag] == {"research": "1"}
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_the_program_is_called_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None
     assert words[-5:] == ["ops@10.30.0.12", "sudo", "-n", "/usr/local/sbin/dualtrack-gateway", "apply"]
     assert words[words.index("-i") + 1] == "/key"
     assert program.parse_wanted(given.encode()) == {
-        "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "budgets": {},
+        "keys": {}, "limits": {}, "allowed": {}, "routes": {}, "sensitive": {}, "screened": {}, "budgets": {},
     }  # fmt: skip
     for failed, said in (
         ((255, "", "ssh: no route\n"), "cannot be reached: ssh: no route"),

@@ -72,5 +72,16 @@ def kinds(json: bool = typer.Option(False, "--json", help="Print one JSON docume
     table(("kind", "what", "中文", "GB/T 35273", "GB/T 45574"), rows)
 
 
+@app.command()
+def screen(
+    address: str = typer.Option("127.0.0.1", "--address", help="Where it is asked: on loopback."),
+    port: int = typer.Option(..., "--port", min=1, max=65535, help="Where it is asked."),
+) -> None:
+    """Tell a gateway, as long as it runs, which requests hold personal data (role gateway)."""
+    from dualtrack.knowledge.pii import screen as screening
+
+    screening.serve(address, port)
+
+
 def _counted(found: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))

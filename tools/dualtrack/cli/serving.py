@@ -160,6 +160,11 @@ def add(
         "--sensitive/--not-sensitive",
         help="Requests may hold sensitive personal data; `dualtrack residency report` counts that apart.",
     ),
+    screened: bool = typer.Option(
+        None,
+        "--screened/--not-screened",
+        help="Requests with personal data in them are not answered on the cloud track, whatever --residency says.",
+    ),
     requests_per_minute: int = typer.Option(
         None, "--requests-per-minute", min=0, help="The most in a minute, of all its keys; 0 for no limit, the default."
     ),
@@ -186,8 +191,8 @@ def add(
     where: Residency | None = residency.value if residency else None
     models = tuple(model) or ((tenants.ALL,) if all_models else None)
     changes = tenants.Changes(
-        models=models, residency=where, sensitive=sensitive, requests_per_minute=requests_per_minute,
-        tokens_per_minute=tokens_per_minute, tokens_per_month=tokens_per_month,
+        models=models, residency=where, sensitive=sensitive, screened=screened,
+        requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, tokens_per_month=tokens_per_month,
     )  # fmt: skip
     found = serving.sites()
     text, made = tenants.add(serving.tenants_file(found), tenant, changes)
@@ -212,6 +217,7 @@ def list_keys(json: bool = JSON) -> None:
         keys = [
             {"id": it.id, "tenant": tenant.name, "added": it.added, "models": tenant.models,
              "residency": tenant.residency, "sensitive": tenant.sensitive,
+             "screened": tenant.screened,
              **{limit: getattr(tenant, limit) for limit in tenants.LIMITS}}
             for tenant in found for it in tenant.keys
         ]  # fmt: skip
@@ -223,7 +229,7 @@ def list_keys(json: bool = JSON) -> None:
             name,
             added,
             ", ".join(it.models),
-            it.residency + (", sensitive" if it.sensitive else ""),
+            it.residency + ", sensitive" * it.sensitive + ", screened" * it.screened,
             *(str(getattr(it, limit) or "none") for limit in tenants.LIMITS),
         )
         for it in found

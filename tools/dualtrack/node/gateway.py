@@ -4,8 +4,8 @@ A program on hosts with the role gateway, called over ssh by `dualtrack serving`
 
     dualtrack-gateway apply    reads the maps as JSON on stdin: {"keys": {SHA-256: tenant}, "limits": {tenant: requests
                                per minute}, "allowed": {"tenant/model": "1"}, "routes": {tenant: "local",
-                               "prefer-local", "any" or "cloud"}, "sensitive": {tenant: "1"}, "budgets": {tenant:
-                               "tokens of a minute:of a month", 0 for any number}}; writes their files, replaces them
+                               "prefer-local", "any" or "cloud"}, "sensitive": {tenant: "1"}, "screened": {tenant: "1"},
+                               "budgets": {tenant: "tokens of a minute:of a month", 0 for any number}}; writes their files, replaces them
                                in the running HAProxy, prints {"changed": …, "running": …}
     dualtrack-gateway status   prints {"engines": [{"model", "track", "engine", "state", "requests", "active",
                                "last_check"}], "since_s": seconds since HAProxy has started}
@@ -35,7 +35,7 @@ SOCKET = Path("/run/haproxy/admin.sock")
 STATE = Path("/var/lib/dualtrack/gateway/servers.state")
 #: The order in which maps take effect: a key is known only when its limit and its models are, and a tenant that is
 #: removed has no model any more before its limit is gone.
-NAMES = ("allowed", "limits", "routes", "sensitive", "keys")
+NAMES = ("allowed", "limits", "routes", "sensitive", "screened", "keys")
 #: What is written, too, and is not HAProxy's: `gateway_tokens` reads it.
 BESIDE = ("budgets",)
 #: Of a map's keys and values: nothing that separates words, lines or commands for HAProxy, or begins a comment.

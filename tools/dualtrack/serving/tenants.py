@@ -45,13 +45,15 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Who asks: with which keys, for which models (``*`` for all), how often, and for how many tokens.
 
     None for no limit. Tokens are those read and those written together. ``sensitive`` says that its requests may hold
-    sensitive personal data, which is counted apart when it leaves the country.
+    sensitive personal data, which is counted apart when it leaves the country; ``screened``, that a request with any
+    personal data in it does not go to the cloud track.
     """
 
     name: str
     models: tuple[str, ...] = (ALL,)
     residency: Residency = "local"
     sensitive: bool = False
+    screened: bool = False
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     tokens_per_month: int | None = None
@@ -70,6 +72,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     residency: Residency | None = None
     sensitive: bool | None = None
+    screened: bool | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     tokens_per_month: int | None = None
@@ -184,6 +187,7 @@ def add_key(found: Tenants, tenant: str, text: str, changes: Changes, now: datet
         models=before.models if changes.models is None else changes.models,
         residency=changes.residency or before.residency,
         sensitive=before.sensitive if changes.sensitive is None else changes.sensitive,
+        screened=before.screened if changes.screened is None else changes.screened,
         keys=(*before.keys, key),
         **limits,
     )
@@ -239,8 +243,8 @@ def maps(found: Tenants) -> dict[str, dict[str, str]]:
     """Return the maps of a gateway.
 
     keys (digest to tenant), limits (tenant to requests per minute), allowed models, routes (tenant to residency),
-    sensitive (tenants whose requests may hold sensitive data), budgets (tenant to tokens of a minute and of a month, 0
-    for any number). Allowed models are TENANT/MODEL, or TENANT/* for all. Tenants without a key are in none.
+    sensitive (tenants whose requests may hold sensitive data), screened (those whose personal data stays), budgets
+    (tenant to tokens of a minute and of a month, 0 for any number). Allowed models are TENANT/MODEL, or TENANT/* for all. Tenants without a key are in none.
     """
     asking: Sequence[Tenant] = [it for it in found.tenants if it.keys]
     return {
@@ -249,6 +253,7 @@ def maps(found: Tenants) -> dict[str, dict[str, str]]:
         "allowed": {f"{it.name}/{model}": "1" for it in asking for model in it.models},
         "routes": {it.name: it.residency for it in asking},
         "sensitive": {it.name: "1" for it in asking if it.sensitive},
+        "screened": {it.name: "1" for it in asking if it.screened},
         "budgets": {
             it.name: f"{it.tokens_per_minute or 0}:{it.tokens_per_month or 0}"
             for it in asking

@@ -15,7 +15,7 @@ from pathlib import Path
 #: This host's settings, NAME=VALUE a line; what the environment says comes before them.
 SETTINGS = Path("/etc/dualtrack/store.env")
 #: Names a directory with packages that some groups of commands need, and the others not (role knowledge_base).
-PACKAGES, PACKED = "DUALTRACK_PACKAGES", {"kb", "sync", "writeback"}
+PACKAGES, PACKED = "DUALTRACK_PACKAGES", {"kb", "pii", "sync", "writeback"}
 
 
 def settle(text: str, environment: MutableMapping[str, str]) -> None:
