@@ -27,7 +27,7 @@ class Link(http.client.HTTPSConnection):
 def ask(path: str, body: object, key: str = KEY) -> tuple[int, str]:
     """Return the status and the text of an answer to a body: bytes as they are, anything else as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    with contextlib.closing(Link(HOST)) as link:
+    with contextlib.closing(Link(HOST, context=TLS)) as link:
         link.request("POST", path, data, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
         answer = link.getresponse()
         return answer.status, answer.read().decode()
@@ -150,7 +150,7 @@ RAW = [
 
 def published(path: str) -> set[str]:
     """Return the fields that a path takes, by the document that the gateway publishes."""
-    with contextlib.closing(Link(HOST)) as link:
+    with contextlib.closing(Link(HOST, context=TLS)) as link:
         link.request("GET", "/openapi.json")
         found = json.load(link.getresponse())
     named = found["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
