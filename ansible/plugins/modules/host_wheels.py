@@ -15,7 +15,8 @@ short_description: unpack wheels into a directory
 description:
   - Has a directory with what is in some wheels, for C(PYTHONPATH). A directory that is there is left as it is; call it
     after what is in it.
-  - In a play C(wheels) are files on the controller, which sends them where the directory is not there (C(plugins/action)).
+  - In a play C(wheels) are files on the controller, which sends them where the directory is not there
+    (C(plugins/action)).
 options:
   place:
     description: the directory

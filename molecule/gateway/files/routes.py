@@ -19,7 +19,22 @@ import time
 from pathlib import Path
 
 TENANTS = {"research": "any", "prefers": "prefer-local", "stays": "local", "abroad": "cloud"}
-SENSITIVE = {"abroad"}
+#: One whose personal data stays; in a request these are some, and the others are none.
+CAREFUL = "careful"
+PERSONAL: tuple[dict[str, object], ...] = (
+    {"prompt": "call 13800138000"},
+    {"prompt": "\uff11\uff13\uff18\uff10\uff10\uff11\uff13\uff18\uff10\uff10\uff10"},
+    {"user": "13800138000"},
+    {"stop": ["x", "138 0013 8000"]},
+    {"logit_bias": {"13800138000": 1}},
+    {"seed": 13800138000},
+)
+NOTHING: tuple[dict[str, object], ...] = (
+    {},
+    {"prompt": "call 138"},
+    {"prompt": "\u8bf7\u5047"},
+    {"prompt": "x " * 200_000},
+)
 #: As in molecule.yml.
 NETWORKS = {
     "10.9.1.1": "local-only", "10.9.2.1": "local-first", "10.9.3.1": "cloud-first", "10.9.4.1": "cloud-only",
@@ -37,7 +52,7 @@ class Client:
 
     def __init__(self, host: str, keys: Path) -> None:
         self.host = host
-        self.keys = {name: (keys / f"{name}.key").read_text().strip() for name in TENANTS}
+        self.keys = {name: (keys / f"{name}.key").read_text().strip() for name in (*TENANTS, CAREFUL)}
         self.tls = ssl.create_default_context(cafile="/root/ca.pem")
 
     def begin(self, tenant: str, address: str, **more: object) -> http.client.HTTPSConnection:
@@ -146,10 +161,41 @@ def wrong_counts(client: Client, key: str) -> list[str]:
     return wrong
 
 
+def wrong_screens(client: Client) -> list[str]:
+    """Ask with personal data and without, and where nobody can tell."""
+    abroad, only_abroad = "18.9.22.69", "10.9.4.1"
+    found = []
+
+    def hold(what: str, must: str, tenant: str, address: str, more: dict[str, object]) -> None:
+        if (said := client.ask(tenant, address, **more)) != must:
+            found.append(f"{tenant} from {address}, {what}, with {str(more)[:60]}: {said}, must be {must}")
+
+    for more in PERSONAL:
+        hold("personal data", "local", CAREFUL, abroad, more)
+        hold("personal data", "400 personal_data", CAREFUL, only_abroad, more)
+        hold("who did not ask for it", "cloud", "research", abroad, more)
+    for more in NOTHING:
+        hold("nothing personal", "cloud", CAREFUL, abroad, more)
+    steer("hold", "local")
+    hold("the local track held", "503 no_local_engine", CAREFUL, abroad, PERSONAL[0])
+    hold("the local track held", "cloud", CAREFUL, abroad, NOTHING[0])
+    steer("release", "local")
+    unit = "dualtrack-gateway-screen"
+    subprocess.run(["systemctl", "kill", "--signal=STOP", unit], check=True)
+    hold("nobody tells for long", "local", CAREFUL, abroad, NOTHING[0])
+    subprocess.run(["systemctl", "kill", "--signal=KILL", unit], check=True)
+    hold("nobody tells", "local", CAREFUL, abroad, NOTHING[0])
+    for _ in range(100):
+        if client.ask(CAREFUL, abroad) == "cloud":
+            return found
+        time.sleep(0.2)
+    return [*found, "what was killed did not come back"]
+
+
 def main(host: str, keys: Path, key: str) -> int:
     """Ask, and say what was wrong."""
     client = Client(host, keys)
-    wrong = [*wrong_routes(client), *wrong_counts(client, key)]
+    wrong = [*wrong_routes(client), *wrong_counts(client, key), *wrong_screens(client)]
     print("\n".join(wrong) or "all as it must be")
     return bool(wrong)
 

@@ -57,6 +57,19 @@ def test_router_is_not_reached_from_elsewhere(host: Any) -> None:
     assert host.check_output("stat --format '%U %a' /run/haproxy/admin.sock") == "root 600"
 
 
+def test_it_is_seen_which_requests_hold_personal_data(host: Any) -> None:
+    """What the router asks tells one from the other; on loopback alone."""
+    program = (
+        "import socket\n"
+        'for body in (b\'{"prompt": "good morning"}\', b\'{"prompt": "call 13800138000"}\'):\n'
+        '    link = socket.create_connection(("127.0.0.1", 18079), 20)\n'
+        '    link.sendall(len(body).to_bytes(8, "big") + body)\n'
+        '    print(link.recv(1).decode(), end="")\n'
+    )
+    assert host.check_output("python3 -c %s", program) == "01"
+    assert host.check_output("ss -Hltn 'sport = :18079'").split()[3] == "127.0.0.1:18079"
+
+
 def test_engines_answer(host: Any, hostvars: dict[str, Any]) -> None:
     """Every model has an engine that gives the right answer to its probe."""
     models = {model["name"] for model in hostvars["gateway_models"]}

@@ -102,8 +102,8 @@ def test_a_key_is_shown_once_and_works_at_once(run: Run, host: Host, tmp_path: P
     assert all(it[0] == 0 and text not in it[1] + it[2] for it in shown)
     [listed] = json.loads(shown[1][1])["keys"]
     assert {name: it for name, it in listed.items() if name not in ("id", "added")} == {
-        "tenant": "research", "models": ["m"], "residency": "local", "sensitive": False, "screened": False, "requests_per_minute": 60,
-        "tokens_per_minute": None, "tokens_per_month": None,
+        "tenant": "research", "models": ["m"], "residency": "local", "sensitive": False, "screened": False,
+        "requests_per_minute": 60, "tokens_per_minute": None, "tokens_per_month": None,
     }  # fmt: skip
     assert tenants.digest(text) not in shown[0][1] + shown[1][1]
     assert text not in (tmp_path / "tenants.json").read_text()

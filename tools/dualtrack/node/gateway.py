@@ -4,9 +4,9 @@ A program on hosts with the role gateway, called over ssh by `dualtrack serving`
 
     dualtrack-gateway apply    reads the maps as JSON on stdin: {"keys": {SHA-256: tenant}, "limits": {tenant: requests
                                per minute}, "allowed": {"tenant/model": "1"}, "routes": {tenant: "local",
-                               "prefer-local", "any" or "cloud"}, "sensitive": {tenant: "1"}, "screened": {tenant: "1"},
-                               "budgets": {tenant: "tokens of a minute:of a month", 0 for any number}}; writes their files, replaces them
-                               in the running HAProxy, prints {"changed": …, "running": …}
+                               "prefer-local", "any" or "cloud"}, "sensitive": {tenant: "1"}, "screened": {tenant:
+                               "1"}, "budgets": {tenant: "tokens of a minute:of a month", 0 for any number}}; writes
+                               their files, replaces them in the running HAProxy, prints {"changed": …, "running": …}
     dualtrack-gateway status   prints {"engines": [{"model", "track", "engine", "state", "requests", "active",
                                "last_check"}], "since_s": seconds since HAProxy has started}
     dualtrack-gateway save     keeps which engines are drained, switched off or failed for HAProxy's next start

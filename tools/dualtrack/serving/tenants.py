@@ -244,7 +244,8 @@ def maps(found: Tenants) -> dict[str, dict[str, str]]:
 
     keys (digest to tenant), limits (tenant to requests per minute), allowed models, routes (tenant to residency),
     sensitive (tenants whose requests may hold sensitive data), screened (those whose personal data stays), budgets
-    (tenant to tokens of a minute and of a month, 0 for any number). Allowed models are TENANT/MODEL, or TENANT/* for all. Tenants without a key are in none.
+    (tenant to tokens of a minute and of a month, 0 for any number). Allowed models are TENANT/MODEL, or TENANT/* for
+    all. Tenants without a key are in none.
     """
     asking: Sequence[Tenant] = [it for it in found.tenants if it.keys]
     return {
