@@ -15,7 +15,7 @@ DOCUMENTATION = """
 name: knowledge_model
 short_description: the knowledge base's model
 description:
-  - Returns a directory with model.onnx, tokenizer.json and, for a model of one's own, card.json; called by what is in it.
+  - Returns a directory with a model's files, called by what is in it.
   - The default model is fetched, checked by its pin and unpacked once.
 options:
   _terms:
