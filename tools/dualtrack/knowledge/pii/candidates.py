@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from bisect import bisect_right
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,16 +23,14 @@ import numpy.typing as npt
 from dualtrack.errors import DualtrackError
 from dualtrack.files import write_atomically
 from dualtrack.knowledge.pii import characters, words
-from dualtrack.knowledge.pii.characters import EDGE, SEPARATORS
+from dualtrack.knowledge.pii.characters import EDGE, SEPARATORS, Places
 from dualtrack.paths import cache_dir
 
 #: Digits in a row, with separators, that may be a number; fewer are looked for after words only.
 FEWEST_DIGITS = 10
 NUMBER, OTHER_DIGITS = 0, 1
-#: Bytes of a window before the end of its first match and after that of its last one: 19 digits, each of a byte or of
-#: four, with separators; for words, a word and what it names, or a name in a mail address.
-REACH = {NUMBER: (128, 48), OTHER_DIGITS: (384, 64)}
-REACH_OF_WORDS = (160, 288)
+#: A match is kept as one number: where it ends, and below that the number of its pattern.
+_BITS = 6
 #: As far as a number goes on whose digits have much between them; and the last character, which may be an X.
 LONGEST, ONE = 4096, 4
 
@@ -76,7 +74,8 @@ def patterns() -> tuple[tuple[int, bytes], ...]:
         gap.join(other if place == number else any_digit for number in range(3)) for place in range(3)
     ]  # fmt: skip
     return (
-        (NUMBER, b"[0-9](?:%b[0-9]){%d,}" % (gap, FEWEST_DIGITS - 1)),
+        # Said once for each group of digits, not for each digit.
+        (NUMBER, b"[0-9](?:%b[0-9]){%d,}(?:[^0-9]|\\z)" % (gap, FEWEST_DIGITS - 1)),
         *((OTHER_DIGITS, it) for it in mixed),
         *((number, family.hint(any_digit)) for number, family in enumerate(words.FAMILIES, OTHER_DIGITS + 1)),
     )
@@ -105,76 +104,144 @@ def _cached(key: str) -> Path:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of a text, put together and made plain, each between edges.
+    """Windows of a text, put together between edges and made plain.
 
-    ``raw`` are the windows as they are; ``starts`` is where each begins there, and ``places`` where it begins in the
-    text, in bytes. ``kept`` is where each character of ``plain`` is in ``raw``; None where all are.
+    ``plain`` and ``codes`` are their characters, ``hits`` where in them Hyperscan's matches for each family of words
+    end. ``lines`` and ``places`` are where each window begins: among the bytes of all of them, and in the text;
+    ``begins`` and ``ends`` where each character does, among the bytes of all windows.
     """
 
     plain: str
-    raw: str
-    starts: list[int]
-    places: list[int]
-    kept: npt.NDArray[np.int64] | None
+    codes: characters.Codes
+    hits: dict[int, Places]
+    lines: Places
+    places: Places
+    begins: Places
+    ends: Places
 
-    @cached_property
-    def _before(self) -> npt.NDArray[np.int64]:
-        """How many bytes are before each character of ``raw``, and before its end."""
-        codes = np.frombuffer(self.raw.encode("utf-32-le"), np.uint32)
-        lengths = 1 + (codes > 0x7F) + (codes > 0x7FF) + (codes > 0xFFFF)
-        return np.concatenate([[0], np.cumsum(lengths)])
-
-    def bytes(self, start: int, end: int) -> tuple[int, int]:
-        """Return where a part of ``plain``, which is not empty, is in the text, in bytes."""
-        if self.kept is not None:
-            start, end = int(self.kept[start]), int(self.kept[end - 1]) + 1
-        number = bisect_right(self.starts, start) - 1
-        first = self.places[number] - int(self._before[self.starts[number]])
-        return first + int(self._before[start]), first + int(self._before[end])
+    def bytes(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return where parts of ``plain``, which are not empty, are in the text, in bytes."""
+        first, last = np.array(spans, np.int64).reshape(-1, 2).T
+        begin, end = self.begins[first], self.ends[last - 1]
+        number = np.searchsorted(self.lines, begin, "right") - 1
+        moved = self.places[number] - self.lines[number]
+        return list(zip((begin + moved).tolist(), (end + moved).tolist(), strict=True))
 
 
-def find(data: bytes) -> dict[int, Windows]:
-    """Return the windows of each pattern that has any."""
-    ends: dict[int, list[int]] = defaultdict(list)
+def find(data: bytes) -> Windows | None:
+    """Return the windows around all that may be something, or None where there is nothing."""
+    matches: list[int] = []
 
     def found(number: int, _from: int, to: int, _flags: int, _context: object) -> None:
-        ends[number].append(to)
+        matches.append(to << _BITS | number)
 
     _database().scan(data, match_event_handler=found)
-    return {number: _windows(data, number, places) for number, places in ends.items()}
+    if not matches:
+        return None
+    packed = np.array(matches, np.int64)
+    numbers, ends = packed & (1 << _BITS) - 1, packed >> _BITS
+    whole = _alone(np.frombuffer(data, np.uint8), numbers, ends)
+    numbers, ends = numbers[whole], ends[whole]
+    return _windows(data, numbers, ends) if len(ends) else None
 
 
-def _windows(data: bytes, number: int, ends: list[int]) -> Windows:
-    before, after = REACH.get(number, REACH_OF_WORDS)
-    spans: list[list[int]] = []
-    for end in ends:
-        if spans and end - before <= spans[-1][1]:
-            spans[-1][1] = max(spans[-1][1], end + after)
-        else:
-            spans.append([end - before, end + after])
-    if number in REACH:
-        spans = [_whole(data, *it) for it in spans]
-    parts, starts, places, length = [""], [], [], 1
-    for first, last in spans:
-        first, last = boundary(data, max(first, 0)), boundary(data, min(last, len(data)))
-        part = data[first:last].decode()
-        parts.append(part)
-        starts.append(length)
-        places.append(first)
-        length += len(part) + 1
-    raw = EDGE.join([*parts, ""])
-    plain, kept = characters.plain(raw, [it - 1 for it in starts])
-    return Windows(plain, raw, starts, places, kept)
+def _alone(data: npt.NDArray[np.uint8], numbers: Places, ends: Places) -> npt.NDArray[np.bool_]:
+    """Return which matches are no part of a longer word, of those that must not be one: most of them are."""
+    length = _table("length")[numbers]
+    before, after = ends - length - 1, np.minimum(ends, len(data) - 1)
+    inside = (before >= 0) & _letters()[data[np.maximum(before, 0)]] | (ends < len(data)) & _letters()[data[after]]
+    found: npt.NDArray[np.bool_] = (length == 0) | ~inside
+    return found
 
 
-def _whole(data: bytes, first: int, last: int) -> list[int]:
-    """Return a window with all of the digits that begin before it or go on after it, whatever is between them."""
-    first, last = boundary(data, max(first, 0)), boundary(data, min(last, len(data)))
-    before = data[boundary(data, max(0, first - LONGEST)) : first].decode()
-    after = data[last : boundary(data, min(last + LONGEST, len(data)))].decode()
-    first -= len(before[len(before.rstrip(_inside())) :].encode())
-    last += len(after[: len(after) - len(after.lstrip(_inside()))].encode())
-    return [first, last + ONE]
+@cache
+def _letters() -> npt.NDArray[np.bool_]:
+    """Return which bytes are letters or digits."""
+    return np.array([chr(it).isascii() and chr(it).isalnum() for it in range(256)])
+
+
+@cache
+def _table(name: str) -> Places:
+    """Return a number of each pattern: how far its windows reach before and after, or the length of what it finds."""
+    of_words = [getattr(it, name) for it in words.FAMILIES]
+    of_digits = {"before": [128, 384], "after": [48, 64], "length": [0, 0]}[name]
+    return np.array([*of_digits, *of_words])
+
+
+def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
+    firsts, lasts = _spans(data, numbers, ends)
+    parts = [data[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]
+    joined = EDGE.encode() + EDGE.encode().join(parts) + EDGE.encode()
+    lines = 1 + np.concatenate([[0], np.cumsum(lasts - firsts + 1)])
+    begins = np.flatnonzero(np.frombuffer(joined, np.uint8) & 0xC0 != 0x80)
+    overs = np.append(begins[1:], len(joined))
+    codes, kept = characters.plain_codes(joined.decode(), np.searchsorted(begins, lines - 1))
+    if kept is not None:
+        begins, overs = begins[kept], overs[kept]
+    lines = lines[:-1]
+    inside = np.searchsorted(firsts, ends, "right") - 1
+    hits = np.searchsorted(begins, ends - firsts[inside] + lines[inside])
+    by_family = {family: hits[numbers == family + OTHER_DIGITS + 1] for family in range(len(words.FAMILIES))}
+    for family, it in enumerate(words.FAMILIES):
+        if it.digits:
+            by_family[family] = np.sort(np.append(by_family[family], hits[numbers == OTHER_DIGITS]))
+    return Windows(codes.tobytes().decode("utf-32-le"), codes, by_family, lines, firsts, begins, overs)
+
+
+def _spans(data: bytes, numbers: Places, ends: Places) -> tuple[Places, Places]:
+    """Return where windows begin and end, which are apart."""
+    firsts = np.maximum(ends - _table("before")[numbers], 0)
+    lasts = np.minimum(ends + _table("after")[numbers], len(data))
+    order = np.argsort(firsts, kind="stable")
+    firsts, lasts, of_digits = firsts[order], np.maximum.accumulate(lasts[order]), (numbers <= OTHER_DIGITS)[order]
+    new = np.flatnonzero(np.append(True, firsts[1:] > lasts[:-1]))
+    of_digits = np.logical_or.reduceat(of_digits, new)
+    firsts, lasts = firsts[new], lasts[np.append(new[1:], len(lasts)) - 1]
+    codes = np.frombuffer(data, np.uint8)
+    for places in (firsts, lasts):
+        for _ in range(3):
+            places += (places < len(data)) & (codes[np.minimum(places, len(data) - 1)] & 0xC0 == 0x80)
+    # No number goes over the end of a window; those that are looked for without a word begin in one, too.
+    after, before = _goes_on(codes, lasts), of_digits & _goes_on(codes, firsts)
+    lasts[after] = [_over(data, it) for it in lasts[after].tolist()]
+    firsts[before] = [_begin(data, it) for it in firsts[before].tolist()]
+    if after.any() or before.any():
+        # Those that met became one: a window begins where none before it goes on.
+        lasts = np.maximum.accumulate(lasts)
+        firsts = np.minimum.accumulate(firsts[::-1])[::-1]
+        new = np.flatnonzero(np.append(True, firsts[1:] > lasts[:-1]))
+        firsts, lasts = firsts[new], lasts[np.append(new[1:], len(lasts)) - 1]
+    return firsts, lasts
+
+
+def _goes_on(codes: npt.NDArray[np.uint8], places: Places) -> npt.NDArray[np.bool_]:
+    """Return at which places may be a character that can be in a number; by its first three bytes at most."""
+    first, second, third = (codes[np.minimum(places + it, len(codes) - 1)].astype(np.int64) for it in range(3))
+    key = np.where(first < 0x80, first, np.where(first < 0xE0, first << 8 | second, first << 16 | second << 8 | third))
+    return (places < len(codes)) & np.isin(key, _keys())
+
+
+@cache
+def _keys() -> Places:
+    last = "Xx" + "".join(chr(it) for it, to in characters.table().items() if to in "Xx")
+    return np.array(sorted({int.from_bytes(it.encode()[:3], "big") for it in _inside() + last}))
+
+
+def _over(data: bytes, place: int) -> int:
+    """Return where a number ends that goes on at a place, whatever is between its digits."""
+    found = _numeral().match(data, place, place + LONGEST)
+    return boundary(data, min((found.end() if found else place) + ONE, len(data)))
+
+
+@cache
+def _numeral() -> re.Pattern[bytes]:
+    return re.compile(union(it.encode() for it in _inside()) + b"*+")
+
+
+def _begin(data: bytes, place: int) -> int:
+    """Return where a number begins that goes on at a place."""
+    before = data[boundary(data, max(0, place - LONGEST)) : place].decode()
+    return place - len(before[len(before.rstrip(_inside())) :].encode())
 
 
 @cache

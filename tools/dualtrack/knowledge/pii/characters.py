@@ -11,7 +11,10 @@ import unicodedata
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
+Codes = npt.NDArray[np.uint32]
+Places = npt.NDArray[np.int64]
 #: Stands for what shows nothing: it may be anywhere inside a number.
 GLUE = "\x01"
 #: Written before and after each window: no pattern crosses it.
@@ -69,23 +72,29 @@ def table() -> dict[int, str]:
 
 
 @cache
-def _codes() -> np.ndarray:
+def _codes() -> Codes:
     found = np.arange(sys.maxunicode + 1, dtype=np.uint32)
     for code, to in table().items():
         found[code] = ord(to)
     return found
 
 
-def plain(text: str, edges: list[int]) -> tuple[str, np.ndarray | None]:
+def plain(text: str, edges: list[int]) -> tuple[str, Places | None]:
     """Return a text in which digits, letters and separators are ASCII's, and nothing is invisible.
 
     ``edges`` are the places of the text's edges; no other character becomes one. The second value is where each
     character was in the text, or None where all are where they were.
     """
+    codes, kept = plain_codes(text, np.array(edges, np.int64))
+    return codes.tobytes().decode("utf-32-le"), kept
+
+
+def plain_codes(text: str, edges: Places) -> tuple[Codes, Places | None]:
+    """Return the code points of what `plain` returns, and its second value."""
     codes = _codes()[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
     codes[edges] = ord(EDGE)
     kept = None
-    if len(unseen := np.flatnonzero(codes == ord(GLUE))):
-        kept = np.delete(np.arange(len(codes)), unseen)
+    if (unseen := codes == ord(GLUE)).any():
+        kept = np.flatnonzero(~unseen)
         codes = codes[kept]
-    return codes.tobytes().decode("utf-32-le"), kept
+    return codes, kept
