@@ -33,6 +33,8 @@ NUMBER, OTHER_DIGITS = 0, 1
 _BITS = 6
 #: As far as a number goes on whose digits have much between them; and the last character, which may be an X.
 LONGEST, ONE = 4096, 4
+#: Bytes before a number that are looked at, and of a window around a match of digits: 19 digits in a row fit in.
+CONTEXT, BEFORE_DIGITS, AFTER_DIGITS = 40, 64, 48
 
 
 def union(sequences: Iterable[bytes]) -> bytes:
@@ -106,26 +108,38 @@ def _cached(key: str) -> Path:
 class Windows:
     """Windows of a text, put together between edges and made plain.
 
-    ``plain`` and ``codes`` are their characters, ``hits`` where in them Hyperscan's matches for each family of words
-    end. ``lines`` and ``places`` are where each window begins: among the bytes of all of them, and in the text;
-    ``begins`` and ``ends`` where each character does, among the bytes of all windows.
+    ``plain`` and ``codes`` are their characters, ``kept`` where each was before that, or None where all are where they
+    were. ``hits`` are the ends of Hyperscan's matches in ``plain``, by family of words, where it has any. ``joined``
+    are the bytes of all windows, ``begins`` where each character begins in them; ``lines`` where each window begins
+    there, and ``places`` where it begins in the text.
     """
 
     plain: str
     codes: characters.Codes
+    kept: Places | None
     hits: dict[int, Places]
+    digits: bool
+    joined: npt.NDArray[np.uint8]
+    begins: Places
     lines: Places
     places: Places
-    begins: Places
-    ends: Places
 
     def bytes(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return where parts of ``plain``, which are not empty, are in the text, in bytes."""
-        first, last = np.array(spans, np.int64).reshape(-1, 2).T
-        begin, end = self.begins[first], self.ends[last - 1]
+        first, last = np.array(spans, np.int64).reshape(-1, 2).T - ((0,), (1,))
+        if self.kept is not None:
+            first, last = self.kept[first], self.kept[last]
+        begin, end = self.begins[first], self.begins[last]
+        end += _lengths()[self.joined[end]]
         number = np.searchsorted(self.lines, begin, "right") - 1
         moved = self.places[number] - self.lines[number]
         return list(zip((begin + moved).tolist(), (end + moved).tolist(), strict=True))
+
+
+@cache
+def _lengths() -> Places:
+    """Return how many bytes a character has, by its first one."""
+    return np.array([1 + (it >= 0xC0) + (it >= 0xE0) + (it >= 0xF0) for it in range(256)])
 
 
 def find(data: bytes) -> Windows | None:
@@ -140,17 +154,22 @@ def find(data: bytes) -> Windows | None:
         return None
     packed = np.array(matches, np.int64)
     numbers, ends = packed & (1 << _BITS) - 1, packed >> _BITS
-    whole = _alone(np.frombuffer(data, np.uint8), numbers, ends)
-    numbers, ends = numbers[whole], ends[whole]
+    length = _table("length")[numbers]
+    if length.any():
+        whole = _alone(data, length, ends)
+        numbers, ends = numbers[whole], ends[whole]
     return _windows(data, numbers, ends) if len(ends) else None
 
 
-def _alone(data: npt.NDArray[np.uint8], numbers: Places, ends: Places) -> npt.NDArray[np.bool_]:
+def _alone(data: bytes, length: Places, ends: Places) -> npt.NDArray[np.bool_]:
     """Return which matches are no part of a longer word, of those that must not be one: most of them are."""
-    length = _table("length")[numbers]
-    before, after = ends - length - 1, np.minimum(ends, len(data) - 1)
-    inside = (before >= 0) & _letters()[data[np.maximum(before, 0)]] | (ends < len(data)) & _letters()[data[after]]
-    found: npt.NDArray[np.bool_] = (length == 0) | ~inside
+    some, codes = np.flatnonzero(length), np.frombuffer(data, np.uint8)
+    after = ends[some]
+    before = after - length[some] - 1
+    inside = (before >= 0) & _letters()[codes[before]]
+    inside |= (after < len(data)) & _letters()[codes[np.minimum(after, len(data) - 1)]]
+    found = np.ones(len(length), np.bool_)
+    found[some] = ~inside
     return found
 
 
@@ -164,67 +183,68 @@ def _letters() -> npt.NDArray[np.bool_]:
 def _table(name: str) -> Places:
     """Return a number of each pattern: how far its windows reach before and after, or the length of what it finds."""
     of_words = [getattr(it, name) for it in words.FAMILIES]
-    of_digits = {"before": [128, 384], "after": [48, 64], "length": [0, 0]}[name]
-    return np.array([*of_digits, *of_words])
+    of_digits = {"before": BEFORE_DIGITS, "after": AFTER_DIGITS, "length": 0}[name]
+    return np.array([of_digits, of_digits, *of_words])
 
 
 def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
-    firsts, lasts = _spans(data, numbers, ends)
-    parts = [data[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]
+    spans = _spans(data, numbers, ends)
+    parts = [data[first:last] for first, last in spans]
     joined = EDGE.encode() + EDGE.encode().join(parts) + EDGE.encode()
-    lines = 1 + np.concatenate([[0], np.cumsum(lasts - firsts + 1)])
-    begins = np.flatnonzero(np.frombuffer(joined, np.uint8) & 0xC0 != 0x80)
-    overs = np.append(begins[1:], len(joined))
-    codes, kept = characters.plain_codes(joined.decode(), np.searchsorted(begins, lines - 1))
+    codes = np.frombuffer(joined, np.uint8)
+    begins = np.flatnonzero((codes & 0xC0) != 0x80)
+    # Where windows begin among all bytes, each after an edge, and where one more would.
+    lines = np.cumsum([1, *(len(it) + 1 for it in parts)])
+    plain, kept = characters.plain_codes(joined.decode(), np.searchsorted(begins, lines - 1))
+    places = np.array([first for first, _ in spans])
+    inside = np.searchsorted(places, ends, "right") - 1
+    hits = np.searchsorted(begins, ends - places[inside] + lines[inside])
     if kept is not None:
-        begins, overs = begins[kept], overs[kept]
-    lines = lines[:-1]
-    inside = np.searchsorted(firsts, ends, "right") - 1
-    hits = np.searchsorted(begins, ends - firsts[inside] + lines[inside])
-    by_family = {family: hits[numbers == family + OTHER_DIGITS + 1] for family in range(len(words.FAMILIES))}
-    for family, it in enumerate(words.FAMILIES):
-        if it.digits:
-            by_family[family] = np.sort(np.append(by_family[family], hits[numbers == OTHER_DIGITS]))
-    return Windows(codes.tobytes().decode("utf-32-le"), codes, by_family, lines, firsts, begins, overs)
+        hits = np.searchsorted(kept, hits)
+    by_family = {}
+    present = set(numbers.tolist())
+    for number, family in enumerate(words.FAMILIES, OTHER_DIGITS + 1):
+        with_digits = family.digits and OTHER_DIGITS in present
+        if number in present or with_digits:
+            own = (numbers == number) | (numbers == OTHER_DIGITS) if with_digits else numbers == number
+            by_family[number - OTHER_DIGITS - 1] = np.sort(hits[own])
+    digits = NUMBER in present or OTHER_DIGITS in present
+    text = plain.tobytes().decode("utf-32-le")
+    return Windows(text, plain, kept, by_family, digits, codes, begins, lines[:-1], places)
 
 
-def _spans(data: bytes, numbers: Places, ends: Places) -> tuple[Places, Places]:
-    """Return where windows begin and end, which are apart."""
-    firsts = np.maximum(ends - _table("before")[numbers], 0)
-    lasts = np.minimum(ends + _table("after")[numbers], len(data))
+def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:
+    """Return where windows begin and end, which are apart, and over whose ends no number goes."""
+    firsts, lasts = ends - _table("before")[numbers], ends + _table("after")[numbers]
     order = np.argsort(firsts, kind="stable")
-    firsts, lasts, of_digits = firsts[order], np.maximum.accumulate(lasts[order]), (numbers <= OTHER_DIGITS)[order]
-    new = np.flatnonzero(np.append(True, firsts[1:] > lasts[:-1]))
-    of_digits = np.logical_or.reduceat(of_digits, new)
-    firsts, lasts = firsts[new], lasts[np.append(new[1:], len(lasts)) - 1]
-    codes = np.frombuffer(data, np.uint8)
-    for places in (firsts, lasts):
-        for _ in range(3):
-            places += (places < len(data)) & (codes[np.minimum(places, len(data) - 1)] & 0xC0 == 0x80)
-    # No number goes over the end of a window; those that are looked for without a word begin in one, too.
-    after, before = _goes_on(codes, lasts), of_digits & _goes_on(codes, firsts)
-    lasts[after] = [_over(data, it) for it in lasts[after].tolist()]
-    firsts[before] = [_begin(data, it) for it in firsts[before].tolist()]
-    if after.any() or before.any():
-        # Those that met became one: a window begins where none before it goes on.
-        lasts = np.maximum.accumulate(lasts)
-        firsts = np.minimum.accumulate(firsts[::-1])[::-1]
-        new = np.flatnonzero(np.append(True, firsts[1:] > lasts[:-1]))
-        firsts, lasts = firsts[new], lasts[np.append(new[1:], len(lasts)) - 1]
-    return firsts, lasts
-
-
-def _goes_on(codes: npt.NDArray[np.uint8], places: Places) -> npt.NDArray[np.bool_]:
-    """Return at which places may be a character that can be in a number; by its first three bytes at most."""
-    first, second, third = (codes[np.minimum(places + it, len(codes) - 1)].astype(np.int64) for it in range(3))
-    key = np.where(first < 0x80, first, np.where(first < 0xE0, first << 8 | second, first << 16 | second << 8 | third))
-    return (places < len(codes)) & np.isin(key, _keys())
+    firsts, lasts = firsts[order], np.maximum.accumulate(lasts[order])
+    new = np.flatnonzero(firsts[1:] > lasts[:-1])
+    opens = np.concatenate([[0], new + 1])
+    of_digits = np.logical_or.reduceat((numbers <= OTHER_DIGITS)[order], opens).tolist()
+    firsts, lasts = firsts[opens].tolist(), lasts[np.concatenate([new, [-1]])].tolist()
+    spans: list[tuple[int, int]] = []
+    over, size, heads = -1, len(data), _number_heads()
+    for first, last, digits in zip(firsts, lasts, of_digits, strict=True):
+        first, last = boundary(data, max(first, 0)), boundary(data, min(last, size))
+        # Those that are looked for with a word begin in the window.
+        if digits and ((start := data[first : first + 3]) in heads or start[:1] in heads or start[:2] in heads):
+            first = _begin(data, first)
+        if (end := data[last : last + 3]) in heads or end[:1] in heads or end[:2] in heads:
+            last = _over(data, last)
+        while first <= over:
+            before = spans.pop()
+            first, last = min(first, before[0]), max(last, over)
+            over = spans[-1][1] if spans else -1
+        spans.append((first, last))
+        over = last
+    return spans
 
 
 @cache
-def _keys() -> Places:
+def _number_heads() -> frozenset[bytes]:
+    """Return the first bytes, three at most, of all characters that may be in a number or end it."""
     last = "Xx" + "".join(chr(it) for it, to in characters.table().items() if to in "Xx")
-    return np.array(sorted({int.from_bytes(it.encode()[:3], "big") for it in _inside() + last}))
+    return frozenset(it.encode()[:3] for it in _inside() + last)
 
 
 def _over(data: bytes, place: int) -> int:
@@ -240,8 +260,13 @@ def _numeral() -> re.Pattern[bytes]:
 
 def _begin(data: bytes, place: int) -> int:
     """Return where a number begins that goes on at a place."""
-    before = data[boundary(data, max(0, place - LONGEST)) : place].decode()
-    return place - len(before[len(before.rstrip(_inside())) :].encode())
+    for reach in (64, LONGEST):
+        low = boundary(data, max(0, place - reach))
+        text = data[low:place].decode()
+        if before := text.rstrip(_inside()):
+            break
+    # What is before it may say that it is none.
+    return boundary(data, max(0, low + len(before.encode()) - CONTEXT))
 
 
 @cache

@@ -182,7 +182,7 @@ def groups(codes: Codes) -> Groups | None:
     places = np.flatnonzero(codes - ord("0") < 10)
     if len(places) < RUN:
         return None
-    first = np.flatnonzero(np.append(True, np.diff(places) != 1))
+    first = np.flatnonzero(_first(places[1:] != places[:-1] + 1))
     starts, sizes = places[first], np.diff(np.append(first, len(places)))
     ends, width = (starts + sizes)[:-1], starts[1:] - (starts + sizes)[:-1]
     gaps = np.zeros(len(starts), np.int64)
@@ -192,7 +192,7 @@ def groups(codes: Codes) -> Groups | None:
         linked &= ~between | _separators()[np.minimum(code, 255)]
         gaps[:-1] |= np.where(between, code, 0).astype(np.int64) << 8 * place
     gaps[:-1][~linked] = 0
-    opens = np.flatnonzero(np.append(True, ~linked))
+    opens = np.flatnonzero(_first(~linked))
     totals = np.add.reduceat(sizes, opens)
     counts = np.diff(np.append(opens, len(starts)))
     left = np.repeat(totals + first[opens], counts) - first
@@ -200,6 +200,11 @@ def groups(codes: Codes) -> Groups | None:
         return None
     digits = (codes[places] - ord("0")).astype(np.uint8)
     return Groups(starts[long], sizes[long], first[long], left[long], gaps[long], digits)
+
+
+def _first(different: Bools) -> Bools:
+    """Return which of some are not as the one before, and the first one."""
+    return np.concatenate([[True], different])
 
 
 @cache
@@ -237,7 +242,7 @@ def spread(text: str, it: Groups) -> Iterator[tuple[int, int]]:
     networks, and numbers in thousands. Where an X follows in the same way, both are yielded, with it and without.
     """
     # Gaps that are the same, one after the other: the groups from that before the first to that after the last.
-    opens = np.flatnonzero(np.append(True, it.gaps[1:] != it.gaps[:-1]))
+    opens = np.flatnonzero(_first(it.gaps[1:] != it.gaps[:-1]))
     opens = opens[it.gaps[opens] != 0]
     lasts = _last(it.gaps)[opens]
     total = it.first[lasts] + it.sizes[lasts] - it.first[opens]

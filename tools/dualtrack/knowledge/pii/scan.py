@@ -29,6 +29,8 @@ class Finding(msgspec.Struct, frozen=True, order=True):
     kind: str
 
 
+#: The same, without names for its parts: many are made.
+Span = tuple[int, int, str]
 #: Finds more in a part of a text (names, addresses): returns kinds, starts and ends in characters.
 Recogniser = Callable[[str], Iterator[tuple[str, int, int]]]
 
@@ -39,16 +41,16 @@ def scan(data: bytes, recognisers: tuple[Recogniser, ...] = ()) -> list[Finding]
     Raises UnicodeDecodeError where the text is none: what cannot be read cannot be called clean.
     """
     _readable(data)
-    found: list[Finding] = []
+    found: list[Span] = []
     for first in range(0, max(len(data), 1), PART):
         begin = candidates.boundary(data, max(0, first - OVERLAP))
         part = data[begin : candidates.boundary(data, min(first + PART + OVERLAP, len(data)))]
         found += (
-            Finding(begin + start, begin + end, kind)
+            (begin + start, begin + end, kind)
             for kind, start, end in _part(part, recognisers)
             if first <= begin + start < first + PART
         )
-    return _apart(found)
+    return [Finding(*it) for it in _apart(found)]
 
 
 def _readable(data: bytes) -> None:
@@ -66,7 +68,10 @@ def _readable(data: bytes) -> None:
 
 def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[str, int, int]]:
     if windows := candidates.find(data):
-        matches = [*numbers.find(windows.plain, windows.codes), *words.find(windows.plain, windows.codes, windows.hits)]
+        text, codes = windows.plain, windows.codes
+        matches = list(numbers.find(text, codes)) if windows.digits else []
+        if windows.hits:
+            matches += words.find(text, codes, windows.hits)
         spans = windows.bytes([(start, end) for _, start, end in matches])
         begun = over = 0
         for (kind, *_), (first, last) in zip(matches, spans, strict=True):
@@ -95,13 +100,14 @@ def _key_end(data: bytes, start: int, end: int) -> int:
     return over.end() if over[0].startswith(b"-----END") else max(over.start(), end)
 
 
-def _apart(found: list[Finding]) -> list[Finding]:
+def _apart(found: list[Span]) -> list[Span]:
     """Return findings in order, those that overlap as one: all that any of them covers, by the first kind's name."""
-    merged: list[Finding] = []
+    merged: list[Span] = []
+    over = 0
     for it in sorted(found):
-        if merged and it.start < merged[-1].end:
-            last = merged.pop()
-            kind = min(last.kind, it.kind, key=ORDER.__getitem__)
-            it = Finding(last.start, max(last.end, it.end), kind)
+        if it[0] < over:
+            start, _, kind = merged.pop()
+            it = start, max(over, it[1]), min(kind, it[2], key=ORDER.__getitem__)
         merged.append(it)
+        over = it[1]
     return merged

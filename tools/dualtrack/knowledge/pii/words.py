@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dualtrack.knowledge.pii import numbers
 from dualtrack.knowledge.pii.characters import Codes, Places
@@ -150,8 +151,8 @@ class Family:
     """Rules that share hits; ``hint`` makes Hyperscan's pattern from that of any digit.
 
     ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
-    before it at most. ``length`` are the bytes of a hit that is no part of a longer word; 0 where it may be. With ``digits``,
-    those of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
+    before it at most. ``length`` are the bytes of a hit that is no part of a longer word; 0 where it may be. With
+    ``digits``, those of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
     """
 
     hint: Callable[[bytes], bytes]
@@ -204,6 +205,7 @@ MAILS = _shape(
     Rule("email", re.compile(
         r"(?<![\w.+%-])([A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?![\w-])", re.A
     ), _mail, heads=((LETTERS + DIGITS + "_.+%-", "@"),), starts=_name_before),
+    before=128, after=224, back=4,
 )  # fmt: skip
 #: Five or six characters after the place, of which two at most are letters; for electric cars, the first or the last.
 _PLATE_NUMBER = (
@@ -312,20 +314,23 @@ FAMILIES = (NAMES, ADDRESSES, MAILS, *CARS, MACS, PLACES, NAMED, PERMITS, ACCOUN
 RULES = [(family, rule) for family, it in enumerate(FAMILIES) for rule in it.rules]
 
 
-def _key(one: Codes, other: Codes) -> Codes:
-    """Return the places of pairs of characters in a table; two pairs may have one."""
-    found: Codes = (one * np.uint32(31) + other) & np.uint32(0xFFFF)
+def _key(one: npt.NDArray[np.uint16], other: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """Return the places of pairs of characters in a table, by the low bits of each; two pairs may have one."""
+    found: npt.NDArray[np.uint16] = one * np.uint16(40503) + other
     return found
 
 
 @cache
-def _table() -> Codes:
+def _table() -> npt.NDArray[np.uint32]:
     """Return for each pair of characters the rules whose heads it may be, a bit for each."""
     found = np.zeros(1 << 16, np.uint32)
     for number, (_, rule) in enumerate(RULES):
         for head in rule.heads:
             one, other = (
-                np.array([ord(it) for it in {*text.lower(), *text.upper(), *_folded(text)}], np.uint32) for text in head
+                np.array([ord(it) for it in {*text.lower(), *text.upper(), *_folded(text)}], np.uint32).astype(
+                    np.uint16
+                )
+                for text in head
             )
             found[_key(one[:, None], other)] |= np.uint32(1 << number)
     return found
@@ -338,26 +343,44 @@ def _folded(text: str) -> str:
 
 def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str, int, int]]:
     """Yield the kind, start and end of what rules find in a text that was made plain, near their families' hits."""
-    heads = _table()[_key(codes[:-1], codes[1:])]
-    places = np.flatnonzero(heads)
-    heads = heads[places]
-    for number, (family, rule) in enumerate(RULES):
-        if not len(ends := hits[family]):
-            continue
-        if not rule.heads:
-            yield from _before(text, rule, FAMILIES[family], ends.tolist())
-            continue
-        here = places[heads >> np.uint32(number) & np.uint32(1) == 1]
+    places, heads = _pairs(codes, sum(_bits(family) for family in hits))
+    for family, ends in hits.items():
+        own = heads & np.uint32(_bits(family)) != 0
+        here, bits = places[own], heads[own]
         # Where the next hit is not far.
-        next_ = np.append(ends, len(text) << 1)[np.searchsorted(ends, here)]
-        near = here[next_ - here <= FAMILIES[family].back].tolist()
-        starts = sorted({it for at in near for it in rule.starts(text, at)}) if rule.starts else near
-        over = 0
-        for start in starts:
-            if start >= over and (found := rule.pattern.match(text, start)):
-                over = found.end()
-                if rule.check(found) and (begin := rule.begin(found)) >= 0:
-                    yield rule.kind, begin, found.end(1)
+        following = np.searchsorted(ends, here)
+        near = ends[np.minimum(following, len(ends) - 1)] - here
+        near = (near >= 0) & (near <= FAMILIES[family].back)
+        here, bits = here[near], bits[near]
+        for number, (owner, rule) in enumerate(RULES):
+            if owner != family:
+                continue
+            if not rule.heads:
+                yield from _before(text, rule, FAMILIES[family], ends.tolist())
+                continue
+            starts = here[bits & np.uint32(1 << number) != 0].tolist()
+            if rule.starts:
+                starts = sorted({it for at in starts for it in rule.starts(text, at)})
+            over = 0
+            for start in starts:
+                if start >= over and (found := rule.pattern.match(text, start)):
+                    over = found.end()
+                    if rule.check(found) and (begin := rule.begin(found)) >= 0:
+                        yield rule.kind, begin, found.end(1)
+
+
+@cache
+def _bits(family: int) -> int:
+    """Return the bits of the rules that a family has."""
+    return sum(1 << number for number, (owner, _) in enumerate(RULES) if owner == family)
+
+
+def _pairs(codes: Codes, rules: int) -> tuple[Places, npt.NDArray[np.uint32]]:
+    """Return where pairs of characters are that may be heads of some rules, and the rules of each."""
+    low = codes.astype(np.uint16)
+    keys, table = _key(low[:-1], low[1:]), _table() & np.uint32(rules)
+    places = np.flatnonzero((table != 0)[keys])
+    return places, table[keys[places]]
 
 
 def _before(text: str, rule: Rule, family: Family, ends: list[int]) -> Iterator[tuple[str, int, int]]:
