@@ -152,7 +152,7 @@ def find(data: bytes) -> Windows | None:
     _database().scan(data, match_event_handler=found)
     if not matches:
         return None
-    packed = np.array(matches, np.int64)
+    packed = np.sort(np.array(matches, np.int64))
     numbers, ends = packed & (1 << _BITS) - 1, packed >> _BITS
     length = _table("length")[numbers]
     if length.any():
@@ -207,7 +207,7 @@ def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
         with_digits = family.digits and OTHER_DIGITS in present
         if number in present or with_digits:
             own = (numbers == number) | (numbers == OTHER_DIGITS) if with_digits else numbers == number
-            by_family[number - OTHER_DIGITS - 1] = np.sort(hits[own])
+            by_family[number - OTHER_DIGITS - 1] = hits[own]
     digits = NUMBER in present or OTHER_DIGITS in present
     text = plain.tobytes().decode("utf-32-le")
     return Windows(text, plain, kept, by_family, digits, codes, begins, lines[:-1], places)
@@ -243,40 +243,44 @@ def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:
 @cache
 def _number_heads() -> frozenset[bytes]:
     """Return the first bytes, three at most, of all characters that may be in a number or end it."""
-    last = "Xx" + "".join(chr(it) for it, to in characters.table().items() if to in "Xx")
-    return frozenset(it.encode()[:3] for it in _inside() + last)
+    last = {"X", "x", *(chr(it) for it, to in characters.table().items() if to in "Xx")}
+    return frozenset(it.encode()[:3] for it in _inside() | last)
 
 
 def _over(data: bytes, place: int) -> int:
     """Return where a number ends that goes on at a place, whatever is between its digits."""
-    found = _numeral().match(data, place, place + LONGEST)
-    return boundary(data, min((found.end() if found else place) + ONE, len(data)))
-
-
-@cache
-def _numeral() -> re.Pattern[bytes]:
-    return re.compile(union(it.encode() for it in _inside()) + b"*+")
+    for reach in (64, LONGEST):
+        text = data[place : boundary(data, min(place + reach, len(data)))].decode()
+        if (length := _digits_of(text)) < len(text):
+            break
+    return boundary(data, min(place + len(text[:length].encode()) + ONE, len(data)))
 
 
 def _begin(data: bytes, place: int) -> int:
-    """Return where a number begins that goes on at a place."""
+    """Return where a number begins that goes on at a place, and what is before it."""
     for reach in (64, LONGEST):
-        low = boundary(data, max(0, place - reach))
-        text = data[low:place].decode()
-        if before := text.rstrip(_inside()):
+        text = data[boundary(data, max(0, place - reach)) : place].decode()[::-1]
+        if (length := _digits_of(text)) < len(text):
             break
-    # What is before it may say that it is none.
-    return boundary(data, max(0, low + len(before.encode()) - CONTEXT))
+    return boundary(data, max(0, place - len(text[:length].encode()) - CONTEXT))
+
+
+def _digits_of(text: str) -> int:
+    """Return how many characters at the beginning of a text may be in a number."""
+    found = _digits().match(text)
+    return found.end() if found else 0
 
 
 @cache
-def _inside() -> str:
+def _digits() -> re.Pattern[str]:
+    return re.compile(f"[{re.escape(''.join(_inside()))}]*+")
+
+
+@cache
+def _inside() -> frozenset[str]:
     """Return all characters that may be in a number: digits, separators, and what is invisible."""
-    return (
-        "".join(chr(it) for it, to in characters.table().items() if to in "0123456789-./ ,()\n\x01")
-        + "0123456789"
-        + SEPARATORS
-    )
+    found = (chr(it) for it, to in characters.table().items() if to in "0123456789-./ ,()\n\x01")
+    return frozenset((*found, *"0123456789", *SEPARATORS))
 
 
 def boundary(data: bytes, place: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -104,6 +104,7 @@ def _always(_: re.Match[str]) -> bool:
 
 
 Many = Callable[[list[str]], Bools]
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -272,18 +273,22 @@ def find(text: str, codes: Codes) -> Iterator[tuple[str, int, int]]:
         return
     for rule, may in zip(RULES, starts(codes, it), strict=True):
         matches = (found for place in it.starts[may].tolist() if (found := rule.pattern.match(text, place)))
-        yield from _judged(text, [found.span(1) for found in matches if rule.one(found)], rule.kind, rule.many)
-    written = list(spread(text, it))
-    yield from _judged(text, written, _phone, None)
-    yield from _judged(text, written, _card, luhn)
-    yield from _judged(text, written, _identity, identity_cards)
+        yield from _judged(_apart(text, (found.span(1) for found in matches if rule.one(found))), rule.kind, rule.many)
+    written = _apart(text, spread(text, it))
+    yield from _judged(written, _phone, None)
+    yield from _judged(written, _card, luhn)
+    yield from _judged(written, _identity, identity_cards)
+
+
+def _apart(text: str, spans: Iterable[Span]) -> dict[Span, str]:
+    """Return the digits of those spans that are words of their own."""
+    return {span: _NO_DIGITS.sub("", text[slice(*span)]) for span in spans if apart(text, *span)}
 
 
 def _judged(
-    text: str, spans: list[tuple[int, int]], kind: Callable[[str], str | None], many: Many | None
+    digits: dict[Span, str], kind: Callable[[str], str | None], many: Many | None
 ) -> Iterator[tuple[str, int, int]]:
-    """Yield those spans that are words of their own and pass the check of all their digits together."""
-    digits = {span: _NO_DIGITS.sub("", text[slice(*span)]) for span in spans if apart(text, *span)}
+    """Yield those spans whose digits are of a kind and pass the check of all of them together."""
     rows = {span: found for span, it in digits.items() if (found := kind(it))}
     right = many([digits[span] for span in rows]) if rows and many else [True] * len(rows)
     for (span, found), passed in zip(rows.items(), right, strict=True):

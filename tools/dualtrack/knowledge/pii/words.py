@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualtrack.knowledge.pii import numbers
 from dualtrack.knowledge.pii.characters import Codes, Places
 
 #: Between a word and what it names: `no.` and its like, then any of these; or, where words are common, a sign at least.
@@ -33,6 +32,8 @@ GROUPED = r"[0-9](?:[ -]?[0-9])"
 NOBODYS = re.compile(r"[@.](?:example\.(?:com|org|net)|(?:example|invalid|test|localhost|local))$", re.I)
 VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
+#: For check digits by Luhn, one number at a time: twice a digit, and its digits added.
+DOUBLED = str.maketrans("0123456789", "0246813579")
 #: A value that is a call is no secret, but code that asks for one.
 CALL = re.compile(r"[$A-Za-z_][\w.:>-]*\(")
 PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
@@ -107,7 +108,8 @@ def _six_digits(found: re.Match[str]) -> bool:
 
 
 def _imei(found: re.Match[str]) -> bool:
-    return bool(numbers.luhn([re.sub("[^0-9]", "", found[1])])[0])
+    digits = re.sub("[^0-9]", "", found[1])
+    return sum(map(int, digits[-1::-2] + digits[-2::-2].translate(DOUBLED))) % 10 == 0
 
 
 def _group(found: re.Match[str]) -> int:
@@ -214,7 +216,7 @@ _PLATE_NUMBER = (
 )
 CARS = (
     _shape(
-        _any_of(PLATES) + rb".{0,4}?[a-z]",
+        rb"(?-i)" + _any_of(PLATES) + rb".{0,4}?[A-Z]",
         Rule(
             "plate",
             re.compile(rf"([{PLATES}] ?[A-HJ-NP-Z][ .·-]?{_PLATE_NUMBER}){END}"),
@@ -225,10 +227,10 @@ CARS = (
         back=16,
     ),
     _shape(
-        rb"[a-hj-npr-z0-9]{17}",
+        rb"(?-i)[A-HJ-NPR-Z0-9]{17}",
         Rule("vin", re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"), vin),
         before=24,
-        after=8,
+        after=24,
         back=17,
         length=17,
         digits=True,
@@ -278,7 +280,7 @@ NAMED = Family(
     before=72, after=96, back=72,
 )  # fmt: skip
 PERMITS = _shape(
-    rb"[hm][0-9][0-9]",
+    rb"(?-i)[HM][0-9][0-9]",
     Rule("travel_permit", re.compile(rf"{START}([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}"), heads=(("HM", DIGITS),)),
     before=24, after=64, back=24, digits=True,
 )  # fmt: skip
@@ -356,7 +358,7 @@ def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str
             if owner != family:
                 continue
             if not rule.heads:
-                yield from _before(text, rule, FAMILIES[family], ends.tolist())
+                yield from _before(text, rule, FAMILIES[family], ends)
                 continue
             starts = here[bits & np.uint32(1 << number) != 0].tolist()
             if rule.starts:
@@ -379,17 +381,17 @@ def _pairs(codes: Codes, rules: int) -> tuple[Places, npt.NDArray[np.uint32]]:
     """Return where pairs of characters are that may be heads of some rules, and the rules of each."""
     low = codes.astype(np.uint16)
     keys, table = _key(low[:-1], low[1:]), _table() & np.uint32(rules)
-    places = np.flatnonzero((table != 0)[keys])
+    places = np.flatnonzero((table != 0).take(keys, mode="wrap"))
     return places, table[keys[places]]
 
 
-def _before(text: str, rule: Rule, family: Family, ends: list[int]) -> Iterator[tuple[str, int, int]]:
-    """Yield what a rule finds that begins not far before the end of a hit."""
-    over = 0
-    for end in ends:
-        for found in rule.pattern.finditer(text, max(over, end - family.back), end + family.after):
-            if found.start() > end:
-                break
-            over = found.end()
+def _before(text: str, rule: Rule, family: Family, ends: Places) -> Iterator[tuple[str, int, int]]:
+    """Yield what a rule finds that begins not far before the end of a hit; hits that are near are one."""
+    new = np.flatnonzero(ends[1:] - ends[:-1] > family.back)
+    firsts, lasts = ends[np.concatenate([[0], new + 1])].tolist(), ends[np.concatenate([new, [-1]])].tolist()
+    for first, last in zip(firsts, lasts, strict=True):
+        at = max(first - family.back, 0)
+        while at < last and (found := rule.pattern.search(text, at, last + family.after)) and found.start() < last:
+            at = found.end()
             if rule.check(found) and (begin := rule.begin(found)) >= 0:
                 yield rule.kind, begin, found.end(1)
