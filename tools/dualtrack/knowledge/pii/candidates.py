@@ -108,15 +108,15 @@ def _cached(key: str) -> Path:
 class Windows:
     """Windows of a text, put together between edges and made plain.
 
-    ``plain`` and ``codes`` are their characters, ``kept`` where each was before that, or None where all are where they
-    were. ``hits`` are the ends of Hyperscan's matches in ``plain``, by family of words, where it has any. ``joined``
-    are the bytes of all windows, ``begins`` where each character begins in them; ``lines`` where each window begins
-    there, and ``places`` where it begins in the text.
+    ``plain`` and ``codes`` are their characters, ``unseen`` where among all of them were those that are invisible.
+    ``hits`` are the ends of Hyperscan's matches in ``plain``, by family of words, where it has any; ``digits`` says
+    whether it has some of digits. ``joined`` are the bytes of all windows, ``begins`` where each character begins in
+    them; ``lines`` where each window begins there, and ``places`` where it begins in the text.
     """
 
     plain: str
     codes: characters.Codes
-    kept: Places | None
+    unseen: Places
     hits: dict[int, Places]
     digits: bool
     joined: npt.NDArray[np.uint8]
@@ -127,8 +127,8 @@ class Windows:
     def bytes(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return where parts of ``plain``, which are not empty, are in the text, in bytes."""
         first, last = np.array(spans, np.int64).reshape(-1, 2).T - ((0,), (1,))
-        if self.kept is not None:
-            first, last = self.kept[first], self.kept[last]
+        before = self.unseen - np.arange(len(self.unseen))
+        first, last = (it + np.searchsorted(before, it, "right") for it in (first, last))
         begin, end = self.begins[first], self.begins[last]
         end += _lengths()[self.joined[end]]
         number = np.searchsorted(self.lines, begin, "right") - 1
@@ -195,12 +195,11 @@ def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
     begins = np.flatnonzero((codes & 0xC0) != 0x80)
     # Where windows begin among all bytes, each after an edge, and where one more would.
     lines = np.cumsum([1, *(len(it) + 1 for it in parts)])
-    plain, kept = characters.plain_codes(joined.decode(), np.searchsorted(begins, lines - 1))
+    plain, unseen = characters.plain_codes(joined.decode(), np.searchsorted(begins, lines - 1))
     places = np.array([first for first, _ in spans])
     inside = np.searchsorted(places, ends, "right") - 1
     hits = np.searchsorted(begins, ends - places[inside] + lines[inside])
-    if kept is not None:
-        hits = np.searchsorted(kept, hits)
+    hits -= np.searchsorted(unseen, hits)
     by_family = {}
     present = set(numbers.tolist())
     for number, family in enumerate(words.FAMILIES, OTHER_DIGITS + 1):
@@ -210,7 +209,7 @@ def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
             by_family[number - OTHER_DIGITS - 1] = hits[own]
     digits = NUMBER in present or OTHER_DIGITS in present
     text = plain.tobytes().decode("utf-32-le")
-    return Windows(text, plain, kept, by_family, digits, codes, begins, lines[:-1], places)
+    return Windows(text, plain, unseen, by_family, digits, codes, begins, lines[:-1], places)
 
 
 def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:

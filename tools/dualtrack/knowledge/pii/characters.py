@@ -85,17 +85,15 @@ def plain(text: str, edges: list[int]) -> tuple[str, Places | None]:
     ``edges`` are the places of the text's edges; no other character becomes one. The second value is where each
     character was in the text, or None where all are where they were.
     """
-    codes, kept = plain_codes(text, np.array(edges, np.int64))
+    codes, unseen = plain_codes(text, np.array(edges, np.int64))
+    kept = np.delete(np.arange(len(codes) + len(unseen)), unseen) if len(unseen) else None
     return codes.tobytes().decode("utf-32-le"), kept
 
 
-def plain_codes(text: str, edges: Places) -> tuple[Codes, Places | None]:
-    """Return the code points of what `plain` returns, and its second value."""
+def plain_codes(text: str, edges: Places) -> tuple[Codes, Places]:
+    """Return the code points of what `plain` returns, and where in the text was what is invisible."""
     # No code point is beyond the table: "clip" is the mode that takes least time.
     codes = _codes().take(np.frombuffer(text.encode("utf-32-le"), np.uint32), mode="clip")
     codes[edges] = ord(EDGE)
-    kept = None
-    if (unseen := codes == ord(GLUE)).any():
-        kept = np.flatnonzero(~unseen)
-        codes = codes[kept]
-    return codes, kept
+    unseen = np.flatnonzero(codes == ord(GLUE))
+    return np.delete(codes, unseen) if len(unseen) else codes, unseen
