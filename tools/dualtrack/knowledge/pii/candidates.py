@@ -84,7 +84,7 @@ def patterns() -> tuple[tuple[int, bytes], ...]:
 
 
 @cache
-def _database() -> hyperscan.Database:
+def database() -> hyperscan.Database:
     """Return the compiled patterns, from the cache where they are there: compiling takes most of a second."""
     numbers, expressions = zip(*patterns(), strict=True)
     key = hashlib.sha256(repr((version("hyperscan"), numbers, expressions)).encode()).hexdigest()[:16]
@@ -149,7 +149,7 @@ def find(data: bytes) -> Windows | None:
     def found(number: int, _from: int, to: int, _flags: int, _context: object) -> None:
         matches.append(to << _BITS | number)
 
-    _database().scan(data, match_event_handler=found)
+    database().scan(data, match_event_handler=found)
     if not matches:
         return None
     packed = np.sort(np.array(matches, np.int64))
