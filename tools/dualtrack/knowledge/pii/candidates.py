@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from bisect import bisect_right
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,18 +23,18 @@ import numpy.typing as npt
 from dualtrack.errors import DualtrackError
 from dualtrack.files import write_atomically
 from dualtrack.knowledge.pii import characters, words
-from dualtrack.knowledge.pii.characters import EDGE, SEPARATORS
+from dualtrack.knowledge.pii.characters import EDGE, SEPARATORS, Places
 from dualtrack.paths import cache_dir
 
 #: Digits in a row, with separators, that may be a number; fewer are looked for after words only.
 FEWEST_DIGITS = 10
 NUMBER, OTHER_DIGITS = 0, 1
-#: Bytes of a window before the end of its first match and after that of its last one: 19 digits, each of a byte or of
-#: four, with separators; for words, a word and what it names, or a name in a mail address.
-REACH = {NUMBER: (128, 48), OTHER_DIGITS: (384, 64)}
-REACH_OF_WORDS = (160, 288)
+#: A match is kept as one number: where it ends, and below that the number of its pattern.
+_BITS = 6
 #: As far as a number goes on whose digits have much between them; and the last character, which may be an X.
 LONGEST, ONE = 4096, 4
+#: Bytes before a number that are looked at, and of a window around a match of digits: 19 digits in a row fit in.
+CONTEXT, BEFORE_DIGITS, AFTER_DIGITS = 40, 64, 48
 
 
 def union(sequences: Iterable[bytes]) -> bytes:
@@ -76,14 +76,15 @@ def patterns() -> tuple[tuple[int, bytes], ...]:
         gap.join(other if place == number else any_digit for number in range(3)) for place in range(3)
     ]  # fmt: skip
     return (
-        (NUMBER, b"[0-9](?:%b[0-9]){%d,}" % (gap, FEWEST_DIGITS - 1)),
+        # Said once for each group of digits, not for each digit.
+        (NUMBER, b"[0-9](?:%b[0-9]){%d,}(?:[^0-9]|\\z)" % (gap, FEWEST_DIGITS - 1)),
         *((OTHER_DIGITS, it) for it in mixed),
         *((number, family.hint(any_digit)) for number, family in enumerate(words.FAMILIES, OTHER_DIGITS + 1)),
     )
 
 
 @cache
-def _database() -> hyperscan.Database:
+def database() -> hyperscan.Database:
     """Return the compiled patterns, from the cache where they are there: compiling takes most of a second."""
     numbers, expressions = zip(*patterns(), strict=True)
     key = hashlib.sha256(repr((version("hyperscan"), numbers, expressions)).encode()).hexdigest()[:16]
@@ -105,86 +106,180 @@ def _cached(key: str) -> Path:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of a text, put together and made plain, each between edges.
+    """Windows of a text, put together between edges and made plain.
 
-    ``raw`` are the windows as they are; ``starts`` is where each begins there, and ``places`` where it begins in the
-    text, in bytes. ``kept`` is where each character of ``plain`` is in ``raw``; None where all are.
+    ``plain`` and ``codes`` are their characters, ``unseen`` where among all of them were those that are invisible.
+    ``hits`` are the ends of Hyperscan's matches in ``plain``, by family of words, where it has any; ``digits`` says
+    whether it has some of digits. ``joined`` are the bytes of all windows, ``begins`` where each character begins in
+    them; ``lines`` where each window begins there, and ``places`` where it begins in the text.
     """
 
     plain: str
-    raw: str
-    starts: list[int]
-    places: list[int]
-    kept: npt.NDArray[np.int64] | None
+    codes: characters.Codes
+    unseen: Places
+    hits: dict[int, Places]
+    digits: bool
+    joined: npt.NDArray[np.uint8]
+    begins: Places
+    lines: Places
+    places: Places
 
-    @cached_property
-    def _before(self) -> npt.NDArray[np.int64]:
-        """How many bytes are before each character of ``raw``, and before its end."""
-        codes = np.frombuffer(self.raw.encode("utf-32-le"), np.uint32)
-        lengths = 1 + (codes > 0x7F) + (codes > 0x7FF) + (codes > 0xFFFF)
-        return np.concatenate([[0], np.cumsum(lengths)])
-
-    def bytes(self, start: int, end: int) -> tuple[int, int]:
-        """Return where a part of ``plain``, which is not empty, is in the text, in bytes."""
-        if self.kept is not None:
-            start, end = int(self.kept[start]), int(self.kept[end - 1]) + 1
-        number = bisect_right(self.starts, start) - 1
-        first = self.places[number] - int(self._before[self.starts[number]])
-        return first + int(self._before[start]), first + int(self._before[end])
-
-
-def find(data: bytes) -> dict[int, Windows]:
-    """Return the windows of each pattern that has any."""
-    ends: dict[int, list[int]] = defaultdict(list)
-
-    def found(number: int, _from: int, to: int, _flags: int, _context: object) -> None:
-        ends[number].append(to)
-
-    _database().scan(data, match_event_handler=found)
-    return {number: _windows(data, number, places) for number, places in ends.items()}
-
-
-def _windows(data: bytes, number: int, ends: list[int]) -> Windows:
-    before, after = REACH.get(number, REACH_OF_WORDS)
-    spans: list[list[int]] = []
-    for end in ends:
-        if spans and end - before <= spans[-1][1]:
-            spans[-1][1] = max(spans[-1][1], end + after)
-        else:
-            spans.append([end - before, end + after])
-    if number in REACH:
-        spans = [_whole(data, *it) for it in spans]
-    parts, starts, places, length = [""], [], [], 1
-    for first, last in spans:
-        first, last = boundary(data, max(first, 0)), boundary(data, min(last, len(data)))
-        part = data[first:last].decode()
-        parts.append(part)
-        starts.append(length)
-        places.append(first)
-        length += len(part) + 1
-    raw = EDGE.join([*parts, ""])
-    plain, kept = characters.plain(raw, [it - 1 for it in starts])
-    return Windows(plain, raw, starts, places, kept)
-
-
-def _whole(data: bytes, first: int, last: int) -> list[int]:
-    """Return a window with all of the digits that begin before it or go on after it, whatever is between them."""
-    first, last = boundary(data, max(first, 0)), boundary(data, min(last, len(data)))
-    before = data[boundary(data, max(0, first - LONGEST)) : first].decode()
-    after = data[last : boundary(data, min(last + LONGEST, len(data)))].decode()
-    first -= len(before[len(before.rstrip(_inside())) :].encode())
-    last += len(after[: len(after) - len(after.lstrip(_inside()))].encode())
-    return [first, last + ONE]
+    def bytes(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return where parts of ``plain``, which are not empty, are in the text, in bytes."""
+        first, last = np.array(spans, np.int64).reshape(-1, 2).T - ((0,), (1,))
+        before = self.unseen - np.arange(len(self.unseen))
+        first, last = (it + np.searchsorted(before, it, "right") for it in (first, last))
+        begin, end = self.begins[first], self.begins[last]
+        end += _lengths()[self.joined[end]]
+        number = np.searchsorted(self.lines, begin, "right") - 1
+        moved = self.places[number] - self.lines[number]
+        return list(zip((begin + moved).tolist(), (end + moved).tolist(), strict=True))
 
 
 @cache
-def _inside() -> str:
+def _lengths() -> Places:
+    """Return how many bytes a character has, by its first one."""
+    return np.array([1 + (it >= 0xC0) + (it >= 0xE0) + (it >= 0xF0) for it in range(256)])
+
+
+def find(data: bytes) -> Windows | None:
+    """Return the windows around all that may be something, or None where there is nothing."""
+    matches: list[int] = []
+
+    def found(number: int, _from: int, to: int, _flags: int, _context: object) -> None:
+        matches.append(to << _BITS | number)
+
+    database().scan(data, match_event_handler=found)
+    if not matches:
+        return None
+    packed = np.sort(np.array(matches, np.int64))
+    numbers, ends = packed & (1 << _BITS) - 1, packed >> _BITS
+    length = _table("length")[numbers]
+    if length.any():
+        whole = _alone(data, length, ends)
+        numbers, ends = numbers[whole], ends[whole]
+    return _windows(data, numbers, ends) if len(ends) else None
+
+
+def _alone(data: bytes, length: Places, ends: Places) -> npt.NDArray[np.bool_]:
+    """Return which matches are no part of a longer word, of those that must not be one: most of them are."""
+    some, codes = np.flatnonzero(length), np.frombuffer(data, np.uint8)
+    after = ends[some]
+    before = after - length[some] - 1
+    inside = (before >= 0) & _letters()[codes[before]]
+    inside |= (after < len(data)) & _letters()[codes[np.minimum(after, len(data) - 1)]]
+    found = np.ones(len(length), np.bool_)
+    found[some] = ~inside
+    return found
+
+
+@cache
+def _letters() -> npt.NDArray[np.bool_]:
+    """Return which bytes are letters or digits."""
+    return np.array([chr(it).isascii() and chr(it).isalnum() for it in range(256)])
+
+
+@cache
+def _table(name: str) -> Places:
+    """Return a number of each pattern: how far its windows reach before and after, or the length of what it finds."""
+    of_words = [getattr(it, name) for it in words.FAMILIES]
+    of_digits = {"before": BEFORE_DIGITS, "after": AFTER_DIGITS, "length": 0}[name]
+    return np.array([of_digits, of_digits, *of_words])
+
+
+def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
+    spans = _spans(data, numbers, ends)
+    parts = [data[first:last] for first, last in spans]
+    joined = EDGE.encode() + EDGE.encode().join(parts) + EDGE.encode()
+    codes = np.frombuffer(joined, np.uint8)
+    begins = np.flatnonzero((codes & 0xC0) != 0x80)
+    # Where windows begin among all bytes, each after an edge, and where one more would.
+    lines = np.cumsum([1, *(len(it) + 1 for it in parts)])
+    plain, unseen = characters.plain_codes(joined.decode(), np.searchsorted(begins, lines - 1))
+    places = np.array([first for first, _ in spans])
+    inside = np.searchsorted(places, ends, "right") - 1
+    hits = np.searchsorted(begins, ends - places[inside] + lines[inside])
+    hits -= np.searchsorted(unseen, hits)
+    by_family = {}
+    present = set(numbers.tolist())
+    for number, family in enumerate(words.FAMILIES, OTHER_DIGITS + 1):
+        with_digits = family.digits and OTHER_DIGITS in present
+        if number in present or with_digits:
+            own = (numbers == number) | (numbers == OTHER_DIGITS) if with_digits else numbers == number
+            by_family[number - OTHER_DIGITS - 1] = hits[own]
+    digits = NUMBER in present or OTHER_DIGITS in present
+    text = plain.tobytes().decode("utf-32-le")
+    return Windows(text, plain, unseen, by_family, digits, codes, begins, lines[:-1], places)
+
+
+def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:
+    """Return where windows begin and end, which are apart, and over whose ends no number goes."""
+    firsts, lasts = ends - _table("before")[numbers], ends + _table("after")[numbers]
+    order = np.argsort(firsts, kind="stable")
+    firsts, lasts = firsts[order], np.maximum.accumulate(lasts[order])
+    new = np.flatnonzero(firsts[1:] > lasts[:-1])
+    opens = np.concatenate([[0], new + 1])
+    of_digits = np.logical_or.reduceat((numbers <= OTHER_DIGITS)[order], opens).tolist()
+    firsts, lasts = firsts[opens].tolist(), lasts[np.concatenate([new, [-1]])].tolist()
+    spans: list[tuple[int, int]] = []
+    over, size, heads = -1, len(data), _number_heads()
+    for first, last, digits in zip(firsts, lasts, of_digits, strict=True):
+        first, last = boundary(data, max(first, 0)), boundary(data, min(last, size))
+        # Those that are looked for with a word begin in the window.
+        if digits and ((start := data[first : first + 3]) in heads or start[:1] in heads or start[:2] in heads):
+            first = _begin(data, first)
+        if (end := data[last : last + 3]) in heads or end[:1] in heads or end[:2] in heads:
+            last = _over(data, last)
+        while first <= over:
+            before = spans.pop()
+            first, last = min(first, before[0]), max(last, over)
+            over = spans[-1][1] if spans else -1
+        spans.append((first, last))
+        over = last
+    return spans
+
+
+@cache
+def _number_heads() -> frozenset[bytes]:
+    """Return the first bytes, three at most, of all characters that may be in a number or end it."""
+    last = {"X", "x", *(chr(it) for it, to in characters.table().items() if to in "Xx")}
+    return frozenset(it.encode()[:3] for it in _inside() | last)
+
+
+def _over(data: bytes, place: int) -> int:
+    """Return where a number ends that goes on at a place, whatever is between its digits."""
+    for reach in (64, LONGEST):
+        text = data[place : boundary(data, min(place + reach, len(data)))].decode()
+        if (length := _digits_of(text)) < len(text):
+            break
+    return boundary(data, min(place + len(text[:length].encode()) + ONE, len(data)))
+
+
+def _begin(data: bytes, place: int) -> int:
+    """Return where a number begins that goes on at a place, and what is before it."""
+    for reach in (64, LONGEST):
+        text = data[boundary(data, max(0, place - reach)) : place].decode()[::-1]
+        if (length := _digits_of(text)) < len(text):
+            break
+    return boundary(data, max(0, place - len(text[:length].encode()) - CONTEXT))
+
+
+def _digits_of(text: str) -> int:
+    """Return how many characters at the beginning of a text may be in a number."""
+    found = _digits().match(text)
+    return found.end() if found else 0
+
+
+@cache
+def _digits() -> re.Pattern[str]:
+    return re.compile(f"[{re.escape(''.join(_inside()))}]*+")
+
+
+@cache
+def _inside() -> frozenset[str]:
     """Return all characters that may be in a number: digits, separators, and what is invisible."""
-    return (
-        "".join(chr(it) for it, to in characters.table().items() if to in "0123456789-./ ,()\n\x01")
-        + "0123456789"
-        + SEPARATORS
-    )
+    found = (chr(it) for it, to in characters.table().items() if to in "0123456789-./ ,()\n\x01")
+    return frozenset((*found, *"0123456789", *SEPARATORS))
 
 
 def boundary(data: bytes, place: int) -> int:

@@ -11,7 +11,10 @@ import unicodedata
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
+Codes = npt.NDArray[np.uint32]
+Places = npt.NDArray[np.int64]
 #: Stands for what shows nothing: it may be anywhere inside a number.
 GLUE = "\x01"
 #: Written before and after each window: no pattern crosses it.
@@ -69,23 +72,28 @@ def table() -> dict[int, str]:
 
 
 @cache
-def _codes() -> np.ndarray:
+def _codes() -> Codes:
     found = np.arange(sys.maxunicode + 1, dtype=np.uint32)
     for code, to in table().items():
         found[code] = ord(to)
     return found
 
 
-def plain(text: str, edges: list[int]) -> tuple[str, np.ndarray | None]:
+def plain(text: str, edges: list[int]) -> tuple[str, Places | None]:
     """Return a text in which digits, letters and separators are ASCII's, and nothing is invisible.
 
     ``edges`` are the places of the text's edges; no other character becomes one. The second value is where each
     character was in the text, or None where all are where they were.
     """
-    codes = _codes()[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
-    codes[edges] = ord(EDGE)
-    kept = None
-    if len(unseen := np.flatnonzero(codes == ord(GLUE))):
-        kept = np.delete(np.arange(len(codes)), unseen)
-        codes = codes[kept]
+    codes, unseen = plain_codes(text, np.array(edges, np.int64))
+    kept = np.delete(np.arange(len(codes) + len(unseen)), unseen) if len(unseen) else None
     return codes.tobytes().decode("utf-32-le"), kept
+
+
+def plain_codes(text: str, edges: Places) -> tuple[Codes, Places]:
+    """Return the code points of what `plain` returns, and where in the text was what is invisible."""
+    # No code point is beyond the table: "clip" is the mode that takes least time.
+    codes = _codes().take(np.frombuffer(text.encode("utf-32-le"), np.uint32), mode="clip")
+    codes[edges] = ord(EDGE)
+    unseen = np.flatnonzero(codes == ord(GLUE))
+    return np.delete(codes, unseen) if len(unseen) else codes, unseen

@@ -6,13 +6,16 @@ for each candidate and a column for each digit.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Iterator
+import string
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+
+from dualtrack.knowledge.pii.characters import Codes, Places
 
 Matrix = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -101,6 +104,7 @@ def _always(_: re.Match[str]) -> bool:
 
 
 Many = Callable[[list[str]], Bools]
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -140,72 +144,151 @@ RULES = (
     _rule(rf"{WHOLE}(0{_AREA}(?:\) ?|[ -])[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
     _rule(rf"(?<=\+)(86[ -]?{_AREA}[ -]?[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
 )  # fmt: skip
-#: Digits of a telephone, and of the longest card.
-SHORTEST, LONGEST = 11, 19
-#: Ten digits at least, as `candidates` looks for, and the groups of digits in them.
-_RUN, _GROUP = re.compile(rf"[0-9](?:{GAP}[0-9]){{9,}}"), re.compile("[0-9]+")
+#: Digits of a telephone, of the longest card, and in a run of them, as `candidates` looks for.
+SHORTEST, LONGEST, RUN = 11, 19, 10
 _WORD_BEFORE, _WORD_AFTER = re.compile(r"[A-Za-z0-9_]*\Z"), re.compile(r"[A-Za-z0-9_]*")
-_HEX = re.compile(r"[a-fA-F]+")
+_HEX, _NO_DIGITS = re.compile(r"[a-fA-F]+"), re.compile(r"[^0-9Xx]")
+_WORD = frozenset(string.ascii_letters + string.digits + "_")
 
 
 def apart(text: str, start: int, end: int) -> bool:
     """Return whether digits are a word of their own, or follow or precede letters that are no part of a digest."""
+    if text[start - 1] not in _WORD and text[end] not in _WORD:
+        return True
     before = _WORD_BEFORE.search(text, max(0, start - 40), start)
     after = _WORD_AFTER.match(text, end, end + 40)
     letters = [it for found in (before, after) if found and (it := found[0])]
-    return not letters or (
-        len(letters) == 1 and len(letters[0]) > 1 and letters[0].isalpha() and not _HEX.fullmatch(letters[0])
+    return len(letters) == 1 and len(letters[0]) > 1 and letters[0].isalpha() and not _HEX.fullmatch(letters[0])
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of digits in runs of ten and more that have separators between them at most.
+
+    ``starts``, ``sizes`` of each group; ``first`` is the number of its first digit among ``digits``, the values of all,
+    and ``left`` how many digits the run has from there on; ``gaps`` is what is between a group and the next one in its
+    run, as a number, and 0 after the last one.
+    """
+
+    starts: Places
+    sizes: Places
+    first: Places
+    left: Places
+    gaps: Places
+    digits: npt.NDArray[np.uint8]
+
+
+def groups(codes: Codes) -> Groups | None:
+    """Return the groups of digits in a text between edges, or None where there are none in runs."""
+    places = np.flatnonzero(codes - ord("0") < 10)
+    if len(places) < RUN:
+        return None
+    first = np.flatnonzero(_first(places[1:] != places[:-1] + 1))
+    starts, sizes = places[first], np.diff(np.append(first, len(places)))
+    ends, width = (starts + sizes)[:-1], starts[1:] - (starts + sizes)[:-1]
+    gaps = np.zeros(len(starts), np.int64)
+    linked = width <= 3
+    for place in range(3):
+        between, code = width > place, codes[np.minimum(ends + place, len(codes) - 1)]
+        linked &= ~between | _separators()[np.minimum(code, 255)]
+        gaps[:-1] |= np.where(between, code, 0).astype(np.int64) << 8 * place
+    gaps[:-1][~linked] = 0
+    opens = np.flatnonzero(_first(~linked))
+    totals = np.add.reduceat(sizes, opens)
+    counts = np.diff(np.append(opens, len(starts)))
+    left = np.repeat(totals + first[opens], counts) - first
+    if not (long := np.repeat(totals >= RUN, counts)).any():
+        return None
+    digits = (codes[places] - ord("0")).astype(np.uint8)
+    return Groups(starts[long], sizes[long], first[long], left[long], gaps[long], digits)
+
+
+def _first(different: Bools) -> Bools:
+    """Return which of some are not as the one before, and the first one."""
+    return np.concatenate([[True], different])
+
+
+@cache
+def _separators() -> npt.NDArray[np.bool_]:
+    return np.array([bool(re.match(S, chr(it))) for it in range(256)])
+
+
+def starts(codes: Codes, it: Groups) -> tuple[Bools, ...]:
+    """Return for each rule at which groups it may match: by the first digits, how many are there, and how grouped."""
+    last = len(it.digits) - 1
+    one, two, seven, eight, month, of_month = (
+        it.digits[np.minimum(it.first + place, last)] for place in (0, 1, 6, 7, 10, 11)
+    )
+    several, size, left = it.sizes > 1, it.sizes, it.left
+    century = (seven == 1) & (eight >= 8) | (seven == 2) & (eight == 0)
+    year = century & ((month == 0) & (of_month > 0) | (month == 1) & (of_month <= 2))
+    china = (one == 8) & (two == 6)
+    cards = several & (one >= 2) & (one <= 6) & (left >= 14)
+    return (
+        several & (one > 0) & (left >= 17) & year,
+        (size == 15) & (one > 0),
+        cards & ((size == 4) | (size == 8) | (size == 12) | (size >= 14) & (size <= 20)),
+        cards & ((size == 4) | (size == 6)),
+        (one == 1) & (two > 2) & (left >= 11) & ((size == 3) | (size == 7) | (size == 11)),
+        several & (left >= 13) & (china | (one == 0) & (two == 0)),
+        (one == 0) & (left >= 10) & ((size == 3) | (size == 4)),
+        several & china & (codes[it.starts - 1] == ord("+")),
     )
 
 
-def groups(text: str) -> list[list[re.Match[str]]]:
-    """Return groups of digits, by runs of ten digits and more with separators between."""
-    return [list(_GROUP.finditer(text, *run.span())) for run in _RUN.finditer(text)]
-
-
-def spread(text: str, run: list[re.Match[str]]) -> Iterator[tuple[int, int]]:
+def spread(text: str, it: Groups) -> Iterator[tuple[int, int]]:
     """Yield the start and end of digits with the same between all of them, and something else before and after.
 
     So are numbers written that shall not be found, and those that a line breaks. Not so: fractions, addresses of
     networks, and numbers in thousands. Where an X follows in the same way, both are yielded, with it and without.
     """
-    gaps = [text[one.end() : other.start()] for one, other in itertools.pairwise(run)]
-    place = 0
-    for gap, same in itertools.groupby(gaps):
-        parts = run[place : place + sum(1 for _ in same) + 1]
-        place += len(parts) - 1
-        # No identifier has more digits, nor fewer.
-        if len(parts) > LONGEST or not SHORTEST <= sum(it.end() - it.start() for it in parts) <= LONGEST:
-            continue
-        sizes = [len(it[0]) for it in parts]
+    # Gaps that are the same, one after the other: the groups from that before the first to that after the last.
+    opens = np.flatnonzero(_first(it.gaps[1:] != it.gaps[:-1]))
+    opens = opens[it.gaps[opens] != 0]
+    lasts = _last(it.gaps)[opens]
+    total = it.first[lasts] + it.sizes[lasts] - it.first[opens]
+    # No identifier has more digits, nor fewer.
+    fit = (total >= SHORTEST) & (total <= LONGEST)
+    for one, other in zip(opens[fit].tolist(), lasts[fit].tolist(), strict=True):
+        start, end = int(it.starts[one]), int(it.starts[other] + it.sizes[other])
+        sizes = it.sizes[one : other + 1].tolist()
+        gap = text[start + sizes[0] : int(it.starts[one + 1])]
         dotted = gap == "." and (len(sizes) == 2 or (len(sizes) == 4 and max(sizes) <= 3))
         thousands = len(sizes) > 2 and sizes[0] <= 3 and set(sizes[1:]) == {3}
         if not dotted and not thousands:
-            start, end = parts[0].start(), parts[-1].end()
             yield start, end
             if text[end : end + len(gap) + 1].upper() == f"{gap}X":
                 yield start, end + len(gap) + 1
 
 
-def find(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the kind, start and end of each identifier in a text that was made plain."""
-    runs = groups(text)
-    # No rule begins with one digit: numbers in tables are many.
-    places = [it.start() for run in runs for it in run if it.end() - it.start() > 1]
-    for rule in RULES:
-        matches = (it for place in places if (it := rule.pattern.match(text, place)))
-        yield from _judged(text, [it.span(1) for it in matches if rule.one(it)], rule.kind, rule.many)
-    written = [span for run in runs for span in spread(text, run)]
-    yield from _judged(text, written, _phone, None)
-    yield from _judged(text, written, _card, luhn)
-    yield from _judged(text, written, _identity, identity_cards)
+def _last(gaps: Places) -> Places:
+    """Return for each gap the group after the last one that is as it is, without another between them."""
+    ends = np.flatnonzero(np.append(gaps[1:] != gaps[:-1], True))
+    return np.repeat(ends + 1, np.diff(np.append(-1, ends)))
+
+
+def find(text: str, codes: Codes) -> Iterator[tuple[str, int, int]]:
+    """Yield the kind, start and end of each identifier in a text that was made plain, and has edges."""
+    if not (it := groups(codes)):
+        return
+    for rule, may in zip(RULES, starts(codes, it), strict=True):
+        matches = (found for place in it.starts[may].tolist() if (found := rule.pattern.match(text, place)))
+        yield from _judged(_apart(text, (found.span(1) for found in matches if rule.one(found))), rule.kind, rule.many)
+    written = _apart(text, spread(text, it))
+    yield from _judged(written, _phone, None)
+    yield from _judged(written, _card, luhn)
+    yield from _judged(written, _identity, identity_cards)
+
+
+def _apart(text: str, spans: Iterable[Span]) -> dict[Span, str]:
+    """Return the digits of those spans that are words of their own."""
+    return {span: _NO_DIGITS.sub("", text[slice(*span)]) for span in spans if apart(text, *span)}
 
 
 def _judged(
-    text: str, spans: list[tuple[int, int]], kind: Callable[[str], str | None], many: Many | None
+    digits: dict[Span, str], kind: Callable[[str], str | None], many: Many | None
 ) -> Iterator[tuple[str, int, int]]:
-    """Yield those spans that are words of their own and pass the check of all their digits together."""
-    digits = {span: re.sub(r"[^0-9Xx]", "", text[slice(*span)]) for span in spans if apart(text, *span)}
+    """Yield those spans whose digits are of a kind and pass the check of all of them together."""
     rows = {span: found for span, it in digits.items() if (found := kind(it))}
     right = many([digits[span] for span in rows]) if rows and many else [True] * len(rows)
     for (span, found), passed in zip(rows.items(), right, strict=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from dualtrack.knowledge.pii import candidates, numbers, words
 from dualtrack.knowledge.pii.kinds import KINDS
@@ -13,13 +14,14 @@ from dualtrack.knowledge.pii.kinds import KINDS
 KEY_BYTES = 16 << 10
 #: Bytes that are looked at together, and how much before and after them as well: further than any rule looks.
 PART, OVERLAP = 8 << 20, 2 * KEY_BYTES
+#: Bytes that are decoded together.
+PIECE = 256 << 10
 _KEY_END = re.compile(rb"-----END [A-Z ]{0,24}PRIVATE KEY-----|[^A-Za-z0-9+/=\s:,-]")
 #: Where findings overlap, the first of these is what both are called.
 ORDER = {name: number for number, name in enumerate(KINDS)}
 
 
-@dataclass(frozen=True, order=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, order=True):
     """Personal data: where it begins and ends, in bytes of UTF-8, and its kind."""
 
     start: int
@@ -27,6 +29,8 @@ class Finding:
     kind: str
 
 
+#: The same, without names for its parts: many are made.
+Span = tuple[int, int, str]
 #: Finds more in a part of a text (names, addresses): returns kinds, starts and ends in characters.
 Recogniser = Callable[[str], Iterator[tuple[str, int, int]]]
 
@@ -36,38 +40,53 @@ def scan(data: bytes, recognisers: tuple[Recogniser, ...] = ()) -> list[Finding]
 
     Raises UnicodeDecodeError where the text is none: what cannot be read cannot be called clean.
     """
-    data.decode()
-    found: list[Finding] = []
+    _readable(data)
+    found: list[Span] = []
     for first in range(0, max(len(data), 1), PART):
         begin = candidates.boundary(data, max(0, first - OVERLAP))
         part = data[begin : candidates.boundary(data, min(first + PART + OVERLAP, len(data)))]
         found += (
-            Finding(begin + it.start, begin + it.end, it.kind)
-            for it in _part(part, recognisers)
-            if first <= begin + it.start < first + PART
+            (begin + start, begin + end, kind)
+            for kind, start, end in _part(part, recognisers)
+            if first <= begin + start < first + PART
         )
-    return _apart(found)
+    return [Finding(*it) for it in _apart(found)]
 
 
-def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[Finding]:
-    for number, windows in candidates.find(data).items():
-        if number in (candidates.NUMBER, candidates.OTHER_DIGITS):
-            matches = numbers.find(windows.plain)
-        else:
-            matches = words.find(number - candidates.OTHER_DIGITS - 1, windows.plain)
-        over = 0
-        for kind, start, end in matches:
-            first, last = windows.bytes(start, end)
-            if kind == "secret" and first < over:
-                continue  # inside of a private key
-            over = last = _key_end(data, first, last)
-            yield Finding(first, last, kind)
+def _readable(data: bytes) -> None:
+    """Raise UnicodeDecodeError where a text is none. Small pieces stay in the processor's cache."""
+    place = 0
+    try:
+        while place < len(data):
+            end = candidates.boundary(data, min(place + PIECE, len(data)))
+            data[place:end].decode()
+            place = end
+    except UnicodeDecodeError:
+        data.decode()
+        raise
+
+
+def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[str, int, int]]:
+    if windows := candidates.find(data):
+        text, codes = windows.plain, windows.codes
+        matches = list(numbers.find(text, codes)) if windows.digits else []
+        if windows.hits:
+            matches += words.find(text, codes, windows.hits)
+        spans = windows.bytes([(start, end) for _, start, end in matches])
+        begun = over = 0
+        for (kind, *_), (first, last) in zip(matches, spans, strict=True):
+            if kind == "secret":
+                if begun <= first < over:
+                    continue  # inside of a private key
+                begun, over = first, _key_end(data, first, last)
+                last = over
+            yield kind, first, last
     if recognisers:
         text = data.decode()
         for recogniser in recognisers:
             for kind, start, end in recogniser(text):
                 first = len(text[:start].encode())
-                yield Finding(first, first + len(text[start:end].encode()), kind)
+                yield kind, first, first + len(text[start:end].encode())
 
 
 def _key_end(data: bytes, start: int, end: int) -> int:
@@ -81,13 +100,14 @@ def _key_end(data: bytes, start: int, end: int) -> int:
     return over.end() if over[0].startswith(b"-----END") else max(over.start(), end)
 
 
-def _apart(found: list[Finding]) -> list[Finding]:
+def _apart(found: list[Span]) -> list[Span]:
     """Return findings in order, those that overlap as one: all that any of them covers, by the first kind's name."""
-    merged: list[Finding] = []
+    merged: list[Span] = []
+    over = 0
     for it in sorted(found):
-        if merged and it.start < merged[-1].end:
-            last = merged.pop()
-            kind = min(last.kind, it.kind, key=ORDER.__getitem__)
-            it = Finding(last.start, max(last.end, it.end), kind)
+        if it[0] < over:
+            start, _, kind = merged.pop()
+            it = start, max(over, it[1]), min(kind, it[2], key=ORDER.__getitem__)
         merged.append(it)
+        over = it[1]
     return merged

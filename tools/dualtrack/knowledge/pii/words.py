@@ -7,10 +7,16 @@ group 1 is the identifier, and a check. Between a word and what it names may be 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import string
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from dualtrack.knowledge.pii import numbers
+import numpy as np
+import numpy.typing as npt
+
+from dualtrack.knowledge.pii.characters import Codes, Places
 
 #: Between a word and what it names: `no.` and its like, then any of these; or, where words are common, a sign at least.
 NO = r"(?:号码|编号|号|证号|账号|帐号|卡号| ?no\.?| ?number| ?id)?"
@@ -26,6 +32,8 @@ GROUPED = r"[0-9](?:[ -]?[0-9])"
 NOBODYS = re.compile(r"[@.](?:example\.(?:com|org|net)|(?:example|invalid|test|localhost|local))$", re.I)
 VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
+#: For check digits by Luhn, one number at a time: twice a digit, and its digits added.
+DOUBLED = str.maketrans("0123456789", "0246813579")
 #: A value that is a call is no secret, but code that asks for one.
 CALL = re.compile(r"[$A-Za-z_][\w.:>-]*\(")
 PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
@@ -56,7 +64,14 @@ FAMILY = (
     "贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤56])"
 )
 
+LETTERS, DIGITS = string.ascii_uppercase, string.digits
+#: Characters of the name in a mail address, and what it is made of.
+LONGEST_NAME, _NAME = 65, re.compile(r"[\w.+%-]+", re.A)
+#: Letters that Python takes for these where case does not matter.
+FOLDED = {"k": "\u212a", "s": "\u017f", "i": "\u0130\u0131"}
+
 Check = Callable[[re.Match[str]], bool]
+Heads = tuple[tuple[str, str], ...]
 
 
 def _always(_: re.Match[str]) -> bool:
@@ -93,11 +108,18 @@ def _six_digits(found: re.Match[str]) -> bool:
 
 
 def _imei(found: re.Match[str]) -> bool:
-    return bool(numbers.luhn([re.sub("[^0-9]", "", found[1])])[0])
+    digits = re.sub("[^0-9]", "", found[1])
+    return sum(map(int, digits[-1::-2] + digits[-2::-2].translate(DOUBLED))) % 10 == 0
 
 
 def _group(found: re.Match[str]) -> int:
     return found.start(1)
+
+
+def _name_before(text: str, at: int) -> list[int]:
+    """Return where the name of a mail address may begin whose last character is at a place, before its ``@``."""
+    before = _NAME.match(text[at : max(0, at - LONGEST_NAME) : -1])
+    return [at + 1 - len(before[0])] if before else []
 
 
 def _place(found: re.Match[str]) -> int:
@@ -112,28 +134,49 @@ def _place(found: re.Match[str]) -> int:
 
 @dataclass(frozen=True)
 class Rule:
-    """A pattern whose group 1 is of a kind, a check, and where it begins, if not there; -1 for nowhere."""
+    """A pattern whose group 1 is of a kind, a check, and where it begins, if not there; -1 for nowhere.
+
+    ``heads`` are pairs of characters: one of the first, then one of the second. ``starts`` says where a match may begin
+    that has such a pair at a place; without heads, it is looked for before each of the family's hits.
+    """
 
     kind: str
     pattern: re.Pattern[str]
     check: Check = _always
     begin: Callable[[re.Match[str]], int] = _group
+    heads: Heads = ()
+    starts: Callable[[str, int], Iterable[int]] | None = None
 
 
 @dataclass(frozen=True)
 class Family:
-    """Rules that share windows; ``hint`` makes Hyperscan's pattern from that of any digit."""
+    """Rules that share hits; ``hint`` makes Hyperscan's pattern from that of any digit.
+
+    ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
+    before it at most. ``length`` are the bytes of a hit that is no part of a longer word; 0 where it may be. With
+    ``digits``, those of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
+    """
 
     hint: Callable[[bytes], bytes]
     rules: tuple[Rule, ...]
+    before: int = 160
+    after: int = 288
+    back: int = 160
+    length: int = 0
+    digits: bool = False
 
 
-def _shape(hint: bytes, *rules: Rule) -> Family:
-    return Family(lambda _: hint, rules)
+def _shape(hint: bytes, *rules: Rule, **more: Any) -> Family:
+    return Family(lambda _: hint, rules, **more)
 
 
-def _keyed(kind: str, words: str, value: str, check: Check = _always) -> Rule:
-    return Rule(kind, re.compile(rf"(?:{words}){NO}{LINK}({value})", re.I), check)
+def _heads(words: str) -> Heads:
+    return tuple((it[0], it[1]) for it in words.split("|"))
+
+
+def _keyed(kind: str, words: str, value: str, check: Check = _always, more: str = "") -> Rule:
+    pattern = re.compile(rf"(?:{words}){more}{NO}{LINK}({value})", re.I)
+    return Rule(kind, pattern, check, heads=_heads(words))
 
 
 def _any_of(characters: str) -> bytes:
@@ -144,8 +187,11 @@ NAMES = _shape(
     f"(?:{PERSON}|{TITLE})".encode(),
     Rule("name", re.compile(
         rf"(?:{PERSON})(?: ?[:=|] ?|\s|是|为|叫)((?=[0-9]?{HAN}){FAMILY}(?:{HAN}|[0-9](?![0-9])){{1,2}})(?!{HAN})"
-    )),
-    Rule("name", re.compile(rf"({FAMILY}{HAN}{{1,2}})(?={TITLE})")),
+    ), heads=_heads(PERSON)),
+    Rule(
+        "name", re.compile(rf"({FAMILY}{HAN}{{1,2}})(?={TITLE})"),
+        heads=_heads(TITLE), starts=lambda _, at: (at - 4, at - 3, at - 2),
+    ),
 )  # fmt: skip
 #: A number and what it counts, and more of them after it; before it must be a road, and where that is.
 _NUMBERED = (
@@ -153,13 +199,15 @@ _NUMBERED = (
 )
 ADDRESSES = _shape(
     f"(?:{'|'.join(ROADS)})[^\\n]{{0,36}}?(?:号|栋|幢|室|弄|组)".encode(),
-    Rule("address", re.compile(f"({_NUMBERED})"), begin=_place),
+    Rule("address", re.compile(f"({_NUMBERED})"), begin=_place, heads=((DIGITS, DIGITS + " 号栋幢室弄组"),)),
 )  # fmt: skip
 MAILS = _shape(
-    rb"[a-z0-9_%+.-]@[a-z0-9]|\xef\xbc\xa0",
+    # Beside it may be what looks like a letter, too, or is invisible.
+    rb"[a-z0-9_%+.-]@[a-z0-9-]|@[\xc2-\xf4]|[\x80-\xbf]@|\xef\xbc\xa0",
     Rule("email", re.compile(
         r"(?<![\w.+%-])([A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?![\w-])", re.A
-    ), _mail),
+    ), _mail, heads=((LETTERS + DIGITS + "_.+%-", "@"),), starts=_name_before),
+    before=128, after=224, back=4,
 )  # fmt: skip
 #: Five or six characters after the place, of which two at most are letters; for electric cars, the first or the last.
 _PLATE_NUMBER = (
@@ -168,10 +216,25 @@ _PLATE_NUMBER = (
 )
 CARS = (
     _shape(
-        _any_of(PLATES) + rb".{0,4}?[a-z]",
-        Rule("plate", re.compile(rf"([{PLATES}] ?[A-HJ-NP-Z][ .·-]?{_PLATE_NUMBER}){END}")),
+        rb"(?-i)" + _any_of(PLATES) + rb".{0,4}?[A-Z]",
+        Rule(
+            "plate",
+            re.compile(rf"([{PLATES}] ?[A-HJ-NP-Z][ .·-]?{_PLATE_NUMBER}){END}"),
+            heads=((PLATES, LETTERS + " "),),
+        ),
+        before=24,
+        after=48,
+        back=16,
     ),
-    _shape(rb"[a-hj-npr-z0-9]{17}", Rule("vin", re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"), vin)),
+    _shape(
+        rb"(?-i)[A-HJ-NPR-Z0-9]{17}",
+        Rule("vin", re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"), vin),
+        before=24,
+        after=24,
+        back=17,
+        length=17,
+        digits=True,
+    ),
 )
 #: Six groups and no more: longer ones are fingerprints, and all zeros or ones are no device.
 MACS = _shape(
@@ -180,6 +243,7 @@ MACS = _shape(
         r"(?<![0-9A-Za-z:-])((?!(?:00[:-]){5}00|(?:ff[:-]){5}ff)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\2){4}[0-9a-f]{2})(?![0-9A-Za-z:-])",
         re.I,
     )),
+    before=24, after=8, back=17, length=17,
 )  # fmt: skip
 _DEGREES = r"-?[0-9]{1,3}\.[0-9]{4,}"
 PLACES = _shape(
@@ -188,13 +252,15 @@ PLACES = _shape(
         r"(?:(?:坐标|经纬度|位置|location|lat|gps)[^0-9\n]{0,20})?"
         rf"((?<![0-9.]){_DEGREES}°? ?[NSEW]?[ ,;/]{{1,3}}{_DEGREES}(?![0-9.])°? ?[NSEW]?)", re.I
     ), _coordinates),
+    after=96, back=96,
 )  # fmt: skip
 #: One pattern for all words after which a digit of any script comes soon: Hyperscan takes 0.1 s to compile each.
 _NAMED = "|".join(("字第", SOLDIER, PERMIT, PASSPORT, CARD, DEVICE, FUND, PATIENT, BIRTH, PHONE))
+_ARMS = "军士文兵警武海空陆后政参装联"
 NAMED = Family(
-    lambda digit: b"(?:%b).{0,30}?%b" % (_NAMED.encode(), digit),
+    lambda digit: b"(?:%b)[^0-9]{0,30}?%b" % (_NAMED.encode(), digit),
     (
-        Rule("military_id", re.compile(r"([军士文兵警武海空陆后政参装联]字第 ?[0-9](?:[ -]?[0-9]){4,9} ?号?)")),
+        Rule("military_id", re.compile(rf"([{_ARMS}]字第 ?[0-9](?:[ -]?[0-9]){{4,9}} ?号?)"), heads=((_ARMS, "字"),)),
         _keyed("military_id", SOLDIER, rf"(?:{HAN}|[A-Za-z]){{0,2}}第? ?[0-9]{{6,10}}"),
         _keyed("travel_permit", "台胞证|来往大陆通行证|通行证", rf"[0-9]{{8}}(?:[0-9]{{2}})?{END}"),
         _keyed("foreigner_permit", "永久居留身份证|永久居留证|居留证", rf"[A-Za-z]{{3}}[0-9]{{12}}{END}"),
@@ -202,31 +268,37 @@ NAMED = Family(
         _keyed("bank_card", CARD, rf"{GROUPED}{{11,22}}(?![0-9])"),
         _keyed("imei", DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei),
         _keyed(
-            "social_security", f"(?:{FUND})(?:卡|个人)?", rf"[A-Za-z]{{0,3}}[0-9][A-Za-z0-9]{{6,19}}{END}", _six_digits
+            "social_security", FUND, rf"[A-Za-z]{{0,3}}[0-9][A-Za-z0-9]{{6,19}}{END}", _six_digits, "(?:卡|个人)?"
         ),
-        _keyed("medical_record", f"(?:{PATIENT})(?:号码|编号|号)", rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}"),
+        _keyed("medical_record", PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", more="(?:号码|编号|号)"),
         _keyed(
-            "birth_date", f"(?:{BIRTH})(?:日期|年月日|年月|于)?",
-            r"(?:19|20)[0-9]{2} ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?(?![0-9])",
+            "birth_date", BIRTH, more="(?:日期|年月日|年月|于)?",
+            value=r"(?:19|20)[0-9]{2} ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?(?![0-9])",
         ),
-        _keyed("phone", f"(?:{PHONE})(?:号码|号)?", rf"(?:\+?[0-9]{{1,3}}[ -])?\(?{GROUPED}{{6,11}}(?![0-9])"),
+        _keyed("phone", PHONE, rf"(?:\+?[0-9]{{1,3}}[ -])?\(?{GROUPED}{{6,11}}(?![0-9])", more="(?:号码|号)?"),
     ),
+    before=72, after=96, back=72,
 )  # fmt: skip
-PERMITS = Family(
-    lambda digit: rb"[hm]" + digit + digit,
-    (Rule("travel_permit", re.compile(rf"{START}([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}")),),
-)
+PERMITS = _shape(
+    rb"(?-i)[HM][0-9][0-9]",
+    Rule("travel_permit", re.compile(rf"{START}([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}"), heads=(("HM", DIGITS),)),
+    before=24, after=64, back=24, digits=True,
+)  # fmt: skip
 ACCOUNTS = _shape(
-    f"(?:{WECHAT}|qq)[^\\n]{{0,20}}?[a-z0-9]".encode(),
-    Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}([A-Za-z][A-Za-z0-9_-]{{5,19}}){END}", re.I)),
-    Rule("messenger", re.compile(rf"(?<![A-Za-z])QQ(?:号码|号|账号)?(?:{SAID}| )([1-9][0-9]{{4,10}}){END}", re.I)),
-)
+    f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,20}}?[a-z0-9]".encode(),
+    Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}([A-Za-z][A-Za-z0-9_-]{{5,19}}){END}", re.I),
+         heads=_heads(WECHAT)),
+    Rule("messenger", re.compile(rf"(?<![A-Za-z])QQ(?:号码|号|账号)?(?:{SAID}| )([1-9][0-9]{{4,10}}){END}", re.I),
+         heads=_heads("QQ")),
+    before=48, after=64, back=48,
+)  # fmt: skip
 SECRETS = (
     _shape(
-        f"(?:{LOGIN})[^\\n]{{0,16}}?(?:[:=]|：|是|为)".encode(),
+        f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|是|为)".encode(),
         Rule("secret", re.compile(
             rf"(?:{LOGIN})[\"']?{SAID}((?![\"',;)\]}}>])[!-~]{{4,256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
-        ), _secret),
+        ), _secret, heads=_heads(LOGIN)),
+        before=64, back=64,
     ),
     # Keys that are known by their first letters, tokens (JWT), and private keys, whose end `scan` looks for.
     _shape(
@@ -236,15 +308,90 @@ SECRETS = (
             rf"({START}(?:sk-[A-Za-z0-9_-]{{16,128}}|gh[posu]_[A-Za-z0-9]{{20,255}}|AKIA[0-9A-Z]{{16}}{END}"
             r"|eyJ[A-Za-z0-9_-]{10,4096}+\.eyJ[A-Za-z0-9_-]{4,4096}+\.[A-Za-z0-9_-]{4,4096}+"
             r"|-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----))"
-        )),
+        ), heads=_heads("sk-|gh|AKIA|eyJ|-----BEGIN")),
     ),
 )  # fmt: skip
 FAMILIES = (NAMES, ADDRESSES, MAILS, *CARS, MACS, PLACES, NAMED, PERMITS, ACCOUNTS, *SECRETS)
 
+RULES = [(family, rule) for family, it in enumerate(FAMILIES) for rule in it.rules]
 
-def find(family: int, text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the kind, start and end of what the rules of a family find in a text that was made plain."""
-    for rule in FAMILIES[family].rules:
-        for found in rule.pattern.finditer(text):
-            if rule.check(found) and (start := rule.begin(found)) >= 0:
-                yield rule.kind, start, found.end(1)
+
+def _key(one: npt.NDArray[np.uint16], other: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """Return the places of pairs of characters in a table, by the low bits of each; two pairs may have one."""
+    found: npt.NDArray[np.uint16] = one * np.uint16(40503) + other
+    return found
+
+
+@cache
+def _table() -> npt.NDArray[np.uint32]:
+    """Return for each pair of characters the rules whose heads it may be, a bit for each."""
+    found = np.zeros(1 << 16, np.uint32)
+    for number, (_, rule) in enumerate(RULES):
+        for head in rule.heads:
+            one, other = (
+                np.array([ord(it) for it in {*text.lower(), *text.upper(), *_folded(text)}], np.uint32).astype(
+                    np.uint16
+                )
+                for text in head
+            )
+            found[_key(one[:, None], other)] |= np.uint32(1 << number)
+    return found
+
+
+def _folded(text: str) -> str:
+    """Return what patterns without regard to case take for some letters, too."""
+    return "".join(FOLDED.get(it, "") for it in text.lower())
+
+
+def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str, int, int]]:
+    """Yield the kind, start and end of what rules find in a text that was made plain, near their families' hits."""
+    places, heads = _pairs(codes, sum(_bits(family) for family in hits))
+    for family, ends in hits.items():
+        own = heads & np.uint32(_bits(family)) != 0
+        here, bits = places[own], heads[own]
+        # Where the next hit is not far.
+        following = np.searchsorted(ends, here)
+        near = ends[np.minimum(following, len(ends) - 1)] - here
+        near = (near >= 0) & (near <= FAMILIES[family].back)
+        here, bits = here[near], bits[near]
+        for number, (owner, rule) in enumerate(RULES):
+            if owner != family:
+                continue
+            if not rule.heads:
+                yield from _before(text, rule, FAMILIES[family], ends)
+                continue
+            starts = here[bits & np.uint32(1 << number) != 0].tolist()
+            if rule.starts:
+                starts = sorted({it for at in starts for it in rule.starts(text, at)})
+            over = 0
+            for start in starts:
+                if start >= over and (found := rule.pattern.match(text, start)):
+                    over = found.end()
+                    if rule.check(found) and (begin := rule.begin(found)) >= 0:
+                        yield rule.kind, begin, found.end(1)
+
+
+@cache
+def _bits(family: int) -> int:
+    """Return the bits of the rules that a family has."""
+    return sum(1 << number for number, (owner, _) in enumerate(RULES) if owner == family)
+
+
+def _pairs(codes: Codes, rules: int) -> tuple[Places, npt.NDArray[np.uint32]]:
+    """Return where pairs of characters are that may be heads of some rules, and the rules of each."""
+    low = codes.astype(np.uint16)
+    keys, table = _key(low[:-1], low[1:]), _table() & np.uint32(rules)
+    places = np.flatnonzero((table != 0).take(keys, mode="wrap"))
+    return places, table[keys[places]]
+
+
+def _before(text: str, rule: Rule, family: Family, ends: Places) -> Iterator[tuple[str, int, int]]:
+    """Yield what a rule finds that begins not far before the end of a hit; hits that are near are one."""
+    new = np.flatnonzero(ends[1:] - ends[:-1] > family.back)
+    firsts, lasts = ends[np.concatenate([[0], new + 1])].tolist(), ends[np.concatenate([new, [-1]])].tolist()
+    for first, last in zip(firsts, lasts, strict=True):
+        at = max(first - family.back, 0)
+        while at < last and (found := rule.pattern.search(text, at, last + family.after)) and found.start() < last:
+            at = found.end()
+            if rule.check(found) and (begin := rule.begin(found)) >= 0:
+                yield rule.kind, begin, found.end(1)
