@@ -24,7 +24,7 @@ from dualtrack.proc import run
 Say = Callable[[str], None]
 
 #: Locks of what only those need who change dualtrack itself.
-TOOLING = {"bench", "checkov", "gixy", "index-bench", "node", "pii-bench", "schemathesis", "sslyze"}
+TOOLING = {"bench", "checkov", "gixy", "index-bench", "milvus-lite", "node", "pii-bench", "schemathesis", "sslyze"}
 #: Folders with a go.mod whose programs `make setup` builds.
 GO = ("toolkit", "opentofu")
 
