@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from dualtrack.errors import BadInput, DualtrackError, External
 from dualtrack.knowledge import deletion
 from dualtrack.knowledge.writeback import push, receive, records
 from dualtrack.knowledge.writeback.log import Batch, Change, Log, State
-from tests.conftest import CLI, Cli
+from tests.conftest import Cli
 from tests.support.killing import killed
 from tests.support.store_testbed import Store, store
 from tests.support.writeback import BUCKET, PLACE, Sender, before_last_look, files
