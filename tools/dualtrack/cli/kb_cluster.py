@@ -10,12 +10,13 @@ from dualtrack.cli.kb import BASE, JSON, KEY_FILE, Said
 from dualtrack.output import echo
 
 app = typer.Typer(
-    help="Have vectors searched by several machines (OpenSearch and its k-NN plugin), where one has too little memory.",
+    help="Have vectors searched by several machines (OpenSearch, Milvus), where one has too little memory.",
     no_args_is_help=True,
 )
 CLUSTER = typer.Option(
     ..., "--cluster", envvar="DUALTRACK_KB_CLUSTER", metavar="FILE",
-    help="Says where the cluster is: urls, ca_file, certificate, certificate_key, index, shards, replicas.",
+    help="Says where the cluster is: kind (opensearch, milvus), urls or url, ca_file, certificate, certificate_key, "
+    "token_file, index, shards, replicas.",
 )  # fmt: skip
 
 
@@ -27,10 +28,10 @@ def register(kb: typer.Typer) -> None:
 @app.command()
 def fill(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
     """Send what the cluster lacks of the version that answers, remove what is not in it. Interrupted, it goes on."""
-    from dualtrack.knowledge import cluster as clusters
     from dualtrack.output import document
+    from dualtrack.tracks import knowledge
 
-    done = clusters.fill(base, clusters.load(cluster), key_file, say=Said())
+    done = knowledge.fill(base, cluster, key_file, Said())
     if json:
         document("kb-cluster-fill", done)
         return
@@ -42,14 +43,15 @@ def fill(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY
 def status(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
     """Print how the cluster is, and how many of the documents it has. Exit code 1 where some are missing."""
     from dualtrack.errors import Findings
-    from dualtrack.knowledge import cluster as clusters
     from dualtrack.output import document
+    from dualtrack.tracks import knowledge
 
-    found = clusters.status(base, clusters.load(cluster), key_file)
+    found = knowledge.cluster_status(base, cluster, key_file, Said())
     if json:
         document("kb-cluster-status", found)
     else:
-        echo(f"{found['health']}, {found['nodes']} nodes; {found['present']} of {found['documents']} documents")
+        nodes = "" if found["nodes"] is None else f", {found['nodes']} nodes"
+        echo(f"{found['health']}{nodes}; {found['present']} of {found['documents']} documents")
         if found["foreign"]:
             echo(f"{found['foreign']} that are not in the version: dualtrack kb cluster fill removes them")
     if found["present"] < found["documents"]:

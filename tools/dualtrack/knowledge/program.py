@@ -51,6 +51,22 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
     cluster: str = ""
 
 
+class Fill(msgspec.Struct, frozen=True, kw_only=True, tag="fill"):
+    """Have in a cluster what the version that answers has (`cluster.fill`)."""
+
+    base: str
+    cluster: str
+    key_file: str = ""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
+    """Say how a cluster is (`cluster.status`)."""
+
+    base: str
+    cluster: str
+    key_file: str = ""
+
+
 class Reload(msgspec.Struct, frozen=True, kw_only=True, tag="reload"):
     """Begin anew, with nothing in memory of what was read before. The answer is empty."""
 
@@ -80,7 +96,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-Request = Ingest | Search | Evaluate | Reload
+Request = Ingest | Search | Evaluate | Fill | Status | Reload
 
 
 @cache
@@ -88,10 +104,14 @@ def _model(folder: str) -> Model:
     return models.load(Path(folder))
 
 
-def answer(request: Ingest | Search | Evaluate) -> ingest.Report | Found | evaluation.Evaluation:
-    """Do what is asked for."""
-    model = _model(request.model)
+def answer(request: Ingest | Search | Evaluate | Fill | Status) -> object:
+    """Do what is asked for, and return a document of it."""
     key_file = Path(request.key_file) if request.key_file else None
+    if isinstance(request, Fill):
+        return cluster.fill(Path(request.base), cluster.load(Path(request.cluster)), key_file, say=_say)
+    if isinstance(request, Status):
+        return cluster.status(Path(request.base), cluster.load(Path(request.cluster)), key_file)
+    model = _model(request.model)
     if isinstance(request, Ingest):
         return ingest.ingest(
             Path(request.base), Path(request.source), request.collection, request.labels, model,

@@ -24,7 +24,10 @@ from dualtrack.proc import run
 Say = Callable[[str], None]
 
 #: Locks of what only those need who change dualtrack itself.
-TOOLING = {"bench", "checkov", "gixy", "index-bench", "lab-endpoint", "node", "pii-bench", "schemathesis", "sslyze"}
+TOOLING = {
+    "bench", "checkov", "gixy", "index-bench", "lab-endpoint", "milvus-lite", "node", "pii-bench", "schemathesis",
+    "sslyze",
+}  # fmt: skip
 #: Folders with a go.mod whose programs `make setup` builds.
 GO = ("toolkit", "opentofu")
 

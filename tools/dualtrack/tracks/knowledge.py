@@ -1,7 +1,7 @@
 """The knowledge base as the command line has it: the program in its own environment, and what it answers.
 
 FAISS, ONNX Runtime and the parsers are in an environment of their own (requirements/knowledge.txt), made with the first
-command that needs it.
+command that needs it; for a cluster of Milvus, in one with its client besides (requirements/milvus.txt).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import msgspec
 
@@ -25,13 +25,14 @@ from dualtrack import artifacts
 from dualtrack.audit.writer import Writer
 from dualtrack.errors import BadInput, Exit, External, Interrupted
 from dualtrack.files import locked
-from dualtrack.knowledge import answering, deletion, models, program
+from dualtrack.knowledge import answering, cluster, deletion, models, program
 from dualtrack.knowledge.deletion import Receipt
 from dualtrack.knowledge.evaluation import Evaluation
 from dualtrack.knowledge.ingest import Report
 from dualtrack.knowledge.pii.mask import mask
 from dualtrack.knowledge.program import Found
 from dualtrack.knowledge.questions import Question
+from dualtrack.knowledge.service import settings as service
 from dualtrack.paths import cache_dir
 
 T = TypeVar("T")
@@ -59,22 +60,22 @@ def ingest(
 
 def search(
     base: Path, question: str, seen: tuple[str, ...], count: int, key_file: Path | None, say: Say,
-    directory: Path | None = None, cluster: Path | None = None,
+    directory: Path | None = None, at: Path | None = None,
 ) -> Found:  # fmt: skip
-    """Return what is found for somebody who has some labels."""
+    """Return what is found for somebody who has some labels, by the cluster that a file says where there is one."""
     request = program.Search(
         base=str(base.absolute()), model=str(model(say, directory)), question=question, labels=seen, count=count,
-        key_file=_absolute(key_file), cluster=_absolute(cluster),
+        key_file=_absolute(key_file), cluster=_absolute(at),
     )  # fmt: skip
-    return _asked(request, Found, say)
+    return _asked(request, Found, say, at)
 
 
 def ask(
     base: Path, question: str, seen: tuple[str, ...], chat: answering.Ask, key_file: Path | None, say: Say,
-    directory: Path | None = None, cluster: Path | None = None,
+    directory: Path | None = None, at: Path | None = None,
 ) -> Iterator[str | answering.Answered]:  # fmt: skip
     """Yield an answer in sentences for somebody who has some labels, and at last its sources."""
-    found = search(base, question, seen, SOURCES, key_file, say, directory, cluster)
+    found = search(base, question, seen, SOURCES, key_file, say, directory, at)
     yield from answering.answers(chat, mask(question.encode()).data.decode(), found.hits)
 
 
@@ -88,6 +89,18 @@ def evaluate(
         key_file=_absolute(key_file),
     )  # fmt: skip
     return _asked(request, Evaluation, say)
+
+
+def fill(base: Path, at: Path, key_file: Path | None, say: Say) -> cluster.Filled:
+    """Have in the cluster that a file says what the version that answers has."""
+    request = program.Fill(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
+    return _asked(request, cluster.Filled, say, at)
+
+
+def cluster_status(base: Path, at: Path, key_file: Path | None, say: Say) -> dict[str, Any]:
+    """Return how that cluster is, and how many of the documents it has (`cluster.status`)."""
+    request = program.Status(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
+    return _asked(request, dict, say, at)
 
 
 def delete_person(
@@ -153,23 +166,27 @@ def packed(directory: Path | None = None, say: Say = lambda _: None) -> Path:
 
 def serve(settings: Path, say: Say = lambda _: None) -> None:
     """Become the service; it reads its settings."""
-    words, environment = _started("dualtrack.knowledge.service.server", say)
+    there = service.load(settings).cluster
+    words, environment = _started("dualtrack.knowledge.service.server", say, Path(there) if there else None)
     os.execve(words[0], [*words, str(settings)], environment)  # noqa: S606 - no shell
 
 
-def _started(module: str, say: Say) -> tuple[list[str], dict[str, str]]:
-    """Return the words that run a module where FAISS and the others are, and the environment for them."""
+def _started(module: str, say: Say, at: Path | None = None) -> tuple[list[str], dict[str, str]]:
+    """Return the words that run a module where FAISS and the others are, and the environment for them.
+
+    ``at`` is the file that says where a cluster is.
+    """
     tools = str(Path(dualtrack.__file__).parents[1])
     if packages := os.environ.get(PACKAGES):
         python, path = sys.executable, f"{packages}:{tools}"
     else:
-        python, path = str(artifacts.environment("knowledge", say)), tools
+        python, path = str(artifacts.environment(cluster.environment(at), say)), tools
     return [python, "-P", "-m", module], {**os.environ, "PYTHONPATH": path}
 
 
-def _asked(request: program.Request, kind: type[T], say: Say) -> T:
+def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = None) -> T:
     """Run the program and return its answer; its errors are ours, and its progress goes to stderr."""
-    words, environment = _started("dualtrack.knowledge.program", say)
+    words, environment = _started("dualtrack.knowledge.program", say, at)
     running = subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )  # fmt: skip

@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """All of it. Paths are the host's; without a gateway questions are not answered in sentences.
 
     ``key_file`` is the master key, where it is not in ``base``; ``cluster`` is the file that says where vectors are
-    searched (`cluster.Cluster`), where that is not in this process. ``socket`` is where it answers, behind the host's
+    searched (`cluster.load`), where that is not in this process. ``socket`` is where it answers, behind the host's
     HAProxy, which has TLS. ``token_key`` is the public key of tokens (PEM), ``people`` the file of who may see what, by
     name a list of labels. ``per_minute`` is how many questions a person may ask, ``searches`` and ``answers`` how many
     are worked on at once; ``source_characters`` is how much of the sources a model is given, ``answer_tokens`` how long
