@@ -1,9 +1,10 @@
 """Asks the knowledge base as several people, and holds what each gets against what they may see.
 
-asks.py ADDRESS TOKENS [another-model]
+asks.py ADDRESS TOKENS [another-model|cluster-away]
 
 ADDRESS is HOST:PORT, TOKENS a directory with a token in NAME.token for each; the authority is /root/ca.pem. Prints what
-was wrong, and fails then. With `another-model`, waits until another one answers, which knows several languages.
+was wrong, and fails then. With `another-model`, waits until another one answers, which knows several languages; with
+`cluster-away`, sees that a cluster which does not answer is asked, and said.
 """
 
 from __future__ import annotations
@@ -145,8 +146,27 @@ def another_model() -> None:
     assert ready()
 
 
+def cluster_away() -> None:
+    """A question ends in an error, and so does the unit that gives the cluster what it lacks; both know where it is."""
+    unit = "dualtrack-knowledge-cluster.service"
+
+    def said(unit: str) -> bool:
+        words = ["journalctl", "--output=cat", "--since=-15min", "--unit", unit]
+        return "127.0.0.1:9200" in subprocess.check_output(words, text=True)
+
+    until(ready, "the service runs")
+    token = (TOKENS / "anna.token").read_text().strip()
+    link = http.client.HTTPSConnection(ADDRESS, context=TLS, timeout=300)
+    link.request("POST", "/v1/search", json.dumps({"question": "backups"}), {"Authorization": f"Bearer {token}"})
+    answer = link.getresponse()
+    assert (answer.status, json.loads(answer.read())["error"]["code"]) == (503, "unavailable")
+    assert said(UNIT)
+    assert ready()
+    until(lambda: said(unit), "the unit of the cluster has tried")
+
+
 if sys.argv[3:]:
-    another_model()
+    {"another-model": another_model, "cluster-away": cluster_away}[sys.argv[3]]()
 else:
     rights()
     a_right_is_taken_away()

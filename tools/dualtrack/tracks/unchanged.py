@@ -52,6 +52,7 @@ FILES = {
     "knowledge_base_ca_dir": "role_knowledge_base",
     "knowledge_base_certificate": "role_knowledge_base",
     "knowledge_base_certificate_key": "role_knowledge_base",
+    "knowledge_base_cluster_ca_file": "role_knowledge_base",
     "knowledge_base_gateway_ca_file": "role_knowledge_base",
     "knowledge_base_model_dir": "role_knowledge_base",
     "serving_ca_dir": "role_serving",
