@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from dualtrack.errors import BadInput, External
-from dualtrack.knowledge import cluster
+from dualtrack.knowledge import cluster, deletion
 from dualtrack.knowledge.cluster import opensearch
 from tests.conftest import Cli
 from tests.support.clustered import EVERYBODY, HR, Behaviour, fill, found, made, recall, status, take_in
 from tests.support.knn_testbed import Knn, running
+from tests.support.knowledge_service import Service, asked
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,33 @@ def test_other_documents_and_a_killed_node(base: Path, bed: Knn) -> None:
     assert (done.added, done.removed) == (1, 2)
     assert found(base, bed, "it changed", EVERYBODY)[0] == "it/000.md"
     assert recall(base, bed, HR) >= 0.95
+
+
+def test_the_service_asks_it(bed: Knn, tmp_path: Path) -> None:
+    """By the same rights as from its own memory; who is deleted is not shown, also while the cluster still has them."""
+    base, words = tmp_path / "kb", {"question": "petunia", "count": 10}
+    for collection, label in (("it", "everyone"), ("hr", "group:hr")):
+        (docs := tmp_path / collection).mkdir()
+        (docs / "a.md").write_text(f"# {collection}\n\nThe petunia of {collection}, by ada@example.com.\n")
+        asked({"type": "ingest", "base": str(base), "source": str(docs), "collection": collection, "labels": [label]})
+    (tmp_path / "it/gone.md").write_text("# gone\n\npetunia and wombat\n")
+    asked({
+        "type": "ingest", "base": str(base), "source": str(tmp_path / "it"), "collection": "it", "labels": ["everyone"]
+    })  # fmt: skip
+    file = tmp_path / "cluster.json"
+    file.write_bytes(bed.write(index="knowledge-service").read_bytes())
+    bed.write()
+    assert cluster.fill(base, cluster.load(file), say=lambda _: None).added == 3
+    people = {"bo": ["everyone"], "chen": ["everyone", "group:hr"]}
+    with Service(tmp_path / "service", base, people, cluster=str(file)) as service:
+        for name, sees in (("bo", {"it/a.md", "it/gone.md"}), ("chen", {"it/a.md", "it/gone.md", "hr/a.md"})):
+            status, text, _ = service.ask("/v1/search", words, name)
+            assert status == 200, text
+            assert {f"{it['collection']}/{it['source']}" for it in json.loads(text)["hits"]} == sees
+    deletion.delete(base, ["wombat"], [])
+    with Service(tmp_path / "service-2", base, people, cluster=str(file)) as service:
+        assert "gone.md" not in service.ask("/v1/search", words, "chen")[1]
+    assert cluster.fill(base, cluster.load(file), say=lambda _: None).removed == 1
 
 
 def test_what_is_no_cluster_of_ours(base: Path, bed: Knn, monkeypatch: pytest.MonkeyPatch) -> None:
