@@ -25,7 +25,8 @@ PAIRS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 #: Requests of a run: many at once, and one after the other. Between runs the limit of one address recovers.
 MANY, FEW, AT_ONCE, REST_S = 1500, 500, 8, 2.0
 TENANTS = (10, 10_000)
-PLAIN_PORT, PLAIN = 8443, "dualtrack-bench-nginx"
+#: The knowledge base of the same host has 8443.
+PLAIN_PORT, PLAIN = 8444, "dualtrack-bench-nginx"
 SETTINGS = "/etc/dualtrack/gateway"
 ANSWER = '{{"choices":[{{"text":" Paris.","index":0}}]}}'
 ENGINE = f"""
@@ -85,7 +86,16 @@ def plain(drill: Drill) -> None:
     text = f"pid /run/{PLAIN}.pid;\n{text}"
     drill.inside(host, "sh", "-c", f"cat > /run/{PLAIN}.conf", stdin=text)
     drill.inside(
-        host, "systemd-run", f"--unit={PLAIN}", "--quiet", "nginx", "-c", f"/run/{PLAIN}.conf", "-g", "daemon off;"
+        host,
+        "systemd-run",
+        f"--unit={PLAIN}",
+        "--quiet",
+        "--collect",
+        "nginx",
+        "-c",
+        f"/run/{PLAIN}.conf",
+        "-g",
+        "daemon off;",
     )
 
 
