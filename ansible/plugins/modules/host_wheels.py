@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -38,6 +39,8 @@ options:
 def unpack(wheels: list[str], place: Path, programs: list[str]) -> None:
     """Unpack beside the place, for everybody to read, and give it its name last."""
     place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for left in place.parent.glob(".new-*"):  # by a run that was killed
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=place.parent) as work:
         new = Path(work, "lib")
         new.mkdir()
