@@ -10,12 +10,17 @@ from pathlib import Path
 
 from dualtrack.node import gateway
 
+HEAD = """\
+#<PID>          <type>          <reloads>       <uptime>        <version>
+823             master          3 [failed: 0]   0d00h00m25s     2.6.12
+"""
+
 
 class Haproxy:
     """HAProxy's maps and socket. ``says`` answers instead of it, where it returns anything."""
 
-    def __init__(self, folder: Path, names: Sequence[str] = gateway.NAMES) -> None:
-        self.folder, self.path = folder, folder / "admin.sock"
+    def __init__(self, folder: Path, names: Sequence[str] = gateway.NAMES, socket: str = "admin.sock") -> None:
+        self.folder, self.path = folder, folder / socket
         self.told: list[str] = []
         self.says: Callable[[str], str | None] = lambda _: None
         self.names = tuple(names)
@@ -33,7 +38,7 @@ class Haproxy:
                 self.wfile.write(haproxy.answer(b"".join(lines).decode()).encode())
 
         self.server = socketserver.ThreadingUnixStreamServer(str(self.path), Asked)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,)).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def end(self) -> None:
         self.server.shutdown()
@@ -43,6 +48,25 @@ class Haproxy:
         self.told.append(text)
         said = self.says(text)
         return said if said is not None else "".join(self.one(it.strip()) for it in text.split("; "))
+
+    def first(self, replaced: dict[int, Haproxy]) -> None:
+        """Be the first process, which passes commands on to processes that were replaced, by their numbers."""
+
+        def says(text: str) -> str:
+            if text == "show proc\n":
+                lines = [f"{pid:<15} worker          1               0d00h00m13s     2.6.12" for pid in replaced]
+                old = "\n".join(["# old workers", *lines]) + "\n" if replaced else ""
+                return f"{HEAD}# workers\n959             worker          0               0d00h00m01s     2.6.12\n{old}# programs\n\n"
+            return "".join(self._passed(it, replaced) for it in text.split("; "))
+
+        self.says = says
+
+    @staticmethod
+    def _passed(text: str, replaced: dict[int, Haproxy]) -> str:
+        prefix, _, command = text.partition(" ")
+        if (process := replaced.get(int(prefix.removeprefix("@!")))) is None:
+            return f"Can't find the target PID matching the prefix '{prefix}'\n"
+        return process.answer(command)
 
     def one(self, text: str) -> str:
         head, *lines = text.split("\n")

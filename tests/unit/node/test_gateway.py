@@ -142,6 +142,50 @@ def test_reload_in_between_is_no_success(tmp_path: Path, haproxy: Haproxy) -> No
         apply(tmp_path, of("a", 1))
 
 
+@pytest.fixture
+def replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Haproxy]]:
+    """Processes that reloads have replaced, by their numbers, behind the first one."""
+    processes = {pid: Haproxy(tmp_path, socket=f"{pid}.sock") for pid in (845, 901)}
+    first = Haproxy(tmp_path, socket="master.sock")
+    first.first(processes)
+    monkeypatch.setattr(gateway, "MASTER", first.path)
+    everything = [first, *processes.values()]
+    yield processes
+    for it in everything:
+        it.end()
+
+
+def test_processes_that_were_replaced_get_the_maps_too(
+    tmp_path: Path, haproxy: Haproxy, replaced: dict[int, Haproxy]
+) -> None:
+    for wanted in (of("a", 400), of("b", 3)):
+        assert apply(tmp_path, wanted)["changed"]
+        expected = {name: entries for name, entries in wanted.items() if name in gateway.NAMES}
+        assert all(it.maps() == expected for it in (haproxy, *replaced.values()))
+        assert not apply(tmp_path, wanted)["changed"]
+    replaced[845].force.clear()  # it has other settings
+    assert apply(tmp_path, of("c", 1)) == {"changed": True, "running": True}
+    assert haproxy.maps() == replaced[901].maps() == in_force("c", 1)
+
+
+@pytest.mark.parametrize("verb", ["show", "prepare", "add", "commit"])
+def test_one_that_was_replaced_may_end_but_not_refuse(
+    tmp_path: Path, haproxy: Haproxy, replaced: dict[int, Haproxy], verb: str
+) -> None:
+    def ends(text: str) -> str | None:
+        return replaced.pop(845, None) and "" if text.startswith(verb) else None
+
+    replaced[901].says = lambda text: "Permission denied\n\n" if text.startswith(verb) else None
+    with pytest.raises(Refused, match="Permission denied"):
+        apply(tmp_path, of("a", 3))
+    assert haproxy.maps() == in_force("a", 3)
+    replaced[901].says = lambda _: None
+    replaced[845].says = ends
+    assert apply(tmp_path, of("b", 3)) == {"changed": True, "running": True}
+    assert 845 not in replaced
+    assert haproxy.maps() == replaced[901].maps() == in_force("b", 3)
+
+
 def test_a_key_is_known_last(tmp_path: Path, haproxy: Haproxy) -> None:
     apply(tmp_path, of("a", 1))
     [commit] = [it for it in haproxy.told if it.startswith("commit")]

@@ -27,11 +27,14 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MAPS = Path("/etc/dualtrack/gateway/maps")
 SOCKET = Path("/run/haproxy/admin.sock")
+#: Of HAProxy's first process, which passes commands on to the others.
+MASTER = Path("/run/haproxy-master.sock")
 STATE = Path("/var/lib/dualtrack/gateway/servers.state")
 #: The order in which maps take effect: a key is known only when its limit and its models are, and a tenant that is
 #: removed has no model any more before its limit is gone.
@@ -160,14 +163,16 @@ def commands(path: Path, version: int, entries: Mapping[str, str]) -> Iterator[s
         yield head + "".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
 class Haproxy:
     """The running HAProxy, by its runtime API: one connection for each command, as it expects of programs.
 
+    ``prefix`` is before each command where the first process passes it on: `@!PID `.
     https://docs.haproxy.org/2.6/management.html#9.3
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
+    prefix: str = ""
 
     def ask(self, command: str) -> str:
         """Return the answer to a command; NotRunning where nobody listens, Refused where no answer comes."""
@@ -178,7 +183,8 @@ class Haproxy:
             except (FileNotFoundError, ConnectionRefusedError):
                 raise NotRunning(f"HAProxy does not run: nobody listens on {self.path}") from None
             try:
-                link.sendall(command.encode())
+                link.sendall((self.prefix + command).encode())
+                link.shutdown(socket.SHUT_WR)  # the first process waits for more otherwise
                 answer = bytearray()
                 while part := link.recv(1 << 16):
                     answer += part
@@ -198,7 +204,7 @@ class Haproxy:
     def entries(self, path: Path) -> list[tuple[str, str]]:
         """Return the entries of the map that is in force; NotRunning where HAProxy runs with other settings."""
         said = self.ask(f"show map {path}\n")
-        if said.startswith("Unknown map identifier"):
+        if said.startswith(("Unknown map identifier", "Can't find the target PID")):
             raise NotRunning(f"HAProxy runs without {path}")
         return parse_map(said)
 
@@ -210,29 +216,55 @@ class Haproxy:
             raise Refused(f"HAProxy says: {said}")
         return int(found[1])
 
+    def commit(self, versions: Mapping[Path, int]) -> None:
+        """Put prepared versions of maps into force, together but for microseconds: they are on one line."""
+        self.tell(f"; {self.prefix}".join(f"commit map @{it} {path}" for path, it in versions.items()) + "\n")
+
+
+def replaced() -> list[Haproxy]:
+    """Return the processes that a reload has replaced and that still answer on connections of before."""
+    with contextlib.suppress(NotRunning):
+        _, _, old = Haproxy(MASTER).ask("show proc\n").partition("\n# old workers\n")
+        return [Haproxy(MASTER, f"@!{it} ") for it in re.findall(r"^([0-9]+) +worker ", old, re.MULTILINE)]
+    return []
+
 
 def replace(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequence[str] = NAMES) -> bool:
     """Make running maps the wanted ones, and return whether any was not. Refused leaves all as they were.
 
-    (Unless HAProxy refuses to commit what it has just taken, which the next time repairs.)
+    (Unless HAProxy refuses to commit what it has just taken, which the next time repairs.) Processes that a reload has
+    replaced get them, too: a key that is revoked is good in none of them.
     """
+    changed = _replace(haproxy, folder, wanted, names)
+    for it in replaced():
+        try:
+            changed |= _replace(it, folder, wanted, names)
+        except NotRunning:
+            continue  # it has ended, or has other settings
+        except Refused:
+            if it in replaced():
+                raise
+    return changed
+
+
+def _replace(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequence[str]) -> bool:
     paths = {name: folder / f"{name}.map" for name in names}
     right = {name: sorted(wanted[name].items()) for name in names}
     stale = [name for name in names if haproxy.entries(paths[name]) != right[name]]
     if not stale:
         return False
-    versions: dict[str, int] = {}
+    versions: dict[Path, int] = {}
     try:
         for name in stale:
-            versions[name] = haproxy.prepare(paths[name])
-            for command in commands(paths[name], versions[name], wanted[name]):
+            path = paths[name]
+            versions[path] = haproxy.prepare(path)
+            for command in commands(path, versions[path], wanted[name]):
                 haproxy.tell(command)
-        # On one line, so that they take effect together but for microseconds.
-        haproxy.tell("; ".join(f"commit map @{it} {paths[name]}" for name, it in versions.items()) + "\n")
+        haproxy.commit(versions)
     except Refused:
         with contextlib.suppress(Refused, NotRunning):
-            for name, version in versions.items():
-                haproxy.ask(f"clear map @{version} {paths[name]}\n")
+            for path, version in versions.items():
+                haproxy.ask(f"clear map @{version} {path}\n")
         raise
     # By then another process may answer on the socket, one that has read the files before they were written.
     if any(haproxy.entries(paths[name]) != right[name] for name in names):
