@@ -70,14 +70,6 @@ def maven(artifact: str, say: Say = lambda _: None) -> tuple[Path, str]:
         return fetch(coordinates, digest, folder, say), digest
 
 
-def wheel(lock: str, python: str, machine: str, say: Say = lambda _: None) -> Path:
-    """Return the only wheel of a lock; as `wheels`, and External where it has several."""
-    found = wheels(lock, python, machine, say)
-    if len(found) != 1:
-        raise External(f"pip brought {len(found)} wheels for {lock}.txt, not one")
-    return found[0]
-
-
 def wheels(lock: str, python: str, machine: str, say: Say = lambda _: None) -> list[Path]:
     """Return the wheels that requirements/``lock``.txt pins, for a host's Python ("3.11") and processor ("x86_64").
 
