@@ -27,6 +27,7 @@ from dualtrack.errors import BadInput, Exit, External, Interrupted
 from dualtrack.files import locked
 from dualtrack.knowledge import answering, cluster, deletion, models, program
 from dualtrack.knowledge.deletion import Receipt
+from dualtrack.knowledge.embedding import Card
 from dualtrack.knowledge.evaluation import Evaluation
 from dualtrack.knowledge.ingest import Report
 from dualtrack.knowledge.pii.mask import mask
@@ -101,6 +102,18 @@ def cluster_status(base: Path, at: Path, key_file: Path | None, say: Say) -> dic
     """Return how that cluster is, and how many of the documents it has (`cluster.status`)."""
     request = program.Status(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
     return _asked(request, dict, say, at)
+
+
+def describe(
+    directory: Path, url: str, authority: Path, name: str, *, query_name: str, tokens: int, query: str, passage: str,
+    tokenizer: Path | None, say: Say,
+) -> Card:  # fmt: skip
+    """Describe a model that others serve in a directory (`models.describe`), where its tokenizer can be loaded."""
+    request = program.Describe(
+        directory=_absolute(directory), url=url, authority=_absolute(authority), name=name, query_name=query_name,
+        tokens=tokens, query=query, passage=passage, tokenizer=_absolute(tokenizer),
+    )  # fmt: skip
+    return _asked(request, Card, say)
 
 
 def delete_person(
