@@ -210,5 +210,5 @@ class Behaviour:
         finally:
             bed.write()
         (tmp_path / "list.json").write_text("[1]")
-        with pytest.raises(BadInput, match="does not say where"):
+        with pytest.raises(BadInput, match="where a cluster is"):
             cluster.load(tmp_path / "list.json")
