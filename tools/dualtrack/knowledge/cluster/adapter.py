@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from dualtrack import https
+from dualtrack import https, proc
 from dualtrack.errors import BadInput, External
 from dualtrack.files import read_whole
 from dualtrack.knowledge.embedding import Vectors
@@ -102,7 +102,7 @@ def patiently(ask: Callable[[], T]) -> T:
         except Away as away:
             if time.monotonic() + away.after_s > until:
                 raise External(f"the cluster does not answer: {away}", hint="the next run goes on from here") from None
-            time.sleep(max(PAUSE_S, away.after_s))
+            proc.pause(max(PAUSE_S, away.after_s))
 
 
 def trusted(ca_file: str, certificate: str, key: str) -> ssl.SSLContext:
