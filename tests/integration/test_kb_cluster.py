@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,11 @@ from dualtrack.errors import BadInput, External
 from dualtrack.knowledge import cluster, deletion
 from dualtrack.knowledge.cluster import adapter
 from tests.conftest import Cli
-from tests.support.clustered import EVERYBODY, HR, Behaviour, fill, found, made, recall, status, take_in
+from tests.support.clustered import EVERYBODY, HR, Behaviour, fill, fixtures, found, recall, status, take_in
 from tests.support.knn_testbed import Knn, running
 from tests.support.knowledge_service import Service, asked
 
-
-@pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Knn]:
-    with running(tmp_path_factory.mktemp("knn")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("kb"))
+bed, base = fixtures(running)
 
 
 class TestAsEveryKind(Behaviour):

@@ -70,6 +70,20 @@ def test_another_model_under_the_same_name_is_told(gateway: Gateway, tmp_path: P
     assert model.passages(["one"]).shape == (1, DIMENSION)
 
 
+def test_vectors_of_another_length_are_told(gateway: Gateway, tmp_path: Path) -> None:
+    model = described(gateway, tmp_path / "model")
+
+    def shorter(handler: http.server.BaseHTTPRequestHandler) -> None:
+        found = rows(gateway.asked[-1][2]["input"])
+        for it in found:
+            it["embedding"] = it["embedding"][:32]
+        reply(handler, json.dumps({"data": found}).encode())
+
+    gateway.answer = shorter
+    with pytest.raises(External, match=r"makes 32 numbers, and its card says 48 \(dualtrack kb endpoint"):
+        model.passages(["one"])
+
+
 def test_answers_that_are_none(gateway: Gateway, tmp_path: Path) -> None:
     """Generated: each part of a right answer removed, repeated, and made something else; and none of them is taken."""
     model, chance = described(gateway, tmp_path / "model"), random.Random(11)
@@ -102,8 +116,9 @@ def test_answers_that_are_none(gateway: Gateway, tmp_path: Path) -> None:
     for status, kind in ((401, Refused), (400, BadInput), (429, External), (500, External), (302, External)):
         gateway.asked.clear()
         gateway.answer = lambda handler, status=status: reply(handler, b'{"error": {"message": "no"}}', status)
-        with pytest.raises(kind):
+        with pytest.raises(kind) as error:
             model.passages(texts)
+        assert kind is not BadInput or "--tokens" in str(error.value)
         assert len(gateway.asked) == (models.TRIES if kind is External else 1)
 
 
@@ -172,6 +187,12 @@ def test_a_server_that_refuses_what_is_longer_than_it_reads(gateway: Gateway, tm
                 assert sent == query + text or counts[file](sent) >= 62
             assert model.shortened == sum(counts[file](before + it) > 64 for before in (passage, query) for it in texts)
             assert model.shortened
+
+
+def test_over_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path, monkeypatch, "::1") as gateway:
+        assert described(gateway, tmp_path / "model").passages(["one"]).shape == (1, DIMENSION)
+        assert gateway.url.startswith("https://[::1]:")
 
 
 def test_a_server_that_says_when_to_ask_again(

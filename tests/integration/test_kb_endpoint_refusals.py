@@ -39,7 +39,7 @@ def test_a_probe_that_says_nothing_is_not_taken(gateway: Gateway, tmp_path: Path
             probe[at] = number
             text = json.dumps({**card, "endpoint": {**card["endpoint"], "probe": "here"}})
             path.write_text(text.replace('"here"', f"[{', '.join(probe)}]"))
-            with pytest.raises(BadInput, match="not a card of a model"):
+            with pytest.raises(BadInput, match="no card of a model"):
                 models.load(tmp_path / "model")
     for probe in ([0.0] * 32, [-it for it in card["endpoint"]["probe"]], [1e-300] * 32, [0.1] * 64):
         path.write_text(json.dumps({**card, "endpoint": {**card["endpoint"], "probe": probe}}))

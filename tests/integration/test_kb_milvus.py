@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,10 @@ from dualtrack.errors import BadInput, External, Refused
 from dualtrack.knowledge import cluster
 from dualtrack.knowledge.cluster import adapter
 from tests.conftest import Cli
-from tests.support.clustered import EVERYBODY, HR, MODEL, Behaviour, fill, found, made, recall, status, take_in
+from tests.support.clustered import EVERYBODY, HR, MODEL, Behaviour, fill, fixtures, found, recall, status, take_in
 from tests.support.milvus_testbed import TOKEN, Lite, running
 
-
-@pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lite]:
-    with running(tmp_path_factory.mktemp("milvus")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("kb"))
+bed, base = fixtures(running)
 
 
 class TestAsEveryKind(Behaviour):
@@ -81,6 +71,9 @@ def test_who_we_are(base: Path, bed: Lite, tmp_path: Path, monkeypatch: pytest.M
         ):  # fmt: skip
             with pytest.raises(BadInput, match=said):
                 cluster.load(bed.write(**wrong))
+        bed.write(url="https://[::1]:1")
+        with pytest.raises(External, match=r"does not answer: \[::1\]:1: "):
+            status(base, bed)
         bed.write(token_file="")
         with pytest.raises(External, match=r"refuses: .*auth check failure"):
             status(base, bed)

@@ -68,7 +68,7 @@ def test_nothing_but_a_regular_file_is_read(tmp_path: Path) -> None:
 def test_small_files_of_json(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text('{"a": 1}')
-    assert read_small(file, dict[str, int], 100, "a price file") == {"a": 1}
+    assert read_small(file, dict[str, int], 100, "price file") == {"a": 1}
     deep = 100_000
     for text in (
         "", "{", "[1]", '{"a": "x"}', '{"a": 1e400}', "\0", '{"a": 1}\0', "[" * deep, '{"a":' * deep,
@@ -78,11 +78,11 @@ def test_small_files_of_json(tmp_path: Path) -> None:
         for kind in (dict[str, int], Any):
             if kind is Any and text in ("[1]", '{"a": "x"}'):
                 continue
-            with pytest.raises(BadInput, match="is not a price file"):
-                read_small(file, kind, 1 << 20, "a price file")
+            with pytest.raises(BadInput, match="is no price file"):
+                read_small(file, kind, 1 << 20, "price file")
     file.write_bytes(b'{"\xff": 1}')
-    with pytest.raises(BadInput, match="is not a price file"):
-        read_small(file, dict[str, int], 1 << 20, "a price file")
+    with pytest.raises(BadInput, match="is no price file"):
+        read_small(file, dict[str, int], 1 << 20, "price file")
 
 
 def test_a_directory_is_whole_or_nothing_of_it_stays(tmp_path: Path) -> None:

@@ -80,12 +80,12 @@ def read_with_facts(
 
 
 def read_small(path: Path, kind: type[T], limit: int, what: str) -> T:
-    """Return a regular JSON file of ``limit`` bytes at most as ``kind``, called ``what``; BadInput otherwise."""
+    """Return a regular JSON file of ``limit`` bytes at most as ``kind``; BadInput where it is no ``what``."""
     data = read_whole(path, limit, regular=True)
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadInput(f"{path} is not {what}: {error}") from None
+        raise BadInput(f"{path} is no {what}: {error}") from None
 
 
 def read_secret(path: Path, limit: int, *, given: bool = True, follow: bool = True, regular: bool = False) -> bytes:

@@ -62,7 +62,7 @@ def read_card(directory: Path) -> tuple[Card, bytes]:
     """
     if not os.path.lexists(directory / CARD):
         return BGE_SMALL_ZH, b""
-    card = read_small(directory / CARD, Card, MOST_CARD_BYTES, "a card of a model")
+    card = read_small(directory / CARD, Card, MOST_CARD_BYTES, "card of a model")
     # As it was spelled before there were endpoints: versions are known by it.
     fields = {name: value for name, value in msgspec.structs.asdict(card).items() if name != "endpoint"}
     return card, msgspec.json.encode(fields, order="sorted")
@@ -259,7 +259,11 @@ def asked(client: Client, model: str, texts: Sequence[str]) -> Vectors:
 
 
 def _once(client: Client, model: str, texts: Sequence[str]) -> Vectors:
-    answer = client.post("/v1/embeddings", {"model": model, "input": list(texts), "encoding_format": "float"}, _Answer)
+    body = {"model": model, "input": list(texts), "encoding_format": "float"}
+    try:
+        answer = client.post("/v1/embeddings", body, _Answer)
+    except BadInput as error:
+        raise BadInput(str(error), hint=f"does it know {model}, and read as many tokens as --tokens said?") from None
     rows = sorted(answer.data, key=lambda it: it.index)
     if [it.index for it in rows] != list(range(len(texts))) or len({len(it.embedding) for it in rows}) != 1:
         raise External(

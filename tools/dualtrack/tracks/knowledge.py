@@ -24,7 +24,7 @@ import dualtrack
 from dualtrack import artifacts
 from dualtrack.audit.writer import Writer
 from dualtrack.errors import BadInput, Exit, External, Interrupted
-from dualtrack.files import locked
+from dualtrack.files import locked, read_whole
 from dualtrack.knowledge import answering, cluster, deletion, models, program
 from dualtrack.knowledge.deletion import Receipt
 from dualtrack.knowledge.embedding import Card
@@ -157,13 +157,13 @@ def packed(directory: Path | None = None, say: Say = lambda _: None) -> Path:
         return there
     card, written = models.read_card(there)
     needed = (models.CARD, models.AUTHORITY) if card.endpoint else (models.CARD, models.ONNX, models.TOKENIZER)
+    if not written:
+        raise BadInput(f"{there} has no {models.CARD}, which says what its model is")
+    there_too = (it for it in models.FILES if it not in needed and os.path.lexists(there / it))
     try:
-        if not written:
-            raise BadInput(f"{there} has no {models.CARD}, which says what its model is")
-        there_too = (it for it in models.FILES if it not in needed and (there / it).exists())
-        files = {name: (there / name).read_bytes() for name in (*needed, *there_too)}
-    except OSError as error:
-        raise BadInput(f"{there} has no model of one's own: {error.filename}: {error.strerror}") from None
+        files = {name: read_whole(there / name, models.MOST_NETWORK, regular=True) for name in (*needed, *there_too)}
+    except BadInput as error:
+        raise BadInput(f"{there} has no model of one's own: {error}") from None
     digest = hashlib.sha256(b"".join(hashlib.sha256(it).digest() for it in files.values())).hexdigest()[:16]
     made = cache_dir() / "models" / f"{there.name}-{digest}"
     with locked(made):

@@ -27,7 +27,7 @@ from dualtrack.knowledge.versions import Entry
 Say = Callable[[str], None]
 Cluster = OpenSearch | Milvus
 #: What says where a cluster is, and its bytes.
-WHERE, MOST_FILE = "a file that says where a cluster is", 1 << 20
+WHERE, MOST_FILE = "file that says where a cluster is", 1 << 20
 
 
 def load(path: Path) -> Cluster:
@@ -37,7 +37,7 @@ def load(path: Path) -> Cluster:
         found: Cluster = msgspec.convert({"kind": "opensearch", **said}, Cluster)
         found.check()
     except (msgspec.ValidationError, ValueError) as error:
-        raise BadInput(f"{path} is not {WHERE}: {error}", hint="JSON: kind, ca_file, …") from None
+        raise BadInput(f"{path} is no {WHERE}: {error}", hint="JSON: kind, ca_file, …") from None
     return found
 
 
