@@ -215,6 +215,15 @@ def test_a_server_that_says_when_to_ask_again(
         busy(1, status, "61")
         with pytest.raises(External, match=r"\(again in 61 s\)"):
             model.passages(["one"])
+        # Somebody waits for what is found.
+        busy(1, status, "4")
+        with pytest.raises(External, match=r"\(again in 4 s\)"):
+            model.question("one")
+        assert waited == []
+        busy(1, status, "3")
+        model.question("one")
+        assert waited == [3]
+        waited.clear()
         busy(3, status, "5")
         with pytest.raises(External, match=r"\(again in 5 s\)"):
             described(gateway, tmp_path / "other")

@@ -123,7 +123,9 @@ def test_what_is_described_by_the_command_can_be_loaded(gateway: Gateway, tmp_pa
     good = (knowledge.model() / "tokenizer.json").read_bytes()
     for text, more, said in (
         (None, (), "cannot read"), (b"{}", (), "cannot be loaded"), (b"[" * 100_000, (), "cannot be loaded"),
-        (good[:-9], (), "cannot be loaded"), (good, ("--passage", "袋" * 31), "31 tokens of a passage, fewer than 32"),
+        (good[:-9], (), "cannot be loaded"), (good.replace(b'"[UNK]":', b'"x":'), (), "cannot be used"),
+        (good, ("--query", "\udcff"), "not UTF-8"),
+        (good, ("--passage", "袋" * 31), "31 tokens of a passage, fewer than 32"),
     ):  # fmt: skip
         if text is not None:
             tokenizer.write_bytes(text)

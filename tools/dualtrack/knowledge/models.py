@@ -38,9 +38,12 @@ BGE_DIGEST = "c448131ffd296185c0ccf79e4319300d33a9e431a563b60f1bd9348b846b7dd6"
 #: A text whose vector says which model an endpoint has, how many of its numbers are noted, and how alike they must be:
 #: processors and company change the last digits, other models all of them.
 PROBE, PROBED, PROBE_DIGITS, ALIKE = "dualtrack 知识库 2026", 32, 4, 0.98
-#: Texts in one request; numbers in one answer (twenty bytes each, of 4 MiB); how often it is tried, and how long a
-#: server that has too much to do is left alone before that, in seconds.
-TOGETHER, NUMBERS, TRIES, PATIENCE_S = 32, 100_000, 3, 60.0
+#: A text that few models have words for: a tokenizer without a token for such fails, and shall do so at once.
+UNKNOWN = "\U0001f43e \U000103a0"
+#: Texts in one request; numbers in one answer (twenty bytes each, of 4 MiB); and how often it is tried.
+TOGETHER, NUMBERS, TRIES = 32, 100_000, 3
+#: Seconds that a server with too much to do is left alone between tries, at most; and where somebody waits for it.
+PATIENCE_S, QUESTION_S = 60.0, 3.0
 #: What to do where a server has another model.
 ANOTHER = "dualtrack kb endpoint writes another card; take the documents in again with that"
 #: Where there is no tokenizer: bytes of UTF-8 that are a token at least. Chinese has three in a character.
@@ -187,6 +190,7 @@ class RemoteModel(Model):
                 self._words = _tokenizer(words)
             except Exception as error:  # the library raises what it likes
                 raise BadInput(f"{directory / TOKENIZER} cannot be loaded: {_said(error)}") from None
+            self.count(UNKNOWN)
             digest.update(hashlib.sha256(words).digest())
         self.digest = digest.hexdigest()
         self.room = card.tokens - MARKS - self.count(card.passage)
@@ -201,7 +205,13 @@ class RemoteModel(Model):
         """Return how many tokens a text has; without a tokenizer, one for each `TOKEN_BYTES`."""
         if self._words is None:
             return -(-len(text.encode()) // TOKEN_BYTES)
-        return len(self._words.encode(text, add_special_tokens=False).ids)
+        return len(self._encoded(text).ids)
+
+    def _encoded(self, text: str) -> Any:
+        try:
+            return self._words.encode(text, add_special_tokens=False)
+        except Exception as error:  # the library raises what it likes
+            raise BadInput(f"{self.directory / TOKENIZER} cannot be used: {_said(error)}") from None
 
     def passages(self, texts: Sequence[str]) -> Vectors:
         """Return a vector of length 1 for each text that is searched; External where there is none."""
@@ -210,7 +220,7 @@ class RemoteModel(Model):
     def question(self, text: str) -> Vectors:
         """Return the vector of length 1 of what is asked; External where there is none."""
         found: Vectors = self._asked(
-            self._endpoint.query_model or self._endpoint.model, [self._cut(self.card.query, text)]
+            self._endpoint.query_model or self._endpoint.model, [self._cut(self.card.query, text)], QUESTION_S
         )[0]
         return found
 
@@ -222,14 +232,14 @@ class RemoteModel(Model):
         self.shortened += 1
         if self._words is None:
             return whole.encode()[: most * TOKEN_BYTES].decode(errors="ignore")
-        ends = self._words.encode(whole, add_special_tokens=False).offsets
+        ends = self._encoded(whole).offsets
         # What is cut may be other tokens at its end than it was in the whole text, and more of them.
         cuts = (whole[: ends[it - 1][1]] for it in range(most, 0, -1))
         return next(it for it in cuts if self.count(it) <= most)
 
-    def _asked(self, model: str, texts: Sequence[str]) -> Vectors:
+    def _asked(self, model: str, texts: Sequence[str], patience_s: float = PATIENCE_S) -> Vectors:
         """Return the vectors of texts; External where what answers is another model, or nothing does."""
-        found = asked(self._client, model, [PROBE, *texts])
+        found = asked(self._client, model, [PROBE, *texts], patience_s)
         if found.shape[1] != self.card.dimension:
             raise External(
                 f"the model at {self._endpoint.url} makes {found.shape[1]} numbers, and its card says"
@@ -245,14 +255,17 @@ class RemoteModel(Model):
         return rest
 
 
-def asked(client: Client, model: str, texts: Sequence[str]) -> Vectors:
-    """Return the vectors of length 1 that an endpoint has for texts; External where it never answers with them."""
+def asked(client: Client, model: str, texts: Sequence[str], patience_s: float = PATIENCE_S) -> Vectors:
+    """Return the vectors of length 1 that an endpoint has for texts; External where it never answers with them.
+
+    It is asked again as late as it wants, unless that is later than ``patience_s``.
+    """
     for left in reversed(range(TRIES)):
         try:
             return _once(client, model, texts)
         except External as error:
             wait = max(TRIES - left, (error.after_s or 0) if isinstance(error, Busy) else 0)
-            if not left or wait > PATIENCE_S:
+            if not left or wait > patience_s:
                 raise
             proc.pause(wait)
     raise AssertionError("the last try returns or raises")

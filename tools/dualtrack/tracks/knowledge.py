@@ -199,6 +199,10 @@ def _started(module: str, say: Say, at: Path | None = None) -> tuple[list[str], 
 
 def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = None) -> T:
     """Run the program and return its answer; its errors are ours, and its progress goes to stderr."""
+    try:
+        asked = msgspec.json.encode(request) + b"\n"
+    except UnicodeEncodeError:
+        raise BadInput("a path or a word of this command is not UTF-8") from None
     words, environment = _started("dualtrack.knowledge.program", say, at)
     running = subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
@@ -208,7 +212,7 @@ def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = 
         pipes = running.stdin, running.stdout, running.stderr
         given, answer, said = (cast("IO[bytes]", it) for it in pipes)
         with contextlib.suppress(BrokenPipeError):  # it has ended already, and says why
-            given.write(msgspec.json.encode(request) + b"\n")
+            given.write(asked)
             given.close()
         # A long answer fills its pipe; the program would wait for whoever reads it, and never end its progress.
         with ThreadPoolExecutor(1) as pool:
