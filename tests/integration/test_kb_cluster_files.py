@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PrivateFormat,
     load_pem_private_key,
-)  # fmt: skip
+)
 
 from dualtrack.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.knowledge import cluster

@@ -91,7 +91,7 @@ class Away(Exception):
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """Return what is answered, once somebody does, and raises no `Away`; External where nobody has for `PATIENCE_S`.
+    """Ask until nobody is `Away`, and return the answer; External where that takes longer than `PATIENCE_S`.
 
     All that a cluster is asked may be asked twice.
     """

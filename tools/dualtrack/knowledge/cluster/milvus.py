@@ -37,7 +37,7 @@ from dualtrack.knowledge.cluster.adapter import (
     Row,
     patiently,
     trusted,
-)  # fmt: skip
+)
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.versions import Made
 
