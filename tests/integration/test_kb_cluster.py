@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dualtrack.errors import BadInput, External
 from dualtrack.knowledge import cluster, deletion
-from dualtrack.knowledge.cluster import opensearch
+from dualtrack.knowledge.cluster import adapter
 from tests.conftest import Cli
-from tests.support.clustered import EVERYBODY, HR, Behaviour, fill, found, made, recall, status, take_in
+from tests.support.clustered import EVERYBODY, HR, Behaviour, fill, fixtures, found, recall, status, take_in
 from tests.support.knn_testbed import Knn, running
 from tests.support.knowledge_service import Service, asked
 
-
-@pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Knn]:
-    with running(tmp_path_factory.mktemp("knn")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("kb"))
+bed, base = fixtures(running)
 
 
 class TestAsEveryKind(Behaviour):
@@ -88,13 +78,13 @@ def test_the_service_asks_it(bed: Knn, tmp_path: Path) -> None:
 
 def test_what_is_no_cluster_of_ours(base: Path, bed: Knn, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
-        for wrong, said in (({"urls": ["http://127.0.0.1:1"]}, "no node of a cluster"), ({"urls": []}, "length >= 1")):
+        for wrong, said in (({"urls": ["http://127.0.0.1:1"]}, "URL is not https"), ({"urls": []}, "length >= 1")):
             with pytest.raises(BadInput, match=said):
                 cluster.load(bed.write(**wrong))
         bed.write(index="audit-x")
         with pytest.raises(External, match="refuses"):  # no right to it
             fill(base, bed)
-        monkeypatch.setattr(opensearch, "PATIENCE_S", 0.1)
+        monkeypatch.setattr(adapter, "PATIENCE_S", 0.1)
         bed.write(urls=["https://127.0.0.1:1"])
         with pytest.raises(External, match="does not answer"):
             fill(base, bed)

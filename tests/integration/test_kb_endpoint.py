@@ -5,9 +5,8 @@ from __future__ import annotations
 import http.server
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,51 +16,17 @@ from dualtrack.knowledge import models
 from dualtrack.tracks import knowledge
 from tests.conftest import Cli
 from tests.support import embedding_endpoint
-from tests.support.api_testbed import Gateway
+from tests.support.api_testbed import Gateway, whole
+from tests.support.embedding_gateway import DIMENSION, described, reply, right, rows, serving, vector
+from tests.support.packages import within_reach
 
 PEOPLE = "people:\n  - {name: ada, uid: 4001, roles: [user]}\n"
-DIMENSION = 48
-
-
-def vector(text: str) -> list[float]:
-    """Return numbers that another text does not have."""
-    return [float(it) for it in np.random.default_rng(list(text.encode())).normal(size=DIMENSION).round(4)]
 
 
 @pytest.fixture
 def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    monkeypatch.setenv("DUALTRACK_API_KEY", "dt-secret")
-    monkeypatch.setattr("dualtrack.proc.pause", lambda _: None)
-    found = Gateway(tmp_path)
-    found.answer = right(found)
-    yield found
-    found.end()
-
-
-def reply(handler: http.server.BaseHTTPRequestHandler, body: bytes, status: int = 200) -> None:
-    handler.send_response(status)
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def rows(texts: list[str]) -> list[dict[str, Any]]:
-    return [{"object": "embedding", "index": at, "embedding": vector(it)} for at, it in enumerate(texts)]
-
-
-def right(gateway: Gateway) -> Any:
-    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
-        found = rows(gateway.asked[-1][2]["input"])
-        reply(handler, json.dumps({"object": "list", "data": found[::-1], "usage": {"prompt_tokens": 1}}).encode())
-
-    return answer
-
-
-def described(gateway: Gateway, directory: Path, **more: Any) -> models.Model:
-    options = {"tokens": 64, **more}
-    models.describe(directory, gateway.url, gateway.folder / "ca.pem", "encoder", **options)
-    return models.load(directory)
+    with serving(tmp_path, monkeypatch) as found:
+        yield found
 
 
 def test_texts_go_together_and_come_back_in_order(gateway: Gateway, tmp_path: Path) -> None:
@@ -105,6 +70,20 @@ def test_another_model_under_the_same_name_is_told(gateway: Gateway, tmp_path: P
     assert model.passages(["one"]).shape == (1, DIMENSION)
 
 
+def test_vectors_of_another_length_are_told(gateway: Gateway, tmp_path: Path) -> None:
+    model = described(gateway, tmp_path / "model")
+
+    def shorter(handler: http.server.BaseHTTPRequestHandler) -> None:
+        found = rows(gateway.asked[-1][2]["input"])
+        for it in found:
+            it["embedding"] = it["embedding"][:32]
+        reply(handler, json.dumps({"data": found}).encode())
+
+    gateway.answer = shorter
+    with pytest.raises(External, match=r"makes 32 numbers, and its card says 48 \(dualtrack kb endpoint"):
+        model.passages(["one"])
+
+
 def test_answers_that_are_none(gateway: Gateway, tmp_path: Path) -> None:
     """Generated: each part of a right answer removed, repeated, and made something else; and none of them is taken."""
     model, chance = described(gateway, tmp_path / "model"), random.Random(11)
@@ -137,8 +116,9 @@ def test_answers_that_are_none(gateway: Gateway, tmp_path: Path) -> None:
     for status, kind in ((401, Refused), (400, BadInput), (429, External), (500, External), (302, External)):
         gateway.asked.clear()
         gateway.answer = lambda handler, status=status: reply(handler, b'{"error": {"message": "no"}}', status)
-        with pytest.raises(kind):
+        with pytest.raises(kind) as error:
             model.passages(texts)
+        assert kind is not BadInput or "--tokens" in str(error.value)
         assert len(gateway.asked) == (models.TRIES if kind is External else 1)
 
 
@@ -170,6 +150,84 @@ def test_cards_of_endpoints(gateway: Gateway, tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("DUALTRACK_API_KEY")
     with pytest.raises(BadInput, match="asks for an API key"):
         models.load(tmp_path / "model")
+
+
+def test_a_server_that_refuses_what_is_longer_than_it_reads(gateway: Gateway, tmp_path: Path) -> None:
+    """What is written before questions may be longer than before passages, and the other way round."""
+    words = knowledge.model() / "tokenizer.json"
+    with within_reach("knowledge"):
+        from tokenizers import Tokenizer
+
+        known = Tokenizer.from_file(str(words))
+        known.no_truncation()
+        known.no_padding()
+        counts: dict[Path | None, Callable[[str], int]] = {
+            None: lambda text: -(-len(text.encode()) // models.TOKEN_BYTES) + 2,
+            words: lambda text: len(known.encode(text).ids),
+        }  # fmt: skip
+        texts = ["wombat " * 100, "袋熊" * 100, "\U0001f43e" * 100, "a" * 900, "Wombats,\n袋熊 (x)   " * 20, "x", ""]
+        for at, (file, (passage, query)) in enumerate(
+            (file, it) for file in counts for it in (("", "q: " * 8), ("p: " * 8, ""), ("段落：", "为这个句子" * 3))
+        ):
+
+            def answer(handler: http.server.BaseHTTPRequestHandler, count: Callable[[str], int] = counts[file]) -> None:
+                longest = max(map(count, gateway.asked[-1][2]["input"]))
+                (right(gateway) if longest <= 64 else whole(b"{}", 400))(handler)
+
+            gateway.answer = answer
+            model = described(gateway, tmp_path / str(at), passage=passage, query=query, tokenizer=file)
+            model.passages(texts)
+            for text, sent in zip(texts, gateway.asked[-1][2]["input"][1:], strict=True):
+                assert (passage + text).startswith(sent)
+                assert sent == passage + text or counts[file](sent) >= 62
+            for text in texts:
+                model.question(text)
+                [_, sent] = gateway.asked[-1][2]["input"]
+                assert (query + text).startswith(sent)
+                assert sent == query + text or counts[file](sent) >= 62
+            assert model.shortened == sum(counts[file](before + it) > 64 for before in (passage, query) for it in texts)
+            assert model.shortened
+
+
+def test_over_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path, monkeypatch, "::1") as gateway:
+        assert described(gateway, tmp_path / "model").passages(["one"]).shape == (1, DIMENSION)
+        assert gateway.url.startswith("https://[::1]:")
+
+
+def test_a_server_that_says_when_to_ask_again(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, waited = described(gateway, tmp_path / "model"), list[float]()
+    monkeypatch.setattr("dualtrack.proc.pause", waited.append)
+
+    def busy(times: int, status: int, again: str) -> None:
+        left = iter([whole(b"{}", status, **{"Retry-After": again})] * times)
+        gateway.answer = lambda handler: next(left, right(gateway))(handler)
+
+    for status in (429, 503):
+        for again, pauses in (("0", [1, 2]), ("7", [7, 7]), ("60", [60, 60]), ("soon", [1, 2])):
+            waited.clear()
+            busy(2, status, again)
+            assert len(model.passages(["one"])) == 1
+            assert waited == pauses
+        waited.clear()
+        busy(1, status, "61")
+        with pytest.raises(External, match=r"\(again in 61 s\)"):
+            model.passages(["one"])
+        # Somebody waits for what is found.
+        busy(1, status, "4")
+        with pytest.raises(External, match=r"\(again in 4 s\)"):
+            model.question("one")
+        assert waited == []
+        busy(1, status, "3")
+        model.question("one")
+        assert waited == [3]
+        waited.clear()
+        busy(3, status, "5")
+        with pytest.raises(External, match=r"\(again in 5 s\)"):
+            described(gateway, tmp_path / "other")
+        assert waited == [5, 5]
 
 
 def test_the_page(tmp_path: Path) -> None:

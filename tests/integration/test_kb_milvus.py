@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dualtrack.errors import BadInput, External, Refused
 from dualtrack.knowledge import cluster
-from dualtrack.knowledge.cluster import milvus
+from dualtrack.knowledge.cluster import adapter
 from tests.conftest import Cli
-from tests.support.clustered import EVERYBODY, HR, MODEL, Behaviour, fill, found, made, recall, status, take_in
+from tests.support.clustered import EVERYBODY, HR, MODEL, Behaviour, fill, fixtures, found, recall, status, take_in
 from tests.support.milvus_testbed import TOKEN, Lite, running
 
-
-@pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lite]:
-    with running(tmp_path_factory.mktemp("milvus")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("kb"))
+bed, base = fixtures(running)
 
 
 class TestAsEveryKind(Behaviour):
@@ -46,7 +36,7 @@ def test_rows_under_other_names_are_reported(base: Path, bed: Lite) -> None:
 
 def test_what_changes_and_a_server_that_is_killed(base: Path, bed: Lite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers while it is away; what was there is there again."""
-    monkeypatch.setattr(milvus, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(adapter, "PATIENCE_S", 0.1)
     searched = cluster.Clustered(base, cluster.load(bed.file), MODEL)
     assert searched.search("q", EVERYBODY, 5)
     bed.kill()
@@ -71,16 +61,19 @@ def test_what_changes_and_a_server_that_is_killed(base: Path, bed: Lite, monkeyp
 
 def test_who_we_are(base: Path, bed: Lite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a certificate and a token; with neither of them, or another one, nothing is answered."""
-    monkeypatch.setattr(milvus, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(adapter, "PATIENCE_S", 0.1)
     token = tmp_path / "token"
     try:
         for wrong, said in (
-            ({"url": f"http://127.0.0.1:{bed.port}"}, "no node of a cluster"), ({"url": "https://a:b@c"}, "no node"),
+            ({"url": f"http://127.0.0.1:{bed.port}"}, "URL is not https"), ({"url": "https://a:b@c"}, "a user name"),
             ({"certificate_key": ""}, "together"),
             ({"certificate": "", "certificate_key": "", "token_file": ""}, "who we are"),
         ):  # fmt: skip
             with pytest.raises(BadInput, match=said):
                 cluster.load(bed.write(**wrong))
+        bed.write(url="https://[::1]:1")
+        with pytest.raises(External, match=r"does not answer: \[::1\]:1: "):
+            status(base, bed)
         bed.write(token_file="")
         with pytest.raises(External, match=r"refuses: .*auth check failure"):
             status(base, bed)

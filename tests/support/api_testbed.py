@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -20,9 +21,9 @@ Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 class Gateway:
     """An API that answers as it is told, and notes what it was asked."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         self.folder = folder / "pki"
-        issued = authority.issue(self.folder, "node", "gateway-1", ["127.0.0.1"])
+        issued = authority.issue(self.folder, "node", "gateway-1", [host])
         self.answer: Answer = lambda _: None
         self.asked: list[tuple[str, str, Any]] = []
         gateway = self
@@ -42,12 +43,15 @@ class Gateway:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        self.server = Server((host, 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(issued.certificate, issued.key)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, args=(0.01,)).start()
-        self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
+        self.url = f"https://{f'[{host}]' if ':' in host else host}:{self.server.server_address[1]}"
 
     def end(self) -> None:
         self.server.shutdown()

@@ -1,12 +1,13 @@
 """What is asked of every kind of cluster that searches a knowledge base's vectors, in this order.
 
-A module of tests has fixtures `bed` and `base`, of its own kind, and a class of these tests.
+A module of tests has `fixtures` of its own kind, called `bed` and `base`, and a class of these tests.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -64,6 +65,21 @@ def made(folder: Path) -> Path:
             (folder / name / f"{number:03}.md").write_text(f"{name} wombat{number:03}x text")
         take_in(folder / "base", folder / name, name, label)
     return folder / "base"
+
+
+def fixtures(running: Callable[[Path], AbstractContextManager[Bed]]) -> tuple[Any, Any]:
+    """Return fixtures of a module: a cluster that `running` runs in a directory, and a knowledge base."""
+
+    @pytest.fixture(scope="module")
+    def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+        with running(tmp_path_factory.mktemp("bed")) as found:
+            yield found
+
+    @pytest.fixture(scope="module")
+    def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return made(tmp_path_factory.mktemp("kb"))
+
+    return bed, base
 
 
 def fill(base: Path, bed: Bed) -> cluster.Filled:
@@ -210,5 +226,5 @@ class Behaviour:
         finally:
             bed.write()
         (tmp_path / "list.json").write_text("[1]")
-        with pytest.raises(BadInput, match="does not say where"):
+        with pytest.raises(BadInput, match="where a cluster is"):
             cluster.load(tmp_path / "list.json")

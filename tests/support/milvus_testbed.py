@@ -12,7 +12,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from dualtrack import artifacts
 from dualtrack.knowledge.cluster import milvus
 from dualtrack.paths import ROOT
 from dualtrack.pki import authority
+from tests.support.packages import within_reach
 
 TOKEN = "knowledge:only-for-tests"
 
@@ -110,12 +110,9 @@ def _digest(label: str) -> str:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Lite]:
     """Run it for the block, with its client within reach of this process."""
-    python = artifacts.environment("milvus")
-    [packages] = python.parents[1].glob("lib/python3*/site-packages")
-    sys.path.append(str(packages))
-    bed = Lite(folder)
-    try:
-        yield bed
-    finally:
-        bed.stop()
-        sys.path.remove(str(packages))
+    with within_reach("milvus"):
+        bed = Lite(folder)
+        try:
+            yield bed
+        finally:
+            bed.stop()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dualtrack import files
-from dualtrack.files import locked
+from dualtrack.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.files import locked, made_whole, read_small, read_whole
 
 
 def test_who_waits_for_a_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +40,76 @@ def test_a_lock_that_is_free_soon_is_not_worth_a_word(tmp_path: Path, monkeypatc
     monkeypatch.setattr("dualtrack.files.time.sleep", lambda _: first.__exit__(None, None, None))
     with locked(tmp_path / "it", said.append):
         assert said == []
+
+
+def test_nothing_but_a_regular_file_is_read(tmp_path: Path) -> None:
+    """And nobody waits: a pipe has no other end here, and a device has none at all."""
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    for name in ("file", "link"):
+        assert read_whole(tmp_path / name, 5, regular=True) == b"12345"
+        with pytest.raises(BadInput, match="too long"):
+            read_whole(tmp_path / name, 4, regular=True)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "to-pipe").symlink_to("pipe")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(tmp_path / "socket"))
+    for other in (
+        "pipe", "to-pipe", "directory", "loop", "socket", "none", "file/x", "x" * 300, "a\0b", "\ud800", "/dev/zero",
+        "/dev/tty", "/dev/null",
+    ):  # fmt: skip
+        with pytest.raises(BadInput) as error:
+            read_whole(tmp_path / other, 5, regular=True)
+        assert "\n" not in str(error.value)
+
+
+def test_small_files_of_json(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text('{"a": 1}')
+    assert read_small(file, dict[str, int], 100, "price file") == {"a": 1}
+    deep = 100_000
+    for text in (
+        "", "{", "[1]", '{"a": "x"}', '{"a": 1e400}', "\0", '{"a": 1}\0', "[" * deep, '{"a":' * deep,
+        "[" * deep + "]" * deep, '"\\ud800"',
+    ):  # fmt: skip
+        file.write_bytes(text.encode())
+        for kind in (dict[str, int], Any):
+            if kind is Any and text in ("[1]", '{"a": "x"}'):
+                continue
+            with pytest.raises(BadInput, match="is no price file"):
+                read_small(file, kind, 1 << 20, "price file")
+    file.write_bytes(b'{"\xff": 1}')
+    with pytest.raises(BadInput, match="is no price file"):
+        read_small(file, dict[str, int], 1 << 20, "price file")
+
+
+def test_a_directory_is_whole_or_nothing_of_it_stays(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "usual").mkdir()
+    for target in ("new", "empty", "a/b/c", "n" * 255):
+        with made_whole(tmp_path / target) as fresh:
+            (fresh / "x").write_text(target)
+            assert not (tmp_path / target / "x").exists()
+        assert (tmp_path / target / "x").read_text() == target
+        assert (tmp_path / target).stat().st_mode == (tmp_path / "usual").stat().st_mode
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    before = sorted(tmp_path.rglob("*"))
+
+    def fail(target: Path, wrong: type[BaseException]) -> None:
+        with made_whole(target) as fresh:
+            (fresh / "x").touch()
+            raise wrong("no")
+
+    for wrong in (KeyboardInterrupt, OSError, ValueError, Refused):
+        for target in ("other", "d/e/f"):
+            with pytest.raises(External if wrong is OSError else wrong, match=r"other|d/e/f|no"):
+                fail(tmp_path / target, wrong)
+    for taken in ("new", "a", "file", "link", "file/x"):
+        with pytest.raises(Refused, match="name another directory"), made_whole(tmp_path / taken) as fresh:
+            (fresh / "x").touch()
+    with pytest.raises(DualtrackError), made_whole(tmp_path / ("x" * 300)):
+        pass
+    assert sorted(tmp_path.rglob("*")) == before

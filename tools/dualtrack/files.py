@@ -48,30 +48,49 @@ def read_as(path: Path, type_: type[T], what: str, hint: str = "") -> T:
         raise BadInput(f"{path} is neither JSON nor YAML: {' '.join(str(error).split())}") from None
 
 
-def read_whole(path: Path, limit: int) -> bytes:
-    """Return what is in a file of ``limit`` bytes at most; BadInput otherwise."""
-    return read_with_facts(path, limit)[0]
+def read_whole(path: Path, limit: int, *, regular: bool = False) -> bytes:
+    """Return what is in a file of ``limit`` bytes at most; BadInput otherwise (`read_with_facts`)."""
+    return read_with_facts(path, limit, regular=regular)[0]
 
 
-def read_with_facts(path: Path, limit: int, *, follow: bool = True) -> tuple[bytes, os.stat_result]:
+def read_with_facts(
+    path: Path, limit: int, *, follow: bool = True, regular: bool = False
+) -> tuple[bytes, os.stat_result]:
     """Return what is in a file of ``limit`` bytes at most, and the facts of that very file; BadInput otherwise.
 
-    Without ``follow`` Refused where it is a link, or anything but a file.
+    Without ``follow`` Refused where it is a link, or anything but a file. With ``regular`` BadInput for anything but a
+    file, or a link to one: nobody waits for a pipe that a file of settings names.
     """
+    # Where it is a file this flag is nothing; a pipe with nobody at its other end would be waited for.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | (os.O_NONBLOCK if regular else 0)
     try:
-        with path.open("rb") if follow else os.fdopen(open_own(path.parent, path.name), "rb") as file:
+        handle = os.open(path, flags) if follow else open_own(path.parent, path.name)
+        with os.fdopen(handle, "rb") as file:
             info = os.fstat(file.fileno())
+            if regular and not stat.S_ISREG(info.st_mode):
+                raise BadInput(f"{path} is no regular file")
             data = file.read(limit + 1)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:  # where the path has a NUL
+        raise BadInput(f"cannot read {str(path)!r}: it is no path") from None
     if len(data) > limit:
         raise BadInput(f"{path} is too long for what it should hold")
     return data, info
 
 
-def read_secret(path: Path, limit: int, *, given: bool = True, follow: bool = True) -> bytes:
+def read_small(path: Path, kind: type[T], limit: int, what: str) -> T:
+    """Return a regular JSON file of ``limit`` bytes at most as ``kind``; BadInput where it is no ``what``."""
+    data = read_whole(path, limit, regular=True)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadInput(f"{path} is no {what}: {error}") from None
+
+
+def read_secret(path: Path, limit: int, *, given: bool = True, follow: bool = True, regular: bool = False) -> bytes:
     """Return what is in a file with a secret, of ``limit`` bytes at most; see `check_ours` for when it is refused."""
-    data, info = read_with_facts(path, limit, follow=follow)
+    data, info = read_with_facts(path, limit, follow=follow, regular=regular)
     check_ours(path, info, given=given)
     return data
 
@@ -99,6 +118,10 @@ class NotRegular(OSError):
 
 #: What opening says of a link, of a file in a directory's place, of a directory in a file's, of a pipe and a socket.
 _NOT_REGULAR = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO})
+
+
+#: What renaming says where something is in the place of a directory.
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 
 
 def open_below(folder: Path, name: str) -> BufferedReader:
@@ -217,6 +240,32 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
     for it in reversed(missing):
         it.mkdir(exist_ok=True, mode=mode if it == folder else 0o777)
         sync_path(it.parent)
+
+
+@contextlib.contextmanager
+def made_whole(directory: Path) -> Iterator[Path]:
+    """Yield an empty directory that is in the place of ``directory`` once the block has ended well.
+
+    Nothing stays where it has not, neither of it nor of the directories above that were missing. Refused where
+    something is in its place, an empty directory apart; External where it cannot be made.
+    """
+    directory = directory.absolute()
+    try:
+        above = next(it for it in directory.parents if it.exists())
+        missing = directory.relative_to(above)
+        with tempfile.TemporaryDirectory(dir=above, prefix=".dualtrack-new-") as scratch:
+            made = [Path(scratch, *missing.parts[: it + 1]) for it in range(len(missing.parts))]
+            for it in made:
+                it.mkdir()
+            yield made[-1]
+            for it in reversed(made):
+                sync_path(it)
+            made[0].rename(above / made[0].name)
+            sync_path(above)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise Refused(f"something is in the place of {directory}", hint="name another directory") from None
+        raise _cannot(directory, error) from None
 
 
 def sync_path(path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.kb import JSON
+from dualtrack.cli.kb import JSON, Said
 from dualtrack.output import echo
 
 
@@ -37,12 +37,12 @@ def endpoint(
     It is asked once. Its API key is in DUALTRACK_API_KEY, or in the file that DUALTRACK_API_KEY_FILE names, now and
     whenever vectors are made. The texts go to it, without personal data.
     """
-    from dualtrack.knowledge import models
     from dualtrack.output import document
+    from dualtrack.tracks import knowledge
 
-    card = models.describe(
-        directory, url, ca_file, name, query_model=query_name, tokens=tokens, query=query, passage=passage,
-        tokenizer=tokenizer,
+    card = knowledge.describe(
+        directory, url, ca_file, name, query_name=query_name, tokens=tokens, query=query, passage=passage,
+        tokenizer=tokenizer, say=Said(),
     )  # fmt: skip
     if json:
         document("kb-endpoint", card)

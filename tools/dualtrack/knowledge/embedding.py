@@ -29,13 +29,13 @@ LEAST_ROOM = 32
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A model that others serve: ``url`` has OpenAI's `/v1/embeddings` and knows it as ``model``.
 
-    ``query_model`` is its name for questions, where that is another one. ``probe`` is how the vector of `PROBE` begins:
-    by it another model under the same name is told.
+    ``query_model`` is its name for questions, where that is another one. ``probe`` is how the vector of `PROBE` begins,
+    which has the length 1: by it another model under the same name is told.
     """
 
     url: str
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    probe: Annotated[tuple[float, ...], msgspec.Meta(min_length=8, max_length=64)]
+    probe: Annotated[tuple[Annotated[float, msgspec.Meta(ge=-1, le=1)], ...], msgspec.Meta(min_length=8, max_length=64)]
     query_model: str = ""
 
 

@@ -16,16 +16,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from dualtrack import proc
+from dualtrack import https, proc
 from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import read_whole, write_atomically
+from dualtrack.files import made_whole, read_small, read_whole, write_atomically
 from dualtrack.knowledge.embedding import LEAST_ROOM, MARKS, Card, Endpoint, Model, Vectors
-from dualtrack.serving.client import VARIABLE, Client, checked_key, read_key
+from dualtrack.serving.client import VARIABLE, Busy, Client, checked_key, read_key
 
 #: In a model's directory. The last is the authority that an endpoint is known by.
 ONNX, TOKENIZER, CARD, AUTHORITY = "model.onnx", "tokenizer.json", "card.json", "ca.pem"
 FILES = (ONNX, TOKENIZER, CARD, AUTHORITY)
-MOST_CARD_BYTES, MOST_FILE = 64 << 10, 64 << 20
+#: Bytes of a card, of a tokenizer, and of a model, which is one message of Protocol Buffers.
+MOST_CARD_BYTES, MOST_FILE, MOST_NETWORK = 64 << 10, 64 << 20, (2 << 30) - 1
 #: Names a file with the API key for an endpoint; `DUALTRACK_API_KEY` has the key itself.
 KEY_FILE = "DUALTRACK_API_KEY_FILE"
 #: BAAI/bge-small-zh-v1.5 (MIT), 8 bits: the vector is that of the first token.
@@ -36,9 +37,15 @@ BGE_SMALL_ZH = Card(
 BGE_DIGEST = "c448131ffd296185c0ccf79e4319300d33a9e431a563b60f1bd9348b846b7dd6"
 #: A text whose vector says which model an endpoint has, how many of its numbers are noted, and how alike they must be:
 #: processors and company change the last digits, other models all of them.
-PROBE, PROBED, ALIKE = "dualtrack 知识库 2026", 32, 0.98
+PROBE, PROBED, PROBE_DIGITS, ALIKE = "dualtrack 知识库 2026", 32, 4, 0.98
+#: A text that few models have words for: a tokenizer without a token for such fails, and shall do so at once.
+UNKNOWN = "\U0001f43e \U000103a0"
 #: Texts in one request; numbers in one answer (twenty bytes each, of 4 MiB); and how often it is tried.
 TOGETHER, NUMBERS, TRIES = 32, 100_000, 3
+#: Seconds that a server with too much to do is left alone between tries, at most; and where somebody waits for it.
+PATIENCE_S, QUESTION_S = 60.0, 3.0
+#: What to do where a server has another model.
+ANOTHER = "dualtrack kb endpoint writes another card; take the documents in again with that"
 #: Where there is no tokenizer: bytes of UTF-8 that are a token at least. Chinese has three in a character.
 TOKEN_BYTES = 3
 
@@ -58,10 +65,7 @@ def read_card(directory: Path) -> tuple[Card, bytes]:
     """
     if not os.path.lexists(directory / CARD):
         return BGE_SMALL_ZH, b""
-    try:
-        card = msgspec.json.decode(read_whole(directory / CARD, MOST_CARD_BYTES), type=Card)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BadInput(f"{directory / CARD} is no card of a model: {error}") from None
+    card = read_small(directory / CARD, Card, MOST_CARD_BYTES, "card of a model")
     # As it was spelled before there were endpoints: versions are known by it.
     fields = {name: value for name, value in msgspec.structs.asdict(card).items() if name != "endpoint"}
     return card, msgspec.json.encode(fields, order="sorted")
@@ -93,9 +97,10 @@ class OnnxModel(Model):
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.directory, self.card = directory, card
         try:
-            network, words = ((directory / name).read_bytes() for name in (ONNX, TOKENIZER))
-        except OSError as error:
-            raise BadInput(f"{directory} has no model: {error.filename}: {error.strerror}") from None
+            network = read_whole(directory / ONNX, MOST_NETWORK, regular=True)
+            words = read_whole(directory / TOKENIZER, MOST_FILE, regular=True)
+        except BadInput as error:
+            raise BadInput(f"{directory} has no model: {error}") from None
         digest = hashlib.sha256(hashlib.sha256(network).digest() + hashlib.sha256(words).digest())
         if not written and digest.hexdigest() != BGE_DIGEST:
             raise BadInput(f"{directory} has no {CARD}, which says what its model is")
@@ -180,85 +185,119 @@ class RemoteModel(Model):
         ), order="sorted"))  # fmt: skip
         self._words: Any = None
         if os.path.lexists(directory / TOKENIZER):
+            words = read_whole(directory / TOKENIZER, MOST_FILE, regular=True)
             try:
-                words = (directory / TOKENIZER).read_bytes()
                 self._words = _tokenizer(words)
             except Exception as error:  # the library raises what it likes
                 raise BadInput(f"{directory / TOKENIZER} cannot be loaded: {_said(error)}") from None
+            self.count(UNKNOWN)
             digest.update(hashlib.sha256(words).digest())
         self.digest = digest.hexdigest()
         self.room = card.tokens - MARKS - self.count(card.passage)
-        if self.room < LEAST_ROOM:
-            raise BadInput(f"the model in {directory} reads {self.room} tokens of a passage, too few")
+        for what, before in (("passage", card.passage), ("question", card.query)):
+            if (room := card.tokens - MARKS - self.count(before)) < LEAST_ROOM:
+                raise BadInput(
+                    f"the model in {directory} reads {room} tokens of a {what}, fewer than {LEAST_ROOM}",
+                    hint=f"it reads {card.tokens}, with {MARKS} of its own and what is written before each {what}",
+                )
 
     def count(self, text: str) -> int:
         """Return how many tokens a text has; without a tokenizer, one for each `TOKEN_BYTES`."""
         if self._words is None:
             return -(-len(text.encode()) // TOKEN_BYTES)
-        return len(self._words.encode(text, add_special_tokens=False).ids)
+        return len(self._encoded(text).ids)
+
+    def _encoded(self, text: str) -> Any:
+        try:
+            return self._words.encode(text, add_special_tokens=False)
+        except Exception as error:  # the library raises what it likes
+            raise BadInput(f"{self.directory / TOKENIZER} cannot be used: {_said(error)}") from None
 
     def passages(self, texts: Sequence[str]) -> Vectors:
         """Return a vector of length 1 for each text that is searched; External where there is none."""
-        return self._asked(self._endpoint.model, [self.card.passage + self._cut(it) for it in texts])
+        return self._asked(self._endpoint.model, [self._cut(self.card.passage, it) for it in texts])
 
     def question(self, text: str) -> Vectors:
         """Return the vector of length 1 of what is asked; External where there is none."""
         found: Vectors = self._asked(
-            self._endpoint.query_model or self._endpoint.model, [self.card.query + self._cut(text)]
+            self._endpoint.query_model or self._endpoint.model, [self._cut(self.card.query, text)], QUESTION_S
         )[0]
         return found
 
-    def _cut(self, text: str) -> str:
-        """Return what is read of a text: servers refuse what is longer."""
-        if self.count(text) <= self.room:
-            return text
+    def _cut(self, before: str, text: str) -> str:
+        """Return what is read of a text, with what is written before it: servers refuse what is longer."""
+        whole, most = before + text, self.card.tokens - MARKS
+        if self.count(whole) <= most:
+            return whole
         self.shortened += 1
         if self._words is None:
-            return text.encode()[: self.room * TOKEN_BYTES].decode(errors="ignore")
-        return text[: self._words.encode(text, add_special_tokens=False).offsets[self.room - 1][1]]
+            return whole.encode()[: most * TOKEN_BYTES].decode(errors="ignore")
+        ends = self._encoded(whole).offsets
+        # What is cut may be other tokens at its end than it was in the whole text, and more of them.
+        cuts = (whole[: ends[it - 1][1]] for it in range(most, 0, -1))
+        return next(it for it in cuts if self.count(it) <= most)
 
-    def _asked(self, model: str, texts: Sequence[str]) -> Vectors:
+    def _asked(self, model: str, texts: Sequence[str], patience_s: float = PATIENCE_S) -> Vectors:
         """Return the vectors of texts; External where what answers is another model, or nothing does."""
-        for left in reversed(range(TRIES)):
-            try:
-                found = asked(self._client, model, [PROBE, *texts])
-                break
-            except External:
-                if not left:
-                    raise
-                proc.pause(TRIES - left)
+        found = asked(self._client, model, [PROBE, *texts], patience_s)
         if found.shape[1] != self.card.dimension:
-            raise External(f"the model at {self._endpoint.url} makes {found.shape[1]} numbers, not those of its card")
-        # A model that is told questions from passages has a probe for each: only that of passages is known.
-        if model == self._endpoint.model and alike(found[0], self._endpoint.probe) < ALIKE:
             raise External(
-                f"the model at {self._endpoint.url} is not the one that its card was written for",
-                hint="dualtrack kb endpoint writes another card; take the documents in again with that",
+                f"the model at {self._endpoint.url} makes {found.shape[1]} numbers, and its card says"
+                f" {self.card.dimension}",
+                hint=ANOTHER,
+            )
+        # A model that is told questions from passages has a probe for each: only that of passages is known.
+        if model == self._endpoint.model and not is_alike(found[0], self._endpoint.probe):
+            raise External(
+                f"the model at {self._endpoint.url} is not the one that its card was written for", hint=ANOTHER
             )
         rest: Vectors = found[1:]
         return rest
 
 
-def asked(client: Client, model: str, texts: Sequence[str]) -> Vectors:
-    """Return the vectors of length 1 that an endpoint has for texts; External for an answer that has none."""
-    answer = client.post("/v1/embeddings", {"model": model, "input": list(texts), "encoding_format": "float"}, _Answer)
+def asked(client: Client, model: str, texts: Sequence[str], patience_s: float = PATIENCE_S) -> Vectors:
+    """Return the vectors of length 1 that an endpoint has for texts; External where it never answers with them.
+
+    It is asked again as late as it wants, unless that is later than ``patience_s``.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            return _once(client, model, texts)
+        except External as error:
+            wait = max(TRIES - left, (error.after_s or 0) if isinstance(error, Busy) else 0)
+            if not left or wait > patience_s:
+                raise
+            proc.pause(wait)
+    raise AssertionError("the last try returns or raises")
+
+
+def _once(client: Client, model: str, texts: Sequence[str]) -> Vectors:
+    body = {"model": model, "input": list(texts), "encoding_format": "float"}
+    try:
+        answer = client.post("/v1/embeddings", body, _Answer)
+    except BadInput as error:
+        raise BadInput(str(error), hint=f"does it know {model}, and read as many tokens as --tokens said?") from None
     rows = sorted(answer.data, key=lambda it: it.index)
     if [it.index for it in rows] != list(range(len(texts))) or len({len(it.embedding) for it in rows}) != 1:
-        raise External("the model does not answer with a vector for each text")
+        raise External(
+            "the model does not answer with a vector for each text", hint=f"is {model} a model for embeddings?"
+        )
     with np.errstate(over="ignore"):  # what is too large is no number then
         found = np.array([it.embedding for it in rows], np.float32)
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
-        raise External("the model gives no vector for a text")
+        raise External(
+            "the model gives no vector for a text", hint="its numbers are all 0, or too large: look at its server's log"
+        )
     vectors: Vectors = found / lengths
     return vectors
 
 
-def alike(vector: Vectors, probe: Sequence[float]) -> float:
-    """Return how alike the beginning of a vector is to another one (cosine); 0 where there is nothing to compare."""
-    known, here = np.array(probe, np.float32), vector[: len(probe)]
+def is_alike(vector: Vectors, probe: Sequence[float]) -> bool:
+    """Return whether a vector begins as another one does; not where there is nothing that can be compared."""
+    known, here = np.array(probe, np.float64), vector[: len(probe)].astype(np.float64)
     lengths = float(np.linalg.norm(known) * np.linalg.norm(here))
-    return float(known @ here) / lengths if len(here) == len(known) and lengths else 0.0
+    return len(here) == len(known) and lengths > 0 and float(known @ here) / lengths >= ALIKE
 
 
 def _client(url: str, authority: Path, look: str) -> Client:
@@ -275,29 +314,48 @@ def describe(
     directory: Path, url: str, authority: Path, model: str, *, query_model: str = "", tokens: int, query: str = "",
     passage: str = "", tokenizer: Path | None = None,
 ) -> Card:  # fmt: skip
-    """Write what there is to know of a model behind an endpoint into a directory, once it has answered.
+    """Write what there is to know of a model behind an endpoint into a directory, once it has answered and is loaded.
 
-    Refused where a model is there already; the errors of the client.
+    Refused where a model is there already, or anything else; BadInput for what no other command would load; the errors
+    of the client.
     """
     if any(os.path.lexists(directory / it) for it in FILES):
         raise Refused(f"{directory} has a model already", hint="name another directory")
-    client = _client(url, authority, "--url, --model")
+    files = {AUTHORITY: _certificates(authority)}
+    if tokenizer:
+        files[TOKENIZER] = read_whole(tokenizer, MOST_FILE, regular=True)
+    client = _client(url, authority, "--url, --name")
     vectors = [asked(client, it, [PROBE])[0] for it in dict.fromkeys((model, query_model or model))]
     if len({len(it) for it in vectors}) != 1:
-        raise BadInput(f"{model} and {query_model} make vectors of different length")
-    endpoint = Endpoint(
-        url=url, model=model, query_model=query_model, probe=tuple(round(float(it), 4) for it in vectors[0][:PROBED])
-    )  # fmt: skip
+        raise BadInput(
+            f"{model} and {query_model} make vectors of different length",
+            hint="--name, --query-name: they are not of one model",
+        )
+    probe = tuple(round(float(it), PROBE_DIGITS) for it in vectors[0][:PROBED])
+    if not is_alike(vectors[0], probe):
+        raise BadInput(
+            f"the vectors of {model} begin with {len(probe)} numbers that are nearly 0: another model could not be told"
+            " from it",
+            hint="another model has to be served",
+        )
+    endpoint = Endpoint(url=url, model=model, query_model=query_model, probe=probe)
     card = Card(
         name=model, dimension=len(vectors[0]), tokens=tokens, query=query, passage=passage, endpoint=endpoint
     )  # fmt: skip
-    text = msgspec.json.format(msgspec.json.encode(card), indent=1)
-    try:
-        msgspec.json.decode(text, type=Card)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"the model cannot be used: {error}") from None
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, file in ((AUTHORITY, authority), *([(TOKENIZER, tokenizer)] if tokenizer else [])):
-        write_atomically(directory / name, read_whole(file, MOST_FILE), 0o644)
-    write_atomically(directory / CARD, text, 0o644)
+    files[CARD] = msgspec.json.format(msgspec.json.encode(card), indent=1)
+    with made_whole(directory) as fresh:
+        for name, data in files.items():
+            write_atomically(fresh / name, data, 0o644)
+        try:
+            load(fresh)
+        except BadInput as error:
+            raise BadInput(f"the model cannot be used: {str(error).replace(str(fresh), str(directory))}") from None
     return card
+
+
+def _certificates(path: Path) -> bytes:
+    """Return a file of certificates, which others will be able to read; Refused where it has a private key as well."""
+    data = read_whole(path, https.MOST_PEM, regular=True)
+    if b"PRIVATE KEY" in data:
+        raise Refused(f"{path} has a private key in it", hint="name a file with the authority's certificate alone")
+    return data

@@ -67,6 +67,20 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
     key_file: str = ""
 
 
+class Describe(msgspec.Struct, frozen=True, kw_only=True, tag="describe"):
+    """Describe a model that others serve (`models.describe`). It is of no knowledge base."""
+
+    directory: str
+    url: str
+    authority: str
+    name: str
+    query_name: str
+    tokens: int
+    query: str
+    passage: str
+    tokenizer: str = ""
+
+
 class Reload(msgspec.Struct, frozen=True, kw_only=True, tag="reload"):
     """Begin anew, with nothing in memory of what was read before. The answer is empty."""
 
@@ -96,7 +110,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-Request = Ingest | Search | Evaluate | Fill | Status | Reload
+Request = Ingest | Search | Evaluate | Fill | Status | Describe | Reload
 
 
 @cache
@@ -184,6 +198,12 @@ def main() -> int:
                 if not renewed:
                     lines.renew(line)
                 found: object = {}
+            elif isinstance(request, Describe):
+                found = models.describe(
+                    Path(request.directory), request.url, Path(request.authority), request.name,
+                    query_model=request.query_name, tokens=request.tokens, query=request.query,
+                    passage=request.passage, tokenizer=Path(request.tokenizer) if request.tokenizer else None,
+                )  # fmt: skip
             else:
                 size = ledger.size(Path(request.base))
                 if deletions.setdefault(request.base, size) != size:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
+from dualtrack import https
 from dualtrack.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.files import read_secret
 from dualtrack.serving import sse
@@ -51,6 +51,14 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
         cut = ", cut off at the limit" if self.finish == "length" else ""
         where = f"{self.engine or 'an engine'} on the {self.track or 'unknown'} track"
         return f"{where}: {self.prompt_tokens} tokens read, {self.completion_tokens} written{cut}"
+
+
+class Busy(External):
+    """The gateway has too much to do; ``after_s`` is in how many seconds to ask again, None where it does not say."""
+
+    def __init__(self, message: str, after_s: float | None) -> None:
+        self.after_s = after_s
+        super().__init__(message, hint="" if after_s is None else f"again in {after_s:.0f} s")
 
 
 class _Delta(msgspec.Struct, frozen=True):
@@ -147,18 +155,11 @@ class Client:
         self, url: str, ca_file: Path, key: str, *, silence_s: float = SILENCE_S, called: str = "the gateway",
         look: str = "dualtrack serving status",
     ) -> None:  # fmt: skip
-        parts = urlsplit(url)
         try:
-            self._host, self._port = parts.hostname or "", parts.port or 443
-        except ValueError:
-            self._host = ""
-        if parts.scheme != "https" or not self._host or parts.query or parts.username or parts.fragment:
-            raise BadInput(f"{url} is no address of a gateway", hint="https://HOST:PORT")
-        try:
-            self._tls = ssl.create_default_context(cafile=str(ca_file))
-        except OSError as error:  # ssl.SSLError is one
-            raise BadInput(f"{ca_file} is no certificate of an authority: {error.strerror or error}") from None
-        self._base, self._silence_s = parts.path.rstrip("/"), silence_s
+            self._host, self._port, self._base = https.address(url, 443, path=True)
+        except ValueError as error:
+            raise BadInput(f"this is no address of {called}: {error}", hint=f"https://HOST:PORT; {look}") from None
+        self._tls, self._silence_s = https.trusted(ca_file), silence_s
         self._called, self._look = called, look
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
@@ -265,8 +266,8 @@ def _refusal(host: str, status: int, body: bytes, retry: str) -> DualtrackError:
         return Refused(said, hint="dualtrack serving key list shows the keys and what they are good for")
     if status in (400, 404, 413, 422):
         return BadInput(said)
-    if status == 429 and re.fullmatch(r"[0-9]{1,6}", retry):
-        return External(said, hint=f"again in {retry} s")
+    if status in (429, 503):
+        return Busy(said, https.retry_after(retry))
     return External(said)
 
 

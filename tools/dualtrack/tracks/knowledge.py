@@ -24,9 +24,10 @@ import dualtrack
 from dualtrack import artifacts
 from dualtrack.audit.writer import Writer
 from dualtrack.errors import BadInput, Exit, External, Interrupted
-from dualtrack.files import locked
+from dualtrack.files import locked, read_whole
 from dualtrack.knowledge import answering, cluster, deletion, models, program
 from dualtrack.knowledge.deletion import Receipt
+from dualtrack.knowledge.embedding import Card
 from dualtrack.knowledge.evaluation import Evaluation
 from dualtrack.knowledge.ingest import Report
 from dualtrack.knowledge.pii.mask import mask
@@ -103,6 +104,18 @@ def cluster_status(base: Path, at: Path, key_file: Path | None, say: Say) -> dic
     return _asked(request, dict, say, at)
 
 
+def describe(
+    directory: Path, url: str, authority: Path, name: str, *, query_name: str, tokens: int, query: str, passage: str,
+    tokenizer: Path | None, say: Say,
+) -> Card:  # fmt: skip
+    """Describe a model that others serve in a directory (`models.describe`), where its tokenizer can be loaded."""
+    request = program.Describe(
+        directory=_absolute(directory), url=url, authority=_absolute(authority), name=name, query_name=query_name,
+        tokens=tokens, query=query, passage=passage, tokenizer=_absolute(tokenizer),
+    )  # fmt: skip
+    return _asked(request, Card, say)
+
+
 def delete_person(
     base: Path, identifiers: Sequence[str], named: Sequence[str], key_file: Path | None, trail: Path | None
 ) -> Receipt:
@@ -144,13 +157,13 @@ def packed(directory: Path | None = None, say: Say = lambda _: None) -> Path:
         return there
     card, written = models.read_card(there)
     needed = (models.CARD, models.AUTHORITY) if card.endpoint else (models.CARD, models.ONNX, models.TOKENIZER)
+    if not written:
+        raise BadInput(f"{there} has no {models.CARD}, which says what its model is")
+    there_too = (it for it in models.FILES if it not in needed and os.path.lexists(there / it))
     try:
-        if not written:
-            raise BadInput(f"{there} has no {models.CARD}, which says what its model is")
-        there_too = (it for it in models.FILES if it not in needed and (there / it).exists())
-        files = {name: (there / name).read_bytes() for name in (*needed, *there_too)}
-    except OSError as error:
-        raise BadInput(f"{there} has no model of one's own: {error.filename}: {error.strerror}") from None
+        files = {name: read_whole(there / name, models.MOST_NETWORK, regular=True) for name in (*needed, *there_too)}
+    except BadInput as error:
+        raise BadInput(f"{there} has no model of one's own: {error}") from None
     digest = hashlib.sha256(b"".join(hashlib.sha256(it).digest() for it in files.values())).hexdigest()[:16]
     made = cache_dir() / "models" / f"{there.name}-{digest}"
     with locked(made):
@@ -186,6 +199,10 @@ def _started(module: str, say: Say, at: Path | None = None) -> tuple[list[str], 
 
 def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = None) -> T:
     """Run the program and return its answer; its errors are ours, and its progress goes to stderr."""
+    try:
+        asked = msgspec.json.encode(request) + b"\n"
+    except UnicodeEncodeError:
+        raise BadInput("a path or a word of this command is not UTF-8") from None
     words, environment = _started("dualtrack.knowledge.program", say, at)
     running = subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
@@ -195,7 +212,7 @@ def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = 
         pipes = running.stdin, running.stdout, running.stderr
         given, answer, said = (cast("IO[bytes]", it) for it in pipes)
         with contextlib.suppress(BrokenPipeError):  # it has ended already, and says why
-            given.write(msgspec.json.encode(request) + b"\n")
+            given.write(asked)
             given.close()
         # A long answer fills its pipe; the program would wait for whoever reads it, and never end its progress.
         with ThreadPoolExecutor(1) as pool:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple, Protocol, TypeVar
 
-from dualtrack.errors import BadInput
+import msgspec
+
+from dualtrack import https, proc
+from dualtrack.errors import BadInput, External
+from dualtrack.files import read_whole
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.versions import Made
 
-#: Seconds for one answer.
-TIMEOUT_S = 20.0
+T = TypeVar("T")
+#: Seconds for one answer; until a cluster that has lost a node, or has none that answers, is given up; and between.
+TIMEOUT_S, PATIENCE_S, PAUSE_S = 20.0, 60.0, 0.5
 #: Chunks that are sent, and documents that are removed, in one request; documents or chunks that are listed in one.
 SENT, REMOVED, PAGE = 200, 500, 5000
 #: The graph (HNSW): neighbours of a vector, and how many are looked at when one is added.
 NEIGHBOURS, BUILT = 16, 100
+#: A file that has to be named: an empty name would be none, and TLS without an authority of ours.
+Named = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Row(NamedTuple):
@@ -73,12 +82,42 @@ class Adapter(Protocol):
         """Return how the cluster is."""
 
 
+class Away(Exception):
+    """Nobody answers just now: who, and why. ``after_s`` is the seconds that it asks to be left alone for."""
+
+    def __init__(self, reason: str, after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask until nobody is `Away`, and return the answer; External where that takes longer than `PATIENCE_S`.
+
+    All that a cluster is asked may be asked twice.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except Away as away:
+            if time.monotonic() + away.after_s > until:
+                raise External(f"the cluster does not answer: {away}", hint="the next run goes on from here") from None
+            proc.pause(max(PAUSE_S, away.after_s))
+
+
 def trusted(ca_file: str, certificate: str, key: str) -> ssl.SSLContext:
     """Return TLS that believes one authority and shows a certificate, where one is named; BadInput for unread files."""
+
+    def passphrase() -> str:  # not asked for: there may be nobody at the terminal, or none
+        raise BadInput(f"{key} has a passphrase", hint="openssl pkey -in FILE -out FILE writes it without one")
+
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context = https.trusted(Path(ca_file))
         if certificate:
-            context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise BadInput(f"the certificates for the cluster cannot be read: {error}") from None
+            for it in (certificate, key):
+                read_whole(Path(it), https.MOST_PEM, regular=True)
+            context.load_cert_chain(certificate, key, password=passphrase)
+    except (BadInput, OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else error
+        raise BadInput(f"the certificates for the cluster cannot be used: {reason}") from None
     return context

@@ -12,7 +12,6 @@ import hashlib
 import logging
 import os
 import re
-import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,16 +22,26 @@ from typing import Annotated, Any
 
 import msgspec
 
+from dualtrack import https
 from dualtrack.errors import BadInput, External
 from dualtrack.files import read_secret
-from dualtrack.knowledge.cluster.adapter import BUILT, NEIGHBOURS, PAGE, TIMEOUT_S, Health, Near, Row, trusted
-from dualtrack.knowledge.cluster.opensearch import address
+from dualtrack.knowledge.cluster.adapter import (
+    BUILT,
+    NEIGHBOURS,
+    PAGE,
+    TIMEOUT_S,
+    Away,
+    Health,
+    Named,
+    Near,
+    Row,
+    patiently,
+    trusted,
+)
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.versions import Made
 
 PORT = 19530
-#: Seconds until a cluster none of whose proxies answers is given up.
-PATIENCE_S = 60.0
 #: Seconds until what was sent is in segments on its disks, and until a collection is in memory.
 SETTLE_S = 600.0
 #: Neighbours that are looked at for an answer; as many as are wanted, at least.
@@ -43,6 +52,7 @@ MOST_TOKEN, MOST_SEALED, MOST_LABELS = 4096, 65535, 4096
 MODEL = "dualtrack.model"
 #: Hex digits of a document's number, and of a label's digest.
 DIGITS = 32
+TOKEN = re.compile(rb"[ -~]+")
 HEX, ID = re.compile(f"[0-9a-f]{{{DIGITS}}}"), re.compile(f"([0-9a-f]{{{DIGITS}}})-[0-9]{{1,9}}")
 
 
@@ -54,17 +64,17 @@ class Milvus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     url: str
-    ca_file: str
+    ca_file: Named
     certificate: str = ""
     certificate_key: str = ""
     token_file: str = ""
-    index: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,60}$")] = "knowledge"
+    index: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,60}\Z")] = "knowledge"
     shards: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     replicas: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
 
     def check(self) -> None:
         """Raise ValueError for what is no node, and where it knows us by nothing."""
-        address(self.url)
+        https.address(self.url, PORT)
         if bool(self.certificate) != bool(self.certificate_key):
             raise ValueError("certificate and certificate_key are named together")
         if not self.certificate and not self.token_file:
@@ -76,8 +86,7 @@ class Collection:
 
     def __init__(self, cluster: Milvus) -> None:
         self._cluster, self._lock = cluster, Lock()
-        host, port = address(cluster.url)
-        self._at = f"{host}:{port or PORT}"
+        self._at = https.address(cluster.url, PORT).at
         trusted(cluster.ca_file, cluster.certificate, cluster.certificate_key)  # gRPC would not say which is wrong
         self._token = _token(Path(cluster.token_file)) if cluster.token_file else ""
 
@@ -198,23 +207,20 @@ class Collection:
         return self._asked(getattr(client, method), self._cluster.index, timeout=timeout, **how)
 
     def _asked(self, function: Callable[..., Any], *words: Any, **how: Any) -> Any:
-        """Return what the client does; External, in one line, for what it raises.
+        """Return what the client does; External, in one line, for what it raises. Proxies that are away are waited for.
 
-        Proxies that are away are waited for: all that is asked may be asked twice.
+        What they send with "unavailable" says nothing of when to ask again.
         """
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return function(*words, **how)
-            except _failures() as error:
-                away, reason = _read(error)
-                if not away:
-                    raise External(f"the cluster refuses: {self._at}: {reason}") from None
-                if time.monotonic() > until:
-                    raise External(
-                        f"the cluster does not answer: {self._at}: {reason}", hint="the next run goes on from here"
-                    ) from None
-            time.sleep(0.5)
+        return patiently(lambda: self._once(lambda: function(*words, **how)))
+
+    def _once(self, function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        except _failures() as error:
+            away, reason = _read(error)
+            if away:
+                raise Away(f"{self._at}: {reason}") from None
+            raise External(f"the cluster refuses: {self._at}: {reason}") from None
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -254,9 +260,10 @@ def _pymilvus() -> Any:
 
 def _token(path: Path) -> str:
     """Return the token in a file; BadInput where it has none, and the errors of `read_secret`."""
-    found = read_secret(path, MOST_TOKEN).strip()
-    if not found or not found.isascii():
-        raise BadInput(f"{path} has no token for the cluster", hint="a token, or USER:PASSWORD")
+    # A pipe that a file of settings names is nobody's: it would be waited for.
+    found = read_secret(path, MOST_TOKEN, given=False, regular=True).strip()
+    if not TOKEN.fullmatch(found):
+        raise BadInput(f"{path} has no token for the cluster", hint="a token, or USER:PASSWORD, in one line of ASCII")
     return found.decode()
 
 

@@ -6,21 +6,32 @@ The engine is Lucene's: with the plugin's other ones a single document can end a
 from __future__ import annotations
 
 import http.client
-import time
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
+from dualtrack import https
 from dualtrack.errors import BadInput, External
-from dualtrack.knowledge.cluster.adapter import BUILT, NEIGHBOURS, PAGE, TIMEOUT_S, Health, Near, Row, trusted
+from dualtrack.knowledge.cluster.adapter import (
+    BUILT,
+    NEIGHBOURS,
+    PAGE,
+    TIMEOUT_S,
+    Away,
+    Health,
+    Named,
+    Near,
+    Row,
+    patiently,
+    trusted,
+)
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.versions import Made
 
-#: Seconds until a cluster that has lost a node, or has none that answers, is given up.
-PATIENCE_S = 60.0
+PORT = 9200
 MOST_ANSWER = 256 << 20
 
 
@@ -33,32 +44,27 @@ class OpenSearch(
     """
 
     urls: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    ca_file: str
-    certificate: str
-    certificate_key: str
-    index: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,60}$")] = "knowledge"
+    ca_file: Named
+    certificate: Named
+    certificate_key: Named
+    index: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,60}\Z")] = "knowledge"
     shards: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 3
     replicas: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
 
     def check(self) -> None:
         """Raise ValueError for what is no node."""
-        for it in self.urls:
-            address(it)
+        self.addresses()
 
-
-def address(url: str) -> tuple[str, int | None]:
-    """Return the host and the port of https://HOST:PORT; ValueError for anything else."""
-    at = urlsplit(url)
-    if at.scheme != "https" or not at.hostname or at.username is not None or at.path not in ("", "/"):
-        raise ValueError(f"{url!r} is no node of a cluster: https://HOST:PORT")
-    return at.hostname, at.port
+    def addresses(self) -> tuple[https.Address, ...]:
+        """Return where the nodes are; ValueError for what is none."""
+        return tuple(https.address(it, PORT) for it in self.urls)
 
 
 class Nodes:
     """The nodes of a cluster (an `adapter.Adapter`): one that does not answer is passed over."""
 
     def __init__(self, cluster: OpenSearch) -> None:
-        self._cluster = cluster
+        self._cluster, self._nodes = cluster, cluster.addresses()
         self._context = trusted(cluster.ca_file, cluster.certificate, cluster.certificate_key)
         self._first = 0
 
@@ -152,36 +158,39 @@ class Nodes:
 
         A node that is away, and shards that have just lost theirs, are waited for.
         """
-        until, reason = time.monotonic() + PATIENCE_S, ""
-        while True:
-            for _ in self._cluster.urls:
-                url = self._cluster.urls[self._first % len(self._cluster.urls)]
-                try:
-                    status, found = self._asked(url, method, path, body)
-                except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
-                    reason = f"{urlsplit(url).netloc}: {error or type(error).__name__}"
-                else:
-                    if status in fine:
-                        return found
-                    reason = f"{urlsplit(url).netloc}: {status} {_reason(found)}"
-                    if status < 429 or status == 501:
-                        raise External(f"the cluster refuses: {reason}")
-                self._first += 1
-            if time.monotonic() > until:
-                raise External(f"the cluster does not answer: {reason}", hint="the next run goes on from here")
-            time.sleep(0.5)
+        return patiently(lambda: self._once(method, path, body, fine))
 
-    def _asked(self, url: str, method: str, path: str, body: Any) -> tuple[int, Any]:
-        at = urlsplit(url)
+    def _once(self, method: str, path: str, body: Any, fine: Sequence[int]) -> Any:
+        """Return what the first node that answers says; Away where none does."""
+        reason, after_s = "", math.inf
+        for _ in self._nodes:
+            node = self._nodes[self._first % len(self._nodes)]
+            try:
+                status, found, again_s = self._asked(node, method, path, body)
+            except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+                reason, again_s = f"{node.at}: {error or type(error).__name__}", 0.0
+            else:
+                if status in fine:
+                    return found
+                reason = f"{node.at}: {status} {_reason(found)}"
+                if status < 429 or status == 501:
+                    raise External(f"the cluster refuses: {reason}")
+            self._first += 1
+            after_s = min(after_s, again_s)
+        raise Away(reason, after_s)
+
+    def _asked(self, node: https.Address, method: str, path: str, body: Any) -> tuple[int, Any, float]:
+        """Return a node's answer: its status, what it says, and in how many seconds it wants to be asked again."""
         data = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
         kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
         with closing(
-            http.client.HTTPSConnection(at.hostname or "", at.port or 9200, timeout=TIMEOUT_S, context=self._context)
+            http.client.HTTPSConnection(node.host, node.port, timeout=TIMEOUT_S, context=self._context)
         ) as link:
             link.request(method, path, data, {"Content-Type": kind})
             answer = link.getresponse()
             said = answer.read(MOST_ANSWER)
-        return answer.status, msgspec.json.decode(said) if said else None
+        again_s = https.retry_after(answer.headers.get("Retry-After", "")) or 0.0
+        return answer.status, msgspec.json.decode(said) if said else None, again_s
 
 
 def _reason(found: Any) -> str:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from dualtrack.errors import BadInput, External
-from dualtrack.files import read_whole
+from dualtrack.files import read_small
 from dualtrack.knowledge import versions
 from dualtrack.knowledge.cluster import milvus, opensearch
 from dualtrack.knowledge.cluster.adapter import REMOVED, SENT, Adapter, Row
@@ -26,20 +26,18 @@ from dualtrack.knowledge.versions import Entry
 
 Say = Callable[[str], None]
 Cluster = OpenSearch | Milvus
-#: Bytes of a file that says where a cluster is.
-MOST_FILE = 1 << 20
+#: What says where a cluster is, and its bytes.
+WHERE, MOST_FILE = "file that says where a cluster is", 1 << 20
 
 
 def load(path: Path) -> Cluster:
     """Return where a cluster is; BadInput for a file that does not say it. One without a kind is OpenSearch's."""
+    said = read_small(path, dict[str, Any], MOST_FILE, WHERE)
     try:
-        said = msgspec.json.decode(read_whole(path, MOST_FILE))
-        if isinstance(said, dict):
-            said = {"kind": "opensearch", **said}
-        found: Cluster = msgspec.convert(said, Cluster)
+        found: Cluster = msgspec.convert({"kind": "opensearch", **said}, Cluster)
         found.check()
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-        raise BadInput(f"{path} does not say where a cluster is: {error}", hint="JSON: kind, ca_file, …") from None
+    except (msgspec.ValidationError, ValueError) as error:
+        raise BadInput(f"{path} is no {WHERE}: {error}", hint="JSON: kind, ca_file, …") from None
     return found
 
 

@@ -1,0 +1,196 @@
+"""What `dualtrack kb endpoint` refuses, and what is no model behind an endpoint: nothing is taken, nothing stays."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dualtrack.errors import BadInput, External, Refused
+from dualtrack.knowledge import models
+from dualtrack.tracks import knowledge
+from tests.conftest import Cli
+from tests.support import hostile
+from tests.support.api_testbed import Gateway
+from tests.support.embedding_gateway import DIMENSION, described, reply, rows, serving
+from tests.support.packages import within_reach
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with serving(tmp_path, monkeypatch) as found:
+        yield found
+
+
+def test_a_probe_that_says_nothing_is_not_taken(gateway: Gateway, tmp_path: Path) -> None:
+    """Too large, of other lengths, and all 0: whatever a card has, another model is not taken for the one it was."""
+    described(gateway, tmp_path / "model")
+    path = tmp_path / "model/card.json"
+    card = json.loads(path.read_text())
+    for number in ("1e300", "-1e300", "1e308", "1e39", "3.4e38", "1.0001", "-2", "1e400", "NaN", "Infinity", "null"):
+        for at in (0, 31):
+            probe = [str(it) for it in card["endpoint"]["probe"]]
+            probe[at] = number
+            text = json.dumps({**card, "endpoint": {**card["endpoint"], "probe": "here"}})
+            path.write_text(text.replace('"here"', f"[{', '.join(probe)}]"))
+            with pytest.raises(BadInput, match="no card of a model"):
+                models.load(tmp_path / "model")
+    for probe in ([0.0] * 32, [-it for it in card["endpoint"]["probe"]], [1e-300] * 32, [0.1] * 64):
+        path.write_text(json.dumps({**card, "endpoint": {**card["endpoint"], "probe": probe}}))
+        with pytest.raises(External, match="is not the one that its card was written for"):
+            models.load(tmp_path / "model").passages(["one"])
+    strange = (float("nan"), float("inf"), -float("inf"), 0.0, 1e300)
+    for number in strange:
+        for other in (*strange, 0.5):
+            with np.errstate(all="ignore"):
+                assert not models.is_alike(np.full(32, number, np.float32), [other] * 32), (number, other)
+
+
+def refusals(gateway: Gateway, place: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield what is wrong in a description, by options, and what is said of it; the files for it are in ``place``."""
+    others = [*hostile.no_files(place)]
+    good, issued = (gateway.folder / "ca.pem").read_bytes(), next(gateway.folder.rglob("*.key")).read_bytes()
+    (place / "empty").touch()
+    for option in ("authority", "tokenizer"):
+        for it in others:
+            yield {option: it}, "cannot read|no regular file"
+    yield {"authority": place / "empty"}, "no certificate"
+    for at, text in enumerate((
+        issued, good + issued, issued + good, b"-----BEGIN PRIVATE KEY-----\n" + good,
+        good + b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", good + b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
+        good + b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n",
+    )):  # fmt: skip
+        (place / f"key-{at}").write_bytes(text)
+        yield {"authority": place / f"key-{at}"}, "has a private key in it"
+    for at, text in enumerate((b"nonsense", good[:-40], b"\xff")):
+        (place / f"bad-{at}").write_bytes(text)
+        yield {"authority": place / f"bad-{at}"}, "no certificate"
+    for url in hostile.URLS:
+        yield {"url": url}, "no address of the model.*--name"
+    for option, of in (("passage", "passage"), ("query", "question")):
+        for text in ("x" * 91, "袋" * 31, "x" * 5000):
+            yield {option: text}, f"tokens of a {of}, fewer than"
+    for name in ("", "n" * 201):
+        yield {"model": name}, "cannot be used"
+
+
+def test_nothing_stays_of_a_description_that_fails(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    right_ones = {"url": gateway.url, "authority": gateway.folder / "ca.pem", "model": "encoder", "tokens": 64}
+    for wrong, said in refusals(gateway, tmp_path / "files"):
+        for target in ("there", "new", "a/b"):
+            with pytest.raises((BadInput, Refused), match=said) as error:
+                models.describe(tmp_path / target, **{**right_ones, **wrong})
+            assert str(error.value).isprintable()
+            assert hostile.SECRET not in str(error.value)
+            assert not [it for it in tmp_path.iterdir() if it.name not in ("there", "files", "pki")]
+            assert not [*(tmp_path / "there").iterdir()]
+    # Stopped wherever something is written or loaded.
+    for at in ("load", "write_atomically", "made_whole"):
+        with monkeypatch.context() as patched:
+            patched.setattr(models, at, stopped)
+            with pytest.raises(KeyboardInterrupt):
+                models.describe(tmp_path / "new", **right_ones)
+        assert not [it for it in tmp_path.iterdir() if it.name not in ("there", "files", "pki")]
+    for target in ("there", "new", "a/b"):
+        models.describe(tmp_path / target, **right_ones)
+        assert models.load(tmp_path / target).card.dimension == DIMENSION
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/mine.txt").write_text("mine")
+    with pytest.raises(Refused, match="name another directory"):
+        models.describe(tmp_path / "notes", **right_ones)
+
+
+def stopped(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_is_described_by_the_command_can_be_loaded(gateway: Gateway, tmp_path: Path) -> None:
+    """The command loads a tokenizer where the others do."""
+    cli, tokenizer = Cli(tmp_path), tmp_path / "tokenizer.json"
+    words = (
+        "kb", "endpoint", str(tmp_path / "model"), "--url", gateway.url, "--ca-file", str(gateway.folder / "ca.pem"),
+        "--name", "encoder", "--tokens", "64", "--tokenizer", str(tokenizer),
+    )  # fmt: skip
+    good = (knowledge.model() / "tokenizer.json").read_bytes()
+    for text, more, said in (
+        (None, (), "cannot read"), (b"{}", (), "cannot be loaded"), (b"[" * 100_000, (), "cannot be loaded"),
+        (good[:-9], (), "cannot be loaded"), (good.replace(b'"[UNK]":', b'"x":'), (), "cannot be used"),
+        (good, ("--query", "\udcff"), "not UTF-8"),
+        (good, ("--passage", "袋" * 31), "31 tokens of a passage, fewer than 32"),
+    ):  # fmt: skip
+        if text is not None:
+            tokenizer.write_bytes(text)
+        done = cli(*words, *more, check=False)
+        assert (done.returncode, said in done.stderr, done.stderr.count("\n")) == (2, True, 1), done.stderr
+        assert not (tmp_path / "model").exists()
+    tokenizer.write_bytes(good)
+    assert "48 numbers" in cli(*words).stdout
+    with within_reach("knowledge"):
+        assert models.load(tmp_path / "model").count("袋熊") == 2
+        assert models.load(tmp_path / "model").digest
+
+
+def test_files_of_a_model_that_are_none(gateway: Gateway, tmp_path: Path) -> None:
+    """Pipes, devices and directories in the places of its files, JSON that is too deep, and addresses by hand."""
+    with within_reach("knowledge"):
+        described(gateway, tmp_path / "model", tokenizer=knowledge.model() / "tokenizer.json")
+        for name in ("card.json", "tokenizer.json", "ca.pem"):
+            path = tmp_path / "model" / name
+            before = path.read_bytes()
+            for make in (
+                os.mkfifo, Path.mkdir, lambda it: it.symlink_to("/dev/zero"), lambda it: it.symlink_to("/dev/tty"),
+                lambda it: it.symlink_to("nowhere"), lambda it: it.write_bytes(b"[" * 60_000), Path.touch,
+            ):  # fmt: skip
+                path.unlink()
+                make(path)
+                with pytest.raises(BadInput) as error:
+                    models.load(tmp_path / "model")
+                assert str(error.value).isprintable()
+                path.rmdir() if path.is_dir() else path.unlink()
+                path.write_bytes(before)
+                models.load(tmp_path / "model")
+    (tmp_path / "model/tokenizer.json").unlink()
+    path = tmp_path / "model/card.json"
+    card = json.loads(path.read_text())
+    for url in hostile.URLS:
+        path.write_text(json.dumps({**card, "endpoint": {**card["endpoint"], "url": url}}))
+        with pytest.raises(BadInput, match=r"no address of the model: .*card\.json") as error:
+            models.load(tmp_path / "model")
+        assert str(error.value).isprintable()
+        assert hostile.SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-20, 1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize("zeros", [30, 31, 32, 47])
+def test_a_model_whose_vectors_begin_with_nothing(gateway: Gateway, tmp_path: Path, zeros: int, size: float) -> None:
+    """It is told from another one, or it is refused; never taken, and mistaken for another one later, or for itself."""
+
+    def answering(word: str) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
+        def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+            found = rows([word + it for it in gateway.asked[-1][2]["input"]])
+            for it in found:
+                it["embedding"][:zeros] = [size * one for one in it["embedding"][:zeros]]
+            reply(handler, json.dumps({"data": found}).encode())
+
+        return answer
+
+    gateway.answer = answering("")
+    if zeros >= 32 and size < 1e-3:
+        with pytest.raises(BadInput, match="begin with 32 numbers that are nearly 0"):
+            described(gateway, tmp_path / "model")
+        assert not (tmp_path / "model").exists()
+        return
+    model = described(gateway, tmp_path / "model")
+    assert len(model.passages(["one"])) == 1
+    gateway.answer = answering("other ")
+    with pytest.raises(External, match="is not the one that its card was written for"):
+        model.passages(["one"])
