@@ -20,7 +20,7 @@ from dualtrack.knowledge.pii.characters import Codes, Places
 Matrix = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 #: What may be between digits, at most three of it.
-S = r"[ \t\r\n\-./_·,()]"
+S = r"[ \t\r\n\-./_·,()*]"
 GAP = S + "{0,3}"
 #: No digit is before or after, and no digit and a point before: that would be a fraction.
 WHOLE, WHOLE_AFTER = r"(?<![0-9])(?<![0-9]\.)", "(?![0-9])"
