@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualtrack.knowledge.pii import screen
@@ -43,6 +43,7 @@ def put(found: object, at: int, what: object) -> object:
     raise AssertionError
 
 
+@settings(deadline=None)
 @given(VALUES, st.data())
 def test_wherever_it_is(found: object, data: st.DataObject) -> None:
     assert not screen.holds(json.dumps(found).encode())

@@ -257,7 +257,8 @@ def spread(text: str, it: Groups) -> Iterator[tuple[int, int]]:
         gap = text[start + sizes[0] : int(it.starts[one + 1])]
         dotted = gap == "." and (len(sizes) == 2 or (len(sizes) == 4 and max(sizes) <= 3))
         thousands = len(sizes) > 2 and sizes[0] <= 3 and set(sizes[1:]) == {3}
-        if not dotted and not thousands:
+        fraction = text[start - 1] == "." and text[start - 2].isdigit()
+        if not dotted and not thousands and not fraction:
             yield start, end
             if text[end : end + len(gap) + 1].upper() == f"{gap}X":
                 yield start, end + len(gap) + 1

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-
-import msgspec
 
 from dualtrack.errors import External
+from dualtrack.knowledge.pii import body as request
 from dualtrack.knowledge.pii.scan import scan
 
 #: Of a request's body; and seconds until it is there.
@@ -21,29 +19,14 @@ MOST_BYTES, PATIENCE_S = 64 << 20, 15.0
 
 
 def holds(body: bytes) -> bool:
-    """Tell whether a request holds personal data: in any text, number or name of its JSON, escapes resolved.
+    """Tell whether a request holds personal data: in texts, numbers and names of its JSON, escapes resolved.
 
     Also where it is no JSON, or no text: what cannot be read cannot be called clean.
     """
     try:
-        return bool(scan("\n".join(_texts(msgspec.json.decode(body))).encode()))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return bool(scan(request.text(body)))
+    except (ValueError, RecursionError, MemoryError):
         return True
-
-
-def _texts(found: object) -> Iterator[str]:
-    """Yield what is written in a value of JSON, in order."""
-    if isinstance(found, dict):
-        for name, value in found.items():
-            yield name
-            yield from _texts(value)
-    elif isinstance(found, list):
-        for it in found:
-            yield from _texts(it)
-    elif isinstance(found, str):
-        yield found
-    elif isinstance(found, int | float) and not isinstance(found, bool):
-        yield str(found)
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

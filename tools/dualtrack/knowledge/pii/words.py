@@ -42,7 +42,7 @@ CARD = "银行卡|信用卡|储蓄卡|借记卡|卡号|账号|帐号|账户|帐�
 DEVICE = "imei|设备识别码"
 FUND = "社保|社会保障|公积金|医保"
 PATIENT = "病历|住院|门诊|病案|就诊卡"
-BIRTH = "出生|生日|date of birth|birth ?date|birthday|born|dob"
+BIRTH = "出生|生日|date ?of ?birth|birth ?date|birthday|born|dob"
 PHONE = "电话|手机|座机|联系方式|热线|传真|tel|phone|fax|mobile"
 WECHAT = "微信|wechat|weixin"
 LOGIN = "密码|口令|密钥|令牌|password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key"
@@ -168,13 +168,18 @@ MACS = shape(
     )),
     before=24, after=8, back=17, length=17,
 )  # fmt: skip
-_DEGREES = r"-?[0-9]{1,3}\.[0-9]{4,}"
+_DEGREES, _HALF = r"-?[0-9]{1,3}\.[0-9]{4,}", "经度|纬度|lng|lon|lat"
 PLACES = shape(
-    rb"[0-9]\.[0-9]{4}.{1,24}?[0-9]\.[0-9]{4}",
+    rb"[0-9]\.[0-9]{4}.{1,40}?[0-9]\.[0-9]{4}",
     Rule("coordinates", re.compile(
         r"(?:(?:坐标|经纬度|位置|location|lat|gps)[^0-9\n]{0,20})?"
         rf"((?<![0-9.]){_DEGREES}°? ?[NSEW]?[ ,;/]{{1,3}}{_DEGREES}(?![0-9.])°? ?[NSEW]?)", re.I
     ), _coordinates),
+    # Each after its name, on one line or on two.
+    Rule("coordinates", re.compile(
+        rf"(?:{_HALF})[a-z]{{0,6}}[^\w\n-]{{1,6}}({_DEGREES}[^\w-]{{1,6}}(?:[a-z]{{1,12}}[ _.])?"
+        rf"(?:{_HALF})[a-z]{{0,6}}[^\w\n-]{{1,6}}{_DEGREES})(?![0-9.])", re.I
+    ), _coordinates, heads=heads_of(_HALF)),
     after=96, back=96,
 )  # fmt: skip
 #: One pattern for all words after which a digit of any script comes soon: Hyperscan takes 0.1 s to compile each.
