@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack.knowledge.pii import body, screen
+from dualtrack.knowledge.pii import body
 from tests.support.personal_data import Maker
 
 SEEDS = st.integers(0, 2**32)
@@ -51,7 +51,7 @@ def test_each_of_several_fields_with_one_name(seed: int) -> None:
         rows = [*made.random.choices(values, k=3), value]
         made.random.shuffle(rows)
         fields = ",".join(f"{made.random.choice([json.dumps(name), escaped(name)])}: {it}" for it in rows)
-        assert screen.holds(wrapped(made, f"{{{fields}}}").encode()) is expected
+        assert body.holds(wrapped(made, f"{{{fields}}}").encode()) is expected
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_each_of_several_fields_with_one_name(seed: int) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_json_cannot_be_called_clean(found: bytes) -> None:
-    assert screen.holds(found)
+    assert body.holds(found)
 
 
 @every()
@@ -71,8 +71,8 @@ def test_numbers_of_any_length_are_looked_at(seed: int) -> None:
     made = Maker(seed)
     long = "1" * made.random.randint(4000, 10_000)
     for number in (long, f"-{long}", f"{long}.{long}", f"1e{long}", f"1e-{long}", f"{long}e999999999999999999"):
-        assert not screen.holds(f'{{"a": {number}}}'.encode())
-        assert screen.holds(f'{{"a": {number}, "b": {made.mobile()}}}'.encode())
+        assert not body.holds(f'{{"a": {number}}}'.encode())
+        assert body.holds(f'{{"a": {number}, "b": {made.mobile()}}}'.encode())
 
 
 def _messages(parts: list[str]) -> object:
@@ -104,7 +104,7 @@ def test_what_goes_over_several_places(shape: Callable[[list[str]], object], see
         cuts = sorted(made.random.sample(range(1, len(text)), made.random.randint(1, 3)))
         parts = [text[first:last] for first, last in itertools.pairwise([0, *cuts, len(text)])]
         found = shape([f"{before} {parts[0]}", *parts[1:-1], f"{parts[-1]} {after}"])
-        assert screen.holds(json.dumps(found).encode()) is expected
+        assert body.holds(json.dumps(found).encode()) is expected
 
 
 @every()
@@ -115,14 +115,14 @@ def test_json_inside_of_strings(seed: int) -> None:
         text = wrapped(made, value)
         for _ in range(levels):
             text = wrapped(made, made.random.choice([json.dumps, escaped])(text))
-        assert screen.holds(text.encode()) is expected
+        assert body.holds(text.encode()) is expected
 
 
 def test_json_that_is_too_deep_inside_of_strings() -> None:
     text = '"abc"'
     found = []
     for _ in range(10):
-        found.append(screen.holds(text.encode()))
+        found.append(body.holds(text.encode()))
         text = json.dumps(text)
     # Up to some depth it is read, and is clean; from there on that cannot be told.
     assert found == sorted(found)
@@ -156,9 +156,9 @@ def test_a_value_that_is_personal_by_the_name_of_its_field(seed: int) -> None:
     found = value(made)
     if isinstance(found, str | int):
         found = made.random.choice([found, [found], [found, "x"]])
-        assert not screen.holds(json.dumps({"abc": found}).encode())
+        assert not body.holds(json.dumps({"abc": found}).encode())
     named = {"x": "y", made.random.choice(names): found, "z": 1}
-    assert screen.holds(wrapped(made, json.dumps(named, ensure_ascii=made.random.random() < 0.5)).encode())
+    assert body.holds(wrapped(made, json.dumps(named, ensure_ascii=made.random.random() < 0.5)).encode())
 
 
 @every()
@@ -170,8 +170,8 @@ def test_a_place_is_two_fields(seed: int) -> None:
     # Anywhere on Earth.
     fields = [(one, made.random.uniform(-90, 90)), (other, made.random.uniform(-180, 180))]
     made.random.shuffle(fields)
-    assert screen.holds(json.dumps({"id": 7, **dict(fields), "name": "x"}).encode())
-    assert not screen.holds(json.dumps(dict(zip("ab", (-12.34567, -123.4567), strict=True))).encode())
+    assert body.holds(json.dumps({"id": 7, **dict(fields), "name": "x"}).encode())
+    assert not body.holds(json.dumps(dict(zip("ab", (-12.34567, -123.4567), strict=True))).encode())
 
 
 @every()
@@ -184,7 +184,7 @@ def test_numbers_with_a_point_or_an_exponent(seed: int) -> None:
         f"{number[0]}.{number[1:]}e{len(number) - 1}", f"0.{number}E{len(number)}",
         f"{number[:-3]}.{number[-3:]}00e+3",
     ):  # fmt: skip
-        assert screen.holds(f'{{"a": {it}}}'.encode()), it
+        assert body.holds(f'{{"a": {it}}}'.encode()), it
 
 
 def ordinary(made: Maker) -> dict[str, object]:
@@ -213,5 +213,5 @@ def ordinary(made: Maker) -> dict[str, object]:
 
 def test_ordinary_requests_leave() -> None:
     made = Maker(5)
-    stayed = [it for _ in range(3000) if screen.holds(json.dumps(it := ordinary(made)).encode())]
+    stayed = [it for _ in range(3000) if body.holds(json.dumps(it := ordinary(made)).encode())]
     assert not stayed, (len(stayed), stayed[0])

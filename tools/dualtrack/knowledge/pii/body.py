@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from dualtrack.knowledge.pii.scan import scan
+
 #: Objects and lists in each other; JSON in a string of JSON counts for so many of them.
 DEEPEST, IN_STRING = 100, 24
 #: Characters of a string that are looked at together with what is before and after it.
@@ -50,6 +52,17 @@ _HOOKS: Any = {"object_pairs_hook": _Fields, "parse_int": _Number, "parse_float"
 _STRICT = json.JSONDecoder(**_HOOKS, parse_constant=_refuse)
 #: In strings it is looked for as generously as it is written: with NaN, and with lines inside of strings.
 _GENEROUS = json.JSONDecoder(**_HOOKS, parse_constant=_Number, strict=False)
+
+
+def holds(body: bytes) -> bool:
+    """Tell whether a request holds personal data: in texts, numbers and names of its JSON, escapes resolved.
+
+    Also where it is no JSON, or no text: what cannot be read cannot be called clean.
+    """
+    try:
+        return bool(scan(text(body)))
+    except (ValueError, RecursionError, MemoryError):
+        return True
 
 
 def text(body: bytes) -> bytes:

@@ -11,44 +11,65 @@ import asyncio
 import contextlib
 
 from dualtrack.errors import External
-from dualtrack.knowledge.pii import body as request
-from dualtrack.knowledge.pii.scan import scan
+from dualtrack.knowledge.pii.worker import CLEAN, FOUND, LENGTH, Worker
 
-#: Of a request's body; and seconds until it is there.
+#: Of a request's body; and seconds until it is there, and looked at.
 MOST_BYTES, PATIENCE_S = 64 << 20, 15.0
+#: Bytes of a body that is short: these never wait for long ones, which have a process of their own.
+SHORT = 64 << 10
 
 
-def holds(body: bytes) -> bool:
-    """Tell whether a request holds personal data: in texts, numbers and names of its JSON, escapes resolved.
+class Screen:
+    """What answers: a process for short bodies, and one for long ones."""
 
-    Also where it is no JSON, or no text: what cannot be read cannot be called clean.
-    """
-    try:
-        return bool(scan(request.text(body)))
-    except (ValueError, RecursionError, MemoryError):
-        return True
+    def __init__(self) -> None:
+        """Begin without processes."""
+        self.short, self.long = Worker(), Worker()
 
+    async def start(self) -> None:
+        """Start the processes and let them load what they need, before anybody waits. Raises External."""
+        try:
+            answers = await asyncio.gather(*(it.ask(b'""') for it in (self.short, self.long)))
+        except OSError as error:
+            raise External(f"no process can be started: {error.strerror or error}") from None
+        if set(answers) != {CLEAN}:
+            raise External("the processes that look at requests do not work")
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(TimeoutError, OSError, EOFError):  # who asks takes no answer for `1`
-        async with asyncio.timeout(PATIENCE_S):
-            size = int.from_bytes(await reader.readexactly(8))
-            found = size > MOST_BYTES or holds(await reader.readexactly(size))
-            writer.write(b"1" if found else b"0")
-            await writer.drain()
-    writer.close()
+    async def end(self) -> None:
+        """End the processes."""
+        for it in (self.short, self.long):
+            await it.end()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one question, in time or not at all."""
+        with contextlib.suppress(TimeoutError, OSError, EOFError):  # who asks takes no answer for `1`
+            async with asyncio.timeout(PATIENCE_S):
+                writer.write(await self._answer(reader))
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+        size = int.from_bytes(await reader.readexactly(LENGTH))
+        if size > MOST_BYTES:
+            return FOUND
+        worker = self.short if size <= SHORT else self.long
+        return await worker.ask(await reader.readexactly(size))
 
 
 async def _serve(address: str, port: int) -> None:
+    screen = Screen()
     try:
-        server = await asyncio.start_server(_answer, address, port, backlog=1024)
+        server = await asyncio.start_server(screen.answer, address, port, backlog=1024)
     except OSError as error:
         raise External(f"nobody can be answered on {address}:{port}: {error.strerror or error}") from None
     async with server:
-        await server.serve_forever()
+        try:
+            await screen.start()
+            await server.serve_forever()
+        finally:
+            await screen.end()
 
 
 def serve(address: str, port: int) -> None:
-    """Answer until the process is ended; External where the address cannot be had."""
-    holds(b'""')  # loads what it needs before anybody waits
+    """Answer until the process is ended; External where the address, or a process, cannot be had."""
     asyncio.run(_serve(address, port))
