@@ -21,8 +21,8 @@ from dualtrack.knowledge.pii.scan import scan
 DEEPEST, IN_STRING = 100, 24
 #: Characters of a string that are looked at together with what is before and after it.
 END = 256
-#: Between fields: no number goes over it.
-BREAK = ";\n"
+#: Between fields, and between values of a list: no number goes over either, or lists of numbers would be telephones.
+BREAK, NEXT = ";\n", "; "
 #: Written where a string is cut: letters, so that digits beside them are no number, and a line that ends.
 CUT = "z\nz"
 #: Characters of a number that may be written with a point or an exponent, and digits before and after its point.
@@ -117,7 +117,7 @@ class _Said:
     def _row(self, name: str, values: Iterable[object], depth: int, label: str) -> None:
         """Add values that are neither objects nor lists, as one line."""
         texts = [it for it in values if isinstance(it, str)]
-        self._lines.append(label + ", ".join(form for it in texts for form in _forms(it)))
+        self._lines.append(label + NEXT.join(form for it in texts for form in _forms(it)))
         for it in texts:
             if not isinstance(it, _Number):
                 self._string(name, it, depth)
