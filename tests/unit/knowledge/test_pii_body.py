@@ -118,6 +118,17 @@ def test_json_inside_of_strings(seed: int) -> None:
         assert body.holds(text.encode()) is expected
 
 
+@every()
+def test_escapes_in_the_middle_of_a_text(seed: int) -> None:
+    made = Maker(seed)
+    for value, expected in (("abc 名字 😀", False), (whole(made), True)):
+        inside = f'{{"q": {escaped(value)}}}'
+        for _ in range(made.random.randrange(3)):
+            inside = json.dumps({"arguments": inside})
+        text = made.random.choice(["```json\n%s\n```", "data: %s\n\n", '{"q": "a"}\n%s', "[x] %s", '%s, "cut'])
+        assert body.holds(wrapped(made, json.dumps(text % inside)).encode()) is expected
+
+
 def test_json_that_is_too_deep_inside_of_strings() -> None:
     text = '"abc"'
     found = []

@@ -28,6 +28,8 @@ CUT = "z\nz"
 #: Characters of a number that may be written with a point or an exponent, and digits before and after its point.
 LONGEST_NUMBER, MOST_DIGITS = 64, 40
 _MAY_BE_JSON = re.compile(r'\s*["\[{]')
+#: A character's number in JSON that is somewhere in a text, also in JSON in JSON; but no half of a character.
+_ESCAPED = re.compile(r"(?<!\\)\\++u(?![dD][89a-fA-F])([0-9a-fA-F]{4})")
 
 
 class Unreadable(ValueError):
@@ -125,12 +127,14 @@ class _Said:
     def _string(self, name: str, value: str, depth: int) -> None:
         self._strings.append(value)
         self._by_name[name].append(value)
-        if _MAY_BE_JSON.match(value):
-            try:
-                found = _GENEROUS.decode(value)
-            except ValueError:
-                return  # a text that begins like JSON
+        try:
+            found = _GENEROUS.decode(value) if _MAY_BE_JSON.match(value) else None
+        except json.JSONDecodeError:  # a text that begins like JSON
+            found = None
+        if found is not None:
             self.value(name, found, depth + IN_STRING)
+        elif "\\u" in value:
+            self._lines.append(_ESCAPED.sub(lambda it: chr(int(it[1], 16)), value))
 
 
 def _simple(value: object) -> bool:
