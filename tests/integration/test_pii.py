@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from dualtrack import waiting
 from dualtrack.errors import Exit
 from tests.conftest import CLI, Cli
 from tests.support.personal_data import texts
@@ -45,3 +47,47 @@ def test_full_disk() -> None:
         )
     assert done.returncode == Exit.EXTERNAL
     assert done.stderr.count(b"\n") == 1
+
+
+def screened(port: int, body: bytes) -> bytes:
+    """Return what the service answers; nothing where none is there."""
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as link:
+            link.sendall(len(body).to_bytes(8) + body)
+            return link.recv(1)
+    except ConnectionError:
+        return b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("asking", [True, False])
+def test_the_service_leaves_no_process_behind(number: signal.Signals, asking: bool) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = subprocess.Popen([CLI, "pii", "screen", "--port", str(port)], stderr=subprocess.PIPE)
+    try:
+        waiting.until(lambda: screened(port, b'"a"') == b"0", "the service to answer", stall=30)
+        assert screened(port, b'"13812345678"') == b"1"
+        children = [int(it) for it in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()]
+        assert len(children) == 2
+        with socket.socket() as link:
+            if asking:  # what takes a process a second
+                body = b'"' + b"a@b.cn " * (4 << 20) + b'"'
+                link.connect(("127.0.0.1", port))
+                link.sendall(len(body).to_bytes(8) + body)
+            running.send_signal(number)
+            _, said = running.communicate(timeout=60)
+        assert running.returncode in (Exit.INTERRUPTED, -number), said
+        assert b"Traceback" not in said
+        waiting.until(lambda: not any(map(_runs, children)), "the processes to end", stall=30)
+    finally:
+        running.kill()
+        running.wait()
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False

@@ -27,9 +27,11 @@ FILLERS = (
 #: Digits of other scripts, from 0 to 9.
 SCRIPTS = [
     "０１２３４５６７８９", "〇一二三四五六七八九", "零壹贰叁肆伍陆柒捌玖", "०१२३४५६७८९", "٠١٢٣٤٥٦٧٨٩", "๐๑๒๓๔๕๖๗๘๙",
-    "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗", "⓪①②③④⑤⑥⑦⑧⑨", "௦௧௨௩௪௫௬௭௮௯",
+    *("".join(map(chr, range(it, it + 10))) for it in (0x11F50, 0x10D40, 0x1CCF0)), "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗",
+    "⓪①②③④⑤⑥⑦⑧⑨", "௦௧௨௩௪௫௬௭௮௯",
 ]  # fmt: skip
-INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u202a\ufe0f"
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u202a\ufe0f\0\x1b\x7f"
+INVISIBLE += "\u0300\u0336\u20e3\ufe20\U000e0001\U000e0031\U000e0101"
 
 
 @dataclass
@@ -127,6 +129,12 @@ class Maker:
         rest = self.random.choices(string.ascii_lowercase + string.digits, k=self.random.randint(least, most) - 1)
         return self.random.choice(string.ascii_lowercase) + "".join(rest)
 
+    def mail(self) -> str:
+        """Return a mail address, sometimes as it is written in URLs and in HTML."""
+        at = self.random.choice(["@", "@", "@", "＠", "%40", "&#64;", "&#x40;"])
+        name = self.random.choice(["git", self.word(3, 9)])
+        return f"{name}{at}{self.word(3, 8)}.{self.random.choice(['com', 'com.cn', 'org', 'services'])}"
+
     def imei(self) -> str:
         """Return a device's number with its check digit."""
         body = "86" + self.digits(12)
@@ -138,6 +146,7 @@ class Maker:
         """Return a number of 11 digits or more, written in one of many ways."""
         ways: list[Callable[[str], str]] = [
             lambda it: it, lambda it: it, self.in_script, self.mixed, self.invisible, self.spread, self.broken,
+            self.bold,
         ]  # fmt: skip
         return self.random.choice(ways)(number)
 
@@ -163,6 +172,10 @@ class Maker:
     def spread(self, number: str) -> str:
         """Return it with the same separator between all digits."""
         return self.random.choice([" ", "-", ".", "·", " - ", "\u3000", "\u2009", "_"]).join(number)
+
+    def bold(self, number: str) -> str:
+        """Return it with a part that is bold in Markdown."""
+        return f"{number[:3]}**{number[3:7]}**{number[7:]}"
 
     def broken(self, number: str) -> str:
         """Return it broken into two lines, as a page or a column breaks it."""
@@ -222,9 +235,10 @@ IDENTIFIERS: list[tuple[str, Sequence[str], Callable[[Maker], str]]] = [
     ("medical_record", ("病历号：", "住院号: ", "门诊编号："), lambda made: made.lettered("", "B", "ZY", digits=8)),
     ("phone", ("", "电话", "联系电话：", "tel "), lambda made: made.written(made.mobile())),
     ("phone", ANY, lambda made: made.grouped(made.mobile(), 3, 4)),
-    ("phone", ("+86 ",), lambda made: made.mobile()),
+    ("phone", ("+86 ", "86-"), lambda made: made.mobile()),
+    ("phone", ("+86", "86", "0086", "８６", "〇〇八六", "8\u200b6"), lambda made: made.written(made.mobile())),
     ("phone", ANY, lambda made: made.fixed()),
-    ("email", ANY, lambda made: f"{made.word(3, 9)}@{made.word(3, 8)}.{made.random.choice(['com', 'com.cn', 'org'])}"),
+    ("email", ("", "mailto:"), lambda made: made.mail()),
     ("messenger", ("微信：", "微信号: "), lambda made: made.word(6, 12)),
     ("messenger", ("QQ：", "QQ号："), lambda made: made.lettered("5", digits=8)),
     ("bank_card", ("", "卡号 "), lambda made: made.written(made.card())),
@@ -253,6 +267,11 @@ def _wrong_card(made: Maker) -> str:
     return number[:-1] + str((int(number[-1]) + made.random.randint(1, 9)) % 10)
 
 
+UNITS = (
+    "automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer",
+)  # fmt: skip
+
+
 TRAPS: list[str | Callable[[Maker], str]] = [
     "12 345 678 901", "user@example.com", "git clone git@host:repo", "密码是大小写敏感的，请妥善保管",
     "password: required", "$password = ReadLine(0);", "第一二三四五章", "二〇二四年", "24" + ":ab" * 7,
@@ -272,6 +291,10 @@ TRAPS: list[str | Callable[[Maker], str]] = [
     lambda made: f"{made.random.uniform(0, 2):.6f}, {made.random.uniform(0, 2):.6f}",
     lambda made: made.lettered("A", "B", "X", digits=5),
     lambda made: "订单 2024" + made.digits(10),
+    lambda made: f"{made.word(3, 9)}@{made.word(3, 8)}.{made.random.choice(UNITS)}",
+    # Where git and scp find a directory on another host.
+    lambda made: f"git@{made.word(3, 8)}.com:{made.word(3, 8)}/{made.word(3, 8)}.git",
+    lambda made: f"{made.word(3, 9)}@{made.word(3, 8)}.cn:{made.random.choice(['/', '~/', './'])}{made.word(3, 8)}",
 ]  # fmt: skip
 
 

@@ -85,6 +85,17 @@ def test_pseudonyms_differ_by_value_tenant_key_and_kind() -> None:
     assert other != masked("13812345678", "pseudonym")
 
 
+@given(st.integers(0, 2**32))
+@settings(deadline=None, max_examples=30)
+def test_a_value_has_one_code_with_the_code_of_its_country_and_however_its_sign_is_written(seed: int) -> None:
+    made = Maker(seed)
+    number, name = made.mobile(), made.word(3, 9)
+    # Spread in the same way or broken, a number and what is before it are one.
+    forms = [number, *(code + made.written(number) for code in ("+86", "86", "0086", "8\u200b6", "８６", "86-"))]
+    assert len({PLACE.search(masked(it, "pseudonym"))[0] for it in forms}) == 1  # type: ignore[index]
+    assert len({masked(f"{name}{at}abc.cn", "pseudonym") for at in ("@", "＠", "%40", "&#64;", "&#X40;")}) == 1
+
+
 @pytest.mark.parametrize("key", [b"", b"k" * 31])
 def test_keys_that_are_too_short(key: bytes) -> None:
     with pytest.raises(BadInput, match="at least 32 bytes"):

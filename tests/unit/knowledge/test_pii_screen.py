@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
+from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack.knowledge.pii import screen
+from dualtrack.knowledge.pii import body, screen
+from dualtrack.knowledge.pii.worker import Worker
 
 PHONE = "13800138000"
 #: Letters alone: whatever they say, no number is in it.
@@ -43,41 +48,126 @@ def put(found: object, at: int, what: object) -> object:
     raise AssertionError
 
 
+@settings(deadline=None)
 @given(VALUES, st.data())
 def test_wherever_it_is(found: object, data: st.DataObject) -> None:
-    assert not screen.holds(json.dumps(found).encode())
+    assert not body.holds(json.dumps(found).encode())
     at = data.draw(st.integers(0, places(found) - 1))
     for what in (PHONE, int(PHONE), {f"a {PHONE}": None}, ["x", {"y": f"call +86 {PHONE} now"}]):
         changed = put(found, at, what)
-        assert screen.holds(json.dumps(changed).encode())
+        assert body.holds(json.dumps(changed).encode())
         escaped = json.dumps(changed).replace(PHONE, "".join(f"\\u{ord(it):04x}" for it in PHONE))
         if not isinstance(what, int):
-            assert screen.holds(escaped.encode())
+            assert body.holds(escaped.encode())
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'"\\ud800"', b"[" * 100_000, b'{"a": 1} x', b"{'a': 1}"])
-def test_what_cannot_be_read_cannot_be_called_clean(body: bytes) -> None:
-    assert screen.holds(body)
+@pytest.mark.parametrize("sent", [b"", b"{", b"\xff", b'"\\ud800"', b"[" * 100_000, b'{"a": 1} x', b"{'a': 1}"])
+def test_what_cannot_be_read_cannot_be_called_clean(sent: bytes) -> None:
+    assert body.holds(sent)
 
 
-async def asked(*sent: bytes) -> bytes:
-    server = await asyncio.start_server(screen._answer, "127.0.0.1", 0)
-    async with server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        for it in sent:
-            writer.write(it)
-            await writer.drain()
-        found = await reader.read()
-        writer.close()
-        return found
+Started = tuple[screen.Screen, tuple[str, int]]
 
 
-def test_a_question_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen, "PATIENCE_S", 0.2)
-    for body, said in ((b'{"a": "b"}', b"0"), (f'{{"a": "{PHONE}"}}'.encode(), b"1")):
-        whole = len(body).to_bytes(8, "big") + body
-        assert asyncio.run(asked(whole)) == said
-        assert asyncio.run(asked(*(whole[it : it + 1] for it in range(len(whole))))) == said
-        # What does not come whole has no answer: who asks takes that for personal data.
-        assert asyncio.run(asked(whole[:-1])) == b""
-    assert asyncio.run(asked((1 << 40).to_bytes(8, "big"))) == b"1"
+@contextlib.asynccontextmanager
+async def started() -> AsyncIterator[Started]:
+    """Yield what answers, and where."""
+    answering = screen.Screen()
+    await answering.start()
+    try:
+        async with await asyncio.start_server(answering.answer, "127.0.0.1", 0) as server:
+            yield answering, server.sockets[0].getsockname()
+    finally:
+        await answering.end()
+
+
+async def asked(where: tuple[str, int], *sent: bytes) -> bytes:
+    """Return the answer to what is sent, piece after piece."""
+    reader, writer = await asyncio.open_connection(*where)
+    for it in sent:
+        writer.write(it)
+        await writer.drain()
+    found = await reader.read()
+    writer.close()
+    return found
+
+
+def question(found: object) -> bytes:
+    sent = json.dumps(found).encode()
+    return len(sent).to_bytes(8, "big") + sent
+
+
+def stopped(worker: Worker) -> int:
+    """Stop a process, so that it answers nothing, and return its number."""
+    assert worker.pid
+    os.kill(worker.pid, signal.SIGSTOP)
+    return worker.pid
+
+
+#: Bodies for either process.
+SHORT, LONG = "a b c", "a b c " * screen.SHORT
+
+
+def test_a_question_on_the_wire() -> None:
+    async def questions() -> None:
+        async with started() as (_, where):
+            for text, said in (("b", b"0"), (PHONE, b"1"), (LONG, b"0"), (LONG + PHONE, b"1")):
+                whole = question({"a": text})
+                assert await asked(where, whole) == said
+                step = 1 if len(whole) < 100 else 10_000
+                pieces = (whole[it : it + step] for it in range(0, len(whole), step))
+                assert await asked(where, *pieces) == said
+            assert await asked(where, (1 << 40).to_bytes(8, "big")) == b"1"
+
+    asyncio.run(questions())
+
+
+def test_who_waits_too_long_gets_no_answer_and_the_next_one_gets_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def questions() -> None:
+        async with started() as (answering, where):
+            for text, worker in ((SHORT, answering.short), (LONG, answering.long)):
+                stopped(worker)
+                with monkeypatch.context() as patch:
+                    patch.setattr(screen, "PATIENCE_S", 0.5)
+                    # Of two one has its turn, the other one waits. What does not come whole has no answer either.
+                    waiting = [asked(where, question([text, PHONE])), asked(where, question([text, PHONE]))]
+                    assert await asyncio.gather(*waiting, asked(where, question(text)[:-1])) == [b""] * 3
+                assert await asked(where, question(text)) == b"0"
+
+    asyncio.run(questions())
+
+
+def test_short_bodies_do_not_wait_for_long_ones() -> None:
+    async def questions() -> None:
+        async with started() as (answering, where):
+            process = stopped(answering.long)
+            long = [asyncio.create_task(asked(where, question(LONG))) for _ in range(5)]
+            for _ in range(5):
+                assert await asked(where, question(SHORT)) == b"0"
+            assert not any(it.done() for it in long)
+            os.kill(process, signal.SIGCONT)
+            assert await asyncio.gather(*long) == [b"0"] * 5
+
+    asyncio.run(questions())
+
+
+@pytest.mark.parametrize("asking", [True, False])
+def test_a_process_that_is_killed(asking: bool) -> None:
+    async def questions() -> None:
+        async with started() as (answering, where):
+            for text, worker in ((SHORT, answering.short), (LONG, answering.long)):
+                process = stopped(worker)
+                waiting = asyncio.create_task(asked(where, question(text))) if asking else None
+                if waiting:  # until it has its turn, and the process has been asked
+                    while not worker.busy:
+                        await asyncio.sleep(0.01)
+                os.kill(process, signal.SIGKILL)
+                if waiting:
+                    assert await waiting == b"1"
+                else:  # whether its end is known by then, or not
+                    await asked(where, question(text))
+                assert await asked(where, question(text)) == b"0"
+                assert await asked(where, question([text, PHONE])) == b"1"
+                assert worker.pid != process
+
+    asyncio.run(questions())

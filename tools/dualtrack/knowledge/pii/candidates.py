@@ -68,7 +68,7 @@ def _class(found: list[int]) -> bytes:
 @cache
 def patterns() -> tuple[tuple[int, bytes], ...]:
     """Return patterns and their numbers: digits, and one for each family of words."""
-    separators = (*SEPARATORS, *(chr(it) for it, to in characters.table().items() if to in "-./ ,()\n\x01"))
+    separators = (*SEPARATORS, *(chr(it) for it, to in characters.table().items() if to in "-./ ,()*\n\x01"))
     gap = union(it.encode() for it in separators) + b"*"
     other = union(it.encode() for it in characters.digits())
     any_digit = union([*(it.encode() for it in characters.digits()), *(b"%d" % it for it in range(10))])
@@ -278,7 +278,7 @@ def _digits() -> re.Pattern[str]:
 @cache
 def _inside() -> frozenset[str]:
     """Return all characters that may be in a number: digits, separators, and what is invisible."""
-    found = (chr(it) for it, to in characters.table().items() if to in "0123456789-./ ,()\n\x01")
+    found = (chr(it) for it, to in characters.table().items() if to in "0123456789-./ ,()*\n\x01")
     return frozenset((*found, *"0123456789", *SEPARATORS))
 
 

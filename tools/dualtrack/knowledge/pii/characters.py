@@ -21,8 +21,8 @@ GLUE = "\x01"
 EDGE = "\x02"
 #: Between parts of a document that are looked at together; a line ends there.
 PART = "\x1d"
-#: What people write between groups of digits.
-SEPARATORS = " \t\r\n-.·/_,()"
+#: What people write between groups of digits; a star in Markdown.
+SEPARATORS = " \t\r\n-.·/_,()*"
 CHINESE_DIGITS = {
     "〇": "0", "零": "0", "一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8",
     "九": "9", "壹": "1", "贰": "2", "叁": "3", "肆": "4", "伍": "5", "陆": "6", "柒": "7", "捌": "8", "玖": "9",
@@ -33,6 +33,8 @@ LOOKALIKES = {
     "Х": "X", "х": "x", "Ⅹ": "X", "ⅹ": "x", "Χ": "X", "А": "A", "В": "B", "С": "C", "Е": "E", "Н": "H", "К": "K",
     "М": "M", "О": "O", "Р": "P", "Т": "T",
 }  # fmt: skip
+#: Where digits begin that Unicode has since 15 and 16, and Python not yet.
+_NEWER_DIGITS = (0x10D40, 0x11F50, 0x1CCF0)
 _DASHES = "‐‑‒–—―−﹣－"
 _SPACES = "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _DOTS = "．•∙⋅・"
@@ -41,7 +43,7 @@ _DOTS = "．•∙⋅・"
 @cache
 def digits() -> dict[str, str]:
     """Return every character that is a digit in some script, and its ASCII digit."""
-    found = dict(CHINESE_DIGITS)
+    found = CHINESE_DIGITS | {chr(first + it): str(it) for first in _NEWER_DIGITS for it in range(10)}
     for code in range(128, 0x20000):
         value = unicodedata.digit(chr(code), None)
         # Superscripts and subscripts are exponents and notes.
@@ -52,11 +54,20 @@ def digits() -> dict[str, str]:
 
 @cache
 def invisible() -> str:
-    """Return the characters that show nothing: formats, joiners, variation selectors, fillers."""
-    more = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-    marks = (chr(code) for code in (*range(0x180B, 0x180F), *range(0xFE00, 0xFE10)))
-    formats = (chr(code) for code in range(0x80, 0x20000) if unicodedata.category(chr(code)) == "Cf")
-    return "".join({*more, *marks, *formats})
+    """Return the characters that show nothing between digits: formats, joiners, selectors, fillers, controls, marks.
+
+    Of controls those that editors and terminals leave out, of marks those that are set on anything: letters of many
+    scripts have marks of their own, and with all of them Hyperscan's patterns would be large.
+    """
+    more = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\0\x1b\x7f"
+    marks = [range(0x300, 0x370), range(0x180B, 0x180F), range(0x20D0, 0x20F1), range(0xFE00, 0xFE10)]
+    marks += [range(0xFE20, 0xFE30), range(0xE0100, 0xE01F0)]
+    formats = (
+        chr(code)
+        for code in (*range(0x80, 0x20000), *range(0xE0000, 0xE0080))
+        if unicodedata.category(chr(code)) == "Cf"
+    )
+    return "".join({*more, *(chr(code) for it in marks for code in it), *formats})
 
 
 @cache

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from dualtrack.errors import BadInput, External
 from dualtrack.knowledge.pii import characters
+from dualtrack.knowledge.pii.mails import AT
 from dualtrack.knowledge.pii.scan import Finding, Recogniser, scan
 from dualtrack.seal.kdf import hkdf
 
@@ -95,7 +96,7 @@ def replacement(policy: Policy, key: bytes, tenant: str) -> Callable[[str, bytes
 def canonical(value: str) -> str:
     """Return a value without what may be written in several ways: scripts, case, separators, what is invisible."""
     plain, _ = characters.plain(value, [])
-    return re.sub(r"[^\w@]|_", "", plain).casefold()
+    return re.sub(r"[^\w@]|_", "", re.sub(AT, "@", plain, flags=re.I)).casefold()
 
 
 def _replaced(data: bytes, found: list[Finding], write: Callable[[str, bytes], bytes]) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,7 +20,7 @@ from dualtrack.knowledge.pii.characters import Codes, Places
 Matrix = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 #: What may be between digits, at most three of it.
-S = r"[ \t\r\n\-./_·,()]"
+S = r"[ \t\r\n\-./_·,()*]"
 GAP = S + "{0,3}"
 #: No digit is before or after, and no digit and a point before: that would be a fraction.
 WHOLE, WHOLE_AFTER = r"(?<![0-9])(?<![0-9]\.)", "(?![0-9])"
@@ -32,6 +32,8 @@ PROVINCES = frozenset(
 KINDS_BY_PROVINCE = {**dict.fromkeys(PROVINCES, "id_card"), **dict.fromkeys((81, 82, 83), "residence_permit")}
 KINDS_BY_PROVINCE |= dict.fromkeys(range(91, 100), "foreigner_permit")
 MOBILE = re.compile(r"1(?:3[0-9]|4[5-9]|5[0-35-9]|6[125-7]|7[0-8]|8[0-9]|9[0-35-9])")
+#: A mobile number, after the code of its country or without one.
+MOBILE_WHOLE = re.compile(rf"(?:(?:00)?86)?{MOBILE.pattern}[0-9]{{8}}")
 DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 #: Issuers' first digits, for lengths from 14 to 19 digits (ISO/IEC 7812): UnionPay, Visa, Mastercard, American
 #: Express, JCB, Diners Club.
@@ -96,7 +98,7 @@ def _identity(digits: str) -> str | None:
 
 
 def _phone(digits: str) -> str | None:
-    return "phone" if len(digits) == 11 and MOBILE.match(digits) else None
+    return "phone" if MOBILE_WHOLE.fullmatch(digits) else None
 
 
 def _always(_: re.Match[str]) -> bool:
@@ -255,7 +257,8 @@ def spread(text: str, it: Groups) -> Iterator[tuple[int, int]]:
         gap = text[start + sizes[0] : int(it.starts[one + 1])]
         dotted = gap == "." and (len(sizes) == 2 or (len(sizes) == 4 and max(sizes) <= 3))
         thousands = len(sizes) > 2 and sizes[0] <= 3 and set(sizes[1:]) == {3}
-        if not dotted and not thousands:
+        fraction = text[start - 1] == "." and text[start - 2].isdigit()
+        if not dotted and not thousands and not fraction:
             yield start, end
             if text[end : end + len(gap) + 1].upper() == f"{gap}X":
                 yield start, end + len(gap) + 1
@@ -273,16 +276,20 @@ def find(text: str, codes: Codes) -> Iterator[tuple[str, int, int]]:
         return
     for rule, may in zip(RULES, starts(codes, it), strict=True):
         matches = (found for place in it.starts[may].tolist() if (found := rule.pattern.match(text, place)))
-        yield from _judged(_apart(text, (found.span(1) for found in matches if rule.one(found))), rule.kind, rule.many)
-    written = _apart(text, spread(text, it))
-    yield from _judged(written, _phone, None)
+        # What is before an identifier and belongs to it, such as the code of a country, is no part of another word.
+        spans = {found.span(1): found.span() for found in matches if rule.one(found)}
+        yield from _judged(_apart(text, spans), rule.kind, rule.many)
+    written = _apart(text, {span: span for span in spread(text, it)})
+    for kind, start, end in _judged(written, _phone, None):
+        # Without the code of its country, as the rules above have it: one number has one pseudonym.
+        yield kind, [place for place in range(start, end) if text[place].isdigit()][-SHORTEST], end
     yield from _judged(written, _card, luhn)
     yield from _judged(written, _identity, identity_cards)
 
 
-def _apart(text: str, spans: Iterable[Span]) -> dict[Span, str]:
-    """Return the digits of those spans that are words of their own."""
-    return {span: _NO_DIGITS.sub("", text[slice(*span)]) for span in spans if apart(text, *span)}
+def _apart(text: str, spans: dict[Span, Span]) -> dict[Span, str]:
+    """Return the digits of those spans that are words of their own, each with what belongs to it."""
+    return {span: _NO_DIGITS.sub("", text[slice(*span)]) for span, whole in spans.items() if apart(text, *whole)}
 
 
 def _judged(

@@ -9,63 +9,67 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-
-import msgspec
 
 from dualtrack.errors import External
-from dualtrack.knowledge.pii.scan import scan
+from dualtrack.knowledge.pii.worker import CLEAN, FOUND, LENGTH, Worker
 
-#: Of a request's body; and seconds until it is there.
+#: Of a request's body; and seconds until it is there, and looked at.
 MOST_BYTES, PATIENCE_S = 64 << 20, 15.0
+#: Bytes of a body that is short: these never wait for long ones, which have a process of their own.
+SHORT = 64 << 10
 
 
-def holds(body: bytes) -> bool:
-    """Tell whether a request holds personal data: in any text, number or name of its JSON, escapes resolved.
+class Screen:
+    """What answers: a process for short bodies, and one for long ones."""
 
-    Also where it is no JSON, or no text: what cannot be read cannot be called clean.
-    """
-    try:
-        return bool(scan("\n".join(_texts(msgspec.json.decode(body))).encode()))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return True
+    def __init__(self) -> None:
+        """Begin without processes."""
+        self.short, self.long = Worker(), Worker()
 
+    async def start(self) -> None:
+        """Start the processes and let them load what they need, before anybody waits. Raises External."""
+        try:
+            answers = await asyncio.gather(*(it.ask(b'""') for it in (self.short, self.long)))
+        except OSError as error:
+            raise External(f"no process can be started: {error.strerror or error}") from None
+        if set(answers) != {CLEAN}:
+            raise External("the processes that look at requests do not work")
 
-def _texts(found: object) -> Iterator[str]:
-    """Yield what is written in a value of JSON, in order."""
-    if isinstance(found, dict):
-        for name, value in found.items():
-            yield name
-            yield from _texts(value)
-    elif isinstance(found, list):
-        for it in found:
-            yield from _texts(it)
-    elif isinstance(found, str):
-        yield found
-    elif isinstance(found, int | float) and not isinstance(found, bool):
-        yield str(found)
+    async def end(self) -> None:
+        """End the processes."""
+        for it in (self.short, self.long):
+            await it.end()
 
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one question, in time or not at all."""
+        with contextlib.suppress(TimeoutError, OSError, EOFError):  # who asks takes no answer for `1`
+            async with asyncio.timeout(PATIENCE_S):
+                writer.write(await self._answer(reader))
+                await writer.drain()
+        writer.close()
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(TimeoutError, OSError, EOFError):  # who asks takes no answer for `1`
-        async with asyncio.timeout(PATIENCE_S):
-            size = int.from_bytes(await reader.readexactly(8))
-            found = size > MOST_BYTES or holds(await reader.readexactly(size))
-            writer.write(b"1" if found else b"0")
-            await writer.drain()
-    writer.close()
+    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+        size = int.from_bytes(await reader.readexactly(LENGTH))
+        if size > MOST_BYTES:
+            return FOUND
+        worker = self.short if size <= SHORT else self.long
+        return await worker.ask(await reader.readexactly(size))
 
 
 async def _serve(address: str, port: int) -> None:
+    screen = Screen()
     try:
-        server = await asyncio.start_server(_answer, address, port, backlog=1024)
+        server = await asyncio.start_server(screen.answer, address, port, backlog=1024)
     except OSError as error:
         raise External(f"nobody can be answered on {address}:{port}: {error.strerror or error}") from None
     async with server:
-        await server.serve_forever()
+        try:
+            await screen.start()
+            await server.serve_forever()
+        finally:
+            await screen.end()
 
 
 def serve(address: str, port: int) -> None:
-    """Answer until the process is ended; External where the address cannot be had."""
-    holds(b'""')  # loads what it needs before anybody waits
+    """Answer until the process is ended; External where the address, or a process, cannot be had."""
     asyncio.run(_serve(address, port))

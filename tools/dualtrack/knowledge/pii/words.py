@@ -7,16 +7,15 @@ group 1 is the identifier, and a check. Between a word and what it names may be 
 from __future__ import annotations
 
 import re
-import string
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dualtrack.knowledge.pii.characters import Codes, Places
+from dualtrack.knowledge.pii.mails import MAILS
+from dualtrack.knowledge.pii.rules import DIGITS, LETTERS, Check, Family, Rule, always, heads_of, shape
 
 #: Between a word and what it names: `no.` and its like, then any of these; or, where words are common, a sign at least.
 NO = r"(?:号码|编号|号|证号|账号|帐号|卡号| ?no\.?| ?number| ?id)?"
@@ -28,8 +27,6 @@ HAN = r"[\u4e00-\u9fff]"
 HAN_OR_WORD = r"[\u4e00-\u9fff0-9A-Za-z-]"
 #: Digits, one more than the bounds that follow, with single separators.
 GROUPED = r"[0-9](?:[ -]?[0-9])"
-#: Domains that are nobody's (RFC 2606, RFC 6762).
-NOBODYS = re.compile(r"[@.](?:example\.(?:com|org|net)|(?:example|invalid|test|localhost|local))$", re.I)
 VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
 #: For check digits by Luhn, one number at a time: twice a digit, and its digits added.
@@ -45,7 +42,7 @@ CARD = "银行卡|信用卡|储蓄卡|借记卡|卡号|账号|帐号|账户|帐�
 DEVICE = "imei|设备识别码"
 FUND = "社保|社会保障|公积金|医保"
 PATIENT = "病历|住院|门诊|病案|就诊卡"
-BIRTH = "出生|生日|date of birth|birth ?date|birthday|born|dob"
+BIRTH = "出生|生日|date ?of ?birth|birth ?date|birthday|born|dob"
 PHONE = "电话|手机|座机|联系方式|热线|传真|tel|phone|fax|mobile"
 WECHAT = "微信|wechat|weixin"
 LOGIN = "密码|口令|密钥|令牌|password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key"
@@ -64,18 +61,8 @@ FAMILY = (
     "贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤56])"
 )
 
-LETTERS, DIGITS = string.ascii_uppercase, string.digits
-#: Characters of the name in a mail address, and what it is made of.
-LONGEST_NAME, _NAME = 65, re.compile(r"[\w.+%-]+", re.A)
 #: Letters that Python takes for these where case does not matter.
 FOLDED = {"k": "\u212a", "s": "\u017f", "i": "\u0130\u0131"}
-
-Check = Callable[[re.Match[str]], bool]
-Heads = tuple[tuple[str, str], ...]
-
-
-def _always(_: re.Match[str]) -> bool:
-    return True
 
 
 def vin(found: re.Match[str]) -> bool:
@@ -84,10 +71,6 @@ def vin(found: re.Match[str]) -> bool:
     values = [VIN_LETTERS.get(it) or int(it) for it in text]
     check = sum(value * weight for value, weight in zip(values, VIN_WEIGHTS, strict=True)) % 11
     return bool(text[8] == "0123456789X"[check] and not text[:3].isdigit() and text[13:].isdigit())
-
-
-def _mail(found: re.Match[str]) -> bool:
-    return not NOBODYS.search(found[1])
 
 
 def _coordinates(found: re.Match[str]) -> bool:
@@ -112,16 +95,6 @@ def _imei(found: re.Match[str]) -> bool:
     return sum(map(int, digits[-1::-2] + digits[-2::-2].translate(DOUBLED))) % 10 == 0
 
 
-def _group(found: re.Match[str]) -> int:
-    return found.start(1)
-
-
-def _name_before(text: str, at: int) -> list[int]:
-    """Return where the name of a mail address may begin whose last character is at a place, before its ``@``."""
-    before = _NAME.match(text[at : max(0, at - LONGEST_NAME) : -1])
-    return [at + 1 - len(before[0])] if before else []
-
-
 def _place(found: re.Match[str]) -> int:
     """Return where an address begins whose last part was found; -1 where no road is before that part."""
     text, last = found.string, found.start(1)
@@ -132,82 +105,32 @@ def _place(found: re.Match[str]) -> int:
     return start if road >= 0 and last - road <= FROM_ROAD else -1
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A pattern whose group 1 is of a kind, a check, and where it begins, if not there; -1 for nowhere.
-
-    ``heads`` are pairs of characters: one of the first, then one of the second. ``starts`` says where a match may begin
-    that has such a pair at a place; without heads, it is looked for before each of the family's hits.
-    """
-
-    kind: str
-    pattern: re.Pattern[str]
-    check: Check = _always
-    begin: Callable[[re.Match[str]], int] = _group
-    heads: Heads = ()
-    starts: Callable[[str, int], Iterable[int]] | None = None
-
-
-@dataclass(frozen=True)
-class Family:
-    """Rules that share hits; ``hint`` makes Hyperscan's pattern from that of any digit.
-
-    ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
-    before it at most. ``length`` are the bytes of a hit that is no part of a longer word; 0 where it may be. With
-    ``digits``, those of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
-    """
-
-    hint: Callable[[bytes], bytes]
-    rules: tuple[Rule, ...]
-    before: int = 160
-    after: int = 288
-    back: int = 160
-    length: int = 0
-    digits: bool = False
-
-
-def _shape(hint: bytes, *rules: Rule, **more: Any) -> Family:
-    return Family(lambda _: hint, rules, **more)
-
-
-def _heads(words: str) -> Heads:
-    return tuple((it[0], it[1]) for it in words.split("|"))
-
-
-def _keyed(kind: str, words: str, value: str, check: Check = _always, more: str = "") -> Rule:
+def _keyed(kind: str, words: str, value: str, check: Check = always, more: str = "") -> Rule:
     pattern = re.compile(rf"(?:{words}){more}{NO}{LINK}({value})", re.I)
-    return Rule(kind, pattern, check, heads=_heads(words))
+    return Rule(kind, pattern, check, heads=heads_of(words))
 
 
 def _any_of(characters: str) -> bytes:
     return b"(?:" + b"|".join(it.encode() for it in characters) + b")"
 
 
-NAMES = _shape(
+NAMES = shape(
     f"(?:{PERSON}|{TITLE})".encode(),
     Rule("name", re.compile(
         rf"(?:{PERSON})(?: ?[:=|] ?|\s|是|为|叫)((?=[0-9]?{HAN}){FAMILY}(?:{HAN}|[0-9](?![0-9])){{1,2}})(?!{HAN})"
-    ), heads=_heads(PERSON)),
+    ), heads=heads_of(PERSON)),
     Rule(
         "name", re.compile(rf"({FAMILY}{HAN}{{1,2}})(?={TITLE})"),
-        heads=_heads(TITLE), starts=lambda _, at: (at - 4, at - 3, at - 2),
+        heads=heads_of(TITLE), starts=lambda _, at: (at - 4, at - 3, at - 2),
     ),
 )  # fmt: skip
 #: A number and what it counts, and more of them after it; before it must be a road, and where that is.
 _NUMBERED = (
     rf"[0-9]{{1,5}} ?(?:号|栋|幢|室|弄|组)(?:{HAN_OR_WORD}{{0,12}}?[0-9]{{1,5}}(?:号|栋|幢|室|单元|层|楼)){{0,4}}"
 )
-ADDRESSES = _shape(
+ADDRESSES = shape(
     f"(?:{'|'.join(ROADS)})[^\\n]{{0,36}}?(?:号|栋|幢|室|弄|组)".encode(),
     Rule("address", re.compile(f"({_NUMBERED})"), begin=_place, heads=((DIGITS, DIGITS + " 号栋幢室弄组"),)),
-)  # fmt: skip
-MAILS = _shape(
-    # Beside it may be what looks like a letter, too, or is invisible.
-    rb"[a-z0-9_%+.-]@[a-z0-9-]|@[\xc2-\xf4]|[\x80-\xbf]@|\xef\xbc\xa0",
-    Rule("email", re.compile(
-        r"(?<![\w.+%-])([A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?![\w-])", re.A
-    ), _mail, heads=((LETTERS + DIGITS + "_.+%-", "@"),), starts=_name_before),
-    before=128, after=224, back=4,
 )  # fmt: skip
 #: Five or six characters after the place, of which two at most are letters; for electric cars, the first or the last.
 _PLATE_NUMBER = (
@@ -215,7 +138,7 @@ _PLATE_NUMBER = (
     r"|(?=[A-Z]{0,2}[0-9]|[0-9][A-Z])(?=(?:[A-Z]*[0-9]){3})[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳])"
 )
 CARS = (
-    _shape(
+    shape(
         rb"(?-i)" + _any_of(PLATES) + rb".{0,4}?[A-Z]",
         Rule(
             "plate",
@@ -226,7 +149,7 @@ CARS = (
         after=48,
         back=16,
     ),
-    _shape(
+    shape(
         rb"(?-i)[A-HJ-NPR-Z0-9]{17}",
         Rule("vin", re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"), vin),
         before=24,
@@ -237,7 +160,7 @@ CARS = (
     ),
 )
 #: Six groups and no more: longer ones are fingerprints, and all zeros or ones are no device.
-MACS = _shape(
+MACS = shape(
     rb"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}",
     Rule("mac", re.compile(
         r"(?<![0-9A-Za-z:-])((?!(?:00[:-]){5}00|(?:ff[:-]){5}ff)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\2){4}[0-9a-f]{2})(?![0-9A-Za-z:-])",
@@ -245,13 +168,18 @@ MACS = _shape(
     )),
     before=24, after=8, back=17, length=17,
 )  # fmt: skip
-_DEGREES = r"-?[0-9]{1,3}\.[0-9]{4,}"
-PLACES = _shape(
-    rb"[0-9]\.[0-9]{4}.{1,24}?[0-9]\.[0-9]{4}",
+_DEGREES, _HALF = r"-?[0-9]{1,3}\.[0-9]{4,}", "经度|纬度|lng|lon|lat"
+PLACES = shape(
+    rb"[0-9]\.[0-9]{4}.{1,40}?[0-9]\.[0-9]{4}",
     Rule("coordinates", re.compile(
         r"(?:(?:坐标|经纬度|位置|location|lat|gps)[^0-9\n]{0,20})?"
         rf"((?<![0-9.]){_DEGREES}°? ?[NSEW]?[ ,;/]{{1,3}}{_DEGREES}(?![0-9.])°? ?[NSEW]?)", re.I
     ), _coordinates),
+    # Each after its name, on one line or on two.
+    Rule("coordinates", re.compile(
+        rf"(?:{_HALF})[a-z]{{0,6}}[^\w\n-]{{1,6}}({_DEGREES}[^\w-]{{1,6}}(?:[a-z]{{1,12}}[ _.])?"
+        rf"(?:{_HALF})[a-z]{{0,6}}[^\w\n-]{{1,6}}{_DEGREES})(?![0-9.])", re.I
+    ), _coordinates, heads=heads_of(_HALF)),
     after=96, back=96,
 )  # fmt: skip
 #: One pattern for all words after which a digit of any script comes soon: Hyperscan takes 0.1 s to compile each.
@@ -279,36 +207,36 @@ NAMED = Family(
     ),
     before=72, after=96, back=72,
 )  # fmt: skip
-PERMITS = _shape(
+PERMITS = shape(
     rb"(?-i)[HM][0-9][0-9]",
     Rule("travel_permit", re.compile(rf"{START}([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}"), heads=(("HM", DIGITS),)),
     before=24, after=64, back=24, digits=True,
 )  # fmt: skip
-ACCOUNTS = _shape(
+ACCOUNTS = shape(
     f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,20}}?[a-z0-9]".encode(),
     Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}([A-Za-z][A-Za-z0-9_-]{{5,19}}){END}", re.I),
-         heads=_heads(WECHAT)),
+         heads=heads_of(WECHAT)),
     Rule("messenger", re.compile(rf"(?<![A-Za-z])QQ(?:号码|号|账号)?(?:{SAID}| )([1-9][0-9]{{4,10}}){END}", re.I),
-         heads=_heads("QQ")),
+         heads=heads_of("QQ")),
     before=48, after=64, back=48,
 )  # fmt: skip
 SECRETS = (
-    _shape(
+    shape(
         f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|是|为)".encode(),
         Rule("secret", re.compile(
             rf"(?:{LOGIN})[\"']?{SAID}((?![\"',;)\]}}>])[!-~]{{4,256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
-        ), _secret, heads=_heads(LOGIN)),
+        ), _secret, heads=heads_of(LOGIN)),
         before=64, back=64,
     ),
     # Keys that are known by their first letters, tokens (JWT), and private keys, whose end `scan` looks for.
-    _shape(
+    shape(
         rb"sk-[a-z0-9_-]{16}|gh[posu]_[a-z0-9]{20}|akia[0-9a-z]{16}|eyj[a-z0-9_-]{10,}\.eyj"
         rb"|-----begin [a-z ]{0,24}private key-----",
         Rule("secret", re.compile(
             rf"({START}(?:sk-[A-Za-z0-9_-]{{16,128}}|gh[posu]_[A-Za-z0-9]{{20,255}}|AKIA[0-9A-Z]{{16}}{END}"
             r"|eyJ[A-Za-z0-9_-]{10,4096}+\.eyJ[A-Za-z0-9_-]{4,4096}+\.[A-Za-z0-9_-]{4,4096}+"
             r"|-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----))"
-        ), heads=_heads("sk-|gh|AKIA|eyJ|-----BEGIN")),
+        ), heads=heads_of("sk-|gh|AKIA|eyJ|-----BEGIN")),
     ),
 )  # fmt: skip
 FAMILIES = (NAMES, ADDRESSES, MAILS, *CARS, MACS, PLACES, NAMED, PERMITS, ACCOUNTS, *SECRETS)
@@ -360,7 +288,8 @@ def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str
             if not rule.heads:
                 yield from _before(text, rule, FAMILIES[family], ends)
                 continue
-            starts = here[bits & np.uint32(1 << number) != 0].tolist()
+            pairs = here[bits & np.uint32(1 << number) != 0]
+            starts = (rule.worth(codes, pairs) if rule.worth else pairs).tolist()
             if rule.starts:
                 starts = sorted({it for at in starts for it in rule.starts(text, at)})
             over = 0

@@ -1,0 +1,61 @@
+"""Mail addresses: what they look like, and what only looks like one."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from dualtrack.knowledge.pii.characters import Codes, Places
+from dualtrack.knowledge.pii.rules import DIGITS, LETTERS, Rule, shape
+
+#: Domains that are nobody's (RFC 2606, RFC 6762), and what units of systemd end with, whose names may have an `@`.
+NOBODYS = re.compile(
+    r"[@.](?:example\.(?:com|org|net)|example|invalid|test|localhost|local"
+    r"|automount|device|mount|path|scope|service|slice|socket|swap|target|timer)$",
+    re.I,
+)
+#: What follows a host where git and scp find a directory on it: `git@host:owner/repository`, `user@host:~/place`. What
+#: has no slash may be a password that was copied together with its address.
+DIRECTORY = re.compile(r":(?!//)[\w.~-]*/", re.A)
+#: Characters of the name in a mail address, and what it is made of.
+LONGEST_NAME, _NAME = 65, re.compile(r"[\w.+%-]+", re.A)
+#: Between name and domain, in URLs and in HTML as well.
+AT = "(?:@|%40|&#(?:64|x40);)"
+
+
+def _mail(found: re.Match[str]) -> bool:
+    return not NOBODYS.search(found[1]) and not DIRECTORY.match(found.string, found.end(1))
+
+
+def _name_before(text: str, at: int) -> list[int]:
+    """Return where the name of a mail address may begin whose last character is at a place, before its ``@``."""
+    before = _NAME.match(text[at : max(0, at - LONGEST_NAME) : -1])
+    return [at + 1 - len(before[0])] if before else []
+
+
+@cache
+def _in_label() -> npt.NDArray[np.bool_]:
+    """Return which characters are in the label of a domain; all beyond ASCII, which are one here, are not."""
+    return np.array([it < 128 and (chr(it).isalnum() or it == ord("-")) for it in range(129)])
+
+
+def _point_follows(codes: Codes, places: Places) -> Places:
+    """Return those places before an ``@`` after whose next label is a point: a text may be full of what has none."""
+    ends = np.flatnonzero(~_in_label()[np.minimum(codes, 128)])
+    following = ends[np.minimum(np.searchsorted(ends, places + 2), len(ends) - 1)]
+    found: Places = places[(codes[following] == ord(".")) | (codes[places + 1] != ord("@"))]
+    return found
+
+
+MAILS = shape(
+    # Beside the sign may be what looks like a letter, too, or is invisible.
+    rb"[a-z0-9_%+.\x00\x1b\x7f-]" + AT.encode() + rb"(?:[a-z0-9-][a-z0-9.\x80-\xff\x00\x1b\x7f-]|[\x00\x1b\x7f])"
+    rb"|@[\xc2-\xf4]|[\x80-\xbf]@|\xef\xbc\xa0",
+    Rule("email", re.compile(
+        rf"(?<![\w.+%-])([a-z0-9][\w.+%-]{{0,63}}{AT}(?:[a-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,24}})(?![\w-])", re.A | re.I
+    ), _mail, heads=((LETTERS + DIGITS + "_.+%-", "@%&"),), starts=_name_before, worth=_point_follows),
+    before=136, after=224, back=12,
+)  # fmt: skip

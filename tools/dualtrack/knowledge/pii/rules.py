@@ -1,0 +1,71 @@
+"""What a rule for identifiers with letters is, and a family of rules; `words` and `mails` have them."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from dualtrack.knowledge.pii.characters import Codes, Places
+
+LETTERS, DIGITS = string.ascii_uppercase, string.digits
+Check = Callable[[re.Match[str]], bool]
+Heads = tuple[tuple[str, str], ...]
+
+
+def always(_: re.Match[str]) -> bool:
+    """Return that whatever matches is right."""
+    return True
+
+
+def group(found: re.Match[str]) -> int:
+    """Return where group 1 begins."""
+    return found.start(1)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pattern whose group 1 is of a kind, a check, and where it begins, if not there; -1 for nowhere.
+
+    ``heads`` are pairs of characters: one of the first, then one of the second. ``starts`` says where a match may begin
+    that has such a pair at a place; without heads, it is looked for before each of the family's hits. ``worth`` returns
+    those of many such places where it may match at all.
+    """
+
+    kind: str
+    pattern: re.Pattern[str]
+    check: Check = always
+    begin: Callable[[re.Match[str]], int] = group
+    heads: Heads = ()
+    starts: Callable[[str, int], Iterable[int]] | None = None
+    worth: Callable[[Codes, Places], Places] | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Rules that share hits; ``hint`` makes Hyperscan's pattern from that of any digit.
+
+    ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
+    before it at most. ``length`` are the bytes of a hit that is no part of a longer word; 0 where it may be. With
+    ``digits``, those of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
+    """
+
+    hint: Callable[[bytes], bytes]
+    rules: tuple[Rule, ...]
+    before: int = 160
+    after: int = 288
+    back: int = 160
+    length: int = 0
+    digits: bool = False
+
+
+def shape(hint: bytes, *rules: Rule, **more: Any) -> Family:
+    """Return a family whose hint has no digits of other scripts."""
+    return Family(lambda _: hint, rules, **more)
+
+
+def heads_of(words: str) -> Heads:
+    """Return the first two characters of each of some words, which are parted by ``|``."""
+    return tuple((it[0], it[1]) for it in words.split("|"))
