@@ -244,14 +244,15 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
 
 @contextlib.contextmanager
 def made_whole(directory: Path) -> Iterator[Path]:
-    """Yield an empty directory that is in the place of ``directory`` once the block has ended well.
+    """Yield an empty directory that is ``directory`` once the block has ended well.
 
-    Nothing stays where it has not, neither of it nor of the directories above that were missing. Refused where
-    something is in its place, an empty directory apart; External where it cannot be made.
+    Nothing stays where it has not, neither of it nor of the directories above that were missing. The errors of
+    `check_new`; External where it cannot be made.
     """
     directory = directory.absolute()
+    check_new(directory)
     try:
-        above = next(it for it in directory.parents if it.exists())
+        above = _above(directory)
         missing = directory.relative_to(above)
         with tempfile.TemporaryDirectory(dir=above, prefix=".dualtrack-new-") as scratch:
             made = [Path(scratch, *missing.parts[: it + 1]) for it in range(len(missing.parts))]
@@ -261,11 +262,29 @@ def made_whole(directory: Path) -> Iterator[Path]:
             for it in reversed(made):
                 sync_path(it)
             made[0].rename(above / made[0].name)
-            sync_path(above)
+            with contextlib.suppress(PermissionError):  # who may not read the directory above may write there
+                sync_path(above)
     except OSError as error:
         if error.errno in _TAKEN:
-            raise Refused(f"something is in the place of {directory}", hint="name another directory") from None
+            raise _taken(directory) from None
         raise _cannot(directory, error) from None
+
+
+def check_new(directory: Path) -> None:
+    """Refuse a directory that is there already, or whose place is not in a directory."""
+    if os.path.lexists(directory):
+        raise _taken(directory)
+    if not (above := _above(directory.absolute())).is_dir():
+        raise Refused(f"{above} is no directory", hint="name another directory")
+
+
+def _above(directory: Path) -> Path:
+    """Return the nearest of the paths above where something is, a link to nowhere also."""
+    return next(it for it in directory.parents if os.path.lexists(it))
+
+
+def _taken(path: Path) -> Refused:
+    return Refused(f"{path} is there already", hint="name another directory, which is not there yet")
 
 
 def sync_path(path: Path) -> None:

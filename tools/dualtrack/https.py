@@ -5,6 +5,7 @@ The one place that says which URLs are taken, so that what one command takes no 
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import ssl
@@ -19,10 +20,15 @@ from dualtrack.files import read_whole
 #: Bytes of a file of certificates: all that a system trusts are 300 KB.
 MOST_PEM = 4 << 20
 _FORM = re.compile(
-    r"https://(?:\[(?P<six>[^\[\]]+)\]|(?P<name>[^\[\]:/?#@\\]+))(?::(?P<port>[0-9]{1,5}))?(?P<path>/[!-~]*)?", re.I
+    r"https://(?:\[(?P<six>[^\[\]]+)\]|(?P<name>[^\[\]:/?#@\\]+))(?::(?P<port>[0-9]{1,5}))?(?P<path>/[!-~]*)?",
+    re.I | re.ASCII,  # without it ſ is an s
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _MOST_HOST = 253
+_BEGIN = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
+_BLOCK = re.compile(_BEGIN.pattern + rb"([^-]*)-----END (?:X509 )?CERTIFICATE-----")
+#: Seconds that are the most to wait for, whatever a server says.
+_MOST_WAIT_S = 86400.0
 
 
 class Address(NamedTuple):
@@ -33,9 +39,14 @@ class Address(NamedTuple):
     path: str
 
     @property
+    def name(self) -> str:
+        """HOST, as a URL has it."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
     def at(self) -> str:
         """HOST:PORT, as a URL has it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{self.name}:{self.port}"
 
 
 def address(url: str, port: int, *, path: bool = False) -> Address:
@@ -86,21 +97,33 @@ def trusted(ca_file: Path) -> ssl.SSLContext:
     data = read_whole(ca_file, MOST_PEM, regular=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context.load_verify_locations(
-            cadata=data.decode("ascii", "ignore")
-        )  # what is around certificates is for people
+        context.load_verify_locations(cadata=_certificates(data))
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", "") or "it is empty"
+        reason = getattr(error, "reason", "") or error
         raise BadInput(f"{ca_file} is no certificate of an authority: {reason}", hint="it has to be PEM") from None
     return context
 
 
+def _certificates(data: bytes) -> bytes:
+    """Return the certificates of a PEM file as DER; what is around them is for people. ValueError where it has none.
+
+    OpenSSL does not read the PEM itself: it would ask the terminal for the passphrase of a block that says it has one.
+    """
+    if not (begun := len(_BEGIN.findall(data))):
+        raise ValueError("it has no certificate (BEGIN CERTIFICATE)")
+    blocks = _BLOCK.findall(data)
+    if len(blocks) != begun:
+        raise ValueError("a certificate in it is not whole")
+    return b"".join(base64.b64decode(b"".join(it.split()), validate=True) for it in blocks)
+
+
 def retry_after(said: str) -> float | None:
-    """Return the seconds that `Retry-After` says, a number or a date; None where it says neither."""
-    if re.fullmatch(r"[0-9]{1,6}", said.strip(), re.ASCII):
-        return float(said)
+    """Return the seconds that `Retry-After` says, a number or a date, a day at most; None where it says neither."""
+    if re.fullmatch(r"[ \t]*[0-9]+[ \t]*", said):
+        return min(float(said), _MOST_WAIT_S)
     try:
         when = parsedate_to_datetime(said)
-        return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        return min(max(0.0, seconds), _MOST_WAIT_S)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -66,6 +68,7 @@ def run(
 #: Programs that `stop` reaches, and for how many seconds each may go on after that; None for as long as it likes.
 _children: dict[subprocess.Popen[Any], float | None] = {}
 _stopping = threading.Event()
+_PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
@@ -129,6 +132,17 @@ def pause(seconds: float) -> None:
     """Sleep, for loops that wait for something; raises Interrupted as soon as `stop` is called."""
     if _stopping.wait(seconds):
         raise Interrupted("interrupted")
+
+
+def end_with_parent(number: signal.Signals) -> bool:
+    """Have this process get a signal when the one that started it has ended; return whether it is there still.
+
+    One that had ended before is told by the pipe that nobody reads: stdout.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    output = select.poll()
+    output.register(1, 0)
+    return not output.poll(0)
 
 
 def processor_seconds(pid: int) -> float:

@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def endpoint(
-    directory: Path = typer.Argument(..., metavar="DIRECTORY", help="Where it is described; --model names it then."),
+    directory: Path = typer.Argument(
+        ..., metavar="DIRECTORY", help="Made, and what it is described in; --model names it then."
+    ),
     url: str = typer.Option(..., "--url", metavar="URL", help="Such as https://HOST:443, with /v1/embeddings there."),
     ca_file: Path = typer.Option(..., "--ca-file", metavar="FILE", help="The authority that it is known by (PEM)."),
     name: str = typer.Option(..., "--name", help="What the model is called there."),

@@ -7,9 +7,10 @@ time, which is also faster.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import msgspec
 import numpy as np
 
 from dualtrack import https, proc
-from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import made_whole, read_small, read_whole, write_atomically
+from dualtrack.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.files import check_new, made_whole, read_small, read_whole, write_atomically
 from dualtrack.knowledge.embedding import LEAST_ROOM, MARKS, Card, Endpoint, Model, Vectors
 from dualtrack.serving.client import VARIABLE, Busy, Client, checked_key, read_key
 
@@ -80,9 +81,39 @@ def _tokenizer(data: bytes) -> Any:
     return found
 
 
-def _said(error: Exception) -> str:
-    """Return what a library says, in a line that people read."""
-    return " ".join(str(error).split())[:200]
+def _tried(data: bytes, file: Path, *texts: str) -> Any:
+    """Return the tokenizer that a file has, once it has taken texts apart; BadInput where it cannot be used."""
+    with _silent():
+        with _reported(BadInput, f"{file} cannot be loaded"):
+            found = _tokenizer(data)
+        with _reported(BadInput, f"{file} cannot be used"):
+            for it in (UNKNOWN, *texts):
+                found.encode(it, add_special_tokens=False)
+    return found
+
+
+@contextlib.contextmanager
+def _reported(kind: type[DualtrackError], what: str) -> Iterator[None]:
+    """Raise ``kind`` for whatever a library raises: panics of those in Rust are no Exception."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise kind(f"{what}: {' '.join(str(error).split())[:200]}") from None
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Have what libraries write to stderr nowhere: a panic says there where it was, before it is raised."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class OnnxModel(Model):
@@ -105,7 +136,7 @@ class OnnxModel(Model):
         if not written and digest.hexdigest() != BGE_DIGEST:
             raise BadInput(f"{directory} has no {CARD}, which says what its model is")
         self.digest = hashlib.sha256(digest.digest() + written).hexdigest() if written else digest.hexdigest()
-        try:
+        with _silent(), _reported(BadInput, f"the model in {directory} cannot be loaded"):
             # From what the digest is of: weights in files beside it would not be in it, and are not found.
             self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
             self._inputs = {it.name for it in self._session.get_inputs()}
@@ -113,8 +144,6 @@ class OnnxModel(Model):
             self._tokenizer.enable_truncation(card.tokens)
             self.room = card.tokens - MARKS - self.count(card.passage)
             found = self._run("x " * card.tokens if written else "x")  # as long as its card says that it reads
-        except Exception as error:  # both libraries raise what they like
-            raise BadInput(f"the model in {directory} cannot be loaded: {_said(error)}") from None
         if found.shape != (card.dimension,):
             raise BadInput(
                 f"the model in {directory} makes {found.shape}, and its card says {card.dimension} numbers",
@@ -136,10 +165,8 @@ class OnnxModel(Model):
         return self._vector(self.card.query + text)
 
     def _vector(self, text: str) -> Vectors:
-        try:
+        with _reported(External, f"the model in {self.directory} failed"):
             found = self._run(text)
-        except Exception as error:
-            raise External(f"the model in {self.directory} failed: {_said(error)}") from None
         length = np.linalg.norm(found)
         if not np.isfinite(length) or length == 0:
             raise External(f"the model in {self.directory} gives no vector for a text")
@@ -186,11 +213,7 @@ class RemoteModel(Model):
         self._words: Any = None
         if os.path.lexists(directory / TOKENIZER):
             words = read_whole(directory / TOKENIZER, MOST_FILE, regular=True)
-            try:
-                self._words = _tokenizer(words)
-            except Exception as error:  # the library raises what it likes
-                raise BadInput(f"{directory / TOKENIZER} cannot be loaded: {_said(error)}") from None
-            self.count(UNKNOWN)
+            self._words = _tried(words, directory / TOKENIZER)
             digest.update(hashlib.sha256(words).digest())
         self.digest = digest.hexdigest()
         self.room = card.tokens - MARKS - self.count(card.passage)
@@ -208,10 +231,8 @@ class RemoteModel(Model):
         return len(self._encoded(text).ids)
 
     def _encoded(self, text: str) -> Any:
-        try:
+        with _reported(BadInput, f"{self.directory / TOKENIZER} cannot be used"):
             return self._words.encode(text, add_special_tokens=False)
-        except Exception as error:  # the library raises what it likes
-            raise BadInput(f"{self.directory / TOKENIZER} cannot be used: {_said(error)}") from None
 
     def passages(self, texts: Sequence[str]) -> Vectors:
         """Return a vector of length 1 for each text that is searched; External where there is none."""
@@ -316,14 +337,14 @@ def describe(
 ) -> Card:  # fmt: skip
     """Write what there is to know of a model behind an endpoint into a directory, once it has answered and is loaded.
 
-    Refused where a model is there already, or anything else; BadInput for what no other command would load; the errors
-    of the client.
+    Refused where something is there already; BadInput for what no other command would load; the errors of the client.
     """
-    if any(os.path.lexists(directory / it) for it in FILES):
-        raise Refused(f"{directory} has a model already", hint="name another directory")
+    check_new(directory)
     files = {AUTHORITY: _certificates(authority)}
     if tokenizer:
         files[TOKENIZER] = read_whole(tokenizer, MOST_FILE, regular=True)
+        # Before anything is made: the library ends the process for some, and nobody would remove it.
+        _tried(files[TOKENIZER], tokenizer, passage, query)
     client = _client(url, authority, "--url, --name")
     vectors = [asked(client, it, [PROBE])[0] for it in dict.fromkeys((model, query_model or model))]
     if len({len(it) for it in vectors}) != 1:

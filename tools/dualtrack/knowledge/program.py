@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from dualtrack import proc
 from dualtrack.errors import DualtrackError, Exit
 from dualtrack.knowledge import cluster, evaluation, ingest, ledger, models, retrieval, search, versions
 from dualtrack.knowledge.embedding import Model
@@ -183,6 +184,8 @@ class _Lines:
 def main() -> int:
     """Answer the requests on stdin and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if not proc.end_with_parent(signal.SIGTERM):
+        return int(Exit.INTERRUPTED)
     read = b""
     if sys.argv[1:]:
         with os.fdopen(int(sys.argv[1]), "rb") as file:

@@ -156,11 +156,11 @@ class Client:
         look: str = "dualtrack serving status",
     ) -> None:  # fmt: skip
         try:
-            self._host, self._port, self._base = https.address(url, 443, path=True)
+            self._at = https.address(url, 443, path=True)
         except ValueError as error:
             raise BadInput(f"this is no address of {called}: {error}", hint=f"https://HOST:PORT; {look}") from None
         self._tls, self._silence_s = https.trusted(ca_file), silence_s
-        self._called, self._look = called, look
+        self._called, self._look, self._key = called, look, key
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def models(self) -> tuple[str, ...]:
@@ -188,7 +188,7 @@ class Client:
             body["max_tokens"] = max_tokens
         with self._asked("POST", "/v1/chat/completions", body) as answer:
             if answer.headers.get_content_type() != "text/event-stream":
-                raise External(f"{self._host} does not stream its answer: is it a gateway of dualtrack?")
+                raise External(f"{self._at.name} does not stream its answer: is it a gateway of dualtrack?")
             usage, finish, done, track = _Usage(), "", False, answer.headers.get(TRACK, "")
             citations: list[Any] | msgspec.UnsetType = msgspec.UNSET
             for data in sse.events(_chunks(answer)):
@@ -197,7 +197,7 @@ class Client:
                     break
                 chunk = _decoded(data, _Chunk)
                 if chunk.error is not None:
-                    raise External(f"the answer broke off: {_line(_message(chunk.error))}")
+                    raise External(f"the answer broke off: {self._line(_message(chunk.error))}")
                 usage, track, citations = chunk.usage or usage, chunk.track or track, chunk.citations or citations
                 for choice in chunk.choices:
                     finish = choice.finish_reason or finish
@@ -213,27 +213,42 @@ class Client:
     @contextmanager
     def _asked(self, method: str, path: str, body: Any) -> Iterator[http.client.HTTPResponse]:
         """Send a request and yield the answer if it is a good one; a DualtrackError with the gateway's word else."""
-        link = http.client.HTTPSConnection(self._host, self._port, timeout=self._silence_s, context=self._tls)
+        link = http.client.HTTPSConnection(self._at.host, self._at.port, timeout=self._silence_s, context=self._tls)
         try:
             data = None if body is None else msgspec.json.encode(body)
-            link.request(method, self._base + path, data, self._headers)
+            link.request(method, self._at.path + path, data, self._headers)
             answer = link.getresponse()
             if answer.status != 200:
-                raise _refusal(self._host, answer.status, _whole(answer), answer.headers.get("Retry-After", ""))
+                raise self._refusal(answer.status, _whole(answer), answer.headers.get("Retry-After", ""))
             yield answer
         except ssl.SSLCertVerificationError as error:
-            raise External(
-                f"{self._host}:{self._port} shows another certificate than it should: {error.verify_message}"
-            ) from None
+            raise External(f"{self._at.at} shows another certificate than it should: {error.verify_message}") from None
         except UnicodeEncodeError:
             raise BadInput("what is asked is not UTF-8") from None
-        except (OSError, http.client.HTTPException) as error:
-            said = _line(str(error)) or type(error).__name__
-            raise External(
-                f"{self._called} at {self._host}:{self._port} does not answer: {said}", hint=self._look
-            ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:  # the last for the size of a chunk
+            said = self._line(str(error)) or type(error).__name__
+            raise External(f"{self._called} at {self._at.at} does not answer: {said}", hint=self._look) from None
         finally:
             link.close()
+
+    def _refusal(self, status: int, body: bytes, retry: str) -> DualtrackError:
+        """Return the error for an answer that is none, by HTTP's number and the words in its body."""
+        try:
+            error = msgspec.json.decode(body, type=_Chunk).error
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            error = None
+        said = f"{self._at.name} answers {status}" + (f": {self._line(_message(error))}" if error else "")
+        if status in (401, 403):
+            return Refused(said, hint="dualtrack serving key list shows the keys and what they are good for")
+        if status in (400, 404, 413, 422):
+            return BadInput(said)
+        if status in (429, 503):
+            return Busy(said, https.retry_after(retry))
+        return External(said)
+
+    def _line(self, text: str) -> str:
+        """Return what a server says in a line, without the API key: some say it back, and logs keep it."""
+        return " ".join(text.replace(self._key, "…").split())[:300]
 
 
 def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -255,25 +270,5 @@ def _decoded(data: bytes, kind: type[T]) -> T:
         raise External(f"what the gateway answers is not OpenAI's API: {error}") from None
 
 
-def _refusal(host: str, status: int, body: bytes, retry: str) -> DualtrackError:
-    """Return the error for an answer that is none, by HTTP's number and the words in its body."""
-    try:
-        error = msgspec.json.decode(body, type=_Chunk).error
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        error = None
-    said = f"{host} answers {status}" + (f": {_line(_message(error))}" if error else "")
-    if status in (401, 403):
-        return Refused(said, hint="dualtrack serving key list shows the keys and what they are good for")
-    if status in (400, 404, 413, 422):
-        return BadInput(said)
-    if status in (429, 503):
-        return Busy(said, https.retry_after(retry))
-    return External(said)
-
-
 def _message(error: _Error | str | None) -> str:
     return error.message if isinstance(error, _Error) else error or ""
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:300]

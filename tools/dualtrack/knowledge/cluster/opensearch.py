@@ -9,7 +9,7 @@ import http.client
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -31,8 +31,84 @@ from dualtrack.knowledge.cluster.adapter import (
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.versions import Made
 
+T = TypeVar("T")
 PORT = 9200
 MOST_ANSWER = 256 << 20
+
+
+class _Key(msgspec.Struct, frozen=True):
+    document: str
+
+
+class _Bucket(msgspec.Struct, frozen=True):
+    key: _Key
+    doc_count: int
+
+
+class _Buckets(msgspec.Struct, frozen=True):
+    buckets: tuple[_Bucket, ...]
+    after_key: _Key | None = None
+
+
+class _All(msgspec.Struct, frozen=True):
+    all: _Buckets
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    aggregations: _All
+
+
+class _Source(msgspec.Struct, frozen=True):
+    sealed: Any = None
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="_id")
+    score: float | None = msgspec.field(name="_score", default=None)
+    source: _Source = msgspec.field(name="_source", default=_Source())
+
+
+class _Hits(msgspec.Struct, frozen=True):
+    hits: tuple[_Hit, ...]
+
+
+class _Found(msgspec.Struct, frozen=True):
+    hits: _Hits
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    model: Any = None
+
+
+class _Mappings(msgspec.Struct, frozen=True):
+    meta: _Meta = msgspec.field(name="_meta", default=_Meta())
+
+
+class _Index(msgspec.Struct, frozen=True):
+    mappings: _Mappings
+
+
+class _Item(msgspec.Struct, frozen=True):
+    error: Any = None
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    index: _Item
+
+
+class _Bulk(msgspec.Struct, frozen=True):
+    errors: bool
+    items: tuple[_Sent, ...] = ()
+
+
+class _Health(msgspec.Struct, frozen=True):
+    #: A number (HTTP's) where there is no such index.
+    status: str | int
+    number_of_nodes: int = 0
+
+
+class _Status(msgspec.Struct, frozen=True):
+    status: int = 200
 
 
 class OpenSearch(
@@ -71,9 +147,9 @@ class Nodes:
     def make(self, card: Made) -> None:
         """Make the index where it is not there; BadInput where it is of another model."""
         index = self._cluster.index
-        found = self._call("GET", f"/{index}/_mapping", fine=(200, 404))
+        found = self._call("GET", f"/{index}/_mapping", kind=dict[str, Any], fine=(200, 404))
         if index in found:
-            if found[index]["mappings"].get("_meta", {}).get("model") != card.model:
+            if _read(found[index], _Index).mappings.meta.model != card.model:
                 raise BadInput(
                     f"the cluster's index {index} is of another model",
                     hint="name another index, fill it, and remove that one",
@@ -91,21 +167,21 @@ class Nodes:
         cluster = self._cluster
         settings = {"knn": True, "number_of_shards": cluster.shards, "number_of_replicas": cluster.replicas}
         mappings = {"dynamic": "strict", "_meta": {"model": card.model}, "properties": fields}
-        self._call("PUT", f"/{index}", {"settings": {"index": settings}, "mappings": mappings})
+        self._call("PUT", f"/{index}", {"settings": {"index": settings}, "mappings": mappings}, kind=dict[str, Any])
 
     def documents(self) -> Iterator[tuple[str, int]]:
         """Yield the documents that are there, and how many chunks of each."""
-        if self._call("POST", f"/{self._cluster.index}/_refresh", fine=(200, 404)).get("status") == 404:
+        if self._call("POST", f"/{self._cluster.index}/_refresh", kind=_Status, fine=(200, 404)).status == 404:
             return
         after: dict[str, Any] = {}
         while True:
             pages = {"composite": {"size": PAGE, "sources": [{"document": {"terms": {"field": "document"}}}], **after}}
-            found = self._search({"size": 0, "aggs": {"all": pages}})["aggregations"]["all"]
-            for it in found["buckets"]:
-                yield it["key"]["document"], it["doc_count"]
-            if "after_key" not in found:
+            found = self._search({"size": 0, "aggs": {"all": pages}}, _Counted).aggregations.all
+            for it in found.buckets:
+                yield it.key.document, it.doc_count
+            if found.after_key is None:
                 return
-            after = {"after": found["after_key"]}
+            after = {"after": found.after_key}
 
     def add(self, rows: Sequence[Row]) -> None:
         """Have rows there, in place of those with the same ids."""
@@ -116,9 +192,9 @@ class Nodes:
             ) + b"\n"
             for it in rows
         )  # fmt: skip
-        found = self._call("POST", "/_bulk", lines)
-        if found["errors"]:
-            wrong = next(it["index"] for it in found["items"] if "error" in it["index"])
+        found = self._call("POST", "/_bulk", lines, kind=_Bulk)
+        if found.errors:
+            wrong = next((it.index.error for it in found.items if it.index.error is not None), "it does not say why")
             raise External(
                 f"the cluster does not take a chunk: {_reason(wrong)}", hint="the next run goes on from here"
             )
@@ -127,38 +203,42 @@ class Nodes:
         """Remove documents. (`_delete_by_query` is of a module that not every distribution has.)"""
         asked = {"size": PAGE, "_source": False, "query": {"terms": {"document": list(documents)}}}
         while True:
-            names = [it["_id"] for it in self._search(asked)["hits"]["hits"]]
+            names = [it.id for it in self._search(asked, _Found).hits.hits]
             if not names:
                 return
             rows = (msgspec.json.encode({"delete": {"_index": self._cluster.index, "_id": it}}) + b"\n" for it in names)
-            self._call("POST", "/_bulk?refresh=true", b"".join(rows))
+            self._call("POST", "/_bulk?refresh=true", b"".join(rows), kind=dict[str, Any])
 
     def settle(self) -> None:
         """Have what was added in what is searched."""
-        self._call("POST", f"/{self._cluster.index}/_refresh")
+        self._call("POST", f"/{self._cluster.index}/_refresh", kind=dict[str, Any])
 
     def nearest(self, vector: Vectors, labels: frozenset[str], count: int) -> Iterator[Near]:
         """Yield the nearest rows with one of the labels."""
         near = {"vector": vector.tolist(), "k": count, "filter": {"terms": {"labels": sorted(labels)}}}
-        found = self._search({"size": count, "_source": ["sealed"], "query": {"knn": {"vector": near}}})
-        for it in found["hits"]["hits"]:
+        found = self._search({"size": count, "_source": ["sealed"], "query": {"knn": {"vector": near}}}, _Found)
+        for it in found.hits.hits:
             # Lucene has no scores below zero: (1 + cosine) / 2.
-            yield Near(2 * it["_score"] - 1, it["_id"], it.get("_source", {}).get("sealed"))
+            yield Near(2 * (it.score or 0.0) - 1, it.id, it.source.sealed)
 
     def health(self) -> Health:
         """Return how the index is, and the nodes of the cluster."""
-        found = self._call("GET", f"/_cluster/health/{self._cluster.index}?timeout=1s", fine=(200, 404, 408))
-        return Health(str(found.get("status", "unknown")), int(found.get("number_of_nodes", 0)))
+        path = f"/_cluster/health/{self._cluster.index}?timeout=1s"
+        found = self._call("GET", path, kind=_Health, fine=(200, 404, 408))
+        return Health(str(found.status), found.number_of_nodes)
 
-    def _search(self, asked: Any) -> Any:
-        return self._call("POST", f"/{self._cluster.index}/_search?allow_partial_search_results=false", asked)
+    def _search(self, asked: Any, kind: type[T]) -> T:
+        path = f"/{self._cluster.index}/_search?allow_partial_search_results=false"
+        return self._call("POST", path, asked, kind=kind)
 
-    def _call(self, method: str, path: str, body: Any = None, *, fine: Sequence[int] = (200, 201)) -> Any:
-        """Return what the cluster answers; External where no node does, or it refuses.
+    def _call(
+        self, method: str, path: str, body: Any = None, *, kind: type[T], fine: Sequence[int] = (200, 201)
+    ) -> T:  # fmt: skip
+        """Return what the cluster answers as ``kind``; External where no node does, or it refuses, or it is none.
 
         A node that is away, and shards that have just lost theirs, are waited for.
         """
-        return patiently(lambda: self._once(method, path, body, fine))
+        return _read(patiently(lambda: self._once(method, path, body, fine)), kind)
 
     def _once(self, method: str, path: str, body: Any, fine: Sequence[int]) -> Any:
         """Return what the first node that answers says; Away where none does."""
@@ -167,7 +247,7 @@ class Nodes:
             node = self._nodes[self._first % len(self._nodes)]
             try:
                 status, found, again_s = self._asked(node, method, path, body)
-            except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError, RecursionError) as error:
                 reason, again_s = f"{node.at}: {error or type(error).__name__}", 0.0
             else:
                 if status in fine:
@@ -191,6 +271,14 @@ class Nodes:
             said = answer.read(MOST_ANSWER)
         again_s = https.retry_after(answer.headers.get("Retry-After", "")) or 0.0
         return answer.status, msgspec.json.decode(said) if said else None, again_s
+
+
+def _read(found: Any, kind: type[T]) -> T:
+    """Return what a cluster said as ``kind``: something else may answer in its place."""
+    try:
+        return msgspec.convert(found, kind)
+    except msgspec.ValidationError as error:
+        raise External(f"the cluster does not answer as OpenSearch does: {error}") from None
 
 
 def _reason(found: Any) -> str:
