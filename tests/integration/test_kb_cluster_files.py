@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -162,6 +165,10 @@ def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gateway]:
     found.end()
 
 
+def bad_chunk(to: http.server.BaseHTTPRequestHandler) -> None:
+    to.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n")
+
+
 def asking(node: Gateway, place: Path) -> adapter.Adapter:
     mine = authority.issue(place / "pki", "knowledge", "kb", ["kb"])
     said = {
@@ -197,3 +204,42 @@ def test_answers_that_are_none(node: Gateway, tmp_path: Path, monkeypatch: pytes
         with pytest.raises(DualtrackError, match="does not answer") as error:
             nodes.health()
         assert str(error.value).isprintable()
+    node.answer = bad_chunk
+    with pytest.raises(External, match="does not answer"):
+        nodes.health()
+    strange = (
+        b"",
+        b"[]",
+        b"null",
+        b"1",
+        b'"x"',
+        b"[[]]",
+        b'{"status": []}',
+        b'{"hits": 1, "aggregations": {"all": 1}}',
+    )
+    vector = np.zeros(2, np.float32)
+    row = adapter.Row("00", 0, ("everyone",), vector, "")
+    calls: tuple[Callable[[], object], ...] = (
+        nodes.health, lambda: [*nodes.documents()], lambda: [*nodes.nearest(vector, frozenset({"x"}), 1)],
+        lambda: nodes.remove(["00"]),
+    )  # fmt: skip
+    for body in (*strange, b'{"number_of_nodes": "x"}', b'{"status": "green", "number_of_nodes": "x"}', b"{}"):
+        node.answer = whole(body)
+        for call in calls:
+            with pytest.raises(External, match="does not answer as OpenSearch does") as error:
+                call()
+            assert str(error.value).isprintable()
+    card: Any = SimpleNamespace(model="m", dimension=2)
+    for body in (*strange[:6], b'{"knowledge": []}', b'{"knowledge": {"mappings": {"_meta": 1}}}'):
+        node.answer = whole(body)
+        with pytest.raises(External, match="does not answer as OpenSearch does"):
+            nodes.make(card)
+    for said, match in (
+        (None, "answer as OpenSearch does"), ([], "answer as OpenSearch does"), ({}, "answer as OpenSearch does"),
+        ({"errors": True, "items": [1]}, "answer as OpenSearch does"),
+        ({"errors": True, "items": []}, "take a chunk: it does not say why"),
+        ({"errors": True, "items": [{"index": {"error": {"reason": "full"}}}]}, "take a chunk: full"),
+    ):  # fmt: skip
+        monkeypatch.setattr(nodes, "_asked", lambda *_, said=said: (200, said, 0.0))
+        with pytest.raises(External, match=f"the cluster does not {match}"):
+            nodes.add([row])

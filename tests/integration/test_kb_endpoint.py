@@ -122,9 +122,29 @@ def test_answers_that_are_none(gateway: Gateway, tmp_path: Path) -> None:
         assert len(gateway.asked) == (models.TRIES if kind is External else 1)
 
 
+def test_what_a_server_says_has_no_key_in_it(gateway: Gateway, tmp_path: Path) -> None:
+    model = described(gateway, tmp_path / "model")
+    for body in (b'{"error": {"message": "no key dt-secret"}}', b'{"error": "Bearer dt-secret"}'):
+        for status in (400, 401, 429, 500):
+            gateway.answer = whole(body, status)
+            with pytest.raises(DualtrackError, match="…") as error:
+                model.passages(["one"])
+            assert "secret" not in str(error.value)
+
+
+def test_an_answer_in_pieces_of_no_length(gateway: Gateway, tmp_path: Path) -> None:
+    model = described(gateway, tmp_path / "model")
+    for size in (b"-5", b"x", b"", b"9" * 70_000):
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        gateway.answer = lambda handler, data=head + size + b"\r\n{}\r\n0\r\n\r\n": handler.wfile.write(data)
+        with pytest.raises(External, match="does not answer") as error:
+            model.passages(["one"])
+        assert str(error.value).isprintable()
+
+
 def test_cards_of_endpoints(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = described(gateway, tmp_path / "model")
-    with pytest.raises(Refused, match="has a model already"):
+    with pytest.raises(Refused, match="is there already"):
         described(gateway, tmp_path / "model")
     # Where it answers is not what it is; what it is told is.
     path = tmp_path / "model/card.json"
@@ -193,6 +213,11 @@ def test_over_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(tmp_path, monkeypatch, "::1") as gateway:
         assert described(gateway, tmp_path / "model").passages(["one"]).shape == (1, DIMENSION)
         assert gateway.url.startswith("https://[::1]:")
+        gateway.answer = whole(b"{}", 500)
+        with pytest.raises(External, match=r"^\[::1\] answers 500"):
+            models.load(tmp_path / "model").passages(["one"])
+    with pytest.raises(External, match=r"the model at \[::1\]:[0-9]+ does not answer"):
+        models.load(tmp_path / "model").passages(["one"])
 
 
 def test_a_server_that_says_when_to_ask_again(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
+import select
+import signal
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +20,23 @@ import pytest
 from dualtrack.errors import BadInput, External, Refused
 from dualtrack.knowledge import models
 from dualtrack.tracks import knowledge
-from tests.conftest import Cli
+from tests.conftest import CLI, Cli
 from tests.support import hostile
 from tests.support.api_testbed import Gateway
-from tests.support.embedding_gateway import DIMENSION, described, reply, rows, serving
+from tests.support.embedding_gateway import DIMENSION, described, reply, right, rows, serving
 from tests.support.packages import within_reach
+
+#: Parts of a tokenizer that its library ends a thread for.
+PANICS: tuple[dict[str, Any], ...] = (
+    {"pre_tokenizer": {"type": "FixedLength", "length": 0}},
+    {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+)
+#: One that it ends the process for.
+ABORTS = {
+    "version": "1.0", "added_tokens": [], "model": {
+        "type": "BPE", "vocab": {"a": 0, "é": 1, "a©": 2}, "merges": [["a", "é"]], "continuing_subword_prefix": "#",
+    },
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -83,30 +100,30 @@ def refusals(gateway: Gateway, place: Path) -> Iterator[tuple[dict[str, Any], st
 def test_nothing_stays_of_a_description_that_fails(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "there").mkdir()
     right_ones = {"url": gateway.url, "authority": gateway.folder / "ca.pem", "model": "encoder", "tokens": 64}
     for wrong, said in refusals(gateway, tmp_path / "files"):
-        for target in ("there", "new", "a/b"):
+        for target in ("new", "a/b"):
             with pytest.raises((BadInput, Refused), match=said) as error:
                 models.describe(tmp_path / target, **{**right_ones, **wrong})
             assert str(error.value).isprintable()
             assert hostile.SECRET not in str(error.value)
-            assert not [it for it in tmp_path.iterdir() if it.name not in ("there", "files", "pki")]
-            assert not [*(tmp_path / "there").iterdir()]
+            assert not [it for it in tmp_path.iterdir() if it.name not in ("files", "pki")]
     # Stopped wherever something is written or loaded.
     for at in ("load", "write_atomically", "made_whole"):
         with monkeypatch.context() as patched:
             patched.setattr(models, at, stopped)
             with pytest.raises(KeyboardInterrupt):
                 models.describe(tmp_path / "new", **right_ones)
-        assert not [it for it in tmp_path.iterdir() if it.name not in ("there", "files", "pki")]
-    for target in ("there", "new", "a/b"):
+        assert not [it for it in tmp_path.iterdir() if it.name not in ("files", "pki")]
+    for target in ("new", "a/b"):
         models.describe(tmp_path / target, **right_ones)
         assert models.load(tmp_path / target).card.dimension == DIMENSION
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes/mine.txt").write_text("mine")
-    with pytest.raises(Refused, match="name another directory"):
-        models.describe(tmp_path / "notes", **right_ones)
+    (tmp_path / "empty").mkdir()
+    gateway.asked.clear()
+    for target in ("new", "empty", "files", ".", "/"):
+        with pytest.raises(Refused, match=r"is there already.*name another directory"):
+            models.describe(tmp_path / target, **right_ones)
+    assert not gateway.asked
 
 
 def stopped(*_: object, **__: object) -> None:
@@ -116,14 +133,12 @@ def stopped(*_: object, **__: object) -> None:
 def test_what_is_described_by_the_command_can_be_loaded(gateway: Gateway, tmp_path: Path) -> None:
     """The command loads a tokenizer where the others do."""
     cli, tokenizer = Cli(tmp_path), tmp_path / "tokenizer.json"
-    words = (
-        "kb", "endpoint", str(tmp_path / "model"), "--url", gateway.url, "--ca-file", str(gateway.folder / "ca.pem"),
-        "--name", "encoder", "--tokens", "64", "--tokenizer", str(tokenizer),
-    )  # fmt: skip
+    words = described_by(gateway, tmp_path, "--tokenizer", str(tokenizer))
     good = (knowledge.model() / "tokenizer.json").read_bytes()
     for text, more, said in (
         (None, (), "cannot read"), (b"{}", (), "cannot be loaded"), (b"[" * 100_000, (), "cannot be loaded"),
         (good[:-9], (), "cannot be loaded"), (good.replace(b'"[UNK]":', b'"x":'), (), "cannot be used"),
+        *((json.dumps({**json.loads(good), **it}).encode(), (), "tokenizer.json cannot be") for it in PANICS),
         (good, ("--query", "\udcff"), "not UTF-8"),
         (good, ("--passage", "袋" * 31), "31 tokens of a passage, fewer than 32"),
     ):  # fmt: skip
@@ -137,6 +152,53 @@ def test_what_is_described_by_the_command_can_be_loaded(gateway: Gateway, tmp_pa
     with within_reach("knowledge"):
         assert models.load(tmp_path / "model").count("袋熊") == 2
         assert models.load(tmp_path / "model").digest
+
+
+def described_by(gateway: Gateway, place: Path, *more: str) -> tuple[str, ...]:
+    return (
+        "kb", "endpoint", str(place / "model"), "--url", gateway.url, "--ca-file", str(gateway.folder / "ca.pem"),
+        "--name", "encoder", "--tokens", "64", *more,
+    )  # fmt: skip
+
+
+def test_a_tokenizer_that_ends_the_process(gateway: Gateway, tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(ABORTS))
+    before = sorted(tmp_path.iterdir())
+    done = cli(*described_by(gateway, tmp_path, "--tokenizer", str(tmp_path / "tokenizer.json")), check=False)
+    assert (done.returncode in (2, 4), done.stderr.count("\n")) == (True, 1), done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_command_that_is_ended_while_the_model_is_asked(
+    gateway: Gateway, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Its program ends with it: when the model answers at last, nothing is made."""
+    cli, asked, ended, answered = Cli(tmp_path), threading.Event(), threading.Event(), threading.Event()
+    (tmp_path / "place").mkdir()
+
+    def late(handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked.set()
+        ended.wait(60)
+        with contextlib.suppress(OSError):
+            right(gateway)(handler)
+        answered.set()
+
+    gateway.answer = late
+    words = described_by(gateway, tmp_path / "place")
+    with subprocess.Popen([CLI, *words], env={**os.environ, **cli.env}, stderr=subprocess.DEVNULL) as running:
+        assert asked.wait(60)
+        [program] = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        gone = select.poll()
+        gone.register(handle := os.pidfd_open(int(program)), select.POLLIN)
+        running.send_signal(number)
+        running.wait(60)
+    ended.set()
+    assert answered.wait(60)
+    assert gone.poll(60_000)
+    os.close(handle)
+    assert not [*(tmp_path / "place").iterdir()]
 
 
 def test_files_of_a_model_that_are_none(gateway: Gateway, tmp_path: Path) -> None:

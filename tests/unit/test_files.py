@@ -85,10 +85,23 @@ def test_small_files_of_json(tmp_path: Path) -> None:
         read_small(file, dict[str, int], 1 << 20, "price file")
 
 
+def test_a_directory_in_one_that_we_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync_path = files.sync_path
+
+    def sync(path: Path) -> None:
+        if path == tmp_path:  # the superuser may read all of them
+            raise PermissionError(13, "Permission denied")
+        sync_path(path)
+
+    monkeypatch.setattr(files, "sync_path", sync)
+    with made_whole(tmp_path / "new"):
+        pass
+    assert [it.name for it in tmp_path.iterdir()] == ["new"]
+
+
 def test_a_directory_is_whole_or_nothing_of_it_stays(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
     (tmp_path / "usual").mkdir()
-    for target in ("new", "empty", "a/b/c", "n" * 255):
+    for target in ("new", "a/b/c", "n" * 255):
         with made_whole(tmp_path / target) as fresh:
             (fresh / "x").write_text(target)
             assert not (tmp_path / target / "x").exists()
@@ -107,9 +120,16 @@ def test_a_directory_is_whole_or_nothing_of_it_stays(tmp_path: Path) -> None:
         for target in ("other", "d/e/f"):
             with pytest.raises(External if wrong is OSError else wrong, match=r"other|d/e/f|no"):
                 fail(tmp_path / target, wrong)
-    for taken in ("new", "a", "file", "link", "file/x"):
-        with pytest.raises(Refused, match="name another directory"), made_whole(tmp_path / taken) as fresh:
-            (fresh / "x").touch()
+    for taken in ("new", "usual", "a", "file", "link", ".", "..", "/"):
+        with pytest.raises(Refused, match=r"is there already.*name another directory"), made_whole(tmp_path / taken):
+            raise AssertionError
+    for taken in ("file", "link"):
+        with pytest.raises(Refused, match=f"{taken} is no directory"), made_whole(tmp_path / taken / "x"):
+            raise AssertionError
+    with pytest.raises(Refused, match="is there already"), made_whole(tmp_path / "since") as fresh:
+        (tmp_path / "since/x").mkdir(parents=True)
+    (tmp_path / "since/x").rmdir()
+    (tmp_path / "since").rmdir()
     with pytest.raises(DualtrackError), made_whole(tmp_path / ("x" * 300)):
         pass
     assert sorted(tmp_path.rglob("*")) == before

@@ -14,7 +14,10 @@ from dualtrack.errors import BadInput
 from dualtrack.pki import authority
 
 SECRET = "hunter2"
-SCHEMES = (["https://", "HTTPS://"], ["http://", "", "//", "https:", "https:/", "ftp://", " https://", "https//"])
+SCHEMES = (
+    ["https://", "HTTPS://"],
+    ["http://", "", "//", "https:", "https:/", "ftp://", "httpſ://", " https://", "https//"],
+)
 USERS = ([""], [f"u:{SECRET}@", f"{SECRET}@", "@", ":@", f"u:{SECRET}%40@", f"u@v:{SECRET}@", f"u:{SECRET}/x@"])
 HOSTS = (
     ["h", "H.example", "a-b.c_d", "127.0.0.1", "[::1]", "[2001:db8::A]", "例子.cn", "l" * 63, "h.", "x." * 126 + "y"],
@@ -42,7 +45,10 @@ PORTS = (
         ":1\n",
     ],
 )
-PATHS = (["", "/"], ["?", "?x=1", "/?x=1", "#", "/#f", "/ ", "/\0", "/\x7f", "/é", "\\", "/\u2028", "\n"])
+PATHS = (
+    ["", "/"],
+    ["?", "?x=1", "/?x=1", "#", "/#f", "/ ", "/\0", "/\x7f", "/é", "/ſ", "/\u212a", "\\", "/\u2028", "\n"],
+)
 LONGER = ["/v1", "/a/b/", "/%20", "//x"]
 
 
@@ -95,13 +101,27 @@ def test_authorities(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match="is no certificate of an authority") as error:
             https.trusted(file)
         assert "\n" not in str(error.value)
+    for bad in (b"", pem.replace(b"CERTIFICATE", b"TRUSTED CERTIFICATE"), b"# none\n"):
+        file.write_bytes(bad)
+        with pytest.raises(BadInput, match=r"it has no certificate \(BEGIN CERTIFICATE\)"):
+            https.trusted(file)
+    begin = b"-----BEGIN CERTIFICATE-----\n"
+    sealed = pem.replace(begin, begin + b"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC," + b"0" * 32 + b"\n\n")
+    for bad in (sealed, pem + sealed, pem + begin, pem + pem[:-40]):
+        file.write_bytes(bad)
+        with pytest.raises(BadInput, match="is not whole"):  # and nobody is asked for a passphrase
+            https.trusted(file)
+    file.write_bytes(pem.replace(b"CERTIFICATE", b"X509 CERTIFICATE").replace(b"\n", b"\r\n") * 2)
+    assert len(https.trusted(file).get_ca_certs()) == 1
     file.write_bytes(pem + b" " * https.MOST_PEM)
     with pytest.raises(BadInput, match="too long"):
         https.trusted(file)
 
 
 def test_when_to_ask_again() -> None:
-    assert https.retry_after("7") == 7
+    assert https.retry_after("7") == https.retry_after("\t7 ") == https.retry_after("0" * 9000 + "7") == 7
+    for far in ("1000000", "9" * 400, "9" * 9000, "Wed, 21 Oct 9999 07:28:00 GMT"):
+        assert https.retry_after(far) == 86400
     later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     assert 0 < (https.retry_after(later) or 0) <= 3600
     assert https.retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
@@ -113,7 +133,9 @@ def test_when_to_ask_again() -> None:
         "1.5",
         "inf",
         "nan",
-        "9" * 400,
+        "\x1f5",
+        "5\x1f",
+        "5\n",
         "１",
         "Wed, 99 Oct 2015 07:28:00 GMT",
         "\0",
