@@ -228,6 +228,11 @@ def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = 
         return msgspec.json.decode(data, type=kind)
     if running.returncode == Exit.INTERRUPTED:
         raise Interrupted("interrupted; the next run goes on from here")
+    if running.returncode < 0:  # what it said last was no error
+        raise External(
+            f"the program of the knowledge base was ended by signal {-running.returncode}",
+            hint="a tokenizer or a model that is damaged may do that, and too little memory",
+        )
     error = External(last or f"the program of the knowledge base ended with {running.returncode}")
     if running.returncode in set(Exit):
         error.code = Exit(running.returncode)
