@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,6 +201,16 @@ def test_a_command_that_is_ended_while_the_model_is_asked(
     assert gone.poll(60_000)
     os.close(handle)
     assert not [*(tmp_path / "place").iterdir()]
+
+
+def test_a_program_whose_command_has_ended_before_it_began() -> None:
+    code = "import signal, sys; from dualtrack import proc; sys.exit(not proc.end_with_parent(signal.SIGTERM))"
+    nobody, to = os.pipe()
+    for output, ended in ((subprocess.PIPE, 0), (subprocess.DEVNULL, 0), (to, 0), (to, 1)):
+        assert subprocess.run([sys.executable, "-c", code], stdout=output, check=False).returncode == ended
+        if output == to and not ended:
+            os.close(nobody)
+    os.close(to)
 
 
 def test_files_of_a_model_that_are_none(gateway: Gateway, tmp_path: Path) -> None:

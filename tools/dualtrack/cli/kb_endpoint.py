@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def endpoint(
     directory: Path = typer.Argument(
-        ..., metavar="DIRECTORY", help="Made, and what it is described in; --model names it then."
+        ..., metavar="DIRECTORY", help="Made for its description: not there yet. --model names it then."
     ),
     url: str = typer.Option(..., "--url", metavar="URL", help="Such as https://HOST:443, with /v1/embeddings there."),
     ca_file: Path = typer.Option(..., "--ca-file", metavar="FILE", help="The authority that it is known by (PEM)."),
