@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socketserver
 import threading
@@ -14,6 +15,7 @@ HEAD = """\
 #<PID>          <type>          <reloads>       <uptime>        <version>
 823             master          3 [failed: 0]   0d00h00m25s     2.6.12
 """
+WORKER = "worker          1               0d00h00m13s     2.6.12\n"
 
 
 class Haproxy:
@@ -35,7 +37,8 @@ class Haproxy:
                 if lines[0].endswith(b"<<\n"):
                     while lines[-1] != b"\n":
                         lines.append(self.rfile.readline())
-                self.wfile.write(haproxy.answer(b"".join(lines).decode()).encode())
+                with contextlib.suppress(BrokenPipeError):  # who asked has not waited
+                    self.wfile.write(haproxy.answer(b"".join(lines).decode()).encode())
 
         self.server = socketserver.ThreadingUnixStreamServer(str(self.path), Asked)
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -54,9 +57,8 @@ class Haproxy:
 
         def says(text: str) -> str:
             if text == "show proc\n":
-                lines = [f"{pid:<15} worker          1               0d00h00m13s     2.6.12" for pid in replaced]
-                old = "\n".join(["# old workers", *lines]) + "\n" if replaced else ""
-                return f"{HEAD}# workers\n959             worker          0               0d00h00m01s     2.6.12\n{old}# programs\n\n"
+                old = ["# old workers\n", *(f"{pid:<15} {WORKER}" for pid in replaced)] if replaced else []
+                return "".join([HEAD, f"# workers\n959             {WORKER}", *old, "# programs\n\n"])
             return "".join(self._passed(it, replaced) for it in text.split("; "))
 
         self.says = says
@@ -69,6 +71,8 @@ class Haproxy:
         return process.answer(command)
 
     def one(self, text: str) -> str:
+        if text == "show map":
+            return "".join(f"{number} ({path}) pattern loaded from file\n" for number, path in enumerate(self.force))
         head, *lines = text.split("\n")
         verb, at, path = re.fullmatch(r"(\w+) map(?: @(\d+))? (\S+)(?: <<)?", head).groups()  # type: ignore[union-attr]
         if path not in self.force:

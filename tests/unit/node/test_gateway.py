@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,27 +164,51 @@ def test_processes_that_were_replaced_get_the_maps_too(
         expected = {name: entries for name, entries in wanted.items() if name in gateway.NAMES}
         assert all(it.maps() == expected for it in (haproxy, *replaced.values()))
         assert not apply(tmp_path, wanted)["changed"]
-    replaced[845].force.clear()  # it has other settings
-    assert apply(tmp_path, of("c", 1)) == {"changed": True, "running": True}
-    assert haproxy.maps() == replaced[901].maps() == in_force("c", 1)
+
+
+def test_one_that_was_replaced_has_the_maps_of_a_former_release(
+    tmp_path: Path, haproxy: Haproxy, replaced: dict[int, Haproxy]
+) -> None:
+    apply(tmp_path, of("a", 3))
+    for name in gateway.NAMES:
+        older = replaced[845]
+        taken = older.force.pop(str(tmp_path / f"{name}.map"))
+        wanted = of(name, 2)
+        assert apply(tmp_path, wanted) == {"changed": True, "running": True}
+        assert haproxy.maps() == in_force(name, 2)
+        assert older.force == {path: lines for path, lines in haproxy.force.items() if Path(path).stem != name}
+        older.force[str(tmp_path / f"{name}.map")] = taken
 
 
 @pytest.mark.parametrize("verb", ["show", "prepare", "add", "commit"])
+@pytest.mark.parametrize("answer", ["Permission denied\n\n", ""])
 def test_one_that_was_replaced_may_end_but_not_refuse(
-    tmp_path: Path, haproxy: Haproxy, replaced: dict[int, Haproxy], verb: str
+    tmp_path: Path, haproxy: Haproxy, replaced: dict[int, Haproxy], verb: str, answer: str
 ) -> None:
     def ends(text: str) -> str | None:
-        return replaced.pop(845, None) and "" if text.startswith(verb) else None
+        return "" if text.startswith(verb) and replaced.pop(845, None) else None
 
-    replaced[901].says = lambda text: "Permission denied\n\n" if text.startswith(verb) else None
-    with pytest.raises(Refused, match="Permission denied"):
+    # The first one refuses, and the other learns what is wanted all the same.
+    replaced[845].says = lambda text: answer if text.startswith(f"{verb} map ") else None
+    with pytest.raises(Refused, match="Permission denied" if answer else "without an answer"):
         apply(tmp_path, of("a", 3))
-    assert haproxy.maps() == in_force("a", 3)
-    replaced[901].says = lambda _: None
+    assert haproxy.maps() == replaced[901].maps() == in_force("a", 3)
     replaced[845].says = ends
     assert apply(tmp_path, of("b", 3)) == {"changed": True, "running": True}
     assert 845 not in replaced
     assert haproxy.maps() == replaced[901].maps() == in_force("b", 3)
+
+
+def test_one_that_was_replaced_and_does_not_answer_is_not_waited_for(
+    tmp_path: Path, haproxy: Haproxy, replaced: dict[int, Haproxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "REPLACED_S", 0.1)
+    done = threading.Event()
+    replaced[845].says = lambda _: "" if done.wait(60) else None
+    with pytest.raises(Refused, match="timed out"):
+        apply(tmp_path, of("a", 3))
+    done.set()
+    assert haproxy.maps() == replaced[901].maps() == in_force("a", 3)
 
 
 def test_a_key_is_known_last(tmp_path: Path, haproxy: Haproxy) -> None:

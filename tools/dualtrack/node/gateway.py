@@ -48,7 +48,8 @@ INPUT_BYTES = 64 << 20
 COMMAND_BYTES = 15 << 10
 #: `show map` says more than the files hold: an address for each entry.
 ANSWER_BYTES = 256 << 20
-ANSWER_S = 30.0
+#: Seconds until an answer; one that has been replaced is not waited for so long: others may, too.
+ANSWER_S, REPLACED_S = 30.0, 2.0
 PROXY = "model-"
 
 Maps = Mapping[str, Mapping[str, str]]
@@ -167,22 +168,20 @@ def commands(path: Path, version: int, entries: Mapping[str, str]) -> Iterator[s
 class Haproxy:
     """The running HAProxy, by its runtime API: one connection for each command, as it expects of programs.
 
-    ``prefix`` is before each command where the first process passes it on: `@!PID `.
+    ``prefix`` is before each command where the first process passes it on: `@!PID `. ``patience_s`` is in seconds.
     https://docs.haproxy.org/2.6/management.html#9.3
     """
 
     path: Path
     prefix: str = ""
+    patience_s: float = ANSWER_S
 
     def ask(self, command: str) -> str:
         """Return the answer to a command; NotRunning where nobody listens, Refused where no answer comes."""
         with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(ANSWER_S)
+            link.settimeout(self.patience_s)
             try:
                 link.connect(str(self.path))
-            except (FileNotFoundError, ConnectionRefusedError):
-                raise NotRunning(f"HAProxy does not run: nobody listens on {self.path}") from None
-            try:
                 link.sendall((self.prefix + command).encode())
                 link.shutdown(socket.SHUT_WR)  # the first process waits for more otherwise
                 answer = bytearray()
@@ -190,6 +189,8 @@ class Haproxy:
                     answer += part
                     if len(answer) > ANSWER_BYTES:
                         raise Refused(f"HAProxy's answer is longer than {ANSWER_BYTES >> 20} MiB")
+            except (FileNotFoundError, ConnectionRefusedError):
+                raise NotRunning(f"HAProxy does not run: nobody listens on {self.path}") from None
             except OSError as error:
                 raise Refused(f"HAProxy does not answer on {self.path}: {error}") from None
         if not answer:  # it ends every answer with a newline
@@ -225,29 +226,15 @@ def replaced() -> list[Haproxy]:
     """Return the processes that a reload has replaced and that still answer on connections of before."""
     with contextlib.suppress(NotRunning):
         _, _, old = Haproxy(MASTER).ask("show proc\n").partition("\n# old workers\n")
-        return [Haproxy(MASTER, f"@!{it} ") for it in re.findall(r"^([0-9]+) +worker ", old, re.MULTILINE)]
+        return [Haproxy(MASTER, f"@!{it} ", REPLACED_S) for it in re.findall(r"^([0-9]+) +worker ", old, re.MULTILINE)]
     return []
 
 
 def replace(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequence[str] = NAMES) -> bool:
-    """Make running maps the wanted ones, and return whether any was not. Refused leaves all as they were.
+    """Make the maps of a process the wanted ones, and return whether any was not. Refused leaves all as they were.
 
-    (Unless HAProxy refuses to commit what it has just taken, which the next time repairs.) Processes that a reload has
-    replaced get them, too: a key that is revoked is good in none of them.
+    (Unless HAProxy refuses to commit what it has just taken, which the next time repairs.)
     """
-    changed = _replace(haproxy, folder, wanted, names)
-    for it in replaced():
-        try:
-            changed |= _replace(it, folder, wanted, names)
-        except NotRunning:
-            continue  # it has ended, or has other settings
-        except Refused:
-            if it in replaced():
-                raise
-    return changed
-
-
-def _replace(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequence[str]) -> bool:
     paths = {name: folder / f"{name}.map" for name in names}
     right = {name: sorted(wanted[name].items()) for name in names}
     stale = [name for name in names if haproxy.entries(paths[name]) != right[name]]
@@ -270,6 +257,27 @@ def _replace(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequence[str])
     if any(haproxy.entries(paths[name]) != right[name] for name in names):
         raise Refused("HAProxy's maps are not what it was told: was it reloaded meanwhile? Try again")
     return True
+
+
+def replace_everywhere(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequence[str] = NAMES) -> bool:
+    """Do the same (`replace`) in processes that a reload has replaced: a revoked key is good in none of them.
+
+    Refused where one does not do it, once all have been told; one that has ended meanwhile needs nothing.
+    """
+    changed = replace(haproxy, folder, wanted, names)
+    refused: dict[Haproxy, Refused] = {}
+    for it in replaced():
+        try:
+            there = it.ask("show map\n")  # lists all that it has: those of a former release may be fewer
+            changed |= replace(it, folder, wanted, [name for name in names if f"({folder / name}.map)" in there])
+        except NotRunning:
+            continue
+        except Refused as error:
+            refused[it] = error
+    for it in replaced() if refused else ():
+        if it in refused:
+            raise refused[it]
+    return changed
 
 
 def read_map(path: Path) -> dict[str, str]:
@@ -328,7 +336,7 @@ def apply(data: bytes, folder: Path = MAPS, path: Path = SOCKET) -> dict[str, bo
             lines = (f"{key} {value}\n" for key, value in sorted(wanted[name].items()))
             changed |= write(folder / f"{name}.map", "".join(lines))
         try:
-            return {"changed": replace(Haproxy(path), folder, wanted) or changed, "running": True}
+            return {"changed": replace_everywhere(Haproxy(path), folder, wanted) or changed, "running": True}
         except NotRunning:
             return {"changed": changed, "running": False}
 

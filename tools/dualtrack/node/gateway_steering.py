@@ -61,7 +61,7 @@ def _change(entries: dict[str, str], folder: Path, path: Path) -> dict[str, bool
         wanted = {key: value for key, value in {**steering(folder), **entries}.items() if value}
         changed = write(folder / f"{MAP}.map", "".join(f"{key} {value}\n" for key, value in sorted(wanted.items())))
         try:
-            return {"changed": gateway.replace(Haproxy(path), folder, {MAP: wanted}, (MAP,)) or changed}
+            return {"changed": gateway.replace_everywhere(Haproxy(path), folder, {MAP: wanted}, (MAP,)) or changed}
         except NotRunning:
             return {"changed": changed}
 
