@@ -135,6 +135,15 @@ class Maker:
         name = self.random.choice(["git", self.word(3, 9)])
         return f"{name}{at}{self.word(3, 8)}.{self.random.choice(['com', 'com.cn', 'org', 'services'])}"
 
+    def behind(self) -> str:
+        """Return a password as lists of accounts have it, behind a colon, or nothing."""
+        found = ["", f":{self.word(2, 5)}/{self.word(2, 5)}", f"：{self.word(2, 5)}/x", ":2024/01/02"]
+        return self.random.choice(found)
+
+    def fraction(self, name: str) -> str:
+        """Return a fraction after its name."""
+        return f"{name}: {self.random.uniform(0, 2):.5f}"
+
     def imei(self) -> str:
         """Return a device's number with its check digit."""
         body = "86" + self.digits(12)
@@ -175,7 +184,7 @@ class Maker:
 
     def bold(self, number: str) -> str:
         """Return it with a part that is bold in Markdown."""
-        return f"{number[:3]}**{number[3:7]}**{number[7:]}"
+        return self.random.choice(["**", "*"]).join([number[:3], number[3:7], number[7:]])
 
     def broken(self, number: str) -> str:
         """Return it broken into two lines, as a page or a column breaks it."""
@@ -236,6 +245,7 @@ IDENTIFIERS: list[tuple[str, Sequence[str], Callable[[Maker], str]]] = [
     ("phone", ("", "电话", "联系电话：", "tel "), lambda made: made.written(made.mobile())),
     ("phone", ANY, lambda made: made.grouped(made.mobile(), 3, 4)),
     ("phone", ("+86 ", "86-"), lambda made: made.mobile()),
+    ("phone", ("+86.", "0086.", "+86 0", "+860", "0086-0"), lambda made: made.mobile()),
     ("phone", ("+86", "86", "0086", "８６", "〇〇八六", "8\u200b6"), lambda made: made.written(made.mobile())),
     ("phone", ANY, lambda made: made.fixed()),
     ("email", ("", "mailto:"), lambda made: made.mail()),
@@ -250,7 +260,7 @@ IDENTIFIERS: list[tuple[str, Sequence[str], Callable[[Maker], str]]] = [
     ("coordinates", ANY, lambda made: f"{made.random.uniform(20, 50):.5f}, {made.random.uniform(75, 130):.5f}"),
     (
         "birth_date", ("出生日期：", "生日 ", "born "),
-        lambda made: made.day().strftime(made.random.choice(["%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日"])),
+        lambda made: made.day().strftime(made.random.choice(["%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y%m%d"])),
     ),
     ("secret", ("密码：", "password=", "token: "), lambda made: made.word(4, 9) + made.digits(3)),
     ("secret", ANY, lambda made: "sk-" + made.word(30, 40)),
@@ -267,6 +277,8 @@ def _wrong_card(made: Maker) -> str:
     return number[:-1] + str((int(number[-1]) + made.random.randint(1, 9)) % 10)
 
 
+#: Words that begin like the names of a place's halves, or end like them.
+PLACES, PLACELESS = ("lat", "latitude"), ("latency", "latent", "long", "correlation", "flat", "lonely", "longest")
 UNITS = (
     "automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer",
 )  # fmt: skip
@@ -294,7 +306,22 @@ TRAPS: list[str | Callable[[Maker], str]] = [
     lambda made: f"{made.word(3, 9)}@{made.word(3, 8)}.{made.random.choice(UNITS)}",
     # Where git and scp find a directory on another host.
     lambda made: f"git@{made.word(3, 8)}.com:{made.word(3, 8)}/{made.word(3, 8)}.git",
-    lambda made: f"{made.word(3, 9)}@{made.word(3, 8)}.cn:{made.random.choice(['/', '~/', './'])}{made.word(3, 8)}",
+    lambda made: f"{made.word(3, 9)}@{made.word(3, 8)}.cn:{made.random.choice(['/', '~/'])}{made.word(3, 8)}",
+    lambda made: f"{made.word(3, 9)}@{made.word(3, 8)}.cn:{made.word(3, 8)}/{made.word(3, 8)}.git",
+    lambda made: (
+        f"{made.random.choice(['scp x.txt', 'rsync -a x', 'git clone', 'ssh'])} "
+        f"{made.word(3, 9)}@{made.word(3, 8)}.cn:{made.word(3, 8)}/"
+    ),
+    lambda made: "*".join(made.random.choice(["13", "15", "18"]) + made.digits(9)),
+    lambda made: f"1*3{made.digits(9)}",
+    lambda made: f"13*{made.digits(1)}*{made.digits(2)}*{made.digits(2)}*{made.digits(2)}*{made.digits(2)}",
+    lambda made: f"{made.fraction(made.random.choice(PLACELESS))} {made.fraction(made.random.choice(PLACELESS))}",
+    lambda made: made.random.choice(PLACES) + f": 0.{made.digits(4)}, " + made.random.choice(PLACELESS) + ": 12.34567",
+    lambda made: f"{made.random.choice(['token', 'max_token', 'pad token'])}: {made.digits(made.random.randint(4, 6))}",
+    lambda made: f"{made.random.choice(['token', 'password'])}={made.random.choice(['${%s}', '<%s>', '<|%s|>'])}"
+    % ("A" + made.digits(3)),
+    lambda made: f"password=$NAME_{made.digits(2)}",
+    lambda made: f"pwd: /home/{made.word(3, 8)}/v{made.digits(2)}",
 ]  # fmt: skip
 
 
@@ -308,7 +335,13 @@ def texts(seed: int, count: int) -> list[Text]:
         chance = made.random.random()
         if chance < 0.75:
             kind, before, value = made.identifier()
-            text.add(value, kind, before=before, after=made.random.choice(["。", "，", "\n", "; ", "）"]))
+            after = made.random.choice(["。", "，", "\n", "; ", "）"])
+            text.add(
+                value,
+                kind,
+                before=before,
+                after=(made.behind() if kind == "email" and value[:3] != "git" else "") + after,
+            )
         if chance > 0.6:
             text.add(made.random.choice(FILLERS))
             text.add(made.trap(), after=made.random.choice(["。", "，", "\n"]))

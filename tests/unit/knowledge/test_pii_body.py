@@ -129,6 +129,34 @@ def test_escapes_in_the_middle_of_a_text(seed: int) -> None:
         assert body.holds(wrapped(made, json.dumps(text % inside)).encode()) is expected
 
 
+@every()
+def test_escapes_that_go_over_several_strings_and_in_names(seed: int) -> None:
+    made = Maker(seed)
+    for value, expected in (("abcdefghijk", False), (made.mobile(), True)):
+        text = escaped(value)[1:-1]
+        place = made.random.randrange(1, len(text))
+        parts = [{"content": text[:place]}, {"content": text[place:]}]
+        assert body.holds(json.dumps({"messages": parts}).encode()) is expected
+        for name in (json.dumps({"x": value}), f'{{"x": "{text}"}}', f"a {text}"):
+            assert body.holds(json.dumps({name: 1}).encode()) is expected
+
+
+@every(examples=200)
+def test_lists_of_fractions_are_no_places(seed: int) -> None:
+    made = Maker(seed)
+    rows = [made.random.uniform(-1000, 1000) for _ in range(2000)]
+    assert not body.holds(json.dumps({"embedding": rows}).encode())
+    assert not body.holds(json.dumps({"x": [made.random.uniform(20, 50), made.random.uniform(75, 130)]}).encode())
+
+
+def test_what_would_take_much_memory_cannot_be_called_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A number of five characters is no text of forty.
+    assert len(body.text(b"[" + b"1e40," * 1000 + b"1]")) < 15_000
+    monkeypatch.setattr(body, "MOST_VALUES", 1000)
+    assert not body.holds(b"[" + b"1," * 1000 + b"1]")
+    assert body.holds(b"[" + b"1," * 1001 + b"1]")
+
+
 def test_json_that_is_too_deep_inside_of_strings() -> None:
     text = '"abc"'
     found = []
@@ -144,12 +172,15 @@ def test_json_that_is_too_deep_inside_of_strings() -> None:
 #: Names of fields, and values that are personal after such a name only.
 NAMED: list[tuple[tuple[str, ...], Callable[[Maker], object]]] = [
     (
-        ("password", "passwd", "db_password", "密码", "登录密码", "secret", "api_key", "access-key"),
+        (
+            "password", "passwd", "db_password", "密码", "登录密码", "secret", "api_key", "access-key", "passwords",
+            "password2", "密码2", "secretKey", "passwordConfirm", "password_hash", "privateKey",
+        ),
         lambda made: made.random.choice([made.word(4, 9) + made.digits(3), int("5" + made.digits(6))]),
     ),
     (
         ("birth_date", "birthday", "birthDate", "dateOfBirth", "date_of_birth", "出生日期", "生日"),
-        lambda made: str(made.day()),
+        lambda made: made.random.choice([str(made.day()), f"{made.day():%Y%m%d}", int(f"{made.day():%Y%m%d}")]),
     ),
     (("微信号", "微信", "wechat", "wechat_id"), lambda made: made.word(6, 12)),
     (("QQ", "qq", "QQ号"), lambda made: made.random.choice([int, str])(made.lettered("5", digits=8))),
@@ -166,7 +197,7 @@ def test_a_value_that_is_personal_by_the_name_of_its_field(seed: int) -> None:
     names, value = made.random.choice(NAMED)
     found = value(made)
     if isinstance(found, str | int):
-        found = made.random.choice([found, [found], [found, "x"]])
+        found = made.random.choice([found, [found], [found, "x"], [[found]], {"value": found}, {"a": [{"b": found}]}])
         assert not body.holds(json.dumps({"abc": found}).encode())
     named = {"x": "y", made.random.choice(names): found, "z": 1}
     assert body.holds(wrapped(made, json.dumps(named, ensure_ascii=made.random.random() < 0.5)).encode())
@@ -176,12 +207,14 @@ def test_a_value_that_is_personal_by_the_name_of_its_field(seed: int) -> None:
 def test_a_place_is_two_fields(seed: int) -> None:
     made = Maker(seed)
     one, other = made.random.choice(
-        [("latitude", "longitude"), ("lat", "lng"), ("geo_lat", "geo_lon"), ("纬度", "经度")]
+        [("latitude", "longitude"), ("lat", "lng"), ("geo_lat", "geo_lon"), ("geoLat", "geoLon"), ("纬度", "经度")]
     )
     # Anywhere on Earth.
     fields = [(one, made.random.uniform(-90, 90)), (other, made.random.uniform(-180, 180))]
     made.random.shuffle(fields)
     assert body.holds(json.dumps({"id": 7, **dict(fields), "name": "x"}).encode())
+    for names in (("latency", "long"), ("lat", "latency"), ("lat", "latitude"), ("lonely", "flat")):
+        assert not body.holds(json.dumps(dict(zip(names, (12.34567, 0.45678), strict=True))).encode())
     assert not body.holds(json.dumps(dict(zip("ab", (-12.34567, -123.4567), strict=True))).encode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -74,6 +75,13 @@ def test_pseudonyms_are_the_same_however_a_value_is_written() -> None:
         codes = {masked(made.written(number), "pseudonym") for _ in range(10)}
         assert len(codes) == 1, codes
         assert re.fullmatch(r"\[phone:[a-p]{16}\]", codes.pop())
+        code = masked(number, "pseudonym")
+        for word, country in itertools.product(
+            ("", "电话：", "tel: ", "phone: "), ("+86 ", "86-", "0086", "+86.", "+86 0")
+        ):
+            for it in (number, f"{number[:3]} {number[3:7]} {number[7:]}", f"{number[:3]}-{number[3:7]}-{number[7:]}"):
+                if word or it == number:
+                    assert masked(word + country + it, "pseudonym").endswith(code), word + country + it
     assert masked("Zhang@Corp.cn", "pseudonym") == masked("zhang@corp.cn", "pseudonym")
 
 

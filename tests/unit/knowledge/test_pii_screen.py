@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualtrack.knowledge.pii import body, screen
-from dualtrack.knowledge.pii.worker import Worker
+from dualtrack.knowledge.pii.worker import MOST_MEMORY, Worker
 
 PHONE = "13800138000"
 #: Letters alone: whatever they say, no number is in it.
@@ -152,7 +153,7 @@ def test_short_bodies_do_not_wait_for_long_ones() -> None:
 
 
 @pytest.mark.parametrize("asking", [True, False])
-def test_a_process_that_is_killed(asking: bool) -> None:
+def test_a_process_that_is_killed(asking: bool, caplog: pytest.LogCaptureFixture) -> None:
     async def questions() -> None:
         async with started() as (answering, where):
             for text, worker in ((SHORT, answering.short), (LONG, answering.long)):
@@ -169,5 +170,33 @@ def test_a_process_that_is_killed(asking: bool) -> None:
                 assert await asked(where, question(text)) == b"0"
                 assert await asked(where, question([text, PHONE])) == b"1"
                 assert worker.pid != process
+
+    asyncio.run(questions())
+    assert "Unknown child process" not in caplog.text
+
+
+def test_who_says_no_length_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "LENGTH_S", 0.1)
+    monkeypatch.setattr(screen, "PATIENCE_S", 600)
+
+    async def questions() -> None:
+        async with started() as (_, where):
+            assert await asked(where, b"\0" * 7) == b""
+            assert await asked(where, question(SHORT)) == b"0"
+
+    asyncio.run(questions())
+
+
+def test_a_process_has_not_all_of_the_memory() -> None:
+    async def questions() -> None:
+        async with started() as (answering, where):
+            for it in (answering.short, answering.long):
+                assert it.pid
+                assert resource.prlimit(it.pid, resource.RLIMIT_AS) == (MOST_MEMORY, MOST_MEMORY)
+            # Lists without a comma: of two bytes each becomes a hundred.
+            lists = (b"[" * 90 + b"]" * 90 + b",") * 300_000
+            sent = b"[" + lists + b"1]"
+            assert await asked(where, len(sent).to_bytes(8, "big") + sent) == b"1"
+            assert await asked(where, question(LONG)) == b"0"
 
     asyncio.run(questions())

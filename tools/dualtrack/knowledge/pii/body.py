@@ -21,12 +21,19 @@ from dualtrack.knowledge.pii.scan import scan
 DEEPEST, IN_STRING = 100, 24
 #: Characters of a string that are looked at together with what is before and after it.
 END = 256
-#: Between fields, and between values of a list: no number goes over either, or lists of numbers would be telephones.
-BREAK, NEXT = ";\n", "; "
+#: Between fields, and between values of a list: no number goes over either, or lists of numbers would be telephones,
+#: and two of a list are no place without a word that says so.
+BREAK, NEXT = ";\n", " ;;; "
+#: Values that a body may have, by its commas and colons, texts included: each takes many times its own length.
+MOST_VALUES = 1 << 21
+#: Characters of a value that are written after the name of a field further out, whose first value it is.
+LABELLED = 64
 #: Written where a string is cut: letters, so that digits beside them are no number, and a line that ends.
 CUT = "z\nz"
 #: Characters of a number that may be written with a point or an exponent, and digits before and after its point.
-LONGEST_NUMBER, MOST_DIGITS = 64, 40
+LONGEST_NUMBER, MOST_DIGITS = 64, 20
+#: Where words of a name begin: `birth_date`, `birthDate` and `birth date` are the same, and so are those with a number.
+_BETWEEN_WORDS = re.compile(r"[_-]|(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=[0-9]+$)")
 _MAY_BE_JSON = re.compile(r'\s*["\[{]')
 #: A character's number in JSON that is somewhere in a text, also in JSON in JSON; but no half of a character.
 _ESCAPED = re.compile(r"(?<!\\)\\++u(?![dD][89a-fA-F])([0-9a-fA-F]{4})")
@@ -73,6 +80,8 @@ def text(body: bytes) -> bytes:
     Raises ValueError (Unreadable, or of `json` and of codecs) where it cannot be read as JSON in UTF-8, RecursionError
     where it is so deep that `json` gives up.
     """
+    if body.count(b",") + body.count(b":") > MOST_VALUES:
+        raise Unreadable("too many values")
     found = _Said()
     found.value("", _STRICT.decode(body.decode()), 0)
     return found.text()
@@ -90,36 +99,40 @@ class _Said:
 
     def text(self) -> bytes:
         joined = [_joined(it) for it in (self._strings, *self._by_name.values()) if len(it) > 1]
-        return BREAK.join([*self._lines, *self._names, *joined]).encode()
+        unescaped = [_unescaped(it) for it in joined if "\\u" in it]
+        return BREAK.join([*self._lines, *self._names, *joined, *unescaped]).encode()
 
-    def value(self, name: str, value: object, depth: int, label: str = "") -> None:
-        """Add a value of a field; ``label`` is written before its first line."""
+    def value(self, name: str, value: object, depth: int, labels: tuple[str, ...] = ()) -> None:
+        """Add a value of a field; ``labels``, of fields from the outermost on, are written before its first line."""
         if depth > DEEPEST:
             raise Unreadable("JSON is too deep")
         if isinstance(value, _Fields):
             for field, it in value:
-                self._field(field, it, depth)
+                self._field(field, it, depth, labels)
+                labels = ()
         elif isinstance(value, list):
             for simple, them in itertools.groupby(value, _simple):
                 if simple:
-                    self._row(name, them, depth, label)
-                else:
-                    for it in them:
-                        self.value(name, it, depth + 1)
-                label = ""
+                    self._row(name, them, depth, labels)
+                    labels = ()
+                for it in () if simple else them:
+                    self.value(name, it, depth + 1, labels)
+                    labels = ()
         else:
-            self._row(name, [value], depth, label)
+            self._row(name, [value], depth, labels)
 
-    def _field(self, name: str, value: object, depth: int) -> None:
-        # Words of a name are parted as in a text: `birth_date` is a birth date.
-        words = name.replace("_", " ").replace("-", " ")
-        self._names[name] = None
-        self.value(name, value, depth + 1, f"{words}: ")
+    def _field(self, name: str, value: object, depth: int, labels: tuple[str, ...]) -> None:
+        if name not in self._names:
+            self._names[name] = None
+            self._inside("", name, depth)
+        self.value(name, value, depth + 1, (*labels, f"{_BETWEEN_WORDS.sub(' ', name)}: "))
 
-    def _row(self, name: str, values: Iterable[object], depth: int, label: str) -> None:
+    def _row(self, name: str, values: Iterable[object], depth: int, labels: tuple[str, ...]) -> None:
         """Add values that are neither objects nor lists, as one line."""
         texts = [it for it in values if isinstance(it, str)]
-        self._lines.append(label + NEXT.join(form for it in texts for form in _forms(it)))
+        line = NEXT.join(form for it in texts for form in _forms(it))
+        self._lines += [label + line[:LABELLED] for label in labels[:-1]]
+        self._lines.append("".join(labels[-1:]) + line)
         for it in texts:
             if not isinstance(it, _Number):
                 self._string(name, it, depth)
@@ -127,6 +140,10 @@ class _Said:
     def _string(self, name: str, value: str, depth: int) -> None:
         self._strings.append(value)
         self._by_name[name].append(value)
+        self._inside(name, value, depth)
+
+    def _inside(self, name: str, value: str, depth: int) -> None:
+        """Add what a string says where it is JSON, or has characters as JSON writes them."""
         try:
             found = _GENEROUS.decode(value) if _MAY_BE_JSON.match(value) else None
         except json.JSONDecodeError:  # a text that begins like JSON
@@ -134,7 +151,11 @@ class _Said:
         if found is not None:
             self.value(name, found, depth + IN_STRING)
         elif "\\u" in value:
-            self._lines.append(_ESCAPED.sub(lambda it: chr(int(it[1], 16)), value))
+            self._lines.append(_unescaped(value))
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda it: chr(int(it[1], 16)), text)
 
 
 def _simple(value: object) -> bool:

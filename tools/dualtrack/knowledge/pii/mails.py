@@ -17,9 +17,12 @@ NOBODYS = re.compile(
     r"|automount|device|mount|path|scope|service|slice|socket|swap|target|timer)$",
     re.I,
 )
-#: What follows a host where git and scp find a directory on it: `git@host:owner/repository`, `user@host:~/place`. What
-#: has no slash may be a password that was copied together with its address.
-DIRECTORY = re.compile(r":(?!//)[\w.~-]*/", re.A)
+#: What follows a host where git and scp find a directory on it: always one, and one where the account or a command says
+#: so (`git@host:owner/repository`). Anything else may be a password that was copied together with its address.
+DIRECTORY = re.compile(r":(?!//)(?:[/~]|[\w.~-]+/[\w.~/-]*\.git(?![\w/]))", re.A)
+PERHAPS = re.compile(r":(?!//)[\w.~-]*/", re.A)
+ACCOUNT = re.compile(r"(?:git|hg|svn)@", re.I)
+COMMAND, FROM_COMMAND = re.compile(r"(?<![\w-])(?:scp|rsync|clone|ssh)\s[^\n]*\Z", re.A), 60
 #: Characters of the name in a mail address, and what it is made of.
 LONGEST_NAME, _NAME = 65, re.compile(r"[\w.+%-]+", re.A)
 #: Between name and domain, in URLs and in HTML as well.
@@ -27,7 +30,16 @@ AT = "(?:@|%40|&#(?:64|x40);)"
 
 
 def _mail(found: re.Match[str]) -> bool:
-    return not NOBODYS.search(found[1]) and not DIRECTORY.match(found.string, found.end(1))
+    return not NOBODYS.search(found[1]) and not _directory(found)
+
+
+def _directory(found: re.Match[str]) -> bool:
+    """Return whether a host follows the ``@``, and a directory on it."""
+    text, (start, end) = found.string, found.span(1)
+    if DIRECTORY.match(text, end):
+        return True
+    command = ACCOUNT.match(text, start) or COMMAND.search(text, max(0, start - FROM_COMMAND), start)
+    return bool(command and PERHAPS.match(text, end))
 
 
 def _name_before(text: str, at: int) -> list[int]:

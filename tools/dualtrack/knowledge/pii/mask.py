@@ -30,6 +30,7 @@ KEY_BYTES = 32
 CODE = 16
 #: What is taken out may leave something behind that was none before: its parts come together.
 ROUNDS = 8
+COUNTRY = re.compile(r"^(?:00)?860?(?=1[0-9]{10}$)")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def replacement(policy: Policy, key: bytes, tenant: str) -> Callable[[str, bytes
 
     def pseudonym(kind: str, value: bytes) -> bytes:
         made = HMAC(own, SM3())
-        made.update(kind.encode() + b"\0" + canonical(value.decode()).encode())
+        made.update(kind.encode() + b"\0" + canonical(kind, value.decode()).encode())
         # Letters alone: no code looks like a number.
         code = made.finalize().hex()[:CODE].translate(str.maketrans("0123456789abcdef", "abcdefghijklmnop"))
         return f"[{kind}:{code}]".encode()
@@ -93,10 +94,14 @@ def replacement(policy: Policy, key: bytes, tenant: str) -> Callable[[str, bytes
     return pseudonym
 
 
-def canonical(value: str) -> str:
-    """Return a value without what may be written in several ways: scripts, case, separators, what is invisible."""
+def canonical(kind: str, value: str) -> str:
+    """Return a value without what may be written in several ways: scripts, case, separators, what is invisible.
+
+    Also without the code of its country before a mobile number, which is found with it after a word.
+    """
     plain, _ = characters.plain(value, [])
-    return re.sub(r"[^\w@]|_", "", re.sub(AT, "@", plain, flags=re.I)).casefold()
+    found = re.sub(r"[^\w@]|_", "", re.sub(AT, "@", plain, flags=re.I)).casefold()
+    return COUNTRY.sub("", found) if kind == "phone" else found
 
 
 def _replaced(data: bytes, found: list[Finding], write: Callable[[str, bytes], bytes]) -> bytes:

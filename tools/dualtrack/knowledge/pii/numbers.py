@@ -32,8 +32,8 @@ PROVINCES = frozenset(
 KINDS_BY_PROVINCE = {**dict.fromkeys(PROVINCES, "id_card"), **dict.fromkeys((81, 82, 83), "residence_permit")}
 KINDS_BY_PROVINCE |= dict.fromkeys(range(91, 100), "foreigner_permit")
 MOBILE = re.compile(r"1(?:3[0-9]|4[5-9]|5[0-35-9]|6[125-7]|7[0-8]|8[0-9]|9[0-35-9])")
-#: A mobile number, after the code of its country or without one.
-MOBILE_WHOLE = re.compile(rf"(?:(?:00)?86)?{MOBILE.pattern}[0-9]{{8}}")
+#: A mobile number, after the code of its country (and the zero of calls within it) or without one.
+MOBILE_WHOLE = re.compile(rf"(?:(?:00)?860?)?{MOBILE.pattern}[0-9]{{8}}")
 DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 #: Issuers' first digits, for lengths from 14 to 19 digits (ISO/IEC 7812): UnionPay, Visa, Mastercard, American
 #: Express, JCB, Diners Club.
@@ -142,9 +142,13 @@ RULES = (
         _card, many=luhn,
     ),
     _rule(rf"{WHOLE}(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){WHOLE_AFTER}", "phone", one=_mobile),
-    _rule(rf"{WHOLE}(?:00)?86[ -]?(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){WHOLE_AFTER}", "phone", one=_mobile),
+    # A point after the code (EPP, WHOIS) is no decimal one where a sign or zeros say that it is a code.
+    _rule(
+        rf"{WHOLE}(?:(?:00)?86[ -]?0?|(?:00|(?<=\+))86\.0?)(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){WHOLE_AFTER}",
+        "phone", one=_mobile,
+    ),
     _rule(rf"{WHOLE}(0{_AREA}(?:\) ?|[ -])[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
-    _rule(rf"(?<=\+)(86[ -]?{_AREA}[ -]?[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
+    _rule(rf"(?<=\+)(86[ .-]?{_AREA}[ -]?[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
 )  # fmt: skip
 #: Digits of a telephone, of the longest card, and in a run of them, as `candidates` looks for.
 SHORTEST, LONGEST, RUN = 11, 19, 10
@@ -242,7 +246,8 @@ def spread(text: str, it: Groups) -> Iterator[tuple[int, int]]:
     """Yield the start and end of digits with the same between all of them, and something else before and after.
 
     So are numbers written that shall not be found, and those that a line breaks. Not so: fractions, addresses of
-    networks, and numbers in thousands. Where an X follows in the same way, both are yielded, with it and without.
+    networks, numbers in thousands, and products: single stars count around a group alone, as in Markdown. Where an X
+    follows in the same way, both are yielded, with it and without.
     """
     # Gaps that are the same, one after the other: the groups from that before the first to that after the last.
     opens = np.flatnonzero(_first(it.gaps[1:] != it.gaps[:-1]))
@@ -258,7 +263,8 @@ def spread(text: str, it: Groups) -> Iterator[tuple[int, int]]:
         dotted = gap == "." and (len(sizes) == 2 or (len(sizes) == 4 and max(sizes) <= 3))
         thousands = len(sizes) > 2 and sizes[0] <= 3 and set(sizes[1:]) == {3}
         fraction = text[start - 1] == "." and text[start - 2].isdigit()
-        if not dotted and not thousands and not fraction:
+        product = "*" in gap and "**" not in gap and (gap != "*" or len(sizes) != 3)
+        if not (dotted or thousands or fraction or product):
             yield start, end
             if text[end : end + len(gap) + 1].upper() == f"{gap}X":
                 yield start, end + len(gap) + 1

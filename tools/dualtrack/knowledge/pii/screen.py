@@ -15,6 +15,8 @@ from dualtrack.knowledge.pii.worker import CLEAN, FOUND, LENGTH, Worker
 
 #: Of a request's body; and seconds until it is there, and looked at.
 MOST_BYTES, PATIENCE_S = 64 << 20, 15.0
+#: Seconds until its length is there, which is sent at once: who sends none shall not keep a connection for long.
+LENGTH_S = 2.0
 #: Bytes of a body that is short: these never wait for long ones, which have a process of their own.
 SHORT = 64 << 10
 
@@ -49,7 +51,8 @@ class Screen:
         writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
-        size = int.from_bytes(await reader.readexactly(LENGTH))
+        async with asyncio.timeout(LENGTH_S):
+            size = int.from_bytes(await reader.readexactly(LENGTH))
         if size > MOST_BYTES:
             return FOUND
         worker = self.short if size <= SHORT else self.long

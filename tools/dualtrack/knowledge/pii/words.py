@@ -33,6 +33,9 @@ VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456
 DOUBLED = str.maketrans("0123456789", "0246813579")
 #: A value that is a call is no secret, but code that asks for one.
 CALL = re.compile(r"[$A-Za-z_][\w.:>-]*\(")
+#: Nor is what stands for one: a special token, a variable.
+STANDS_FOR_ONE = re.compile(r"<.*>|\$\{.*\}|\$[A-Z_][A-Z0-9_]*\W?\Z")
+NOT_AFTER = {"token": re.compile("[0-9]{1,6}"), "pwd": re.compile(r"/[\w.-]+(?:/[\w.-]*)*")}
 PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
 SOLDIER = "军官证|士兵证|文职干部证|军人证"
@@ -45,7 +48,9 @@ PATIENT = "病历|住院|门诊|病案|就诊卡"
 BIRTH = "出生|生日|date ?of ?birth|birth ?date|birthday|born|dob"
 PHONE = "电话|手机|座机|联系方式|热线|传真|tel|phone|fax|mobile"
 WECHAT = "微信|wechat|weixin"
-LOGIN = "密码|口令|密钥|令牌|password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key"
+LOGIN = "密码|口令|密钥|令牌|password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key"
+#: What may follow such a word in a name: `tokens` are counted.
+OF_LOGIN = r"(?:(?<!token)s|(?:[ _-]?(?:key|confirm(?:ation)?|hash|value|确认|哈希)))?(?:[ _-]?[0-9]{1,2})?"
 PERSON = (
     "姓名|名字|联系人|患者|病人|收件人|收货人|寄件人|户名|持卡人|法定代表人|经办人|负责人|被保险人|投保人|申请人"
     "|原告|被告|代理人"
@@ -73,17 +78,31 @@ def vin(found: re.Match[str]) -> bool:
     return bool(text[8] == "0123456789X"[check] and not text[:3].isdigit() and text[13:].isdigit())
 
 
-def _coordinates(found: re.Match[str]) -> bool:
-    """Return whether both are inside the box around China, in either order, or a word says what they are."""
-    one, other = sorted(abs(float(it)) for it in re.findall(r"[0-9]{1,3}\.[0-9]+", found[1])[:2])
-    if found[0] != found[1]:
-        return one <= 90 and other <= 180
+def _degrees(found: re.Match[str]) -> list[float]:
+    return sorted(abs(float(it)) for it in re.findall(r"[0-9]{1,3}\.[0-9]+", found[1])[:2])
+
+
+def _on_earth(found: re.Match[str]) -> bool:
+    one, other = _degrees(found)
+    return one <= 90 and other <= 180
+
+
+def _in_china(found: re.Match[str]) -> bool:
+    """Return whether both are inside the box around China, in either order."""
+    one, other = _degrees(found)
     return 3 <= one <= 54 and 73 <= other <= 136
 
 
 def _secret(found: re.Match[str]) -> bool:
-    """Return whether a value can be a secret: it has a digit, and is no code that asks for one."""
-    return any(it.isdigit() for it in found[1]) and not CALL.match(found[1])
+    """Return whether a value can be a secret: it has a digit, and is neither code that asks for one nor of another use.
+
+    A token may be the number of one in a model's vocabulary, and ``pwd`` a directory.
+    """
+    value, said = found[1], found[0].lower()
+    if any(said.startswith(word) and it.fullmatch(value) for word, it in NOT_AFTER.items()):
+        return False
+    closed = value + found.string[found.end(1) : found.end(1) + 1]
+    return any(it.isdigit() for it in value) and not CALL.match(value) and not STANDS_FOR_ONE.match(closed)
 
 
 def _six_digits(found: re.Match[str]) -> bool:
@@ -168,20 +187,41 @@ MACS = shape(
     )),
     before=24, after=8, back=17, length=17,
 )  # fmt: skip
-_DEGREES, _HALF = r"-?[0-9]{1,3}\.[0-9]{4,}", "经度|纬度|lng|lon|lat"
+_DEGREES = r"-?[0-9]{1,3}\.[0-9]{4,}"
+_PLACE, _POSITION = "坐标|经纬度|位置|location|latitude|lat|gps", "coordinates|coordinate|position"
+_LATITUDE, _LONGITUDE = "纬度|latitude|lat", "经度|longitude|lng|lon"
+#: From a name to the next one: names are whole, and what is before the second one is a word of its own.
+_TO_NUMBER, _TO_NAME = r"[^\w\n-]{1,6}", r"[^\w-]{1,6}(?:[a-z]{1,12}[ _.])?"
+
+
+def _pair(between: int) -> str:
+    return rf"((?<![0-9.]){_DEGREES}°? ?[NSEW]?[ ,;/]{{1,{between}}}{_DEGREES}(?![0-9.])°? ?[NSEW]?)"
+
+
+def _after(words: str, check: Check) -> Rule:
+    """Return a rule for two numbers after a word; there they may be two of a list of JSON as well (`body`)."""
+    pattern = rf"(?<![a-z])(?:{words})(?![a-z])[^0-9\n]{{0,20}}?{_pair(5)}"
+    return Rule("coordinates", re.compile(pattern, re.I), check, heads=heads_of(words))
+
+
+def _named(one: str, other: str) -> Rule:
+    """Return a rule for two numbers, each after its name, on one line or on two."""
+    pattern = (
+        rf"(?<![a-z])(?:{one}){_TO_NUMBER}({_DEGREES}{_TO_NAME}(?<![a-z])(?:{other}){_TO_NUMBER}{_DEGREES})(?![0-9.])"
+    )
+    return Rule("coordinates", re.compile(pattern, re.I), _on_earth, heads=heads_of(one))
+
+
 PLACES = shape(
     rb"[0-9]\.[0-9]{4}.{1,40}?[0-9]\.[0-9]{4}",
-    Rule("coordinates", re.compile(
-        r"(?:(?:坐标|经纬度|位置|location|lat|gps)[^0-9\n]{0,20})?"
-        rf"((?<![0-9.]){_DEGREES}°? ?[NSEW]?[ ,;/]{{1,3}}{_DEGREES}(?![0-9.])°? ?[NSEW]?)", re.I
-    ), _coordinates),
-    # Each after its name, on one line or on two.
-    Rule("coordinates", re.compile(
-        rf"(?:{_HALF})[a-z]{{0,6}}[^\w\n-]{{1,6}}({_DEGREES}[^\w-]{{1,6}}(?:[a-z]{{1,12}}[ _.])?"
-        rf"(?:{_HALF})[a-z]{{0,6}}[^\w\n-]{{1,6}}{_DEGREES})(?![0-9.])", re.I
-    ), _coordinates, heads=heads_of(_HALF)),
-    after=96, back=96,
-)  # fmt: skip
+    Rule("coordinates", re.compile(_pair(3), re.I), _in_china),
+    _after(_PLACE, _on_earth),
+    _after(_POSITION, _in_china),
+    _named(_LATITUDE, _LONGITUDE),
+    _named(_LONGITUDE, _LATITUDE),
+    after=96,
+    back=96,
+)
 #: One pattern for all words after which a digit of any script comes soon: Hyperscan takes 0.1 s to compile each.
 _NAMED = "|".join(("字第", SOLDIER, PERMIT, PASSPORT, CARD, DEVICE, FUND, PATIENT, BIRTH, PHONE))
 _ARMS = "军士文兵警武海空陆后政参装联"
@@ -201,9 +241,11 @@ NAMED = Family(
         _keyed("medical_record", PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", more="(?:号码|编号|号)"),
         _keyed(
             "birth_date", BIRTH, more="(?:日期|年月日|年月|于)?",
-            value=r"(?:19|20)[0-9]{2} ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?(?![0-9])",
+            value=r"(?:19|20)[0-9]{2}(?: ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?"
+            r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])",
         ),
-        _keyed("phone", PHONE, rf"(?:\+?[0-9]{{1,3}}[ -])?\(?{GROUPED}{{6,11}}(?![0-9])", more="(?:号码|号)?"),
+        _keyed("phone", PHONE, rf"(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?{GROUPED}{{6,11}}(?![0-9])",
+               more="(?:号码|号)?"),
     ),
     before=72, after=96, back=72,
 )  # fmt: skip
@@ -224,7 +266,7 @@ SECRETS = (
     shape(
         f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|是|为)".encode(),
         Rule("secret", re.compile(
-            rf"(?:{LOGIN})[\"']?{SAID}((?![\"',;)\]}}>])[!-~]{{4,256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
+            rf"(?:{LOGIN}){OF_LOGIN}[\"']?{SAID}((?![\"',;)\]}}>])[!-~]{{4,256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
         ), _secret, heads=heads_of(LOGIN)),
         before=64, back=64,
     ),

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from dualtrack.knowledge.pii.body import holds
 
 LENGTH, CLEAN, FOUND = 8, b"0", b"1"
 PR_SET_PDEATHSIG = 1
+#: Addresses that the process may have; what needs more counts as personal data.
+MOST_MEMORY = 2 << 30
 
 
 class Worker:
@@ -62,8 +65,10 @@ class Worker:
         """End the process, if there is one."""
         process, self._process = self._process, None
         if process:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            # Not `process.kill()`: that may collect the process itself, and asyncio then finds none and says so.
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
             await process.wait()
             if process.stdin:
                 with contextlib.suppress(OSError):  # what it has not read
@@ -84,6 +89,7 @@ class Worker:
 def main() -> None:
     """Answer until nobody asks any more, or who started this process has ended."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     while len(length := sys.stdin.buffer.read(LENGTH)) == LENGTH:
         size = int.from_bytes(length)
         body = sys.stdin.buffer.read(size)
