@@ -35,7 +35,7 @@ DOUBLED = str.maketrans("0123456789", "0246813579")
 CALL = re.compile(r"[$A-Za-z_][\w.:>-]*\(")
 SHORTEST_SECRET = 4
 #: Nor is what stands for one: a special token, a variable.
-STANDS_FOR_ONE = re.compile(r"<.*>|\$\{.*\}|\$[A-Z_][A-Z0-9_]*\W?\Z")
+STANDS_FOR_ONE = re.compile(r"<[^>]*>(?![A-Za-z0-9])|\$\{.*\}|\$[A-Z_][A-Z0-9_]*(?:[^!-~]|[\"',;)\]}>]|\Z)")
 NOT_AFTER = {"token": re.compile(r"[0-9]{1,6}(?:[\"',;)\]}>].*)?"), "pwd": re.compile(r"/[\w.-]+(?:/[\w.-]*)*")}
 PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
@@ -105,8 +105,8 @@ def _secret(found: re.Match[str]) -> bool:
         return False
     if any(said.startswith(word) and it.fullmatch(value) for word, it in NOT_AFTER.items()):
         return False
-    closed = found[1] + found.string[found.end(1) : found.end(1) + 1]
-    return any(it.isdigit() for it in value) and not CALL.match(value) and not STANDS_FOR_ONE.match(closed)
+    closed = STANDS_FOR_ONE.match(found.string, found.start(1), found.end(1) + 2)
+    return any(it.isdigit() for it in value) and not CALL.match(value) and not closed
 
 
 def _six_digits(found: re.Match[str]) -> bool:
