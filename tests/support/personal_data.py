@@ -317,7 +317,7 @@ TRAPS: list[str | Callable[[Maker], str]] = [
     lambda made: f"13*{made.digits(1)}*{made.digits(2)}*{made.digits(2)}*{made.digits(2)}*{made.digits(2)}",
     lambda made: f"{made.fraction(made.random.choice(PLACELESS))} {made.fraction(made.random.choice(PLACELESS))}",
     lambda made: made.random.choice(PLACES) + f": 0.{made.digits(4)}, " + made.random.choice(PLACELESS) + ": 12.34567",
-    lambda made: f"{made.random.choice(['token', 'max_token', 'pad token'])}: {made.digits(made.random.randint(4, 6))}",
+    lambda made: f"{made.random.choice(['token', 'max_token', 'pad token'])}: {made.digits(made.random.randint(1, 6))}",
     lambda made: f"{made.random.choice(['token', 'password'])}={made.random.choice(['${%s}', '<%s>', '<|%s|>'])}"
     % ("A" + made.digits(3)),
     lambda made: f"password=$NAME_{made.digits(2)}",

@@ -239,6 +239,7 @@ def ordinary(made: Maker) -> dict[str, object]:
     schema = {"type": "object", "properties": {it: {"type": "string", "minLength": chance.randrange(99)} for it in (
         "password", "phone", "birth_date", "QQ", "latitude", "longitude")}}  # fmt: skip
     fields: dict[str, object] = {
+        "token": chance.randrange(1000), "pad_token": "<pad0>", "eos_token": "<|im_end2|>",
         "max_tokens": chance.choice([4096, 131072, chance.randrange(1 << 20)]),
         "max_completion_tokens": chance.randrange(1 << 20), "temperature": chance.uniform(0, 2),
         "top_p": chance.random(), "n": 1, "seed": chance.randrange(1 << 31), "stream": True,

@@ -33,9 +33,10 @@ VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456
 DOUBLED = str.maketrans("0123456789", "0246813579")
 #: A value that is a call is no secret, but code that asks for one.
 CALL = re.compile(r"[$A-Za-z_][\w.:>-]*\(")
+SHORTEST_SECRET = 4
 #: Nor is what stands for one: a special token, a variable.
-STANDS_FOR_ONE = re.compile(r"<.*>|\$\{.*\}|\$[A-Z_][A-Z0-9_]*\W?\Z")
-NOT_AFTER = {"token": re.compile("[0-9]{1,6}"), "pwd": re.compile(r"/[\w.-]+(?:/[\w.-]*)*")}
+STANDS_FOR_ONE = re.compile(r"<[^>]*>(?![A-Za-z0-9])|\$\{.*\}|\$[A-Z_][A-Z0-9_]*(?:[^!-~]|[\"',;)\]}>]|\Z)")
+NOT_AFTER = {"token": re.compile(r"[0-9]{1,6}(?:[\"',;)\]}>].*)?"), "pwd": re.compile(r"/[\w.-]+(?:/[\w.-]*)*")}
 PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
 SOLDIER = "军官证|士兵证|文职干部证|军人证"
@@ -98,11 +99,14 @@ def _secret(found: re.Match[str]) -> bool:
 
     A token may be the number of one in a model's vocabulary, and ``pwd`` a directory.
     """
-    value, said = found[1], found[0].lower()
+    # A sign that may be inside of a secret is none where it ends one: `64;` has two characters.
+    value, said = found[1].rstrip("\"',;)]}>"), found[0].lower()
+    if len(value) < SHORTEST_SECRET:
+        return False
     if any(said.startswith(word) and it.fullmatch(value) for word, it in NOT_AFTER.items()):
         return False
-    closed = value + found.string[found.end(1) : found.end(1) + 1]
-    return any(it.isdigit() for it in value) and not CALL.match(value) and not STANDS_FOR_ONE.match(closed)
+    closed = STANDS_FOR_ONE.match(found.string, found.start(1), found.end(1) + 2)
+    return any(it.isdigit() for it in value) and not CALL.match(value) and not closed
 
 
 def _six_digits(found: re.Match[str]) -> bool:
@@ -266,7 +270,8 @@ SECRETS = (
     shape(
         f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|是|为)".encode(),
         Rule("secret", re.compile(
-            rf"(?:{LOGIN}){OF_LOGIN}[\"']?{SAID}((?![\"',;)\]}}>])[!-~]{{4,256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
+            rf"(?:{LOGIN}){OF_LOGIN}[\"']?{SAID}"
+            rf"((?![\"',;)\]}}>])[!-~]{{{SHORTEST_SECRET},256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
         ), _secret, heads=heads_of(LOGIN)),
         before=64, back=64,
     ),
