@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import resource
 import signal
@@ -15,11 +14,11 @@ import subprocess
 import sys
 from asyncio.subprocess import Process
 
+from dualtrack import proc
 from dualtrack.errors import External
 from dualtrack.knowledge.pii.body import holds
 
 LENGTH, CLEAN, FOUND = 8, b"0", b"1"
-PR_SET_PDEATHSIG = 1
 #: Addresses that the process may have; what needs more counts as personal data.
 MOST_MEMORY = 2 << 30
 
@@ -88,7 +87,8 @@ class Worker:
 
 def main() -> None:
     """Answer until nobody asks any more, or who started this process has ended."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if not proc.end_with_parent(signal.SIGKILL):
+        return
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     while len(length := sys.stdin.buffer.read(LENGTH)) == LENGTH:
         size = int.from_bytes(length)
