@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 fail() { echo "setup: $*" >&2; exit 3; }
 say() { printf '[%6s s] %s\n' "$SECONDS" "$*" >&2; }
 
-# Program to Debian package; the same list as in tools/dualtrack/doctor.py (a test compares them).
+# Program to Debian package; the same list as in tools/dualtrack/lab/doctor.py (a test compares them).
 packages() {
     local pair
     for pair in systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables ip:iproute2 nc:netcat-openbsd \
@@ -42,7 +42,7 @@ if [[ -n ${DUALTRACK_MIRROR:-} ]]; then
     DUALTRACK_MIRROR=$mirror DUALTRACK_MIRROR_KEY=$(realpath "$DUALTRACK_MIRROR_KEY")
     command -v gpgv >/dev/null || fail "no gpgv, which checks the mirror's signature: apt-get install gpgv"
     python=$(find_python)
-    PYTHONPATH=tools "$python" -BP tools/dualtrack/mirror/signed.py "$mirror/MANIFEST.asc" "$DUALTRACK_MIRROR_KEY" >/dev/null
+    PYTHONPATH=tools "$python" -BP tools/dualtrack/data/mirror/signed.py "$mirror/MANIFEST.asc" "$DUALTRACK_MIRROR_KEY" >/dev/null
     index=file://$mirror/wheels/simple/
     export DUALTRACK_MIRROR DUALTRACK_MIRROR_KEY PIP_INDEX_URL="$index" UV_DEFAULT_INDEX="$index"
 fi

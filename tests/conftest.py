@@ -17,7 +17,7 @@ from unittest import mock
 
 import pytest
 
-from dualtrack import waiting
+from dualtrack.core import waiting
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI = Path(sys.executable).parent / "dualtrack"

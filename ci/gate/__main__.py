@@ -50,7 +50,7 @@ def main() -> int:
     # A shell ignores SIGINT in what it starts in the background; a run that is told to end shall clean up all the same.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    from dualtrack.paths import cache_dir
+    from dualtrack.core.paths import cache_dir
 
     options = arguments()
     begin = time.monotonic()

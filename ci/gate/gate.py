@@ -17,7 +17,7 @@ from ci.gate.tracing import Tracer, Untraceable
 from ci.gate.tree import Tree
 from ci.gate.units import Unit
 
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
 from dualtrack.lab import cgroup
 
 POLL_S = 0.1

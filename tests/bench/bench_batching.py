@@ -15,8 +15,8 @@ from pathlib import Path
 
 import streams
 
+from dualtrack.core.proc import run
 from dualtrack.lab import control
-from dualtrack.proc import run
 from dualtrack.serving import tenants
 from dualtrack.tracks import serving
 

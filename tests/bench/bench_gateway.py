@@ -15,9 +15,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-from dualtrack.drills.failover import FOLDER, MODEL, PORT, TLS, UNIT, Drill, prepared
-from dualtrack.drills.load import QUESTION
 from dualtrack.lab import control
+from dualtrack.lab.scenarios.failover import FOLDER, MODEL, PORT, TLS, UNIT, Drill, prepared
+from dualtrack.lab.scenarios.load import QUESTION
 from dualtrack.serving import tenants
 from dualtrack.tracks import serving
 

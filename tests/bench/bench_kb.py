@@ -24,7 +24,7 @@ from pathlib import Path
 
 from debian_texts import unpacked
 
-from dualtrack.paths import ROOT, cache_dir
+from dualtrack.core.paths import ROOT, cache_dir
 
 HAVING, LACKING = (int(it) for it in (*sys.argv[1:], *("400", "100")[len(sys.argv) - 1 :]))
 PACKAGES = {"help": "libreoffice-help-zh-cn", "man": "manpages-zh"}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from debian_texts import unpacked
 
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
 
 ROWS = sys.argv[1:] or ["10000", "100000", "1000000"]
 PACKAGES = ("debian-handbook", "libreoffice-help-zh-cn", "manpages-zh", "debian-reference-zh-cn")

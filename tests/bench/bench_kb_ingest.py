@@ -18,8 +18,8 @@ from statistics import median
 
 from bench_kb import documents
 
-from dualtrack import artifacts
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
+from dualtrack.data.mirror import artifacts
 from dualtrack.tracks import knowledge
 
 DOCUMENTS, ROUNDS = (int(it) for it in (*sys.argv[1:], *("60", "3")[len(sys.argv) - 1 :]))

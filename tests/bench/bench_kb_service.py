@@ -20,7 +20,7 @@ from statistics import median, quantiles
 from tests.conftest import ROOT
 from tests.support.knowledge_service import Service, asked
 
-from dualtrack import artifacts
+from dualtrack.data.mirror import artifacts
 from dualtrack.tracks import knowledge
 
 DOCUMENTS, ROUNDS = (int(it) for it in (*sys.argv[1:], *("500", "300")[len(sys.argv) - 1 :]))

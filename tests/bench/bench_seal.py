@@ -14,7 +14,8 @@ from pathlib import Path
 
 from measure import Case, alternate, show
 
-from dualtrack.seal import kdf, keyfiles, libgcrypt, stream
+from dualtrack.crypto import kdf, libgcrypt
+from dualtrack.security.seal import keyfiles, stream
 
 MIB = 1 << 20
 CHUNK = MIB

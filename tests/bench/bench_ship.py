@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from measure import Case, alternate, show
 from tests.support import elk_testbed as elk_bed
 
-from dualtrack.audit import document, record, ship
+from dualtrack.security.audit import index_documents, record, ship
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 RUNS = 3
@@ -44,7 +44,9 @@ def bulk(folder: Path, host: str, made: Path, login: list[str], url: str) -> Pat
     words = []
     for begin in range(0, len(lines), ship.RECORDS):
         body = folder / f"{host}-{begin}"
-        body.write_bytes(b"".join(document.of_record(host, line) for line in lines[begin : begin + ship.RECORDS]))
+        body.write_bytes(
+            b"".join(index_documents.of_record(host, line) for line in lines[begin : begin + ship.RECORDS])
+        )
         words += [
             *login, f'url = "{url}/_bulk?filter_path=errors"', 'header = "content-type: application/x-ndjson"',
             f'data-binary = "@{body}"', "silent", "next",

@@ -19,9 +19,9 @@ AGAIN = 3
 def main() -> None:
     """Configure, configure again, and print both times, their ratio, and what verifying takes."""
     with lab_host(HOST, gpus=8) as host, tempfile.TemporaryDirectory() as folder:
-        from dualtrack.configure import configure
-        from dualtrack.mirror import build
-        from dualtrack.paths import LAB, ROOT, cache_dir
+        from dualtrack.core.paths import LAB, ROOT, cache_dir
+        from dualtrack.data.mirror import build
+        from dualtrack.tracks.ansible_runner import configure
 
         build(cache_dir() / "mirror", lab=LAB)
         facts = {

@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from dualtrack.prices import day, files
-from dualtrack.prices.market import Wanted, market
-from dualtrack.spot.model import Case, Demand, Limits
-from dualtrack.spot.planner import plan
+from dualtrack.cloud.prices import day, files
+from dualtrack.cloud.prices.market import Wanted, market
+from dualtrack.cloud.spot.model import Case, Demand, Limits
+from dualtrack.cloud.spot.planner import plan
 
 TYPES = (
     "p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge", "p5e.48xlarge", "p5en.48xlarge", "g5.48xlarge", "g6.48xlarge",

@@ -16,9 +16,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from dualtrack.lab import control
-from dualtrack.proc import run
-from dualtrack.tracks import lab_model, serving
+from dualtrack.core.proc import run
+from dualtrack.lab import control, site_models
+from dualtrack.tracks import serving
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 ADDRESS = "s3://dualtrack-lab-models/smollm2@bench"
@@ -45,7 +45,7 @@ def timed(what: Callable[[], object]) -> float:
 
 def prepare(host: str, model: str) -> None:
     """Have a second service of the model's kind on the host, which holds the version that is pulled here."""
-    lab_model.push(print, ADDRESS)
+    site_models.push(print, ADDRESS)
     facts = json.loads(shell(host, f"cat /etc/dualtrack/serving/{model}.json"))
     facts.update(port=PORT, drain_s=60)
     shell(host, f"install -d -o models -g models -m 2755 {PLACE} && apt-get install -qq --yes rclone >/dev/null")

@@ -140,8 +140,8 @@ def write(folder: Path, host: Mapping[str, Any]) -> tuple[Case, Case, Case, Case
     data = {"ssh_user": host["user"], "ssh_config_file": host["ssh_config"], "_sudo": True}
     (folder / "inventory.py").write_text(f"hosts = [({HOST!r}, {data!r})]\n")
 
-    from dualtrack.configure import environment
-    from dualtrack.paths import ROOT
+    from dualtrack.core.paths import ROOT
+    from dualtrack.tracks.ansible_runner import environment
 
     # Nobody listens to events here, and the variable without a value says so.
     settings = environment(os.environ, 0) | {"DUALTRACK_EVENTS_FD": ""}

@@ -12,10 +12,10 @@ import json
 import statistics
 import sys
 
+from dualtrack.core.proc import run
 from dualtrack.lab import control
-from dualtrack.proc import run
 from dualtrack.serving.tune import Row
-from dualtrack.tracks import places, tune
+from dualtrack.tracks import deployment, tune
 from dualtrack.verify.run import read_inventory
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
@@ -51,7 +51,7 @@ def alone(host: str, source: str, library: str, tokens: int) -> float:
 
 def main() -> None:
     """Measure each length of texts in turns, and print the ratios."""
-    inventory = read_inventory(places.inventories())
+    inventory = read_inventory(deployment.inventories())
     host, _, served = tune.place(inventory, "", "")
     settings = json.loads(run(control.exec_command(host, ["cat", f"/etc/dualtrack/serving/{served.name}.json"])).stdout)
     for tokens in LENGTHS:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from dualtrack.paths import cache_dir
+from dualtrack.core.paths import cache_dir
 
 
 def unpacked(packages: Iterable[str]) -> Path:

@@ -20,7 +20,7 @@ PEERS = BIN.parents[1] / ".venv-bench/bin"
 def lab_host(name: str, *, gpus: int = 0, kind: str = "nspawn") -> Iterator[dict[str, Any]]:
     """Give a fresh, booted host (`dualtrack lab host add --json`); DUALTRACK_LAB_DIR names its lab meanwhile.
 
-    Import what reads that variable (dualtrack.paths) inside the block.
+    Import what reads that variable (dualtrack.core.paths) inside the block.
     """
     with tempfile.TemporaryDirectory(prefix="dtb-") as folder:
         os.environ["DUALTRACK_LAB_DIR"] = folder

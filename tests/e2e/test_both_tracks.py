@@ -19,9 +19,9 @@ import openai
 import pytest
 import yaml
 
+from dualtrack.core.proc import run
 from dualtrack.inventory import facts as facts_file
 from dualtrack.lab.state import Store
-from dualtrack.proc import run
 from dualtrack.tracks import unchanged
 from tests.conftest import CLI, ROOT, Cli, living, wait
 from tests.e2e.conftest import continues, half_read, without

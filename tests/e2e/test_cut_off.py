@@ -118,7 +118,7 @@ def test_both_tracks_come_up_from_the_mirror_alone(site: Site) -> None:
 
 
 def test_a_mirror_of_another_key_is_refused_before_anything_is_installed(site: Site, tmp_path: Path) -> None:
-    from dualtrack.mirror import signing
+    from dualtrack.data.mirror import signing
 
     other = tmp_path / "other.asc"
     other.write_text(signing.public_key(signing.ensure_key(tmp_path / "key")))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack import aws
+from dualtrack.core import aws
 from tests.conftest import Cli, wait
 from tests.e2e.conftest import continues
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from dualtrack.inventory import facts as facts_file
-from dualtrack.pki import authority
+from dualtrack.security.pki import authority
 from tests.conftest import Cli, wait
 
 pytestmark = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dualtrack import paths
+from dualtrack.core import paths
 from tests.support.tried import Tried
 
 if TYPE_CHECKING:

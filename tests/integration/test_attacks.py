@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from dualtrack.access import tokens
-from dualtrack.audit import fetch, ship
-from dualtrack.audit.check import Anchor, judge
-from dualtrack.audit.searchstore import SearchStore
-from dualtrack.audit.writer import Writer, begin
-from dualtrack.elk.client import Store
-from dualtrack.errors import External
-from dualtrack.pki import authority
+from dualtrack.core.errors import External
+from dualtrack.remote.opensearch import Store
+from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.security.access import tokens
+from dualtrack.security.audit import fetch, ship
+from dualtrack.security.audit.verify import Anchor, judge
+from dualtrack.security.audit.writer import Writer, begin
+from dualtrack.security.pki import authority
 from tests.support import elk_testbed as elk_bed
 from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
 from tests.support.elk_testbed import Bed

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from dualtrack.audit import record
+from dualtrack.security.audit import record
 from tests.conftest import CLI, Cli, wait
 from tests.support.store_testbed import store
 

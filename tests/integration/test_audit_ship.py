@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.audit import record
+from dualtrack.security.audit import record
 from tests.conftest import CLI, Cli, wait
 from tests.support.child import read_until
 from tests.support.elk_testbed import PASSWORDS, Bed

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack import proc
-from dualtrack.audit import document, statement
-from dualtrack.audit.witness import Witness
-from dualtrack.elk.client import Store, straight
-from dualtrack.errors import External
-from dualtrack.pki import authority
+from dualtrack.core import proc
+from dualtrack.core.errors import External
+from dualtrack.remote.opensearch import Store, straight
+from dualtrack.security.audit import index_documents, witness_log
+from dualtrack.security.audit.witness import Witness
+from dualtrack.security.pki import authority
 from tests.conftest import CLI, Cli, wait
 from tests.support import elk_testbed as elk_bed
 from tests.support.child import read_until
@@ -54,7 +54,7 @@ def cosigned(data: bytes) -> dict[int, set[str]]:
     """Return what a statements' file says of each segment; its last line may be torn."""
     found: dict[int, set[str]] = defaultdict(set)
     for text in data.splitlines(keepends=True):
-        if text.endswith(b"\n") and (it := statement.parse(text)[0]).kind == "head":
+        if text.endswith(b"\n") and (it := witness_log.parse(text)[0]).kind == "head":
             found[it.segment].add(it.digest)
     return found
 
@@ -277,7 +277,7 @@ def test_a_witness_sees_heads_and_nothing_else(bed: Bed, tmp_path: Path) -> None
         assert [it["_source"]["kind"] for it in found.body["hits"]["hits"]] == ["head"]
         twice = {"query": {"match": {"body": "secret"}}, "aggs": {"words": {"terms": {"field": "source"}}}}
         assert store.call("POST", "/audit-gpu-4-*/_search", twice).body["hits"]["hits"] == []
-        head = document.of_head("gpu-4", (panel.trail / "heads.log").read_bytes().splitlines(keepends=True)[0])
+        head = index_documents.of_head("gpu-4", (panel.trail / "heads.log").read_bytes().splitlines(keepends=True)[0])
         assert store.call("POST", "/_bulk", head).status == 403
         for method, path in (
             ("DELETE", "/audit-gpu-4-2026.11.25"), ("GET", "/_cat/indices"), ("GET", "/.opendistro_security/_search"),
@@ -291,7 +291,7 @@ def test_another_host_s_index_says_nothing_of_this_one(bed: Bed, tmp_path: Path)
     panel = Panel(Cli(tmp_path), bed, "gpu")
     record(panel.cli, panel.trail, "one")
     panel.ship(panel.trail)
-    foreign = document.of_head("gpu", Host("gpu").chain(2).line).replace(
+    foreign = index_documents.of_head("gpu", Host("gpu").chain(2).line).replace(
         b'"_index":"audit-gpu-', b'"_index":"audit-gpu-x-'
     )
     bed.make(json.loads(foreign.splitlines()[0])["create"]["_index"])

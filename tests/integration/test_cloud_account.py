@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from dualtrack import paths
 from dualtrack.cloud import stack
 from dualtrack.cloud.plan import Plan
-from dualtrack.errors import BadInput, DualtrackError, Exit, External, Refused
+from dualtrack.core import paths
+from dualtrack.core.errors import BadInput, DualtrackError, Exit, External, Refused
 from tests.support.terraform_testbed import KEY, Emulator, never
 
 BACKEND = """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dualtrack.cloud import stack
-from dualtrack.node.traffic_keeper import Keeper, Zone
+from dualtrack.hosts.agents.traffic_keeper import Keeper, Zone
 from tests.support.terraform_testbed import Emulator, up, write_record
 
 

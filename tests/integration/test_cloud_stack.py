@@ -18,10 +18,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from dualtrack import paths, proc
 from dualtrack.cloud import opentofu, provider, stack
-from dualtrack.drift import resources
-from dualtrack.errors import BadInput, Exit, External, Refused
+from dualtrack.cloud.drift import resources
+from dualtrack.core import paths, proc
+from dualtrack.core.errors import BadInput, Exit, External, Refused
 from tests.support.terraform_testbed import KEY, Emulator, never, programs, up, write_record
 
 
@@ -200,7 +200,7 @@ ALL_WITHOUT_TRAFFIC = 49
 
 def test_ctrl_c_lets_go_and_the_next_run_carries_on(aws: Emulator, tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom dualtrack.cloud import stack\nfrom dualtrack.errors import DualtrackError\ntry:\n"
+        "import sys\nfrom dualtrack.cloud import stack\nfrom dualtrack.core.errors import DualtrackError\ntry:\n"
         f"    stack.up('emulator', endpoint={aws.url!r}, ssh_public_key={KEY!r}, confirm=lambda *_: True,\n"
         "        progress=lambda line: print(line, flush=True), variables={'name': 'interrupted', 'traffic': None})\n"
         "except DualtrackError as exc:\n    print(exc, flush=True)\n    sys.exit(exc.code)\n"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.audit import document
-from dualtrack.elk import documents
-from dualtrack.elk.client import Store, basic
-from dualtrack.errors import External
-from dualtrack.pki import authority
+from dualtrack.core.errors import External
+from dualtrack.remote.opensearch import Store, basic
+from dualtrack.security.audit import index_documents
+from dualtrack.security.opensearch import security_config
+from dualtrack.security.pki import authority
 from tests.conftest import wait
 from tests.support import elk_testbed as elk_bed
 from tests.support.elk_testbed import PASSWORDS, PEOPLE, Bed
@@ -40,7 +40,9 @@ def ship(store: Store, index: str, numbers: range, host: str = "gpu-1") -> list[
     found = sent()
     if 404 not in found:
         return found
-    assert not store.call("POST", "/_bulk", document.of_asks(document.host_of(index), [index])).body["errors"]
+    assert not store.call("POST", "/_bulk", index_documents.of_asks(index_documents.host_of(index), [index])).body[
+        "errors"
+    ]
     answered: list[int] = wait(lambda: 404 not in (now := sent()) and now, 60, f"the keeper, for {index}")
     return answered
 
@@ -185,9 +187,9 @@ def test_a_cluster_outlives_a_node_and_lets_no_stranger_in() -> None:
 
 def test_hashes_are_the_passwords_() -> None:
     """A hash of ours stays as long as it fits; another password is another hash."""
-    first = documents.security(PEOPLE, PASSWORDS, {})["internalusers"]
-    assert documents.security(PEOPLE, PASSWORDS, first)["internalusers"] == first
-    again = documents.security(PEOPLE, {**PASSWORDS, "auditor": "x" * 12}, first)["internalusers"]
+    first = security_config.security(PEOPLE, PASSWORDS, {})["internalusers"]
+    assert security_config.security(PEOPLE, PASSWORDS, first)["internalusers"] == first
+    again = security_config.security(PEOPLE, {**PASSWORDS, "auditor": "x" * 12}, first)["internalusers"]
     assert again["administrator"] == first["administrator"]
     assert again["auditor"] != first["auditor"]
     assert all(secret not in str(first) for secret in PASSWORDS.values())

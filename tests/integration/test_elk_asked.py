@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dualtrack.audit import document
-from dualtrack.elk.client import Store
-from dualtrack.elk.settle import SHARDS, admit
+from dualtrack.remote.opensearch import Store
+from dualtrack.security.audit import index_documents
+from dualtrack.security.opensearch.reconcile import SHARDS, admit
 from tests.conftest import CLI, Cli, wait
 from tests.integration.test_audit_ship import Trail, same
 from tests.integration.test_elk import ship
@@ -19,7 +19,7 @@ from tests.support.elk_testbed import DAYS, PASSWORDS, Bed
 
 def ask(store: Store, host: str, days: list[date]) -> None:
     indices = [f"audit-{host}-{it:%Y.%m.%d}" for it in days]
-    assert not store.call("POST", "/_bulk", document.of_asks(host, indices)).body["errors"]
+    assert not store.call("POST", "/_bulk", index_documents.of_asks(host, indices)).body["errors"]
 
 
 def there(admin: Store, pattern: str) -> dict[str, Any]:

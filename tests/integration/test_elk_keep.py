@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from dualtrack.audit import document, record
-from dualtrack.audit import retain as retaining
-from dualtrack.audit.retain import Keeper
-from dualtrack.audit.searchstore import SearchStore
-from dualtrack.audit.writer import Writer, begin
-from dualtrack.pki import authority
+from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.security.audit import index_documents, record
+from dualtrack.security.audit import retention as retaining
+from dualtrack.security.audit.retention import Keeper
+from dualtrack.security.audit.writer import Writer, begin
+from dualtrack.security.pki import authority
 from tests.conftest import Cli
 from tests.integration.test_audit_ship import Trail, numbers, same
 from tests.integration.test_elk import ship
@@ -64,7 +64,7 @@ class Kept(Trail):
         """Return the days that the store has of it."""
         with self.bed.open("admin", "admin") as admin:
             found = admin.call("GET", f"/audit-{self.host}-*/_settings").body
-        return sorted(it for it in found if document.host_of(it) == self.host)
+        return sorted(it for it in found if index_documents.host_of(it) == self.host)
 
     def retired(self) -> tuple[str, ...]:
         notes = self.bed.pki / "retired" / f"{self.host}.notes"
@@ -246,7 +246,7 @@ def test_what_somebody_changed_stays(cli: Cli, bed: Bed) -> None:
     stranger.key.unlink()
     first = (trail.folder / "segments/00000001.log").read_bytes().splitlines(keepends=True)[0]
     data = record.split(first)[0].replace(b'"body":"0"', b'"body":"1"')
-    forged = document.of_record("changed", record.line(data, record.link(record.start("changed"), data)))
+    forged = index_documents.of_record("changed", record.line(data, record.link(record.start("changed"), data)))
     with bed.open("shipper", "changed") as shipper, bed.open("shipper", "odd") as other:
         assert not shipper.call("POST", "/_bulk", forged).body["errors"]
         assert ship(other, odd.index(3), range(1, 2), "odd") == [201]  # and one that is no record at all

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dualtrack.errors import Exit
-from dualtrack.fabric import outputs
+from dualtrack.core.errors import Exit
+from dualtrack.hosts.fabric import collect
 from tests.conftest import CLI
 from tests.support.fabric_testbed import CABLES, FIXTURES, Bed, ends, lacking, net
 
@@ -60,7 +60,7 @@ def test_what_declare_writes_is_what_is_there(bed: Bed, tmp_path: Path) -> None:
 
 def test_snapshot_is_checked_elsewhere(bed: Bed, tmp_path: Path) -> None:
     assert bed.run("snapshot", "-o", str(tmp_path)).returncode == 0
-    assert {path.name for path in tmp_path.iterdir()} == {name for name, _ in outputs.FILES.values()} | {outputs.ABOUT}
+    assert {path.name for path in tmp_path.iterdir()} == {name for name, _ in collect.FILES.values()} | {collect.ABOUT}
     words = ("check", str(FIXTURES / "fabric.yml"), "--from", str(tmp_path), "--json")
     document = json.loads(subprocess.run([CLI, "fabric", *words], capture_output=True, check=False).stdout)
     assert (document["schema"], document["ok"], document["cables"]) == ("dualtrack.fabric-check/1", True, 10)

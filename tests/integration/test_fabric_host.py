@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dualtrack.configure import ConfigureFailed, configure
-from dualtrack.errors import Exit
-from dualtrack.fabric import outputs
+from dualtrack.core.errors import Exit
+from dualtrack.hosts.fabric import collect
 from dualtrack.lab.state import Store
+from dualtrack.tracks.ansible_runner import ConfigureFailed, configure
 from tests.conftest import CLI, ROOT, Cli
 from tests.support.fabric_testbed import FIXTURES
 
@@ -63,7 +63,7 @@ def test_host_without_the_tools_and_host_that_nobody_knows(lab: Cli, inventory: 
 
 
 def test_host_is_asked_over_ssh(lab: Cli, inventory: Path) -> None:
-    for name, _ in outputs.FILES.values():
+    for name, _ in collect.FILES.values():
         put(lab, f"/root/fabric/{name}", (FIXTURES / "hdr" / name).read_text(), "0644")
     for name in TOOLS:
         put(lab, f"/usr/local/bin/{name}", TOOL, "0755")

@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from dualtrack import artifacts
-from dualtrack.access.model import Access
-from dualtrack.errors import Exit
+from dualtrack.core.errors import Exit
+from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.parsing.blocks import Parsed
+from dualtrack.security.access.model import Access
 from dualtrack.tracks import knowledge
 from tests.conftest import CLI, ROOT, Cli
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge import cluster, deletion
 from dualtrack.knowledge.cluster import adapter
 from tests.conftest import Cli

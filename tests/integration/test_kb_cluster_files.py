@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.knowledge import cluster
 from dualtrack.knowledge.cluster import adapter
 from dualtrack.knowledge.cluster.milvus import Milvus
-from dualtrack.pki import authority
+from dualtrack.security.pki import authority
 from tests.conftest import Cli
 from tests.support import hostile
 from tests.support.api_testbed import Gateway, whole
@@ -49,7 +49,7 @@ def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     def pause(_: float) -> None:
         raise AssertionError("somebody waits")
 
-    monkeypatch.setattr("dualtrack.proc.pause", pause)
+    monkeypatch.setattr("dualtrack.core.proc.pause", pause)
 
 
 def taken(path: Path, said: object) -> adapter.Adapter:
@@ -180,7 +180,7 @@ def asking(node: Gateway, place: Path) -> adapter.Adapter:
 
 def test_a_node_that_says_when_to_ask_again(node: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes, waited = asking(node, tmp_path), list[float]()
-    monkeypatch.setattr("dualtrack.proc.pause", waited.append)
+    monkeypatch.setattr("dualtrack.core.proc.pause", waited.append)
     fine = whole(b'{"status": "green", "number_of_nodes": 1}')
     for status in (429, 503):
         for again, seconds in (("0", 0.5), ("7", 7.0), ("20", 20.0), ("soon", 0.5), ("-1", 0.5)):

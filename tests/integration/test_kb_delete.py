@@ -16,8 +16,8 @@ from typing import IO, Any, cast
 import msgspec
 import pytest
 
-from dualtrack import artifacts
-from dualtrack.errors import Exit
+from dualtrack.core.errors import Exit
+from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge import versions
 from dualtrack.tracks import knowledge
 from tests.conftest import CLI, ROOT, Cli

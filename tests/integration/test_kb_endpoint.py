@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.knowledge import models
 from dualtrack.tracks import knowledge
 from tests.conftest import Cli
@@ -224,7 +224,7 @@ def test_a_server_that_says_when_to_ask_again(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, waited = described(gateway, tmp_path / "model"), list[float]()
-    monkeypatch.setattr("dualtrack.proc.pause", waited.append)
+    monkeypatch.setattr("dualtrack.core.proc.pause", waited.append)
 
     def busy(times: int, status: int, again: str) -> None:
         left = iter([whole(b"{}", status, **{"Retry-After": again})] * times)

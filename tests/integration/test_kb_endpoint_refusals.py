@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualtrack.errors import BadInput, External, Refused
+from dualtrack.core.errors import BadInput, External, Refused
 from dualtrack.knowledge import models
 from dualtrack.tracks import knowledge
 from tests.conftest import CLI, Cli
@@ -204,7 +204,7 @@ def test_a_command_that_is_ended_while_the_model_is_asked(
 
 
 def test_a_program_whose_command_has_ended_before_it_began() -> None:
-    code = "import signal, sys; from dualtrack import proc; sys.exit(not proc.end_with_parent(signal.SIGTERM))"
+    code = "import signal, sys; from dualtrack.core import proc; sys.exit(not proc.end_with_parent(signal.SIGTERM))"
     nobody, to = os.pipe()
     for output, ended in ((subprocess.PIPE, 0), (subprocess.DEVNULL, 0), (to, 0), (to, 1)):
         assert subprocess.run([sys.executable, "-c", code], stdout=output, check=False).returncode == ended

@@ -13,11 +13,11 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from dualtrack.access.model import Access
-from dualtrack.errors import Exit
+from dualtrack.core.errors import Exit
 from dualtrack.knowledge.metrics import quality
 from dualtrack.knowledge.retrieval import NAME, Figures, Fitted, save
 from dualtrack.knowledge.terms import terms
+from dualtrack.security.access.model import Access
 from dualtrack.tracks import knowledge
 from tests.conftest import CLI, ROOT, Cli
 from tests.integration.test_kb import PEOPLE, TOPICS, asked, kb, people, python, taking, written

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack import artifacts
+from dualtrack.data.mirror import artifacts
 from tests.conftest import ROOT
 
 

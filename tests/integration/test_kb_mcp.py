@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack import artifacts
+from dualtrack.data.mirror import artifacts
 from tests.support.knowledge_service import Service, asked
 
 #: Asks as an agent does, for each token in each of the protocol's eras, and says what it found as JSON.

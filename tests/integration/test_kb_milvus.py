@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, External, Refused
+from dualtrack.core.errors import BadInput, External, Refused
 from dualtrack.knowledge import cluster
 from dualtrack.knowledge.cluster import adapter
 from tests.conftest import Cli

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack import artifacts
+from dualtrack.data.mirror import artifacts
 from tests.conftest import CLI, ROOT, Cli
 
 CARD: dict[str, Any] = {"name": "all-MiniLM-L6-v2", "dimension": 384, "tokens": 256, "pooling": "mean"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, DualtrackError, External
+from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.knowledge import deletion
 from dualtrack.knowledge.writeback import push, receive, records
 from dualtrack.knowledge.writeback.log import Batch, Change, Log, State

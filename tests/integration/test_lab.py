@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from dualtrack import aws, ssh
+from dualtrack.core import aws
 from dualtrack.lab import machine
 from dualtrack.lab.state import Store
+from dualtrack.remote import host_keys
 from tests.conftest import CLI, Cli, living, wait
 
 
@@ -145,7 +146,7 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
     )["Instances"][0]  # fmt: skip
     address, name = instance["PrivateIpAddress"], f"spot-{instance['InstanceId'][2:10]}"
     store = Store(lab.folder)
-    key = ssh.wait_for_key(name, address, proxy=store.proxy_command(), stall=90)
+    key = host_keys.wait_for_key(name, address, proxy=store.proxy_command(), stall=90)
     store.learn_key(name, key)
     wait(
         lambda: lab("lab", "ssh", name, "true", check=False).returncode == 0, 60, "login with the key that was imported"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.mirror import apt, signing
-from dualtrack.mirror.repository import write
+from dualtrack.data.mirror import apt, signing
+from dualtrack.data.mirror.repository import write
 
 pytestmark = pytest.mark.skipif(not shutil.which("apt-get"), reason="apt is the judge, and this machine has none")
 

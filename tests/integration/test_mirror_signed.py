@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import pytest
 
-from dualtrack.errors import BadInput
-from dualtrack.mirror import carried, check, manifest, signed
-from dualtrack.mirror.signed import Dates
+from dualtrack.core.errors import BadInput
+from dualtrack.data.mirror import check, manifest, offline, signed
+from dualtrack.data.mirror.signed import Dates
 from tests.conftest import ROOT, Cli
 
 pytestmark = pytest.mark.skipif(
@@ -312,7 +312,7 @@ def test_every_way_in_refuses_what_nobody_signed(bench: Bench, tmp_path: Path, m
     monkeypatch.setenv("DUALTRACK_MIRROR", str(bench.mirror))
     monkeypatch.setenv("DUALTRACK_MIRROR_KEY", str(bench.ours.public))
     with pytest.raises(BadInput, match="does not begin"):
-        carried.folder()
+        offline.folder()
     for done in (set_up(), printed(bench)):
         assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, "")
         assert "does not begin with a text that is signed" in done.stderr
@@ -344,7 +344,7 @@ def test_an_old_medium_is_refused_until_somebody_accepts_it(
         monkeypatch.setenv("DUALTRACK_MIRROR_EXPIRED", accepted)
         for done in (set_up(), printed(bench)):
             assert (done.returncode, said in done.stderr) == (code, code == 5), done.stderr
-    assert carried.folder() == bench.mirror
+    assert offline.folder() == bench.mirror
 
 
 def set_up() -> subprocess.CompletedProcess[str]:

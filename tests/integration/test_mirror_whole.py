@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, External
-from dualtrack.mirror import carried, check, fetchers, manifest, serve, signing, whole
-from dualtrack.mirror.manifest import Fetched
-from dualtrack.mirror.signed import Dates
+from dualtrack.core.errors import BadInput, External
+from dualtrack.data.mirror import builder, check, fetchers, manifest, offline, serve, signing
+from dualtrack.data.mirror.manifest import Fetched
+from dualtrack.data.mirror.signed import Dates
 from tests.conftest import CLI, Cli
 from tests.support.store_testbed import checkpoint, same, store
 
@@ -39,10 +39,10 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bring(tmp_path: Path, key: Path) -> Callable[[dict[str, str]], whole.Made]:
+def bring(tmp_path: Path, key: Path) -> Callable[[dict[str, str]], builder.Made]:
     """Lay a mirror out whose files have these contents, by path."""
 
-    def made(contents: dict[str, str]) -> whole.Made:
+    def made(contents: dict[str, str]) -> builder.Made:
         files = {}
         for name, text in contents.items():
             path = tmp_path / "parts" / name
@@ -50,13 +50,13 @@ def bring(tmp_path: Path, key: Path) -> Callable[[dict[str, str]], whole.Made]:
             if not path.is_file() or path.read_text() != text:
                 path.write_text(text)
             files[name] = Fetched(path)
-        return whole.lay_out(tmp_path / "medium", files, tmp_path / "digests.json", key, lambda _: None)
+        return builder.lay_out(tmp_path / "medium", files, tmp_path / "digests.json", key, lambda _: None)
 
     return made
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, bring: Callable[[dict[str, str]], whole.Made]) -> Path:
+def mirror(tmp_path: Path, bring: Callable[[dict[str, str]], builder.Made]) -> Path:
     bring({"debian/pool/a/a.deb": "one", "apt/pool/b.deb": "two", "wheels/b.whl": "two"})
     return tmp_path / "medium"
 
@@ -109,7 +109,7 @@ def test_the_same_content_is_stored_once(mirror: Path) -> None:
 
 
 def test_again_nothing_changes_and_what_is_new_takes_the_old_ones_place(
-    mirror: Path, key: Path, bring: Callable[[dict[str, str]], whole.Made]
+    mirror: Path, key: Path, bring: Callable[[dict[str, str]], builder.Made]
 ) -> None:
     before = (mirror / "MANIFEST.asc").stat()
     same = {"debian/pool/a/a.deb": "one", "apt/pool/b.deb": "two", "wheels/b.whl": "two"}
@@ -122,7 +122,7 @@ def test_again_nothing_changes_and_what_is_new_takes_the_old_ones_place(
 
 
 def test_a_mirror_is_signed_anew_when_half_of_its_days_have_passed(
-    tmp_path: Path, key: Path, bring: Callable[[dict[str, str]], whole.Made]
+    tmp_path: Path, key: Path, bring: Callable[[dict[str, str]], builder.Made]
 ) -> None:
     made, public = bring({"a": "one"}), key.with_name("public.asc")
     dates = check.read(tmp_path / "medium", public).dates
@@ -147,7 +147,7 @@ def test_a_file_that_is_not_what_its_lock_says_is_never_signed(tmp_path: Path, k
     path.write_text("other")
     files = {"wheels/a.whl": Fetched(path, frozenset({"0" * 64}))}
     with pytest.raises(External, match=r"wheels/a\.whl was changed since it was fetched"):
-        whole.lay_out(tmp_path / "medium", files, tmp_path / "digests.json", key, lambda _: None)
+        builder.lay_out(tmp_path / "medium", files, tmp_path / "digests.json", key, lambda _: None)
     assert not path.exists()  # so that the next run fetches it anew
     assert not (tmp_path / "medium").exists()
 
@@ -242,7 +242,7 @@ def test_pip_installs_from_what_was_carried(tmp_path: Path, key: Path, monkeypat
     monkeypatch.setattr(fetchers, "ROOT", tmp_path)
     monkeypatch.setattr(fetchers, "_provider", lambda: lock)  # 70 MB; the whole mirror's own test brings it
     files = fetchers.wheels(tmp_path / "work", lambda _: None)
-    whole.lay_out(tmp_path / "medium", files, tmp_path / "digests.json", key, lambda _: None)
+    builder.lay_out(tmp_path / "medium", files, tmp_path / "digests.json", key, lambda _: None)
     with serve.server(tmp_path / "medium", key.with_name("public.asc"), "127.0.0.1", 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         done = subprocess.run(
@@ -261,14 +261,14 @@ def test_pip_installs_from_what_was_carried(tmp_path: Path, key: Path, monkeypat
 def test_settings_of_a_site(mirror: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUALTRACK_MIRROR", str(mirror))
     with pytest.raises(BadInput, match="and no key"):
-        carried.folder()
+        offline.folder()
     monkeypatch.setenv("DUALTRACK_MIRROR_KEY", str(key.with_name("public.asc")))
-    assert carried.folder() == mirror
+    assert offline.folder() == mirror
     environment: dict[str, str] = {}
-    carried.settle(environment)
+    offline.settle(environment)
     assert environment["PIP_INDEX_URL"] == environment["UV_DEFAULT_INDEX"] == f"file://{mirror}/wheels/simple/"
     assert environment["GOPROXY"] == f"file://{mirror}/go"
-    text = carried.sources("http://mirror.example", "KEY\n\nBODY\n")
+    text = offline.sources("http://mirror.example", "KEY\n\nBODY\n")
     assert "URIs: http://mirror.example/debian\n" in text
     assert "Signed-By:\n KEY\n .\n BODY\n" in text
 

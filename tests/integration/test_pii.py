@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack import waiting
-from dualtrack.errors import Exit
+from dualtrack.core import waiting
+from dualtrack.core.errors import Exit
 from tests.conftest import CLI, Cli
 from tests.support.personal_data import texts
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
-from dualtrack.lab.conditions import edit
+from dualtrack.lab.fault_injection import edit
 from tests.conftest import CLI, Cli, wait
 from tests.support.pools_testbed import COST, POLICY, Bed, Stack, bed
 from tests.support.terraform_testbed import KEY
@@ -122,8 +122,8 @@ def test_an_api_that_throttles_or_lies_is_not_read_as_all_gone(stack: Stack, rul
 
 
 def test_a_slow_api_is_no_answer(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dualtrack.pools.api.TIMEOUT_S", 0.5)
-    monkeypatch.setattr("dualtrack.pools.api.TRIES", 1)
+    monkeypatch.setattr("dualtrack.cloud.pools.api.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("dualtrack.cloud.pools.api.TRIES", 1)
     stack.watch = stack.new_watch()
     stack.rounds(2)
     edit.add(stack.bed.lab, edit.Delay(action="DescribeAutoScalingGroups", seconds=2))
@@ -331,7 +331,7 @@ def test_objects_pass_where_a_policy_insists_on_tls(aws: Bed) -> None:
 
 
 def test_a_second_watch_is_refused(stack: Stack) -> None:
-    from dualtrack.pools.store import Store
+    from dualtrack.cloud.pools.state import Store
 
     with Store(stack.folder / "pools/emulator").alone():
         done = cli(stack, "watch", "--once", "--apply", "--ceiling", "0", code=5)
@@ -342,9 +342,9 @@ def test_a_real_stack_stands_on_these_conditions(
     aws: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """OpenTofu and the AWS provider see no difference, also after the watch has been at work."""
-    from dualtrack import paths
     from dualtrack.cloud import stack as stacks
-    from dualtrack.pools import place as pools
+    from dualtrack.cloud.pools import context as pools
+    from dualtrack.core import paths
 
     monkeypatch.setattr(paths, "LAB", tmp_path)
     edit.clear(aws.lab)

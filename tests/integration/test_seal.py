@@ -13,10 +13,10 @@ from typing import IO
 
 import pytest
 
-from dualtrack.errors import Exit
-from dualtrack.seal import blob, keyfiles
-from dualtrack.seal.errors import SealError
-from dualtrack.seal.slots import Sm2Identity, Sm2Recipient
+from dualtrack.core.errors import Exit
+from dualtrack.security.seal import blob, keyfiles
+from dualtrack.security.seal.errors import SealError
+from dualtrack.security.seal.slots import Sm2Identity, Sm2Recipient
 from tests.conftest import CLI, ROOT, Cli, wait
 
 MIB = 1 << 20

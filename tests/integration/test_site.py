@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
 from tests.conftest import Cli
 
 HOST = "site-1"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.store.manifest import PART
+from dualtrack.data.checkpoints.manifest import PART
 from tests.conftest import CLI, Cli, wait
 from tests.support.store_testbed import Fault, Store, checkpoint, same, store
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.store import program
+from dualtrack.hosts import bundle
 from tests.conftest import CLI, ROOT, wait
 from tests.support.store_testbed import Store, checkpoint, same, store
 
@@ -84,27 +84,27 @@ def test_what_is_named_stays_when_room_is_made(bed: Store, tmp_path: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> program.Program:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> bundle.Program:
     """The program for a host with this machine's Python, packed for this test alone."""
     return packed(tmp_path_factory.mktemp("cache"), HERE, MACHINE)
 
 
-def packed(cache: Path, python: str, machine: str) -> program.Program:
+def packed(cache: Path, python: str, machine: str) -> bundle.Program:
     """Have the program packed into an empty cache, as the role does."""
     code = (
-        "import sys; from dualtrack.store import program; it = program.ensure(*sys.argv[1:]);"
+        "import sys; from dualtrack.hosts import bundle; it = bundle.ensure(*sys.argv[1:]);"
         " print(it.digest, it.archive)"
     )  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code, python, machine], env={**os.environ, "DUALTRACK_CACHE": str(cache)}, check=True,
         capture_output=True, text=True,
     )  # fmt: skip
-    return program.Program(*done.stdout.split())
+    return bundle.Program(*done.stdout.split())
 
 
-def test_the_same_content_is_the_same_archive(archive: program.Program, tmp_path: Path) -> None:
+def test_the_same_content_is_the_same_archive(archive: bundle.Program, tmp_path: Path) -> None:
     again = packed(tmp_path, HERE, MACHINE)
-    assert again.digest == archive.digest == program.digest(HERE, MACHINE)
+    assert again.digest == archive.digest == bundle.digest(HERE, MACHINE)
     digests = {hashlib.sha256(Path(it.archive).read_bytes()).hexdigest() for it in (archive, again)}
     assert len(digests) == 1
 
@@ -149,7 +149,7 @@ class Host:
         return {it.name for it in self.folder.iterdir()}
 
 
-def test_program_comes_is_used_and_makes_way_for_the_next(archive: program.Program, bed: Store, tmp_path: Path) -> None:
+def test_program_comes_is_used_and_makes_way_for_the_next(archive: bundle.Program, bed: Store, tmp_path: Path) -> None:
     host = Host(tmp_path)
     assert not host.module(archive.digest)["there"]
     assert host.module(archive.digest, archive.archive, check=True)["changed"]
@@ -185,10 +185,10 @@ def test_program_comes_is_used_and_makes_way_for_the_next(archive: program.Progr
     assert host.names() == {"newer", "current"}
 
 
-def test_torn_program_is_replaced(archive: program.Program, tmp_path: Path) -> None:
+def test_torn_program_is_replaced(archive: bundle.Program, tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.module(archive.digest, archive.archive)
-    torn = host.folder / archive.digest / "lib/dualtrack/store/pull.py"
+    torn = host.folder / archive.digest / "lib/dualtrack/data/checkpoints/pull.py"
     torn.write_bytes(b"")
     assert not host.module(archive.digest)["there"]
     assert host.module(archive.digest, archive.archive)["changed"]

@@ -15,8 +15,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from dualtrack.store.address import MANIFEST, parse
-from dualtrack.store.manifest import PART
+from dualtrack.data.checkpoints.address import MANIFEST, parse
+from dualtrack.data.checkpoints.manifest import PART
 from tests.conftest import CLI
 from tests.support.store_testbed import Store, checkpoint, same, store
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack import paths, proc
 from dualtrack.cloud import opentofu, provider, stack
 from dualtrack.cloud.tofu import Tofu
-from dualtrack.errors import BadInput
+from dualtrack.core import paths, proc
+from dualtrack.core.errors import BadInput
 from tests.support.terraform_testbed import programs
 
 TERRAFORM = paths.ROOT / "terraform"

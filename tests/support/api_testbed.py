@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dualtrack.pki import authority
+from dualtrack.security.pki import authority
 from dualtrack.serving.client import Client, End
 
 HEADERS = {"x-dualtrack-track": "local", "x-dualtrack-engine": "sovereign-1"}

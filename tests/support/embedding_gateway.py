@@ -27,7 +27,7 @@ def vector(text: str) -> list[float]:
 def serving(folder: Path, monkeypatch: pytest.MonkeyPatch, host: str = "127.0.0.1") -> Iterator[Gateway]:
     """Serve for the block; its API key is in the environment, and nobody waits before a request is tried again."""
     monkeypatch.setenv("DUALTRACK_API_KEY", "dt-secret")
-    monkeypatch.setattr("dualtrack.proc.pause", lambda _: None)
+    monkeypatch.setattr("dualtrack.core.proc.pause", lambda _: None)
     found = Gateway(folder, host)
     found.answer = right(found)
     try:

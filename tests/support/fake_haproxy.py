@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dualtrack.node import gateway
+from dualtrack.hosts.agents import gateway
 
 HEAD = """\
 #<PID>          <type>          <reloads>       <uptime>        <version>

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.knowledge import index, search, versions
 from dualtrack.knowledge.embedding import Card
 from dualtrack.knowledge.index import Index

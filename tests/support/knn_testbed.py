@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from dualtrack import artifacts
+from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.cluster import opensearch
-from dualtrack.pki import authority
+from dualtrack.security.pki import authority
 from tests.support import elk_testbed
 
 NODES = ("knn-1", "knn-2", "knn-3")

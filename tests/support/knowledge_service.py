@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import msgspec
 
-from dualtrack import artifacts
-from dualtrack.access import tokens
+from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.service.people import AUDIENCE
+from dualtrack.security.access import tokens
 from dualtrack.tracks import knowledge
 from tests.conftest import ROOT, wait
 from tests.support.api_testbed import Gateway

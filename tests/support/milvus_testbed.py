@@ -18,10 +18,10 @@ from typing import Any
 
 import msgspec
 
-from dualtrack import artifacts
+from dualtrack.core.paths import ROOT
+from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.cluster import milvus
-from dualtrack.paths import ROOT
-from dualtrack.pki import authority
+from dualtrack.security.pki import authority
 from tests.support.packages import within_reach
 
 TOKEN = "knowledge:only-for-tests"

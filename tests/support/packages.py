@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from dualtrack import artifacts
+from dualtrack.data.mirror import artifacts
 
 
 @contextlib.contextmanager

@@ -14,13 +14,13 @@ from typing import Any
 
 import boto3
 
-from dualtrack import waiting
+from dualtrack.cloud.pools.api import Api
+from dualtrack.cloud.pools.controller import Watch
+from dualtrack.cloud.pools.model import Policy
+from dualtrack.cloud.pools.state import Entry, Store
+from dualtrack.core import waiting
 from dualtrack.inventory import contract
-from dualtrack.lab.conditions import edit, scenario
-from dualtrack.pools.api import Api
-from dualtrack.pools.model import Policy
-from dualtrack.pools.store import Entry, Store
-from dualtrack.pools.watch import Watch
+from dualtrack.lab.fault_injection import edit, scenario
 from tests.support.child import read_until
 
 SERVER = """

@@ -1,6 +1,6 @@
 """A second implementation of the trail's rules, for the tests: by docs/formats/audit.md, in gmssl's arithmetic.
 
-It shares no code with dualtrack.audit. Slow: a signature takes it a tenth of a second.
+It shares no code with dualtrack.security.audit. Slow: a signature takes it a tenth of a second.
 """
 
 from __future__ import annotations

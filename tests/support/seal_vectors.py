@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualtrack.errors import Exit
-from dualtrack.seal import actions, blob, libcrypto, stream
-from dualtrack.seal.chunks import START
-from dualtrack.seal.errors import SealError
-from dualtrack.seal.opening import open_header
-from dualtrack.seal.slots import Identity, Passphrase, Sm2Identity
+from dualtrack.core.errors import Exit
+from dualtrack.crypto import libcrypto
+from dualtrack.security.seal import actions, blob, stream
+from dualtrack.security.seal.chunks import START
+from dualtrack.security.seal.errors import SealError
+from dualtrack.security.seal.slots import Identity, Passphrase, Sm2Identity
+from dualtrack.security.seal.unwrap import open_header
 from tests.support import reference_seal
 
 FILES = sorted((Path(__file__).parents[1] / "fixtures/seal").glob("vectors-*.json"))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from dualtrack.cloud.pools.model import Decision, Failure, Group, Memory, Node, Observation, Policy, Resize, Rezone
+from dualtrack.cloud.pools.reconcile import decide
 from dualtrack.inventory import contract
-from dualtrack.pools.decide import decide
-from dualtrack.pools.model import Decision, Failure, Group, Memory, Node, Observation, Policy, Resize, Rezone
 
 ZONES = {"a": "subnet-a", "b": "subnet-b", "c": "subnet-c"}
 COST = 658.8  # p4de.24xlarge, 27.45 US$ an hour

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dualtrack.audit import head as heads
-from dualtrack.audit import record
-from dualtrack.audit import witness as witnesses
-from dualtrack.audit.head import Head
-from dualtrack.seal import libcrypto
+from dualtrack.crypto import libcrypto
+from dualtrack.security.audit import record
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit import witness as witnesses
+from dualtrack.security.audit.signed_head import Head
 from tests.support.attack_helpers import SECOND, START, Clock
 
 #: Later than all that is signed here; and the clock of whoever signs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dualtrack.elk.client import Store
+from dualtrack.remote.opensearch import Store
 
 #: An audit index that is not there yet.
 TOMORROW = "audit-shipped-2099.01.01"

@@ -17,7 +17,7 @@ import pytest
 
 from dualtrack.cloud import opentofu, stack
 from dualtrack.cloud.plan import Plan
-from dualtrack.errors import Missing
+from dualtrack.core.errors import Missing
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f operator@test"
 TRAFFIC = {

@@ -1,4 +1,4 @@
-"""What came of the attacks that a test tries: rows of `dualtrack drill audit` (dualtrack/drills/collect.py)."""
+"""What came of the attacks that a test tries: rows of `dualtrack drill audit` (dualtrack/lab/scenarios/collect.py)."""
 
 from __future__ import annotations
 

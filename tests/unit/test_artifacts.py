@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from dualtrack import artifacts
-from dualtrack.errors import BadInput, External
-from dualtrack.mirror import carried, fetchers
-from dualtrack.paths import pins
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.paths import pins
+from dualtrack.data.mirror import artifacts, fetchers, offline
 
 CONTENT = b"a zip"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -33,7 +32,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.setattr(artifacts, "run", run)
     monkeypatch.setattr(artifacts, "pins", lambda: {"maven": {NAME: DIGEST}})
     monkeypatch.setattr(artifacts, "cache_dir", lambda: tmp_path / "cache")
-    monkeypatch.setattr(carried, "folder", lambda: known["mirror"])
+    monkeypatch.setattr(offline, "folder", lambda: known["mirror"])
     return known
 
 
@@ -99,7 +98,7 @@ def test_wheel_is_fetched_once_by_its_lock(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(artifacts, "run", run)
     monkeypatch.setattr(artifacts, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr(carried, "folder", lambda: Path(mirror) if mirror else None)
+    monkeypatch.setattr(offline, "folder", lambda: Path(mirror) if mirror else None)
     [found] = artifacts.wheels("llamacpp", "3.11", "x86_64")
     assert artifacts.wheels("llamacpp", "3.11", "x86_64") == [found]
     assert artifacts.wheels("llamacpp", "3.11", "aarch64")[0].parent != found.parent
@@ -113,7 +112,7 @@ def test_wheel_is_fetched_once_by_its_lock(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_lock_that_is_none_and_a_wheel_that_did_not_come(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(artifacts, "run", lambda words, **_: Path(str(words[-1])[7:]).mkdir(parents=True))
     monkeypatch.setattr(artifacts, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr(carried, "folder", lambda: None)
+    monkeypatch.setattr(offline, "folder", lambda: None)
     with pytest.raises(BadInput, match="no lock"):
         artifacts.wheels("../../etc/passwd", "3.11", "x86_64")
     with pytest.raises(External, match="brought no wheel"):
@@ -129,6 +128,6 @@ def test_several_wheels_of_a_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     monkeypatch.setattr(artifacts, "run", run)
     monkeypatch.setattr(artifacts, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr(carried, "folder", lambda: None)
+    monkeypatch.setattr(offline, "folder", lambda: None)
     found = artifacts.wheels("triton", "3.11", "x86_64")
     assert [it.name for it in found] == ["a-1-py3-none-any.whl", "b-1-py3-none-any.whl"]

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from dualtrack import proc
-from dualtrack.configure import (
+from dualtrack.core import proc
+from dualtrack.core.errors import BadInput
+from dualtrack.core.events import events
+from dualtrack.tracks.ansible_runner import (
     ConfigureFailed,
     Failure,
     Result,
@@ -24,8 +26,6 @@ from dualtrack.configure import (
     environment,
     quiet,
 )
-from dualtrack.errors import BadInput
-from dualtrack.events import events
 from tests.conftest import wait
 from tests.support.child import read_until
 

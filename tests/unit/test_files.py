@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dualtrack import files
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
-from dualtrack.files import locked, made_whole, read_small, read_whole
+from dualtrack.core import files
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.core.files import locked, made_whole, read_small, read_whole
 
 
 def test_who_waits_for_a_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +37,7 @@ def test_a_lock_that_is_free_soon_is_not_worth_a_word(tmp_path: Path, monkeypatc
     said: list[str] = []
     first = locked(tmp_path / "it")
     first.__enter__()
-    monkeypatch.setattr("dualtrack.files.time.sleep", lambda _: first.__exit__(None, None, None))
+    monkeypatch.setattr("dualtrack.core.files.time.sleep", lambda _: first.__exit__(None, None, None))
     with locked(tmp_path / "it", said.append):
         assert said == []
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack import https
-from dualtrack.errors import BadInput
-from dualtrack.pki import authority
+from dualtrack.core import https
+from dualtrack.core.errors import BadInput
+from dualtrack.security.pki import authority
 
 SECRET = "hunter2"
 SCHEMES = (

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dualtrack import output
-from dualtrack.output import document, echo, table, visible
+from dualtrack.core import output
+from dualtrack.core.output import document, echo, table, visible
 from tests.conftest import ROOT
 
 ANY = st.text(st.characters(codec=None, exclude_categories=()))

@@ -14,7 +14,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
-from dualtrack import templates
+from dualtrack.core import templates
 
 VARIABLES = {"names": ["b", "a"], "size": 3, "host": {"name": "gpu-1"}, "text": "a\\b"}
 TEXTS = (

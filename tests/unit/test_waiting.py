@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dualtrack import proc, waiting
-from dualtrack.errors import BadInput, Exit, External, Interrupted
+from dualtrack.core import proc, waiting
+from dualtrack.core.errors import BadInput, Exit, External, Interrupted
 
 
 class Time:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from dualtrack.errors import DualtrackError
-from dualtrack.store import program
+from dualtrack.core.errors import DualtrackError
+from dualtrack.hosts import bundle
 
 
 class ActionModule(ActionBase):
@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         if "digest" in given:
             return result | self._on_host(given, task_vars)
         try:
-            found = program.ensure(str(given["python"]), str(given["machine"]))
+            found = bundle.ensure(str(given["python"]), str(given["machine"]))
         except DualtrackError as error:
             return result | {"failed": True, "msg": str(error)}
         wanted = {"start": given["start"], "folder": given["folder"], "digest": found.digest}

@@ -13,11 +13,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from dualtrack.audit.searchstore import node
-from dualtrack.elk import settle, site
-from dualtrack.elk.client import Opener, Store, through
-from dualtrack.errors import DualtrackError
-from dualtrack.pki import authority
+from dualtrack.core.errors import DualtrackError
+from dualtrack.remote.opensearch import Opener, Store, through
+from dualtrack.remote.opensearch_nodes import node
+from dualtrack.security.opensearch import connections, reconcile
+from dualtrack.security.pki import authority
 
 #: What of a host's variables says how it is reached.
 REACHING = (
@@ -42,11 +42,11 @@ class ActionModule(ActionBase):
         found = {it: self._templar.template(facts[it]) for it in REACHING if it in facts}
         said = ""
         with tempfile.TemporaryDirectory(prefix="dte-") as scratch:
-            config = site.written({through_host: found}, Path(scratch))
+            config = connections.written({through_host: found}, Path(scratch))
             for address in given["store"]:
                 try:
                     with _opened(str(address), Path(str(given["ca_dir"])), config, through_host) as store:
-                        new = settle.admit(
+                        new = reconcile.admit(
                             store, str(given["host"]), logs=bool(given.get("logs")), write=not self._task.check_mode
                         )
                     return result | {"changed": new}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dualtrack.errors import BadInput
-from dualtrack.store import actions, named
+from dualtrack.core.errors import BadInput
+from dualtrack.data.checkpoints import actions, prefetch_list
 
 
 def model_store_version_problems(versions: Sequence[str]) -> list[str]:
     """Return what is wrong with the versions that a host shall have."""
-    return named.problems([str(it) for it in versions])
+    return prefetch_list.problems([str(it) for it in versions])
 
 
 def model_store_size_problems(sizes: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The planner of software RAID (tools/dualtrack/raid) as filters: what the role nvme_raid asks it."""
+"""The planner of software RAID (tools/dualtrack/hosts/raid) as filters: what the role nvme_raid asks it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.raid import plan
+from dualtrack.hosts.raid import plan
 
 
 def _plain(value: Any) -> Any:

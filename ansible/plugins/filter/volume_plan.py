@@ -1,4 +1,4 @@
-"""The planner of encrypted volumes (tools/dualtrack/volume) as filters: what the role sm4_volume asks it."""
+"""The planner of encrypted volumes (tools/dualtrack/hosts/volume) as filters: what the role sm4_volume asks it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.volume import plan
+from dualtrack.hosts.volume import plan
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the file of people becomes for a service (dualtrack.access.services), rights for a while included."""
+"""What the file of people becomes for a service (dualtrack.security.access.services), rights for a while included."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from dualtrack.access import glass, model, services
-from dualtrack.errors import DualtrackError
-from dualtrack.paths import ROOT
+from dualtrack.core.errors import DualtrackError
+from dualtrack.core.paths import ROOT
+from dualtrack.security.access import break_glass, model, services
 
 DOCUMENTATION = """
 name: access
@@ -66,12 +66,12 @@ class LookupModule(LookupBase):
         file, grants = str(self.get_option("file")), str(self.get_option("grants"))
         try:
             access = people(ROOT / file) if file else model.Access()
-            found = glass.in_force(Path(grants), access) if grants else ()
+            found = break_glass.in_force(Path(grants), access) if grants else ()
             return [msgspec.to_builtins(self._one(str(term), access, found)) for term in terms]
         except DualtrackError as error:
             raise AnsibleLookupError(str(error)) from None
 
-    def _one(self, what: str, access: model.Access, grants: tuple[glass.Grant, ...]) -> Any:
+    def _one(self, what: str, access: model.Access, grants: tuple[break_glass.Grant, ...]) -> Any:
         if what == "knowledge":
             return {it.name: it.labels for it in access.people}
         if what == "host":

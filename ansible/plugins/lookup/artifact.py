@@ -1,4 +1,4 @@
-"""A pinned file from Maven: its version, its SHA-256, and where it lies on the controller (dualtrack.artifacts)."""
+"""A pinned file from Maven: its version, its SHA-256, and where it lies on the controller (dualtrack.data.mirror.artifacts)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from dualtrack import artifacts
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
+from dualtrack.data.mirror import artifacts
 
 DOCUMENTATION = """
 name: artifact

@@ -1,4 +1,4 @@
-"""A certificate of the private authority, made or renewed when it is asked for (dualtrack.pki.authority)."""
+"""A certificate of the private authority, made or renewed when it is asked for (dualtrack.security.pki.authority)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from dualtrack.errors import DualtrackError
-from dualtrack.mirror.check import sha256
-from dualtrack.pki import authority
+from dualtrack.core.errors import DualtrackError
+from dualtrack.data.mirror.check import sha256
+from dualtrack.security.pki import authority
 
 DOCUMENTATION = """
 name: certificate

@@ -8,7 +8,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
 from dualtrack.tracks import knowledge
 
 DOCUMENTATION = """

@@ -8,8 +8,8 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from dualtrack.errors import DualtrackError
-from dualtrack.paths import ROOT
+from dualtrack.core.errors import DualtrackError
+from dualtrack.core.paths import ROOT
 from dualtrack.serving import tenants
 
 DOCUMENTATION = """

@@ -1,4 +1,4 @@
-"""The public key of people's tokens (dualtrack.access.tokens)."""
+"""The public key of people's tokens (dualtrack.security.access.tokens)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from dualtrack.access import tokens
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
+from dualtrack.security.access import tokens
 
 DOCUMENTATION = """
 name: token_key

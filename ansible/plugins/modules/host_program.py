@@ -19,7 +19,7 @@ DOCUMENTATION = """
 module: host_program
 short_description: unpack the program and switch to it
 description:
-  - Unpacks an archive that `tools/dualtrack/store/program.py` made into a folder of its own, then turns the link
+  - Unpacks an archive that `tools/dualtrack/hosts/bundle.py` made into a folder of its own, then turns the link
     C(current) to it. Folders of older ones are removed, but not one that is in use.
   - In a play it takes C(python) and C(machine), the host's version and processor, instead of C(digest). Then the
     controller makes the archive, and sends it where it is not there (C(plugins/action)).

@@ -8,7 +8,7 @@ root, the account that ssh logs in to only passes on what goes to and fro.
 Before a file is written, Ansible asks what is there, and has two programs started for what it does not use: the kind of
 its content, and its attributes. They are not asked for.
 
-And it has templates compiled once (dualtrack.templates).
+And it has templates compiled once (dualtrack.core.templates).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ansible_mitogen.mixins import ActionModuleMixin
 from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule  # noqa: F401
 from ansible_mitogen.services import ContextService
 
-from dualtrack import templates
+from dualtrack.core import templates
 
 
 def compiled(source: bytes | str, name: str, mode: str) -> CodeType:

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/drills/echo_engine.py
+../../../tools/dualtrack/lab/scenarios/echo_engine.py

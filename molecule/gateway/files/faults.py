@@ -20,7 +20,7 @@ from load import PAUSES_S, Load
 
 # What `dualtrack-gateway status` asks, without a process for each question: ten a second would cost more than the load.
 sys.path.insert(0, "/usr/local/lib/dualtrack/gateway")
-from dualtrack.node import gateway
+from dualtrack.hosts.agents import gateway
 
 RATE = 200
 #: The only engine of the cloud track, which whoever may leave asks first; and those of the local track.

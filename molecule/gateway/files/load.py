@@ -1,1 +1,1 @@
-../../../tools/dualtrack/drills/load.py
+../../../tools/dualtrack/lab/scenarios/load.py

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.verify.patience import settled
+from dualtrack.verify.eventually import settled
 
 PROGRAM = "/usr/local/bin/dualtrack-audit"
 USER = "dualtrack-audit"

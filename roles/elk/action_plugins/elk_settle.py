@@ -1,4 +1,4 @@
-"""Bring the search store's rights and templates to what they should be, from the controller (dualtrack.elk.settle).
+"""Bring the search store's rights and templates to what they should be, from the controller (dualtrack.security.opensearch.reconcile).
 
 The administrator's certificate goes past every rule of the store, immutability too: its key never leaves this machine.
 The store is spoken to through ssh to the node, with TLS from here to the store. Of passwords the task names the
@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from ansible.plugins.action import ActionBase
 
-from dualtrack.access import tokens
-from dualtrack.elk import documents, settle, site
-from dualtrack.errors import BadInput, DualtrackError, External
+from dualtrack.core.errors import BadInput, DualtrackError, External
+from dualtrack.security.access import tokens
+from dualtrack.security.opensearch import connections, reconcile, security_config
 
 #: What of a host's variables says how it is reached.
 REACHING = (
@@ -44,10 +44,12 @@ class ActionModule(ActionBase):
         folder = Path(str(arguments["ca_dir"]))
         try:
             # Ansible's strings bear tags, and are not plain ones to msgspec.
-            members = msgspec.json.decode(json.dumps(arguments["people"]), type=tuple[documents.Member, ...])
+            members = msgspec.json.decode(json.dumps(arguments["people"]), type=tuple[security_config.Member, ...])
             with tempfile.TemporaryDirectory(prefix="dte-") as scratch:
-                config = site.written({name: found}, Path(scratch))
-                with site.Node(name, str(arguments["address"]), port, folder, config).open("admin", "admin") as store:
+                config = connections.written({name: found}, Path(scratch))
+                with connections.Node(name, str(arguments["address"]), port, folder, config).open(
+                    "admin", "admin"
+                ) as store:
                     try:
                         store.await_up(patience)
                     except External:
@@ -59,13 +61,13 @@ class ActionModule(ActionBase):
                     snapshots, write = str(arguments.get("snapshots") or ""), not self._task.check_mode
                     hosts = [str(it) for it in arguments["hosts"]]
                     if elastic:
-                        settled = settle.settle_elastic(
+                        settled = reconcile.settle_elastic(
                             store, members, secrets, nodes=nodes, hosts=hosts,
                             snapshots=snapshots, license=_license(str(arguments.get("license") or "")),
                             patience=patience, write=write,
                         )  # fmt: skip
                     else:
-                        settled = settle.settle(
+                        settled = reconcile.settle(
                             store, members, secrets, nodes=len(nodes), token_key=tokens.public(folder),
                             snapshots=snapshots, hosts=hosts, days=int(arguments["days"]), patience=patience,
                             write=write,

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from dualtrack.access import tokens
-from dualtrack.audit import document
-from dualtrack.elk import settle, site
-from dualtrack.elk.client import Answer, Store, basic
-from dualtrack.elk.documents import Member
-from dualtrack.errors import External
-from dualtrack.pki import authority
-from dualtrack.verify.patience import settled
+from dualtrack.core.errors import External
+from dualtrack.remote.opensearch import Answer, Store, basic
+from dualtrack.security.access import tokens
+from dualtrack.security.audit import index_documents
+from dualtrack.security.opensearch import connections, reconcile
+from dualtrack.security.opensearch.security_config import Member
+from dualtrack.security.pki import authority
+from dualtrack.verify.eventually import settled
 
 #: One document for ever, however often the checks run: it cannot be removed.
 PROBE = "dualtrack-verify"
@@ -44,7 +44,7 @@ class Node:
         self.name = host.backend.host.name
         me = next(node for node in hostvars["elk_nodes"] if node["name"] == self.name)
         address, config = str(me["address"]), Path(host.backend.ssh_config)
-        self.reached = site.Node(self.name, address, int(hostvars["elk_port"]), self.folder, config)
+        self.reached = connections.Node(self.name, address, int(hostvars["elk_port"]), self.folder, config)
         self.stack = ExitStack()
 
     def open(self, found: authority.Issued | None = None, trusts: Path | None = None) -> Store:
@@ -96,7 +96,7 @@ def bulk(store: Store, operation: str, index: str, name: str = "1") -> tuple[int
 def probe(node: Node) -> Store:
     """Return a shipper's connection; its one document is in the store, in an index that the controller made."""
     admin = node.by("admin", "admin")
-    settle.admit(admin, PROBE)
+    reconcile.admit(admin, PROBE)
     if admin.call("HEAD", f"/{INDEX}").status == 404:
         admin.call("PUT", f"/{INDEX}", {})
     shipper = node.by("shipper", PROBE)
@@ -245,7 +245,7 @@ def test_passwords_and_tokens(node: Node) -> None:
 @pytest.mark.service("dualtrack-opensearch")
 def test_rights_are_ours(node: Node, hostvars: dict[str, Any]) -> None:
     """Rights, users, template and repository are as the controller wrote them: nobody gave himself more."""
-    other = settle.settle(
+    other = reconcile.settle(
         node.by("admin", "admin"), [Member(it["name"], tuple(it["rights"]), it.get("kind", "person"))
                                     for it in hostvars["elk_people"]], hostvars["elk_passwords"],
         nodes=len(hostvars["elk_nodes"]), token_key=tokens.public(node.folder), write=False,
@@ -261,7 +261,7 @@ def test_a_host_gets_the_index_that_it_asks_for(host: Any, node: Node) -> None:
     assert host.service("dualtrack-elk-indices").is_running
     assert host.service("dualtrack-elk-indices").is_enabled
     shipper, today = probe(node), f"audit-{PROBE}-{datetime.now(UTC):%Y.%m.%d}"
-    assert shipper.call("POST", "/_bulk", document.of_asks(PROBE, [today])).body["errors"] is False
+    assert shipper.call("POST", "/_bulk", index_documents.of_asks(PROBE, [today])).body["errors"] is False
     made = settled(lambda: node.by("admin", "admin").call("HEAD", f"/{today}").status, lambda it: it == 200, SOON_S)
     try:
         assert made == 200, "nobody creates what hosts ask for: journalctl -u dualtrack-elk-indices"
@@ -275,7 +275,7 @@ def test_shards_have_room(node: Node) -> None:
     admin = node.by("admin", "admin")
     health = admin.call("GET", "/_cluster/health").body
     found = admin.call("GET", "/_cluster/settings?include_defaults=true&flat_settings=true").body
-    limit = int({**found["defaults"], **found["persistent"], **found["transient"]}[settle.SHARDS])
+    limit = int({**found["defaults"], **found["persistent"], **found["transient"]}[reconcile.SHARDS])
     most = limit * health["number_of_data_nodes"]
     assert health["active_shards"] < 0.9 * most, f"{health['active_shards']} of {most} shards: dualtrack audit retain"
 

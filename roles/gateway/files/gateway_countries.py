@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gateway_countries.py
+../../../tools/dualtrack/hosts/agents/gateway_countries.py

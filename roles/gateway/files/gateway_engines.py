@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gateway_engines.py
+../../../tools/dualtrack/hosts/agents/gateway_engines.py

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gateway_main.py
+../../../tools/dualtrack/hosts/agents/gateway_main.py

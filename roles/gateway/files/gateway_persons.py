@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gateway_persons.py
+../../../tools/dualtrack/hosts/agents/gateway_persons.py

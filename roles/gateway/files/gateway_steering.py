@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gateway_steering.py
+../../../tools/dualtrack/hosts/agents/gateway_steering.py

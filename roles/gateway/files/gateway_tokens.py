@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gateway_tokens.py
+../../../tools/dualtrack/hosts/agents/gateway_tokens.py

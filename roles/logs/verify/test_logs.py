@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dualtrack.elk.site import Node
-from dualtrack.verify.patience import settled
+from dualtrack.security.opensearch.connections import Node
+from dualtrack.verify.eventually import settled
 
 UNIT = "dualtrack-logs"
 #: Seconds that a line gets to come into the store: a batch, and the second after which it shows.

@@ -11,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 DOCUMENTATION = """
 module: nvme_raid_probe
 short_description: read the state of software RAID and of disks
-description: Returns raw outputs; what they mean is decided where it can be tested (tools/dualtrack/raid).
+description: Returns raw outputs; what they mean is decided where it can be tested (tools/dualtrack/hosts/raid).
 options:
   disks:
     description: stable names of disks (/dev/disk/by-id/...)

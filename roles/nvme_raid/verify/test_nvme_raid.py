@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.verify.patience import settled
+from dualtrack.verify.eventually import settled
 
 
 def arrays(hostvars: dict[str, Any]) -> list[dict[str, Any]]:

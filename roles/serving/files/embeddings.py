@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/embeddings.py
+../../../tools/dualtrack/hosts/agents/embeddings.py

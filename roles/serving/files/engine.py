@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/engine.py
+../../../tools/dualtrack/hosts/agents/engine.py

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/engine_leave.py
+../../../tools/dualtrack/hosts/agents/engine_leave.py

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/engine_probes.py
+../../../tools/dualtrack/hosts/agents/engine_probes.py

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gateway.py
+../../../tools/dualtrack/hosts/agents/gateway.py

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gpu_engine.py
+../../../tools/dualtrack/hosts/agents/gpu_engine.py

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/llamacpp_engine.py
+../../../tools/dualtrack/hosts/agents/llamacpp_engine.py

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/memory_budget.py
+../../../tools/dualtrack/hosts/agents/memory_budget.py

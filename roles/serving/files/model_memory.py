@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/model_memory.py
+../../../tools/dualtrack/hosts/agents/model_memory.py

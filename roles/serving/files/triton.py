@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/triton.py
+../../../tools/dualtrack/hosts/agents/triton.py

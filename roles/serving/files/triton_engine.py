@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/triton_engine.py
+../../../tools/dualtrack/hosts/agents/triton_engine.py

@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/triton_model.py
+../../../tools/dualtrack/hosts/agents/triton_model.py

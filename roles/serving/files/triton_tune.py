@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/triton_tune.py
+../../../tools/dualtrack/hosts/agents/triton_tune.py

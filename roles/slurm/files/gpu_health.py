@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/gpu_health.py
+../../../tools/dualtrack/hosts/agents/gpu_health.py

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.verify.patience import settled
+from dualtrack.verify.eventually import settled
 
 
 def controls(hostvars: dict[str, Any]) -> bool:

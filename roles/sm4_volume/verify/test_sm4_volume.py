@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.verify.patience import settled
+from dualtrack.verify.eventually import settled
 
 #: For so many seconds after its start a host may still be opening its volumes: an emulated one is slow.
 BOOTING_S = 420

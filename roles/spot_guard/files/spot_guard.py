@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/spot_guard.py
+../../../tools/dualtrack/hosts/agents/spot_guard.py

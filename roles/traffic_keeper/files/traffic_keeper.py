@@ -1,1 +1,1 @@
-../../../tools/dualtrack/node/traffic_keeper.py
+../../../tools/dualtrack/hosts/agents/traffic_keeper.py

@@ -9,7 +9,7 @@ import ansible_mitogen.services
 import ansible_mitogen.target
 import pytest
 
-from dualtrack import templates
+from dualtrack.core import templates
 from tests.conftest import ROOT
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.audit.writer import begin
+from dualtrack.security.audit.writer import begin
 from tests.support.attack_helpers import Clock, fill
 
 

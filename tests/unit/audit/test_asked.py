@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.audit import asked, document
+from dualtrack.security.audit import index_documents, index_requests
 
 TODAY = date(2026, 11, 25)
 NEAR = [f"{TODAY + timedelta(days=it):%Y.%m.%d}" for it in (-1, 0, 1)]
@@ -22,7 +22,9 @@ def day(back: int) -> str:
     "wrong", ["", "*", "2026.13.01", "2026.1.1", "b-2026.11.25", "2026.11.25 ", "2026-11-25", "../.."]
 )
 def test_a_day_that_is_none_gets_no_index(wrong: str) -> None:
-    made, why = asked.decide([asked.Ask("gpu", wrong), asked.Ask("web", day(0))], {}, TODAY, 5)
+    made, why = index_requests.decide(
+        [index_requests.Ask("gpu", wrong), index_requests.Ask("web", day(0))], {}, TODAY, 5
+    )
     assert made == [f"audit-web-{day(0)}"]
     assert set(why) == {"gpu"}
 
@@ -36,25 +38,27 @@ def test_nobody_has_more_than_its_days_but_for_those_around_today(
     asks: list[tuple[str, int]], before: list[tuple[str, int]], days: int
 ) -> None:
     there = {f"audit-{host}-{day(back)}": 1 for host, back in before}
-    made, why = asked.decide([asked.Ask(host, day(back)) for host, back in asks], there, TODAY, days)
+    made, why = index_requests.decide([index_requests.Ask(host, day(back)) for host, back in asks], there, TODAY, days)
     assert len(set(made)) == len(made)
     assert not set(made) & set(there)
     wanted = {f"audit-{host}-{day(back)}" for host, back in asks}
     assert set(made) <= wanted
     assert {it for it in wanted - set(there) if it[-10:] in NEAR} <= set(made)
     for host in ("a", "a-b", "c"):
-        far = [it for it in made if document.host_of(it) == host and it[-10:] not in NEAR]
-        held = [it for it in there if document.host_of(it) == host]
+        far = [it for it in made if index_documents.host_of(it) == host and it[-10:] not in NEAR]
+        held = [it for it in there if index_documents.host_of(it) == host]
         assert not far or len(held) + len(far) <= days
-        assert (host in why) == bool({it for it in wanted - set(there) - set(made) if document.host_of(it) == host})
+        assert (host in why) == bool(
+            {it for it in wanted - set(there) - set(made) if index_documents.host_of(it) == host}
+        )
 
 
 def test_what_is_asked_is_whose_index_it_was_asked_in() -> None:
     answer = {"aggregations": {"asked": {"buckets": [
         {"key": ".asked-a-b", "days": {"buckets": [{"key": "2026.11.25", "doc_count": 1}]}},
     ]}}}  # fmt: skip
-    assert asked.parse(answer) == [asked.Ask("a-b", "2026.11.25")]
-    assert asked.parse({}) == []
+    assert index_requests.parse(answer) == [index_requests.Ask("a-b", "2026.11.25")]
+    assert index_requests.parse({}) == []
 
 
 @pytest.mark.parametrize(
@@ -71,4 +75,4 @@ def test_what_is_asked_is_whose_index_it_was_asked_in() -> None:
     ],
 )
 def test_logs_have_their_days_ahead(there: dict[str, int], made: list[str]) -> None:
-    assert list(asked.ahead(there, TODAY)) == made
+    assert list(index_requests.ahead(there, TODAY)) == made

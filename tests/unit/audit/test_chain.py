@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dualtrack.audit import head as heads
-from dualtrack.audit import keys, proof, record
-from dualtrack.audit.check import Report, judge
-from dualtrack.audit.place import Place
-from dualtrack.audit.record import Record
-from dualtrack.audit.writer import Writer, begin
-from dualtrack.errors import BadInput, External, Findings, Refused
+from dualtrack.core.errors import BadInput, External, Findings, Refused
+from dualtrack.security.audit import keys, proof, record
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit.layout import Place
+from dualtrack.security.audit.record import Record
+from dualtrack.security.audit.verify import Report, judge
+from dualtrack.security.audit.writer import Writer, begin
 from tests.support import reference_audit as audit_judge
 from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
 
@@ -323,7 +323,7 @@ def test_full_disk_is_said_and_the_same_events_are_written_later(
     writer = Writer(trail, clock=Clock(START + 100 * SECOND))
     writer.append("sudo", "ops", b"one" * 30)
     with monkeypatch.context() as patch:
-        patch.setattr("dualtrack.audit.writer.os.write", short)
+        patch.setattr("dualtrack.security.audit.writer.os.write", short)
         with pytest.raises(External, match="No space left"):
             writer.commit()
     writer.commit()

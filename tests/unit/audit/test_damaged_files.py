@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from dualtrack import cli
-from dualtrack.audit import head as heads
-from dualtrack.audit import proof
-from dualtrack.audit.writer import Writer
-from dualtrack.errors import BadInput, Findings
-from dualtrack.pki import authority
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.security.audit import proof
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit.writer import Writer
+from dualtrack.security.pki import authority
 from tests.support.attack_helpers import SECOND, START, Clock
 
 Call = Callable[..., tuple[int, str]]

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from dualtrack.audit import document, fetch
-from dualtrack.audit.check import judge
-from dualtrack.audit.place import Place
+from dualtrack.security.audit import fetch, index_documents
+from dualtrack.security.audit.layout import Place
+from dualtrack.security.audit.verify import judge
 
 ROWS = ({"n": "5"}, {"n": [5]}, {"n": 5.5}, {"n": None}, {"n": True}, {"n": 5, "body": "[" * 5000}, {"n": 2**70})
 
@@ -38,9 +38,11 @@ def test_documents_that_are_no_records_are_found(
     shown: list[dict[str, Any]] = []
     for number in place.numbers():
         for line in place.segment(number).read_bytes().splitlines(keepends=True):
-            shown.append(parsed(document.of_record("vault-1", line)))
+            shown.append(parsed(index_documents.of_record("vault-1", line)))
     shown.insert(at, {"host": "vault-1", "t": 1, "kind": "sudo", "chain": "aa", **wrong})
-    shown += [parsed(document.of_head("vault-1", it)) for it in place.heads.read_bytes().splitlines(keepends=True)]
+    shown += [
+        parsed(index_documents.of_head("vault-1", it)) for it in place.heads.read_bytes().splitlines(keepends=True)
+    ]
     fetch.fetch(Shown(shown), "vault-1", tmp_path / "fetched", lambda _: None)  # type: ignore[arg-type]
     kinds = {it.kind for it in judge(tmp_path / "fetched", root).findings}
     assert kinds & {"altered", "inserted"}, kinds

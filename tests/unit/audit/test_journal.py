@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from dualtrack.audit.journal import cursor, label
-from dualtrack.audit.telling import told
+from dualtrack.security.audit.journal import cursor, label
+from dualtrack.security.audit.summarize import told
 
 #: As journald writes them on a host of the lab, with the fields that count.
 SUDO = {"SYSLOG_IDENTIFIER": "sudo", "_TRANSPORT": "syslog", "_UID": "1001", "_COMM": "sudo", "_EXE": "/usr/bin/sudo"}

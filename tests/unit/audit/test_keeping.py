@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.audit import document, holds, keeping, record, retired, snapshots
-from dualtrack.audit import head as heads
-from dualtrack.audit.check import Start, judge
-from dualtrack.audit.keeping import Index
-from dualtrack.audit.place import Place
-from dualtrack.audit.searchstore import SearchStore
-from dualtrack.audit.ship import Shipper
-from dualtrack.audit.snapshots import Snapshot
-from dualtrack.audit.writer import Writer, begin
-from dualtrack.errors import BadInput, Findings, Refused
-from dualtrack.pki import authority, rotation
-from dualtrack.seal import libcrypto
+from dualtrack.core.errors import BadInput, Findings, Refused
+from dualtrack.crypto import libcrypto
+from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.security.audit import holds, index_documents, record, retention_policy, retention_receipts, snapshots
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit.layout import Place
+from dualtrack.security.audit.retention_policy import Index
+from dualtrack.security.audit.ship import Shipper
+from dualtrack.security.audit.snapshots import Snapshot
+from dualtrack.security.audit.verify import Start, judge
+from dualtrack.security.audit.writer import Writer, begin
+from dualtrack.security.pki import authority, rotation
 from tests.unit.audit.test_chain import START, Clock, fill
 
 TODAY = date(2026, 11, 26)
@@ -69,7 +69,7 @@ def test_what_goes_is_old_saved_not_held_and_the_begin_of_a_chain(
     world: tuple[list[Index], list[Snapshot], dict[str, str]], days: int
 ) -> None:
     indices, taken, held = world
-    verdicts = {it.index: it for it in keeping.plan(indices, taken, held, today=TODAY, days=days)}
+    verdicts = {it.index: it for it in retention_policy.plan(indices, taken, held, today=TODAY, days=days)}
     assert set(verdicts) == {it.name for it in indices}
     assert all(it.why for it in verdicts.values())
     for host in {it.host for it in indices}:
@@ -94,7 +94,7 @@ def test_all_that_may_go_goes(world: tuple[list[Index], list[Snapshot], dict[str
     """With clocks that are right, every day saved and no hold, exactly the older days go, if a head stays."""
     indices, _, _ = world
     taken = [Snapshot("all", "SUCCESS", at(TODAY) + DAY_NS, tuple(it.name for it in indices))]
-    verdicts = {it.index: it.goes for it in keeping.plan(indices, taken, {}, today=TODAY, days=days)}
+    verdicts = {it.index: it.goes for it in retention_policy.plan(indices, taken, {}, today=TODAY, days=days)}
     for host in {it.host for it in indices}:
         mine = sorted((it for it in indices if it.host == host), key=lambda it: it.day)
         if [it.first for it in mine] != sorted(it.first for it in mine):
@@ -111,7 +111,7 @@ def test_snapshots_that_go_take_nothing_with_them_that_is_held(
     indices, taken, held = world
     taken = sorted(taken, key=lambda it: it.begun)
     live = {it.name for number, it in enumerate(indices) if mask >> number & 1}
-    verdicts = {it.index: it for it in keeping.spare(taken, live, held, today=TODAY, days=days)}
+    verdicts = {it.index: it for it in retention_policy.spare(taken, live, held, today=TODAY, days=days)}
     goes = [it for it in taken if verdicts[it.name].goes]
     stays = [it for it in taken if it not in goes]
     whole = [it for it in taken if it.whole]
@@ -119,7 +119,7 @@ def test_snapshots_that_go_take_nothing_with_them_that_is_held(
     assert all(it.begun < at(TODAY) - days * DAY_NS for it in goes)
     kept = {name for it in stays if it.whole for name in it.indices} | live
     for it in whole:
-        assert not [name for name in it.indices if document.host_of(name) in held and name not in kept]
+        assert not [name for name in it.indices if index_documents.host_of(name) in held and name not in kept]
 
 
 def test_snapshots_go_when_their_time_is_over() -> None:
@@ -130,7 +130,7 @@ def test_snapshots_go_when_their_time_is_over() -> None:
     taken = [one("first", 40, old, other), one("torn", 39, state="PARTIAL"), one("second", 38, old),
              one("third", 37, old), one("young", 3, other), one("now", 0, state="IN_PROGRESS")]  # fmt: skip
     goes = lambda held: [  # noqa: E731
-        it.index for it in keeping.spare(taken, set(), held, today=TODAY, days=30) if it.goes
+        it.index for it in retention_policy.spare(taken, set(), held, today=TODAY, days=30) if it.goes
     ]
     assert goes({}) == ["first", "torn", "second", "third"]
     assert goes({"a": "case"}) == ["first", "torn", "second"]
@@ -149,7 +149,7 @@ def test_snapshots_go_when_their_time_is_over() -> None:
 )
 def test_index_is_its_host_s(name: str, host: str | None) -> None:
     numbers = {it: {"value": None} for it in ("first", "last", "head", "heads")}
-    found = keeping.parse({"key": name, "doc_count": 0, **numbers})
+    found = retention_policy.parse({"key": name, "doc_count": 0, **numbers})
     assert (found and found.host) == host
 
 
@@ -217,10 +217,12 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def note(folder: Path, n: int, segment: int, known: list[retired.Note], root: bytes) -> retired.Note:
-    before = (known[-1], retired.starts(known, root)[-1]) if known else None
-    t, chain, head, epochs = retired.compose(folder, n, segment, before)
-    return retired.Note("vault-1", n, t, chain, head, epochs, 0, "me", ("audit-vault-1-2026.01.01",), "s")
+def note(
+    folder: Path, n: int, segment: int, known: list[retention_receipts.Note], root: bytes
+) -> retention_receipts.Note:
+    before = (known[-1], retention_receipts.starts(known, root)[-1]) if known else None
+    t, chain, head, epochs = retention_receipts.compose(folder, n, segment, before)
+    return retention_receipts.Note("vault-1", n, t, chain, head, epochs, 0, "me", ("audit-vault-1-2026.01.01",), "s")
 
 
 def without(trail: Path, to: Path, n: int, segment: int) -> Path:
@@ -245,7 +247,7 @@ def test_rest_is_in_order_with_the_note_and_removed_without(
     written: Path, tmp_path: Path, n: int, segment: int
 ) -> None:
     root = (written / "root.pem").read_bytes()
-    starts = retired.starts([note(written, n, segment, [], root)], root)
+    starts = retention_receipts.starts([note(written, n, segment, [], root)], root)
     rest = without(written, tmp_path / "rest", n, segment)
     report = judge(rest, root, starts=starts)
     assert (report.findings, report.retired, report.records) == ((), n, 60 - n)
@@ -261,7 +263,7 @@ def test_rest_is_in_order_with_the_note_and_removed_without(
 
 def test_notes_follow_each_other_through_epochs(written: Path, tmp_path: Path, pki: Path) -> None:
     root = (written / "root.pem").read_bytes()
-    known: list[retired.Note] = []
+    known: list[retention_receipts.Note] = []
     gone = 0, 0
     for n, segment in ((7, 1), (23, 4), (23, 5), (24, 0), (41, 8), (55, 10)):
         rest = without(written, tmp_path / f"rest-{n}-{segment}", *gone)
@@ -271,10 +273,10 @@ def test_notes_follow_each_other_through_epochs(written: Path, tmp_path: Path, p
             continue
         known.append(note(rest, n, segment, known, root))
         gone = n, max(segment, gone[1])
-        retired.add(pki, known[-1])
-    read = retired.read(retired.path(pki, "vault-1"), pki / "ca.pem")
+        retention_receipts.add(pki, known[-1])
+    read = retention_receipts.read(retention_receipts.path(pki, "vault-1"), pki / "ca.pem")
     assert read == known
-    starts = retired.starts(read, root)
+    starts = retention_receipts.starts(read, root)
     assert [it.n for it in starts] == [7, 23, 24, 41, 55]
     assert [it.segment for it in starts] == [1, 4, 4, 8, 10]
     assert starts[-1].epoch >= 2
@@ -284,26 +286,26 @@ def test_notes_follow_each_other_through_epochs(written: Path, tmp_path: Path, p
     assert judge(without(written, tmp_path / "older", 41, 8), root, starts=starts).findings == ()
     assert judge(without(written, tmp_path / "newer", 60, 11), root, starts=starts).findings
     with pytest.raises(Findings, match="not signed by the host's key"):
-        retired.starts(read[-1:], root)
+        retention_receipts.starts(read[-1:], root)
     with pytest.raises(BadInput, match="in their order"):
-        retired.starts([*read, read[0]], root)
+        retention_receipts.starts([*read, read[0]], root)
 
 
 def test_note_is_the_authority_s_word_and_the_host_s(written: Path, tmp_path: Path, pki: Path) -> None:
     root = (written / "root.pem").read_bytes()
     true = note(written, 23, 4, [], root)
-    retired.add(pki, msgspec.structs.replace(true, host="vault-2"))
-    file = retired.path(pki, "vault-2")
+    retention_receipts.add(pki, msgspec.structs.replace(true, host="vault-2"))
+    file = retention_receipts.path(pki, "vault-2")
     whole = file.read_bytes()
     for place in range(0, len(whole) - 1, 41):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises((BadInput, Findings)):
-            retired.read(file, pki / "ca.pem")
+            retention_receipts.read(file, pki / "ca.pem")
     file.write_bytes(whole)
     other = tmp_path / "other"
     authority.ensure(other)
     with pytest.raises(Findings, match="not the authority's word"):
-        retired.read(file, other / "ca.pem")
+        retention_receipts.read(file, other / "ca.pem")
     # The authority alone cannot have a key of its choice believed: heads in a note are signed by the host.
     thief = libcrypto.generate()
     assert true.head is not None
@@ -311,7 +313,7 @@ def test_note_is_the_authority_s_word_and_the_host_s(written: Path, tmp_path: Pa
     data = heads.encode(msgspec.structs.replace(forged, chain="00" * 32))
     signed = msgspec.structs.replace(true.head, head=data.decode(), signature=thief.sign(heads.signed(data)).hex())
     with pytest.raises(Findings, match="not signed by the host's key"):
-        retired.starts([msgspec.structs.replace(true, head=signed)], root)
+        retention_receipts.starts([msgspec.structs.replace(true, head=signed)], root)
 
 
 @pytest.mark.parametrize("steps", [("both",), ("both", "new"), ("both", "new", "alone")])
@@ -322,22 +324,22 @@ def test_note_is_valid_after_its_authority_was_replaced(
     first = note(written, 7, 1, [], root)
     for folder in (pki, other):
         authority.ensure(folder)
-        retired.add(folder, first)
+        retention_receipts.add(folder, first)
     for step in steps:
         rotation.take(pki, step, [hashlib.sha256((pki / "ca.pem").read_bytes()).hexdigest()])
-    file = retired.path(pki, "vault-1")
-    assert retired.read(file, pki / "ca.pem") == [first]
+    file = retention_receipts.path(pki, "vault-1")
+    assert retention_receipts.read(file, pki / "ca.pem") == [first]
     second = note(written, 23, 4, [first], root)
-    retired.add(pki, second)
-    assert retired.read(file, pki / "ca.pem") == [first, second]
+    retention_receipts.add(pki, second)
+    assert retention_receipts.read(file, pki / "ca.pem") == [first, second]
     with pytest.raises(Findings, match="not the authority's word"):
-        retired.read(retired.path(other, "vault-1"), pki / "ca.pem")
+        retention_receipts.read(retention_receipts.path(other, "vault-1"), pki / "ca.pem")
 
 
 def test_trail_cut_further_than_was_retired_is_found_wherever(written: Path, tmp_path: Path) -> None:
     """Every cut of a begin that goes further than the note: found, without a false alarm where it goes less far."""
     root = (written / "root.pem").read_bytes()
-    starts: list[Start] = retired.starts([note(written, 22, 4, [], root)], root)
+    starts: list[Start] = retention_receipts.starts([note(written, 22, 4, [], root)], root)
     for segment in range(1, 12):
         n = 5 * segment
         rest = without(written, tmp_path / str(segment), n, segment)
@@ -348,7 +350,7 @@ def test_trail_cut_further_than_was_retired_is_found_wherever(written: Path, tmp
 def test_host_that_wrote_on_is_judged_on(written: Path, tmp_path: Path) -> None:
     trail = Path(shutil.copytree(written, tmp_path / "trail"))
     root = (trail / "root.pem").read_bytes()
-    starts = retired.starts([note(trail, 23, 4, [], root)], root)
+    starts = retention_receipts.starts([note(trail, 23, 4, [], root)], root)
     with Writer(trail, clock=Clock(START + 1000 * 10**9), records=5, age_ns=10**18, epoch_ns=10**18) as writer:
         writer.append("sudo", "ops", b"later")
     rest = without(trail, tmp_path / "rest", 23, 4)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.audit import keys
-from dualtrack.audit import witness as witnesses
-from dualtrack.audit.witness import Witness
-from dualtrack.audit.writer import Writer
-from dualtrack.errors import BadInput, External, Refused
+from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.security.audit import keys
+from dualtrack.security.audit import witness as witnesses
+from dualtrack.security.audit.witness import Witness
+from dualtrack.security.audit.writer import Writer
 
 Open = Callable[[], object]
 

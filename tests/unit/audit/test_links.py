@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from dualtrack.audit import anchors as kept
-from dualtrack.audit import fetch, journal, keys, proof, reading, witness
-from dualtrack.audit.check import judge
-from dualtrack.audit.place import Place
-from dualtrack.audit.ship import Shipper
-from dualtrack.audit.witness import Witness
-from dualtrack.audit.writer import Writer, begin
-from dualtrack.errors import DualtrackError, Refused
+from dualtrack.core.errors import DualtrackError, Refused
+from dualtrack.security.audit import anchors as kept
+from dualtrack.security.audit import fetch, journal, keys, proof, query, witness
+from dualtrack.security.audit.layout import Place
+from dualtrack.security.audit.ship import Shipper
+from dualtrack.security.audit.verify import judge
+from dualtrack.security.audit.witness import Witness
+from dualtrack.security.audit.writer import Writer, begin
 from tests.support import reference_audit
 from tests.support.attack_helpers import START, Clock
 
@@ -75,7 +75,7 @@ def test_what_lies_elsewhere_is_not_judged_as_the_trail(trail: Path, root: bytes
 
 READERS: dict[str, Callable[[Path], object]] = {
     "prove": lambda trail: proof.prove(trail, 2),
-    "show": lambda trail: list(reading.matching(trail)),
+    "show": lambda trail: list(query.matching(trail)),
     "anchor": kept.newest,
     "ship": lambda trail: Shipper(trail, None, trail / "shipped.json", alarm=1, tell=print)._group(1, 0),  # type: ignore[arg-type]
     "collect": lambda trail: journal.last_cursor(Place(trail)),

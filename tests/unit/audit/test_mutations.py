@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.audit import head as heads
+from dualtrack.security.audit import signed_head as heads
 from tests.support.attack_helpers import MINUTE, SECOND, both, line
 
 #: `make drill-audit` tries more.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.audit import statement
-from dualtrack.audit import witness as witnesses
-from dualtrack.audit.check import judge
-from dualtrack.audit.witness import Witness
-from dualtrack.audit.writer import Writer, begin
-from dualtrack.errors import Refused
+from dualtrack.core.errors import Refused
+from dualtrack.security.audit import witness as witnesses
+from dualtrack.security.audit import witness_log
+from dualtrack.security.audit.verify import judge
+from dualtrack.security.audit.witness import Witness
+from dualtrack.security.audit.writer import Writer, begin
 from tests.support.attack_helpers import SECOND, START, Clock
 from tests.support.power_cut import Killed, Recorder, cuts
 from tests.support.simulated_witnesses import NOW, Host, Node, shown, store
@@ -112,7 +112,7 @@ def test_power_cut_makes_no_witness_sign_twice_or_forget(
     assert recorder.syncs > kill, "no sync is left to be killed at: take fewer"
     for moment, left in cuts(recorder, tmp_path, chance, each=2):
         assert look(left / "w", other) >= moment.acknowledged, left
-        signed = [statement.parse(it)[0] for it in (left / "w/statements.log").read_bytes().splitlines(keepends=True)]
+        signed = [witness_log.parse(it)[0] for it in (left / "w/statements.log").read_bytes().splitlines(keepends=True)]
         mine = {it.head.segment: it.digest for it in one.history()}
         heads = [it for it in signed if it.kind == "head"]
         assert len({it.segment for it in heads}) == len(heads), left

@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dualtrack.audit import anchors, check, quorum, retired, statement, writer
-from dualtrack.audit import head as heads
-from dualtrack.audit import witness as witnesses
-from dualtrack.audit.statement import Statement
-from dualtrack.audit.witness import Witness
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
+from dualtrack.security.audit import anchors, quorum, retention_receipts, verify, witness_log, writer
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit import witness as witnesses
+from dualtrack.security.audit.witness import Witness
+from dualtrack.security.audit.witness_log import Statement
 from tests.support.attack_helpers import START
 from tests.support.simulated_witnesses import NOW, store, tick
 
@@ -51,8 +51,8 @@ class Panel:
                 lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
                 it.round("vault-1", store(lines), pause=lambda _: None)
 
-    def judge(self, trail: Path, *, files: Sequence[Path] = (), wanted: int = 2, now: int = NOW) -> check.Report:
-        report = check.judge(trail, (trail / "root.pem").read_bytes())
+    def judge(self, trail: Path, *, files: Sequence[Path] = (), wanted: int = 2, now: int = NOW) -> verify.Report:
+        report = verify.judge(trail, (trail / "root.pem").read_bytes())
         paths = files or [it / "statements.log" for it in self.folders if (it / "statements.log").exists()]
         return quorum.judge(trail, report, paths, self.keys, wanted, now=now)
 
@@ -62,7 +62,7 @@ def panel(tmp_path: Path) -> Panel:
     return Panel(tmp_path)
 
 
-def kinds(report: check.Report) -> list[str]:
+def kinds(report: verify.Report) -> list[str]:
     return [it.kind for it in report.findings]
 
 
@@ -119,12 +119,12 @@ def test_what_all_witnesses_saw_and_the_trail_has_not(trail: Path, panel: Panel,
 def rewrite(path: Path, key: witnesses.libcrypto.PrivateKey, edit: Callable[[Statement], list[Statement]]) -> None:
     """Write a witness's statements anew, chained and signed: what a witness that lies can do."""
     made, previous = [], ""
-    for it in [new for old in (statement.parse(text)[0] for text in path.read_bytes().splitlines(True))
+    for it in [new for old in (witness_log.parse(text)[0] for text in path.read_bytes().splitlines(True))
                for new in edit(old)]:  # fmt: skip
         it = msgspec.structs.replace(it, n=len(made) + 1, previous=previous or it.previous)
-        data = statement.encode(it)
-        previous = statement.digest(data)
-        made.append(statement.line(data, key.sign(statement.signed(data))))
+        data = witness_log.encode(it)
+        previous = witness_log.digest(data)
+        made.append(witness_log.line(data, key.sign(witness_log.signed(data))))
     path.write_bytes(b"".join(made))
 
 
@@ -145,7 +145,7 @@ def test_a_witness_hides_nobody_by_taking_its_name(trail: Path, panel: Panel, tm
     rewrite(
         panel.folders[1] / "statements.log",
         witnesses.keys.load(panel.folders[1] / "key.pem"),
-        lambda it: [msgspec.structs.replace(it, host="w-1", previous=statement.none("w-1")) if it.n == 1 else it],
+        lambda it: [msgspec.structs.replace(it, host="w-1", previous=witness_log.none("w-1")) if it.n == 1 else it],
     )
     files = [it / "statements.log" for it in panel.folders]
     for order in itertools.permutations(files):
@@ -155,15 +155,15 @@ def test_a_witness_hides_nobody_by_taking_its_name(trail: Path, panel: Panel, tm
 def test_what_was_retired_is_neither_missing_nor_another_one(trail: Path, panel: Panel, tmp_path: Path) -> None:
     panel.see(trail, 1, 2, 3)
     root = (trail / "root.pem").read_bytes()
-    t, chain, head, epochs = retired.compose(trail, 2, 2, None)
-    note = retired.Note("vault-1", 2, t, chain, head, epochs, 0, "me", ("audit-vault-1-2026.01.01",), "s")
+    t, chain, head, epochs = retention_receipts.compose(trail, 2, 2, None)
+    note = retention_receipts.Note("vault-1", 2, t, chain, head, epochs, 0, "me", ("audit-vault-1-2026.01.01",), "s")
     rest = Path(shutil.copytree(trail, tmp_path / "rest"))
     lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
     for number in (1, 2):
         (rest / f"segments/{number:08d}.log").unlink()
     for left in (lines[2:], lines[1:]):  # also when one was sent again
         (rest / "heads.log").write_bytes(b"".join(left))
-        report = check.judge(rest, root, starts=retired.starts([note], root))
+        report = verify.judge(rest, root, starts=retention_receipts.starts([note], root))
         report = quorum.judge(
             rest, report, [it / "statements.log" for it in panel.folders], panel.keys, 2, now=NOW, patience_ns=0
         )
@@ -190,9 +190,9 @@ def test_findings_are_bounded(trail: Path, panel: Panel, monkeypatch: pytest.Mon
 def test_a_statement_is_spelled_in_one_way(trail: Path, panel: Panel, how: bytes) -> None:
     panel.see(trail, 1)
     [line] = [it for it in (panel.folders[0] / "statements.log").read_bytes().splitlines(True) if b'"segment":1' in it]
-    statement.parse(line)
+    witness_log.parse(line)
     with pytest.raises(BadInput):
-        statement.parse(line.replace(b'"kind":"head"', how))
+        witness_log.parse(line.replace(b'"kind":"head"', how))
 
 
 def test_a_witness_that_lies_is_found(trail: Path, panel: Panel, tmp_path: Path) -> None:
@@ -235,9 +235,9 @@ def test_a_stranger_does_not_count_and_too_many_cannot_be_asked_for(trail: Path,
     panel.keys.append(stranger)
     path, key = panel.folders[0] / "statements.log", witnesses.keys.load(panel.folders[0] / "key.pem")
     *rest, last = path.read_bytes().splitlines(keepends=True)
-    it, _, _ = statement.parse(last)
-    data = statement.encode(msgspec.structs.replace(it, n=it.n + 1))  # a number that was left out
-    path.write_bytes(b"".join([*rest, statement.line(data, key.sign(statement.signed(data)))]))
+    it, _, _ = witness_log.parse(last)
+    data = witness_log.encode(msgspec.structs.replace(it, n=it.n + 1))  # a number that was left out
+    path.write_bytes(b"".join([*rest, witness_log.line(data, key.sign(witness_log.signed(data)))]))
     assert kinds(panel.judge(trail)) == ["wrong key"]
 
 
@@ -264,14 +264,14 @@ def test_statements_are_anchors(trail: Path, panel: Panel) -> None:
     root = (trail / "root.pem").read_bytes()
     found = list(anchors.read([path]))
     assert [it.segment for it in found] == [1, 2, 3, 4]
-    assert check.judge(trail, root, found).findings == ()
+    assert verify.judge(trail, root, found).findings == ()
     (trail / "heads.log").write_bytes(b"".join((trail / "heads.log").read_bytes().splitlines(keepends=True)[:3]))
     (trail / "segments/00000004.log").unlink()
-    assert kinds(check.judge(trail, root, found)) == ["rolled back"]
+    assert kinds(verify.judge(trail, root, found)) == ["rolled back"]
     elsewhere = [msgspec.structs.replace(it, host=f"h-{it.segment % 2}") for it in found]
     with pytest.raises(BadInput, match="none of the anchors is of vault-1"):
-        check.of(trail, elsewhere)
-    assert check.of(trail, [*elsewhere, found[0]]) == [found[0]]
+        verify.of(trail, elsewhere)
+    assert verify.of(trail, [*elsewhere, found[0]]) == [found[0]]
 
 
 def test_a_turn_ends_the_epoch_at_once(trail: Path) -> None:
@@ -286,9 +286,9 @@ def test_a_turn_ends_the_epoch_at_once(trail: Path) -> None:
         it.commit()
         assert (it.epoch, it.turning) == (2, False)
     assert not stolen.exists()
-    report = check.judge(trail, (trail / "root.pem").read_bytes())
+    report = verify.judge(trail, (trail / "root.pem").read_bytes())
     assert (report.findings, report.segments) == ((), 7)
     lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
     data, _ = heads.split(lines[5])
     (trail / "heads.log").write_bytes(b"".join([*lines[:5], heads.line(data, key.sign(heads.signed(data)))]))
-    assert "wrong key" in kinds(check.judge(trail, (trail / "root.pem").read_bytes()))
+    assert "wrong key" in kinds(verify.judge(trail, (trail / "root.pem").read_bytes()))

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dualtrack.audit import anchors as kept
-from dualtrack.audit import check, keys, proof, record
-from dualtrack.audit import head as heads
-from dualtrack.audit.check import MOST, judge
-from dualtrack.audit.record import Record
-from dualtrack.audit.writer import Writer, begin
-from dualtrack.errors import BadInput, Refused
+from dualtrack.core.errors import BadInput, Refused
+from dualtrack.security.audit import anchors as kept
+from dualtrack.security.audit import keys, proof, record, verify
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit.record import Record
+from dualtrack.security.audit.verify import MOST, judge
+from dualtrack.security.audit.writer import Writer, begin
 from tests.support import reference_audit
 from tests.support.attack_helpers import MINUTE, SECOND, START, Clock, anchors, both, line
 
@@ -314,7 +314,7 @@ def test_line_that_is_finished_while_it_is_judged_is_no_finding(
             path.write_bytes(whole)
         return parse(text)
 
-    monkeypatch.setattr(check.record, "parse", late)
+    monkeypatch.setattr(verify.record, "parse", late)
     assert judge(trail, root).findings == ()
     assert judge(trail, root).records == 13
 

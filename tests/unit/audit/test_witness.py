@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dualtrack.audit import head as heads
-from dualtrack.audit import statement
-from dualtrack.audit import witness as witnesses
-from dualtrack.audit.statement import Statement
-from dualtrack.audit.witness import Round, Witness
-from dualtrack.errors import BadInput, Refused
+from dualtrack.core.errors import BadInput, Refused
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit import witness as witnesses
+from dualtrack.security.audit import witness_log
+from dualtrack.security.audit.witness import Round, Witness
+from dualtrack.security.audit.witness_log import Statement
 from tests.support.attack_helpers import SECOND
 from tests.support.simulated_witnesses import NOW, Host, Node, shown, store
 
@@ -32,7 +32,7 @@ def look(folder: Path, host: Host, *histories: Node) -> Round:
 
 
 def said(folder: Path) -> list[Statement]:
-    return [statement.parse(text)[0] for text in (folder / "statements.log").read_bytes().splitlines(keepends=True)]
+    return [witness_log.parse(text)[0] for text in (folder / "statements.log").read_bytes().splitlines(keepends=True)]
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_what_goes_on_is_cosigned_once(host: Host, mine: Path) -> None:
     assert [it.segment for it in said(mine) if it.kind == "head"] == list(range(1, 10))
     key = witnesses.libcrypto.public_key((mine / "witness.pem").read_bytes())
     for text in (mine / "statements.log").read_bytes().splitlines(keepends=True):
-        _, data, signature = statement.parse(text)
-        assert key.verifies(signature, statement.signed(data))
+        _, data, signature = witness_log.parse(text)
+        assert key.verifies(signature, witness_log.signed(data))
 
 
 def test_two_heads_for_one_segment_are_both_left_alone(host: Host, mine: Path) -> None:
@@ -167,10 +167,10 @@ def rewrite_memory(folder: Path) -> None:
     """As many statements as before, each after the one before, and one of them another: root, who read the format."""
     path, made, previous = folder / "seen.log", [], ""
     for text in path.read_bytes().splitlines():
-        it = statement.decode(text)
+        it = witness_log.decode(text)
         it = msgspec.structs.replace(it, previous=previous or it.previous)
-        made.append(statement.encode(msgspec.structs.replace(it, digest="0" * 64) if it.segment == 4 else it))
-        previous = statement.digest(made[-1])
+        made.append(witness_log.encode(msgspec.structs.replace(it, digest="0" * 64) if it.segment == 4 else it))
+        previous = witness_log.digest(made[-1])
     path.write_bytes(b"\n".join(made) + b"\n")
 
 
@@ -291,7 +291,7 @@ class World(RuleBasedStateMachine):
             if path.exists():
                 self.given[number] |= set(path.read_bytes().splitlines(keepends=True))
             for text in self.given[number]:  # all that was ever given away
-                if text.endswith(b"\n") and (it := statement.parse(text)[0]).kind == "head":
+                if text.endswith(b"\n") and (it := witness_log.parse(text)[0]).kind == "head":
                     by[number, it.segment].add(it.digest)
         for (_, segment), digests in by.items():
             assert len(digests) == 1

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dualtrack.cli import commands
-from dualtrack.errors import Exit
+from dualtrack.core.errors import Exit
 from tests.conftest import CLI, ROOT
 
 COMMANDS = dict(commands())
@@ -153,7 +153,7 @@ def test_completion_script_is_printed(tmp_path: Path) -> None:
 
 
 def test_setup_installs_every_program_that_doctor_asks_for() -> None:
-    from dualtrack.doctor import PROGRAMS
+    from dualtrack.lab.doctor import PROGRAMS
 
     script = (ROOT / "ci/setup.sh").read_text()
     assert dict(re.findall(r"([a-z0-9_-]+):([a-z0-9-]+)(?=[ ;\\])", script)) == PROGRAMS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dualtrack import paths
+from dualtrack.core import paths
 from tests.support.imports import imports
 
 CLOUD = paths.ROOT / "tools" / "dualtrack" / "cloud"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from dualtrack.cloud.clock import offset_notice
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 
 WINTER, SUMMER = datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 7, 15, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dualtrack.cloud import diagnose
-from dualtrack.errors import BadInput, DualtrackError, External, Missing
+from dualtrack.core.errors import BadInput, DualtrackError, External, Missing
 
 LOG = Path("last-run.log")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack import paths
 from dualtrack.cloud import opentofu, provider, stack
-from dualtrack.errors import BadInput, External, Missing, Refused
+from dualtrack.core import paths
+from dualtrack.core.errors import BadInput, External, Missing, Refused
 
 
 @pytest.fixture

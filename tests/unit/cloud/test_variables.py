@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dualtrack.cloud import variables
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtrack.cloud.applied import checked_budget
-from dualtrack.cost import assumptions, breakeven, chart, gather, running
-from dualtrack.cost.assumptions import with_figure
-from dualtrack.errors import BadInput
+from dualtrack.cloud.cost import assumptions, breakeven, chart, gather, running
+from dualtrack.cloud.cost.assumptions import with_figure
+from dualtrack.cloud.prices import files
+from dualtrack.core.errors import BadInput
 from dualtrack.inventory import contract, ec2
 from dualtrack.inventory.facts import Server
-from dualtrack.prices import files
 
 GUIDE = assumptions.load()
 P4DE = "p4de.24xlarge"

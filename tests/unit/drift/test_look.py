@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.drift import hosts, live, look, resources
-from dualtrack.drift.model import Drift, Report
-from dualtrack.errors import External, Missing
+from dualtrack.cloud.drift import detect, hosts, live, resources
+from dualtrack.cloud.drift.model import Drift, Report
+from dualtrack.core.errors import External, Missing
 from dualtrack.inventory import contract
 from dualtrack.inventory.ec2 import Instance
 from dualtrack.verify import model
@@ -160,10 +160,10 @@ def test_what_cannot_be_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     def absent(*_: object) -> tuple[list[Drift], list[Drift], list[str]]:
         raise Missing("the stack is not up")
 
-    monkeypatch.setattr(look, "_resources", fails)
-    monkeypatch.setattr(look, "_live", absent)
-    monkeypatch.setattr(look, "_hosts", lambda _: ([], [], []))
-    found = look.look(look.Wanted("emulator"), lambda _: None)
+    monkeypatch.setattr(detect, "_resources", fails)
+    monkeypatch.setattr(detect, "_live", absent)
+    monkeypatch.setattr(detect, "_hosts", lambda _: ([], [], []))
+    found = detect.look(detect.Wanted("emulator"), lambda _: None)
     assert found.state == "could not tell"
     assert len(found.unknown) == 2
     assert found.looked_at == ("hosts, by their roles' checks",)

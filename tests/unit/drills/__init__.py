@@ -1,1 +1,1 @@
-"""Unit tests of dualtrack.drills."""
+"""Unit tests of dualtrack.lab.scenarios."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.drills.attacks import Row, report
+from dualtrack.lab.scenarios.attacks import Row, report
 
 pytest_plugins = ["pytester"]
 
@@ -42,7 +42,7 @@ def test_each_test_tells_what_it_tried(pytester: pytest.Pytester, tmp_path: Path
         descriptor = os.dup(file.fileno())
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DUALTRACK_EVENTS_FD", str(descriptor))
-            pytester.runpytest_inprocess("-p", "dualtrack.drills.collect", "-m", "attack", "-q")
+            pytester.runpytest_inprocess("-p", "dualtrack.lab.scenarios.collect", "-m", "attack", "-q")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(it["who"], it["what"], it["outcome"], it["ways"]) for it in rows] == [
         ("root", "edits", "found", 1),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from dualtrack.drills.failover import FAULTS, Report, Row
+from dualtrack.lab.scenarios.failover import FAULTS, Report, Row
 
 FINE = Row(
     fault="killed", where="cloud", requests=1000, wrong=0, failed={}, refused=0, repeated=0, cut=0, detected_s=12.0,

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from dualtrack.drills import jobs
-from dualtrack.drills.jobs import Job, Outcome, Verdict, expected, judge, mix
+from dualtrack.lab.scenarios import jobs
+from dualtrack.lab.scenarios.jobs import Job, Outcome, Verdict, expected, judge, mix
 
 STEPS = 10
 JOBS = [Job(number, 1, id=str(100 + number)) for number in range(1, 5)]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack import drills
-from dualtrack.drills.load import Load
+from dualtrack.lab import scenarios
+from dualtrack.lab.scenarios.load import Load
 from tests.conftest import wait
 
 
@@ -30,7 +30,7 @@ class Engine:
         words = [
             sys.executable,
             "-I",
-            str(Path(drills.__file__).with_name("echo_engine.py")),
+            str(Path(scenarios.__file__).with_name("echo_engine.py")),
             str(self.folder),
             "127.0.0.1",
             str(self.port),

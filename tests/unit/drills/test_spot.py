@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from dualtrack.cli.drill import app
-from dualtrack.drills import spot
-from dualtrack.drills.jobs import Cluster, Job, Outcome, expected, judge
-from dualtrack.errors import External
-from dualtrack.pools.report import Report as Money
-from dualtrack.waiting import GaveUp
+from dualtrack.cloud.pools.report import Report as Money
+from dualtrack.core.errors import External
+from dualtrack.core.waiting import GaveUp
+from dualtrack.lab.scenarios import spot
+from dualtrack.lab.scenarios.jobs import Cluster, Job, Outcome, expected, judge
 
 MONEY = Money(0, 1, 1, 0, (), None, None, None, 0, None, (), 0, ())
 JOBS = [Job(number, 1) for number in (1, 2, 3)]

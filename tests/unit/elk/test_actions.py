@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dualtrack import artifacts
-from dualtrack.elk import documents
+from dualtrack.data.mirror import artifacts
+from dualtrack.security.opensearch import security_config
 
 #: A text in a class file: its tag, its length, itself.
 NAME = re.compile(rb"\x01(..)(?=(?:indices|cluster):[a-z]+/)", re.DOTALL)
@@ -79,7 +79,7 @@ def allowed(role: str, index: str, caller: str = "gpu-1") -> set[str]:
     """Return what a role may do with an index."""
     return {
         action
-        for pattern, words in documents.ROLES[role][1]
+        for pattern, words in security_config.ROLES[role][1]
         if fits(pattern.replace("${user.name}", caller), index)
         for word in meant(words)
         for action in actions()
@@ -88,7 +88,7 @@ def allowed(role: str, index: str, caller: str = "gpu-1") -> set[str]:
 
 
 def over_the_cluster(role: str) -> set[str]:
-    return {action for word in meant(documents.ROLES[role][0]) for action in actions() if fits(word, action)}
+    return {action for word in meant(security_config.ROLES[role][0]) for action in actions() if fits(word, action)}
 
 
 def test_the_stores_own_list_is_whole() -> None:

@@ -22,10 +22,10 @@ from ansible.template import Templar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.elk import documents, elastic
-from dualtrack.elk.documents import Member
-from dualtrack.paths import ROOT
-from dualtrack.pki import authority
+from dualtrack.core.paths import ROOT
+from dualtrack.security.opensearch import elastic, security_config
+from dualtrack.security.opensearch.security_config import Member
+from dualtrack.security.pki import authority
 
 ROLE = ROOT / "roles/elk"
 HOSTS = ("gpu-1", "gpu-1-b", "gpu-2")
@@ -102,7 +102,7 @@ def there(kind: str, action: str, index: str) -> bool:
     """Tell what OpenSearch says."""
     return any(
         fits(pattern.replace("${user.name}", CALLER), index) and any(fits(it, action) for it in meant(actions, GROUPS))
-        for pattern, actions in documents.ROLES[kind][1]
+        for pattern, actions in security_config.ROLES[kind][1]
     )
 
 
@@ -120,7 +120,7 @@ def named(kind: str) -> list[str]:
     """Return the roles of a caller of a kind, by what its certificate says."""
     subject = {
         "auditor": authority.distinguished("person", "bo"), "administrator": authority.distinguished("person", "anna"),
-    }.get(kind) or f"CN={CALLER},OU={documents.MACHINES.get(kind, [''])[0]},O=dualtrack"  # fmt: skip
+    }.get(kind) or f"CN={CALLER},OU={security_config.MACHINES.get(kind, [''])[0]},O=dualtrack"  # fmt: skip
     return roles_of(subject)
 
 
@@ -136,7 +136,7 @@ def roles_of(subject: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", documents.ROLES)
+@pytest.mark.parametrize("kind", security_config.ROLES)
 def test_each_kind_may_do_what_it_may_do_there_and_no_more(kind: str) -> None:
     roles = named(kind)
     assert len(roles) == 1
@@ -149,7 +149,7 @@ def test_each_kind_may_do_what_it_may_do_there_and_no_more(kind: str) -> None:
     assert allowed
     words = meant(WANTED.roles[roles[0]]["cluster"], CLUSTER_PRIVILEGES)
     for action in OF_THE_CLUSTER:
-        told = any(fits(it, action) for it in meant(documents.ROLES[kind][0], GROUPS))
+        told = any(fits(it, action) for it in meant(security_config.ROLES[kind][0], GROUPS))
         assert any(fits(it, action) for it in words) == told, action
 
 
@@ -174,7 +174,7 @@ def test_nobody_is_somebody_else() -> None:
 
 def test_a_witness_sees_heads_alone_and_the_gate_writes_logs_alone() -> None:
     (entry,) = WANTED.roles["witness"]["indices"]
-    assert entry["query"] == documents.SEEN["witness"]
+    assert entry["query"] == security_config.SEEN["witness"]
     for index in INDICES:
         told = here(["log_gate"], "indices:data/write/index:op_type/create", index)
         assert told == index.startswith("logs-")
@@ -183,7 +183,7 @@ def test_a_witness_sees_heads_alone_and_the_gate_writes_logs_alone() -> None:
 
 @given(st.text("audit-.xé", max_size=9).filter(bool))
 def test_ordinary_indices_are_the_same_without_look_ahead(name: str) -> None:
-    assert fits(elastic.ordinary(), name) == fits(documents.ORDINARY, name)
+    assert fits(elastic.ordinary(), name) == fits(security_config.ORDINARY, name)
 
 
 def answered(wanted: elastic.Wanted) -> elastic.Found:

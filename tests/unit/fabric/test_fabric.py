@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dualtrack.errors import BadInput, External
-from dualtrack.fabric import compare, counters, declare, declared, draw, outputs, parse
-from dualtrack.fabric.declared import Declared
-from dualtrack.fabric.model import SPEEDS, Cable, End, Finding, Link, Manager, Node, Report, Seen
+from dualtrack.core.errors import BadInput, External
+from dualtrack.hosts.fabric import collect, compare, counters, draw, generate, parse, spec
+from dualtrack.hosts.fabric.model import SPEEDS, Cable, End, Finding, Link, Manager, Node, Report, Seen
+from dualtrack.hosts.fabric.spec import Declared
 from tests.conftest import ROOT
 
 FIXTURES = ROOT / "tests/fixtures/fabric"
@@ -21,8 +21,8 @@ ACTIVE = Manager("leaf1", "0x1", 8, "MASTER")
 
 def judged(name: str, file: Path | None = None) -> Report:
     """Hold a recorded fabric against its declaration."""
-    wanted = declared.load(file or FIXTURES / name / "fabric.yml")
-    return compare.compare(wanted, parse.fabric(outputs.read(FIXTURES / name), wanted.names, wanted.ignore))
+    wanted = spec.load(file or FIXTURES / name / "fabric.yml")
+    return compare.compare(wanted, parse.fabric(collect.read(FIXTURES / name), wanted.names, wanted.ignore))
 
 
 def lines(report: Report) -> list[tuple[str, str, str, str]]:
@@ -64,19 +64,19 @@ def test_recorded_simulation() -> None:
 
 @pytest.mark.parametrize("name", ["hdr", "ndr", "ibsim"])
 def test_what_declare_writes_is_read_back_and_fits(name: str, tmp_path: Path) -> None:
-    raw = outputs.read(FIXTURES / name)
-    (tmp_path / "fabric.yml").write_text(declare.document(parse.fabric(raw, {}, declared.IGNORED)))
-    wanted = declared.load(tmp_path / "fabric.yml")
+    raw = collect.read(FIXTURES / name)
+    (tmp_path / "fabric.yml").write_text(generate.document(parse.fabric(raw, {}, spec.IGNORED)))
+    wanted = spec.load(tmp_path / "fabric.yml")
     report = compare.compare(wanted, parse.fabric(raw, wanted.names, wanted.ignore))
     assert {f.code for f in report.findings} <= {"errors", "manager-two"}
 
 
 def test_switches_that_share_a_name_need_their_guids() -> None:
     text = (FIXTURES / "ndr/fabric.yml").read_text()
-    file = msgspec.yaml.decode(text.replace("leaf1", "Quantum-2-Mellanox-Technologies"), type=declared.File)
-    wanted = declared.declared(msgspec.structs.replace(file, names={}))
+    file = msgspec.yaml.decode(text.replace("leaf1", "Quantum-2-Mellanox-Technologies"), type=spec.File)
+    wanted = spec.declared(msgspec.structs.replace(file, names={}))
     with pytest.raises(BadInput, match=r"3 nodes call themselves Quantum-2.*0xfc6a1c0300d1a040.*name them in names:"):
-        compare.compare(wanted, parse.fabric(outputs.read(FIXTURES / "ndr"), {}, declared.IGNORED))
+        compare.compare(wanted, parse.fabric(collect.read(FIXTURES / "ndr"), {}, spec.IGNORED))
 
 
 # What the tools print.
@@ -107,13 +107,13 @@ def test_speeds(printed: str, name: str) -> None:
 def test_a_scan_that_shows_nothing_is_an_error() -> None:
     with pytest.raises(External, match="named no node"):
         parse.topology("# Topology file\n")
-    raw = outputs.read(FIXTURES / "hdr")
+    raw = collect.read(FIXTURES / "hdr")
     with pytest.raises(External, match="showed no port"):
         parse.fabric(msgspec.structs.replace(raw, links=""), {})
 
 
 def test_every_end_port_is_asked_for_a_manager() -> None:
-    raw = outputs.read(FIXTURES / "ibsim")
+    raw = collect.read(FIXTURES / "ibsim")
     asked = parse.end_ports(raw.topology, raw.links)
     assert len(asked) == 9
     assert {port.split("/")[1] for port in asked} == {"0", "1"}  # switches by port 0, adapters by their own
@@ -127,8 +127,8 @@ def test_capabilities() -> None:
 
 
 def test_counters_that_were_not_read_are_a_finding() -> None:
-    raw = outputs.read(FIXTURES / "ndr")
-    wanted = declared.load(FIXTURES / "ndr/fabric.yml")
+    raw = collect.read(FIXTURES / "ndr")
+    wanted = spec.load(FIXTURES / "ndr/fabric.yml")
     for text, said in (
         ("", "did not come to its end"),
         ("## Summary: 9\n##          3 PMA query failures\n", "3 ports"),
@@ -139,8 +139,8 @@ def test_counters_that_were_not_read_are_a_finding() -> None:
 
 
 def test_ports_that_did_not_say_whether_a_manager_runs_there_are_a_finding() -> None:
-    raw = outputs.read(FIXTURES / "hdr")
-    wanted = declared.load(FIXTURES / "hdr/fabric.yml")
+    raw = collect.read(FIXTURES / "hdr")
+    wanted = spec.load(FIXTURES / "hdr/fabric.yml")
     for count, there in ((0, False), (3, True)):
         text = f"{raw.managers}{parse.SILENT} {count}\n"
         seen = parse.fabric(msgspec.structs.replace(raw, managers=text), wanted.names, wanted.ignore)
@@ -151,8 +151,8 @@ def test_ports_that_did_not_say_whether_a_manager_runs_there_are_a_finding() -> 
 
 
 def wanted(active: str = "", standby: str = "", hosts: int = 4) -> Declared:
-    file = declared.File(switches=("leaf1",), cables=(f"leaf1/[1-{hosts}] -- node[1-{hosts}]",), speed="HDR")
-    return msgspec.structs.replace(declared.declared(file), active=active, standby=standby)
+    file = spec.File(switches=("leaf1",), cables=(f"leaf1/[1-{hosts}] -- node[1-{hosts}]",), speed="HDR")
+    return msgspec.structs.replace(spec.declared(file), active=active, standby=standby)
 
 
 def seen(*cables: Cable | Link, gone: tuple[str, ...] = (), managers: tuple[Manager, ...] = (ACTIVE,)) -> Seen:
@@ -284,13 +284,13 @@ def test_picture_of_a_missing_switch_and_a_manager() -> None:
 
 
 def test_names_cannot_break_out_of_the_picture() -> None:
-    file = declared.File(switches=("a<b>&",), cables=("a<b>&/1 -- node1",), speed="HDR")
-    whole = declared.declared(file)
+    file = spec.File(switches=("a<b>&",), cables=("a<b>&/1 -- node1",), speed="HDR")
+    whole = spec.declared(file)
     assert "<b>" not in draw.svg(whole, compare.compare(whole, seen()))
 
 
 def test_rows_put_spines_above_leaves_above_hosts() -> None:
-    assert draw.rows(declared.load(FIXTURES / "fabric.yml")) == [
+    assert draw.rows(spec.load(FIXTURES / "fabric.yml")) == [
         ["spine1"],
         ["leaf1", "leaf2"],
         [f"node{n}" for n in range(1, 7)],
@@ -299,7 +299,7 @@ def test_rows_put_spines_above_leaves_above_hosts() -> None:
 
 def test_eight_hundred_hosts_take_a_short_file_and_a_moment() -> None:
     """Two tiers: 40 leaves with 20 hosts and 20 uplinks each, one to every spine."""
-    file = declared.File(
+    file = spec.File(
         switches=("leaf[1-40]", "spine[1-20]"),
         cables=(
             "leaf[1-40]/[1-20] -- node[001-800]",
@@ -308,7 +308,7 @@ def test_eight_hundred_hosts_take_a_short_file_and_a_moment() -> None:
         speed="NDR",
     )
     begin = time.monotonic()
-    whole = declared.declared(file)
+    whole = spec.declared(file)
     report = compare.compare(whole, seen(*whole.cables))
     assert (report.ok, report.cables) == (True, 1600)
     assert time.monotonic() - begin < 5  # a moment here is 0.1 s; nothing may be quadratic
@@ -320,7 +320,7 @@ OUTSIDE = {"subprocess", "socket", "shutil", "os", "pathlib", "tempfile"}
 
 @pytest.mark.parametrize("module", PURE)
 def test_decisions_touch_nothing(module: str) -> None:
-    tree = ast.parse((ROOT / f"tools/dualtrack/fabric/{module}.py").read_text())
+    tree = ast.parse((ROOT / f"tools/dualtrack/hosts/fabric/{module}.py").read_text())
     found = {name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     found |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert found & OUTSIDE == set()

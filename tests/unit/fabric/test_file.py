@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput
-from dualtrack.fabric import declared, ranges
-from dualtrack.fabric.model import End
+from dualtrack.core.errors import BadInput
+from dualtrack.hosts.fabric import hostlist, spec
+from dualtrack.hosts.fabric.model import End
 
 GOOD = """\
 speed: HDR
@@ -22,10 +22,10 @@ cables:
 """
 
 
-def load(tmp_path: Path, text: str) -> declared.Declared:
+def load(tmp_path: Path, text: str) -> spec.Declared:
     path = tmp_path / "fabric.yml"
     path.write_text(text)
-    return declared.load(path)
+    return spec.load(path)
 
 
 def test_short_forms_are_written_out(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_short_forms_are_written_out(tmp_path: Path) -> None:
     ],
 )
 def test_ends(text: str, end: End) -> None:
-    assert declared.parse_end(text, frozenset({"leaf1"}), "mlx5_0") == end
+    assert spec.parse_end(text, frozenset({"leaf1"}), "mlx5_0") == end
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, before: str, after: str, said
 
 def test_file_that_is_not_there_or_empty(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="dualtrack fabric declare writes one"):
-        declared.load(tmp_path / "none.yml")
+        spec.load(tmp_path / "none.yml")
     with pytest.raises(BadInput, match="is a folder"):
-        declared.load(tmp_path)
+        spec.load(tmp_path)
     with pytest.raises(BadInput, match="names no cables"):
         load(tmp_path, "switches: []\ncables: []\nspeed: HDR\n")
 
@@ -111,13 +111,13 @@ def test_thresholds_are_changed_and_switched_off(tmp_path: Path) -> None:
 
 @given(st.integers(0, 300), st.integers(0, 60), st.integers(1, 4))
 def test_a_range_stands_for_its_numbers(first: int, more: int, width: int) -> None:
-    found = ranges.expand(f"a[{first:0{width}d}-{first + more}]b")
+    found = hostlist.expand(f"a[{first:0{width}d}-{first + more}]b")
     assert [int(text[1:-1]) for text in found] == list(range(first, first + more + 1))
     assert len(set(found)) == more + 1
 
 
 def test_a_range_beyond_all_fabrics_is_refused() -> None:
     with pytest.raises(BadInput):
-        ranges.expand("a[1-999999]")
+        hostlist.expand("a[1-999999]")
     with pytest.raises(BadInput):
-        ranges.expand("a[1-9999][1-9999]")
+        hostlist.expand("a[1-9999][1-9999]")

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from dualtrack import paths
-from dualtrack.errors import BadInput
-from dualtrack.inventory import contract, ec2, facts, gather, render
+from dualtrack.core import paths
+from dualtrack.core.errors import BadInput
+from dualtrack.inventory import contract, ec2, facts, render
 from dualtrack.inventory.model import Host, check, groups_of
 from dualtrack.inventory.names import host_names
+from dualtrack.tracks import gather
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import ec2_pages
@@ -193,7 +194,7 @@ def test_page_parser_takes_what_boto3_takes() -> None:
 
 
 def test_pages_are_followed_and_all_instances_found() -> None:
-    from dualtrack import aws
+    from dualtrack.core import aws
 
     server, url = ec2_pages.serve(2500)
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
 
 _spec = importlib.util.spec_from_file_location("problems", ROOT / "ansible/plugins/filter/inventory_problems.py")
 assert _spec is not None

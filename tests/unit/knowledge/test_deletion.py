@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge import deletion, embedding, overview, versions
 from dualtrack.knowledge.catalog import Catalog
 from dualtrack.knowledge.keys import Keys

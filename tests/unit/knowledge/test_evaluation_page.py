@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from msgspec.structs import replace
 
-from dualtrack import svg
+from dualtrack.core import svg
 from dualtrack.knowledge.evaluation import Evaluation, Row, Used
 from dualtrack.knowledge.evaluation_page import page, picture, said
 from dualtrack.knowledge.metrics import Judged, quality

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.knowledge import fitting, retrieval
 from dualtrack.knowledge.fitting import WEIGHTS, Asked
 from dualtrack.knowledge.metrics import Judged, quality

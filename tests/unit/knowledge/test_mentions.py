@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.knowledge import mentions
 from dualtrack.knowledge.mentions import Known, Plain, TooMany, digest, identifiers
 

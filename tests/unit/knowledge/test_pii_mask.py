@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dualtrack.cli import app
-from dualtrack.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge.pii import mask as masking
 from dualtrack.knowledge.pii.kinds import KINDS
 from dualtrack.knowledge.pii.mask import POLICIES, Policy, mask

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.knowledge import ingest, overview, versions
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.ledger import Ledger

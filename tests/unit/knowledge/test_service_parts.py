@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.access import tokens
-from dualtrack.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge.search import Hit
 from dualtrack.knowledge.service import records, settings
 from dualtrack.knowledge.service.limits import BURST_S, Limit, Places
 from dualtrack.knowledge.service.people import AUDIENCE, People, Person, Unknown
+from dualtrack.security.access import tokens
 
 BO = Person("bo", frozenset({"everyone", "person:bo"}))
 

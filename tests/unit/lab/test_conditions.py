@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from dualtrack.errors import BadInput
-from dualtrack.lab.conditions import edit, scenario
-from dualtrack.lab.conditions.rules import Rules, used
-from dualtrack.lab.conditions.scenario import Delay, Denial, Lie, Price, Scenario, Throttle
+from dualtrack.core.errors import BadInput
+from dualtrack.lab.fault_injection import edit, scenario
+from dualtrack.lab.fault_injection.rules import Rules, used
+from dualtrack.lab.fault_injection.scenario import Delay, Denial, Lie, Price, Scenario, Throttle
 from tests.conftest import CLI
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -123,7 +123,7 @@ def price(hours: float, usd: float, zone: str = "us-east-1a") -> Price:
 
 
 def test_price_history_is_answered_as_aws_does() -> None:
-    from dualtrack.lab.conditions.answers import history, paged
+    from dualtrack.lab.fault_injection.responses import history, paged
 
     curve = [price(0, 9.0), price(10, 10.0), price(20, 11.0), price(5, 8.0, "us-east-1b"), price(99, 1.0)]
     found = history(curve, START + timedelta(hours=12), START + timedelta(hours=30))
@@ -208,9 +208,9 @@ def test_a_damaged_scenario_is_named_and_can_be_cleared(tmp_path: Path) -> None:
 
 def test_the_layer_is_not_in_the_controllers() -> None:
     """What is under test must not know what it is tested with: the watch imports nothing of the lab's conditions."""
-    code = "import sys, dualtrack.pools.api, dualtrack.pools.watch, dualtrack.pools.place; print(' '.join(sys.modules))"
+    code = "import sys, dualtrack.cloud.pools.api, dualtrack.cloud.pools.controller, dualtrack.cloud.pools.context; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not [it for it in loaded if it.startswith(("moto", "dualtrack.lab.conditions"))]
+    assert not [it for it in loaded if it.startswith(("moto", "dualtrack.lab.fault_injection"))]
 
 
 def test_rules_of_every_kind_have_names_for_people() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.lab import gpu
 
 PROGRAM = Path(gpu.__file__).with_name("nvidia_smi.py")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.lab.model import MAX_DEATHS, Actual, HostSpec, Layout, Plan, reconcile
 from dualtrack.lab.state import Store
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.lab import nspawn
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
+from dualtrack.hosts.agents.spot_guard import parse_notice
 from dualtrack.lab import reclaim
 from dualtrack.lab.control import Host
 from dualtrack.lab.imds import Instance, look_up, tree
-from dualtrack.node.spot_guard import parse_notice
 
 
 def host(instance_id: str = "i-0123456789abcdef0") -> Host:

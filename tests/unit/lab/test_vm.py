@@ -18,7 +18,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from dualtrack.errors import BadInput, External, Refused
+from dualtrack.core.errors import BadInput, External, Refused
 from dualtrack.lab import accel, control, kernel, qmp, vm, vmimage, vmqemu, vmsnapshot
 from dualtrack.lab.model import HostSpec, Layout
 from dualtrack.lab.state import Store

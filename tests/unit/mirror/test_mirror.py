@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, External
-from dualtrack.mirror import apt, build, debian, fetchers, manifest, signed, toolkit
-from dualtrack.mirror.repository import digest, write
-from dualtrack.paths import ROOT
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.paths import ROOT
+from dualtrack.data.mirror import apt, build, debian, fetchers, manifest, signed, toolkit
+from dualtrack.data.mirror.repository import digest, write
 
 DATES = signed.Dates(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 5, 30, tzinfo=UTC))
 PACKAGE = apt.Package("Package: a\nVersion: 1\nArchitecture: amd64\n", "pool/a_1_amd64.deb", b"content")

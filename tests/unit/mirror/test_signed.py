@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from dualtrack.errors import BadInput
-from dualtrack.mirror import signed
+from dualtrack.core.errors import BadInput
+from dualtrack.data.mirror import signed
 
 PINNED = "90A0D1C841FBB3B39977BF79213EC7E1D20346BA"
 #: As gpgv 2.2.40 says it.

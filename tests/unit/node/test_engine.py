@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from dualtrack.node import engine
-from dualtrack.node.engine import Api, Hopeless, key, notify, parse_busy, read
+from dualtrack.hosts.agents import engine
+from dualtrack.hosts.agents.engine import Api, Hopeless, key, notify, parse_busy, read
 
 BUSY = ("e:running", "e:waiting")
 PROBE = {"prompt": "The capital of France is", "expected": "Paris"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.node import engine_leave
-from dualtrack.node.gateway import read_map
+from dualtrack.hosts.agents import engine_leave
+from dualtrack.hosts.agents.gateway import read_map
 from tests.support.fake_haproxy import Haproxy
 
 

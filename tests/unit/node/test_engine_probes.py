@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from dualtrack.node.engine import Api, Later
-from dualtrack.node.engine_probes import MOST_QUESTIONS, PROBE_BYTES, Answer, Probes, Question, address, serve
+from dualtrack.hosts.agents.engine import Api, Later
+from dualtrack.hosts.agents.engine_probes import MOST_QUESTIONS, PROBE_BYTES, Answer, Probes, Question, address, serve
 
 ASKED = Question("/v1/completions", b'{"prompt": "The capital of France is"}')
 RIGHT, WRONG = b"Paris", b"Timbuktu"

@@ -16,8 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import gateway, gateway_main
-from dualtrack.node.gateway import BadInput, Refused, commands, parse_map, parse_stat, parse_uptime, parse_wanted
+from dualtrack.hosts.agents import gateway, gateway_main
+from dualtrack.hosts.agents.gateway import (
+    BadInput,
+    Refused,
+    commands,
+    parse_map,
+    parse_stat,
+    parse_uptime,
+    parse_wanted,
+)
 from tests.support.fake_haproxy import Haproxy
 
 FILES = (*gateway.NAMES, *gateway.BESIDE)

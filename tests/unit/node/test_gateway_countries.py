@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.node import gateway_countries as countries
-from dualtrack.node.gateway import BadInput, Refused
+from dualtrack.hosts.agents import gateway_countries as countries
+from dualtrack.hosts.agents.gateway import BadInput, Refused
 from dualtrack.serving.countries import convert
 
 MADE = 1_782_362_039.0  # 25 June 2026

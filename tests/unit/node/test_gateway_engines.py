@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import gateway_engines as engines
-from dualtrack.node.gateway import BadInput, Refused
+from dualtrack.hosts.agents import gateway_engines as engines
+from dualtrack.hosts.agents.gateway import BadInput, Refused
 
 ENGINE = {"key": "k" * 40, "heartbeat_s": 4, "answer_ms": 2000, "again_ms": 2000, "return_after": 2}
 FAR, NEAR = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.node import gateway_persons as persons
-from dualtrack.node.gateway_persons import Taker
+from dualtrack.hosts.agents import gateway_persons as persons
+from dualtrack.hosts.agents.gateway_persons import Taker
 
 
 def line(person: int, *, year: int = 2026, named: int = 1, sensitive: int = 0) -> bytes:

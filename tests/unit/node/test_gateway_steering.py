@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.node import gateway, gateway_steering
-from dualtrack.node.gateway import BadInput
+from dualtrack.hosts.agents import gateway, gateway_steering
+from dualtrack.hosts.agents.gateway import BadInput
 from tests.support.fake_haproxy import Haproxy
 
 #: The columns that matter, as HAProxy 2.6 has them. One that is drained may be up or down by its checks.

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import gateway, gateway_tokens
-from dualtrack.node.gateway_tokens import Ledger
+from dualtrack.hosts.agents import gateway, gateway_tokens
+from dualtrack.hosts.agents.gateway_tokens import Ledger
 from tests.support.fake_haproxy import Haproxy
 
 NOON, MINUTE = 1_795_780_800.0, "2026-11-27T12:00Z"

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.node import engine
-from dualtrack.node.engine import Hopeless
-from dualtrack.node.gpu_engine import DRIVER, Gpu, Settings, check, command, parse_gpus, problems
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
+from dualtrack.hosts.agents import engine
+from dualtrack.hosts.agents.engine import Hopeless
+from dualtrack.hosts.agents.gpu_engine import DRIVER, Gpu, Settings, check, command, parse_gpus, problems
 
 A100, H200 = Gpu(81920, 8.0, DRIVER), Gpu(144384, 9.0, DRIVER)
 SETTINGS = Settings(
@@ -132,7 +132,7 @@ class Host:
     def start(self, **environment: str) -> subprocess.Popen[str]:
         settings = replace(SETTINGS, environment=str(self.place / "vllm"), port=self.port, gpus=2, context=1024)
         (self.place / "s.json").write_text(json.dumps(asdict(settings)))
-        start = "import sys; from dualtrack.node.gpu_engine import main; sys.exit(main(sys.argv[1:]))"
+        start = "import sys; from dualtrack.hosts.agents.gpu_engine import main; sys.exit(main(sys.argv[1:]))"
         self.process = subprocess.Popen(
             [sys.executable, "-c", start, str(self.place / "s.json")],
             text=True, stdout=subprocess.PIPE, cwd=ROOT / "tools",

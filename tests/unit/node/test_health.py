@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from dualtrack.node import gpu_health as health
+from dualtrack.hosts.agents import gpu_health as health
 
 EIGHT = "".join(f"{index}, 0\n" for index in range(8))
 

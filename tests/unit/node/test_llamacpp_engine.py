@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.node import llamacpp_engine as program
-from dualtrack.node.engine import Hopeless, Later
-from dualtrack.node.llamacpp_engine import Settings, start
+from dualtrack.hosts.agents import llamacpp_engine as program
+from dualtrack.hosts.agents.engine import Hopeless, Later
+from dualtrack.hosts.agents.llamacpp_engine import Settings, start
 from tests.support.models import SMOLLM2, gguf
 
 SETTINGS = Settings(

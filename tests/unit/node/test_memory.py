@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import memory_budget as budget
-from dualtrack.node.memory_budget import GIB, BadBudget, Job
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
+from dualtrack.hosts.agents import memory_budget as budget
+from dualtrack.hosts.agents.memory_budget import GIB, BadBudget, Job
 
 
 def declared(text: str) -> Job:
@@ -113,7 +113,7 @@ def test_memory_that_somebody_else_holds_is_said() -> None:
 
 
 def test_command_line() -> None:
-    words = [sys.executable, "-I", str(ROOT / "tools/dualtrack/node/memory_budget.py")]
+    words = [sys.executable, "-I", str(ROOT / "tools/dualtrack/hosts/agents/memory_budget.py")]
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*words, *more], capture_output=True, text=True, check=False)

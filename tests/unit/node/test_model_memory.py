@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dualtrack.node import model_memory
-from dualtrack.node.memory_budget import GIB
-from dualtrack.node.model_memory import SHARE, BadModel, Model, read, report, tokens
+from dualtrack.hosts.agents import model_memory
+from dualtrack.hosts.agents.memory_budget import GIB
+from dualtrack.hosts.agents.model_memory import SHARE, BadModel, Model, read, report, tokens
 from tests.support.models import SMOLLM2, gguf
 
 #: Llama 3 70B, as R1-Distill-Llama-70B is: 80 layers, 8 KV heads of 128.

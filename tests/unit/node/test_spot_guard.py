@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import spot_guard
-from dualtrack.node.spot_guard import NOTICE_S, Guard, Notice, Slurm, parse_notice
+from dualtrack.hosts.agents import spot_guard
+from dualtrack.hosts.agents.spot_guard import NOTICE_S, Guard, Notice, Slurm, parse_notice
 
 
 @dataclass

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import traffic_keeper
-from dualtrack.node.traffic_keeper import Keeper, Zone, changes, parse_nodes, record
+from dualtrack.hosts.agents import traffic_keeper
+from dualtrack.hosts.agents.traffic_keeper import Keeper, Zone, changes, parse_nodes, record
 
 NAME = "nodes.llm.example.com"
 #: What EC2 says: instances with address and roles.

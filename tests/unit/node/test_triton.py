@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.node import embeddings, gateway_engines, triton, triton_engine
-from dualtrack.node.engine import Later
-from dualtrack.node.triton import Plan
+from dualtrack.hosts.agents import embeddings, gateway_engines, triton, triton_engine
+from dualtrack.hosts.agents.engine import Later
+from dualtrack.hosts.agents.triton import Plan
 
 #: Milliseconds for each batch, as measured for MiniLM in 8 bits with 16 tokens on one core.
 CURVE = {1: 7.2e-3, 2: 9.4e-3, 4: 14.9e-3, 8: 26.2e-3, 16: 48.2e-3, 32: 93.1e-3}

@@ -10,9 +10,9 @@ from typing import get_args
 
 import pytest
 
-from dualtrack.access import tokens
-from dualtrack.errors import BadInput, Refused
-from dualtrack.pki import authority
+from dualtrack.core.errors import BadInput, Refused
+from dualtrack.security.access import tokens
+from dualtrack.security.pki import authority
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.access import tokens
-from dualtrack.errors import BadInput
-from dualtrack.pki import authority, rotation
+from dualtrack.core.errors import BadInput
+from dualtrack.security.access import tokens
+from dualtrack.security.pki import authority, rotation
 from tests.support.power_cut import Killed, Moment, Recorder, cuts
 
 STEPS: tuple[rotation.Step, ...] = ("both", "new", "alone")

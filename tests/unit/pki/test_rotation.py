@@ -14,9 +14,9 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from dualtrack.access import tokens
-from dualtrack.errors import BadInput, Refused
-from dualtrack.pki import authority, rotation
+from dualtrack.core.errors import BadInput, Refused
+from dualtrack.security.access import tokens
+from dualtrack.security.pki import authority, rotation
 from tests.conftest import CLI
 
 HOSTS = (("node", "log-1", ["log-1", "10.0.0.1"]), ("shipper", "gpu-1", []), ("witness", "gpu-2", []))

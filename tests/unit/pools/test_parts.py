@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput, DualtrackError
-from dualtrack.lab.conditions.scenario import CODES, status_message
-from dualtrack.pools import activities, belief, costs, place, unit
-from dualtrack.pools.report import report
-from dualtrack.pools.store import Count, Entry
-from dualtrack.prices import files
+from dualtrack.cloud.pools import activities, consistency, context, costs, unit
+from dualtrack.cloud.pools.report import report
+from dualtrack.cloud.pools.state import Count, Entry
+from dualtrack.cloud.prices import files
+from dualtrack.core.errors import BadInput, DualtrackError
+from dualtrack.lab.fault_injection.scenario import CODES, status_message
 from tests.conftest import CLI
 from tests.support.simulated_pools import OUTPUT
 
@@ -145,12 +145,12 @@ def test_quotas_have_names(type_: str, spot: str, on_demand: str) -> None:
     ],
 )
 def test_a_node_is_gone_only_when_ec2_says_so(remembered: str, listed: str, states: dict[str, str], said: str) -> None:
-    found = belief.doubt(tuple(remembered), 1000, frozenset(listed), states, 1060)
+    found = consistency.doubt(tuple(remembered), 1000, frozenset(listed), states, 1060)
     assert (said in found) if said else found == ""
 
 
 def test_what_was_remembered_long_ago_is_no_evidence() -> None:
-    assert belief.doubt(("1",), 0, frozenset(), {}, belief.REMEMBERED_S + 1) == ""
+    assert consistency.doubt(("1",), 0, frozenset(), {}, consistency.REMEMBERED_S + 1) == ""
 
 
 @given(
@@ -160,7 +160,7 @@ def test_what_was_remembered_long_ago_is_no_evidence() -> None:
 )
 def test_no_node_vanishes_on_silence(remembered: set[int], listed: set[int], states: dict[int, str]) -> None:
     told = {str(key): value for key, value in states.items()}
-    found = belief.doubt(tuple(map(str, sorted(remembered))), 0, frozenset(map(str, listed)), told, 60)
+    found = consistency.doubt(tuple(map(str, sorted(remembered))), 0, frozenset(map(str, listed)), told, 60)
     if not found:
         assert all(told.get(str(gone)) == "terminated" for gone in remembered - listed)
         assert {str(it) for it in listed} <= told.keys()
@@ -176,7 +176,7 @@ def test_costs_are_those_of_the_dearest_type_and_unknown_is_unknown() -> None:
 @pytest.mark.parametrize("ceiling", [-1, float("nan"), float("inf")])
 def test_a_ceiling_that_is_none_is_refused(ceiling: float) -> None:
     with pytest.raises(BadInput, match="--ceiling"):
-        place.policy(OUTPUT, files.load(), ceiling=ceiling, grace=1, hold=1, cooldown=1, interval=1)
+        context.policy(OUTPUT, files.load(), ceiling=ceiling, grace=1, hold=1, cooldown=1, interval=1)
 
 
 def counts(spot: int, on_demand: int) -> tuple[Count, ...]:
@@ -308,4 +308,4 @@ def test_an_inventory_without_gpus_is_refused(tmp_path: Path) -> None:
     for content in (json.dumps(data), "{", "[]"):
         file.write_text(content)
         with pytest.raises(DualtrackError):
-            place.place("aws", inventory=file)
+            context.place("aws", inventory=file)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack import paths
-from dualtrack.pools.decide import decide
-from dualtrack.pools.model import Memory, Observation, Policy, Resize
+from dualtrack.cloud.pools.model import Memory, Observation, Policy, Resize
+from dualtrack.cloud.pools.reconcile import decide
+from dualtrack.core import paths
 from tests.support.imports import imports
 from tests.support.simulated_pools import COST, POLICY, ZONES, World, failure, group, kinds, node, reasons, sizes
 
-POOLS = paths.ROOT / "tools/dualtrack/pools"
+POOLS = paths.ROOT / "tools/dualtrack/cloud/pools"
 
 
 def test_nothing_is_done_while_all_is_well() -> None:

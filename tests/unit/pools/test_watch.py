@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import External, Refused
+from dualtrack.cloud.pools.controller import Watch
+from dualtrack.cloud.pools.model import Action, Group, Memory, Observation, PoolMemory, Resize
+from dualtrack.cloud.pools.state import Entry, Kept, Store
+from dualtrack.core.errors import External, Refused
 from dualtrack.inventory import contract
-from dualtrack.pools.model import Action, Group, Memory, Observation, PoolMemory, Resize
-from dualtrack.pools.store import Entry, Kept, Store
-from dualtrack.pools.watch import Watch
 from tests.support.simulated_pools import OUTPUT, POLICY, group, node
 
 

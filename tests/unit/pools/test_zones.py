@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dualtrack.pools.model import Memory, Rezone
+from dualtrack.cloud.pools.model import Memory, Rezone
 from tests.support.simulated_pools import POLICY, ZONES, World, kinds, reasons
 
 

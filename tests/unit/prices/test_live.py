@@ -10,9 +10,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from dualtrack.errors import BadInput, External
-from dualtrack.prices import files, live
-from dualtrack.prices.market import market
+from dualtrack.cloud.prices import files, live
+from dualtrack.cloud.prices.market import market
+from dualtrack.core.errors import BadInput, External
 from tests.unit.prices.test_prices import NOW, P4DE, A, B, document, load, wanted
 
 
@@ -82,7 +82,7 @@ def test_an_api_that_lies_or_refuses_is_one_line(tmp_path: Path, answer: dict[st
 
 
 def test_an_api_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
-    from dualtrack import aws
+    from dualtrack.core import aws
 
     silent = aws.client("ec2", "us-east-1", "http://127.0.0.1:1", attempts=1)
     with pytest.raises(External, match="AWS does not answer"):

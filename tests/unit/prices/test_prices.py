@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput
-from dualtrack.prices import day, files
-from dualtrack.prices.book import Book, earliest, region_of
-from dualtrack.prices.market import Market, Wanted, market
+from dualtrack.cloud.prices import day, files
+from dualtrack.cloud.prices.book import Book, earliest, region_of
+from dualtrack.cloud.prices.market import Market, Wanted, market
+from dualtrack.core.errors import BadInput
 from tests.support.imports import imports
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.raid import parse
-from dualtrack.raid.plan import Array, Plan, Probe, conf, declared, filesystems, plan
+from dualtrack.hosts.raid import parse
+from dualtrack.hosts.raid.plan import Array, Plan, Probe, conf, declared, filesystems, plan
 
 # Recorded on Debian 12 (mdadm 4.2, kernel 6.1), shortened.
 MDSTAT = """\

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
 
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 EACH = pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack import paths
+from dualtrack.core import paths
 from tests.support.hcl_usage import Usage, findings, read, usages
 
 TERRAFORM = paths.ROOT / "terraform"

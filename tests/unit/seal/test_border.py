@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dualtrack import paths
+from dualtrack.core import paths
 from tests.support.imports import imports
 
 SEAL = paths.ROOT / "tools" / "dualtrack" / "seal"
@@ -47,4 +47,6 @@ def test_shares_come_from_a_kept_library() -> None:
 def test_the_command_line_loads_no_cipher_before_it_needs_one() -> None:
     code = "import sys, dualtrack.cli; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {name for name in loaded if name.startswith(("dualtrack.seal", "ctypes", "Cryptodome", "cryptography"))}
+    assert not {
+        name for name in loaded if name.startswith(("dualtrack.security.seal", "ctypes", "Cryptodome", "cryptography"))
+    }

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.seal import actions, archive, chunks, engine, header, kdf, links, opening, slots, stream
-from dualtrack.seal.engine import Gcm
-from dualtrack.seal.pipeline import Piece
+from dualtrack.crypto import kdf, sm4
+from dualtrack.crypto.sm4 import Gcm
+from dualtrack.security.seal import actions, archive, chunks, header, links, slots, stream, unwrap
+from dualtrack.security.seal.pipeline import Piece
 from tests.support import seal_vectors
 
 _, _, VECTORS = seal_vectors.load()
@@ -35,11 +36,11 @@ class Blind:
         self._gcm.close()
 
 
-_gcm = engine.gcm
+_gcm = sm4.gcm
 
 
 def no_tags(patch: Patch) -> None:
-    patch.setattr(engine, "gcm", Blind)
+    patch.setattr(sm4, "gcm", Blind)
 
 
 def no_final_flag(patch: Patch) -> None:
@@ -126,7 +127,7 @@ def links_by_their_names_alone(patch: Patch) -> None:
 
 
 def no_look_at_the_other_mac(patch: Patch) -> None:
-    patch.setattr(opening, "_rivals", lambda *_: False)
+    patch.setattr(unwrap, "_rivals", lambda *_: False)
 
 
 def no_look_at_a_slots_encoding(patch: Patch) -> None:

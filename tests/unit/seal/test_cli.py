@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dualtrack import cli
-from dualtrack.progress import Progress, line, size
-from dualtrack.seal import keyfiles
+from dualtrack.core.progress import Progress, line, size
+from dualtrack.security.seal import keyfiles
 
 
 @dataclass
@@ -267,7 +267,7 @@ def test_split_and_join(run: Run) -> None:
 
 
 def test_progress_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("dualtrack.progress.time.monotonic", iter(range(0, 100, 2)).__next__)
+    monkeypatch.setattr("dualtrack.core.progress.time.monotonic", iter(range(0, 100, 2)).__next__)
     with Progress("sealed", 100) as tick:
         tick(10)
     assert capsys.readouterr().err == ""

@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dualtrack.errors import BadInput, DualtrackError, Findings, Refused
-from dualtrack.seal import blob, custody, escrow, header, keyfiles, libcrypto
-from dualtrack.seal.escrow import Share, decode, encode, join, split
-from dualtrack.seal.slots import Sm2Identity, Sm2Recipient
+from dualtrack.core.errors import BadInput, DualtrackError, Findings, Refused
+from dualtrack.crypto import libcrypto
+from dualtrack.security.seal import blob, header, keyfiles, secret_sharing
+from dualtrack.security.seal import escrow as custody
+from dualtrack.security.seal.secret_sharing import Share, decode, encode, join, split
+from dualtrack.security.seal.slots import Sm2Identity, Sm2Recipient
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +66,7 @@ def test_numbers_that_make_no_sense(threshold: int, count: int) -> None:
 
 
 def test_secrets_of_no_or_too_much_size() -> None:
-    for secret in (b"", bytes(escrow.MAX_SECRET + 1)):
+    for secret in (b"", bytes(secret_sharing.MAX_SECRET + 1)):
         with pytest.raises(BadInput, match="bytes"):
             split(secret, "x", 2, 3, "2026-11-25")
 
@@ -96,7 +98,7 @@ def test_a_forger_who_knows_the_format_cannot_pass() -> None:
     bob = shares[1][1]
     value = "1" * 32
     digests = list(bob.digests)
-    digests[1] = escrow._digest(bob.set, 2, value)
+    digests[1] = secret_sharing._digest(bob.set, 2, value)
     shares[1] = ("share-of-bob", changed(bob, value=value, digests=tuple(digests)))
     with pytest.raises(Findings, match="share-of-bob"):
         join(shares[:3])

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from dualtrack import cli
-from dualtrack.errors import BadInput, External
-from dualtrack.seal import actions, keyfiles, libcrypto, place, removal, stream
-from dualtrack.seal.blob import reading
-from dualtrack.seal.errors import Damaged
-from dualtrack.seal.header import Content
-from dualtrack.seal.opening import closed, new
-from dualtrack.seal.slots import Sm2Identity, Sm2Recipient
+from dualtrack.core.errors import BadInput, External
+from dualtrack.crypto import libcrypto
+from dualtrack.security.seal import actions, atomic_output, keyfiles, removal, stream
+from dualtrack.security.seal.blob import reading
+from dualtrack.security.seal.errors import Damaged
+from dualtrack.security.seal.header import Content
+from dualtrack.security.seal.slots import Sm2Identity, Sm2Recipient
+from dualtrack.security.seal.unwrap import closed, new
 from tests.support.tars import field, nested, tar
 
 ALICE = libcrypto.generate()
@@ -130,7 +131,7 @@ def test_what_is_deeper_than_the_format_reaches_is_not_sealed(here: Path) -> Non
 def test_leftovers_of_any_depth_are_swept(here: Path) -> None:
     os.close(dig(here / ".out.partial-old", 5000))
     os.mkfifo(here / ".out.partial-pipe")  # must not hold us up
-    with place.target(str(here / "out"), force=False, mode=0o600) as write:
+    with atomic_output.target(str(here / "out"), force=False, mode=0o600) as write:
         write(memoryview(b"content"))
     assert [path.name for path in here.iterdir()] == ["out"]
 
@@ -151,10 +152,10 @@ def test_a_directory_that_its_owner_may_not_list_is_removed_like_any_other(here:
     code = (
         "import os\n"
         "from pathlib import Path\n"
-        "from dualtrack.seal import tree, place\n"
-        "from dualtrack.errors import External\n"
+        "from dualtrack.security.seal import atomic_output\n"
+        "from dualtrack.core.errors import External\n"
         "try:\n"
-        "    with place.folder('out') as made:\n"
+        "    with atomic_output.folder('out') as made:\n"
         "        for name in ('a', 'a/b', 'r', 'r/c'):\n"
         "            (made / name).mkdir()\n"
         "            (made / name / 'f').write_text('PLAINTEXT')\n"

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, External, Missing, Refused
-from dualtrack.seal import blob, kdf, keyfiles, libcrypto
-from dualtrack.seal.errors import Damaged, NotOpened
-from dualtrack.seal.header import MAX_SLOTS, Sm2Slot
-from dualtrack.seal.slots import Passphrase, Sm2Identity, Sm2Recipient, wrap
+from dualtrack.core.errors import BadInput, External, Missing, Refused
+from dualtrack.crypto import kdf, libcrypto
+from dualtrack.security.seal import blob, keyfiles
+from dualtrack.security.seal.errors import Damaged, NotOpened
+from dualtrack.security.seal.header import MAX_SLOTS, Sm2Slot
+from dualtrack.security.seal.slots import Passphrase, Sm2Identity, Sm2Recipient, wrap
 from tests.unit.seal.test_ciphers import SM2_PRIVATE, SM2_PUBLIC, pkcs8, spki
 
 P = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput
-from dualtrack.seal import actions, libcrypto
-from dualtrack.seal.links import MAX_LINKS, Links
-from dualtrack.seal.slots import Sm2Recipient
+from dualtrack.core.errors import BadInput
+from dualtrack.crypto import libcrypto
+from dualtrack.security.seal import actions
+from dualtrack.security.seal.links import MAX_LINKS, Links
+from dualtrack.security.seal.slots import Sm2Recipient
 from tests.support import reference_archive
 
 

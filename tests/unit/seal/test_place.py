@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, DualtrackError, External, Interrupted, Refused
-from dualtrack.seal import actions, libcrypto, place, removal, tree
-from dualtrack.seal.slots import Sm2Identity, Sm2Recipient
+from dualtrack.core.errors import BadInput, DualtrackError, External, Interrupted, Refused
+from dualtrack.crypto import libcrypto
+from dualtrack.security.seal import actions, atomic_output, removal
+from dualtrack.security.seal import tar as tree
+from dualtrack.security.seal.slots import Sm2Identity, Sm2Recipient
 
 ALICE = libcrypto.generate()
 
@@ -26,7 +28,7 @@ def nothing(_: int) -> None:
 
 def test_a_file_appears_at_the_end_and_not_before(tmp_path: Path) -> None:
     out = tmp_path / "deep/er/out"
-    with place.target(str(out), force=False, mode=0o640) as write:
+    with atomic_output.target(str(out), force=False, mode=0o640) as write:
         write(memoryview(b"content"))
         assert not out.exists()
     assert (out.read_bytes(), out.stat().st_mode & 0o777) == (b"content", 0o640)
@@ -36,8 +38,8 @@ def test_a_file_appears_at_the_end_and_not_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError, SystemExit])
 def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     for make in (
-        lambda: place.target(str(tmp_path / "out"), force=False, mode=0o600),
-        lambda: place.folder(str(tmp_path / "out")),
+        lambda: atomic_output.target(str(tmp_path / "out"), force=False, mode=0o600),
+        lambda: atomic_output.folder(str(tmp_path / "out")),
     ):
         with pytest.raises((ValueError, Interrupted, OSError, External, SystemExit)), make():
             raise error
@@ -69,8 +71,8 @@ def test_without_memory_it_is_one_line_and_leaves_nothing(tmp_path: Path, monkey
 
     monkeypatch.setattr(removal, "remove", needing)
     for make in (
-        lambda: place.target(str(tmp_path / "out"), force=False, mode=0o600),
-        lambda: place.folder(str(tmp_path / "out")),
+        lambda: atomic_output.target(str(tmp_path / "out"), force=False, mode=0o600),
+        lambda: atomic_output.folder(str(tmp_path / "out")),
     ):
         with pytest.raises(External, match=r"out was not written: .* memory .*\(free some\)$"), make():
             fill_memory(known)
@@ -84,7 +86,7 @@ def test_without_memory_to_remove_it_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(removal, "remove", none)
     with (
         pytest.raises(External, match=rf"{os.strerror(errno.ENOMEM)}\): remove .*\.out\.partial-"),
-        place.folder(str(tmp_path / "out")),
+        atomic_output.folder(str(tmp_path / "out")),
     ):
         raise MemoryError
 
@@ -95,21 +97,21 @@ def test_what_exists_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("out")
     (tmp_path / "dir").mkdir()
     for name, force in (("out", False), ("link", False), ("link", True), ("dir", False), ("dir", True)):
-        with pytest.raises(Refused), place.target(str(tmp_path / name), force=force, mode=0o600):
+        with pytest.raises(Refused), atomic_output.target(str(tmp_path / name), force=force, mode=0o600):
             pytest.fail("not reached")
-    with pytest.raises(Refused), place.folder(str(out)):
+    with pytest.raises(Refused), atomic_output.folder(str(out)):
         pytest.fail("not reached")
-    with pytest.raises(Refused, match="plain file"), place.target("/dev/null", force=True, mode=0o600):
+    with pytest.raises(Refused, match="plain file"), atomic_output.target("/dev/null", force=True, mode=0o600):
         pytest.fail("not reached")
     assert out.read_text() == "mine"
-    with place.target(str(out), force=True, mode=0o600) as write:
+    with atomic_output.target(str(out), force=True, mode=0o600) as write:
         write(memoryview(b"new"))
     assert out.read_bytes() == b"new"
 
 
 def test_what_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(Refused), place.target(str(out), force=False, mode=0o600):
+    with pytest.raises(Refused), atomic_output.target(str(out), force=False, mode=0o600):
         out.write_text("another's")
     assert out.read_text() == "another's"
     assert list(tmp_path.iterdir()) == [out]
@@ -124,14 +126,14 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_pat
     living.write_text("half")
     with living.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with place.target(str(tmp_path / "out"), force=False, mode=0o600):
+        with atomic_output.target(str(tmp_path / "out"), force=False, mode=0o600):
             pass
     assert {path.name for path in tmp_path.iterdir()} == {"out", ".other.partial-x", ".out.partial-living"}
 
 
 def test_a_sweep_between_making_and_locking_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
-    make = place._new_file
+    make = atomic_output._new_file
 
     def swept_once(path: Path) -> tuple[Path, int]:
         temporary, file = make(path)
@@ -140,8 +142,8 @@ def test_a_sweep_between_making_and_locking_costs_nothing(tmp_path: Path, monkey
         made.append(temporary)
         return temporary, file
 
-    monkeypatch.setattr(place, "_new_file", swept_once)
-    with place.target(str(tmp_path / "out"), force=False, mode=0o600) as write:
+    monkeypatch.setattr(atomic_output, "_new_file", swept_once)
+    with atomic_output.target(str(tmp_path / "out"), force=False, mode=0o600) as write:
         write(memoryview(b"content"))
     assert (len(made), (tmp_path / "out").read_bytes()) == (2, b"content")
 
@@ -150,7 +152,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(External, match="cannot write"),
-        place.target(str(tmp_path / "file/out"), force=False, mode=0o600),
+        atomic_output.target(str(tmp_path / "file/out"), force=False, mode=0o600),
     ):
         pytest.fail("not reached")
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, External, Refused
-from dualtrack.seal import actions, blob, libcrypto, rekey
-from dualtrack.seal.chunks import COPY, START
-from dualtrack.seal.errors import Damaged, NotOpened, SealError
-from dualtrack.seal.header import MAX_GENERATION
-from dualtrack.seal.opening import Opened, closed, open_header, renewed
-from dualtrack.seal.slots import Passphrase, Sm2Identity, Sm2Recipient
+from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.crypto import libcrypto
+from dualtrack.security.seal import actions, blob, rekey
+from dualtrack.security.seal.chunks import COPY, START
+from dualtrack.security.seal.errors import Damaged, NotOpened, SealError
+from dualtrack.security.seal.header import MAX_GENERATION
+from dualtrack.security.seal.slots import Passphrase, Sm2Identity, Sm2Recipient
+from dualtrack.security.seal.unwrap import Opened, closed, open_header, renewed
 
 ALICE, BOB, CAROL = (libcrypto.generate() for _ in range(3))
 CONTENT = secrets.token_bytes(3000)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from dualtrack.seal import blob, header, kdf, libcrypto, stream
-from dualtrack.seal.archive import Archive, Kind
-from dualtrack.seal.chunks import COPY, START
-from dualtrack.seal.errors import SealError
-from dualtrack.seal.opening import Opened, closed, new, renewed
-from dualtrack.seal.slots import Identity, Passphrase, Sm2Identity, Sm2Recipient
+from dualtrack.crypto import kdf, libcrypto
+from dualtrack.security.seal import blob, header, stream
+from dualtrack.security.seal.archive import Archive, Kind
+from dualtrack.security.seal.chunks import COPY, START
+from dualtrack.security.seal.errors import SealError
+from dualtrack.security.seal.slots import Identity, Passphrase, Sm2Identity, Sm2Recipient
+from dualtrack.security.seal.unwrap import Opened, closed, new, renewed
 from tests.support import reference_archive, reference_seal, seal_vectors
 from tests.support.seal_vectors import Vector, judge_of
 from tests.support.tars import directory, extended, field, link, record, summed, tar

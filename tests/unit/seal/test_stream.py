@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput, Refused
-from dualtrack.seal import blob, chunks, kdf, libcrypto, stream
-from dualtrack.seal.chunks import START, TAG, Layout, nonce, sealed_size
-from dualtrack.seal.errors import Damaged, SealError
-from dualtrack.seal.pipeline import ordered, window
-from dualtrack.seal.reader import SealedFile
-from dualtrack.seal.slots import Sm2Identity, Sm2Recipient
+from dualtrack.core.errors import BadInput, Refused
+from dualtrack.crypto import kdf, libcrypto
+from dualtrack.security.seal import blob, chunks, stream
+from dualtrack.security.seal.chunks import START, TAG, Layout, nonce, sealed_size
+from dualtrack.security.seal.errors import Damaged, SealError
+from dualtrack.security.seal.pipeline import ordered, window
+from dualtrack.security.seal.reader import SealedFile
+from dualtrack.security.seal.slots import Sm2Identity, Sm2Recipient
 
 CHUNK = 4096
 KEY = kdf.PayloadKey(bytes(range(16)), b"prefix7")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import Exit
-from dualtrack.seal.errors import SealError
-from dualtrack.seal.reader import SealedFile
+from dualtrack.core.errors import Exit
+from dualtrack.security.seal.errors import SealError
+from dualtrack.security.seal.reader import SealedFile
 from tests.support import seal_vectors
 from tests.support.seal_vectors import Vector
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
 from tests.support.imports import imports
 
 SERVING = ROOT / "tools/dualtrack/serving"

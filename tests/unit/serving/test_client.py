@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
-from dualtrack.pki import authority
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.security.pki import authority
 from dualtrack.serving import client
 from dualtrack.serving.client import Client, End
 from tests.support.api_testbed import DONE, USAGE, Answer, Gateway, event, piece, streamed, whole

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dualtrack import cli
-from dualtrack.errors import External
-from dualtrack.node import gateway as program
+from dualtrack.core.errors import External
+from dualtrack.hosts.agents import gateway as program
 from dualtrack.serving import tenants
 from dualtrack.serving.gateway import Endpoint, Gateway
 from dualtrack.tracks import serving

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.serving import countries
 
 HEAD = "# This file has been converted\n# Generated: Thu, 25 Jun 2026 04:33:59 GMT\n"

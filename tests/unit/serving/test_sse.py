@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.serving import sse
 
 DATA = st.lists(st.binary(max_size=20).map(lambda it: it.replace(b"\r", b"").replace(b"\n", b"")), min_size=1)

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput, Refused
-from dualtrack.node.gateway import parse_wanted
+from dualtrack.core.errors import BadInput, Refused
+from dualtrack.hosts.agents.gateway import parse_wanted
 from dualtrack.serving import tenants
 from dualtrack.serving.tenants import Changes, Key, Tenant, Tenants
 

@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dualtrack import aws
 from dualtrack.cloud import opentofu, variables
-from dualtrack.errors import BadInput
-from dualtrack.lab.conditions.scenario import FILE
-from dualtrack.spot import actions, stack
+from dualtrack.cloud.spot import actions, stack
+from dualtrack.core import aws
+from dualtrack.core.errors import BadInput
+from dualtrack.lab.fault_injection.scenario import FILE
 from tests.support.child import read_until
 
 P4DE = "p4de.24xlarge"

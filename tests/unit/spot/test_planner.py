@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput
-from dualtrack.prices.market import Levels, Market
-from dualtrack.spot import demand, planner
-from dualtrack.spot.choose import choose
-from dualtrack.spot.model import Case, Demand, Limits, Plan
-from dualtrack.spot.planner import plan, spread, under_ceiling
+from dualtrack.cloud.prices.market import Levels, Market
+from dualtrack.cloud.spot import demand, planner
+from dualtrack.cloud.spot.model import Case, Demand, Limits, Plan
+from dualtrack.cloud.spot.planner import plan, spread, under_ceiling
+from dualtrack.cloud.spot.selection import choose
+from dualtrack.core.errors import BadInput
 from tests.support.imports import imports
 
 P4D, P4DE = "p4d.24xlarge", "p4de.24xlarge"

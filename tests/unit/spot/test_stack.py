@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from dualtrack import paths
 from dualtrack.cloud import variables
-from dualtrack.errors import BadInput, Exit, Refused
-from dualtrack.prices.market import Market
-from dualtrack.spot import actions, demand, pools, stack
-from dualtrack.spot.model import Case, Demand, Limits, Plan
-from dualtrack.spot.planner import plan
+from dualtrack.cloud.prices.market import Market
+from dualtrack.cloud.spot import actions, demand, stack, tfvars
+from dualtrack.cloud.spot.model import Case, Demand, Limits, Plan
+from dualtrack.cloud.spot.planner import plan
+from dualtrack.core import paths
+from dualtrack.core.errors import BadInput, Exit, Refused
 from tests.conftest import CLI, Cli
 
 P4D, P4DE = "p4d.24xlarge", "p4de.24xlarge"
@@ -98,7 +98,7 @@ def test_a_folder_that_is_no_stack(tmp_path: Path) -> None:
 
 def test_demand_is_what_the_pools_ask_for(folder: Path) -> None:
     found = stack.read(folder)
-    asked = pools.demand_of(found.pools, ("spot", "ondemand"), 8, 4)
+    asked = tfvars.demand_of(found.pools, ("spot", "ondemand"), 8, 4)
     # In the hour in which the size changes (22:30) the larger one counts.
     assert asked.gpus == tuple(8 * (1 + (2 if 8 <= hour < 22 else 4)) for hour in range(24))
 
@@ -107,7 +107,7 @@ def test_everything_that_is_not_planned_stays(folder: Path) -> None:
     before = stack.read(folder).pools
     before["ondemand"]["min"] = 1
     before["spot"]["on_demand_base"] = 1
-    after = pools.apply(before, made(), Limits(6, 4), ("spot", "ondemand"), hour=23)
+    after = tfvars.apply(before, made(), Limits(6, 4), ("spot", "ondemand"), hour=23)
     assert after["control"] == before["control"]
     assert after["spot"] == {
         "lifecycle": "spot", "roles": ["gpu"], "instance_types": [P4DE], "desired": 3, "max": 6, "disk_gb": 500,
@@ -120,7 +120,7 @@ def test_everything_that_is_not_planned_stays(folder: Path) -> None:
 
 
 def test_a_plan_without_spot_keeps_the_pool_and_empties_it(folder: Path) -> None:
-    after = pools.apply(stack.read(folder).pools, made(spot=False), Limits(8, 8), ("spot", "ondemand"), hour=0)
+    after = tfvars.apply(stack.read(folder).pools, made(spot=False), Limits(8, 8), ("spot", "ondemand"), hour=0)
     assert after["spot"]["instance_types"] == [P4DE]
     assert (after["spot"]["desired"], after["spot"]["schedules"]) == (0, {})
     assert after["ondemand"]["desired"] == 4
@@ -128,7 +128,7 @@ def test_a_plan_without_spot_keeps_the_pool_and_empties_it(folder: Path) -> None
 
 @pytest.mark.parametrize("hour", [0, 7, 8, 21, 22, 23])
 def test_sizes_always_fit_the_modules_bounds(folder: Path, hour: int) -> None:
-    for pool in pools.apply(stack.read(folder).pools, made(), Limits(8, 8), ("spot", "ondemand"), hour).values():
+    for pool in tfvars.apply(stack.read(folder).pools, made(), Limits(8, 8), ("spot", "ondemand"), hour).values():
         for size in (pool["desired"], *(s["desired"] for s in pool.get("schedules", {}).values())):
             assert pool.get("min", 0) <= size <= pool["max"]
 
@@ -136,7 +136,7 @@ def test_sizes_always_fit_the_modules_bounds(folder: Path, hour: int) -> None:
 def test_a_minimum_that_the_plan_goes_below_is_lowered(folder: Path) -> None:
     before = stack.read(folder).pools
     before["spot"]["min"] = 2
-    after = pools.apply(before, made(low=0), Limits(8, 8), ("spot", "ondemand"), hour=0)
+    after = tfvars.apply(before, made(low=0), Limits(8, 8), ("spot", "ondemand"), hour=0)
     assert after["spot"]["min"] == 0
 
 
@@ -161,9 +161,9 @@ def test_schedules_say_the_sizes_of_the_plan() -> None:
 def test_a_pool_that_is_not_there_or_of_the_other_kind(folder: Path) -> None:
     found = stack.read(folder).pools
     with pytest.raises(BadInput, match=r"no pool 'nix'.*control, ondemand, spot"):
-        pools.pair(found, "nix", "ondemand")
+        tfvars.pair(found, "nix", "ondemand")
     with pytest.raises(BadInput, match="pool control has lifecycle 'on-demand', not 'spot'"):
-        pools.pair(found, "control", "ondemand")
+        tfvars.pair(found, "control", "ondemand")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_types_that_make_no_pool(types: tuple[str, ...], said: str) -> None:
 
 def test_a_file_of_ours_is_replaced_and_nobody_elses_is(tmp_path: Path) -> None:
     target = tmp_path / stack.FILE
-    first, second = pools.render({"a": {"max": 1}}, ["x"]), pools.render({"a": {"max": 2}}, ["x"])
+    first, second = tfvars.render({"a": {"max": 1}}, ["x"]), tfvars.render({"a": {"max": 2}}, ["x"])
     assert stack.write(target, first, force=False)
     assert not stack.write(target, first, force=False)
     assert stack.write(target, second, force=False)
@@ -198,9 +198,9 @@ def test_a_file_of_ours_is_replaced_and_nobody_elses_is(tmp_path: Path) -> None:
 def test_a_file_that_would_win_over_the_plan_is_said(tmp_path: Path) -> None:
     (tmp_path / "zz.auto.tfvars").write_text("pools = {}\n")
     with pytest.raises(Refused, match=r"zz\.auto\.tfvars sets pools, too"):
-        stack.write(tmp_path / stack.FILE, pools.render({}, ["x"]), force=False)
+        stack.write(tmp_path / stack.FILE, tfvars.render({}, ["x"]), force=False)
     (tmp_path / "zz.auto.tfvars").write_text('region = "us-east-1"\n')
-    assert stack.write(tmp_path / stack.FILE, pools.render({}, ["x"]), force=False)
+    assert stack.write(tmp_path / stack.FILE, tfvars.render({}, ["x"]), force=False)
 
 
 def test_a_plan_does_not_feed_on_an_earlier_one(folder: Path) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput
-from dualtrack.store import actions, fill, named
-from dualtrack.store import cache as caches
-from dualtrack.store import manifest as manifests
-from dualtrack.store.address import Address, parse
-from dualtrack.store.cache import Cache
-from dualtrack.store.manifest import File, Manifest
+from dualtrack.core.errors import BadInput
+from dualtrack.data.checkpoints import actions, prefetch, prefetch_list
+from dualtrack.data.checkpoints import cache as caches
+from dualtrack.data.checkpoints import manifest as manifests
+from dualtrack.data.checkpoints.address import Address, parse
+from dualtrack.data.checkpoints.cache import Cache
+from dualtrack.data.checkpoints.manifest import File, Manifest
 from tests.conftest import wait
 from tests.support.child import read_until
 
@@ -48,26 +48,26 @@ def has(cache: Cache, address: Address, content: bytes, *, begun: int | None = N
 )
 def test_what_is_not_one_version_for_good_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(BadInput, match=why):
-        named.exact(text)
-    [problem] = named.problems([text])
+        prefetch_list.exact(text)
+    [problem] = prefetch_list.problems([text])
     assert text in problem
 
 
 def test_a_list_says_all_that_is_wrong_with_it() -> None:
     good = "s3://weights/models/one@v1"
-    assert named.problems([good, "s3://weights/models/two@v1"]) == []
-    assert len(named.problems([good, good, "x", "s3://weights/models/one@latest"])) == 3
+    assert prefetch_list.problems([good, "s3://weights/models/two@v1"]) == []
+    assert len(prefetch_list.problems([good, good, "x", "s3://weights/models/one@latest"])) == 3
 
 
 def test_a_file_names_versions_a_line_each(tmp_path: Path) -> None:
     path = tmp_path / "versions"
     path.write_text(f"# a comment\n\n{TWO}\n  {ONE}  \n{TWO}\n")
-    assert named.read(path) == [TWO, ONE]
+    assert prefetch_list.read(path) == [TWO, ONE]
     path.write_text("nonsense\n")
     with pytest.raises(BadInput, match="is no address"):
-        named.read(path)
+        prefetch_list.read(path)
     with pytest.raises(BadInput, match="cannot be read"):
-        named.read(tmp_path / "absent")
+        prefetch_list.read(tmp_path / "absent")
 
 
 def test_how_far_each_version_is(tmp_path: Path) -> None:
@@ -75,13 +75,13 @@ def test_how_far_each_version_is(tmp_path: Path) -> None:
     has(cache, ONE, b"1" * 10)
     unfinished = has(cache, TWO, b"2" * 9000, begun=4096)
     three = parse("s3://weights/models/three@v1")
-    found = fill.look(cache, [ONE, TWO, three])
+    found = prefetch.look(cache, [ONE, TWO, three])
     assert [(it.address, it.state, it.size) for it in found] == [
         (str(ONE), "complete", 10), (str(TWO), "unfinished", 9000), (str(three), "missing", 0)
     ]  # fmt: skip
     assert 0 < found[1].done < 9000
     with cache.pulling(unfinished):
-        assert fill.look(cache, [TWO])[0].state == "pulling"
+        assert prefetch.look(cache, [TWO])[0].state == "pulling"
 
 
 def test_what_is_named_stays_when_room_is_made(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from types import ModuleType
 
 import pytest
 
-from dualtrack.errors import BadInput
+from dualtrack.cli import host_launcher
+from dualtrack.core.errors import BadInput
+from dualtrack.core.paths import ROOT
+from dualtrack.hosts import bundle
 from dualtrack.lab import rootfs
-from dualtrack.paths import ROOT
-from dualtrack.store import launcher, program
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -34,18 +35,18 @@ def test_hosts_run_what_was_tested_here() -> None:
 
 
 def test_name_follows_from_all_that_goes_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    names = [program.digest(python, machine) for python in ("3.11", "3.12") for machine in program.PLATFORMS]
+    names = [bundle.digest(python, machine) for python in ("3.11", "3.12") for machine in bundle.PLATFORMS]
     assert len(set(names)) == 4
-    assert names[0] == program.digest("3.11", "x86_64")
+    assert names[0] == bundle.digest("3.11", "x86_64")
     lock = tmp_path / "store.txt"
-    lock.write_bytes(program.LOCK.read_bytes() + b"\n")
-    monkeypatch.setattr(program, "LOCK", lock)
-    assert program.digest("3.11", "x86_64") != names[0]
+    lock.write_bytes(bundle.LOCK.read_bytes() + b"\n")
+    monkeypatch.setattr(bundle, "LOCK", lock)
+    assert bundle.digest("3.11", "x86_64") != names[0]
 
 
 def test_dualtrack_itself_goes_in_without_what_python_made_of_it() -> None:
-    found = {str(it) for it in program.ours()}
-    assert {"cli/__init__.py", "store/pull.py", "store/launcher.py"} <= found
+    found = {str(it) for it in bundle.ours()}
+    assert {"cli/__init__.py", "data/checkpoints/pull.py", "cli/host_launcher.py"} <= found
     assert not [it for it in found if "__pycache__" in it or it.endswith(".pyc")]
 
 
@@ -55,40 +56,40 @@ def test_dualtrack_itself_goes_in_without_what_python_made_of_it() -> None:
 )
 def test_hosts_that_cannot_run_it_are_told_why(python: str, machine: str, what: str) -> None:
     with pytest.raises(BadInput, match=what):
-        program.ensure(python, machine)
+        bundle.ensure(python, machine)
 
 
 def test_the_lab_can_run_it() -> None:
     python, machine = rootfs.python()
-    assert program.digest(python, machine)
-    assert machine in program.PLATFORMS
+    assert bundle.digest(python, machine)
+    assert machine in bundle.PLATFORMS
 
 
 def test_settings_of_the_host_come_after_the_environment() -> None:
     environment = {"DUALTRACK_STORE": "/mine"}
-    launcher.settle("# a comment\nDUALTRACK_STORE=/srv\nAWS_DEFAULT_REGION=eu-west-1\n\nodd line\n", environment)
+    host_launcher.settle("# a comment\nDUALTRACK_STORE=/srv\nAWS_DEFAULT_REGION=eu-west-1\n\nodd line\n", environment)
     assert environment == {"DUALTRACK_STORE": "/mine", "AWS_DEFAULT_REGION": "eu-west-1"}
 
 
 def test_words_are_those_of_dualtrack_store() -> None:
-    assert launcher.arguments("store", ["list", "--json"]) == ["store", "list", "--json"]
-    assert launcher.arguments("store", []) == ["store"]
-    assert launcher.arguments("store", ["--version"]) == ["--version"]
-    assert launcher.arguments("audit", ["verify", "DIR"]) == ["audit", "verify", "DIR"]
-    assert [launcher.group(name) for name in ("dualtrack-store", "dualtrack-audit")] == ["store", "audit"]
+    assert host_launcher.arguments("store", ["list", "--json"]) == ["store", "list", "--json"]
+    assert host_launcher.arguments("store", []) == ["store"]
+    assert host_launcher.arguments("store", ["--version"]) == ["--version"]
+    assert host_launcher.arguments("audit", ["verify", "DIR"]) == ["audit", "verify", "DIR"]
+    assert [host_launcher.group(name) for name in ("dualtrack-store", "dualtrack-audit")] == ["store", "audit"]
 
 
 def test_root_becomes_the_owner_but_not_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     environment = {"DUALTRACK_STORE": str(tmp_path)}
     if tmp_path.stat().st_uid == 0:
-        assert launcher.owner(["list"], environment) is None
+        assert host_launcher.owner(["list"], environment) is None
         os.chown(tmp_path, 990, 991)
-        assert launcher.owner(["list"], environment) == (990, 991)
-    assert launcher.owner(["hold", "one"], environment) is None
-    assert launcher.owner(["list"], {"DUALTRACK_STORE": "/nonexistent"}) is None
+        assert host_launcher.owner(["list"], environment) == (990, 991)
+    assert host_launcher.owner(["hold", "one"], environment) is None
+    assert host_launcher.owner(["list"], {"DUALTRACK_STORE": "/nonexistent"}) is None
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert launcher.owner(["list"], environment) is None
+    assert host_launcher.owner(["list"], environment) is None
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.errors import BadInput, DualtrackError
-from dualtrack.store import actions, address, journal, manifest, remote
-from dualtrack.store.cache import Cache
-from dualtrack.store.journal import Journal
-from dualtrack.store.manifest import PART, File, Manifest, Part
+from dualtrack.core.errors import BadInput, DualtrackError
+from dualtrack.data.checkpoints import actions, address, journal, manifest, remote
+from dualtrack.data.checkpoints.cache import Cache
+from dualtrack.data.checkpoints.journal import Journal
+from dualtrack.data.checkpoints.manifest import PART, File, Manifest, Part
 from tests.support.imports import imports
 
 DIGEST = hashlib.sha256(b"").hexdigest()

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtrack.cloud import variables
-from dualtrack.errors import BadInput, Refused
-from dualtrack.prices import files
-from dualtrack.tiers import amounts, plan, restore
-from dualtrack.tiers.plan import Amount, Class
-from dualtrack.tiers.restore import Object
+from dualtrack.cloud.prices import files
+from dualtrack.cloud.tiers import amounts, plan, restore
+from dualtrack.cloud.tiers.plan import Amount, Class
+from dualtrack.cloud.tiers.restore import Object
+from dualtrack.core.errors import BadInput, Refused
 
 PRICES = files.storage()
 REGION = "us-east-1"

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dualtrack import proc
-from dualtrack.errors import BadInput, Missing
+from dualtrack.core import proc
+from dualtrack.core.errors import BadInput, Missing
 from dualtrack.inventory import contract, ec2
 from dualtrack.tracks import cloud
 from dualtrack.verify import record

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dualtrack.configure import ConfigureFailed, Failure, Result
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.tracks import lanes
+from dualtrack.tracks.ansible_runner import ConfigureFailed, Failure, Result
 from dualtrack.tracks.lanes import Lane
 from dualtrack.tracks.unchanged import Hosts
 from tests.conftest import ROOT

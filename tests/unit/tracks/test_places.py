@@ -9,43 +9,43 @@ import pytest
 
 from dualtrack.inventory.facts import Facts
 from dualtrack.inventory.model import Host
-from dualtrack.tracks import places
+from dualtrack.tracks import deployment
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(places, "LAB", tmp_path)
+    monkeypatch.setattr(deployment, "LAB", tmp_path)
     return tmp_path
 
 
 def test_nothing_is_up_at_first() -> None:
-    assert places.current() == places.Current()
+    assert deployment.current() == deployment.Current()
 
 
 def test_one_track_does_not_forget_the_other() -> None:
-    places.remember(stack="emulator")
-    places.remember(facts="/etc/facts.yml")
-    assert places.current() == places.Current("emulator", "/etc/facts.yml")
-    places.remember(stack="")
-    assert places.current() == places.Current("", "/etc/facts.yml")
+    deployment.remember(stack="emulator")
+    deployment.remember(facts="/etc/facts.yml")
+    assert deployment.current() == deployment.Current("emulator", "/etc/facts.yml")
+    deployment.remember(stack="")
+    assert deployment.current() == deployment.Current("", "/etc/facts.yml")
 
 
 def test_environments() -> None:
-    assert (places.cloud_environment("emulator"), places.cloud_environment("aws")) == ("lab", "aws")
-    assert places.local_environment(Facts((), "lab")) == "lab"
-    assert places.local_environment(Facts((), "machines")) == "local"
+    assert (deployment.cloud_environment("emulator"), deployment.cloud_environment("aws")) == ("lab", "aws")
+    assert deployment.local_environment(Facts((), "lab")) == "lab"
+    assert deployment.local_environment(Facts((), "machines")) == "local"
 
 
 def test_hosts_are_written_for_ansible_and_found_as_inventories(folder: Path) -> None:
     host = Host("gateway-1", "10.30.0.12", "ops", "local", "owned", "owned", roles=("gateway",))
-    path = places.write("lab", "local", [host], lambda _: {"ansible_user": "ops"})
+    path = deployment.write("lab", "local", [host], lambda _: {"ansible_user": "ops"})
     assert path == folder / "inventories/lab/hosts-local.json"
     assert "gateway-1" in json.dumps(json.loads(path.read_text()))
-    found = places.inventories()
-    assert found[0] == places.COMMON
+    found = deployment.inventories()
+    assert found[0] == deployment.COMMON
     assert folder / "inventories/lab" in found
-    assert (places.in_group("role_gateway"), places.in_group("role_log")) == (True, False)
+    assert (deployment.in_group("role_gateway"), deployment.in_group("role_log")) == (True, False)
     path.unlink()
-    assert not places.in_group("role_gateway")
-    assert places.inventories() == [places.COMMON]
-    assert folder / "inventories/aws" in places.inventories("aws")
+    assert not deployment.in_group("role_gateway")
+    assert deployment.inventories() == [deployment.COMMON]
+    assert folder / "inventories/aws" in deployment.inventories("aws")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack import proc
-from dualtrack.errors import External
+from dualtrack.core import proc
+from dualtrack.core.errors import External
+from dualtrack.core.waiting import GaveUp
 from dualtrack.inventory.model import Host
 from dualtrack.lab.state import Store
-from dualtrack.tracks import reach
-from dualtrack.waiting import GaveUp
+from dualtrack.tracks import host_boot
 
 HOST = Host("gateway-1", "10.30.0.12", "ops", "local", "owned", "owned", port=2222)
 
@@ -23,30 +23,30 @@ def done(code: int, out: str = "", err: str = "") -> subprocess.CompletedProcess
 
 def test_ssh_words() -> None:
     arguments = "-o 'ProxyCommand=ip netns exec dt-1 nc %h %p' -o UserKnownHostsFile=/k"
-    words = reach.ssh_words(
+    words = host_boot.ssh_words(
         HOST, lambda _: {"ansible_ssh_common_args": arguments, "ansible_ssh_private_key_file": "/key"}
     )
     assert words[0] == "ssh"
     assert words[words.index("-p") + 1] == "2222"
     assert words[words.index("-i") + 1] == "/key"
     assert words[-1] == "ops@10.30.0.12"
-    assert reach.proxy_of(words) == "ip netns exec dt-1 nc %h %p"
+    assert host_boot.proxy_of(words) == "ip netns exec dt-1 nc %h %p"
 
 
 def test_without_a_key_the_agent_is_left_to_choose() -> None:
-    words = reach.ssh_words(HOST, lambda _: {})
+    words = host_boot.ssh_words(HOST, lambda _: {})
     assert "-i" not in words
     assert "IdentitiesOnly=yes" not in words
-    assert reach.proxy_of(words) == ""
+    assert host_boot.proxy_of(words) == ""
 
 
 def test_known_is_by_the_whole_name(tmp_path: Path) -> None:
     lab = Store(tmp_path)
-    assert not reach.known(lab, HOST)
+    assert not host_boot.known(lab, HOST)
     lab.learn_key("gateway-10", "ssh-ed25519 AAAA")
-    assert not reach.known(lab, HOST)
+    assert not host_boot.known(lab, HOST)
     lab.learn_key("gateway-1", "ssh-ed25519 AAAA")
-    assert reach.known(lab, HOST)
+    assert host_boot.known(lab, HOST)
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_known_is_by_the_whole_name(tmp_path: Path) -> None:
     ],
 )
 def test_goes_on(said: subprocess.CompletedProcess[str], goes_on: bool) -> None:
-    assert reach.goes_on(said) is goes_on
+    assert host_boot.goes_on(said) is goes_on
 
 
 def test_detail_is_one_line_of_bounded_length() -> None:
-    assert reach.detail(done(1, "status: error\n  detail: x\n")) == "status: error detail: x"
-    assert reach.detail(done(255, err="refused\n")) == "refused"
-    assert len(reach.detail(done(1, "y" * 1000))) == 300
+    assert host_boot.detail(done(1, "status: error\n  detail: x\n")) == "status: error detail: x"
+    assert host_boot.detail(done(255, err="refused\n")) == "refused"
+    assert len(host_boot.detail(done(1, "y" * 1000))) == 300
 
 
 class Boot:
@@ -91,16 +91,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_slow_first_boot_is_waited_for(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:
     hangs = External("ssh did not finish within 90 s")
     quick.setattr(proc, "run", Boot(done(255, err="refused"), hangs, done(124, "running 10"), done(0, "done")))
-    reach.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)
+    host_boot.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)
 
 
 def test_failed_first_boot_is_told_in_cloud_init_s_words(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:
     quick.setattr(proc, "run", Boot(done(1, "status: error\ndetail: no user data")))
     with pytest.raises(External, match="first boot of gateway-1 failed: status: error detail: no user data"):
-        reach.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)
+        host_boot.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)
 
 
 def test_first_boot_that_stands_still_is_given_up(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:
     quick.setattr(proc, "run", Boot(done(124, "status: running 1234")))
     with pytest.raises(GaveUp, match=r"no progress for 0\.54 s; last seen: status: running 1234"):
-        reach.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)
+        host_boot.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)

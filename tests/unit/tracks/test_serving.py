@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from dualtrack import proc
-from dualtrack.errors import BadInput, External, Refused
-from dualtrack.node import gateway as program
-from dualtrack.paths import ROOT
+from dualtrack.core import proc
+from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.paths import ROOT
+from dualtrack.hosts.agents import gateway as program
 from dualtrack.serving import tenants
 from dualtrack.serving.gateway import Endpoint, Gateway
 from dualtrack.serving.tenants import Changes
-from dualtrack.tracks import places, serving
+from dualtrack.tracks import deployment, serving
 
 MODELS = [
     {"name": "smollm2", "probe": {"prompt": "x", "expected": "y"},
@@ -85,10 +85,10 @@ def test_gateways_share_their_tenants() -> None:
 
 
 def test_no_track_is_up_and_no_gateway_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "inventories", lambda: [places.COMMON])
+    monkeypatch.setattr(deployment, "inventories", lambda: [deployment.COMMON])
     with pytest.raises(BadInput, match="no host with the role gateway is up"):
         serving.sites()
-    monkeypatch.setattr(places, "inventories", lambda: [places.COMMON, Path("lab")])
+    monkeypatch.setattr(deployment, "inventories", lambda: [deployment.COMMON, Path("lab")])
     monkeypatch.setattr(serving, "read_inventory", lambda _: inventory())
     with pytest.raises(BadInput, match="make up"):
         serving.sites()
@@ -259,7 +259,7 @@ def test_a_gateway_is_told_of_the_other_tracks_engines_alone(monkeypatch: pytest
         return next(answers)
 
     [site] = serving.read(both())
-    monkeypatch.setattr(places, "in_group", lambda _: True)
+    monkeypatch.setattr(deployment, "in_group", lambda _: True)
     monkeypatch.setattr(serving, "read_inventory", lambda _: both())
     monkeypatch.setattr(serving, "read", lambda _: [msgspec.structs.replace(site, gateway=Gateway("gateway", run))])
     serving.introduce(said.append)
@@ -276,7 +276,7 @@ def test_a_gateway_that_is_not_configured_yet_keeps_nobody(monkeypatch: pytest.M
         raise External("gateway: sudo: /usr/local/sbin/dualtrack-gateway: command not found")
 
     [site] = serving.read(both())
-    monkeypatch.setattr(places, "in_group", lambda _: True)
+    monkeypatch.setattr(deployment, "in_group", lambda _: True)
     monkeypatch.setattr(serving, "read_inventory", lambda _: both())
     monkeypatch.setattr(serving, "read", lambda _: [msgspec.structs.replace(site, gateway=Gateway("gateway", away))])
     serving.introduce(said.append)
@@ -286,7 +286,7 @@ def test_a_gateway_that_is_not_configured_yet_keeps_nobody(monkeypatch: pytest.M
 def test_an_inventory_that_cannot_be_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A track that goes down must go down."""
     said: list[str] = []
-    monkeypatch.setattr(places, "in_group", lambda _: True)
+    monkeypatch.setattr(deployment, "in_group", lambda _: True)
     monkeypatch.setattr(serving, "read_inventory", lambda _: both(serving_models=[{"name": "x"}]))
     serving.introduce(said.append)
     assert "no gateway was told the other track's engines: spot-" in said[0]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dualtrack.configure import Result
-from dualtrack.errors import Findings
-from dualtrack.tracks import settle
+from dualtrack.core.errors import Findings
+from dualtrack.tracks import provision
+from dualtrack.tracks.ansible_runner import Result
 from dualtrack.tracks.unchanged import Hosts
 from dualtrack.verify import HostReport, Report
 
@@ -28,11 +28,11 @@ class Track:
         #: Configuring a host turns these green.
         self.mends = {name: {name} for name in NAMES}
         self.configured: list[tuple[str, ...]] = []
-        monkeypatch.setattr(settle.places, "inventories", lambda _: [Path("inventory")])
-        monkeypatch.setattr(settle.control, "store", lambda: SimpleNamespace(folder=Path("/lab")))
-        monkeypatch.setattr(settle, "read_inventory", lambda _: {})
-        monkeypatch.setattr(settle.verify, "verify", self.verify)
-        monkeypatch.setattr(settle.lanes, "configure", self.configure)
+        monkeypatch.setattr(provision.places, "inventories", lambda _: [Path("inventory")])
+        monkeypatch.setattr(provision.control, "store", lambda: SimpleNamespace(folder=Path("/lab")))
+        monkeypatch.setattr(provision, "read_inventory", lambda _: {})
+        monkeypatch.setattr(provision.verify, "verify", self.verify)
+        monkeypatch.setattr(provision.lanes, "configure", self.configure)
         for name, value in {
             "hosts_of": lambda *_: self.hosts, "inputs": lambda _: {},
             "digests": lambda hosts: dict.fromkeys(hosts.variables, "today"),
@@ -40,7 +40,7 @@ class Track:
             "forget": lambda hosts: self.records.update(dict.fromkeys(hosts.variables, "")),
             "record": lambda _, values: self.records.update(values),
         }.items():  # fmt: skip
-            monkeypatch.setattr(settle.unchanged, name, value)
+            monkeypatch.setattr(provision.unchanged, name, value)
 
     def configure(self, _: object, hosts: Hosts, **__: object) -> Result:
         self.configured.append(tuple(hosts.variables))
@@ -52,8 +52,8 @@ class Track:
         hosts = tuple(HostReport(name, "failed" if name in self.red else "passed", (), 1) for name in NAMES)
         return Report(not self.red, f"{len(self.red)} red", 3, len(self.red), 0, 1, "now", hosts)
 
-    def up(self, **more: Any) -> settle.Settled:
-        return settle.configured("local", "lab", lambda _: None, changed=False, **more)
+    def up(self, **more: Any) -> provision.Settled:
+        return provision.configured("local", "lab", lambda _: None, changed=False, **more)
 
 
 @pytest.fixture

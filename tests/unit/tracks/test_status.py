@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dualtrack.tracks.reach import Answer
+from dualtrack.tracks.host_boot import Answer
 from dualtrack.tracks.status import State, state_of
 from dualtrack.verify.record import Verified
 

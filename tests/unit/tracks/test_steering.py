@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dualtrack.errors import BadInput, External, Refused
+from dualtrack.core.errors import BadInput, External, Refused
 from dualtrack.serving.gateway import Endpoint, Gateway
 from dualtrack.tracks import serving, steering
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dualtrack.errors import External
-from dualtrack.pki import authority
+from dualtrack.core.errors import External
+from dualtrack.security.pki import authority
 from dualtrack.tracks import unchanged
 from dualtrack.tracks.unchanged import Hosts
 from tests.conftest import ROOT
@@ -30,7 +30,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "ansible/playbooks/spot.yml": "[{hosts: track_cloud, roles: [other]}]",
     }
     for name in ("roles/base/tasks/main.yml", "roles/base/templates/a.j2", "roles/other/tasks/main.yml",
-                 "inventories/common/all.yml", "pyproject.toml", "tools/dualtrack/proc.py", "requirements/dev.txt",
+                 "inventories/common/all.yml", "pyproject.toml", "tools/dualtrack/core/proc.py", "requirements/dev.txt",
                  "state/audit-keys/gpu-1.pem", "state/people.yml", "docs/page.md"):  # fmt: skip
         files[name] = f"# {name}\n"
     for name, text in files.items():
@@ -61,7 +61,7 @@ def test_the_same_is_the_same(checkout: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["ansible/site.yml", "roles/base/tasks/main.yml", "roles/base/templates/a.j2", "inventories/common/all.yml",
-     "pyproject.toml", "tools/dualtrack/proc.py", "requirements/dev.txt", "state/audit-keys/gpu-1.pem",
+     "pyproject.toml", "tools/dualtrack/core/proc.py", "requirements/dev.txt", "state/audit-keys/gpu-1.pem",
      "state/people.yml", "state/pki/ca.pem", "state/pki/shipper/gpu-1.pem", "state/pki/shipper/gpu-1.key"],
 )  # fmt: skip
 def test_every_file_that_reaches_a_host_counts(checkout: Path, name: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.serving import tenants
 from dualtrack.serving.gateway import Gateway
 from dualtrack.tracks import serving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dualtrack.verify import identity
+from dualtrack.remote import identity
 
 MACHINE = "0123456789abcdef0123456789abcdef"
 KEY = "ssh-ed25519 " + "A" * 68

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.verify import plan
 from dualtrack.verify.plan import Play
 from dualtrack.verify.run import ROLES, SITE, with_checks

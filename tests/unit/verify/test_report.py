@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dualtrack.errors import BadInput
-from dualtrack.verify import record, sshconfig
+from dualtrack.core.errors import BadInput
+from dualtrack.remote import ssh_config
+from dualtrack.verify import record
 from dualtrack.verify.model import Check, Report, build
 from dualtrack.verify.record import Verified
 from dualtrack.verify.show import show
@@ -94,11 +95,11 @@ def test_ssh_configuration_carries_what_the_inventory_says() -> None:
         "ansible_host": "10.0.0.1", "ansible_port": 2222, "ansible_user": "ops", "ansible_ssh_private_key_file": "key",
         "ansible_ssh_common_args": '-o ProxyCommand="ip netns exec ns nc %h %p" -oUserKnownHostsFile=known -J jump',
     }  # fmt: skip
-    assert sshconfig.settings("h", facts) == {
+    assert ssh_config.settings("h", facts) == {
         "HostName": "10.0.0.1", "Port": "2222", "User": "ops", "IdentityFile": "key", "IdentitiesOnly": "yes",
         "ProxyCommand": "ip netns exec ns nc %h %p", "UserKnownHostsFile": "known", "ProxyJump": "jump",
     }  # fmt: skip
-    text = sshconfig.render({"h": facts}, Path("c d"))
+    text = ssh_config.render({"h": facts}, Path("c d"))
     assert "    ProxyCommand ip netns exec ns nc %h %p\n" in text
     assert '    ControlPath "c d/%C"\n' in text
     assert "StrictHostKeyChecking" not in text
@@ -107,4 +108,4 @@ def test_ssh_configuration_carries_what_the_inventory_says() -> None:
 @pytest.mark.parametrize("facts", [{"ansible_connection": "winrm"}, {"ansible_ssh_common_args": "-v"}])
 def test_connections_that_cannot_be_copied_are_refused(facts: dict[str, str]) -> None:
     with pytest.raises(BadInput, match=r"^h: "):
-        sshconfig.settings("h", facts)
+        ssh_config.settings("h", facts)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack.seal import escrow
-from dualtrack.volume import plan
-from dualtrack.volume.plan import CIPHER, UNFINISHED, Decision, Found, Volume, decide, declared, escrow_problems
+from dualtrack.hosts.volume import plan
+from dualtrack.hosts.volume.plan import CIPHER, UNFINISHED, Decision, Found, Volume, decide, declared, escrow_problems
+from dualtrack.security.seal import secret_sharing
 
 DEVICE = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_vault-1-1"
 OTHER = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_vault-1-2"
@@ -205,10 +205,10 @@ def test_recovery_key_has_a_place_before_it_is_made() -> None:
     assert "a custodian twice" in escrow_problems([*five, "a.pub"], 3, "/srv/keep")[0]
     for threshold, count in ((6, 5), (1, 5), (0, 0), (2, 1), (-1, 5)):
         assert f"{threshold} of {count} custodians" in escrow_problems(five[:count], threshold, "/srv/keep")[0]
-    many = [str(number) for number in range(escrow.MAX_CUSTODIANS + 1)]
-    assert f"{escrow.MAX_CUSTODIANS} at most" in escrow_problems(many, 3, "/srv/keep")[0]
+    many = [str(number) for number in range(secret_sharing.MAX_CUSTODIANS + 1)]
+    assert f"{secret_sharing.MAX_CUSTODIANS} at most" in escrow_problems(many, 3, "/srv/keep")[0]
     assert escrow_problems(many[1:], 3, "/srv/keep") == []
-    assert plan.MAX_CUSTODIANS == escrow.MAX_CUSTODIANS
+    assert plan.MAX_CUSTODIANS == secret_sharing.MAX_CUSTODIANS
 
 
 @settings(max_examples=1000)

@@ -44,8 +44,8 @@ from dualtrack.cli import (
     tracks,
     writeback,
 )
-from dualtrack.errors import DualtrackError, Exit
-from dualtrack.output import echo, visible
+from dualtrack.core.errors import DualtrackError, Exit
+from dualtrack.core.output import echo, visible
 
 app = typer.Typer(
     name="dualtrack",
@@ -109,9 +109,9 @@ def _root(
     ),
 ) -> None:
     if os.environ.get("DUALTRACK_MIRROR"):
-        from dualtrack.mirror import carried
+        from dualtrack.data.mirror import offline
 
-        carried.settle(os.environ)
+        offline.settle(os.environ)
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:

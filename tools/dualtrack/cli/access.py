@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.output import echo
-from dualtrack.paths import LAB, ROOT
+from dualtrack.core.output import echo
+from dualtrack.core.paths import LAB, ROOT
 
 if TYPE_CHECKING:
-    from dualtrack.access.matrix import Cell
-    from dualtrack.access.model import Access
+    from dualtrack.security.access.matrix import Cell
+    from dualtrack.security.access.model import Access
 
 app = typer.Typer(
     help="Who may do what: one file of people and roles becomes accounts and sudo rules on hosts, rights in the search"
@@ -39,8 +39,9 @@ MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 @app.command()
 def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> None:
     """Show the people, their roles and grants, and who has rights for a while."""
-    from dualtrack.access import glass, model
-    from dualtrack.output import document, table
+    from dualtrack.core.output import document, table
+    from dualtrack.security.access import break_glass as glass
+    from dualtrack.security.access import model
 
     access = model.load(file)
     force = glass.in_force(grants, access)
@@ -62,8 +63,8 @@ def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> Non
 @app.command(name="grants")
 def list_grants(json: bool = JSON) -> None:
     """List what a role of your own can be made of."""
-    from dualtrack.access import model
-    from dualtrack.output import document, table
+    from dualtrack.core.output import document, table
+    from dualtrack.security.access import model
 
     if json:
         document("access-grants", {"grants": dict(model.GRANTS)})
@@ -85,11 +86,12 @@ def matrix(
     `found`: root on a host can do it; it cannot be prevented there, and the audit trail shows it. Nothing is changed:
     what would be destructive is aimed at names that do not exist.
     """
-    from dualtrack.access import glass, model, trial
-    from dualtrack.access import matrix as cells
-    from dualtrack.errors import BadInput, Findings
-    from dualtrack.output import Steps, document
-    from dualtrack.tracks import places
+    from dualtrack.core.errors import BadInput, Findings
+    from dualtrack.core.output import Steps, document
+    from dualtrack.security.access import break_glass as glass
+    from dualtrack.security.access import matrix as cells
+    from dualtrack.security.access import matrix_test, model
+    from dualtrack.tracks import deployment
 
     access = model.load(file)
     if not test:
@@ -99,11 +101,11 @@ def matrix(
         else:
             _show(access, shown)
         return
-    inventories = places.inventories()
+    inventories = deployment.inventories()
     if len(inventories) == 1:
         raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
     busy = {it.name for it in glass.in_force(grants, access)}
-    report = trial.trial(access, inventories, Steps(quiet=json), busy)
+    report = matrix_test.trial(access, inventories, Steps(quiet=json), busy)
     if json:
         document("access-trial", report)
     else:
@@ -121,8 +123,8 @@ def matrix(
 
 
 def _show(access: Access, found: tuple[Cell, ...]) -> None:
-    from dualtrack.access import matrix as cells
-    from dualtrack.output import table
+    from dualtrack.core.output import table
+    from dualtrack.security.access import matrix as cells
 
     by = {(it.action, it.role): it for it in found}
     roles, tried = list(cells.roles(access)), any(it.outcome for it in found)
@@ -160,9 +162,9 @@ def token(
     """
     from datetime import UTC, datetime, timedelta
 
-    from dualtrack.access import model, tokens
-    from dualtrack.elk.documents import AUDIENCE
     from dualtrack.knowledge.service.people import AUDIENCE as KNOWLEDGE
+    from dualtrack.security.access import model, tokens
+    from dualtrack.security.opensearch.security_config import AUDIENCE
 
     person = model.load(file).person(name)
     until = datetime.now(UTC) + timedelta(minutes=minutes)
@@ -185,8 +187,9 @@ def break_glass(
 
     It ends by itself everywhere, also where the controller is away. Who audits cannot be made an administrator.
     """
-    from dualtrack.access import glass, model, tokens
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.security.access import break_glass as glass
+    from dualtrack.security.access import model, tokens
 
     access = model.load(file)
     grant = glass.give(grants, access, name, role, minutes=minutes, reason=reason)
@@ -206,7 +209,7 @@ def end_glass(
     grants: Path = GRANTS,
 ) -> None:
     """End rights for a while before their time; `dualtrack play people` brings it everywhere."""
-    from dualtrack.access import glass
+    from dualtrack.security.access import break_glass as glass
 
     echo(f"ended: {glass.end(grants, id).line}; now: dualtrack play people", err=True)
 
@@ -216,6 +219,6 @@ def kubernetes(file: Path = PEOPLE) -> None:
     """Print the bindings for Kubernetes, for `kubectl apply -f -`: who reads, uses or administers the cluster."""
     import yaml
 
-    from dualtrack.access import model, services
+    from dualtrack.security.access import model, services
 
     echo(yaml.safe_dump_all(services.cluster(model.load(file)), sort_keys=False), nl=False)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
     import threading
 
-    from dualtrack.audit.check import Start
-    from dualtrack.audit.writer import Writer
+    from dualtrack.security.audit.verify import Start
+    from dualtrack.security.audit.writer import Writer
 
 app = typer.Typer(
     help="A trail of events in a hash chain (SM3), signed by keys that are destroyed after use (SM2): what was altered,"
@@ -58,7 +58,7 @@ def begin(
     """Begin a trail and print the public key to register elsewhere: all that comes later is judged by it."""
     import socket
 
-    from dualtrack.audit import writer
+    from dualtrack.security.audit import writer
 
     echo(writer.begin(folder, host or socket.gethostname()).pem().decode(), nl=False)
 
@@ -77,14 +77,14 @@ def record(
     A line is safe when it is on the disk, signed within a minute. `journalctl -f -o json | dualtrack audit record DIR`
     keeps a journal.
     """
-    from dualtrack.audit import intake
-    from dualtrack.audit.writer import Writer
+    from dualtrack.security.audit import ingest
+    from dualtrack.security.audit.writer import Writer
 
     ended = until_ended()
     with Writer(folder) as writer:
         turns(writer)
         say = (lambda last: echo(str(last))) if ack else (lambda _: None)
-        count = intake.follow(0, writer, lambda _: (kind, source), safe=say, stopped=ended.is_set)
+        count = ingest.follow(0, writer, lambda _: (kind, source), safe=say, stopped=ended.is_set)
     echo(f"{count} events, the last record is {writer.last}", err=True)
 
 
@@ -95,8 +95,8 @@ def collect(folder: Path = TRAIL) -> None:
     Each entry once: after a restart it goes on behind the last one that is in the trail. Whoever is in the group
     systemd-journal may.
     """
-    from dualtrack.audit import journal
-    from dualtrack.audit.writer import Writer
+    from dualtrack.security.audit import journal
+    from dualtrack.security.audit.writer import Writer
 
     ended = until_ended()
     with Writer(folder) as writer:
@@ -108,8 +108,8 @@ def collect(folder: Path = TRAIL) -> None:
 @app.command()
 def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
     """Sign what is not signed yet, without waiting for the minute to be over."""
-    from dualtrack.audit.writer import Writer
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.security.audit.writer import Writer
 
     with Writer(folder) as writer:
         head = writer.seal()
@@ -126,8 +126,8 @@ def turn(folder: Path = TRAIL, json: bool = JSON) -> None:
     Keys change by themselves once a day. Where a service writes the trail, tell it: systemctl reload
     dualtrack-audit-collect, or SIGUSR1 to its process.
     """
-    from dualtrack.audit.writer import Writer
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.security.audit.writer import Writer
 
     with Writer(folder) as writer:
         head = writer.turn()
@@ -147,8 +147,8 @@ def anchor(
     json: bool = JSON,
 ) -> None:
     """Show the newest signed head, to be kept where this host's administrator cannot reach it; also on paper."""
-    from dualtrack.audit import anchors
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.security.audit import anchors
 
     found = anchors.newest(folder)
     if to:
@@ -188,11 +188,12 @@ def verify(
     """
     import time
 
-    from dualtrack.audit import anchors, check
-    from dualtrack.audit import quorum as judging
-    from dualtrack.errors import Findings
-    from dualtrack.files import read_whole
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.files import read_whole
+    from dualtrack.core.output import document, table
+    from dualtrack.security.audit import anchors
+    from dualtrack.security.audit import quorum as judging
+    from dualtrack.security.audit import verify as check
 
     now = time.time_ns()
     root = read_whole(key, 1 << 14)
@@ -226,15 +227,15 @@ def verify(
 def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Start]:
     import os
 
-    from dualtrack.audit import retired
-    from dualtrack.audit.place import Place
-    from dualtrack.errors import BadInput, Refused
+    from dualtrack.core.errors import BadInput, Refused
+    from dualtrack.security.audit import retention_receipts
+    from dualtrack.security.audit.layout import Place
 
     if ca is None:
         raise BadInput("--retired without --ca", hint="whose word is it? name the authority's ca.pem")
     if os.path.lexists(Place(folder).root):
         raise Refused(f"{folder} is a host's own trail, which nothing shortens", hint="judge it without --retired")
-    return retired.starts(retired.read(file, ca), root)
+    return retention_receipts.starts(retention_receipts.read(file, ca), root)
 
 
 @app.command()
@@ -246,8 +247,8 @@ def prove(
     """Write the proof of one event, for a stranger: it shows that record and no other one's content."""
     import msgspec
 
-    from dualtrack.audit import proof
-    from dualtrack.files import write_atomically
+    from dualtrack.core.files import write_atomically
+    from dualtrack.security.audit import proof
 
     write_atomically(output, msgspec.json.encode(proof.prove(folder, number)) + b"\n")
 
@@ -257,9 +258,9 @@ def check_proof(
     file: Path = typer.Argument(..., metavar="FILE", help="The proof."), key: Path = KEY, json: bool = JSON
 ) -> None:
     """Check the proof of one event by the host's registered key alone, and show the event."""
-    from dualtrack.audit import proof
-    from dualtrack.files import read_whole
-    from dualtrack.output import document, visible
+    from dualtrack.core.files import read_whole
+    from dualtrack.core.output import document, visible
+    from dualtrack.security.audit import proof
 
     found, head = proof.check(read_whole(file, 64 << 20), read_whole(key, 1 << 14))
     if json:
@@ -283,15 +284,15 @@ def show(
     """
     from collections import deque
 
-    from dualtrack.audit import reading
-    from dualtrack.errors import Findings
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, table
+    from dualtrack.security.audit import query
 
-    found = deque(reading.matching(folder, kind, text), maxlen=last)
+    found = deque(query.matching(folder, kind, text), maxlen=last)
     if json:
         document("audit-events", {"records": list(found)})
     else:
         table(("record", "time", "kind", "source", "what"),
               [(str(it.n), stamp(it.t), it.kind, it.source, it.body or it.raw) for it in found])  # fmt: skip
-    if missing := reading.missing(folder):
+    if missing := query.missing(folder):
         raise Findings(f"not all of the trail is there: {missing}", hint="dualtrack audit verify says what is wrong")

@@ -9,11 +9,11 @@ import typer
 
 from dualtrack.cli.audit import JSON, stamp, until_ended
 from dualtrack.cli.audit_store import CA, STORE
-from dualtrack.output import echo
-from dualtrack.paths import LAB
+from dualtrack.core.output import echo
+from dualtrack.core.paths import LAB
 
 if TYPE_CHECKING:
-    from dualtrack.audit.searchstore import SearchStore
+    from dualtrack.remote.opensearch_nodes import SearchStore
 
 CERT = typer.Option(..., "--cert", metavar="FILE", help="A certificate of kind keeper, or admin.")
 CERT_KEY = typer.Option(..., "--cert-key", metavar="FILE", help="Its private key.")
@@ -44,16 +44,16 @@ def admit(
 
     The roles audit and logs do this for each host. Who is admitted already stays so.
     """
-    from dualtrack.audit import document as naming
-    from dualtrack.audit.searchstore import by_way_of, node
-    from dualtrack.elk import settle
-    from dualtrack.elk.client import straight
-    from dualtrack.pki import authority
+    from dualtrack.remote.opensearch import straight
+    from dualtrack.remote.opensearch_nodes import by_way_of, node
+    from dualtrack.security.audit import index_documents as naming
+    from dualtrack.security.opensearch import reconcile
+    from dualtrack.security.pki import authority
 
     mine = authority.issue(_authority(pki), "admin", "admin")
     paths = Path(mine.authority), Path(mine.certificate), Path(mine.key)
     with node(store[0], *paths, by_way_of(ssh) if ssh else straight) as connection:
-        new = settle.admit(connection, naming.host(host), logs=logs)
+        new = reconcile.admit(connection, naming.host(host), logs=logs)
     echo(f"{host} is admitted" if new else f"{host} was admitted before")
 
 
@@ -69,12 +69,14 @@ def indices(
 
     The role elk runs this on the store's nodes.
     """
-    from dualtrack.audit import asked
-    from dualtrack.audit.searchstore import SearchStore
+    from dualtrack.remote.opensearch_nodes import SearchStore
+    from dualtrack.security.audit import index_requests
 
     ended = until_ended()
-    keeper = asked.Keeper(SearchStore(store, ca=ca, cert=cert, key=cert_key), days, lambda said: echo(said, err=True))
-    asked.follow(keeper, once=once, stopped=ended.is_set, pause=ended.wait)
+    keeper = index_requests.Keeper(
+        SearchStore(store, ca=ca, cert=cert, key=cert_key), days, lambda said: echo(said, err=True)
+    )
+    index_requests.follow(keeper, once=once, stopped=ended.is_set, pause=ended.wait)
 
 
 def snapshot(
@@ -91,9 +93,9 @@ def snapshot(
     """
     import time
 
-    from dualtrack.audit import snapshots as keeping
-    from dualtrack.audit.searchstore import SearchStore
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.remote.opensearch_nodes import SearchStore
+    from dualtrack.security.audit import snapshots as keeping
 
     name = keeping.called("taken", time.time_ns())
     found = keeping.take(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository, name)
@@ -112,10 +114,10 @@ def snapshots(
     json: bool = JSON,
 ) -> None:
     """Show the snapshots, the newest last. Exit code 1 when the newest one is not whole."""
-    from dualtrack.audit import snapshots as keeping
-    from dualtrack.audit.searchstore import SearchStore
-    from dualtrack.errors import Findings
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, table
+    from dualtrack.remote.opensearch_nodes import SearchStore
+    from dualtrack.security.audit import snapshots as keeping
 
     found = keeping.listed(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository)
     if json:
@@ -129,9 +131,9 @@ def snapshots(
 
 def _as_controller(addresses: list[str], pki: Path, ssh: str) -> SearchStore:
     """Return the store, spoken to with the certificate that goes past every rule."""
-    from dualtrack.audit.searchstore import SearchStore, by_way_of
-    from dualtrack.elk.client import straight
-    from dualtrack.pki import authority
+    from dualtrack.remote.opensearch import straight
+    from dualtrack.remote.opensearch_nodes import SearchStore, by_way_of
+    from dualtrack.security.pki import authority
 
     mine = authority.issue(_authority(pki), "admin", "admin")
     return SearchStore(
@@ -141,7 +143,7 @@ def _as_controller(addresses: list[str], pki: Path, ssh: str) -> SearchStore:
 
 
 def _authority(pki: Path) -> Path:
-    from dualtrack.errors import BadInput
+    from dualtrack.core.errors import BadInput
 
     if not (pki / "ca.pem").is_file():
         raise BadInput(f"{pki} holds no authority", hint="this is done on the controller: --pki names its folder")
@@ -161,8 +163,8 @@ def restore(
 
     Hosts then send again what the snapshot lacks: by themselves after a store was lost, else `audit ship --again`.
     """
-    from dualtrack.audit import snapshots as keeping
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.security.audit import snapshots as keeping
 
     connection = _as_controller(store, pki, ssh)
     found = keeping.chosen(keeping.listed(connection, repository), name)
@@ -199,10 +201,10 @@ def retain(
     good what only they have; the only one of something that is held stays. Exit code 1 when a trail that is not in
     order keeps its days.
     """
-    from dualtrack.audit import anchors
-    from dualtrack.audit import retain as retaining
-    from dualtrack.errors import Findings
-    from dualtrack.output import Steps, document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import Steps, document, table
+    from dualtrack.security.audit import anchors
+    from dualtrack.security.audit import retention as retaining
 
     keeper = retaining.Keeper(
         _as_controller(store, pki, ssh), pki, keys or pki.absolute().parent / "audit-keys", repository,
@@ -232,8 +234,8 @@ def hold(
     json: bool = JSON,
 ) -> None:
     """Keep all records of a host, whatever their age, until the hold is released."""
-    from dualtrack.audit import holds as ledger
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.security.audit import holds as ledger
 
     found = ledger.hold(pki, host, reason, until)
     if json:
@@ -249,8 +251,8 @@ def release(
     json: bool = JSON,
 ) -> None:
     """End a hold. That it was there, from when to when and by whom, stays written down."""
-    from dualtrack.audit import holds as ledger
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.security.audit import holds as ledger
 
     found = ledger.release(pki, host, reason)
     if json:
@@ -267,8 +269,8 @@ def holds(
     """Show which hosts are held, why, since when and by whom."""
     import time
 
-    from dualtrack.audit import holds as ledger
-    from dualtrack.output import document, table
+    from dualtrack.core.output import document, table
+    from dualtrack.security.audit import holds as ledger
 
     changes = ledger.read(pki)
     found = list(changes) if history else ledger.active(changes, ledger.day(time.time_ns()))

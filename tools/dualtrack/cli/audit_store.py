@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dualtrack.cli.audit import JSON, TRAIL, until_ended
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.audit.searchstore import SearchStore
+    from dualtrack.remote.opensearch_nodes import SearchStore
 
 URLS = "A node of the store: https://HOST:9200. Repeat it for each"
 STORE = typer.Option(..., "--store", metavar="URL", help=f"{URLS}.")
@@ -42,10 +42,10 @@ def reading(
     password: Path | None, token: Path | None,
 ) -> Iterator[SearchStore]:  # fmt: skip
     """Yield the store that was named, or that of the tracks that are up."""
-    from dualtrack.audit.searchstore import SearchStore
-    from dualtrack.elk import site
-    from dualtrack.errors import BadInput
-    from dualtrack.tracks import places
+    from dualtrack.core.errors import BadInput
+    from dualtrack.remote.opensearch_nodes import SearchStore
+    from dualtrack.security.opensearch import connections
+    from dualtrack.tracks import deployment
 
     by: dict[str, Any] = {"cert": cert, "key": key, "user": user, "password": password, "token": token}
     if addresses:
@@ -53,12 +53,12 @@ def reading(
             raise BadInput("--store goes with --ca, and without --as")
         yield SearchStore(addresses, ca=ca, **by)
         return
-    with site.reached(places.inventories()) as nodes:
+    with connections.reached(deployment.inventories()) as nodes:
         if not nodes:
             raise BadInput(
                 "no track with a search store is up", hint="--store https://HOST:9200, or dualtrack local up"
             )
-        yield site.searched(nodes, ca=ca, person=who, **by)
+        yield connections.searched(nodes, ca=ca, person=who, **by)
 
 
 def ship(
@@ -84,9 +84,9 @@ def ship(
     The trail is the queue: through outages, kills and full disks nothing is lost and nothing is sent twice for good.
     To a store that was built anew it sends again by itself.
     """
-    from dualtrack.audit import ship as shipping
-    from dualtrack.audit.searchstore import SearchStore
-    from dualtrack.store.actions import bytes_of
+    from dualtrack.data.checkpoints.actions import bytes_of
+    from dualtrack.remote.opensearch_nodes import SearchStore
+    from dualtrack.security.audit import ship as shipping
 
     ended = until_ended()
     shipper = shipping.Shipper(
@@ -113,9 +113,9 @@ def fetch(
     json: bool = JSON,
 ) -> None:
     """Bring a host's trail out of the store, as the store has it, for `dualtrack audit verify` to judge."""
-    from dualtrack.audit import fetch as fetching
-    from dualtrack.output import document
-    from dualtrack.progress import Progress
+    from dualtrack.core.output import document
+    from dualtrack.core.progress import Progress
+    from dualtrack.security.audit import fetch as fetching
 
     with reading(store, ca, who, cert, cert_key, user, password, token) as found, Progress("fetched") as count:
         total = fetching.fetch(found, host, folder, count)
@@ -143,9 +143,9 @@ def search(
     json: bool = JSON,
 ) -> None:
     """Find events of all hosts: who, what, when, where; the newest last."""
-    from dualtrack.audit import fetch as fetching
-    from dualtrack.audit import telling
-    from dualtrack.output import document, table
+    from dualtrack.core.output import document, table
+    from dualtrack.security.audit import fetch as fetching
+    from dualtrack.security.audit import summarize
 
     with reading(store, ca, who, cert, cert_key, user, password, token) as asked:
         found = fetching.search(asked, host=host, kind=kind, text=text, since=since, until=until, last=last)
@@ -154,7 +154,7 @@ def search(
         return
     rows = []
     for it in found:
-        who, what = telling.told(str(it.get("kind")), str(it.get("body") or it.get("raw", "")))
+        who, what = summarize.told(str(it.get("kind")), str(it.get("body") or it.get("raw", "")))
         rows.append(
             (str(it.get("@timestamp", ""))[:19], str(it.get("host")), who, str(it.get("kind")), what, str(it.get("n")))
         )

@@ -10,10 +10,10 @@ import typer
 
 from dualtrack.cli.audit import JSON, until_ended
 from dualtrack.cli.audit_store import CERT, CERT_KEY
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.audit.witness import Round, Witness
+    from dualtrack.security.audit.witness import Round, Witness
 
 
 def register(app: typer.Typer) -> None:
@@ -48,10 +48,10 @@ def witness(
     import socket
     import time
 
-    from dualtrack.audit import fetch
-    from dualtrack.audit import witness as witnesses
-    from dualtrack.audit.searchstore import SearchStore
-    from dualtrack.errors import BadInput
+    from dualtrack.core.errors import BadInput
+    from dualtrack.remote.opensearch_nodes import SearchStore
+    from dualtrack.security.audit import fetch
+    from dualtrack.security.audit import witness as witnesses
 
     if begin:
         echo(witnesses.begin(folder, name or socket.gethostname()).pem().decode(), nl=False)
@@ -75,10 +75,10 @@ def _look(
     mine: Witness, keys: Path, shown: Callable[[str, int], Sequence[bytes]], *, json: bool, lasting: bool
 ) -> None:
     """Ask about every host once; what cannot be asked now is asked again in the next round."""
-    from dualtrack.audit import witness as witnesses
-    from dualtrack.audit.searchstore import Away
-    from dualtrack.errors import Findings, Refused
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings, Refused
+    from dualtrack.core.output import document, table
+    from dualtrack.remote.opensearch_nodes import Away
+    from dualtrack.security.audit import witness as witnesses
 
     rounds: list[Round] = []
     for host, root in witnesses.registered(keys):

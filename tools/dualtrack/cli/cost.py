@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     help="Money: what runs now costs, and from how many calls a month a server of your own is cheaper.",
@@ -41,11 +41,11 @@ def report(
     import time
 
     from dualtrack.cloud.applied import applied, checked_budget
-    from dualtrack.cost import assumptions as numbers
-    from dualtrack.cost import gather, running, show
-    from dualtrack.errors import Exit
-    from dualtrack.output import document
-    from dualtrack.prices import files
+    from dualtrack.cloud.cost import assumptions as numbers
+    from dualtrack.cloud.cost import gather, running, show
+    from dualtrack.cloud.prices import files
+    from dualtrack.core.errors import Exit
+    from dualtrack.core.output import document
 
     own = checked_budget(budget)
     of = numbers.load(assumptions or numbers.GUIDE)
@@ -77,13 +77,13 @@ def breakeven(
 
     Reproduces the deployment guide's 500,000 calls a month from stated assumptions; says so when yours disagree.
     """
-    from dualtrack.cost import assumptions as numbers
-    from dualtrack.cost import breakeven as sums
-    from dualtrack.cost import chart as charts
-    from dualtrack.cost import show
-    from dualtrack.errors import Refused
-    from dualtrack.files import write_atomically
-    from dualtrack.output import document
+    from dualtrack.cloud.cost import assumptions as numbers
+    from dualtrack.cloud.cost import breakeven as sums
+    from dualtrack.cloud.cost import chart as charts
+    from dualtrack.cloud.cost import show
+    from dualtrack.core.errors import Refused
+    from dualtrack.core.files import write_atomically
+    from dualtrack.core.output import document
 
     if write:
         if write.exists():

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.drift.model import Drift
+    from dualtrack.cloud.drift.model import Drift
 
 
 def drift(
@@ -24,9 +24,9 @@ def drift(
 
     Exit code 0 when all of it is clean, 1 when something drifted, 4 when a part could not be looked at.
     """
-    from dualtrack.drift.look import Wanted, look
-    from dualtrack.errors import BadInput, Exit
-    from dualtrack.output import Steps, document
+    from dualtrack.cloud.drift.detect import Wanted, look
+    from dualtrack.core.errors import BadInput, Exit
+    from dualtrack.core.output import Steps, document
 
     if not cloud and not hosts:
         raise BadInput("--no-cloud and --no-hosts leave nothing to look at")
@@ -46,7 +46,7 @@ def drift(
 
 
 def _show(drifted: Sequence[Drift], title: str) -> None:
-    from dualtrack.output import table
+    from dualtrack.core.output import table
 
     rows: list[tuple[str, str, str, str, str, str]] = []
     for it in drifted:

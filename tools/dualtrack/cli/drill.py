@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.drills.spot import Report
+    from dualtrack.lab.scenarios.spot import Report
 
 app = typer.Typer(
     help="Drills on the lab: break something while work goes on, and count the cost.", no_args_is_help=True
@@ -26,9 +26,9 @@ def audit(
     Exit code 1 when one was missed, 4 when one could not be tried. Runs on this machine alone, against servers and
     hosts that it makes and removes; nothing that is in use is touched. Takes about 4 minutes (--short) or 8.
     """
-    from dualtrack.drills import attacks
-    from dualtrack.errors import Exit, External
-    from dualtrack.output import Steps, document, table
+    from dualtrack.core.errors import Exit, External
+    from dualtrack.core.output import Steps, document, table
+    from dualtrack.lab.scenarios import attacks
 
     report = attacks.drill(Steps(quiet=json), short=short)
     if json:
@@ -53,9 +53,9 @@ def spot(
     Exit code 4 when no work was lost, and something did not come while the drill waited: the end of a job, a node.
     Needs the lab's cloud track (`dualtrack cloud up`). Takes about 5 minutes (--short) or 15; longer on a busy machine.
     """
-    from dualtrack.drills import spot as drill
-    from dualtrack.errors import Exit, External
-    from dualtrack.output import Steps, document
+    from dualtrack.core.errors import Exit, External
+    from dualtrack.core.output import Steps, document
+    from dualtrack.lab.scenarios import spot as drill
 
     report = drill.spot(Steps(quiet=json), short=short)
     if json:
@@ -76,9 +76,9 @@ def failover(json: bool = typer.Option(False, "--json", help="Print one JSON doc
     must stay on the local track left it. Needs both tracks of the lab with a gateway (`make up`); what the drill brings
     to them it takes away again. Takes about 10 minutes.
     """
-    from dualtrack.drills import failover as drill
-    from dualtrack.errors import Exit
-    from dualtrack.output import Steps, document, table
+    from dualtrack.core.errors import Exit
+    from dualtrack.core.output import Steps, document, table
+    from dualtrack.lab.scenarios import failover as drill
 
     report = drill.failover(Steps(quiet=json))
     if json:
@@ -105,7 +105,7 @@ def _seconds(it: float | None) -> str:
 
 
 def _show(report: Report) -> None:
-    from dualtrack.output import table
+    from dualtrack.core.output import table
 
     table(("after s", "what", "which"), [(f"{it.after_s:.0f}", it.kind, it.what) for it in report.timeline])
     for it in report.reclaimed:

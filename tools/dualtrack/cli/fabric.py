@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.fabric.outputs import Runner
-    from dualtrack.fabric.parse import Raw
+    from dualtrack.hosts.fabric.collect import Runner
+    from dualtrack.hosts.fabric.parse import Raw
 
 app = typer.Typer(
     help="InfiniBand: cables, width, speed, errors and subnet managers, against what you declared.",
@@ -42,12 +42,12 @@ def check(
     json: bool = JSON,
 ) -> None:
     """Say what is not as declared: both ends of each cable, expected and seen, and what to do. Exit code 1 for any."""
-    from dualtrack.errors import Exit
-    from dualtrack.fabric import compare, declared, outputs, parse, show
-    from dualtrack.output import document
+    from dualtrack.core.errors import Exit
+    from dualtrack.core.output import document
+    from dualtrack.hosts.fabric import collect, compare, parse, show, spec
 
-    wanted = declared.load(file)
-    earlier = parse.fabric(outputs.read(since), wanted.names, wanted.ignore) if since else None
+    wanted = spec.load(file)
+    earlier = parse.fabric(collect.read(since), wanted.names, wanted.ignore) if since else None
     raw = _raw(host, inventory, from_, timeout)
     report = compare.compare(wanted, parse.fabric(raw, wanted.names, wanted.ignore), earlier)
     if json:
@@ -66,9 +66,9 @@ def snapshot(
     timeout: int = TIMEOUT,
 ) -> None:
     """Keep what the tools say now: to check elsewhere with --from, or to count errors from with --since."""
-    from dualtrack.fabric import outputs
+    from dualtrack.hosts.fabric import collect
 
-    outputs.write(dest, _raw(host, inventory, None, timeout), host or _this_machine())
+    collect.write(dest, _raw(host, inventory, None, timeout), host or _this_machine())
     echo(f"written: {dest}", err=True)
 
 
@@ -81,11 +81,11 @@ def declare(
     timeout: int = TIMEOUT,
 ) -> None:
     """Write a fabric file of what is there now, so that you correct it instead of typing it."""
-    from dualtrack.errors import Refused
-    from dualtrack.fabric import declare as writing
-    from dualtrack.fabric import parse
-    from dualtrack.fabric.declared import IGNORED
-    from dualtrack.files import write_atomically
+    from dualtrack.core.errors import Refused
+    from dualtrack.core.files import write_atomically
+    from dualtrack.hosts.fabric import generate as writing
+    from dualtrack.hosts.fabric import parse
+    from dualtrack.hosts.fabric.spec import IGNORED
 
     if dest and dest.exists():
         raise Refused(f"{dest} is there already", hint="name another file, and compare the two")
@@ -108,12 +108,12 @@ def draw(
     timeout: int = TIMEOUT,
 ) -> None:
     """Draw the fabric as declared, what is wrong in red: a tree here, or a picture for the browser."""
-    from dualtrack.fabric import compare, declared, draw, outputs, parse
-    from dualtrack.files import write_atomically
-    from dualtrack.output import console
+    from dualtrack.core.files import write_atomically
+    from dualtrack.core.output import console
+    from dualtrack.hosts.fabric import collect, compare, draw, parse, spec
 
-    wanted = declared.load(file)
-    earlier = parse.fabric(outputs.read(since), wanted.names, wanted.ignore) if since else None
+    wanted = spec.load(file)
+    earlier = parse.fabric(collect.read(since), wanted.names, wanted.ignore) if since else None
     seen = parse.fabric(_raw(host, inventory, from_, timeout), wanted.names, wanted.ignore)
     report = compare.compare(wanted, seen, earlier)
     if dest:
@@ -124,27 +124,27 @@ def draw(
 
 
 def _raw(host: str, inventory: list[Path] | None, recorded: Path | None, timeout: int) -> Raw:
-    from dualtrack.errors import BadInput
-    from dualtrack.fabric import outputs
+    from dualtrack.core.errors import BadInput
+    from dualtrack.hosts.fabric import collect
 
     if recorded and host:
         raise BadInput("--from and --host exclude each other", hint="a snapshot is read, a host is asked")
     if recorded:
-        return outputs.read(recorded)
+        return collect.read(recorded)
     with _runner(host, inventory, timeout) as call:
-        return outputs.gather(call)
+        return collect.gather(call)
 
 
 @contextmanager
 def _runner(host: str, inventory: list[Path] | None, timeout: int) -> Iterator[Runner]:
-    from dualtrack.fabric import outputs
-    from dualtrack.tracks import places
+    from dualtrack.hosts.fabric import collect
+    from dualtrack.tracks import deployment
 
     if host:
-        with outputs.remote(host, list(inventory or places.inventories()), timeout) as call:
+        with collect.remote(host, list(inventory or deployment.inventories()), timeout) as call:
             yield call
     else:
-        yield outputs.local(timeout)
+        yield collect.local(timeout)
 
 
 def _this_machine() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.tracks.steering import Verb
@@ -38,8 +38,8 @@ class Track(StrEnum):
 @app.command()
 def status(json: bool = JSON) -> None:
     """Show what is in force on each gateway: the track that is asked first, what is held, and each engine's state."""
-    from dualtrack.errors import Findings
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, table
     from dualtrack.tracks import serving, steering
 
     now = steering.status(serving.sites())
@@ -94,8 +94,8 @@ def release(
 
 
 def _steer(verb: Verb, what: str, json: bool, *, last: bool = False) -> None:
-    from dualtrack.errors import External
-    from dualtrack.output import document
+    from dualtrack.core.errors import External
+    from dualtrack.core.output import document
     from dualtrack.tracks import serving, steering
 
     told = steering.steer(serving.sites(), verb, what, last=last)

@@ -31,8 +31,9 @@ def inventory(
     # Ten thousand hosts are a million small objects that all live to the end: looking for garbage among them, again and
     # again, takes longer than all else together (measured: 1.9 s with, 0.7 s without).
     gc.disable()
-    from dualtrack.files import write_atomically
-    from dualtrack.inventory import gather, render
+    from dualtrack.core.files import write_atomically
+    from dualtrack.inventory import render
+    from dualtrack.tracks import gather
 
     found = gather.gather(track=track, stack=stack.value, endpoint=endpoint, region=region, facts=facts)
     if host:

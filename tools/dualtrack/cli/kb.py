@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.output import echo
-from dualtrack.paths import LAB, ROOT
+from dualtrack.core.output import echo
+from dualtrack.core.paths import LAB, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,8 +76,8 @@ def ingest(
 
     What is not new is not read again; an interrupted run goes on where it was. Exit code 1 when a file was left out.
     """
-    from dualtrack.errors import Findings
-    from dualtrack.output import document
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document
     from dualtrack.tracks import knowledge
 
     done = knowledge.ingest(
@@ -115,8 +115,8 @@ def search(
     json: bool = JSON,
 ) -> None:
     """Find parts of documents by what they mean and say, with their sources; nothing that the person may not see."""
-    from dualtrack.access import model as access
-    from dualtrack.output import document
+    from dualtrack.core.output import document
+    from dualtrack.security.access import model as access
     from dualtrack.tracks import knowledge, knowledge_site
 
     if at := None if base else knowledge_site.site():
@@ -160,8 +160,8 @@ def ask(
     """
     import sys
 
+    from dualtrack.core.output import document
     from dualtrack.knowledge.answering import Answered
-    from dualtrack.output import document
     from dualtrack.serving import client
     from dualtrack.tracks import knowledge_site
 
@@ -203,7 +203,7 @@ def _ask_here(
 ) -> Iterator[str | Answered]:
     import os
 
-    from dualtrack.access import model as access
+    from dualtrack.security.access import model as access
     from dualtrack.serving import client
     from dualtrack.tracks import knowledge, serving
 
@@ -222,8 +222,8 @@ def _ask_here(
 @app.command()
 def address(json: bool = JSON) -> None:
     """Say where the site's knowledge base answers: its page, and its API for clients with a token."""
-    from dualtrack.errors import BadInput
-    from dualtrack.output import document
+    from dualtrack.core.errors import BadInput
+    from dualtrack.core.output import document
     from dualtrack.tracks import knowledge_site
 
     if (at := knowledge_site.site()) is None:
@@ -246,8 +246,8 @@ def serve(settings: Path = typer.Argument(..., help="Its settings, as the role k
 @app.command()
 def versions(base: Path = BASE, json: bool = JSON) -> None:
     """List the versions that are kept, the newest first, and which one answers."""
+    from dualtrack.core.output import document, table
     from dualtrack.knowledge import versions as kept
-    from dualtrack.output import document, table
 
     found = kept.listed(base)
     if json:
@@ -287,8 +287,8 @@ def diff(
     json: bool = JSON,
 ) -> None:
     """Print which documents version B has, lacks or has otherwise than version A, and how many chunks each has."""
+    from dualtrack.core.output import document
     from dualtrack.knowledge import overview
-    from dualtrack.output import document
 
     found = overview.difference(base, before, after, key_file)
     if json:
@@ -308,9 +308,9 @@ def status(base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSO
 
     Exit code 1 when something is wrong.
     """
-    from dualtrack.errors import Findings
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document
     from dualtrack.knowledge import overview
-    from dualtrack.output import document
 
     found = overview.status(base, key_file)
     if json:
@@ -344,8 +344,8 @@ def delete_person(
 
     Their keys are destroyed: nothing that is left of them can be read. Whoever was interrupted runs it again.
     """
+    from dualtrack.core.output import document
     from dualtrack.knowledge import deletion, mentions
-    from dualtrack.output import document
     from dualtrack.tracks import knowledge
 
     people = [] if documents and identifiers is None else mentions.read(identifiers)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     help="Keys for `dualtrack seal`: make them, show them; split a secret among custodians, and join it again.",
@@ -25,7 +25,7 @@ def new(
     ),
 ) -> None:
     """Make an SM2 key: the private half in a file that only you can read, the public half on stdout."""
-    from dualtrack.seal import keyfiles
+    from dualtrack.security.seal import keyfiles
 
     secret = keyfiles.passphrase(passphrase_file) if passphrase_file else b""
     key = keyfiles.new(output, secret)
@@ -39,7 +39,7 @@ def public(
     identity_passphrase_file: Path = KEY_PASSPHRASE,
 ) -> None:
     """Print the public half of a private key file: what others seal for."""
-    from dualtrack.seal import keyfiles
+    from dualtrack.security.seal import keyfiles
 
     secret = keyfiles.passphrase(identity_passphrase_file) if identity_passphrase_file else b""
     echo(keyfiles.private(source, secret).pem().decode(), nl=False)
@@ -51,8 +51,8 @@ def show(
     json: bool = JSON,
 ) -> None:
     """Check a public key file and print its id, as sealed files and `seal show` name it."""
-    from dualtrack.output import document
-    from dualtrack.seal import keyfiles
+    from dualtrack.core.output import document
+    from dualtrack.security.seal import keyfiles
 
     key = keyfiles.public(source)
     if json:
@@ -74,10 +74,10 @@ def split(
     """Split a secret among custodians, a sealed share for each; fewer than the threshold learn nothing."""
     from datetime import UTC, datetime
 
-    from dualtrack.output import document, table
-    from dualtrack.seal import custody
+    from dualtrack.core.output import document, table
+    from dualtrack.security.seal import escrow
 
-    given = custody.split(secret, threshold, custodian, output, datetime.now(UTC).date().isoformat())
+    given = escrow.split(secret, threshold, custodian, output, datetime.now(UTC).date().isoformat())
     if json:
         document("escrow-set", {"threshold": threshold, "shares": given})
     else:
@@ -93,10 +93,10 @@ def hand_over(
     identity_passphrase_file: Path = KEY_PASSPHRASE,
 ) -> None:
     """Seal your share anew for the one person who joins the shares; you see what it is a share of."""
-    from dualtrack.seal import custody, keyfiles
+    from dualtrack.security.seal import escrow, keyfiles
 
     identities = keyfiles.identities(identity, None, identity_passphrase_file)
-    echo(str(custody.hand_over(share, identities, recipient, output)), err=True)
+    echo(str(escrow.hand_over(share, identities, recipient, output)), err=True)
 
 
 @app.command()
@@ -108,10 +108,10 @@ def join(
     force: bool = typer.Option(False, "--force", help="Replace the output file when it exists."),
 ) -> None:
     """Bring a secret back from enough shares. A share that was mangled is left out and named."""
-    from dualtrack.seal import custody, keyfiles
+    from dualtrack.security.seal import escrow, keyfiles
 
     identities = keyfiles.identities(identity, None, identity_passphrase_file) if identity else []
-    joined = custody.join(shares, identities, output, force=force)
+    joined = escrow.join(shares, identities, output, force=force)
     for complaint in joined.left_out:
         echo(f"note: {complaint}", err=True)
     echo(f"{joined.name} is back: {len(joined.secret)} bytes", err=True)

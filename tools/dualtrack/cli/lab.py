@@ -7,7 +7,7 @@ from enum import StrEnum
 import typer
 
 from dualtrack.cli import lab_aws
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     help="The lab: an emulated AWS whose instances, and your own servers, are live hosts on this machine.",
@@ -39,8 +39,8 @@ class GpuFailure(StrEnum):
 @app.command()
 def up(json: bool = JSON) -> None:
     """Bring the lab up, or repair it after a crash. Running hosts are left alone."""
+    from dualtrack.core.output import Steps
     from dualtrack.lab import control
-    from dualtrack.output import Steps
 
     _show(control.up(Steps(quiet=json)), json)
 
@@ -48,8 +48,8 @@ def up(json: bool = JSON) -> None:
 @app.command()
 def down() -> None:
     """Remove every host, process, mount, namespace and device of the lab. Keys, logs and caches stay."""
+    from dualtrack.core.output import Steps
     from dualtrack.lab import control
-    from dualtrack.output import Steps
 
     control.down(Steps())
 
@@ -132,8 +132,8 @@ def add(
 
     A container takes about two seconds, an emulated virtual machine about a minute.
     """
+    from dualtrack.core.output import Steps, document
     from dualtrack.lab import control
-    from dualtrack.output import Steps, document
 
     host = control.add_host(
         name,
@@ -154,8 +154,8 @@ def add(
 @hosts.command()
 def remove(name: str) -> None:
     """Take a server down and delete its disk. Removing one that is not there is no error."""
+    from dualtrack.core.output import Steps
     from dualtrack.lab import removal
-    from dualtrack.output import Steps
 
     echo(f"{name} is removed" if removal.remove_host(name, Steps()) else f"there is no host {name}", err=True)
 
@@ -205,8 +205,8 @@ def reclaim(
 @disks.command("list")
 def list_disks(host: str, json: bool = JSON) -> None:
     """List the disks of HOST by serial number, also those that are pulled."""
+    from dualtrack.core.output import document, table
     from dualtrack.lab import power
-    from dualtrack.output import document, table
 
     found = power.disks(host)
     if json:
@@ -243,8 +243,8 @@ def _command(words: list[str]) -> list[str]:
 
 
 def _show(status: object, json: bool) -> None:
+    from dualtrack.core.output import document, table
     from dualtrack.lab.control import Status
-    from dualtrack.output import document, table
 
     assert isinstance(status, Status)  # noqa: S101 - for the type checker
     if json:

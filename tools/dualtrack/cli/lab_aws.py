@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     help="Conditions of the emulated AWS: no capacity, no quota, throttled, slow or lying calls, prices.",
@@ -37,9 +37,9 @@ CALLS = typer.Option(None, "--calls", min=1, help="So many calls; without it, un
 @app.command()
 def show(json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table.")) -> None:
     """Show the conditions in force, and how often each rule has been used."""
-    from dualtrack.lab.conditions import edit
-    from dualtrack.output import document, table
-    from dualtrack.paths import LAB
+    from dualtrack.core.output import document, table
+    from dualtrack.core.paths import LAB
+    from dualtrack.lab.fault_injection import edit
 
     found = edit.show(LAB)
     if json:
@@ -64,8 +64,8 @@ def deny(
     launches: int = typer.Option(None, "--launches", min=1, help="So many launches; without it, until `clear`."),
 ) -> None:
     """Let launches of scaling groups fail, as a zone without capacity or an account without quota makes them."""
-    from dualtrack.lab.conditions import edit
-    from dualtrack.paths import LAB
+    from dualtrack.core.paths import LAB
+    from dualtrack.lab.fault_injection import edit
 
     edit.add(
         LAB,
@@ -82,8 +82,8 @@ def deny(
 @app.command()
 def throttle(action: str = ACTION, calls: int = CALLS) -> None:
     """Let calls of ACTION be refused because there were too many (RequestLimitExceeded, Throttling)."""
-    from dualtrack.lab.conditions import edit
-    from dualtrack.paths import LAB
+    from dualtrack.core.paths import LAB
+    from dualtrack.lab.fault_injection import edit
 
     edit.add(LAB, edit.Throttle(action=action, calls=calls))
 
@@ -95,8 +95,8 @@ def slow(
     calls: int = CALLS,
 ) -> None:
     """Let calls of ACTION be answered late."""
-    from dualtrack.lab.conditions import edit
-    from dualtrack.paths import LAB
+    from dualtrack.core.paths import LAB
+    from dualtrack.lab.fault_injection import edit
 
     edit.add(LAB, edit.Delay(action=action, seconds=seconds, calls=calls))
 
@@ -109,8 +109,8 @@ def lie(
     calls: int = CALLS,
 ) -> None:
     """Let calls of ACTION answer with an empty list, whatever there is."""
-    from dualtrack.lab.conditions import edit
-    from dualtrack.paths import LAB
+    from dualtrack.core.paths import LAB
+    from dualtrack.lab.fault_injection import edit
 
     edit.add(LAB, edit.Lie(action=action, calls=calls))
 
@@ -118,8 +118,8 @@ def lie(
 @app.command("set")
 def set_(file: Path = typer.Argument(..., help="A scenario in JSON or YAML.")) -> None:
     """Take the conditions from FILE, in place of those in force: rules, spot price curves, placement scores."""
-    from dualtrack.lab.conditions import edit
-    from dualtrack.paths import LAB
+    from dualtrack.core.paths import LAB
+    from dualtrack.lab.fault_injection import edit
 
     found = edit.replace(LAB, file)
     echo(f"in force: {found.source or file}", err=True)
@@ -128,7 +128,7 @@ def set_(file: Path = typer.Argument(..., help="A scenario in JSON or YAML.")) -
 @app.command()
 def clear() -> None:
     """Take every condition away: the emulated AWS has endless capacity again."""
-    from dualtrack.lab.conditions import edit
-    from dualtrack.paths import LAB
+    from dualtrack.core.paths import LAB
+    from dualtrack.lab.fault_injection import edit
 
     echo("the conditions are gone" if edit.clear(LAB) else "there were none", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     help="All that a site without a way out installs from, on a disk that is carried in: signed, each file once.",
@@ -24,7 +24,7 @@ JSON = typer.Option(False, "--json", help="Print one JSON document instead of li
 
 
 def _place(option: Path | None) -> Path:
-    from dualtrack.paths import cache_dir
+    from dualtrack.core.paths import cache_dir
 
     return option.resolve() if option else cache_dir() / "carried"
 
@@ -32,7 +32,7 @@ def _place(option: Path | None) -> Path:
 def _key(option: Path | None) -> Path:
     import os
 
-    from dualtrack.paths import cache_dir
+    from dualtrack.core.paths import cache_dir
 
     return option or Path(os.environ.get("DUALTRACK_MIRROR_KEY") or cache_dir() / "mirror-key/public.asc")
 
@@ -54,11 +54,11 @@ def build(
     Packages that dualtrack builds (own), Debian's, Python wheels with the AWS provider, Go modules with OpenTofu, Maven
     artifacts, versions of models. What was there before serves until the new mirror is whole.
     """
-    from dualtrack.mirror import whole
-    from dualtrack.output import Steps, document
-    from dualtrack.progress import size
+    from dualtrack.core.output import Steps, document
+    from dualtrack.core.progress import size
+    from dualtrack.data.mirror import builder
 
-    made = whole.build(_place(dest), parts=only or whole.PARTS, models=model, days=days, say=Steps(quiet=json))
+    made = builder.build(_place(dest), parts=only or builder.PARTS, models=model, days=days, say=Steps(quiet=json))
     if json:
         document("mirror", made)
         return
@@ -70,12 +70,12 @@ def build(
 @app.command()
 def verify(source: Path = FROM, key: Path = KEY, accept_expired: str = EXPIRED, json: bool = JSON) -> None:
     """Check a mirror that was carried in: signature, date and every digest. Exit code 1 names what is wrong."""
-    from dualtrack.errors import Findings
-    from dualtrack.mirror import carried, check
-    from dualtrack.output import document
-    from dualtrack.progress import Progress, size
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document
+    from dualtrack.core.progress import Progress, size
+    from dualtrack.data.mirror import check, offline
 
-    folder, accepted = _place(source), carried.accepted(accept_expired)
+    folder, accepted = _place(source), offline.accepted(accept_expired)
     total = sum(it.size for it in check.read(folder, _key(key)).files.values())
     with Progress("read", total) as tick:
         found = check.check(folder, _key(key), tick, accepted=accepted)
@@ -98,11 +98,11 @@ def serve(
     accept_expired: str = EXPIRED,
 ) -> None:
     """Serve a mirror to the site's machines over HTTP until Ctrl-C, and say how they use it."""
-    from dualtrack.mirror import carried
-    from dualtrack.mirror import serve as serving
+    from dualtrack.data.mirror import offline
+    from dualtrack.data.mirror import serve as serving
 
     folder = _place(source)
-    with serving.server(folder, _key(key), bind, port, accepted=carried.accepted(accept_expired)) as server:
+    with serving.server(folder, _key(key), bind, port, accepted=offline.accepted(accept_expired)) as server:
         base = f"http://{server.server_address[0]!s}:{server.server_port}"
         echo(f"serving {folder} at {base}; Ctrl-C ends it")
         echo(f"apt:  {base}/debian and {base}/apt, signed by {_key(key)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     help="Find personal data in texts, and take it out: identity cards, bank cards, telephones, passwords and more.",
@@ -21,9 +21,9 @@ def scan(source: str = SOURCE) -> None:
 
     Exit code 1 when anything is found.
     """
-    from dualtrack.errors import Findings
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document
     from dualtrack.knowledge.pii import actions
-    from dualtrack.output import document
 
     found = actions.find(source)
     document("pii-scan", found)
@@ -49,7 +49,7 @@ def mask(
     force: bool = typer.Option(False, "--force", help="Replace the output file when it exists."),
 ) -> None:
     """Write the text without personal data. Where some would be left, nothing is written and the exit code is 4."""
-    from dualtrack.errors import BadInput
+    from dualtrack.core.errors import BadInput
     from dualtrack.knowledge.pii import actions
     from dualtrack.knowledge.pii.mask import POLICIES
 
@@ -62,8 +62,8 @@ def mask(
 @app.command()
 def kinds(json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table.")) -> None:
     """List the kinds that are looked for, and how GB/T 35273-2020 and GB/T 45574-2025 rank them."""
+    from dualtrack.core.output import document, table
     from dualtrack.knowledge.pii.kinds import KINDS
-    from dualtrack.output import document, table
 
     if json:
         document("pii-kinds", {"kinds": list(KINDS.values())})

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.output import echo
-from dualtrack.paths import LAB
+from dualtrack.core.output import echo
+from dualtrack.core.paths import LAB
 
 app = typer.Typer(
     help="A private certificate authority in a folder: who may speak to the search store, and as what.",
@@ -36,8 +36,8 @@ def issue(
 
     It is renewed when a third of its life is left, or when its addresses are others.
     """
-    from dualtrack.output import document
-    from dualtrack.pki import authority
+    from dualtrack.core.output import document
+    from dualtrack.security.pki import authority
 
     found = authority.issue(folder, kind, name, address)  # type: ignore[arg-type] # it says which kinds there are
     if json:
@@ -51,9 +51,9 @@ def show(folder: Path = FOLDER, json: bool = JSON) -> None:
     """Show the authority and its certificates, and how long each is good. Exit code 1 when one has ended."""
     from datetime import UTC, datetime
 
-    from dualtrack.errors import Findings
-    from dualtrack.output import document, table
-    from dualtrack.pki import authority
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, table
+    from dualtrack.security.pki import authority
 
     found, now = list(authority.listed(folder)), datetime.now(UTC)
     if json:
@@ -84,8 +84,8 @@ def rotate(
     both: a new one is made, and ca.pem has both. new: certificates come from the new one. alone: the old one goes.
     `dualtrack play audit-rotate` takes all three, and brings the files to nodes and hosts between them.
     """
-    from dualtrack.output import document
-    from dualtrack.pki import rotation
+    from dualtrack.core.output import document
+    from dualtrack.security.pki import rotation
 
     found = rotation.take(folder, step, have, forget=forget) if step else rotation.look(folder)  # type: ignore[arg-type]
     if json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 
 def play(
@@ -18,12 +18,11 @@ def play(
     ),
 ) -> None:
     """Run a playbook on the hosts of the tracks that are up: new keys for a volume, a lost header, one phase again."""
-    from dualtrack import configure
-    from dualtrack.errors import BadInput
-    from dualtrack.output import Steps
-    from dualtrack.tracks import places, unchanged
+    from dualtrack.core.errors import BadInput
+    from dualtrack.core.output import Steps
+    from dualtrack.tracks import ansible_runner, deployment, unchanged
 
-    known = sorted(path.stem for path in (configure.SITE.parent / "playbooks").glob("*.yml"))
+    known = sorted(path.stem for path in (ansible_runner.SITE.parent / "playbooks").glob("*.yml"))
     if not playbook:
         for name in known:
             echo(name)
@@ -34,17 +33,17 @@ def play(
     for name, equals, _ in pairs:
         if not name.isidentifier() or not equals:
             raise BadInput(f"--set {name}{equals}", hint="write it as NAME=VALUE, the name a variable's")
-    inventories = places.inventories()
+    inventories = deployment.inventories()
     if len(inventories) == 1:
         raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
     if not check:
         unchanged.forget_matching(inventories, limit or "all")
-    result = configure.configure(
+    result = ansible_runner.configure(
         inventories,
         limit=limit,
         check=check,
         progress=Steps(),
-        playbook=configure.SITE.parent / "playbooks" / f"{playbook}.yml",
+        playbook=ansible_runner.SITE.parent / "playbooks" / f"{playbook}.yml",
         settings={name: value for name, _, value in pairs},
     )
     changed = {host: count for host, count in result.changed.items() if count}

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.output import echo, json_text
+from dualtrack.core.output import echo, json_text
 
 if TYPE_CHECKING:
-    from dualtrack.pools.place import Status
-    from dualtrack.pools.report import Report
-    from dualtrack.pools.store import Entry
+    from dualtrack.cloud.pools.context import Status
+    from dualtrack.cloud.pools.report import Report
+    from dualtrack.cloud.pools.state import Entry
 
 app = typer.Typer(
     help="The GPU pools: on-demand steps in while spot is short, and goes when it is back.", no_args_is_help=True
@@ -55,7 +55,7 @@ def watch(
     Records of the nodes' name that are not their instances' addresses are taken out. Every decision is printed with its
     reason and kept in a journal (`dualtrack pools report`).
     """
-    from dualtrack.pools import place as pools
+    from dualtrack.cloud.pools import context as pools
 
     where = pools.place(stack.value, inventory=inventory, endpoint=endpoint)
     allowed = pools.policy(
@@ -80,8 +80,8 @@ def status(
     json: bool = JSON,
 ) -> None:
     """Show the pools: sizes, what the watch has raised, which zones it avoids, money a day against the ceiling."""
-    from dualtrack.output import document
-    from dualtrack.pools import place as pools
+    from dualtrack.cloud.pools import context as pools
+    from dualtrack.core.output import document
 
     found = pools.status(pools.place(stack.value, inventory=inventory, endpoint=endpoint), pools.prices(prices))
     if json:
@@ -100,10 +100,10 @@ def report(
     """Print what the watch did and why, and what its pools cost beside on-demand at the same hours."""
     import time
 
-    from dualtrack.output import document
-    from dualtrack.pools import place as pools
-    from dualtrack.pools.report import report as reckon
-    from dualtrack.pools.store import Store
+    from dualtrack.cloud.pools import context as pools
+    from dualtrack.cloud.pools.report import report as reckon
+    from dualtrack.cloud.pools.state import Store
+    from dualtrack.core.output import document
 
     store = Store(pools.folder(stack.value))
     entries, unreadable = store.entries()
@@ -135,10 +135,10 @@ def unit(
     """Print a systemd unit that runs the watch with these options, shut off from all that it does not need."""
     import sys
 
-    from dualtrack.errors import BadInput
-    from dualtrack.paths import LAB, ROOT
-    from dualtrack.pools import place as pools
-    from dualtrack.pools import unit as text
+    from dualtrack.cloud.pools import context as pools
+    from dualtrack.cloud.pools import unit as text
+    from dualtrack.core.errors import BadInput
+    from dualtrack.core.paths import LAB, ROOT
 
     if stack is StackName.aws and inventory is None:
         # OpenTofu writes where it runs, and the unit may write nowhere but into its own folder.
@@ -199,7 +199,7 @@ def _usd(value: float | None) -> str:
 
 
 def _show_status(found: Status) -> None:
-    from dualtrack.output import table
+    from dualtrack.core.output import table
 
     rows = []
     for it in found.pools:
@@ -219,7 +219,7 @@ def _show_status(found: Status) -> None:
 
 
 def _show_report(found: Report) -> None:
-    from dualtrack.output import table
+    from dualtrack.core.output import table
 
     if not found.events and not found.rows:
         echo("there is no journal yet: dualtrack pools watch")

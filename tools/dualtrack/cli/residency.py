@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     help="Where requests are answered: whose have left the country, and the database of countries.",
@@ -25,8 +25,8 @@ def report(
     A person is whom a request names (`safety_identifier` or `user`), by tenant; a request that names nobody counts as
     one person for each API key. Exit code 1 when a limit is near (80 percent), or a gateway does not say.
     """
-    from dualtrack.errors import Findings
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, table
     from dualtrack.tracks import residency, serving
 
     now = residency.persons(serving.sites(), year)
@@ -60,7 +60,7 @@ def database(
     out: Path = typer.Argument(..., metavar="FILE", help="The database to write (MMDB)."),
 ) -> None:
     """Make a database of countries from Debian's tor-geoipdb, for gateway_countries_file. It takes about a minute."""
-    from dualtrack.errors import BadInput
+    from dualtrack.core.errors import BadInput
     from dualtrack.serving import countries
 
     for name in ("geoip", "geoip6"):

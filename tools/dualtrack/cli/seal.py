@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 
 class _FileOrCommand(TyperGroup):
@@ -54,8 +54,8 @@ def new(
     force: bool = FORCE,
 ) -> None:
     """Seal IN, a file, a directory or - for stdin: `dualtrack seal IN -o OUT`. IN stays as it is."""
-    from dualtrack.progress import Progress, size
-    from dualtrack.seal import actions, keyfiles
+    from dualtrack.core.progress import Progress, size
+    from dualtrack.security.seal import actions, keyfiles
 
     recipients = keyfiles.recipients(recipient, passphrase_file)
     with Progress("sealed", actions.length(source)) as tick:
@@ -73,8 +73,8 @@ def unseal(
     force: bool = FORCE,
 ) -> None:
     """Open a sealed file, or - for stdin. A file or directory appears whole or not at all; IN stays as it is."""
-    from dualtrack.progress import Progress
-    from dualtrack.seal import actions, keyfiles
+    from dualtrack.core.progress import Progress
+    from dualtrack.security.seal import actions, keyfiles
 
     identities = keyfiles.identities(identity, passphrase_file, identity_passphrase_file)
     if part:
@@ -96,10 +96,10 @@ def verify(
     json: bool = JSON,
 ) -> None:
     """Check every byte of a sealed file without writing it anywhere. Exit code 1 names the first bad bytes."""
-    from dualtrack.errors import BadInput, Findings
-    from dualtrack.output import document
-    from dualtrack.progress import Progress, size
-    from dualtrack.seal import actions, keyfiles
+    from dualtrack.core.errors import BadInput, Findings
+    from dualtrack.core.output import document
+    from dualtrack.core.progress import Progress, size
+    from dualtrack.security.seal import actions, keyfiles
 
     if not identity and not passphrase_file:
         raise BadInput(
@@ -122,8 +122,8 @@ def show(
     json: bool = JSON,
 ) -> None:
     """Say for whom a file is sealed. Needs no key, and so cannot tell whether it is true."""
-    from dualtrack.output import document
-    from dualtrack.seal import actions
+    from dualtrack.core.output import document
+    from dualtrack.security.seal import actions
 
     found = actions.show(source)
     if json:
@@ -145,9 +145,9 @@ def rekey(
     json: bool = JSON,
 ) -> None:
     """Make exactly these recipients those who can open FILE. Only its header is written; any size takes a moment."""
-    from dualtrack.output import document
-    from dualtrack.seal import actions, keyfiles
-    from dualtrack.seal import rekey as work
+    from dualtrack.core.output import document
+    from dualtrack.security.seal import actions, keyfiles
+    from dualtrack.security.seal import rekey as work
 
     recipients = keyfiles.recipients(recipient, new_passphrase_file)
     identities = keyfiles.identities(identity, passphrase_file, identity_passphrase_file)
@@ -160,7 +160,7 @@ def rekey(
 
 def _range(text: str) -> tuple[int, int | None]:
     """Read OFFSET:LENGTH or OFFSET: in bytes."""
-    from dualtrack.errors import BadInput
+    from dualtrack.core.errors import BadInput
 
     offset, colon, length = text.partition(":")
     if not colon or not offset.isdecimal() or not (length.isdecimal() or not length):

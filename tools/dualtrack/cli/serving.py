@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.serving.client import End
@@ -38,8 +38,8 @@ class Where(StrEnum):
 @app.command()
 def status(json: bool = JSON) -> None:
     """Show every engine as its gateway sees it. Exit code 1 when a gateway does not say."""
-    from dualtrack.errors import Findings
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, table
     from dualtrack.tracks import serving
 
     now = serving.status(serving.sites())
@@ -59,8 +59,8 @@ def status(json: bool = JSON) -> None:
 @app.command()
 def usage(json: bool = JSON) -> None:
     """Show the tokens that each tenant has used this month. Exit code 1 when a gateway does not say."""
-    from dualtrack.errors import Findings
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, table
     from dualtrack.tracks import serving
     from dualtrack.tracks import usage as tokens
 
@@ -104,10 +104,10 @@ def tune(
     A second engine is started there beside the one that serves, for as long as it takes, with one instance; both share
     the processor. Exit code 1 when nothing that was tried keeps the time.
     """
-    from dualtrack.errors import Findings
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, table
     from dualtrack.serving import tune as tuning
-    from dualtrack.tracks import places
+    from dualtrack.tracks import deployment
     from dualtrack.tracks import tune as measuring
     from dualtrack.verify.run import read_inventory
 
@@ -123,7 +123,7 @@ def tune(
             f"{next(number)} of {total}: batch {row.batch}, {row.delay_ms:g} ms: {row.texts_per_s:g} texts/s", err=True
         )
 
-    found = measuring.measure(read_inventory(places.inventories()), model, host, given, say)
+    found = measuring.measure(read_inventory(deployment.inventories()), model, host, given, say)
     if chart:
         tuning.draw(found, chart)
         echo(f"written: {chart}", err=True)
@@ -181,8 +181,8 @@ def add(
     The file of tenants is written first, then every gateway is told. Exit code 4 when one could not be: `key apply`
     repeats it.
     """
-    from dualtrack.errors import BadInput
-    from dualtrack.output import document
+    from dualtrack.core.errors import BadInput
+    from dualtrack.core.output import document
     from dualtrack.serving import tenants
     from dualtrack.tracks import serving
 
@@ -208,7 +208,7 @@ def add(
 @key.command(name="list")
 def list_keys(json: bool = JSON) -> None:
     """List tenants, what they may do, and their keys by id; never a key."""
-    from dualtrack.output import document, table
+    from dualtrack.core.output import document, table
     from dualtrack.serving import tenants
     from dualtrack.tracks import serving
 
@@ -244,7 +244,7 @@ def revoke(
     json: bool = JSON,
 ) -> None:
     """Take a key, or a tenant with all of them, out of the file of tenants and of every gateway, at once."""
-    from dualtrack.output import document
+    from dualtrack.core.output import document
     from dualtrack.serving import tenants
     from dualtrack.tracks import serving
 
@@ -264,7 +264,7 @@ def revoke(
 @key.command()
 def apply(json: bool = JSON) -> None:
     """Tell every gateway once more what the file of tenants says."""
-    from dualtrack.output import document
+    from dualtrack.core.output import document
     from dualtrack.tracks import serving
 
     told = serving.tell(serving.sites())
@@ -278,7 +278,7 @@ def apply(json: bool = JSON) -> None:
 
 
 def _check(told: Sequence[Told]) -> None:
-    from dualtrack.errors import External
+    from dualtrack.core.errors import External
 
     for it in told:
         if not it.problem and not it.running:
@@ -303,8 +303,8 @@ def chat(
     import os
     import sys
 
-    from dualtrack.errors import External
-    from dualtrack.output import document
+    from dualtrack.core.errors import External
+    from dualtrack.core.output import document
     from dualtrack.serving import client
     from dualtrack.tracks import serving
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.spot.actions import Api, Planned, Request
+    from dualtrack.cloud.spot.actions import Api, Planned, Request
 
 app = typer.Typer(help="Spot: plan which GPUs to buy where and at which hour, and what it saves.", no_args_is_help=True)
 
@@ -66,10 +66,10 @@ def plan(
     from datetime import UTC, datetime
 
     from dualtrack.cloud import variables
-    from dualtrack.errors import Exit
-    from dualtrack.output import document
-    from dualtrack.prices import files
-    from dualtrack.spot import actions, show
+    from dualtrack.cloud.prices import files
+    from dualtrack.cloud.spot import actions, show
+    from dualtrack.core.errors import Exit
+    from dualtrack.core.output import document
 
     request = actions.Request(
         variables.folder(stack.value), prices or files.FACTS, region, tuple(zone or ()), tuple(type_ or ()), demand,
@@ -88,7 +88,7 @@ def plan(
 
 
 def _api(stack: StackName) -> Api:
-    from dualtrack import aws
+    from dualtrack.core import aws
     from dualtrack.lab import control
 
     endpoint = control.endpoint() if stack is StackName.emulator else ""
@@ -97,12 +97,12 @@ def _api(stack: StackName) -> Api:
 
 
 def _write(request: Request, planned: Planned, output: Path | None, *, dry_run: bool, force: bool) -> None:
-    from dualtrack.spot import actions, pools, stack
+    from dualtrack.cloud.spot import actions, stack, tfvars
 
     actions.fits(request)
     target = output or request.folder / stack.FILE
     if dry_run:
-        change = pools.difference(stack.present(target), planned.variables, target.name)
+        change = tfvars.difference(stack.present(target), planned.variables, target.name)
         echo(change or f"{target} is as planned", err=True)
     elif stack.write(target, planned.variables, force=force):
         echo(f"written: {target}", err=True)

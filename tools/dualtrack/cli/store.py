@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.seal.slots import Identity
-    from dualtrack.store.cache import Cache
+    from dualtrack.data.checkpoints.cache import Cache
+    from dualtrack.security.seal.slots import Identity
 
 app = typer.Typer(
     help="Checkpoints: from S3 into a cache on this host's disk, whole and checked or not at all; and into S3.",
@@ -31,8 +31,8 @@ NAMES = typer.Argument(None, metavar="[NAME]…", help="Names in `store list`, t
 
 
 def _cache(option: Path | None) -> Cache:
-    from dualtrack.store import actions
-    from dualtrack.store.cache import Cache
+    from dualtrack.data.checkpoints import actions
+    from dualtrack.data.checkpoints.cache import Cache
 
     return Cache(actions.folder(option))
 
@@ -40,7 +40,7 @@ def _cache(option: Path | None) -> Cache:
 def _identities(keys: list[Path], passphrase_file: Path | None) -> Sequence[Identity]:
     if not keys and not passphrase_file:
         return ()
-    from dualtrack.seal import keyfiles
+    from dualtrack.security.seal import keyfiles
 
     return keyfiles.identities(keys, passphrase_file)
 
@@ -71,12 +71,12 @@ def pull(
     With a key, sealed files are verified and opened between the network and the disk: what lies in the cache is plain,
     for its owner and group to read, and belongs on an encrypted volume.
     """
-    from dualtrack.output import document
-    from dualtrack.progress import Progress
-    from dualtrack.store import actions
-    from dualtrack.store import address as addresses
-    from dualtrack.store import pull as pulls
-    from dualtrack.store.remote import Remote
+    from dualtrack.core.output import document
+    from dualtrack.core.progress import Progress
+    from dualtrack.data.checkpoints import actions
+    from dualtrack.data.checkpoints import address as addresses
+    from dualtrack.data.checkpoints import pull as pulls
+    from dualtrack.data.checkpoints.remote import Remote
 
     found = pulls.pull(
         (wanted := addresses.parse(address)), _cache(cache),
@@ -109,14 +109,14 @@ def fill(
     None of them makes another one go: when they do not fit together, that is an error. With --dry-run the exit code is
     1 when one is not complete.
     """
-    from dualtrack.errors import Exit
-    from dualtrack.output import document, table
-    from dualtrack.progress import Progress, size
-    from dualtrack.store import actions, named
-    from dualtrack.store import fill as fills
-    from dualtrack.store.remote import Remote
+    from dualtrack.core.errors import Exit
+    from dualtrack.core.output import document, table
+    from dualtrack.core.progress import Progress, size
+    from dualtrack.data.checkpoints import actions, prefetch_list
+    from dualtrack.data.checkpoints import prefetch as fills
+    from dualtrack.data.checkpoints.remote import Remote
 
-    wanted, where = named.read(file), _cache(cache)
+    wanted, where = prefetch_list.read(file), _cache(cache)
     found = fills.look(where, wanted) if dry_run else fills.fill(
         wanted, where, lambda bucket: Remote(bucket, region=region, endpoint=endpoint, jobs=jobs),
         jobs=jobs, budget=actions.bytes_of(budget) if budget else None,
@@ -144,11 +144,11 @@ def push(
 
     What is printed first is its name with the digest: whoever pulls by that name gets this content or nothing.
     """
-    from dualtrack.output import document
-    from dualtrack.progress import Progress, size
-    from dualtrack.store import address as addresses
-    from dualtrack.store import push as pushes
-    from dualtrack.store.remote import Remote
+    from dualtrack.core.output import document
+    from dualtrack.core.progress import Progress, size
+    from dualtrack.data.checkpoints import address as addresses
+    from dualtrack.data.checkpoints import push as pushes
+    from dualtrack.data.checkpoints.remote import Remote
 
     wanted = addresses.parse(address)
     total = sum(it.stat().st_size for it in source.rglob("*") if it.is_file()) if source.is_dir() else 0
@@ -166,9 +166,9 @@ def list_(cache: Path = CACHE, json: bool = JSON) -> None:
     """Show what the cache holds: complete versions, the last used first, and unfinished ones."""
     from datetime import UTC, datetime
 
-    from dualtrack.output import document, table
-    from dualtrack.progress import size
-    from dualtrack.store import actions
+    from dualtrack.core.output import document, table
+    from dualtrack.core.progress import size
+    from dualtrack.data.checkpoints import actions
 
     where = _cache(cache)
     rows = actions.rows(where)
@@ -190,9 +190,9 @@ def list_(cache: Path = CACHE, json: bool = JSON) -> None:
 @app.command()
 def verify(names: list[str] = NAMES, cache: Path = CACHE, json: bool = JSON) -> None:
     """Read versions whole and compare every digest. What is wrong is taken out of the cache; exit code 1 then."""
-    from dualtrack.errors import Findings
-    from dualtrack.output import document
-    from dualtrack.store import actions
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document
+    from dualtrack.data.checkpoints import actions
 
     wrong = actions.verify(_cache(cache), names or (), lambda text: echo(text, err=True))
     if json:
@@ -217,15 +217,15 @@ def gc(
 
     Exit code 1 when the budget or the free space cannot be had, since too much is in use or must stay.
     """
-    from dualtrack.errors import Exit
-    from dualtrack.output import document
-    from dualtrack.progress import size
-    from dualtrack.store import actions, named
+    from dualtrack.core.errors import Exit
+    from dualtrack.core.output import document
+    from dualtrack.core.progress import size
+    from dualtrack.data.checkpoints import actions, prefetch_list
 
     limit, wanted = actions.bytes_of(budget) if budget else None, actions.bytes_of(free)
     found = actions.gc(
         _cache(cache), budget=limit, free=wanted, stale_days=stale, dry_run=dry_run,
-        keep=named.read(keep) if keep else (),
+        keep=prefetch_list.read(keep) if keep else (),
     )  # fmt: skip
     if json:
         document("store-gc", found)
@@ -240,8 +240,8 @@ def gc(
 @app.command()
 def remove(names: list[str] = typer.Argument(..., metavar="NAME…"), cache: Path = CACHE) -> None:
     """Remove versions by name, unless they are in use."""
-    from dualtrack.errors import Refused
-    from dualtrack.store import actions
+    from dualtrack.core.errors import Refused
+    from dualtrack.data.checkpoints import actions
 
     where = _cache(cache)
     for it in actions.chosen(where, names):
@@ -257,6 +257,6 @@ def hold(
     cache: Path = CACHE,
 ) -> None:
     """Run a command while a version is held: it is not evicted. Its folder is in DUALTRACK_CHECKPOINT."""
-    from dualtrack.store import actions
+    from dualtrack.data.checkpoints import actions
 
     actions.hold(_cache(cache), name, command)

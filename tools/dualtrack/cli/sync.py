@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.kb import BASE, JSON, KEY_FILE, Said
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     help="Keep a knowledge base equal to another one: versions come whole, by rsync, and are switched to in one step.",
@@ -47,9 +47,9 @@ def run(
 
     Both have the same master key. An interrupted run goes on where it was; until it is done the version before answers.
     """
+    from dualtrack.core.output import document
     from dualtrack.knowledge.sync import copy
     from dualtrack.knowledge.sync.source import Source
-    from dualtrack.output import document
 
     at = Source(place=source, identity=identity, known_hosts=known_hosts, port=port)
     done = copy.run(base, at, key_file, keep=keep, check=check, say=Said())
@@ -69,9 +69,9 @@ def run(
 @app.command()
 def status(base: Path = BASE, json: bool = JSON) -> None:
     """Print what was copied last, from where, and how long after its source. Exit code 1 when the last run failed."""
-    from dualtrack.errors import Findings
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document
     from dualtrack.knowledge.sync import copy
-    from dualtrack.output import document
 
     found = copy.status(base)
     if json:

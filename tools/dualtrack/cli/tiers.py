@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.tiers.plan import Plan
+    from dualtrack.cloud.tiers.plan import Plan
 
 app = typer.Typer(
     help="Tiers: what stored data costs, what a restore takes, whether recovery budgets hold; and restores.",
@@ -40,11 +40,11 @@ def plan(
     recovery budget (the stack's storage.recovery_hours).
     """
     from dualtrack.cloud import variables
-    from dualtrack.errors import Refused
-    from dualtrack.output import document
-    from dualtrack.prices import files
-    from dualtrack.tiers import amounts
-    from dualtrack.tiers import plan as plans
+    from dualtrack.cloud.prices import files
+    from dualtrack.cloud.tiers import amounts
+    from dualtrack.cloud.tiers import plan as plans
+    from dualtrack.core.errors import Refused
+    from dualtrack.core.output import document
 
     values = variables.read(variables.folder(stack.value))
     sizes = amounts.given(data) if data else amounts.stored(stack.value)
@@ -61,8 +61,8 @@ def plan(
 
 
 def _show(found: Plan) -> None:
-    from dualtrack.output import table
-    from dualtrack.tiers.plan import cheapest
+    from dualtrack.cloud.tiers.plan import cheapest
+    from dualtrack.core.output import table
 
     rows = []
     for row in found.rows:
@@ -108,8 +108,8 @@ def restore(
 
     May be ended at any moment and called again: it goes on where it was, and nothing is paid twice.
     """
-    from dualtrack.output import document
-    from dualtrack.tiers import drill
+    from dualtrack.cloud.tiers import drill
+    from dualtrack.core.output import document
 
     asked = drill.Asked(
         address, way, within, days, cache, poll, wait=not no_wait, dry_run=dry_run, prices=prices, region=region,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dualtrack.output import echo, json_text
+from dualtrack.core.output import echo, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dualtrack.graph import Say, Task
-    from dualtrack.tracks.places import Stack
+    from dualtrack.core.task_graph import Say, Task
+    from dualtrack.tracks.deployment import Stack
 
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
 YES = typer.Option(False, "--yes", "-y", help="Do not ask before changing a real account.")
@@ -76,12 +76,11 @@ def _confirm(yes: bool) -> Callable[[Any, str], bool]:
 
 def _setup_tasks() -> list[Task]:
     from dualtrack.cloud import opentofu, provider
-    from dualtrack.graph import Task
-    from dualtrack.lab import rootfs, vm
-    from dualtrack.mirror import build as mirror
-    from dualtrack.paths import cache_dir
-    from dualtrack.store import program
-    from dualtrack.tracks import lab_countries
+    from dualtrack.core.paths import cache_dir
+    from dualtrack.core.task_graph import Task
+    from dualtrack.data.mirror import build as mirror
+    from dualtrack.hosts import bundle
+    from dualtrack.lab import rootfs, site_countries, vm
 
     return [
         Task("root file system", rootfs.build),
@@ -89,16 +88,16 @@ def _setup_tasks() -> list[Task]:
         Task("OpenTofu", opentofu.ensure),
         Task("AWS provider", lambda say: provider.cli_config(opentofu.ensure(say), say), needs=("OpenTofu",)),
         Task("mirror", lambda say: mirror(cache_dir() / "mirror", say)),
-        Task("checkpoint program", lambda say: program.ensure(*rootfs.python(), say)),
-        Task("countries", lab_countries.ensure),
+        Task("checkpoint program", lambda say: bundle.ensure(*rootfs.python(), say)),
+        Task("countries", site_countries.ensure),
     ]
 
 
 def setup(quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress.")) -> None:
     """Build what is dear to build, once for all checkouts: OpenTofu, its provider, the lab's image, the mirror …"""
-    from dualtrack import graph
+    from dualtrack.core import task_graph
 
-    graph.run(_setup_tasks(), quiet=quiet)
+    task_graph.run(_setup_tasks(), quiet=quiet)
 
 
 def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None:
@@ -106,8 +105,8 @@ def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None
 
     Hosts that were configured with exactly what is here now are only verified, and configured when a check fails.
     """
-    from dualtrack import graph
-    from dualtrack.graph import Task
+    from dualtrack.core import task_graph
+    from dualtrack.core.task_graph import Task
     from dualtrack.lab import control
     from dualtrack.tracks import cloud as cloud_track
     from dualtrack.tracks import local as local_track
@@ -121,7 +120,7 @@ def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None
         Task("cloud track", cloud_up, needs=("lab", "AWS provider")),
         Task("local track", lambda say: local_track.up(_facts(facts), say=say, full=full), needs=("lab",)),
     ]
-    results = graph.run(tasks, quiet=json)
+    results = task_graph.run(tasks, quiet=json)
     _settled([results["cloud track"], results["local track"]], json)
     if not json:
         _show_status(json=False)
@@ -143,13 +142,13 @@ def _show_endpoints() -> None:
 
 def down() -> None:
     """Take both tracks down, and the lab with them. A track that cannot be taken down does not keep the other one."""
-    from dualtrack.errors import DualtrackError, Interrupted
-    from dualtrack.output import Steps
+    from dualtrack.core.errors import DualtrackError, Interrupted
+    from dualtrack.core.output import Steps
     from dualtrack.tracks import cloud as cloud_track
+    from dualtrack.tracks import deployment
     from dualtrack.tracks import local as local_track
-    from dualtrack.tracks import places
 
-    now, steps, problem = places.current(), Steps(), None
+    now, steps, problem = deployment.current(), Steps(), None
     if now.stack == "aws":
         echo("the cloud track is a real account: dualtrack cloud down --stack aws takes it down", err=True)
     else:
@@ -168,7 +167,7 @@ def down() -> None:
 @cloud.command("up")
 def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, full: bool = FULL, json: bool = JSON) -> None:
     """Apply the stack, wait for its instances, configure and verify them. On a real account the plan is shown first."""
-    from dualtrack.output import Steps
+    from dualtrack.core.output import Steps
     from dualtrack.tracks import cloud as track
 
     _settled([track.up(_stack(stack), confirm=_confirm(yes), say=Steps(quiet=json), key=key, full=full)], json)
@@ -177,7 +176,7 @@ def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, full: bo
 @cloud.command("join")
 def cloud_join(stack: StackName = STACK, json: bool = JSON) -> None:
     """Configure and verify the instances that came since the last run, or were not in order at its end; no others."""
-    from dualtrack.output import Steps
+    from dualtrack.core.output import Steps
     from dualtrack.tracks import cloud as track
 
     settled = track.join(_stack(stack), say=Steps(quiet=json))
@@ -202,7 +201,7 @@ def cloud_variables(stack: StackName = STACK) -> None:
 @cloud.command("plan")
 def cloud_plan(stack: StackName = STACK, key: str = KEY) -> None:
     """Say what `cloud up` would change in the stack; nothing is changed."""
-    from dualtrack.output import Steps
+    from dualtrack.core.output import Steps
     from dualtrack.tracks import cloud as track
 
     echo(track.plan(_stack(stack), confirm=_confirm(False), say=Steps(), key=key))
@@ -211,7 +210,7 @@ def cloud_plan(stack: StackName = STACK, key: str = KEY) -> None:
 @cloud.command("down")
 def cloud_down(stack: StackName = STACK, yes: bool = YES) -> None:
     """Destroy the stack. On a real account: only after you have seen the plan and said yes."""
-    from dualtrack.output import Steps
+    from dualtrack.core.output import Steps
     from dualtrack.tracks import cloud as track
 
     there = track.down(_stack(stack), confirm=_confirm(yes), say=Steps())
@@ -232,7 +231,7 @@ def cloud_unlock(
 @local.command("up")
 def local_up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None:
     """Bring up, configure and verify the servers that the facts file describes."""
-    from dualtrack.output import Steps
+    from dualtrack.core.output import Steps
     from dualtrack.tracks import local as track
 
     _settled([track.up(_facts(facts), say=Steps(quiet=json), full=full)], json)
@@ -241,11 +240,11 @@ def local_up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -
 @local.command("down")
 def local_down(facts: Path | None = FACTS) -> None:
     """Remove the local track's lab hosts. Real machines are left as they are."""
-    from dualtrack.output import Steps
+    from dualtrack.core.output import Steps
+    from dualtrack.tracks import deployment
     from dualtrack.tracks import local as track
-    from dualtrack.tracks import places
 
-    path = facts or Path(places.current().facts or _facts(None))
+    path = facts or Path(deployment.current().facts or _facts(None))
     echo("the local track is down" if track.down(path, Steps()) else "the local track was down", err=True)
 
 
@@ -255,7 +254,7 @@ def status(json: bool = JSON) -> None:
 
 
 def _show_status(json: bool) -> None:
-    from dualtrack.output import document, table
+    from dualtrack.core.output import document, table
     from dualtrack.tracks import status as both
 
     now = both.status()
@@ -282,12 +281,15 @@ def verify(
 ) -> None:
     """Check by behaviour that hosts are as their roles promise. Exit code 1 when one is not."""
     from dualtrack import verify as checks
-    from dualtrack.errors import Exit
-    from dualtrack.output import Steps, document
-    from dualtrack.tracks import places
+    from dualtrack.core.errors import Exit
+    from dualtrack.core.output import Steps, document
+    from dualtrack.tracks import deployment
 
     report = checks.verify(
-        list(inventory or places.inventories()), roles=list(role or []) or None, limit=limit, progress=Steps(quiet=json)
+        list(inventory or deployment.inventories()),
+        roles=list(role or []) or None,
+        limit=limit,
+        progress=Steps(quiet=json),
     )
     if json:
         document("verify", report)
@@ -299,9 +301,9 @@ def verify(
 
 def doctor(json: bool = JSON) -> None:
     """Say what this machine lacks, and the next step for each."""
-    from dualtrack import doctor as machine
-    from dualtrack.errors import Exit
-    from dualtrack.output import document, table
+    from dualtrack.core.errors import Exit
+    from dualtrack.core.output import document, table
+    from dualtrack.lab import doctor as machine
 
     found = machine.diagnose()
     if json:
@@ -313,7 +315,7 @@ def doctor(json: bool = JSON) -> None:
 
 
 def _settled(results: list[Any], json: bool) -> None:
-    from dualtrack.output import document
+    from dualtrack.core.output import document
 
     if json:
         document("up", {"tracks": results})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli.kb import BASE, JSON, KEY_FILE, Said
-from dualtrack.output import echo
+from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.knowledge.writeback.log import Log
@@ -57,9 +57,9 @@ def review(
     """
     import msgspec
 
-    from dualtrack.errors import BadInput
+    from dualtrack.core.errors import BadInput
+    from dualtrack.core.output import document, table, visible
     from dualtrack.knowledge.writeback import log, push
-    from dualtrack.output import document, table, visible
 
     if approve and reject:
         raise BadInput("--approve or --reject, not both")
@@ -125,9 +125,9 @@ def push_(
 
     Exit code 1 where a document could not be cleaned of personal data: it stays here.
     """
-    from dualtrack.errors import Findings
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document, visible
     from dualtrack.knowledge.writeback import push
-    from dualtrack.output import document, visible
 
     log = _log(bucket, shared_key, region, endpoint)
     done = push.push(base, collection, log, key_file, take_over=take_over, check=check, say=Said())
@@ -158,9 +158,9 @@ def pull(
 
     Exit code 1 for a conflict: a writer sent something after another one had taken over. It is kept in conflicts/.
     """
-    from dualtrack.errors import Findings
+    from dualtrack.core.errors import Findings
+    from dualtrack.core.output import document
     from dualtrack.knowledge.writeback import receive
-    from dualtrack.output import document
 
     done = receive.pull(_log(bucket, shared_key, region, endpoint), to, Said())
     if json:
@@ -182,8 +182,8 @@ def status(
     json: bool = JSON,
 ) -> None:
     """Print who writes to the bucket, since when, and how many documents are there."""
+    from dualtrack.core.output import document
     from dualtrack.knowledge.writeback.log import State
-    from dualtrack.output import document
 
     log = _log(bucket, shared_key, region, endpoint)
     epoch, state = log.epoch(), log.follow(State())

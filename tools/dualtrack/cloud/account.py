@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dualtrack.errors import External, Missing
+from dualtrack.core.errors import External, Missing
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.inventory.contract import Output
-from dualtrack.tracks.places import Stack
+from dualtrack.tracks.deployment import Stack
 
 
 class Applied(msgspec.Struct, frozen=True):

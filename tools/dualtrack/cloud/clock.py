@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 
 
 def offset_notice(name: str, utc_offset: str, now: datetime) -> str | None:

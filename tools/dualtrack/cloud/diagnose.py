@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dualtrack.errors import BadInput, DualtrackError, External, Missing
+from dualtrack.core.errors import BadInput, DualtrackError, External, Missing
 
 _CREDENTIALS_HINT = "log in (aws sso login, aws configure) and check AWS_PROFILE"
 # What a user can mend in a file, by the summary that OpenTofu gives to it.

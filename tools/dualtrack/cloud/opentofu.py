@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualtrack import paths, proc
-from dualtrack.errors import BadInput, DualtrackError, External, Missing
+from dualtrack.core import paths, proc
+from dualtrack.core.errors import BadInput, DualtrackError, External, Missing
 
 Progress = Callable[[str], None]
 

@@ -17,10 +17,10 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from dualtrack import paths, proc
 from dualtrack.cloud.opentofu import Binary, Progress
-from dualtrack.errors import External, Missing
-from dualtrack.files import write_atomically
+from dualtrack.core import paths, proc
+from dualtrack.core.errors import External, Missing
+from dualtrack.core.files import write_atomically
 
 _ADDRESS = "hashicorp/aws"
 _PLATFORM = "linux_amd64"  # what the wheel carries

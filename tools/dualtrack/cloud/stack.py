@@ -18,13 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from dualtrack import paths
 from dualtrack.cloud import account, opentofu, provider
 from dualtrack.cloud.clock import offset_notice
 from dualtrack.cloud.opentofu import Binary, Progress
 from dualtrack.cloud.plan import Plan
 from dualtrack.cloud.tofu import Tofu
-from dualtrack.errors import BadInput, External, Missing, Refused
+from dualtrack.core import paths
+from dualtrack.core.errors import BadInput, External, Missing, Refused
 
 Stack = Literal["aws", "emulator"]
 #: Shown the plan and, for a real account, whose it is; answers whether to go on.

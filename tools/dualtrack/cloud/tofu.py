@@ -19,11 +19,11 @@ from typing import Any
 
 from python_terraform import IsFlagged, Terraform
 
-from dualtrack import proc
 from dualtrack.cloud import diagnose
 from dualtrack.cloud.opentofu import Binary, Progress
 from dualtrack.cloud.plan import Plan, progress_line, read_plan
-from dualtrack.errors import BadInput, External, Interrupted
+from dualtrack.core import proc
+from dualtrack.core.errors import BadInput, External, Interrupted
 
 
 @dataclass(frozen=True)

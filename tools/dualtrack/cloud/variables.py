@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dualtrack import paths
-from dualtrack.errors import BadInput
+from dualtrack.core import paths
+from dualtrack.core.errors import BadInput
 
 
 def folder(name: str) -> Path:

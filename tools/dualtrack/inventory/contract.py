@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.inventory.model import Lifecycle
 
 VERSION = 1

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from dualtrack.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External
 from dualtrack.inventory.contract import Pool, Traffic
 from dualtrack.inventory.model import Host, Lifecycle
 from dualtrack.inventory.names import host_names

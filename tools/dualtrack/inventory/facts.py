@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
+from dualtrack.core.paths import ROOT
 from dualtrack.inventory.model import Host, Role, check, valid_address
-from dualtrack.paths import ROOT
 
 DEFAULT = ROOT / "inventories/local/facts.yml"
 #: What every disk of a lab's virtual machine is called, before its serial number.

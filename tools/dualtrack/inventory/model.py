@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 
 Track = Literal["cloud", "local"]
 Lifecycle = Literal["spot", "on-demand", "owned"]

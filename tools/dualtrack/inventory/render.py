@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.inventory.model import Host, groups_of
 
 #: Adds connection variables to a host (a proxy into the lab, a key); an empty mapping for none.

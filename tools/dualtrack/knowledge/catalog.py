@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.knowledge.chunks import Chunk
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.tables import Held, Table

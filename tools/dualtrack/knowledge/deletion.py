@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import BadInput
-from dualtrack.files import locked
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import locked
 from dualtrack.knowledge import embedding, ledger, versions
 from dualtrack.knowledge.catalog import Catalog
 from dualtrack.knowledge.chunks import Chunk

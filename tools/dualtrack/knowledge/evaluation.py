@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.knowledge import fitting, retrieval
 from dualtrack.knowledge.fitting import FEWEST, WEIGHTS, Asked
 from dualtrack.knowledge.metrics import Judged, Quality, places, quality

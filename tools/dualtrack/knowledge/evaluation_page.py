@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from html import escape
 
-from dualtrack import svg
+from dualtrack.core import svg
+from dualtrack.core.output import visible
 from dualtrack.knowledge.evaluation import Evaluation, Row, Used
 from dualtrack.knowledge.fitting import FEWEST, FEWEST_WITHOUT
 from dualtrack.knowledge.metrics import Quality
 from dualtrack.knowledge.retrieval import Refusals
-from dualtrack.output import visible
 
 #: Ways of search with their colours, which also differ in how dark they are.
 COLOURS = {"vectors": "#a3c4dc", "words (BM25)": "#5b8db8", "both (held out)": "#1f4e79"}

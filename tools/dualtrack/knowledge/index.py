@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 
 Vectors = npt.NDArray[np.float32]
 Kind = Literal["flat", "ivf-sq8", "ivf-rabitq"]

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dualtrack.errors import BadInput, DualtrackError, External
-from dualtrack.files import locked
+from dualtrack.core.errors import BadInput, DualtrackError, External
+from dualtrack.core.files import locked
 from dualtrack.knowledge import chunks, deletion, index, ledger, mentions, versions
 from dualtrack.knowledge.catalog import Catalog, Document
 from dualtrack.knowledge.embedding import Kept, Model, Vectors

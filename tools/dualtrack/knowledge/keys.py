@@ -17,12 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from dualtrack.errors import BadInput, External
-from dualtrack.files import read_secret, sync_path, write_atomically
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.files import read_secret, sync_path, write_atomically
+from dualtrack.crypto import sm4
+from dualtrack.crypto.kdf import DATA_KEY, SM4_KEY, hkdf
 from dualtrack.knowledge.tables import Held, Table
-from dualtrack.seal import engine
-from dualtrack.seal.chunks import TAG
-from dualtrack.seal.kdf import DATA_KEY, SM4_KEY, hkdf
+from dualtrack.security.seal.chunks import TAG
 
 MASTER, FILE = "master.key", "keys.sqlite"
 MASTER_BYTES, MOST_MASTER_BYTES = 32, 4096
@@ -192,7 +192,7 @@ def _master(path: Path, *, given: bool, make: bool) -> bytes:
 def _sealed(key: bytes, data: bytes, nonce: bytes) -> bytes:
     buffer = bytearray(len(data) + TAG)
     buffer[: len(data)] = data
-    work = engine.gcm(key)
+    work = sm4.gcm(key)
     work.seal(nonce, buffer, len(data))
     work.close()
     return nonce + bytes(buffer)
@@ -202,7 +202,7 @@ def _opened(key: bytes, sealed: bytes | memoryview) -> bytes | None:
     if len(sealed) < MORE:
         return None
     buffer = bytearray(sealed[NONCE:])
-    work = engine.gcm(key)
+    work = sm4.gcm(key)
     whole = work.open(bytes(sealed[:NONCE]), buffer, len(buffer) - TAG)
     work.close()
     return bytes(buffer[:-TAG]) if whole else None

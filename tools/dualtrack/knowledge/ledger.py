@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import External
-from dualtrack.files import append, open_own, sync_path
+from dualtrack.core.errors import External
+from dualtrack.core.files import append, open_own, sync_path
+from dualtrack.crypto.sm3 import sm3
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.mentions import Digest, Known, digest
-from dualtrack.seal.digest import sm3
 
 FILE = "deletions.ledger"
 #: What is noted beside the keys: how many deletions the ledger has that were done to the end.

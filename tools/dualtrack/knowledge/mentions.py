@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from dualtrack.errors import BadInput
-from dualtrack.files import read_whole
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import read_whole
 from dualtrack.knowledge.pii import characters
 
 #: Bytes and lines of a file of identifiers, and characters of one when it is plain.

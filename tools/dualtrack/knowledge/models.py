@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from dualtrack import https, proc
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
-from dualtrack.files import check_new, made_whole, read_small, read_whole, write_atomically
+from dualtrack.core import https, proc
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.core.files import check_new, made_whole, read_small, read_whole, write_atomically
 from dualtrack.knowledge.embedding import LEAST_ROOM, MARKS, Card, Endpoint, Model, Vectors
 from dualtrack.serving.client import VARIABLE, Busy, Client, checked_key, read_key
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.core.errors import BadInput, DualtrackError
 from dualtrack.knowledge import ledger, versions
 from dualtrack.knowledge.keys import MASTER, Keys
 from dualtrack.knowledge.ledger import Ledger

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack import proc
-from dualtrack.errors import DualtrackError, Exit
+from dualtrack.core import proc
+from dualtrack.core.errors import DualtrackError, Exit
+from dualtrack.core.output import echo
 from dualtrack.knowledge import cluster, evaluation, ingest, ledger, models, retrieval, search, versions
 from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.parsing import child
 from dualtrack.knowledge.questions import Question
-from dualtrack.output import echo
 
 
 class Ingest(msgspec.Struct, frozen=True, kw_only=True, tag="ingest"):

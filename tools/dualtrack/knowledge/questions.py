@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dualtrack.errors import BadInput
-from dualtrack.files import read_whole
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import read_whole
 
 MOST_BYTES = 4 << 20
 MOST_QUESTIONS = 10_000

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from dualtrack.files import read, write_atomically
+from dualtrack.core.files import read, write_atomically
 from dualtrack.knowledge.metrics import Quality
 from dualtrack.knowledge.terms import RULES
 

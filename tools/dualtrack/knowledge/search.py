@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.knowledge.chunks import Chunk
 from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.index import Index

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 
 #: Seconds to wait for others that use the file.
 PATIENCE = 60

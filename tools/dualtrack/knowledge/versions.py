@@ -27,8 +27,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import locked, sync_path, write_atomically
+from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.files import locked, sync_path, write_atomically
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.index import Choice
 from dualtrack.knowledge.keys import ID, Keys, Master

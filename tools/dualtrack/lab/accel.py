@@ -6,9 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from dualtrack.errors import BadInput
-from dualtrack.files import write_atomically
-from dualtrack.paths import cache_dir
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import write_atomically
+from dualtrack.core.paths import cache_dir
 
 #: The last that a kernel says which was given no root file system: so far it has come.
 SIGN = "Unable to mount root fs"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack import proc
-from dualtrack.errors import External, Missing
-from dualtrack.files import write_atomically
+from dualtrack.core import proc
+from dualtrack.core.errors import External, Missing
+from dualtrack.core.files import write_atomically
+from dualtrack.core.paths import cache_dir, pins
+from dualtrack.data.mirror import offline
 from dualtrack.lab.model import SERVICES
-from dualtrack.mirror import carried
-from dualtrack.paths import cache_dir, pins
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -27,12 +27,12 @@ class Sources(msgspec.Struct, frozen=True):
 
 def apt_sources() -> Sources:
     """Return where packages come from: the mirror that was carried in, else what this machine itself uses."""
-    if (mirror := carried.folder()) is None:
+    if (mirror := offline.folder()) is None:
         path = own_sources()
         return Sources(path, path.name, path.read_text())
-    key, file = carried.key().read_text(), cache_dir() / "carried.sources"
-    write_atomically(file, carried.sources(f"copy://{mirror}", key).encode())
-    return Sources(file, "dualtrack.sources", carried.sources(f"http://{SERVICES}", key))
+    key, file = offline.key().read_text(), cache_dir() / "carried.sources"
+    write_atomically(file, offline.sources(f"copy://{mirror}", key).encode())
+    return Sources(file, "dualtrack.sources", offline.sources(f"http://{SERVICES}", key))
 
 
 def own_sources() -> Path:

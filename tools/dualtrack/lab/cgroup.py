@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from dualtrack import waiting
-from dualtrack.errors import Missing
+from dualtrack.core import waiting
+from dualtrack.core.errors import Missing
 
 
 def hierarchy() -> Path:

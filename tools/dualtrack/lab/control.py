@@ -15,15 +15,16 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack import proc, ssh, waiting
-from dualtrack.errors import BadInput, External, Missing, Refused
-from dualtrack.files import write_atomically
+from dualtrack.core import proc, waiting
+from dualtrack.core.errors import BadInput, External, Missing, Refused
+from dualtrack.core.files import write_atomically
+from dualtrack.core.paths import LAB, cache_dir
+from dualtrack.core.proc import last_line
+from dualtrack.data.mirror import repository
 from dualtrack.lab import cgroup, life, network, nspawn, rootfs, vm
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec, Kind
 from dualtrack.lab.state import HostState, Record, Store
-from dualtrack.mirror import repository
-from dualtrack.paths import LAB, cache_dir
-from dualtrack.proc import last_line
+from dualtrack.remote import host_keys
 
 Say = Callable[[str], None]
 
@@ -315,7 +316,7 @@ def wait_host(lab: Store, spec: HostSpec) -> Host:
 
 def lets_in(lab: Store, spec: HostSpec) -> bool:
     """Tell whether a host takes ssh. While a machine boots, its daemon greets long before it lets anybody in."""
-    if not ssh.answers(str(spec.address), proxy=proxy(lab, spec)):
+    if not host_keys.answers(str(spec.address), proxy=proxy(lab, spec)):
         return False
     if spec.kind == "nspawn":
         return True

@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dualtrack import aws
-from dualtrack.errors import DualtrackError
-from dualtrack.files import write_atomically
+from dualtrack.core import aws
+from dualtrack.core.errors import DualtrackError
+from dualtrack.core.files import write_atomically
 from dualtrack.inventory.names import host_names
 from dualtrack.lab import cgroup, network, nspawn, reclaim, vm
 from dualtrack.lab.model import Actual, HostSpec, Published, reconcile

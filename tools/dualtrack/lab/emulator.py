@@ -23,12 +23,12 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.server import MotoRequestHandler  # type: ignore[attr-defined]
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from dualtrack.files import write_atomically
-from dualtrack.lab import conditions, imds, reclaim
+from dualtrack.core.files import write_atomically
+from dualtrack.data.mirror.serve import Files
+from dualtrack.lab import fault_injection, imds, reclaim
 from dualtrack.lab.model import EMULATOR_PORT, METADATA, SERVICES
 from dualtrack.lab.network import listen
 from dualtrack.lab.state import Running, Store
-from dualtrack.mirror.serve import Files
 
 log = logging.getLogger("labd")
 #: Seconds from one look at the instances to the next.
@@ -115,7 +115,7 @@ class QuietMirror(Files):
 
 def main(namespace: str, port: str, mirror: str, lab: str) -> None:
     """Serve until killed. ``port`` is the loopback port of the API outside the namespace, ``lab`` the lab's folder."""
-    conditions.install(Path(lab))
+    fault_injection.install(Path(lab))
     threading.Thread(target=tell, args=(Store(Path(lab)),), daemon=True, name="instances").start()
     app = DomainDispatcherApplication(create_backend_app)
     for address, number in (("127.0.0.1", int(port)), (str(SERVICES), EMULATOR_PORT)):

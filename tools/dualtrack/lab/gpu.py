@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput
-from dualtrack.files import write_atomically
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import write_atomically
 
 #: Where a host keeps its scenario, and the program that answers from it.
 SCENARIO_PATH = "etc/dualtrack-lab/gpu.json"

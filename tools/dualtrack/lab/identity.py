@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dualtrack.core.proc import run
 from dualtrack.lab.model import HostSpec, Layout
-from dualtrack.proc import run
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:

@@ -14,8 +14,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from dualtrack.files import write_atomically
-from dualtrack.paths import cache_dir
+from dualtrack.core.files import write_atomically
+from dualtrack.core.paths import cache_dir
 
 #: `XEN_ELFNOTE_PHYS32_ENTRY`: the note that names the entry, in the kernel's include/xen/interface/elfnote.h.
 PVH_NOTE = 18

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dualtrack.core.proc import last_line
 from dualtrack.lab import cgroup
 from dualtrack.lab.state import Store
-from dualtrack.proc import last_line
 
 #: Processor time counts in steps of this many seconds, so that what only ticks is no progress for long. The whole boot
 #: of a container takes 0.4 s, and an idle one uses none in a minute. An emulated machine that boots uses a core, an

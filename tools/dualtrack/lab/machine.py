@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.files import locked, read, write_atomically
+from dualtrack.core.files import locked, read, write_atomically
 
 #: One record for all labs of the machine, gone with a reboot as the settings themselves are: value by path.
 KEPT = Path("/run/dualtrack/settings.json")

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

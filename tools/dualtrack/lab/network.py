@@ -13,10 +13,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
+from dualtrack.core.proc import run
 from dualtrack.lab import machine
 from dualtrack.lab.model import METADATA, SERVICES, HostSpec, Layout, Published
-from dualtrack.proc import run
 
 FORWARDING = Path("/proc/sys/net/ipv4/conf")
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.lab import cgroup, gpu, identity
 from dualtrack.lab.model import HostSpec, Layout
 

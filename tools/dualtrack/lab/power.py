@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 
-from dualtrack import waiting
-from dualtrack.errors import BadInput, External, Refused
+from dualtrack.core import waiting
+from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.proc import last_line
 from dualtrack.lab import control, life, vm
 from dualtrack.lab.control import Host
 from dualtrack.lab.state import Power
-from dualtrack.proc import last_line
 
 #: How long a host may show no sign of life until it is off, in seconds. systemd waits in silence for a
 #: service that does not stop, 90 s.

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 
 
 def connect(path: Path) -> socket.socket:

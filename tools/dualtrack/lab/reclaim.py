@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dualtrack.errors import BadInput
-from dualtrack.files import read, write_atomically
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import read, write_atomically
 from dualtrack.lab.imds import Tree
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dualtrack import waiting
-from dualtrack.errors import DualtrackError, External, Refused
+from dualtrack.core import waiting
+from dualtrack.core.errors import DualtrackError, External, Refused
+from dualtrack.core.proc import run
 from dualtrack.lab import cgroup, control, life, network
 from dualtrack.lab.control import Say, quiet
 from dualtrack.lab.state import Record, Store
-from dualtrack.proc import run
 
 #: How long no host may go, while some shall, until the rest is taken down by force; seconds of an idle machine.
 STALL_S = 60.0

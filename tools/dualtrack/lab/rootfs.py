@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from dualtrack.core.paths import cache_dir, pins
 from dualtrack.lab.bootstrap import apt_sources, bootstrap, publish
-from dualtrack.paths import cache_dir, pins
 
 #: What Debian's own cloud image carries, as far as a container has a use for it.
 PACKAGES = (

@@ -10,10 +10,10 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput
-from dualtrack.files import locked, read, write_atomically
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import locked, read, write_atomically
+from dualtrack.core.proc import run
 from dualtrack.lab.model import HostSpec, Layout
-from dualtrack.proc import run
 
 log = logging.getLogger("labd")
 #: `cut`: off at once, as when the mains fail. `on`: the button of a host that is off.

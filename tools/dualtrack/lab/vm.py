@@ -17,12 +17,12 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import BadInput, Missing
-from dualtrack.files import locked, read, write_atomically
+from dualtrack.core.errors import BadInput, Missing
+from dualtrack.core.files import locked, read, write_atomically
+from dualtrack.core.paths import cache_dir
+from dualtrack.core.proc import run
 from dualtrack.lab import cgroup, identity, qmp, vmimage, vmsnapshot
 from dualtrack.lab.model import HostSpec, Layout
-from dualtrack.paths import cache_dir
-from dualtrack.proc import run
 
 #: Runs once, from the boot disk, before the network comes up.
 FIRST_BOOT = """\

@@ -17,10 +17,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dualtrack.files import locked
+from dualtrack.core.files import locked
+from dualtrack.core.paths import ROOT, cache_dir, pins
+from dualtrack.core.proc import run
 from dualtrack.lab.bootstrap import apt_sources, bootstrap, publish
-from dualtrack.paths import ROOT, cache_dir, pins
-from dualtrack.proc import run
 
 #: The SM4 modules' DKMS tree, the role's own.
 DKMS = ROOT / "roles/sm4_kernel/files/dkms"

@@ -15,9 +15,9 @@ import sys
 import time
 from pathlib import Path
 
-from dualtrack.errors import DualtrackError, External
+from dualtrack.core.errors import DualtrackError, External
+from dualtrack.core.proc import run
 from dualtrack.lab import accel, kernel, qmp, vm, vmqemu, vmsnapshot
-from dualtrack.proc import run
 
 #: A machine that resets this often in a row, each time before it has run for a minute, will do so for ever.
 MAX_RESETS = 5

@@ -20,13 +20,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dualtrack import proc, waiting
-from dualtrack.errors import External, Missing
-from dualtrack.files import locked
+from dualtrack.core import proc, waiting
+from dualtrack.core.errors import External, Missing
+from dualtrack.core.files import locked
+from dualtrack.core.paths import cache_dir
+from dualtrack.core.proc import last_line, run
 from dualtrack.lab import accel, kernel, qmp, vmimage, vmqemu
 from dualtrack.lab.bootstrap import publish
-from dualtrack.paths import cache_dir
-from dualtrack.proc import last_line, run
 
 #: What the guest says on its console when nothing but the snapshot is left to do.
 READY = "lab-snapshot: ready"

@@ -1,6 +1,6 @@
 """A client of a gateway's API, which is OpenAI's: which models there are, and an answer piece by piece.
 
-Everything that comes back is external text; whoever prints it escapes it (`dualtrack.output`).
+Everything that comes back is external text; whoever prints it escapes it (`dualtrack.core.output`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
-from dualtrack import https
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
-from dualtrack.files import read_secret
+from dualtrack.core import https
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.core.files import read_secret
 from dualtrack.serving import sse
 
 #: Seconds without a byte: the first token of a long prompt takes longest, and more while others are served.

@@ -1,7 +1,7 @@
 """Makes a database of the countries of addresses (MMDB) from the text files of tor-geoipdb, a package of Debian's.
 
 A site may name another database (MaxMind's, IP2Location's); gateways check whatever they are given
-(`dualtrack.node.gateway_countries`).
+(`dualtrack.hosts.agents.gateway_countries`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dualtrack.errors import BadInput
-from dualtrack.files import write_atomically
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import write_atomically
 
 #: A range in either file: first address, last address, country; numbers for IPv4.
 RANGE = re.compile(r"([0-9]{1,10}|[0-9a-f:.]{2,45}),([0-9]{1,10}|[0-9a-f:.]{2,45}),([A-Z]{2}|\?\?)")

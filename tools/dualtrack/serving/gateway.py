@@ -1,4 +1,4 @@
-"""What a gateway is, and speaking with the program on its host (`dualtrack.node.gateway`, installed by its role)."""
+"""What a gateway is, and speaking with the program on its host (`dualtrack.hosts.agents.gateway`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.serving import tenants
 from dualtrack.serving.residency import Counted
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 
 #: Of one event with all its lines. An API sends a few tokens in each, a few hundred bytes.
 LIMIT_BYTES = 1 << 20

@@ -15,8 +15,8 @@ from typing import Literal, get_args
 
 import msgspec
 
-from dualtrack.errors import BadInput
-from dualtrack.files import locked, read_secret, sync_path, write_atomically
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import locked, read_secret, sync_path, write_atomically
 
 #: Where a tenant's requests may be answered: on the local track alone, there if it can, anywhere, or on the
 #: cloud track alone.

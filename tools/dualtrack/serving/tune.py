@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dualtrack.files import write_atomically
+from dualtrack.core.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

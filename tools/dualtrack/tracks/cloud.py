@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dualtrack import aws, waiting
 from dualtrack.cloud import stack as stacks
 from dualtrack.cloud import variables
 from dualtrack.cloud.plan import Plan
-from dualtrack.errors import BadInput, Missing
-from dualtrack.graph import Say
+from dualtrack.core import aws, waiting
+from dualtrack.core.errors import BadInput, Missing
+from dualtrack.core.paths import LAB
+from dualtrack.core.task_graph import Say
 from dualtrack.inventory import connect, contract, ec2
 from dualtrack.inventory.model import Host, check
 from dualtrack.inventory.render import Connection
-from dualtrack.lab import control, removal
-from dualtrack.paths import LAB
-from dualtrack.tracks import lab_model, places, reach, serving, settle
+from dualtrack.lab import control, removal, site_models
+from dualtrack.tracks import deployment, host_boot, provision, serving
 from dualtrack.verify import record
 
 Confirm = Callable[[Plan, str], bool]
@@ -46,7 +46,7 @@ def own_variables() -> dict[str, Any]:
     return variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
 
 
-def plan(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> str:
+def plan(stack: deployment.Stack, *, confirm: Confirm, say: Say, key: str = "") -> str:
     """Return what `up` would change in the stack, in one line; nothing is changed."""
     endpoint = control.endpoint() if stack == "emulator" else None
     return stacks.up(
@@ -55,7 +55,7 @@ def plan(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "") -> s
     ).plan.summary  # fmt: skip
 
 
-def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", full: bool = False) -> settle.Settled:
+def up(stack: deployment.Stack, *, confirm: Confirm, say: Say, key: str = "", full: bool = False) -> provision.Settled:
     """Bring the cloud track up, from nothing or from whatever is there, and return what it took."""
     endpoint = control.up(say).aws_endpoint if stack == "emulator" else ""
     result = stacks.up(
@@ -64,21 +64,21 @@ def up(stack: places.Stack, *, confirm: Confirm, say: Say, key: str = "", full: 
     )  # fmt: skip
     output = contract.parse(result.outputs.get("inventory"))
     if stack == "emulator" and any("serving" in pool.roles for pool in output.pools.values()):
-        lab_model.push(say)
+        site_models.push(say)
     say("waiting for the pools to be filled")
     wait_for_capacity(output, endpoint, say)
     hosts, connection = discover(output, endpoint), connection_for(stack)
     say(f"waiting until {len(hosts)} instances have booted and let us in")
-    reach.all_of(hosts, connection, control.store(), say)
-    environment = places.cloud_environment(stack)
-    places.write(environment, "cloud", hosts, connection)
-    places.remember(stack=stack)
-    settled = settle.configured("cloud", environment, say, changed=result.changed, full=full)
+    host_boot.all_of(hosts, connection, control.store(), say)
+    environment = deployment.cloud_environment(stack)
+    deployment.write(environment, "cloud", hosts, connection)
+    deployment.remember(stack=stack)
+    settled = provision.configured("cloud", environment, say, changed=result.changed, full=full)
     serving.introduce(say)
     return settled
 
 
-def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
+def join(stack: deployment.Stack, *, say: Say) -> provision.Settled | None:
     """Configure and verify the instances that were never found in order, and only those; None when there are none.
 
     For the pools' own comings and goings: nothing is applied, and hosts that were in order are not touched.
@@ -87,7 +87,7 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     if output is None:
         raise Missing(f"the cloud track's stack ({stack}) is not up", hint="make cloud-up")
     endpoint = control.endpoint() if stack == "emulator" else ""
-    environment = places.cloud_environment(stack)
+    environment = deployment.cloud_environment(stack)
     hosts, connection = discover(output, endpoint), connection_for(stack)
     # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done. The names of
     # instances are made of their ids, so that a name is that instance.
@@ -96,9 +96,9 @@ def join(stack: places.Stack, *, say: Say) -> settle.Settled | None:
     if not new:
         return None
     say(f"waiting until {', '.join(host.name for host in new)} have booted and let us in")
-    reach.all_of(new, connection, control.store(), say)
-    places.write(environment, "cloud", hosts, connection)
-    settled = settle.configured("cloud", environment, say, changed=True, hosts=[host.name for host in new])
+    host_boot.all_of(new, connection, control.store(), say)
+    deployment.write(environment, "cloud", hosts, connection)
+    settled = provision.configured("cloud", environment, say, changed=True, hosts=[host.name for host in new])
     serving.introduce(say)
     return settled
 
@@ -127,7 +127,7 @@ def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
     return hosts
 
 
-def saved_output(stack: places.Stack) -> contract.Output | None:
+def saved_output(stack: deployment.Stack) -> contract.Output | None:
     """Return the stack's output `inventory` as last applied, None when it never was."""
     try:
         value = stacks.outputs(stack).get("inventory")
@@ -177,15 +177,15 @@ def missing(found: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, int]
     return short
 
 
-def down(stack: places.Stack, *, confirm: Confirm, say: Say) -> bool:
+def down(stack: deployment.Stack, *, confirm: Confirm, say: Say) -> bool:
     """Take the cloud track down; return whether there was anything. The lab goes too when nothing else needs it."""
     now = control.status()
     there = stacks.down(stack, endpoint=now.aws_endpoint or None, confirm=confirm, progress=say)
     if stack == "emulator":
         removal.see_off([host.name for host in now.hosts if host.instance_id], say)
-    places.hosts_file(places.cloud_environment(stack), "cloud").unlink(missing_ok=True)
-    places.remember(stack="")
+    deployment.hosts_file(deployment.cloud_environment(stack), "cloud").unlink(missing_ok=True)
+    deployment.remember(stack="")
     serving.introduce(say)  # a gateway of the local track must not ask engines that are gone
     if stack == "emulator":
-        settle.close_lab(say)
+        provision.close_lab(say)
     return there

@@ -21,10 +21,10 @@ from typing import IO, Any, TypeVar, cast
 import msgspec
 
 import dualtrack
-from dualtrack import artifacts
-from dualtrack.audit.writer import Writer
-from dualtrack.errors import BadInput, Exit, External, Interrupted
-from dualtrack.files import locked, read_whole
+from dualtrack.core.errors import BadInput, Exit, External, Interrupted
+from dualtrack.core.files import locked, read_whole
+from dualtrack.core.paths import cache_dir
+from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge import answering, cluster, deletion, models, program
 from dualtrack.knowledge.deletion import Receipt
 from dualtrack.knowledge.embedding import Card
@@ -34,7 +34,7 @@ from dualtrack.knowledge.pii.mask import mask
 from dualtrack.knowledge.program import Found
 from dualtrack.knowledge.questions import Question
 from dualtrack.knowledge.service import settings as service
-from dualtrack.paths import cache_dir
+from dualtrack.security.audit.writer import Writer
 
 T = TypeVar("T")
 Say = Callable[[str], None]

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dualtrack.access import tokens
 from dualtrack.knowledge import answering
 from dualtrack.knowledge.program import Found
 from dualtrack.knowledge.search import Hit
 from dualtrack.knowledge.service.people import AUDIENCE
+from dualtrack.security.access import tokens
 from dualtrack.serving.client import Client, End
-from dualtrack.tracks import places
+from dualtrack.tracks import deployment
 from dualtrack.verify.run import read_inventory
 
 GROUP = "role_knowledge_base"
@@ -44,9 +44,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
 def site() -> Site | None:
     """Return the knowledge base of the tracks that are up, the local one's first; None where there is none."""
-    if not places.in_group(GROUP):
+    if not deployment.in_group(GROUP):
         return None
-    inventory = read_inventory(places.inventories())
+    inventory = read_inventory(deployment.inventories())
     every = inventory["_meta"]["hostvars"]
     hosts = sorted(
         inventory.get(GROUP, {}).get("hosts", ()), key=lambda it: every[it].get("dualtrack_track") != "local"

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack import configure as ansible
-from dualtrack import proc
-from dualtrack.configure import ConfigureFailed, Result
-from dualtrack.errors import DualtrackError, Interrupted
-from dualtrack.graph import Say
+from dualtrack.core import proc
+from dualtrack.core.errors import DualtrackError, Interrupted
+from dualtrack.core.task_graph import Say
+from dualtrack.tracks import ansible_runner as ansible
 from dualtrack.tracks import site
+from dualtrack.tracks.ansible_runner import ConfigureFailed, Result
 from dualtrack.tracks.unchanged import Hosts
 
 #: The hosts that all others ship to.

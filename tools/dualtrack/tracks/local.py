@@ -5,17 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dualtrack.files import write_atomically
-from dualtrack.graph import Say
+from dualtrack.core.files import write_atomically
+from dualtrack.core.task_graph import Say
 from dualtrack.inventory import connect
 from dualtrack.inventory import facts as facts_file
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
-from dualtrack.lab import control, removal
-from dualtrack.tracks import lab_countries, lab_model, places, reach, serving, settle
+from dualtrack.lab import control, removal, site_countries, site_models
+from dualtrack.tracks import deployment, host_boot, provision, serving
 
 
-def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
+def up(path: Path, *, say: Say, full: bool = False) -> provision.Settled:
     """Bring the local track up as the facts file at ``path`` describes it, and return what it took."""
     facts = facts_file.load(path)
     hosts, connection = facts_file.hosts(facts), connection_for(facts)
@@ -26,19 +26,19 @@ def up(path: Path, *, say: Say, full: bool = False) -> settle.Settled:
         changed = not before.issuperset(host.name for host in hosts)
         play_custodians(control.store().folder / "custodians")
         if any("serving" in server.roles for server in facts.hosts):
-            lab_model.push(say)
+            site_models.push(say)
         if any(PUBLISHED.keys() & set(server.roles) for server in facts.hosts):
-            lab_model.play_tenants(control.store().folder / "serving")
+            site_models.play_tenants(control.store().folder / "serving")
         if any("gateway" in server.roles for server in facts.hosts):
-            lab_countries.put(control.store().folder, say)
+            site_countries.put(control.store().folder, say)
         say(f"starting {len(hosts)} hosts")
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
             list(pool.map(lambda server: add(facts, server, say), facts.hosts))
-    reach.all_of(hosts, connection, control.store(), say, stall=60)
-    environment = places.local_environment(facts)
-    places.write(environment, "local", hosts, connection)
-    places.remember(facts=str(path.resolve()))
-    settled = settle.configured("local", environment, say, changed=changed, full=full)
+    host_boot.all_of(hosts, connection, control.store(), say, stall=60)
+    environment = deployment.local_environment(facts)
+    deployment.write(environment, "local", hosts, connection)
+    deployment.remember(facts=str(path.resolve()))
+    settled = provision.configured("local", environment, say, changed=changed, full=full)
     serving.introduce(say)
     return settled
 
@@ -65,7 +65,7 @@ CUSTODIANS = ("anna", "bo", "chen", "dara", "emil")
 
 def play_custodians(folder: Path) -> None:
     """Give each of the lab's custodians a key pair, once. For real, the private halves are on five desks."""
-    from dualtrack.seal import keyfiles
+    from dualtrack.security.seal import keyfiles
 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in CUSTODIANS:
@@ -95,8 +95,8 @@ def down(path: Path, say: Say) -> bool:
         there = bool(removal.remove_hosts([host.name for host in facts_file.hosts(facts)], say))
     else:
         say("these are your own machines: nothing on them is changed")
-    places.hosts_file(places.local_environment(facts), "local").unlink(missing_ok=True)
-    places.remember(facts="")
+    deployment.hosts_file(deployment.local_environment(facts), "local").unlink(missing_ok=True)
+    deployment.remember(facts="")
     serving.introduce(say)
-    settle.close_lab(say)
+    provision.close_lab(say)
     return there

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
 from dualtrack.serving.residency import Counted, Report, report
 from dualtrack.tracks.serving import Site, side_by_side
 

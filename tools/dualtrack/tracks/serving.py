@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dualtrack import proc, ssh
-from dualtrack.errors import BadInput, DualtrackError, External
-from dualtrack.files import locked
-from dualtrack.graph import Say
+from dualtrack.core import proc
+from dualtrack.core.errors import BadInput, DualtrackError, External
+from dualtrack.core.files import locked
+from dualtrack.core.paths import ROOT
+from dualtrack.core.task_graph import Say
 from dualtrack.inventory.model import Host, Track
-from dualtrack.paths import ROOT
+from dualtrack.remote import host_keys
 from dualtrack.serving import tenants
 from dualtrack.serving.gateway import Api, Applied, Endpoint, Engine, Gateway, Model, Where
-from dualtrack.tracks import places, reach
+from dualtrack.tracks import deployment, host_boot
 from dualtrack.verify.run import read_inventory
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ def sites() -> list[Site]:
 
 def up() -> list[Site]:
     """Return the gateways of the tracks that are up, if any."""
-    inventories = places.inventories()
+    inventories = deployment.inventories()
     return read(read_inventory(inventories)) if len(inventories) > 1 else []
 
 
@@ -143,9 +144,9 @@ def _path(value: object) -> str:
 
 def _ran(host: Host, facts: Mapping[str, Any], words: Sequence[str], given: str) -> str:
     done = proc.run(
-        [*reach.ssh_words(host, lambda _: facts), *words], stdin=given, timeout=COMMAND_S, check=False
+        [*host_boot.ssh_words(host, lambda _: facts), *words], stdin=given, timeout=COMMAND_S, check=False
     )  # fmt: skip
-    if done.returncode == ssh.FAILED:
+    if done.returncode == host_keys.FAILED:
         raise External(f"{host.name} cannot be reached: {proc.last_line(done.stderr)}")
     if done.returncode != 0:
         raise External(f"{host.name}: {proc.last_line(done.stderr or done.stdout)}")
@@ -254,9 +255,9 @@ def introduce(say: Say) -> None:
     What keeps a gateway from being told is only said: it may not be configured yet, and who does that tells it then.
     """
     try:
-        if not places.in_group(GROUP):
+        if not deployment.in_group(GROUP):
             return
-        inventory = read_inventory(places.inventories())
+        inventory = read_inventory(deployment.inventories())
         for site in read(inventory):
             for track in TRACKS:
                 if track != site.track:

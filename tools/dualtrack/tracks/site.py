@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from dualtrack.paths import ROOT
+from dualtrack.core.paths import ROOT
 from dualtrack.verify import plan
 
 #: What Ansible calls the tasks that bring a role in.

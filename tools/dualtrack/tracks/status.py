@@ -7,12 +7,12 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
+from dualtrack.core.paths import LAB
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control
-from dualtrack.paths import LAB
-from dualtrack.tracks import cloud, local, places, reach
+from dualtrack.tracks import cloud, deployment, host_boot, local
 from dualtrack.verify import record
 
 State = Literal["up", "down", "unverified"]
@@ -46,7 +46,7 @@ class Status(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
-def state_of(answer: reach.Answer, verified: record.Verified | None) -> tuple[State, str]:
+def state_of(answer: host_boot.Answer, verified: record.Verified | None) -> tuple[State, str]:
     """Return a host's state and when it was verified; a verification of a predecessor does not count."""
     if not answer.up:
         return "down", verified.verified_at if verified else ""
@@ -60,7 +60,7 @@ def status(pool: str = "") -> Status:
 
     A track that cannot be looked at is a problem in the answer, not an error.
     """
-    now, problems = places.current(), []
+    now, problems = deployment.current(), []
     lab = control.status()
     found: list[tuple[Host, Connection]] = []
     if now.stack:
@@ -85,12 +85,12 @@ def status(pool: str = "") -> Status:
     verified = record.load(LAB / "verified.json")
     found = [pair for pair in found if pool in ("", pair[0].pool)]
     with ThreadPoolExecutor(max_workers=32) as threads:
-        answers = list(threads.map(lambda pair: reach.ask(*pair), found))
+        answers = list(threads.map(lambda pair: host_boot.ask(*pair), found))
     rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
     return Status(rows, now.stack, now.facts, lab.aws_endpoint, tuple(problems))
 
 
-def _row(host: Host, answer: reach.Answer, verified: record.Verified | None) -> Row:
+def _row(host: Host, answer: host_boot.Answer, verified: record.Verified | None) -> Row:
     state, at = state_of(answer, verified)
     return Row(
         host.name,

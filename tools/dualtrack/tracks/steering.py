@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.serving.gateway import Engine
 from dualtrack.tracks.serving import TRACKS, Site, side_by_side
 

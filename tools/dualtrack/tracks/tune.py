@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from dualtrack import proc, ssh
-from dualtrack.errors import BadInput, External
+from dualtrack.core import proc
+from dualtrack.core.errors import BadInput, External
 from dualtrack.inventory.model import Host, Track
+from dualtrack.remote import host_keys
 from dualtrack.serving.tune import Row, Tuning, best
-from dualtrack.tracks import reach
+from dualtrack.tracks import host_boot
 
 #: As which user, and from which version, the engine itself runs (role serving).
 PROGRAM = "/usr/local/lib/dualtrack/serving/triton-tune"
@@ -62,7 +63,7 @@ def place(inventory: Mapping[str, Any], model: str, host: str) -> tuple[str, Map
 def measure(
     inventory: Mapping[str, Any], model: str, host: str, given: Mapping[str, Any], say: Callable[[Row], None]
 ) -> Tuning:
-    """Measure on the host, row by row; ``given`` is what its program takes (`dualtrack.node.triton_tune`)."""
+    """Measure on the host, row by row; ``given`` is what its program takes (`dualtrack.hosts.agents.triton_tune`)."""
     name, facts, served = place(inventory, model, host)
     track: Track = "cloud" if facts.get("dualtrack_track") == "cloud" else "local"
     where = Host(
@@ -72,7 +73,7 @@ def measure(
     asked = {"rate": served.requests_per_s, **given}
     words = [*HOLD, served.source, "--", PROGRAM, f"/etc/dualtrack/serving/{served.name}.json"]
     rows = []
-    for line in _lines([*reach.ssh_words(where, lambda _: facts), *words], name, msgspec.json.encode(asked)):
+    for line in _lines([*host_boot.ssh_words(where, lambda _: facts), *words], name, msgspec.json.encode(asked)):
         try:
             rows.append(msgspec.json.decode(line, type=Row))
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
@@ -94,7 +95,7 @@ def _lines(words: Sequence[str], name: str, given: bytes) -> Iterator[bytes]:
             yield from process.stdout or ()
         errors.seek(0)
         said = errors.read().decode(errors="replace")
-    if process.returncode == ssh.FAILED:
+    if process.returncode == host_keys.FAILED:
         raise External(f"{name} cannot be reached: {proc.last_line(said)}")
     if process.returncode != 0:
         raise External(f"{name}: {proc.last_line(said)}")

@@ -23,11 +23,12 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.errors import BadInput, External
-from dualtrack.paths import ROOT
-from dualtrack.pki import authority
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.paths import ROOT
+from dualtrack.remote import ssh_config
+from dualtrack.security.pki import authority
 from dualtrack.tracks import site
-from dualtrack.verify import plan, run, sshconfig
+from dualtrack.verify import plan, run
 
 #: Where a host keeps the digest of what it was last configured with.
 RECORD = "/var/lib/dualtrack/configured"
@@ -173,7 +174,7 @@ def _connected(hosts: Hosts) -> Iterator[Path]:
     """Write an ssh configuration for the hosts; connections end with the block."""
     with tempfile.TemporaryDirectory(prefix="dtu-") as folder:
         config = Path(folder) / "ssh_config"
-        config.write_text(sshconfig.render(hosts.variables, Path(folder)).replace("ControlMaster auto", ""))
+        config.write_text(ssh_config.render(hosts.variables, Path(folder)).replace("ControlMaster auto", ""))
         yield config
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
 from dualtrack.serving import tenants
 from dualtrack.serving.gateway import Tokens
 from dualtrack.tracks.serving import Site, side_by_side, tenants_file

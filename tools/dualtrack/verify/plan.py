@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 
 
 class Play(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.files import locked, write_atomically
+from dualtrack.core.files import locked, write_atomically
 from dualtrack.verify.model import Report
 
 

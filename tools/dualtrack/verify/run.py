@@ -16,14 +16,15 @@ from typing import Any
 import msgspec
 import yaml
 
-from dualtrack import proc, waiting
-from dualtrack.errors import BadInput, External
-from dualtrack.events import events
+from dualtrack.core import proc, waiting
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.events import events
+from dualtrack.core.paths import LAB, ROOT
+from dualtrack.core.proc import last_line, run
 from dualtrack.lab import life
 from dualtrack.lab.state import Store
-from dualtrack.paths import LAB, ROOT
-from dualtrack.proc import last_line, run
-from dualtrack.verify import identity, model, plan, record, sshconfig
+from dualtrack.remote import identity, ssh_config
+from dualtrack.verify import model, plan, record
 
 Progress = Callable[[str], None]
 Inventory = dict[str, Any]
@@ -71,7 +72,7 @@ def verify(
     variables = {name: inventory["_meta"]["hostvars"].get(name, {}) for name in chosen}
     with tempfile.TemporaryDirectory(prefix="dtv-") as folder:
         config = Path(folder) / "ssh_config"
-        config.write_text(sshconfig.render(variables, Path(folder)))
+        config.write_text(ssh_config.render(variables, Path(folder)))
         try:
             unreachable = reach(config, list(chosen), lambda name: life.signs(Store(lab), name))
             for name, reason in sorted(unreachable.items()):
@@ -96,7 +97,7 @@ def read_inventory(inventories: Sequence[Path]) -> Inventory:
     for path in inventories:
         if not path.exists():
             raise BadInput(f"no such inventory: {path}")
-    words = [sys.executable, "-m", "dualtrack.verify.hostvars", *(str(path.resolve()) for path in inventories)]
+    words = [sys.executable, "-m", "dualtrack.inventory.hostvars", *(str(path.resolve()) for path in inventories)]
     done = run(
         words, cwd=ROOT / "ansible", check=False,
         env={"ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"), "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualtrack.output import echo, table
+from dualtrack.core.output import echo, table
 from dualtrack.verify.model import Report
 
 

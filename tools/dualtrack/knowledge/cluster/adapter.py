@@ -10,9 +10,9 @@ from typing import Annotated, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from dualtrack import https, proc
-from dualtrack.errors import BadInput, External
-from dualtrack.files import read_whole
+from dualtrack.core import https, proc
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.files import read_whole
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.versions import Made
 

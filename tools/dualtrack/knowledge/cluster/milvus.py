@@ -22,9 +22,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dualtrack import https
-from dualtrack.errors import BadInput, External
-from dualtrack.files import read_secret
+from dualtrack.core import https
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.files import read_secret
 from dualtrack.knowledge.cluster.adapter import (
     BUILT,
     NEIGHBOURS,

@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from dualtrack import https
-from dualtrack.errors import BadInput, External
+from dualtrack.core import https
+from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge.cluster.adapter import (
     BUILT,
     NEIGHBOURS,

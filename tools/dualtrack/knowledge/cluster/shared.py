@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from dualtrack.errors import BadInput, External
-from dualtrack.files import read_small
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.files import read_small
 from dualtrack.knowledge import versions
 from dualtrack.knowledge.cluster import milvus, opensearch
 from dualtrack.knowledge.cluster.adapter import REMOVED, SENT, Adapter, Row

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from dualtrack.core.output import echo
 from dualtrack.knowledge.parsing import markup, office, sandbox, starter, text
 from dualtrack.knowledge.parsing.blocks import MOST_CHARACTERS, Parsed, Unreadable
-from dualtrack.output import echo
 
 Parser = Callable[[bytes], Parsed]
 PARSERS: dict[str, Parser] = {

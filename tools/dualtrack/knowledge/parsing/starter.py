@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 
 #: Bytes of what a process says beside its answer.
 MOST_SAID = 64 << 10

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import BadInput
-from dualtrack.files import read_secret, read_whole
+from dualtrack.core.errors import BadInput
+from dualtrack.core.files import read_secret, read_whole
 from dualtrack.knowledge.pii import mask
 from dualtrack.knowledge.pii.scan import scan
-from dualtrack.seal.place import target
+from dualtrack.security.seal.atomic_output import target
 
 STDIN = "-"
 #: A text is held in memory, about three times over.

@@ -20,11 +20,11 @@ import hyperscan
 import numpy as np
 import numpy.typing as npt
 
-from dualtrack.errors import DualtrackError
-from dualtrack.files import write_atomically
+from dualtrack.core.errors import DualtrackError
+from dualtrack.core.files import write_atomically
+from dualtrack.core.paths import cache_dir
 from dualtrack.knowledge.pii import characters, words
 from dualtrack.knowledge.pii.characters import EDGE, SEPARATORS, Places
-from dualtrack.paths import cache_dir
 
 #: Digits in a row, with separators, that may be a number; fewer are looked for after words only.
 FEWEST_DIGITS = 10

@@ -17,11 +17,11 @@ from typing import Any, Literal, get_args
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from dualtrack.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External
+from dualtrack.crypto.kdf import hkdf
 from dualtrack.knowledge.pii import characters
 from dualtrack.knowledge.pii.mails import AT
 from dualtrack.knowledge.pii.scan import Finding, Recogniser, scan
-from dualtrack.seal.kdf import hkdf
 
 Policy = Literal["remove", "mask", "pseudonym"]
 POLICIES: tuple[str, ...] = get_args(Policy)

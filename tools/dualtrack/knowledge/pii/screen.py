@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.knowledge.pii.worker import CLEAN, FOUND, LENGTH, Worker
 
 #: Of a request's body; and seconds until it is there, and looked at.

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from asyncio.subprocess import Process
 
-from dualtrack import proc
-from dualtrack.errors import External
+from dualtrack.core import proc
+from dualtrack.core.errors import External
 from dualtrack.knowledge.pii.body import holds
 
 LENGTH, CLEAN, FOUND = 8, b"0", b"1"

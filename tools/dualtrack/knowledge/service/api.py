@@ -33,7 +33,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.core.errors import BadInput, DualtrackError
+from dualtrack.core.output import echo
 from dualtrack.knowledge.answering import Answered, Message
 from dualtrack.knowledge.search import Hit
 from dualtrack.knowledge.service import forms
@@ -43,7 +44,6 @@ from dualtrack.knowledge.service.limits import Limit, Places
 from dualtrack.knowledge.service.people import People, Person, Unknown
 from dualtrack.knowledge.service.settings import Settings
 from dualtrack.knowledge.service.tools import Tools
-from dualtrack.output import echo
 
 T = TypeVar("T", bound=msgspec.Struct)
 BODY_BYTES = 256 << 10

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dualtrack.errors import BadInput, DualtrackError, External
+from dualtrack.core.errors import BadInput, DualtrackError, External
+from dualtrack.core.output import echo
 from dualtrack.knowledge import cluster, ledger, models, retrieval, versions
 from dualtrack.knowledge.answering import Answered, Message, answers
 from dualtrack.knowledge.cluster import Clustered
@@ -19,7 +20,6 @@ from dualtrack.knowledge.service import records
 from dualtrack.knowledge.service.people import Person
 from dualtrack.knowledge.service.settings import Settings
 from dualtrack.knowledge.sync import copy
-from dualtrack.output import echo
 from dualtrack.serving.client import Client, End
 
 QUESTION_CHARACTERS = 4000

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.errors import BadInput, DualtrackError
+from dualtrack.core.errors import BadInput, DualtrackError
 from dualtrack.knowledge.answering import Answered
 from dualtrack.knowledge.service.desk import Busy
 

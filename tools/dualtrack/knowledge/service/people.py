@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import DualtrackError, External
-from dualtrack.files import read_whole
+from dualtrack.core.errors import DualtrackError, External
+from dualtrack.core.files import read_whole
 
 #: In tokens: for whom they are. A token for the search store is none for the knowledge base.
 AUDIENCE, ISSUER = "dualtrack-knowledge", "dualtrack"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import External
+from dualtrack.core.errors import External
 from dualtrack.knowledge.search import Hit
 
 #: What the role audit takes for ours, where the sender is a unit of ours.

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dualtrack.errors import DualtrackError
+from dualtrack.core.errors import DualtrackError
+from dualtrack.core.output import echo
 from dualtrack.knowledge.service import settings as told
-from dualtrack.output import echo
 
 if TYPE_CHECKING:
     from dualtrack.knowledge.service.desk import Desk

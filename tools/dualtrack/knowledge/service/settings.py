@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from dualtrack.files import read_as
+from dualtrack.core.files import read_as
 from dualtrack.knowledge.answering import SOURCE_CHARACTERS
 
 Count = Annotated[int, msgspec.Meta(ge=1)]

@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dualtrack.errors import BadInput, DualtrackError, External, Refused
-from dualtrack.files import exchange, locked, read, sync_path, write_atomically
+from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
+from dualtrack.core.files import exchange, locked, read, sync_path, write_atomically
 from dualtrack.knowledge import deletion, ledger, retrieval, versions
 from dualtrack.knowledge.keys import MASTER, Keys, Master
 from dualtrack.knowledge.ledger import Ledger

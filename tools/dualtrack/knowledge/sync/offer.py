@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge import ledger, retrieval, versions
 from dualtrack.knowledge.keys import Keys, Master
 from dualtrack.knowledge.ledger import Ledger

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualtrack.errors import BadInput, External, Missing
+from dualtrack.core.errors import BadInput, External, Missing
+from dualtrack.core.proc import tracked
 from dualtrack.knowledge import versions
 from dualtrack.knowledge.sync import offer
-from dualtrack.proc import tracked
 
 Say = Callable[[str], None]
 #: A user, a host by its name or IPv4 address, and a colon.

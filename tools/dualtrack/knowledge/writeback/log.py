@@ -21,10 +21,10 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
-from dualtrack.errors import BadInput, External, Refused
+from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.data.checkpoints.address import BUCKET
+from dualtrack.data.checkpoints.remote import Remote
 from dualtrack.knowledge.keys import Master
-from dualtrack.store.address import BUCKET
-from dualtrack.store.remote import Remote
 
 #: Bytes of a document as it is sent, and of a batch; and changes in one batch.
 MOST_DOCUMENT, MOST_BATCH, CHANGES = 256 << 20, 16 << 20, 100

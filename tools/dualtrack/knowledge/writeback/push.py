@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.errors import BadInput, External, Refused
-from dualtrack.files import locked
+from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.files import locked
 from dualtrack.knowledge import versions
 from dualtrack.knowledge.tables import Held, Table
 from dualtrack.knowledge.writeback import records

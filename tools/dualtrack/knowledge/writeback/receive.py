@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dualtrack.errors import BadInput, External
-from dualtrack.files import check_own_folder, locked, read, write_atomically
+from dualtrack.core.errors import BadInput, External
+from dualtrack.core.files import check_own_folder, locked, read, write_atomically
 from dualtrack.knowledge.writeback import records
 from dualtrack.knowledge.writeback.log import Live, Log, State
 from dualtrack.knowledge.writeback.records import Record

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.errors import DualtrackError, External
+from dualtrack.core.errors import DualtrackError, External
 from dualtrack.knowledge import versions
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.ledger import Ledger

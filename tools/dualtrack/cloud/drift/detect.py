@@ -1,0 +1,97 @@
+"""The look itself: OpenTofu, the live API and the hosts, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import msgspec
+
+from dualtrack.cloud.drift import cloudtrail, hosts, live, resources
+from dualtrack.cloud.drift.model import Drift, Report
+from dualtrack.core import aws
+from dualtrack.core.errors import DualtrackError
+from dualtrack.tracks.deployment import Stack
+
+Say = Callable[[str], None]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What to look at."""
+
+    stack: Stack
+    cloud: bool = True
+    hosts: bool = True
+
+
+def look(wanted: Wanted, say: Say) -> Report:
+    """Return what drifted. What cannot be looked at is in the report, too: it never reads as clean."""
+    begin = time.monotonic()
+    drifted: list[Drift] = []
+    expected: list[Drift] = []
+    unknown: list[str] = []
+    done: list[str] = []
+    with ThreadPoolExecutor(3, thread_name_prefix="drift") as pool:
+        parts: dict[str, Future[tuple[list[Drift], list[Drift], list[str]]]] = {}
+        if wanted.cloud:
+            parts["resources, by OpenTofu's refresh"] = pool.submit(_resources, wanted.stack, say)
+            parts["instances and pools, by the live API"] = pool.submit(_live, wanted.stack)
+        if wanted.hosts:
+            parts["hosts, by their roles' checks"] = pool.submit(_hosts, say)
+        for name, part in parts.items():
+            try:
+                found, allowed, lost = part.result()
+            except DualtrackError as error:
+                unknown.append(f"{name}: {error}")
+                continue
+            drifted += found
+            expected += allowed
+            unknown += lost
+            done.append(name)
+    return Report(tuple(drifted), tuple(expected), tuple(unknown), tuple(done), round(time.monotonic() - begin, 1))
+
+
+def _resources(stack: Stack, say: Say) -> tuple[list[Drift], list[Drift], list[str]]:
+    from dualtrack.cloud import stack as stacks
+    from dualtrack.lab import control
+
+    seen = stacks.refresh(stack, endpoint=control.endpoint() if stack == "emulator" else None, progress=say)
+    since = f"after {seen.applied}" if seen.applied else ""
+    found, expected = resources.drifts(seen.plan, stack, since)
+    if found and stack == "aws":
+        known = cloudtrail.last_change(
+            str(stacks.outputs(stack)["inventory"]["region"]), resources.ids(seen.plan, found)
+        )
+        found = [
+            msgspec.structs.replace(it, since=known[it.name][0], who=known[it.name][1]) if it.name in known else it
+            for it in found
+        ]
+    return found, expected, []
+
+
+def _live(stack: Stack) -> tuple[list[Drift], list[Drift], list[str]]:
+    from dualtrack.cloud.applied import applied
+    from dualtrack.inventory import ec2
+    from dualtrack.tracks import cloud
+
+    place = applied(stack)
+    instances = list(ec2.instances(aws.client("ec2", place.output.region, place.endpoint), untagged=True))
+    return live.drifts(place.output, place.deployment, instances, cloud.groups(place.output, place.endpoint)), [], []
+
+
+def _hosts(say: Say) -> tuple[list[Drift], list[Drift], list[str]]:
+    from dualtrack import verify as checks
+    from dualtrack.core import paths
+    from dualtrack.tracks import deployment, gather
+    from dualtrack.verify import record
+
+    inventories = deployment.inventories()
+    before = record.load(paths.LAB / "verified.json")
+    report = checks.verify(inventories, progress=say)
+    everything = gather.gather(
+        track="all", stack=deployment.current().stack or "emulator", endpoint="", region="", facts=None
+    )
+    tracks = {host.name: host.track for part in everything.parts for host in part.hosts}
+    found, unknown = hosts.drifts(report, before, tracks)
+    return found, [], unknown

@@ -1,0 +1,149 @@
+"""The loop: look, decide, write down, act."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from dualtrack.cloud.pools.model import Action, Decision, Memory, Observation, Policy, PoolMemory
+from dualtrack.cloud.pools.reconcile import decide
+from dualtrack.cloud.pools.state import Count, Entry, Kept, Store
+from dualtrack.core import proc
+from dualtrack.core.errors import External
+from dualtrack.inventory import contract
+
+#: What runs is written down whenever it changes, and at least this often, in seconds.
+COUNT_S = 900.0
+
+
+class Cloud(Protocol):
+    """What the loop needs of AWS (`api.Api`)."""
+
+    def observe(self, output: contract.Output, memory: Memory) -> Observation:
+        """Return how the pools are now, or raise External."""
+
+    def act(self, action: Action) -> None:
+        """Do one thing, or raise External."""
+
+
+class Watch:
+    """The watch of one stack. Without ``apply`` it only says what it would do."""
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        output: contract.Output,
+        policy: Policy,
+        store: Store,
+        *,
+        apply: bool,
+        say: Callable[[Entry], None],
+    ) -> None:
+        self.cloud, self.output, self.policy, self.store, self.apply, self.say = (
+            cloud, output, policy, store, apply, say,
+        )  # fmt: skip
+        self.kept = Kept()
+
+    def run(self, *, once: bool, interval: float) -> None:
+        """Go round every ``interval`` seconds until stopped, or once. Refused when another watch of the stack runs."""
+        with self.store.alone():
+            self.kept, problem = self.store.load()
+            how = "it acts" if self.apply else "dry run: it only says what it would do"
+            self._tell(Entry(time.time(), "start", reason=how, applied=self.apply, region=self.output.region))
+            if problem:
+                self._tell(Entry(time.time(), "note", reason=problem, applied=self.apply))
+            while True:
+                begin = time.monotonic()
+                self.round()
+                if once:
+                    return
+                proc.pause(max(0.05, interval - (time.monotonic() - begin)))
+
+    def round(self) -> None:
+        """Look, decide, act. When the API cannot be asked, nothing is done and nothing forgotten."""
+        try:
+            seen = self.cloud.observe(self.output, self.kept.memory)
+        except External as error:
+            self._notes([Entry(time.time(), "blind", reason=f"no action: {error}", applied=self.apply)])
+            return
+        decisions, memory = decide(seen, self.kept.memory, self.policy, seen.at)
+        if not self.apply:
+            memory = imagined(self.kept.memory, memory)
+        # Written down before it is done: after a crash in between, the next round sees that the group did not follow.
+        self.kept = msgspec.structs.replace(self.kept, memory=memory, ceiling=self.policy.ceiling)
+        self.store.save(self.kept)
+        notes = [self._entry(it, seen.at) for it in decisions if it.action is None or not self.apply]
+        self._notes(notes)
+        for decision in decisions:
+            if decision.action is not None and self.apply:
+                self._act(decision, decision.action, seen.at)
+        self._count(seen)
+
+    def _entry(self, decision: Decision, at: float) -> Entry:
+        return Entry(at, decision.kind, decision.pool, decision.reason, self.apply, decision.action)
+
+    def _act(self, decision: Decision, action: Action, at: float) -> None:
+        self._tell(self._entry(decision, at))
+        try:
+            self.cloud.act(action)
+        except External as error:
+            # The other decisions stand; this one is made again when the next round finds it still right.
+            self._tell(Entry(at, "failed", decision.pool, f"{decision.kind}: {error}"))
+
+    def _notes(self, entries: list[Entry]) -> None:
+        """Tell what was not told in the last round."""
+        words = tuple(f"{it.kind} {it.pool} {it.reason}" for it in entries)
+        self._tell(*(it for it, text in zip(entries, words, strict=True) if text not in self.kept.told))
+        if set(words) != set(self.kept.told):
+            self.kept = msgspec.structs.replace(self.kept, told=words)
+            self.store.save(self.kept)
+
+    def _count(self, seen: Observation) -> None:
+        """Write down what runs, when that has changed or it is time: the report's money is reckoned from it."""
+        counts, standing = counted(seen, self.kept.counts), stand_ins(self.kept.memory)
+        before = (self.kept.counts, self.kept.stand_in)
+        if (counts, standing) == before and seen.at - self.kept.counted_at < COUNT_S:
+            return
+        self.store.append(Entry(seen.at, "nodes", applied=self.apply, counts=counts, stand_in=standing))
+        self.kept = msgspec.structs.replace(self.kept, counts=counts, stand_in=standing, counted_at=seen.at)
+        self.store.save(self.kept)
+
+    def _tell(self, *entries: Entry) -> None:
+        self.store.append(*entries)
+        for entry in entries:
+            self.say(entry)
+
+
+def imagined(before: Memory, after: Memory) -> Memory:
+    """Return what a dry run remembers: how long things have lasted, but nothing of what it did not do. Pure."""
+    pools = {}
+    for name, it in after.pools.items():
+        known = before.pools.get(name, PoolMemory(it.at))
+        pools[name] = msgspec.structs.replace(it, asked=None, avoided=known.avoided, starved=known.starved)
+    return msgspec.structs.replace(after, pools=pools, raised=before.raised)
+
+
+def counted(seen: Observation, before: tuple[Count, ...]) -> tuple[Count, ...]:
+    """Return how many nodes run by pool, type, zone and how they are bought. Of a doubted pool: as before. Pure."""
+    counts: Counter[tuple[str, str, bool, str]] = Counter()
+    for name, group in seen.groups.items():
+        for node in group.nodes if not group.doubt else ():
+            counts[name, node.type, node.bought, node.zone] += 1
+    fresh = [
+        Count(pool, kind, "on-demand" if bought else "spot", zone, nodes)
+        for (pool, kind, bought, zone), nodes in sorted(counts.items())
+    ]
+    doubted = {name for name, group in seen.groups.items() if group.doubt}
+    return tuple(
+        sorted([*fresh, *(it for it in before if it.pool in doubted)], key=lambda it: msgspec.structs.astuple(it))
+    )
+
+
+def stand_ins(memory: Memory) -> dict[str, int]:
+    """Return how many nodes of each on-demand pool stand in for spot. Pure."""
+    pools = sorted({pool for shares in memory.raised.values() for pool in shares})
+    return {pool: memory.standing_in(pool) for pool in pools}

@@ -1,0 +1,44 @@
+"""What pools cost: US$ a day of a node bought on demand, by the price facts. Pure."""
+
+from __future__ import annotations
+
+from dualtrack.cloud.prices.book import Book, Spot, earliest
+from dualtrack.inventory import contract
+
+HOURS = 24
+
+
+def by_pool(output: contract.Output, book: Book) -> dict[str, float | None]:
+    """Return US$ a day of a node of each GPU pool on demand: of its dearest type, None where one is not known."""
+    return {
+        name: _dearest(pool.instance_types, book, output.region) for name, pool in output.pools.items() if pool.gpus
+    }
+
+
+def _dearest(types: tuple[str, ...], book: Book, region: str) -> float | None:
+    facts = [book.on_demand(it, region) for it in types]
+    known = [fact.usd for fact in facts if fact is not None]
+    return max(known) * HOURS if known and len(known) == len(facts) else None
+
+
+def dates(output: contract.Output, book: Book) -> tuple[str, ...]:
+    """Return how old the prices used are, one line for each date and source, the oldest first."""
+    types = sorted({it for pool in output.pools.values() if pool.gpus for it in pool.instance_types})
+    facts = [(it, fact) for it in types if (fact := book.on_demand(it, output.region))]
+    lines: dict[tuple[str, str], list[str]] = {}
+    for name, fact in facts:
+        lines.setdefault((fact.taken, fact.source), []).append(name)
+    ordered = sorted(lines.items(), key=lambda it: earliest(it[0][0]))
+    return tuple(f"{', '.join(names)}: {taken} ({source})" for (taken, source), names in ordered)
+
+
+def spot_usd(found: Spot | None, at: float) -> float | None:
+    """Return US$ an hour of a spot price at a moment, the dearer end of a range; None where nothing is known."""
+    if found is None:
+        return None
+    if found.level is not None:
+        return found.level.usd
+    if found.by_hour is not None:
+        return found.by_hour[int(at // 3600) % HOURS]
+    before = [usd for when, usd in found.history or () if when <= at < when + found.holds]
+    return before[-1] if before else None

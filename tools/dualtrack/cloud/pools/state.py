@@ -1,0 +1,147 @@
+"""What the watch keeps on disk: its memory, and a journal of what it saw and did."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dualtrack.cloud.pools.model import Action, Kind, Memory
+from dualtrack.core.errors import External, Refused
+from dualtrack.core.files import write_atomically
+
+#: `nodes`: a count of what runs. `blind`: no look was possible. `failed`: AWS refused an action. `start`: it began.
+EntryKind = Kind | Literal["nodes", "blind", "failed", "start"]
+
+
+class Count(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many nodes of one type run in one pool and zone, bought as ``lifecycle``."""
+
+    pool: str
+    type: str
+    lifecycle: Literal["spot", "on-demand"]
+    zone: str
+    nodes: int
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the journal. ``at`` is AWS's clock (ours when blind). Dry runs write ``applied`` false."""
+
+    at: float
+    kind: EntryKind
+    pool: str = ""
+    reason: str = ""
+    applied: bool = True
+    action: Action | None = None
+    counts: tuple[Count, ...] = ()
+    stand_in: dict[str, int] = {}  # on-demand pool to how many of its nodes stand in for spot
+    region: str = ""  # (start) where the pools are
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The memory file. ``ceiling`` is the one that the watch last ran with, ``told`` what it need not say again."""
+
+    memory: Memory = Memory()
+    ceiling: float | None = None
+    told: tuple[str, ...] = ()
+    counted_at: float = 0.0
+    counts: tuple[Count, ...] = ()
+    stand_in: dict[str, int] = {}
+
+
+class Store:
+    """The folder of one stack's watch. A dry run has a memory of its own: it must not count as done what was not."""
+
+    def __init__(self, folder: Path, *, dry: bool = False) -> None:
+        self.folder, self.dry = folder, dry
+        self.file = folder / ("dry-run.json" if dry else "memory.json")
+        self.journal = folder / "journal.jsonl"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the watch's lock; Refused when another one runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f".{self.file.stem}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Refused(
+                    "another watch is at work on this stack", hint="systemctl status dualtrack-pools"
+                ) from None
+            yield
+
+    def load(self) -> tuple[Kept, str]:
+        """Return what is kept, and what to say of it. A damaged file is put aside: it is safe to know nothing.
+
+        Then every size counts as the operator's, and nothing is lowered below it.
+        """
+        kept, problem = self.peek()
+        if problem:
+            aside = self.file.with_name(f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}.json")
+            self.file.replace(aside)
+            problem = f"{self.file.name} was damaged and is put aside as {aside.name}: all sizes count as set by you"
+        return kept, problem
+
+    def peek(self) -> tuple[Kept, str]:
+        """Return what is kept without touching a damaged file, and what to say of it."""
+        try:
+            return msgspec.json.decode(self.file.read_bytes(), type=Kept), ""
+        except FileNotFoundError:
+            return Kept(), ""
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return Kept(), f"{self.file.name} is damaged ({error}): the watch will put it aside"
+
+    def busy(self) -> bool:
+        """Tell whether a watch holds the lock."""
+        try:
+            with (self.folder / f".{self.file.stem}.lock").open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def save(self, kept: Kept) -> None:
+        """Keep it; External when the disk refuses."""
+        write_atomically(self.file, msgspec.json.encode(kept) + b"\n")
+
+    def append(self, *entries: Entry) -> None:
+        """Add to the journal, on the disk before anything is done; External when the disk refuses."""
+        if not entries:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.journal.open("ab+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                torn = b""
+                if file.tell() or file.seek(0, os.SEEK_END):
+                    file.seek(-1, os.SEEK_END)
+                    torn = b"\n" if file.read(1) != b"\n" else b""
+                file.write(torn + b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise External(
+                f"cannot write {self.journal}: {error.strerror}", hint="is the disk full, or not ours?"
+            ) from error
+
+    def entries(self) -> tuple[list[Entry], int]:
+        """Return the journal, oldest first, and how many of its lines cannot be read (torn by a crash, or damaged)."""
+        try:
+            lines = self.journal.read_bytes().splitlines()
+        except FileNotFoundError:
+            return [], 0
+        found, lost = [], 0
+        for line in lines:
+            try:
+                found.append(msgspec.json.decode(line, type=Entry))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                lost += bool(line.strip())
+        return found, lost

@@ -1,0 +1,160 @@
+"""Work that goes on side by side: tasks with needs, run in threads, shown as they go."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dualtrack.core import proc
+from dualtrack.core.errors import BadInput, Interrupted
+from dualtrack.core.output import echo, visible
+
+Say = Callable[[str], None]
+State = Literal["waiting", "running", "ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work. ``run`` gets a function to say what it is at; tasks named in ``needs`` come first."""
+
+    name: str
+    run: Callable[[Say], object]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass
+class Progress:
+    """How far one task is; times in seconds on the monotonic clock."""
+
+    state: State = "waiting"
+    said: str = ""
+    begin: float = 0.0
+    end: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or has been at it."""
+        return (self.end or time.monotonic()) - self.begin if self.begin else 0.0
+
+
+class View:
+    """Shows tasks as they go: a live table on a terminal, a line per step elsewhere, nothing when quiet."""
+
+    def __init__(self, tasks: Sequence[Task], *, quiet: bool = False) -> None:
+        self.progress = {task.name: Progress() for task in tasks}
+        self.quiet = quiet
+        self.live = not quiet and sys.stderr.isatty()
+        self.begin = time.monotonic()
+
+    def say(self, name: str, text: str) -> None:
+        """Take what a task says."""
+        self.progress[name].said = text
+        if not self.live and not self.quiet:
+            echo(f"[{time.monotonic() - self.begin:6.1f} s] {name}: {visible(text)}", err=True)
+
+    def __rich__(self) -> object:
+        """Return the table as it stands now (rich asks several times a second)."""
+        from rich.table import Table
+        from rich.text import Text
+
+        marks = {
+            "waiting": "[dim]·[/]",
+            "running": "[cyan]▸[/]",
+            "ok": "[green]✓[/]",
+            "failed": "[red]✗[/]",
+            "skipped": "[dim]-[/]",
+        }
+        table = Table.grid(padding=(0, 1))
+        for name, p in self.progress.items():
+            said = Text(visible(p.said[:90]), style="dim")
+            table.add_row(marks[p.state], name, f"{p.seconds:5.0f} s" if p.begin else "", said)
+        return table
+
+
+@dataclass
+class Outcome:
+    """What came of a graph: results by task name, and the first failure."""
+
+    results: dict[str, object] = field(default_factory=dict)
+    error: BaseException | None = None
+
+
+def check(tasks: Sequence[Task]) -> None:
+    """Raise BadInput when a task needs one that is not there, or tasks need each other in a circle."""
+    left = {task.name: set(task.needs) for task in tasks}
+    for name, needs in left.items():
+        if missing := needs - left.keys():
+            raise BadInput(f"task {name} needs {sorted(missing)[0]}, which is not there")
+    while left:
+        free = [name for name, needs in left.items() if not needs & left.keys()]
+        if not free:
+            raise BadInput(f"tasks need each other in a circle: {', '.join(sorted(left))}")
+        for name in free:
+            del left[name]
+
+
+def run(tasks: Sequence[Task], *, quiet: bool = False) -> Mapping[str, object]:
+    """Run all tasks, each as soon as what it needs is done; return their results by name.
+
+    After a failure nothing new starts, what runs may end, and the first failure is raised. Ctrl-C is passed on to the
+    programs that tasks have started, which are waited for, so that nothing half made is left.
+    """
+    check(tasks)
+    view = View(tasks, quiet=quiet)
+    if not view.live:
+        return _run(tasks, view)
+    from rich.live import Live
+
+    from dualtrack.core.output import console
+
+    with Live(view, console=console(err=True), refresh_per_second=4):  # type: ignore[arg-type]  # __rich__ is enough
+        return _run(tasks, view)
+
+
+def _run(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
+    outcome = Outcome()
+    waiting = {task.name: task for task in tasks}
+    running: dict[Future[object], str] = {}
+
+    def work(task: Task) -> object:
+        return task.run(lambda text: view.say(task.name, text))
+
+    with ThreadPoolExecutor(max_workers=max(1, len(tasks))) as pool:
+        try:
+            while waiting or running:
+                ready = [t for t in waiting.values() if all(need in outcome.results for need in t.needs)]
+                for task in ready if outcome.error is None else ():
+                    del waiting[task.name]
+                    progress = view.progress[task.name]
+                    progress.state, progress.begin = "running", time.monotonic()
+                    running[pool.submit(work, task)] = task.name
+                if not running:
+                    break
+                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    _settle(running.pop(future), future, view, outcome)
+        except KeyboardInterrupt:
+            proc.stop()  # leaving the pool waits for its threads, which end soon now
+            raise Interrupted("interrupted", hint="the next run goes on from here") from None
+    for name in waiting:
+        view.progress[name].state = "skipped"
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.results
+
+
+def _settle(name: str, future: Future[object], view: View, outcome: Outcome) -> None:
+    progress = view.progress[name]
+    progress.end = time.monotonic()
+    error = future.exception()
+    progress.state = "failed" if error else "ok"
+    if error is None:
+        outcome.results[name] = future.result()
+        view.say(name, f"done in {progress.seconds:.1f} s" if not view.live else progress.said)
+    else:
+        outcome.error = outcome.error or error
+        view.say(name, f"failed: {error}")

@@ -1,0 +1,152 @@
+"""The rest of `dualtrack store`: list, check, make room, remove, and hold while a program runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from dualtrack.core.errors import BadInput, Missing
+from dualtrack.core.progress import size
+from dualtrack.data.checkpoints.address import DIGEST_MARK, Address
+from dualtrack.data.checkpoints.cache import Cache, Held, begun, check
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One version of the cache; times in seconds since 1970. ``state``: complete, pulling, unfinished, torn."""
+
+    key: str
+    address: str
+    state: str
+    size: int
+    used: float | None
+    in_use: bool
+    path: str
+    digest: str = ""
+
+    @property
+    def source(self) -> str:
+        """Return where it is from, with the digest where it is known: what a host's list of versions may name."""
+        return f"{self.address}{DIGEST_MARK}{self.digest}" if self.digest else self.address
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What `gc` removed, or would."""
+
+    evicted: tuple[str, ...]
+    unfinished: tuple[str, ...]
+    freed: int
+    kept: int
+    free: int
+
+
+def folder(option: Path | None) -> Path:
+    """Return the cache's folder: the option, the setting DUALTRACK_STORE, or the user's own cache."""
+    from dualtrack.core import paths
+
+    return option or Path(os.environ.get("DUALTRACK_STORE") or paths.cache_dir() / "store")
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes in "140 GB", "64MiB" or "1000"; BadInput for what is no size."""
+    units = {"": 1, "B": 1, **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", 1)},
+             **{f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", 1)}}  # fmt: skip
+    number = text.strip().rstrip("abikgmtABIKGMT")
+    unit = text.strip()[len(number) :].upper()
+    try:
+        value = float(number) * units[unit]
+        if not 0 <= value < 1e18:
+            raise ValueError
+    except (ValueError, KeyError):
+        raise BadInput(f"{text!r} is no size", hint="140GB, 64MiB, or a number of bytes") from None
+    return int(value)
+
+
+def rows(cache: Cache) -> list[Row]:
+    """Return what is in a cache: complete versions, the last used first, then unfinished ones."""
+    found = [
+        Row(it.key, it.entry.address, "complete" if cache.sound(it.key, it.entry) else "torn", it.size, it.used,
+            it.in_use, str(it.path), it.entry.digest)
+        for it in reversed(cache.held())
+    ]  # fmt: skip
+    for key in cache.unfinished():
+        with cache.pulling(key, wait=False) as idle:
+            state = "unfinished" if idle else "pulling"
+        found.append(Row(key, "", state, begun(cache.staging(key)), None, not idle, ""))
+    return found
+
+
+def gc(
+    cache: Cache, *, budget: int | None, free: int, stale_days: float, dry_run: bool, keep: Sequence[Address] = ()
+) -> Collected:
+    """Remove old unfinished versions, then the least recently used until the budget holds and ``free`` are free.
+
+    What ``keep`` names stays.
+    """
+    kept_keys = {known[0] for it in keep if (known := cache.known(it))}
+    if not dry_run:
+        cache.sweep()
+    stale, freed = [], 0
+    for key in cache.unfinished():
+        last = max((it.stat().st_mtime for it in cache.staging(key).rglob("*")), default=0.0)
+        if time.time() - last > stale_days * 86400:
+            bytes_there = begun(cache.staging(key))
+            if dry_run or cache.drop_unfinished(key):
+                stale.append(key)
+                freed += bytes_there
+    held = cache.held()
+    kept, room = sum(it.size for it in held), cache.free() + (freed if dry_run else 0)
+    gone = []
+    for it in held:
+        if room >= free and (budget is None or kept <= budget):
+            break
+        if it.key not in kept_keys and not it.in_use and (dry_run or cache.evict(it.key)):
+            gone.append(it.key)
+            freed, kept, room = freed + it.size, kept - it.size, room + it.size
+    return Collected(tuple(gone), tuple(stale), freed, kept, room)
+
+
+def chosen(cache: Cache, names: Sequence[str]) -> list[Held]:
+    """Return the complete versions that are named by key, by the beginning of one, or by address; all without names."""
+    held = cache.held()
+    if not names:
+        return held
+    found = []
+    for name in names:
+        address, mark, digest = name.rpartition(DIGEST_MARK) if DIGEST_MARK in name else (name, "", "")
+        matching = [it for it in held if it.entry.address == address and digest in ("", it.entry.digest)]
+        if not mark:
+            matching = matching or [it for it in held if it.key.startswith(name)]
+        if len(matching) != 1:
+            known = ", ".join(it.key for it in (matching or held)) or "nothing"
+            what = f"{len(matching)} versions are" if matching else "no version is"
+            raise BadInput(f"{what} named {name}", hint=f"the cache holds {known}")
+        found.append(matching[0])
+    return found
+
+
+def verify(cache: Cache, names: Sequence[str], say: Callable[[str], None]) -> dict[str, list[str]]:
+    """Read versions whole; return what is wrong with each that is, after taking it out of sight."""
+    wrong = {}
+    for it in chosen(cache, names):
+        say(f"{it.key}: reading {size(it.size)}")
+        found = check(it.path, it.entry.manifest)
+        if found:
+            wrong[it.key] = found
+            cache.discard(cache.version(it.key))
+    return wrong
+
+
+def hold(cache: Cache, name: str, command: Sequence[str]) -> NoReturn:
+    """Become a command that holds a version as long as it runs, and finds its folder in DUALTRACK_CHECKPOINT."""
+    [it] = chosen(cache, [name])
+    program = shutil.which(command[0])
+    if program is None:
+        raise Missing(f"there is no program {command[0]}")
+    path = cache.use(it.key)
+    os.execve(program, list(command), {**os.environ, "DUALTRACK_CHECKPOINT": str(path)})  # noqa: S606 - the words as given

@@ -1,0 +1,59 @@
+"""The mirror's signing key: made once per mirror, kept outside the folder that is served.
+
+gpg is given a home folder that lives as long as one call. Its agent then outlives nothing, and the length of the
+cache folder's path does not matter (a unix socket's may have 107 characters).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dualtrack.core.proc import run
+
+USER = "dualtrack mirror <mirror@dualtrack.invalid>"
+_BATCH = ("--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "")
+
+
+def ensure_key(folder: Path) -> Path:
+    """Return the private key's file in ``folder`` (mode 0700), making an Ed25519 key when there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    path = folder / "private.asc"
+    if not path.is_file():
+        with _home() as gpg:
+            run([*gpg, "--quick-generate-key", USER, "ed25519", "sign", "never"])
+            text = run([*gpg, "--armor", "--export-secret-keys"]).stdout
+        handle = os.open(folder / "private.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        (folder / "private.new").replace(path)
+    return path
+
+
+def public_key(private: Path) -> str:
+    """Return the public half, as ASCII-armoured text."""
+    with _home(private) as gpg:
+        return run([*gpg, "--armor", "--export"]).stdout
+
+
+def clear_sign(private: Path, text: str) -> str:
+    """Return ``text`` signed in the clear, as apt reads `InRelease`."""
+    with _home(private) as gpg:
+        return run([*gpg, "--digest-algo", "SHA256", "--clear-sign"], stdin=text).stdout
+
+
+@contextmanager
+def _home(private: Path | None = None) -> Iterator[list[str]]:
+    """Yield the words that start gpg in a fresh home folder, with the key ``private`` imported."""
+    with tempfile.TemporaryDirectory(prefix="dt-gpg-") as folder:
+        gpg = ["gpg", "--homedir", folder, *_BATCH]
+        try:
+            if private is not None:
+                run([*gpg, "--import", str(private)])
+            yield gpg
+        finally:
+            run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False)

@@ -1,0 +1,255 @@
+"""Serves one model with vLLM or SGLang on this host's GPUs: checked before it starts, ready when it answers correctly.
+
+A service on hosts (role serving), with nothing but Python, `engine` and `model_memory`; the engine is a program in a
+Python environment of its own, which this one starts and ends:
+
+    engine       vllm or sglang
+    environment  the directory of its Python environment
+    name, port, context, slots, probe, drain_s    as of `llamacpp_engine`; slots are the most requests at once
+    gpus         over how many GPUs the model is shared out (tensor parallel)
+    options      more words for the engine's command line
+
+The weights are the directory $DUALTRACK_CHECKPOINT: config.json and safetensors. Refused with the reason, before
+gigabytes are loaded: a driver that is too old for the engine's CUDA, fewer GPUs than named, a model for which these
+GPUs have no kernels, and one that does not fit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import urllib.error
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualtrack.hosts.agents import engine, model_memory
+from dualtrack.hosts.agents.engine import Hopeless, Later
+
+#: The oldest driver for the CUDA of both engines' wheels: vLLM 0.33 and SGLang 0.5.23 take torch 2.14, built with CUDA
+#: 13.0, which needs branch 580 (https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/, table 3).
+DRIVER = 580
+#: The compute capability from which on a GPU has numbers of 8 bits (FP8): Ada and Hopper. A100 and A800 have 8.0.
+FP8 = 8.9
+HOPPER = 9.0
+#: DeepSeek's models whose attention or weights have kernels for Hopper and later only (vLLM issues 40851, 50576, 57144)
+HOPPER_ONLY = {"deepseek_v3", "deepseek_v32", "deepseek_v4"}
+INSTEAD = "DeepSeek-R1-Distill-Llama-70B is what these GPUs can run; H200 run this one"
+#: Words of command lines that are ours to say.
+OURS = frozenset({
+    "--api-key", "--host", "--port", "--served-model-name", "--tensor-parallel-size", "--tp-size", "--tp",
+    "--max-model-len", "--context-length", "--max-num-seqs", "--max-running-requests", "--config", "--model",
+    "--model-path",
+})  # fmt: skip
+QUERY = ("nvidia-smi", "--query-gpu=index,memory.total,compute_cap,driver_version", "--format=csv,noheader,nounits")
+BUSY = {
+    "vllm": ("vllm:num_requests_running", "vllm:num_requests_waiting"),
+    "sglang": ("sglang:num_running_reqs", "sglang:num_queue_reqs"),
+}
+#: Seconds between two looks at an engine that is being loaded.
+LOOK_S = 1.0
+#: Nothing is asked of the network, and nothing told to anybody.
+QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the unit's file says; see above."""
+
+    engine: str
+    environment: str
+    name: str
+    port: int
+    context: int
+    slots: int
+    gpus: int
+    options: list[str]
+    probe: dict[str, str]
+    drain_s: int
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU: MiB of memory, compute capability (8.0 for A100), and the driver's branch."""
+
+    memory_mib: int
+    capability: float
+    driver: int
+
+
+def parse_gpus(text: str) -> list[Gpu]:
+    """Return the GPUs of nvidia-smi's rows; one that is lost has no row of numbers."""
+    found = []
+    for line in text.splitlines():
+        words = [word.strip() for word in line.split(",")]
+        try:
+            found.append(Gpu(int(words[1]), float(words[2]), int(words[3].partition(".")[0])))
+        except (IndexError, ValueError):
+            continue
+    return found
+
+
+def see() -> list[Gpu]:
+    """Return this host's GPUs; Hopeless where the driver does not answer."""
+    try:
+        done = subprocess.run(QUERY, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Hopeless(f"nvidia-smi does not answer: {error}") from None
+    return parse_gpus(done.stdout)
+
+
+def problems(settings: Settings, config: Mapping[str, Any], gpus: Sequence[Gpu]) -> list[str]:
+    """Return why a model cannot run on these GPUs, whatever its size is; nothing where it can."""
+    if len(gpus) < settings.gpus:
+        return [f"{settings.gpus} GPUs are named, and {len(gpus)} answer"]
+    used = gpus[: settings.gpus]
+    driver, capability = min(it.driver for it in used), min(it.capability for it in used)
+    kind, quantized = str(config.get("model_type", "")), config.get("quantization_config") or {}
+    heads = config.get("num_attention_heads")
+    found = []
+    if driver < DRIVER:
+        found.append(f"the driver is of branch {driver}, and the engine's CUDA needs {DRIVER} or later")
+    # Of V3 and R1 there are copies in other numbers than FP8, which run on A100; of the later ones there are none.
+    plain = kind == "deepseek_v3" and quantized.get("quant_method") not in (None, "fp8")
+    if kind in HOPPER_ONLY and not plain and capability < HOPPER:
+        found.append(f"{kind} has no kernels for GPUs of compute capability {capability}; {INSTEAD}")
+    if capability < FP8 and any("fp8" in it for it in _values(settings.options, "--kv-cache-dtype")):
+        found.append(
+            f"a KV cache in FP8 needs compute capability {FP8}, these GPUs have {capability}: leave it at auto"
+        )
+    if isinstance(heads, int) and heads % settings.gpus:
+        found.append(f"{heads} attention heads cannot be shared out evenly over {settings.gpus} GPUs")
+    if own := sorted({it.partition("=")[0] for it in settings.options} & OURS):
+        found.append(f"{', '.join(own)} is said by this program, not by options")
+    return found
+
+
+def _values(options: Sequence[str], name: str) -> list[str]:
+    """Return what a command line says of an option, as `--name value` or `--name=value`."""
+    pairs = zip(options, [*options[1:], ""], strict=False)
+    return [
+        after if word == name else word.partition("=")[2] for word, after in pairs if word.partition("=")[0] == name
+    ]
+
+
+def check(settings: Settings, folder: Path, gpus: Sequence[Gpu]) -> None:
+    """Hopeless with all reasons where a model cannot run here; what it needs of memory is printed."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        model = model_memory.read(folder)
+    except (OSError, ValueError) as error:  # BadModel is one
+        raise Hopeless(f"{folder.name}: {error}") from None
+    if found := problems(settings, config, gpus):
+        raise Hopeless("; ".join(found))
+    free = min(it.memory_mib for it in gpus[: settings.gpus]) * 2**20 * model_memory.SHARE
+    # Both engines page their KV cache: requests wait where it is full, but one of full length must fit.
+    fits, text = model_memory.report(model, settings.context, 1, free, settings.gpus)
+    print(text, flush=True)
+    if not fits:
+        raise Hopeless(f"{settings.name} does not fit on {settings.gpus} GPUs; see above")
+
+
+def command(settings: Settings, folder: Path, key: str, runtime: Path) -> tuple[list[str], dict[str, str]]:
+    """Return an engine's command line, and what is added to its environment.
+
+    The key is in no command line: vLLM takes it from the environment, SGLang from a file in ``runtime``.
+    """
+    place, tokens, most = str(folder), str(settings.context), str(settings.slots)
+    if settings.engine == "vllm":
+        words = [
+            f"{settings.environment}/bin/vllm", "serve", place, "--served-model-name", settings.name,
+            "--host", "127.0.0.1", "--port", str(settings.port), "--tensor-parallel-size", str(settings.gpus),
+            "--max-model-len", tokens, "--max-num-seqs", most, "--gpu-memory-utilization", str(model_memory.SHARE),
+            "--max-num-batched-tokens", str(model_memory.CHUNK_GPU), "--shutdown-timeout", str(settings.drain_s),
+            "--enable-request-id-headers", "--enable-force-include-usage",
+            "--disable-access-log-for-endpoints", "/health,/metrics",
+        ]  # fmt: skip
+        return [*words, *settings.options], {**QUIET, "VLLM_API_KEY": key}
+    file = runtime / f"{settings.name}.json"  # JSON is YAML
+    file.touch(0o600)
+    file.write_text(json.dumps({"api-key": key}))
+    words = [
+        f"{settings.environment}/bin/python", "-m", "sglang.launch_server", "--config", str(file),
+        "--model-path", place, "--served-model-name", settings.name,
+        "--host", "127.0.0.1", "--port", str(settings.port), "--tp-size", str(settings.gpus),
+        "--context-length", tokens, "--max-running-requests", most,
+        "--mem-fraction-static", str(model_memory.SHARE), "--enable-metrics",
+    ]  # fmt: skip
+    return [*words, *settings.options], dict(QUIET)
+
+
+def await_answer(api: engine.Api, alive: Callable[[], bool], ended: threading.Event) -> bool:
+    """Wait until the engine answers its probe rightly; return whether it does. Hopeless where it answers wrongly."""
+    while alive() and not ended.is_set():
+        try:
+            api.prove()
+        except urllib.error.HTTPError as error:
+            if error.code not in (502, 503, 504):
+                raise Hopeless(f"the engine answers {error.code} to its probe: {error.read()[:200]!r}") from None
+        except (OSError, ValueError, KeyError):  # it does not listen yet
+            pass
+        else:
+            return True
+        ended.wait(LOOK_S)
+    return False
+
+
+def serve(settings: Settings, key: str, folder: Path, ended: threading.Event) -> int:
+    """Run the engine until SIGTERM or its own end; return the exit code."""
+    words, more = command(settings, folder, key, Path(os.environ.get("RUNTIME_DIRECTORY", "/run")))
+    api = engine.Api(settings.port, settings.name, settings.probe, key, BUSY[settings.engine])
+    try:
+        child = subprocess.Popen(words, env={**os.environ, **more})
+    except OSError as error:
+        raise Hopeless(f"{words[0]} cannot be started: {error}") from None
+    left = 0
+
+    def watch() -> None:
+        child.wait()
+        ended.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        if await_answer(api, lambda: child.poll() is None, ended):
+            print(f"{settings.name} answers on port {settings.port}", flush=True)
+            engine.notify("READY=1")
+            ended.wait()
+            engine.notify("STOPPING=1")
+            if child.poll() is None:
+                left = api.drain(settings.drain_s)
+        if child.poll() is not None:
+            raise Later(f"the engine has ended by itself ({child.returncode}); its own words are above")
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            _reap(child, settings.drain_s)
+    print(f"ended; {left} requests were not" if left else "ended; nobody waited for an answer", flush=True)
+    return 1 if left else 0
+
+
+def _reap(child: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for the engine's end, and kill it where it does not come."""
+    try:
+        child.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def main(words: Sequence[str]) -> int:
+    """Serve until SIGTERM."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        settings = engine.read(Path(words[0]), Settings)
+        folder = Path(os.environ.get("DUALTRACK_CHECKPOINT", "/"))
+        check(settings, folder, see())
+        return serve(settings, engine.key(), folder, ended)
+    except (Hopeless, Later) as error:
+        print(error, flush=True)
+        return engine.HOPELESS if isinstance(error, Hopeless) else engine.LATER

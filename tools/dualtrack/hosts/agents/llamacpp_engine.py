@@ -1,0 +1,117 @@
+"""Serves one model with llama.cpp: ready when it answers correctly, ended when nobody waits for an answer any more.
+
+A service on hosts (role serving), with nothing but Python, `engine`, `engine_probes`, `model_memory`, and the
+engine's own module:
+
+    library   directory with the module xllamacpp, unpacked from its wheel
+    name      what clients call the model
+    file      the GGUF file, below $DUALTRACK_CHECKPOINT (set by `dualtrack-store hold`)
+    port      on loopback; the API is OpenAI's, its key is the credential `api-key` of the unit
+    context   tokens of one request, prompt and answer; slots: requests that are worked on at once
+    threads   of the processor
+    probe     {"prompt": …, "expected": …}: the answer to the prompt must have this in it before anybody is served
+    drain_s   seconds that requests have to end after SIGTERM
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dualtrack.hosts.agents import engine, engine_probes, model_memory
+from dualtrack.hosts.agents.engine import Hopeless, Later
+
+#: Tokens of questions that a thread reads between two tokens of every answer. By 2048, which is usual, streams stand
+#: still for 15 seconds while another's question is read; 64 cost 4 percent of the reading (143, 138 tokens a second).
+#: Questions are read one after the other all the same: who asks, also a gateway's probe, waits for those before it
+#: (`engine_probes`).
+READ_AT_ONCE = 64
+BUSY, STEPS = ("llamacpp:requests_processing", "llamacpp:requests_deferred"), "llamacpp:n_decode_total"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the unit's file says; see above."""
+
+    library: str
+    name: str
+    file: str
+    port: int
+    context: int
+    slots: int
+    threads: int
+    probe: dict[str, str]
+    drain_s: int
+
+
+def start(settings: Settings, api_key: str, checkpoint: Path) -> engine.Api:
+    """Load the model and return its API; Hopeless or Later with the reason where it cannot be."""
+    file = checkpoint / settings.file
+    if not file.is_file():
+        raise Hopeless(f"{file} is not there")
+    fits(file, settings.context, settings.slots)
+    sys.path.insert(0, settings.library)
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise Hopeless(f"the engine in {settings.library} cannot be loaded: {error}") from None
+    wanted = xllamacpp.CommonParams()
+    wanted.model.path, wanted.model_alias = str(file), {settings.name}
+    wanted.hostnames, wanted.port, wanted.api_keys = ["127.0.0.1"], settings.port, [api_key]
+    wanted.n_ctx, wanted.n_parallel = settings.context * settings.slots, settings.slots
+    for of in (wanted.cpuparams, wanted.cpuparams_batch):
+        # Threads that wait for each other spin: beside other load that costs most of the speed.
+        of.n_threads, of.poll = settings.threads, 0
+    wanted.n_batch = wanted.n_ubatch = READ_AT_ONCE * settings.threads
+    wanted.endpoint_metrics, wanted.ui, wanted.offline = True, False, True
+    try:
+        SERVERS.append(xllamacpp.Server(wanted))
+    except Exception as error:
+        raise Hopeless(f"{file} cannot be loaded: {error}") from None
+    return engine.Api(settings.port, settings.name, settings.probe, api_key, BUSY)
+
+
+#: What answers, for as long as this process runs.
+SERVERS: list[object] = []
+
+
+def fits(file: Path, context: int, slots: int) -> None:
+    """Print what the model needs of memory; Hopeless where it is more than the host has, Later where others have it."""
+    try:
+        model = model_memory.read(file)
+    except model_memory.BadModel as error:
+        raise Hopeless(str(error)) from None
+    total, free = model_memory.host_memory()
+    enough, text = model_memory.report(model, context, slots, free)
+    print(text, flush=True)
+    if not model_memory.report(model, context, slots, total)[0]:
+        raise Hopeless(f"{file.name} does not fit into this host's memory; see above")
+    if not enough:
+        raise Later(f"{file.name} does not fit beside what runs here; see above")
+
+
+def main(words: Sequence[str]) -> None:
+    """Serve until SIGTERM."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        settings = engine.read(Path(words[0]), Settings)
+        api = start(settings, engine.key(), Path(os.environ.get("DUALTRACK_CHECKPOINT", "/")))
+        api.prove()
+        engine_probes.serve(api, STEPS)
+    except (Hopeless, Later) as error:
+        print(error, flush=True)
+        os._exit(engine.HOPELESS if isinstance(error, Hopeless) else engine.LATER)
+    print(f"{settings.name} answers on port {settings.port}", flush=True)
+    engine.notify("READY=1")
+    ended.wait()
+    engine.notify("STOPPING=1")
+    left = api.drain(settings.drain_s)
+    print(f"ended; {left} requests were not" if left else "ended; nobody waited for an answer", flush=True)
+    os._exit(1 if left else 0)  # the engine's threads have nothing to tidy up

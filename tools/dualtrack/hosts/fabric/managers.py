@@ -1,0 +1,81 @@
+"""Exactly one active subnet manager, where it should be (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dualtrack.hosts.fabric.model import End, Finding, Manager, Seen
+from dualtrack.hosts.fabric.spec import Declared
+
+
+def findings(declared: Declared, seen: Seen) -> Iterator[Finding]:
+    """Yield what is wrong with the managers of a fabric; without declared ones, only none and two are wrong."""
+    masters = [manager for manager in seen.managers if manager.state == "MASTER"]
+    wanted = f"one active manager, on {declared.active}" if declared.active else "one active manager"
+    if not masters:
+        yield Finding(
+            "manager-missing", "error", _at(seen, declared.active), wanted, "no manager answers as active",
+            "start it where it should be active; if it runs there, restart it: ports may follow one that is gone",
+        )  # fmt: skip
+    elif len(masters) > 1:
+        yield Finding(
+            "manager-two", "error", tuple(end for one in masters for end in _at(seen, one.node)), wanted,
+            f"{len(masters)} are active: {', '.join(_said(one) for one in masters)}",
+            f"stop all but {declared.active or 'one'}; if they have different sm_key values, give them one",
+        )  # fmt: skip
+    elif declared.active and masters[0].node != declared.active:
+        yield _elsewhere(declared, seen, masters[0], wanted)
+    if seen.silent:
+        yield Finding(
+            "managers-unread", "warning", (), "every port says whether a manager runs there",
+            f"{seen.silent} ports did not answer (smpquery portinfo)",
+            "another manager may run there: look again, then look at the hosts that do not answer",
+        )  # fmt: skip
+    yield from _others(declared, seen)
+
+
+def _elsewhere(declared: Declared, seen: Seen, master: Manager, wanted: str) -> Finding:
+    if master.node == declared.standby:
+        return Finding(
+            "manager-standby-took-over", "warning", _at(seen, declared.active), wanted, f"active is {_said(master)}",
+            f"the standby works; find out why {declared.active} does not: systemctl status opensm there",
+        )  # fmt: skip
+    node = seen.nodes.get(master.node)
+    own = node is not None and node.kind == "switch"
+    action = (
+        "a switch's own manager is in charge: switch it off there, or declare it as active and stop opensm on the hosts"
+        if own
+        else f"stop opensm on {master.node}, or declare it as active"
+    )
+    return Finding("manager-elsewhere", "error", _at(seen, master.node), wanted, f"active is {_said(master)}", action)
+
+
+def _others(declared: Declared, seen: Seen) -> Iterator[Finding]:
+    waiting = [manager for manager in seen.managers if manager.state != "MASTER"]
+    ready = {manager.node for manager in seen.managers if manager.state in {"STANDBY", "MASTER"}}
+    if declared.standby and declared.standby not in ready:
+        yield Finding(
+            "manager-no-standby", "error", _at(seen, declared.standby), f"a standby manager on {declared.standby}",
+            "no manager is ready there", "start opensm there: without it nobody takes over when the active one dies",
+        )  # fmt: skip
+    if not declared.active:
+        return
+    for manager in waiting:
+        if manager.node not in {declared.active, declared.standby}:
+            yield Finding(
+                "manager-extra", "warning", _at(seen, manager.node), "no manager there", _said(manager),
+                f"stop and disable opensm on {manager.node}: it may take over with settings of its own",
+            )  # fmt: skip
+
+
+def _said(manager: Manager) -> str:
+    return f"{manager.node} ({manager.state}, priority {manager.priority})"
+
+
+def _at(seen: Seen, node: str) -> tuple[End, ...]:
+    """Return the cable by which a manager's node hangs on the fabric, its own end first; a switch has no one cable."""
+    ends = sorted(end for end in seen.links if end.node == node)
+    found = seen.nodes.get(node)
+    if not ends or (found is not None and found.kind == "switch"):
+        return (End(node, 0 if found is not None and found.kind == "switch" else 1),) if node else ()
+    return ends[0], seen.links[ends[0]].other(ends[0])

@@ -1,0 +1,125 @@
+"""What this machine lacks, and the next step for each: the checks behind `dualtrack doctor` and `make setup`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dualtrack.cloud import opentofu
+from dualtrack.core.errors import DualtrackError, Missing
+from dualtrack.core.paths import cache_dir
+from dualtrack.data.mirror import offline
+from dualtrack.lab import cgroup, control, removal, rootfs, vmimage
+
+GIB = 1 << 30
+
+#: Program to Debian package, for what the tools call.
+PROGRAMS = {
+    "systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "nft": "nftables", "ip": "iproute2",
+    "nc": "netcat-openbsd", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "unshare": "util-linux",
+    "nsenter": "util-linux", "setpriv": "util-linux", "dpkg-deb": "dpkg", "gpg": "gnupg", "gpgv": "gpgv",
+    "jq": "jq", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "mke2fs": "e2fsprogs",
+    "debugfs": "e2fsprogs", "mvn": "maven", "rsync": "rsync",
+}  # fmt: skip
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One finding. `fix` is the next step, '' when there is nothing to do."""
+
+    name: str
+    state: Literal["ok", "warning", "missing"]
+    detail: str
+    fix: str = ""
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """All findings; `ok` when nothing is missing (warnings do not count)."""
+
+    ok: bool
+    checks: tuple[Check, ...]
+
+
+def diagnose() -> Diagnosis:
+    """Look at this machine; nothing is changed."""
+    checks = tuple(_checks())
+    return Diagnosis(all(check.state != "missing" for check in checks), checks)
+
+
+def _checks() -> Iterator[Check]:
+    root = os.geteuid() == 0
+    yield Check(
+        "user",
+        "ok" if root else "missing",
+        "root" if root else f"uid {os.geteuid()}",
+        "" if root else "run as root: the lab makes namespaces and mounts",
+    )
+    for program, package in PROGRAMS.items():
+        where = shutil.which(program)
+        yield Check(
+            program,
+            "ok" if where else "missing",
+            where or "not on the PATH",
+            "" if where else f"apt-get install {package}",
+        )
+    yield _tried("cgroup2", lambda: str(cgroup.hierarchy()))
+    yield _kernel(os.uname().release)
+    yield _tried("OpenTofu", lambda: found.label if (found := opentofu.find()) else _absent("make setup builds it"))
+    yield _present("root file system", rootfs.path, "make setup builds it (half a minute)")
+    yield _present("virtual machines' image", vmimage.path, "make setup builds it (a minute)")
+    yield _present("mirror", lambda: (offline.folder() or cache_dir() / "mirror") / "apt", "make setup builds it")
+    free = shutil.disk_usage(cache_dir()).free
+    yield Check(
+        "disk",
+        "ok" if free > 6 * GIB else "warning",
+        f"{free / GIB:.0f} GiB free",
+        "" if free > 6 * GIB else "6 GiB are wanted for images and builds",
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield Check(
+        "memory",
+        "ok" if memory > 6 * GIB else "warning",
+        f"{memory / GIB:.0f} GiB",
+        "" if memory > 6 * GIB else "both tracks want 7 GiB",
+    )
+    now = control.status()
+    left = [] if now.up else removal.leftovers()
+    yield Check(
+        "lab",
+        "warning" if left else "ok",
+        f"up, {len(now.hosts)} hosts" if now.up else ", ".join(left) or "down",
+        "dualtrack lab up repairs it, lab down removes it" if left else "",
+    )
+
+
+def _absent(how: str) -> str:
+    raise Missing("not there", hint=how)
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "ok", look())
+    except DualtrackError as error:
+        return Check(name, "missing", str(error), error.hint)
+
+
+def _present(name: str, where: Callable[[], Path], fix: str) -> Check:
+    try:
+        path = where()
+    except DualtrackError as error:
+        return Check(name, "missing", str(error), error.hint)
+    return Check(name, "ok", str(path)) if path.exists() else Check(name, "missing", "not built", fix)
+
+
+def _kernel(release: str) -> Check:
+    """`cgroup.kill`, with which the lab ends its processes for certain, came with Linux 5.14."""
+    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdecimal())
+    return (
+        Check("kernel", "ok", release)
+        if numbers >= (5, 14)
+        else Check("kernel", "missing", release, "Linux 5.14 or later is needed (cgroup.kill)")
+    )

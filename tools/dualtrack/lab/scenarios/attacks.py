@@ -1,0 +1,134 @@
+"""`dualtrack drill audit`: attacks on the audit trail and on what protects it, tried by the project's own tests.
+
+A row of the table is made by what happened, not by what was expected. Attacks are tests (marker `attack`), so that the
+gate tries them with every change; those that need a whole host are molecule scenarios.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dualtrack.core import proc
+from dualtrack.core.errors import External
+from dualtrack.core.events import events
+from dualtrack.core.paths import ROOT
+from dualtrack.core.proc import last_line
+from dualtrack.core.task_graph import Say
+
+Outcome = Literal["prevented", "found", "missed", "not tried"]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One attack: whose, what came of it, and by what. ``ways``: variants tried; ``seconds``: for all of them."""
+
+    who: str
+    what: str
+    outcome: Outcome
+    by: str
+    seconds: float
+    ways: int = 1
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All attacks. ``ok`` only when each was tried, and prevented or found. ``broken``: what else failed, one line."""
+
+    ok: bool
+    headline: str
+    rows: tuple[Row, ...]
+    broken: str
+    seconds: float
+
+
+#: Scenarios of roles, and what their hosts are attacked with.
+SCENARIOS = {
+    "base": (
+        Row("a user", "floods the journal, then becomes root", "found", "the audit trail", 0),
+        Row("a job on a cloud node", "asks for the keys of the node's role", "prevented", "rules by user id", 0),
+    ),
+    "access": (Row("a listed person", "leads root astray by ~/.ssh", "prevented", "keys in root's own directory", 0),),
+}
+_WORST = ("missed", "not tried", "found", "prevented")
+
+
+def drill(say: Say, *, short: bool = False) -> Report:
+    """Try everything, and return what came of it; ``short`` leaves out what needs a whole host (some 4 minutes).
+
+    External when the tests cannot run at all.
+    """
+    begin = time.monotonic()
+    rows, broken = tests(say)
+    for name, tried in ({} if short else SCENARIOS).items():
+        rows += scenario(name, tried, say)
+    return report(rows, broken, time.monotonic() - begin)
+
+
+def report(rows: Iterable[Row], broken: str, seconds: float) -> Report:
+    """Put the variants of one attack together: it came to the worst that one of them came to."""
+    found: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        key = (row.who, row.what, row.by)
+        if was := found.get(key):
+            outcome = min(was.outcome, row.outcome, key=_WORST.index)
+            row = Row(*key[:2], outcome, row.by, was.seconds + row.seconds, was.ways + row.ways)
+        found[key] = row
+    count = {name: sum(row.outcome == name for row in found.values()) for name in _WORST}
+    said = ", ".join(f"{count[name]} {name}" for name in reversed(_WORST) if count[name] or name == "missed")
+    ways = sum(row.ways for row in found.values())
+    ok = bool(found) and not count["missed"] and not count["not tried"] and not broken
+    return Report(ok, f"{len(found)} attacks in {ways} ways: {said}", tuple(found.values()), broken, round(seconds, 1))
+
+
+def tests(say: Say) -> tuple[list[Row], str]:
+    """Run the tests that are marked; return their attacks, and in one line what else failed."""
+    receive, send = os.pipe()
+    words = [
+        sys.executable, "-m", "pytest", "-q", "-p", "dualtrack.lab.scenarios.collect", "-p", "no:cacheprovider", "-m",
+        "attack", "tests/unit", "tests/integration",
+    ]  # fmt: skip
+    rows = []
+    with tempfile.TemporaryFile("w+") as said:
+        child = subprocess.Popen(
+            words, cwd=ROOT, env={**os.environ, "DUALTRACK_EVENTS_FD": str(send)}, stdin=subprocess.DEVNULL,
+            stdout=said, stderr=said, pass_fds=(send,), start_new_session=True,
+        )  # fmt: skip
+        os.close(send)
+        with proc.tracked(child), os.fdopen(receive, encoding="utf-8", errors="replace") as lines:
+            for event in events(lines):
+                rows.append(msgspec.convert(event, Row))
+                say(f"{rows[-1].outcome}: {rows[-1].who} {rows[-1].what}")
+            code = child.wait()
+        proc.pause(0)  # stopped on purpose: nothing is missed by that
+        said.seek(0)
+        text = said.read()
+    if code not in (0, 1):
+        raise External(f"the attacks could not be tried (pytest ended with {code}): {last_line(text)}")
+    failed = [line for line in text.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return rows, f"{len(failed)} tests failed, the first: {failed[0]}" if failed else ""
+
+
+def scenario(name: str, rows: Sequence[Row], say: Say) -> list[Row]:
+    """Try the attacks of a role's molecule scenario on a host of its own; when it fails, all of them were missed."""
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="dta-") as scratch:
+        log = Path(scratch) / "log"
+        lab = {"DUALTRACK_LAB_DIR": f"{scratch}/lab"}
+        done = proc.run([ROOT / "ci/scenario.sh", name], check=False, log=log, env=lab)
+        if done.returncode:
+            say(f"molecule's {name}: {last_line(log.read_text(errors='replace'))}")
+    seconds = time.monotonic() - begin
+    found = [
+        msgspec.structs.replace(row, outcome="missed" if done.returncode else row.outcome, seconds=seconds)
+        for row in rows
+    ]
+    for row in found:
+        say(f"{row.outcome}: {row.who} {row.what}")
+    return found

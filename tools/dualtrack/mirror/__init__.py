@@ -1,9 +1,0 @@
-"""A package repository of our own: what a site without a way out installs from, signed and kept in the cache.
-
->>> from dualtrack.mirror import build
->>> build(cache_dir() / "mirror", print)   # doctest: +SKIP
-"""
-
-from dualtrack.mirror.repository import Mirror, build
-
-__all__ = ["Mirror", "build"]

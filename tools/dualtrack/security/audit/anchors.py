@@ -1,0 +1,114 @@
+"""Heads that are kept elsewhere: a line of a file, an object that nobody can delete, or a few words on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dualtrack.core.errors import BadInput
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit import witness_log
+from dualtrack.security.audit.layout import Place, lines
+from dualtrack.security.audit.verify import Anchor
+
+if TYPE_CHECKING:
+    from dualtrack.data.checkpoints.remote import Remote
+
+#: How a place in a bucket begins.
+BUCKET = "s3://"
+#: Quotation marks in an anchor: five names, and two values that are strings without any.
+FIELD_QUOTES = 14
+
+
+def newest(folder: Path) -> Anchor:
+    """Return the last head of a trail, to be kept elsewhere; BadInput where nothing is signed yet."""
+    found = None
+    for text in Place(folder).head_lines():
+        if text.endswith(b"\n"):
+            found = heads.split(text)[0]
+    if found is None:
+        raise BadInput(f"nothing is signed in {folder} yet", hint="dualtrack audit seal")
+    head = heads.decode(found)
+    return Anchor(head.host, head.segment, heads.digest(found), head.last, head.ended)
+
+
+def keep(anchor: Anchor, place: str, *, days: int) -> bool:
+    """Keep an anchor in a file, or in a bucket (s3://BUCKET/PATH) for ``days``; return False where it is kept already.
+
+    The bucket has object lock: in compliance mode nobody deletes or shortens it before, the account's root neither.
+    """
+    data = msgspec.json.encode(anchor)
+    if not place.startswith(BUCKET):
+        with Path(place).open("ab") as file:
+            file.write(data + b"\n")
+        return True
+    from dualtrack.data.checkpoints.remote import patient
+
+    remote, path = _bucket(place)
+    key = "/".join(filter(None, (path.strip("/"), anchor.host, f"{anchor.segment:08d}.json")))
+    until = datetime.now(UTC) + timedelta(days=days)
+    lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until, "ChecksumAlgorithm": "SHA256"}
+    return patient(lambda: remote.put_once(key, data, **lock))
+
+
+def read(places: Iterable[str]) -> Iterator[Anchor]:
+    """Yield the anchors in files of a line of JSON each, and in buckets; BadInput for anything else.
+
+    The heads in a witness's statements are such, too; nobody's signature is looked at here (`quorum`). Of a bucket
+    every version counts, also of what was written over or deleted since.
+    """
+    for place in places:
+        if place.startswith(BUCKET):
+            remote, path = _bucket(place)
+            texts: Iterable[bytes] = remote.versions(path)
+        else:
+            texts = _lines(Path(place))
+        count = 0
+        for number, line in enumerate(texts, start=1):
+            if it := _anchor(line, place, number):
+                count += 1
+                yield it
+        if not count:
+            raise BadInput(f"there are no anchors at {place}")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from lines(file)
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from None
+
+
+def _anchor(line: bytes, place: str, number: int) -> Anchor | None:
+    """Return the anchor in a line; None for a witness's statement that is none, BadInput for anything else."""
+    try:
+        if not witness_log.is_one(line):
+            found = msgspec.json.decode(line, type=Anchor)
+            # Each field once: two readers see one anchor.
+            if line.count(b'"') != FIELD_QUOTES:
+                raise BadInput("a field is there twice")
+            return found
+        # Without its end it is written just now.
+        if line.endswith(b"\n") and (it := witness_log.parse(line)[0]).kind == "head":
+            return Anchor(it.host, it.segment, it.digest, it.last, it.ended)
+    except (msgspec.MsgspecError, UnicodeDecodeError, BadInput) as error:
+        raise BadInput(f"{place}, number {number} is no anchor: {error}") from None
+    return None
+
+
+def _bucket(place: str) -> tuple[Remote, str]:
+    from dualtrack.data.checkpoints.remote import Remote
+
+    bucket, _, path = place.removeprefix(BUCKET).partition("/")
+    return Remote(bucket), path
+
+
+def paper(anchor: Anchor) -> str:
+    """Return an anchor in a line that can be printed, read aloud and typed: the digest in groups of four digits."""
+    groups = " ".join(anchor.digest[begin : begin + 4] for begin in range(0, len(anchor.digest), 4))
+    return f"{anchor.host}, segment {anchor.segment}, up to record {anchor.last}: {groups}"

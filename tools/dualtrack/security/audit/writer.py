@@ -1,0 +1,287 @@
+"""Writing a trail: records in groups, each group on the disk before anybody is told that it is safe.
+
+One writer a trail (a lock of the kernel's). After a crash the next one takes off a last line that is not whole, which
+nobody was told of, and goes on; a whole line that is wrong was changed by somebody: what follows it is put aside, and
+that is an event in the chain.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.files import append, destroy, make_folder, open_own, sync_path, write_atomically
+from dualtrack.crypto import libcrypto
+from dualtrack.security.audit import keys, record
+from dualtrack.security.audit import signed_head as heads
+from dualtrack.security.audit.layout import Place, lines
+from dualtrack.security.audit.record import Record
+from dualtrack.security.audit.signed_head import Head
+
+#: Records of a segment at most, and nanoseconds from its first record to its seal.
+RECORDS, AGE_NS = 4096, 60 * 10**9
+#: Nanoseconds that a key is used for.
+EPOCH_NS = 24 * 3600 * 10**9
+
+
+def begin(folder: Path, host: str) -> libcrypto.PublicKey:
+    """Begin a trail for ``host`` in a new folder; return the key to register elsewhere."""
+    place = Place(folder)
+    if os.path.lexists(place.root) or os.path.lexists(place.heads):
+        raise Refused(f"{folder} holds a trail", hint="a trail is begun once; another host takes another folder")
+    if not re.fullmatch(record.HOST, host):
+        raise BadInput(f"{host!r} is no name of a host", hint="letters, digits, dots, hyphens, underscores")
+    make_folder(folder)
+    place.check_folders()
+    make_folder(place.segments, mode=0o700)
+    key = keys.new(place.key(0))
+    write_atomically(folder / "host", f"{host}\n".encode())
+    write_atomically(place.root, key.pem())
+    sync_path(folder)
+    return key
+
+
+class Writer:
+    """The one who writes a trail. `append` any number of events, then `commit`: after that they are safe.
+
+    ``last`` and ``chain`` are the newest record's number and hash, ``segment`` and ``epoch`` the present ones.
+    """
+
+    last: int
+    chain: bytes
+    segment: int
+    epoch: int
+    key: libcrypto.PrivateKey
+    _sealed: int  # the last record that a head names, the chain's hash there, and that head's digest
+    _before: bytes
+    _previous: str
+    _begun: int  # when the segment's first record came, 0 before; when the epoch began; the latest time seen
+    _epoch_begun: int
+    _latest: int
+
+    def __init__(
+        self, folder: Path, *, clock: Callable[[], int] = time.time_ns, records: int = RECORDS, age_ns: int = AGE_NS,
+        epoch_ns: int = EPOCH_NS,
+    ) -> None:  # fmt: skip
+        self.place, self.clock = Place(folder), clock
+        self.records, self.age_ns, self.epoch_ns = records, age_ns, epoch_ns
+        self.host = self.place.name()
+        self.place.check_folders()
+        self._lock = alone(self.place.lock, "another process writes this trail")
+        #: Set by whoever wants this epoch to end, also by a signal's handler: the next `commit` ends it.
+        self.turning = False
+        self._waiting: list[bytes] = []
+        self._file, self._size = -1, 0
+        try:
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.commit()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the trail; what was not committed is lost."""
+        self._leave()
+        os.close(self._lock)
+
+    def _leave(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def append(self, kind: str, source: str = "", body: bytes = b"") -> int:
+        """Add an event and return the number of its (last) record; safe when `commit` has returned."""
+        now = self.clock()
+        if now < self._latest - record.BACK_NS:
+            self._add(now, "clock", "", {"body": f"set back by {(self._latest - now) / 1e9:.1f} s"})
+        for fields in record.bodies(body):
+            self._add(now, kind, source, fields)
+        return self.last
+
+    def _add(self, now: int, kind: str, source: str, fields: dict[str, object]) -> None:
+        data = record.encode(Record(self.last + 1, now, kind, source, **fields))  # type: ignore[arg-type]
+        self.last += 1
+        self.chain = record.link(self.chain, data)
+        self._waiting.append(record.line(data, self.chain))
+        self._latest = now
+        if self._begun == 0:
+            self._begun = now
+
+    def commit(self) -> None:
+        """Bring what was appended to the disk; seal the segment when it is long or old enough."""
+        if self.turning:
+            self.turn()
+            return
+        self._write()
+        if self.last - self._sealed >= self.records or self._is_old():
+            self.seal()
+
+    def _is_old(self) -> bool:
+        """Tell whether what is not signed has waited long enough, also by a clock that was set back since."""
+        return self.last > self._sealed and not 0 <= self.clock() - self._begun < self.age_ns
+
+    def turn(self) -> Head:
+        """End the epoch now: what is there is signed, the present key names another one, and is destroyed."""
+        self.append("epoch", "audit", b"ended by hand")
+        self._write()
+        self.turning = False
+        return self._seal(turn=True)
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        try:
+            if self._file < 0:
+                path = self.place.segment(self.segment)
+                self._file = self.place.handle(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                self._size = os.fstat(self._file).st_size
+                sync_path(self.place.segments)
+            data = memoryview(b"".join(self._waiting))
+            while data:
+                data = data[os.write(self._file, data) :]
+            os.fdatasync(self._file)
+        except OSError as error:
+            if self._file >= 0:  # nothing half stays, so that the same events can be written when there is room again
+                os.ftruncate(self._file, self._size)
+            raise External(f"the trail cannot be written: {error.strerror}", hint="is the disk full?") from None
+        self._size = os.fstat(self._file).st_size
+        self._waiting.clear()
+
+    def seal(self) -> Head | None:
+        """Sign what is not signed yet, as one segment; begin a new key when this one was used for long enough."""
+        self._write()
+        return None if self.last == self._sealed else self._seal()
+
+    def _seal(self, *, turn: bool = False) -> Head:
+        now = self.clock()
+        over = turn or now - self._epoch_begun >= self.epoch_ns
+        following = keys.new(self.place.key(self.epoch + 1)) if over else None
+        head = Head(
+            self.host, self.segment, self._sealed + 1, self.last, self._before.hex(), self.chain.hex(), self._previous,
+            self._begun, now, self.epoch, following.pem().decode() if following else "",
+        )  # fmt: skip
+        data = heads.encode(head)
+        append(self.place.heads, [heads.line(data, self.key.sign(heads.signed(data)))])
+        if following is not None:
+            destroy(self.place.key(self.epoch))
+            self.key, self.epoch, self._epoch_begun = following, self.epoch + 1, now
+        self._after(head, data)
+        return head
+
+    def _after(self, head: Head, data: bytes) -> None:
+        self._leave()
+        self.segment, self._sealed, self._begun = head.segment + 1, head.last, 0
+        self._before, self._previous = bytes.fromhex(head.chain), heads.digest(data)
+
+    # --- after a crash
+
+    def _recover(self) -> None:
+        self.segment, self.last, self._sealed, self._begun, self._latest = 1, 0, 0, 0, 0
+        self.chain = self._before = record.start(self.host)
+        self._previous, self.epoch, self._epoch_begun = heads.none(self.host), 0, self.clock()
+        announced = ""
+        for head, data in _heads(self.place):
+            self.last, self.chain, self._latest = head.last, bytes.fromhex(head.chain), head.ended
+            if head.next_key:
+                self._epoch_begun, announced = head.ended, head.next_key
+            elif head.segment == 1:
+                self._epoch_begun = head.begun
+            self.epoch = head.epoch + bool(head.next_key)
+            self._after(head, data)
+        # What a killed writer left can be read and need not be on the disk: keys are destroyed by what it says.
+        for path in (self.place.heads, self.place.segment(self.segment)):
+            if os.path.lexists(path):
+                with self.place.open(path) as file:
+                    os.fsync(file.fileno())
+        self.place.sync()
+        self._settle_keys(announced)
+        self._tail()
+        if self._is_old():
+            self._seal()  # before anything new is there: records that wait longer are not the writer's own
+
+    def _settle_keys(self, announced: str) -> None:
+        """Keep the key of the present epoch; one that was made and never announced, or is over, goes."""
+        for path in sorted(self.place.keys.glob("*.pem")):
+            if path != self.place.key(self.epoch):
+                destroy(path)
+        self.key = keys.load(self.place.key(self.epoch))
+        if announced and self.key.pem().decode() != announced:
+            raise External(
+                "the trail's key is not the one that its last epoch announced", hint="dualtrack audit verify"
+            )
+
+    def _tail(self) -> None:
+        """Read the records of the segment that is not sealed yet."""
+        path = self.place.segment(self.segment)
+        if not os.path.lexists(path):
+            return
+        good, rest = 0, b""
+        with self.place.open(path) as file:
+            for text in lines(file):
+                try:
+                    found, data, chain = record.parse(text)
+                except BadInput:
+                    rest = text
+                    break
+                if found.n != self.last + 1 or record.link(self.chain, data) != chain:
+                    rest = text
+                    break
+                self.last, self.chain, self._latest = found.n, chain, found.t
+                self._begun = self._begun or found.t
+                good += len(text)
+            torn = rest and not rest.endswith(b"\n") and file.read(1) == b""
+        if rest:
+            aside = "" if torn else self._put_aside(path, good)
+            self.place.cut(path, good)
+            if aside:
+                self.append("damaged", "audit", f"record {self.last + 1} of segment {self.segment}: {aside}".encode())
+
+    def _put_aside(self, path: Path, begin: int) -> str:
+        name = f"{path.stem}.damaged-{self.clock()}"
+        with self.place.open(path) as file:
+            file.seek(begin)
+            write_atomically(path.with_name(name), file.read())
+        return name
+
+
+def _heads(place: Place) -> Iterator[tuple[Head, bytes]]:
+    """Yield the heads of a file; a last line that is not whole is taken off: nobody was told of it."""
+    path = place.heads
+    if not os.path.lexists(path):
+        return
+    good = 0
+    with place.open(path) as file:
+        for text in file:
+            try:
+                head, data, _ = heads.parse(text)
+            except BadInput:
+                if text.endswith(b"\n"):
+                    raise External(f"{path} was changed", hint="dualtrack audit verify says where") from None
+                break
+            yield head, data
+            good += len(text)
+        size = os.fstat(file.fileno()).st_size
+    if good < size:
+        place.cut(path, good)
+
+
+def alone(path: Path, otherwise: str) -> int:
+    """Hold a lock for as long as this process lives, and return its handle; Refused, with a reason, if it is held."""
+    handle = open_own(path.parent, path.name, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise Refused(otherwise) from None
+    return handle

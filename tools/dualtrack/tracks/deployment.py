@@ -1,0 +1,78 @@
+"""Which inventories are in force: what each track was last brought up with, and where its hosts are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from dualtrack.core.files import locked, read, write_atomically
+from dualtrack.core.paths import LAB, ROOT
+from dualtrack.inventory import render
+from dualtrack.inventory.facts import Facts
+from dualtrack.inventory.model import Host
+
+COMMON = ROOT / "inventories/common"
+Stack = Literal["emulator", "aws"]
+
+
+class Current(msgspec.Struct, frozen=True):
+    """What the tracks were last brought up with; '' for a track that is down."""
+
+    stack: Literal["", "emulator", "aws"] = ""
+    facts: str = ""
+
+
+def current() -> Current:
+    """Return what is up."""
+    return read(LAB / "tracks.json", Current) or Current()
+
+
+def remember(**changes: str) -> None:
+    """Record that a track came up or went down; both may do so at the same time."""
+    path = LAB / "tracks.json"
+    with locked(path):
+        write_atomically(path, msgspec.json.encode(msgspec.structs.replace(current(), **changes)))
+
+
+def cloud_environment(stack: str) -> str:
+    """Return the environment (a folder of inventories/) of a stack."""
+    return "lab" if stack == "emulator" else "aws"
+
+
+def local_environment(facts: Facts) -> str:
+    """Return the environment of the local track."""
+    return "lab" if facts.provider == "lab" else "local"
+
+
+def hosts_file(environment: str, track: str) -> Path:
+    """Return the generated file with one track's hosts: state, hence kept with the rest of it, not in the tree."""
+    return LAB / "inventories" / environment / f"hosts-{track}.json"
+
+
+def write(environment: str, track: str, hosts: Sequence[Host], connection: render.Connection) -> Path:
+    """Write one track's hosts for Ansible; return the file."""
+    path = hosts_file(environment, track)
+    extra = ("lab",) if environment == "lab" else ()
+    write_atomically(path, render.encode(render.static(hosts, connection, extra), "json"))
+    return path
+
+
+def in_group(group: str) -> bool:
+    """Tell whether a host of a track that is up is in a group; Ansible needs seconds for that answer."""
+    for path in (LAB / "inventories").glob("*/hosts-*.json"):
+        found = read(path, dict[str, Any])
+        if found and group in found["all"]["children"]:
+            return True
+    return False
+
+
+def inventories(*environments: str) -> list[Path]:
+    """Return the inventories for Ansible: the common groups, then each environment's variables and its hosts.
+
+    Without ``environments``: those in which a track is up.
+    """
+    found = environments or tuple(path.name for path in sorted((LAB / "inventories").glob("*")) if any(path.iterdir()))
+    return [COMMON, *(path for name in found for path in (ROOT / "inventories" / name, LAB / "inventories" / name))]

@@ -1,0 +1,102 @@
+"""What both tracks have in common: configuring with Ansible, verifying, and closing the lab after the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from dualtrack import verify
+from dualtrack.core.errors import Findings
+from dualtrack.core.task_graph import Say
+from dualtrack.lab import control, removal
+from dualtrack.tracks import deployment, lanes, unchanged
+from dualtrack.tracks.unchanged import Hosts
+from dualtrack.verify.run import read_inventory
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What bringing a track up took: whether anything changed, and how many tasks changed which hosts.
+
+    ``unchanged``: nothing had to be applied again, by the hosts' records, and the checks have found it so.
+    """
+
+    track: str
+    changed: bool
+    hosts: int
+    changes: dict[str, int]
+    passed: int
+    unchanged: bool = False
+
+
+def configured(
+    track: str, environment: str, say: Say, *, changed: bool, hosts: Sequence[str] = (), full: bool = False
+) -> Settled:
+    """Run the site playbook on one track's hosts, then verify them; Findings when a check fails.
+
+    ``hosts`` narrows it to some of them. Hosts that have on record that they were configured with exactly today's
+    inputs are only configured when one of their checks fails; ``full`` configures them in any case.
+    """
+    group = ",".join(hosts) or f"track_{track}"
+    inventories = deployment.inventories(environment)
+    inventory = read_inventory(inventories)
+    found = unchanged.hosts_of(inventory, group)
+    before = unchanged.inputs(found)
+
+    def verified(what: str) -> verify.Report:
+        say("verifying")
+        report = verify.verify(inventories, roles=None, limit=group, progress=say, inventory=inventory)
+        say(f"{what}: {report.headline}" if report.ok else f"not {what}: {report.headline}")
+        return report
+
+    changes: dict[str, int] = {}
+    wanted = list(found.variables)
+    if not full and not hosts:
+        today = unchanged.digests(found)
+        wanted = [name for name, record in unchanged.recorded(found).items() if record != today[name]]
+    if not wanted:
+        say("nothing that is applied has changed")
+        report = verified("as it was left")
+        if report.ok:
+            return Settled(track, changed, len(report.hosts), {}, report.passed, unchanged=True)
+        wanted = [host.name for host in report.hosts if host.state != "passed"]
+    # What turns a host red may lie on another: after those that must be configured come all.
+    chosen = lanes.with_companions(found, wanted)
+    for some in (chosen, found) if chosen != found else (found,):
+        for host, count in _configure(track, inventories, some, say).items():
+            changes[host] = changes.get(host, 0) + count
+        inventory = read_inventory(inventories)
+        report = verified("verified")
+        if report.ok:
+            break
+    else:
+        raise Findings(f"the {track} track does not verify: {report.headline}", hint="dualtrack verify shows all of it")
+    found = unchanged.hosts_of(inventory, group)
+    digests = unchanged.digests(found)  # before it is asked what has changed: nothing else is recorded
+    after = unchanged.inputs(found)
+    if moved := unchanged.moved(before, after, found):
+        say(f"the next run configures again: {', '.join(moved[:3])} changed meanwhile")
+    else:
+        unchanged.record(found, digests)
+    return Settled(track, changed or bool(changes), len(report.hosts), changes, report.passed)
+
+
+def _configure(track: str, inventories: Sequence[Path], hosts: Hosts, say: Say) -> dict[str, int]:
+    """Run the site playbook on some of a track's hosts; return how many tasks changed each host that changed."""
+    unchanged.forget(hosts)
+    say(f"configuring {', '.join(hosts.variables)}")
+    log = control.store().folder / f"logs/configure-{track}.log"
+    changed = lanes.configure(inventories, hosts, log=log, say=say).changed
+    changes = {host: count for host, count in changed.items() if count}
+    told = f"{sum(changes.values())} changes on {len(changes)} hosts" if changes else "nothing to change"
+    say(f"configured: {told}")
+    return changes
+
+
+def close_lab(say: Say) -> None:
+    """Take the lab down when neither track nor anybody's declared host needs it any more."""
+    if deployment.current().stack == "emulator" or control.store().desired():
+        return
+    if control.status().up or removal.leftovers():
+        control.down(say)
