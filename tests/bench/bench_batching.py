@@ -47,7 +47,7 @@ def rounds(host: str, port: int, model: str, site: serving.Site, key: str) -> di
 def main() -> None:
     """Measure, and leave no tenant."""
     sites = serving.sites()
-    inventory = serving.read_inventory(serving.places.inventories())
+    inventory = serving.read_inventory(serving.deployment.inventories())
     known = serving.engines(inventory, "local").items()
     model, facts = next((name, it) for name, it in known if it.api == "completions")
     where = next(iter(facts.engines.values()))

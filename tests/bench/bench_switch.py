@@ -96,7 +96,7 @@ def theirs(host: str) -> dict[str, float]:
 
 def main() -> None:
     """Measure in turns, and leave nothing on the host but the package rclone."""
-    inventory = serving.read_inventory(serving.places.inventories())
+    inventory = serving.read_inventory(serving.deployment.inventories())
     known = serving.engines(inventory, "local").items()
     model, facts = next((name, it) for name, it in known if it.api == "completions")
     host = next(iter(facts.engines.values())).host

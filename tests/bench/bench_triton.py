@@ -13,10 +13,11 @@ import statistics
 import sys
 
 from dualtrack.core.proc import run
+from dualtrack.inventory import deployment
+from dualtrack.inventory.read import read_inventory
 from dualtrack.lab import control
 from dualtrack.serving.tune import Row
-from dualtrack.tracks import deployment, tune
-from dualtrack.verify.run import read_inventory
+from dualtrack.tracks import tune
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 CLIENTS, RATE, SECONDS, BATCH = 64, 50, 5, 64

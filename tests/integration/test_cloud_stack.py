@@ -19,9 +19,9 @@ import jsonschema
 import pytest
 
 from dualtrack.cloud import opentofu, provider, stack
-from dualtrack.cloud.drift import resources
 from dualtrack.core import paths, proc
 from dualtrack.core.errors import BadInput, Exit, External, Refused
+from dualtrack.tracks.drift import resources
 from tests.support.terraform_testbed import KEY, Emulator, never, programs, up, write_record
 
 

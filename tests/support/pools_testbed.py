@@ -28,9 +28,9 @@ import sys
 from pathlib import Path
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
-from dualtrack.lab import conditions
+from dualtrack.lab import fault_injection
 
-conditions.install(Path(sys.argv[1]))
+fault_injection.install(Path(sys.argv[1]))
 server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
 print(server.port, flush=True)
 server.serve_forever()

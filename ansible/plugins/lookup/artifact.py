@@ -1,4 +1,4 @@
-"""A pinned file from Maven: its version, its SHA-256, and where it lies on the controller (dualtrack.data.mirror.artifacts)."""
+"""A pinned file from Maven: version, SHA-256, and path on the controller (dualtrack.data.mirror.artifacts)."""
 
 from __future__ import annotations
 

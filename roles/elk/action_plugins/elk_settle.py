@@ -1,4 +1,4 @@
-"""Bring the search store's rights and templates to what they should be, from the controller (dualtrack.security.opensearch.reconcile).
+"""Bring the search store's rights and templates to what they should be (dualtrack.security.opensearch.reconcile).
 
 The administrator's certificate goes past every rule of the store, immutability too: its key never leaves this machine.
 The store is spoken to through ssh to the node, with TLS from here to the store. Of passwords the task names the

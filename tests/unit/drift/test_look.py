@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.cloud.drift import detect, hosts, live, resources
-from dualtrack.cloud.drift.model import Drift, Report
 from dualtrack.core.errors import External, Missing
 from dualtrack.inventory import contract
 from dualtrack.inventory.ec2 import Instance
+from dualtrack.tracks.drift import detect, hosts, live, resources
+from dualtrack.tracks.drift.model import Drift, Report
 from dualtrack.verify import model
 from dualtrack.verify.record import Verified
 

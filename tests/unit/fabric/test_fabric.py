@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import time
 from pathlib import Path
 
@@ -312,15 +311,3 @@ def test_eight_hundred_hosts_take_a_short_file_and_a_moment() -> None:
     report = compare.compare(whole, seen(*whole.cables))
     assert (report.ok, report.cables) == (True, 1600)
     assert time.monotonic() - begin < 5  # a moment here is 0.1 s; nothing may be quadratic
-
-
-PURE = ("compare", "counters", "declare", "draw", "managers", "model", "parse", "ranges", "show")
-OUTSIDE = {"subprocess", "socket", "shutil", "os", "pathlib", "tempfile"}
-
-
-@pytest.mark.parametrize("module", PURE)
-def test_decisions_touch_nothing(module: str) -> None:
-    tree = ast.parse((ROOT / f"tools/dualtrack/hosts/fabric/{module}.py").read_text())
-    found = {name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    found |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert found & OUTSIDE == set()

@@ -208,7 +208,8 @@ def test_a_damaged_scenario_is_named_and_can_be_cleared(tmp_path: Path) -> None:
 
 def test_the_layer_is_not_in_the_controllers() -> None:
     """What is under test must not know what it is tested with: the watch imports nothing of the lab's conditions."""
-    code = "import sys, dualtrack.cloud.pools.api, dualtrack.cloud.pools.controller, dualtrack.cloud.pools.context; print(' '.join(sys.modules))"
+    modules = ", ".join(f"dualtrack.cloud.pools.{name}" for name in ("api", "controller", "context"))
+    code = f"import sys, {modules}; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not [it for it in loaded if it.startswith(("moto", "dualtrack.lab.fault_injection"))]
 

@@ -13,6 +13,7 @@ from dualtrack.core.errors import BadInput, External
 from dualtrack.core.paths import ROOT
 from dualtrack.data.mirror import apt, build, debian, fetchers, manifest, signed, toolkit
 from dualtrack.data.mirror.repository import digest, write
+from dualtrack.lab import doctor
 
 DATES = signed.Dates(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 5, 30, tzinfo=UTC))
 PACKAGE = apt.Package("Package: a\nVersion: 1\nArchitecture: amd64\n", "pool/a_1_amd64.deb", b"content")
@@ -84,7 +85,7 @@ def test_every_purpose_asks_for_packages_of_the_archive() -> None:
     """The archive decides what a role's word is; here all of them are."""
     words = set(debian.named(ROOT))
     assert {"slurmctld", "mariadb-server", "mdadm", "opensm", "cryptsetup", "clevis-luks", "python3-boto3"} <= words
-    asked = debian.wanted(words | {"unused"})
+    asked = debian.wanted(words | {"unused"}, doctor.needs())
     assert set(asked["roles"]) >= words
     assert "unused" not in asked["roles"]
     assert all(names[:2] == ["?essential", "apt"] for names in asked.values())

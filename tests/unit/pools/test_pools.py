@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from dualtrack.cloud.pools.model import Memory, Observation, Policy, Resize
 from dualtrack.cloud.pools.reconcile import decide
 from dualtrack.core import paths
-from tests.support.imports import imports
 from tests.support.simulated_pools import COST, POLICY, ZONES, World, failure, group, kinds, node, reasons, sizes
 
 POOLS = paths.ROOT / "tools/dualtrack/cloud/pools"
@@ -327,19 +326,6 @@ def test_whatever_happens(
             assert later - at >= POLICY.hold_s
         if (kind, other) == ("lower", "raise"):
             assert later - at >= POLICY.grace_s
-
-
-PURE = ("model", "activities", "belief", "decide", "standin", "zones", "costs", "report", "unit")
-OUTSIDE = {"subprocess", "boto3", "botocore", "socket", "urllib", "os", "time", "fcntl", "random"}
-
-
-@pytest.mark.parametrize("module", PURE)
-def test_decisions_touch_nothing(module: str) -> None:
-    assert imports(POOLS / f"{module}.py") & OUTSIDE == set()
-
-
-def test_aws_is_spoken_to_in_one_module() -> None:
-    assert {path.stem for path in POOLS.glob("*.py") if "botocore" in imports(path)} == {"api"}
 
 
 def test_nodes_on_their_way_are_not_lacking() -> None:

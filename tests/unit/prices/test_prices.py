@@ -17,7 +17,6 @@ from dualtrack.cloud.prices import day, files
 from dualtrack.cloud.prices.book import Book, earliest, region_of
 from dualtrack.cloud.prices.market import Market, Wanted, market
 from dualtrack.core.errors import BadInput
-from tests.support.imports import imports
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 P4DE = "p4de.24xlarge"
@@ -270,10 +269,3 @@ def test_a_range_is_planned_at_its_dearer_end_and_said(tmp_path: Path) -> None:
     assert set(found.spot[P4DE][A]) == {14.0}
     assert any("9.00 to 14.00: planned at the dearer end" in note for note in found.notes)
     assert any("hours differ by demand only" in note for note in found.notes)
-
-
-def test_only_one_module_asks_aws_and_one_reads_files() -> None:
-    folder = Path(files.__file__).parent
-    outside = {"boto3", "botocore", "pathlib", "os", "socket", "subprocess"}
-    touching = {path.stem: imports(path) & outside for path in folder.glob("*.py") if imports(path) & outside}
-    assert touching == {"live": {"botocore"}, "files": {"pathlib"}}

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from dualtrack.core.errors import BadInput, Refused
 from dualtrack.crypto import kdf, libcrypto
+from dualtrack.crypto.sizes import TAG
 from dualtrack.security.seal import blob, chunks, stream
-from dualtrack.security.seal.chunks import START, TAG, Layout, nonce, sealed_size
+from dualtrack.security.seal.chunks import START, Layout, nonce, sealed_size
 from dualtrack.security.seal.errors import Damaged, SealError
 from dualtrack.security.seal.pipeline import ordered, window
 from dualtrack.security.seal.reader import SealedFile

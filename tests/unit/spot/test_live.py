@@ -29,9 +29,9 @@ SERVER = """
 import sys
 from pathlib import Path
 from moto.server import ThreadedMotoServer
-from dualtrack.lab import conditions
+from dualtrack.lab import fault_injection
 
-conditions.install(Path(sys.argv[1]))
+fault_injection.install(Path(sys.argv[1]))
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualtrack.cloud.prices.market import Levels, Market
-from dualtrack.cloud.spot import demand, planner
+from dualtrack.cloud.spot import demand
 from dualtrack.cloud.spot.model import Case, Demand, Limits, Plan
 from dualtrack.cloud.spot.planner import plan, spread, under_ceiling
 from dualtrack.cloud.spot.selection import choose
 from dualtrack.core.errors import BadInput
-from tests.support.imports import imports
 
 P4D, P4DE = "p4d.24xlarge", "p4de.24xlarge"
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -313,10 +311,3 @@ def test_the_ceiling_takes_no_more_than_it_must(asked: list[int], usd: float, ce
     assert all(0 <= after <= before for after, before in zip(kept, asked, strict=True))
     assert sum(kept) * usd <= ceiling + 1e-6
     assert sum(kept) == sum(asked) or (sum(kept) + 1) * usd > ceiling
-
-
-def test_decisions_touch_nothing() -> None:
-    outside = {"boto3", "botocore", "pathlib", "os", "socket", "subprocess", "hcl2"}
-    folder = Path(planner.__file__).parent
-    touching = {path.stem for path in folder.glob("*.py") if imports(path) & outside}
-    assert touching == {"stack", "actions"}

@@ -18,7 +18,6 @@ from dualtrack.data.checkpoints import actions, address, journal, manifest, remo
 from dualtrack.data.checkpoints.cache import Cache
 from dualtrack.data.checkpoints.journal import Journal
 from dualtrack.data.checkpoints.manifest import PART, File, Manifest, Part
-from tests.support.imports import imports
 
 DIGEST = hashlib.sha256(b"").hexdigest()
 
@@ -212,9 +211,3 @@ def test_names_in_the_cache_are_readable_and_cannot_leave_it(tmp_path: Path) -> 
     odd = cache.key(address.parse("s3://bucket/m/ü %2e@x"), found)
     assert cache.version(odd).parent == tmp_path / "versions"
     assert "/" not in odd
-
-
-def test_only_one_module_speaks_to_s3() -> None:
-    folder = Path(remote.__file__).parent
-    speaking = {path.stem for path in folder.glob("*.py") if imports(path) & {"boto3", "botocore", "urllib3"}}
-    assert speaking == {"remote", "push"}

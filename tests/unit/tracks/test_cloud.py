@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from dualtrack.cloud import instances
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, Missing
-from dualtrack.inventory import contract, ec2
+from dualtrack.inventory import contract, ec2, target
 from dualtrack.tracks import cloud
 from dualtrack.verify import record
 
@@ -33,7 +34,7 @@ def group(desired: int, *states: str) -> dict[str, Any]:
     ],
 )
 def test_missing(found: dict[str, Any], short: dict[str, tuple[int, int]]) -> None:
-    assert cloud.missing(found) == short
+    assert instances.missing(found) == short
 
 
 class Scaling:
@@ -50,8 +51,8 @@ def output() -> contract.Output:
 
 
 def test_groups_are_called_by_their_pools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cloud.aws, "client", lambda *_: Scaling())
-    found = cloud.groups(output(), "")
+    monkeypatch.setattr(instances.aws, "client", lambda *_: Scaling())
+    found = instances.groups(output(), "")
     assert {name: it["AutoScalingGroupName"] for name, it in found.items()} == {
         "spot": "dualtrack-spot",
         "control": "dualtrack-control",
@@ -60,7 +61,9 @@ def test_groups_are_called_by_their_pools(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_pool_that_stays_short_is_said_and_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUALTRACK_PATIENCE", "0.001")
-    monkeypatch.setattr(cloud, "groups", lambda *_: {"spot": group(4, "InService"), "control": group(1, "InService")})
+    monkeypatch.setattr(
+        instances, "groups", lambda *_: {"spot": group(4, "InService"), "control": group(1, "InService")}
+    )
     monkeypatch.setattr(proc, "pause", lambda _: None)
     said: list[str] = []
     cloud.wait_for_capacity(output(), "", said.append)
@@ -71,22 +74,22 @@ def test_pool_that_stays_short_is_said_and_not_waited_for_for_ever(monkeypatch: 
 def test_key_of_the_operator_or_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(BadInput, match="ssh-keygen"):
-        cloud.public_key("aws")
+        target.of("aws").public_key()
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh/id_rsa.pub").write_text("ssh-rsa AAAA ops\n")
-    assert cloud.public_key("aws") == "ssh-rsa AAAA ops\n"
+    assert target.of("aws").public_key() == "ssh-rsa AAAA ops\n"
     (tmp_path / "other.pub").write_text("ssh-ed25519 BBBB ops\n")
-    assert cloud.public_key("aws", "~/other.pub") == "ssh-ed25519 BBBB ops\n"
+    assert target.of("aws").public_key("~/other.pub") == "ssh-ed25519 BBBB ops\n"
 
 
 def test_stack_that_never_was_has_no_output(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(_: str) -> dict[str, Any]:
         raise Missing("no state")
 
-    monkeypatch.setattr(cloud.stacks, "outputs", nothing)
-    assert cloud.saved_output("emulator") is None
-    monkeypatch.setattr(cloud.stacks, "outputs", lambda _: {})
-    assert cloud.saved_output("emulator") is None
+    monkeypatch.setattr(instances.stacks, "outputs", nothing)
+    assert instances.saved_output("emulator") is None
+    monkeypatch.setattr(instances.stacks, "outputs", lambda _: {})
+    assert instances.saved_output("emulator") is None
 
 
 class Api:
@@ -119,8 +122,8 @@ def test_only_members_of_the_stacks_groups_are_its_hosts(monkeypatch: pytest.Mon
     ours, moved = instance(1, "spot"), instance(2, "control")
     others = (instance(3, "spot", "theirs"), instance(4, "spot"), instance(5, ""))
     inside = {"Instances": [{"InstanceId": it.id, "LifecycleState": "InService"} for it in (ours, moved)]}
-    monkeypatch.setattr(cloud, "groups", lambda *_: {"spot": inside, "control": {"Instances": []}})
-    monkeypatch.setattr(cloud.aws, "client", lambda *_, **__: Api(ours, moved, *others))
+    monkeypatch.setattr(instances, "groups", lambda *_: {"spot": inside, "control": {"Instances": []}})
+    monkeypatch.setattr(instances.aws, "client", lambda *_, **__: Api(ours, moved, *others))
     pools = {
         name: contract.Pool(
             name, f"dualtrack-{name}", ("p4d.24xlarge",), 8, ("gpu",), "admin", ("us-east-1a",), 0, 2, 8
@@ -128,7 +131,7 @@ def test_only_members_of_the_stacks_groups_are_its_hosts(monkeypatch: pytest.Mon
         for name in ("spot", "control")
     }
     stack = contract.Output(1, "aws", "us-east-1", contract.Network("vpc-1", "10.20.0.0/16", {}), pools, {})
-    assert [it.instance_id for it in cloud.discover(stack)] == [ours.id]
+    assert [it.instance_id for it in instances.discover(stack)] == [ours.id]
 
 
 def test_join_takes_the_hosts_that_were_never_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +141,10 @@ def test_join_takes_the_hosts_that_were_never_in_order(tmp_path: Path, monkeypat
     (tmp_path / "verified.json").write_bytes(msgspec.json.encode(verified))
     taken: list[str] = []
     monkeypatch.setattr(cloud, "LAB", tmp_path)
-    for name, value in {"saved_output": output(), "discover": hosts, "connection_for": None}.items():
-        monkeypatch.setattr(cloud, name, lambda *_, value=value: value)
-    monkeypatch.setattr(cloud.control, "endpoint", lambda: "")
-    monkeypatch.setattr(cloud.reach, "all_of", lambda *_: None)
-    monkeypatch.setattr(cloud.places, "write", lambda *_: None)
-    monkeypatch.setattr(cloud.settle, "configured", lambda *_, hosts, **__: taken.extend(hosts))
-    cloud.join("emulator", say=lambda _: None)
+    for name, value in {"saved_output": output(), "discover": hosts}.items():
+        monkeypatch.setattr(instances, name, lambda *_, value=value: value)
+    monkeypatch.setattr(cloud.host_boot, "all_of", lambda *_: None)
+    monkeypatch.setattr(cloud.deployment, "write", lambda *_: None)
+    monkeypatch.setattr(cloud.provision, "configured", lambda *_, hosts, **__: taken.extend(hosts))
+    cloud.join("aws", say=lambda _: None)
     assert taken == ["red", "new"]

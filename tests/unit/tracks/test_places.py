@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.inventory.facts import Facts
+from dualtrack.core.errors import BadInput
+from dualtrack.inventory import deployment, target
 from dualtrack.inventory.model import Host
-from dualtrack.tracks import deployment
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +31,19 @@ def test_one_track_does_not_forget_the_other() -> None:
 
 
 def test_environments() -> None:
-    assert (deployment.cloud_environment("emulator"), deployment.cloud_environment("aws")) == ("lab", "aws")
-    assert deployment.local_environment(Facts((), "lab")) == "lab"
-    assert deployment.local_environment(Facts((), "machines")) == "local"
+    found = {name: target.of(name).environment for name in target.names()}
+    assert found == {"aws": "aws", "emulator": "lab", "lab": "lab", "machines": "local"}
+
+
+def test_unknown_target_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(BadInput, match="no target 'azure'") as caught:
+        target.of("azure")
+    assert caught.value.hint == "there are: aws, emulator, lab, machines"
 
 
 def test_hosts_are_written_for_ansible_and_found_as_inventories(folder: Path) -> None:
     host = Host("gateway-1", "10.30.0.12", "ops", "local", "owned", "owned", roles=("gateway",))
-    path = deployment.write("lab", "local", [host], lambda _: {"ansible_user": "ops"})
+    path = deployment.write(target.of("lab"), "local", [host], lambda _: {"ansible_user": "ops"})
     assert path == folder / "inventories/lab/hosts-local.json"
     assert "gateway-1" in json.dumps(json.loads(path.read_text()))
     found = deployment.inventories()

@@ -11,7 +11,7 @@ from dualtrack.core import proc
 from dualtrack.core.errors import External
 from dualtrack.core.waiting import GaveUp
 from dualtrack.inventory.model import Host
-from dualtrack.lab.state import Store
+from dualtrack.remote.known_hosts import KnownHosts
 from dualtrack.tracks import host_boot
 
 HOST = Host("gateway-1", "10.30.0.12", "ops", "local", "owned", "owned", port=2222)
@@ -41,12 +41,14 @@ def test_without_a_key_the_agent_is_left_to_choose() -> None:
 
 
 def test_known_is_by_the_whole_name(tmp_path: Path) -> None:
-    lab = Store(tmp_path)
-    assert not host_boot.known(lab, HOST)
-    lab.learn_key("gateway-10", "ssh-ed25519 AAAA")
-    assert not host_boot.known(lab, HOST)
-    lab.learn_key("gateway-1", "ssh-ed25519 AAAA")
-    assert host_boot.known(lab, HOST)
+    known = KnownHosts(tmp_path / "ssh/known_hosts")
+    assert not known.has("gateway-1")
+    known.learn("gateway-10", "ssh-ed25519 AAAA")
+    assert not known.has("gateway-1")
+    known.learn("gateway-1", "ssh-ed25519 AAAA")
+    assert known.has("gateway-1")
+    known.forget(["gateway-1"])
+    assert (known.has("gateway-1"), known.has("gateway-10")) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -88,19 +90,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_slow_first_boot_is_waited_for(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_slow_first_boot_is_waited_for(quick: pytest.MonkeyPatch) -> None:
     hangs = External("ssh did not finish within 90 s")
     quick.setattr(proc, "run", Boot(done(255, err="refused"), hangs, done(124, "running 10"), done(0, "done")))
-    host_boot.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)
+    host_boot.first_boot(HOST, lambda _: {}, lambda _: None, 180)
 
 
-def test_failed_first_boot_is_told_in_cloud_init_s_words(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_failed_first_boot_is_told_in_cloud_init_s_words(quick: pytest.MonkeyPatch) -> None:
     quick.setattr(proc, "run", Boot(done(1, "status: error\ndetail: no user data")))
     with pytest.raises(External, match="first boot of gateway-1 failed: status: error detail: no user data"):
-        host_boot.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)
+        host_boot.first_boot(HOST, lambda _: {}, lambda _: None, 180)
 
 
-def test_first_boot_that_stands_still_is_given_up(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_first_boot_that_stands_still_is_given_up(quick: pytest.MonkeyPatch) -> None:
     quick.setattr(proc, "run", Boot(done(124, "status: running 1234")))
     with pytest.raises(GaveUp, match=r"no progress for 0\.54 s; last seen: status: running 1234"):
-        host_boot.first_boot(HOST, lambda _: {}, Store(tmp_path), 180)
+        host_boot.first_boot(HOST, lambda _: {}, lambda _: None, 180)

@@ -16,10 +16,11 @@ from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, External, Refused
 from dualtrack.core.paths import ROOT
 from dualtrack.hosts.agents import gateway as program
+from dualtrack.inventory import deployment
 from dualtrack.serving import tenants
 from dualtrack.serving.gateway import Endpoint, Gateway
 from dualtrack.serving.tenants import Changes
-from dualtrack.tracks import deployment, serving
+from dualtrack.tracks import serving
 
 MODELS = [
     {"name": "smollm2", "probe": {"prompt": "x", "expected": "y"},

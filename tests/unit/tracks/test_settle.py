@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,8 +27,8 @@ class Track:
         #: Configuring a host turns these green.
         self.mends = {name: {name} for name in NAMES}
         self.configured: list[tuple[str, ...]] = []
-        monkeypatch.setattr(provision.places, "inventories", lambda _: [Path("inventory")])
-        monkeypatch.setattr(provision.control, "store", lambda: SimpleNamespace(folder=Path("/lab")))
+        monkeypatch.setattr(provision.deployment, "inventories", lambda _: [Path("inventory")])
+        monkeypatch.setattr(provision, "LAB", Path("/lab"))
         monkeypatch.setattr(provision, "read_inventory", lambda _: {})
         monkeypatch.setattr(provision.verify, "verify", self.verify)
         monkeypatch.setattr(provision.lanes, "configure", self.configure)

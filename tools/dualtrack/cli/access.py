@@ -88,10 +88,10 @@ def matrix(
     """
     from dualtrack.core.errors import BadInput, Findings
     from dualtrack.core.output import Steps, document
+    from dualtrack.inventory import deployment
     from dualtrack.security.access import break_glass as glass
     from dualtrack.security.access import matrix as cells
     from dualtrack.security.access import matrix_test, model
-    from dualtrack.tracks import deployment
 
     access = model.load(file)
     if not test:

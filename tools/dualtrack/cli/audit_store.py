@@ -43,9 +43,9 @@ def reading(
 ) -> Iterator[SearchStore]:  # fmt: skip
     """Yield the store that was named, or that of the tracks that are up."""
     from dualtrack.core.errors import BadInput
+    from dualtrack.inventory import deployment
     from dualtrack.remote.opensearch_nodes import SearchStore
     from dualtrack.security.opensearch import connections
-    from dualtrack.tracks import deployment
 
     by: dict[str, Any] = {"cert": cert, "key": key, "user": user, "password": password, "token": token}
     if addresses:

@@ -11,7 +11,7 @@ from dualtrack.cli.tracks import STACK, StackName
 from dualtrack.core.output import echo
 
 if TYPE_CHECKING:
-    from dualtrack.cloud.drift.model import Drift
+    from dualtrack.tracks.drift.model import Drift
 
 
 def drift(
@@ -24,9 +24,9 @@ def drift(
 
     Exit code 0 when all of it is clean, 1 when something drifted, 4 when a part could not be looked at.
     """
-    from dualtrack.cloud.drift.detect import Wanted, look
     from dualtrack.core.errors import BadInput, Exit
     from dualtrack.core.output import Steps, document
+    from dualtrack.tracks.drift.detect import Wanted, look
 
     if not cloud and not hosts:
         raise BadInput("--no-cloud and --no-hosts leave nothing to look at")

@@ -138,7 +138,7 @@ def _raw(host: str, inventory: list[Path] | None, recorded: Path | None, timeout
 @contextmanager
 def _runner(host: str, inventory: list[Path] | None, timeout: int) -> Iterator[Runner]:
     from dualtrack.hosts.fabric import collect
-    from dualtrack.tracks import deployment
+    from dualtrack.inventory import deployment
 
     if host:
         with collect.remote(host, list(inventory or deployment.inventories()), timeout) as call:

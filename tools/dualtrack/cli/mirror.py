@@ -57,8 +57,10 @@ def build(
     from dualtrack.core.output import Steps, document
     from dualtrack.core.progress import size
     from dualtrack.data.mirror import builder
+    from dualtrack.lab import doctor
 
-    made = builder.build(_place(dest), parts=only or builder.PARTS, models=model, days=days, say=Steps(quiet=json))
+    say = Steps(quiet=json)
+    made = builder.build(_place(dest), doctor.needs, parts=only or builder.PARTS, models=model, days=days, say=say)
     if json:
         document("mirror", made)
         return

@@ -20,7 +20,8 @@ def play(
     """Run a playbook on the hosts of the tracks that are up: new keys for a volume, a lost header, one phase again."""
     from dualtrack.core.errors import BadInput
     from dualtrack.core.output import Steps
-    from dualtrack.tracks import ansible_runner, deployment, unchanged
+    from dualtrack.inventory import deployment
+    from dualtrack.tracks import ansible_runner, unchanged
 
     known = sorted(path.stem for path in (ansible_runner.SITE.parent / "playbooks").glob("*.yml"))
     if not playbook:

@@ -106,10 +106,10 @@ def tune(
     """
     from dualtrack.core.errors import Findings
     from dualtrack.core.output import document, table
+    from dualtrack.inventory import deployment
+    from dualtrack.inventory.read import read_inventory
     from dualtrack.serving import tune as tuning
-    from dualtrack.tracks import deployment
     from dualtrack.tracks import tune as measuring
-    from dualtrack.verify.run import read_inventory
 
     given = {
         "batches": batch or tuning.BATCHES, "delays_ms": delay_ms or tuning.DELAYS_MS, "clients": clients,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dualtrack.core.task_graph import Say, Task
-    from dualtrack.tracks.deployment import Stack
+    from dualtrack.inventory.target import Stack
 
 JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
 YES = typer.Option(False, "--yes", "-y", help="Do not ask before changing a real account.")
@@ -144,8 +144,8 @@ def down() -> None:
     """Take both tracks down, and the lab with them. A track that cannot be taken down does not keep the other one."""
     from dualtrack.core.errors import DualtrackError, Interrupted
     from dualtrack.core.output import Steps
+    from dualtrack.inventory import deployment
     from dualtrack.tracks import cloud as cloud_track
-    from dualtrack.tracks import deployment
     from dualtrack.tracks import local as local_track
 
     now, steps, problem = deployment.current(), Steps(), None
@@ -241,7 +241,7 @@ def local_up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -
 def local_down(facts: Path | None = FACTS) -> None:
     """Remove the local track's lab hosts. Real machines are left as they are."""
     from dualtrack.core.output import Steps
-    from dualtrack.tracks import deployment
+    from dualtrack.inventory import deployment
     from dualtrack.tracks import local as track
 
     path = facts or Path(deployment.current().facts or _facts(None))
@@ -283,7 +283,7 @@ def verify(
     from dualtrack import verify as checks
     from dualtrack.core.errors import Exit
     from dualtrack.core.output import Steps, document
-    from dualtrack.tracks import deployment
+    from dualtrack.inventory import deployment
 
     report = checks.verify(
         list(inventory or deployment.inventories()),

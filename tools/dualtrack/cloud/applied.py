@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+from dualtrack.cloud import stack as stacks
+from dualtrack.cloud import variables
 from dualtrack.core.errors import BadInput
-from dualtrack.inventory.contract import Output
-from dualtrack.tracks.deployment import Stack
+from dualtrack.inventory import contract
+from dualtrack.inventory import target as targets
+from dualtrack.inventory.target import Stack
 
 
 class Applied(msgspec.Struct, frozen=True):
     """A stack and its API; ``endpoint`` is '' for the real AWS. ``budget`` is the stack's own, US$ a month."""
 
-    output: Output
+    output: contract.Output
     endpoint: str
     deployment: str
     budget: float | None
@@ -20,17 +23,11 @@ class Applied(msgspec.Struct, frozen=True):
 
 def applied(stack: Stack) -> Applied:
     """Return the stack as last applied; Missing when it is not up, BadInput for a budget that is none."""
-    from dualtrack.cloud import stack as stacks
-    from dualtrack.cloud import variables
-    from dualtrack.inventory import contract
-    from dualtrack.lab import control
-
     values = variables.read(variables.folder(stack))
     watch = values.get("watch") or {}
     budget = watch.get("budget_usd") if isinstance(watch, dict) else None
     output = contract.parse(stacks.outputs(stack).get("inventory"))
-    endpoint = control.endpoint() if stack == "emulator" else ""
-    return Applied(output, endpoint, str(values.get("name", "dualtrack")), checked_budget(budget))
+    return Applied(output, targets.of(stack).endpoint(), str(values.get("name", "dualtrack")), checked_budget(budget))
 
 
 def checked_budget(value: object) -> float | None:

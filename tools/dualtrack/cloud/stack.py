@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dualtrack.cloud import account, opentofu, provider
 from dualtrack.cloud.clock import offset_notice
@@ -25,8 +25,9 @@ from dualtrack.cloud.plan import Plan
 from dualtrack.cloud.tofu import Tofu
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, External, Missing, Refused
+from dualtrack.inventory import target as targets
+from dualtrack.inventory.target import Stack
 
-Stack = Literal["aws", "emulator"]
 #: Shown the plan and, for a real account, whose it is; answers whether to go on.
 Confirm = Callable[[Plan, str], bool]
 
@@ -63,11 +64,11 @@ def up(
     with _exclusive(stack), _disk_errors():
         owner = _owner(stack)
         home = _home(stack)
-        if stack == "emulator":
+        if targets.of(stack).ephemeral:
             _forget_if_stale(home, _endpoint(stack, endpoint), progress)
         tofu = _prepare(stack, progress)
         values = {**(variables or {}), "ssh_public_key": ssh_public_key.strip()}
-        if stack == "emulator":
+        if targets.of(stack).ephemeral:
             values["aws_endpoint"] = _endpoint(stack, endpoint)
         progress("comparing the stack with its configuration")
         plan = tofu.plan(values)
@@ -76,7 +77,7 @@ def up(
         progress(f"plan: {plan.summary}")
         if plan_only:
             return Up(tofu.outputs(), False, plan)
-        if plan.changes and stack == "aws" and not confirm(plan, owner):
+        if plan.changes and not targets.of(stack).ephemeral and not confirm(plan, owner):
             raise Refused("not confirmed: nothing was changed")
         if plan.changes or plan.outputs_change:
             tofu.apply(plan, progress)
@@ -104,7 +105,7 @@ def down(
         owner = _owner(stack)
         home = _home(stack)
         values: dict[str, Any] = {"ssh_public_key": _NO_KEY}
-        if stack == "emulator":
+        if targets.of(stack).ephemeral:
             if not _state(home).exists():
                 return False
             if not endpoint or not account.answers(endpoint):
@@ -121,7 +122,7 @@ def down(
         plan = tofu.plan(values, destroy=True)
         if not plan.changes:
             return False
-        if stack == "aws" and not confirm(plan, owner):
+        if not targets.of(stack).ephemeral and not confirm(plan, owner):
             raise Refused("not confirmed: nothing was destroyed")
         tofu.apply(plan, progress)
         return True
@@ -142,7 +143,7 @@ def refresh(stack: Stack, *, endpoint: str | None = None, progress: Progress = l
         home = _home(stack)
         values: dict[str, Any] = {"ssh_public_key": _NO_KEY}
         applied = ""
-        if stack == "emulator":
+        if targets.of(stack).ephemeral:
             if not _state(home).exists():
                 raise Missing("the cloud track's stack (emulator) is not up", hint="make cloud-up")
             values["aws_endpoint"] = _endpoint(stack, endpoint)
@@ -155,9 +156,9 @@ def refresh(stack: Stack, *, endpoint: str | None = None, progress: Progress = l
 def outputs(stack: Stack) -> dict[str, Any]:
     """Return the outputs of the stack as it was last applied. Raises Missing when it never was."""
     home = _home(stack)
-    if stack == "emulator" and not _state(home).exists():
+    if targets.of(stack).ephemeral and not _state(home).exists():
         raise Missing("the cloud track's stack (emulator) is not up", hint="make cloud-up")
-    if stack == "emulator":
+    if targets.of(stack).ephemeral:
         # OpenTofu's own state: reading it saves the start of a program, on the path of every status.
         try:
             found = json.loads(_state(home).read_text()).get("outputs", {})
@@ -224,7 +225,7 @@ def _endpoint(stack: Stack, endpoint: str | None) -> str:
 
 def _owner(stack: Stack) -> str:
     """Return whose account it is; asked first, because without credentials nothing else can work."""
-    return account.whoami() if stack == "aws" else "the emulator"
+    return "the emulator" if targets.of(stack).ephemeral else account.whoami()
 
 
 def _prepare(stack: Stack, progress: Progress) -> Tofu:
@@ -272,7 +273,7 @@ def _check_writer(state: Path, binary: Binary) -> None:
 
 
 def _backend(stack: Stack, home: Path, folder: Path, binary: Binary) -> tuple[Path | None, dict[str, str]]:
-    if stack == "emulator":
+    if targets.of(stack).ephemeral:
         return None, {"path": str(_state(home))}
     file = folder / "backend.hcl"
     if not file.exists():

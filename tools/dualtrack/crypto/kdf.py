@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from dualtrack.core.errors import External
-from dualtrack.security.seal.chunks import PREFIX
+from dualtrack.crypto.sizes import PREFIX
 
 DATA_KEY = 32
 SM4_KEY = 16

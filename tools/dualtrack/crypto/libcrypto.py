@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Callable, Iterator
 
 from dualtrack.core.errors import BadInput, External, Missing
+from dualtrack.crypto.sizes import KEY_ID
 from dualtrack.crypto.sm3 import sm3
-from dualtrack.security.seal.header import ID
 
 _POINT = 65  # 04, x, y
 #: GM/T 0009, 10: who signs, where nobody agreed on another name.
@@ -94,7 +94,7 @@ class PublicKey:
     @functools.cached_property
     def id(self) -> bytes:
         """Return what slots and people name the key by: the first 16 bytes of SM3 over its uncompressed point."""
-        return sm3(self.point)[:ID]
+        return sm3(self.point)[:KEY_ID]
 
     @functools.cached_property
     def point(self) -> bytes:

@@ -11,7 +11,7 @@ import functools
 import threading
 
 from dualtrack.core.errors import External
-from dualtrack.security.seal.chunks import TAG
+from dualtrack.crypto.sizes import TAG
 
 _SM4, _GCM = 318, 9  # GCRY_CIPHER_SM4, GCRY_CIPHER_MODE_GCM of gcrypt.h
 _DISABLE_SECMEM, _INITIALIZATION_FINISHED, _ANY_INITIALIZATION = 37, 38, 40  # GCRYCTL_*

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from dualtrack.core.errors import Missing
 from dualtrack.crypto import libgcrypt
-from dualtrack.security.seal.chunks import TAG
+from dualtrack.crypto.sizes import TAG
 
 
 class Gcm(Protocol):

@@ -1,1 +1,1 @@
-"""What runs on hosts or decides for them: RAID and volume plans, the InfiniBand fabric, agents, and the hosts' bundle."""
+"""What runs on hosts or decides for them: RAID and volume plans, the InfiniBand fabric, agents, the bundle."""

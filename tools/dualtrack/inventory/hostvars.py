@@ -1,7 +1,7 @@
 """An inventory with its variables as plays see them: what `ansible-inventory --list` prints, templates resolved.
 
-Run as a child process: `python -m dualtrack.inventory.hostvars INVENTORY…` prints one JSON document. Ansible is imported
-here alone, because that takes half a second and its settings come from the environment.
+Run as a child process: `python -m dualtrack.inventory.hostvars INVENTORY…` prints one JSON document. Ansible is
+imported here alone, because that takes half a second and its settings come from the environment.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,17 @@ from dualtrack.inventory.model import Host, groups_of
 
 #: Adds connection variables to a host (a proxy into the lab, a key); an empty mapping for none.
 Connection = Callable[[Host], Mapping[str, object]]
+
+
+def direct(known_hosts: Path, private_key: str = "") -> Connection:
+    """Return the connection variables of machines that ssh reaches straight: the key, and the known hosts."""
+
+    def variables(host: Host) -> Mapping[str, object]:
+        args = f"-o UserKnownHostsFile={known_hosts} -o HostKeyAlias={host.name}"
+        key = {"ansible_ssh_private_key_file": private_key} if private_key else {}
+        return {**key, "ansible_ssh_common_args": args}
+
+    return variables
 
 
 def hostvars(host: Host, connection: Connection) -> dict[str, object]:

@@ -21,8 +21,8 @@ from dualtrack.core.errors import BadInput, External
 from dualtrack.core.files import read_secret, sync_path, write_atomically
 from dualtrack.crypto import sm4
 from dualtrack.crypto.kdf import DATA_KEY, SM4_KEY, hkdf
+from dualtrack.crypto.sizes import TAG
 from dualtrack.knowledge.tables import Held, Table
-from dualtrack.security.seal.chunks import TAG
 
 MASTER, FILE = "master.key", "keys.sqlite"
 MASTER_BYTES, MOST_MASTER_BYTES = 32, 4096

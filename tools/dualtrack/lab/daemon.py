@@ -145,7 +145,7 @@ class Supervisor:
         self.press_buttons()
         self.reclaim()
         plan = reconcile([*self.store.desired(), *self.running_instances()], self.actual)
-        self.store.forget_keys([name for name in plan.remove if self.remove(name)])
+        self.store.known_hosts.forget([name for name in plan.remove if self.remove(name)])
         for spec in plan.start:
             self.start(spec)
         self.forward()
@@ -186,7 +186,7 @@ class Supervisor:
             machine = MACHINES[spec.kind]
             machine.prepare(folder, spec, self.layout, self.store.public_key())
             if not spec.instance_id:
-                self.store.learn_key(spec.name, machine.public_key(folder))
+                self.store.known_hosts.learn(spec.name, machine.public_key(folder))
             log.info("starting %s at %s", spec.name, spec.address)
             self.processes[spec.name] = machine.boot(
                 folder, spec, self.layout, self.rootfs, self.store.host_log(spec.name)

@@ -13,8 +13,8 @@ import msgspec
 from dualtrack.cloud import opentofu
 from dualtrack.core.errors import DualtrackError, Missing
 from dualtrack.core.paths import cache_dir
-from dualtrack.data.mirror import offline
-from dualtrack.lab import cgroup, control, removal, rootfs, vmimage
+from dualtrack.data.mirror import debian, offline
+from dualtrack.lab import bootstrap, cgroup, control, removal, rootfs, vmimage
 
 GIB = 1 << 30
 
@@ -42,6 +42,14 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
     ok: bool
     checks: tuple[Check, ...]
+
+
+def needs() -> debian.Needs:
+    """Return what a mirror must have of Debian beside the roles' packages."""
+    return debian.Needs(
+        sources=bootstrap.apt_sources().file, controller=tuple(PROGRAMS.values()), hosts=rootfs.PACKAGES,
+        machines=vmimage.packages(),
+    )  # fmt: skip
 
 
 def diagnose() -> Diagnosis:

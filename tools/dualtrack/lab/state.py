@@ -11,9 +11,10 @@ from typing import Literal
 import msgspec
 
 from dualtrack.core.errors import BadInput
-from dualtrack.core.files import locked, read, write_atomically
+from dualtrack.core.files import read, write_atomically
 from dualtrack.core.proc import run
 from dualtrack.lab.model import HostSpec, Layout
+from dualtrack.remote.known_hosts import KnownHosts
 
 log = logging.getLogger("labd")
 #: `cut`: off at once, as when the mains fail. `on`: the button of a host that is off.
@@ -75,9 +76,9 @@ class Store:
         return self.folder / "ssh/id_ed25519"
 
     @property
-    def known_hosts(self) -> Path:
-        """Host keys, by host name (not address: addresses are reused)."""
-        return self.folder / "ssh/known_hosts"
+    def known_hosts(self) -> KnownHosts:
+        """The host keys of its hosts, among those of the whole deployment."""
+        return KnownHosts(self.folder / "ssh/known_hosts")
 
     @property
     def ssh_config(self) -> Path:
@@ -151,29 +152,13 @@ class Store:
             for spec in hosts
         )
         text += (
-            f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n    UserKnownHostsFile {self.known_hosts}\n"
+            f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n"
+            f"    UserKnownHostsFile {self.known_hosts.file}\n"
             f"    ProxyCommand {self.proxy_command()}\n    ConnectTimeout 40\n    LogLevel ERROR\n"
             # A host whose power is cut says nothing; an emulated one may be busy for a while.
             f"    ServerAliveInterval 15\n    ServerAliveCountMax 8\n    KexAlgorithms {KEX}\n"
         )
         write_atomically(self.ssh_config, text.encode())
-
-    def learn_key(self, name: str, public: str) -> None:
-        """Keep the host key of ``name`` (type and base64), replacing an older one."""
-        self._change_keys({name}, [f"{name} {' '.join(public.split()[:2])}"])
-
-    def forget_keys(self, names: Iterable[str]) -> None:
-        """Drop the host keys of hosts that are gone."""
-        if gone := set(names):
-            self._change_keys(gone, [])
-
-    def _change_keys(self, drop: set[str], add: list[str]) -> None:
-        # The supervisor and both tracks change this file, at the same time when they come up side by side.
-        with locked(self.known_hosts):
-            before = self.known_hosts.read_text().splitlines() if self.known_hosts.exists() else []
-            lines = [line for line in before if line.split(" ", 1)[0] not in drop] + add
-            if lines != before:
-                write_atomically(self.known_hosts, "".join(f"{line}\n" for line in lines).encode(), 0o600)
 
     def retire_trail(self, name: str) -> None:
         """Put a host's registered audit key aside, numbered: its trail went with its disk, the next one is another.

@@ -8,8 +8,12 @@ from typing import Any
 
 import msgspec
 
+from dualtrack.cloud import instances as clouds
+from dualtrack.core import aws
 from dualtrack.core.errors import BadInput
-from dualtrack.inventory import render
+from dualtrack.inventory import deployment, ec2, render
+from dualtrack.inventory import facts as facts_file
+from dualtrack.inventory import target as targets
 from dualtrack.inventory.model import Host, check
 from dualtrack.inventory.render import Connection
 
@@ -82,33 +86,20 @@ def gather(*, track: str, stack: str, endpoint: str, region: str, facts: Path | 
 
 
 def _cloud(stack: str, endpoint: str, region: str) -> list[Part]:
-    from dualtrack.core import aws
-    from dualtrack.inventory import ec2
-
     if endpoint:
         hosts = ec2.hosts(list(ec2.instances(aws.client("ec2", region, endpoint))))
         return [Part(tuple(hosts), lambda _: {})]
-    from dualtrack.lab import control
-    from dualtrack.tracks import cloud
-
-    now = control.status()
-    output = None if stack == "emulator" and not now.up else cloud.saved_output(stack)  # type: ignore[arg-type]
+    target = targets.of(stack)
+    output = None if target.problem() else clouds.saved_output(stack)  # type: ignore[arg-type]
     if output is None:
         return []
-    hosts = cloud.discover(output, now.aws_endpoint if stack == "emulator" else "")
-    return [Part(tuple(hosts), cloud.connection_for(stack), ("lab",) if stack == "emulator" else ())]
+    hosts = clouds.discover(output, target.endpoint())
+    return [Part(tuple(hosts), target.connection(), target.groups)]
 
 
 def _local(facts: Path | None) -> list[Part]:
-    from dualtrack.inventory import facts as facts_file
-    from dualtrack.tracks import deployment, local
-
     path = facts or Path(deployment.current().facts or facts_file.DEFAULT)
     described = facts_file.load(path)
-    return [
-        Part(
-            tuple(facts_file.hosts(described)),
-            local.connection_for(described),
-            ("lab",) if described.provider == "lab" else (),
-        )
-    ]
+    target = targets.of(described.provider)
+    connection = target.connection(described.ssh_private_key)
+    return [Part(tuple(facts_file.hosts(described)), connection, target.groups)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,10 +13,9 @@ import msgspec
 from dualtrack.core import proc, waiting
 from dualtrack.core.errors import External
 from dualtrack.core.task_graph import Say
+from dualtrack.inventory import target as targets
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
-from dualtrack.lab import life
-from dualtrack.lab.state import Store
 from dualtrack.remote import host_keys, identity
 
 #: First boot on a cloud: cloud-init installs keys and runs the user data. Where there is none, nothing to wait for.
@@ -48,37 +47,34 @@ def proxy_of(words: Sequence[str]) -> str:
     return next((word.removeprefix("ProxyCommand=") for word in words if word.startswith("ProxyCommand=")), "")
 
 
-def known(lab: Store, host: Host) -> bool:
-    """Tell whether the key of this host has been learned before."""
-    return lab.known_hosts.exists() and any(
-        line.split(" ", 1)[0] == host.name for line in lab.known_hosts.read_text().splitlines()
-    )
-
-
-def all_of(hosts: Sequence[Host], connection: Connection, lab: Store, say: Say, *, stall: float = STALL_S) -> None:
+def all_of(
+    hosts: Sequence[Host], connection: Connection, signs: Callable[[str], object], say: Say, *, stall: float = STALL_S
+) -> None:
     """Wait until every host takes a login and has finished its first boot, side by side.
 
     A host's key is learned the first time (and its fingerprint said), never replaced: a key that changed later makes
-    ssh refuse. External names the host, what failed, and where to look, after ``stall`` seconds without progress.
+    ssh refuse. ``signs`` returns a host's signs of life. External names the host, what failed, and where to look, after
+    ``stall`` seconds without progress.
     """
+    known = targets.known_hosts()
 
     def one(host: Host) -> str:
-        if known(lab, host):
+        if known.has(host.name):
             return ""
         return host_keys.wait_for_key(
             host.name, host.address, host.port, proxy=proxy_of(ssh_words(host, connection)), stall=stall,
-            progress=lambda: life.signs(lab, host.name),
+            progress=lambda: signs(host.name),
         )  # fmt: skip
 
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(hosts)))) as pool:
         for host, key in zip(hosts, pool.map(one, hosts), strict=True):
             if key:
-                lab.learn_key(host.name, key)
+                known.learn(host.name, key)
                 say(f"{host.name} at {host.address} answers, host key {host_keys.fingerprint(key)}")
-        list(pool.map(lambda host: first_boot(host, connection, lab, stall), hosts))
+        list(pool.map(lambda host: first_boot(host, connection, signs, stall), hosts))
 
 
-def first_boot(host: Host, connection: Connection, lab: Store, stall: float) -> None:
+def first_boot(host: Host, connection: Connection, signs: Callable[[str], object], stall: float) -> None:
     """Wait until a host lets us in and its first boot is over; External with cloud-init's own word when it failed."""
     words, said = ssh_words(host, connection), "nothing"
 
@@ -94,7 +90,7 @@ def first_boot(host: Host, connection: Connection, lab: Store, stall: float) -> 
 
     done = waiting.until(
         over, f"the first boot of {host.name}", stall=stall, interval=0.5, last=lambda: said,
-        progress=lambda: (said, life.signs(lab, host.name)), hint=f"look at /var/log/cloud-init.log on {host.address}",
+        progress=lambda: (said, signs(host.name)), hint=f"look at /var/log/cloud-init.log on {host.address}",
     )  # fmt: skip
     if done is not None and done.returncode != 0:
         raise External(

@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from dualtrack.inventory import deployment
+from dualtrack.inventory.read import read_inventory
 from dualtrack.knowledge import answering
 from dualtrack.knowledge.program import Found
 from dualtrack.knowledge.search import Hit
 from dualtrack.knowledge.service.people import AUDIENCE
 from dualtrack.security.access import tokens
 from dualtrack.serving.client import Client, End
-from dualtrack.tracks import deployment
-from dualtrack.verify.run import read_inventory
 
 GROUP = "role_knowledge_base"
 #: A token that a command makes for itself.

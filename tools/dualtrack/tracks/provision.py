@@ -1,4 +1,4 @@
-"""What both tracks have in common: configuring with Ansible, verifying, and closing the lab after the last of them."""
+"""What both tracks have in common: configuring with Ansible and verifying."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import msgspec
 
 from dualtrack import verify
 from dualtrack.core.errors import Findings
+from dualtrack.core.paths import LAB
 from dualtrack.core.task_graph import Say
-from dualtrack.lab import control, removal
-from dualtrack.tracks import deployment, lanes, unchanged
+from dualtrack.inventory import deployment
+from dualtrack.inventory.read import read_inventory
+from dualtrack.tracks import lanes, unchanged
 from dualtrack.tracks.unchanged import Hosts
-from dualtrack.verify.run import read_inventory
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -86,17 +87,9 @@ def _configure(track: str, inventories: Sequence[Path], hosts: Hosts, say: Say) 
     """Run the site playbook on some of a track's hosts; return how many tasks changed each host that changed."""
     unchanged.forget(hosts)
     say(f"configuring {', '.join(hosts.variables)}")
-    log = control.store().folder / f"logs/configure-{track}.log"
+    log = LAB / f"logs/configure-{track}.log"
     changed = lanes.configure(inventories, hosts, log=log, say=say).changed
     changes = {host: count for host, count in changed.items() if count}
     told = f"{sum(changes.values())} changes on {len(changes)} hosts" if changes else "nothing to change"
     say(f"configured: {told}")
     return changes
-
-
-def close_lab(say: Say) -> None:
-    """Take the lab down when neither track nor anybody's declared host needs it any more."""
-    if deployment.current().stack == "emulator" or control.store().desired():
-        return
-    if control.status().up or removal.leftovers():
-        control.down(say)

@@ -14,12 +14,13 @@ from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.core.files import locked
 from dualtrack.core.paths import ROOT
 from dualtrack.core.task_graph import Say
+from dualtrack.inventory import deployment
 from dualtrack.inventory.model import Host, Track
+from dualtrack.inventory.read import read_inventory
 from dualtrack.remote import host_keys
 from dualtrack.serving import tenants
 from dualtrack.serving.gateway import Api, Applied, Endpoint, Engine, Gateway, Model, Where
-from dualtrack.tracks import deployment, host_boot
-from dualtrack.verify.run import read_inventory
+from dualtrack.tracks import host_boot
 
 T = TypeVar("T")
 GROUP = "role_gateway"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from dualtrack.cloud import instances
 from dualtrack.core.errors import DualtrackError
 from dualtrack.core.paths import LAB
+from dualtrack.inventory import deployment
+from dualtrack.inventory import target as targets
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
-from dualtrack.lab import control
-from dualtrack.tracks import cloud, deployment, host_boot, local
+from dualtrack.tracks import host_boot, local
 from dualtrack.verify import record
 
 State = Literal["up", "down", "unverified"]
@@ -60,25 +63,22 @@ def status(pool: str = "") -> Status:
 
     A track that cannot be looked at is a problem in the answer, not an error.
     """
-    now, problems = deployment.current(), []
-    lab = control.status()
+    now, problems, endpoint = deployment.current(), [], ""
     found: list[tuple[Host, Connection]] = []
     if now.stack:
+        target = targets.of(now.stack)
         try:
-            output = cloud.saved_output(now.stack)
-            if now.stack == "emulator" and not lab.up:
-                problems.append("cloud: the lab is down, and the emulated instances with it: make cloud-up")
+            output = instances.saved_output(now.stack)
+            if problem := target.problem():
+                problems.append(f"cloud: {problem}: make cloud-up")
             elif output is not None:
-                connection = cloud.connection_for(now.stack)
-                found += [
-                    (host, connection)
-                    for host in cloud.discover(output, lab.aws_endpoint if now.stack == "emulator" else "")
-                ]
+                endpoint, connection = target.endpoint(), target.connection()
+                found += [(host, connection) for host in instances.discover(output, endpoint)]
         except DualtrackError as error:
             problems.append(f"cloud: {error}")
     if now.facts:
         try:
-            servers, connection = local.hosts(now.facts)
+            servers, connection = local.hosts(Path(now.facts))
             found += [(host, connection) for host in servers]
         except DualtrackError as error:
             problems.append(f"local: {error}")
@@ -87,7 +87,7 @@ def status(pool: str = "") -> Status:
     with ThreadPoolExecutor(max_workers=32) as threads:
         answers = list(threads.map(lambda pair: host_boot.ask(*pair), found))
     rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
-    return Status(rows, now.stack, now.facts, lab.aws_endpoint, tuple(problems))
+    return Status(rows, now.stack, now.facts, endpoint, tuple(problems))
 
 
 def _row(host: Host, answer: host_boot.Answer, verified: record.Verified | None) -> Row:

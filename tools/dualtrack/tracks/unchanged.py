@@ -25,10 +25,11 @@ import msgspec
 
 from dualtrack.core.errors import BadInput, External
 from dualtrack.core.paths import ROOT
+from dualtrack.inventory.read import Inventory, read_inventory
 from dualtrack.remote import ssh_config
 from dualtrack.security.pki import authority
 from dualtrack.tracks import site
-from dualtrack.verify import plan, run
+from dualtrack.verify import plan
 
 #: Where a host keeps the digest of what it was last configured with.
 RECORD = "/var/lib/dualtrack/configured"
@@ -87,7 +88,7 @@ class Hosts(msgspec.Struct, frozen=True):
         )
 
 
-def hosts_of(inventory: run.Inventory, pattern: str) -> Hosts:
+def hosts_of(inventory: Inventory, pattern: str) -> Hosts:
     """Return the hosts that a pattern names. Those of the other track are left out: no role looks across tracks."""
     groups = plan.groups_of(inventory)
     every = inventory["_meta"]["hostvars"]
@@ -153,7 +154,7 @@ def forget(hosts: Hosts) -> None:
 
 def forget_matching(inventories: Sequence[Path], pattern: str) -> None:
     """Take the record off the hosts that a pattern names; off all of them where only Ansible understands it."""
-    inventory = run.read_inventory(inventories)
+    inventory = read_inventory(inventories)
     try:
         found = hosts_of(inventory, pattern)
     except BadInput:

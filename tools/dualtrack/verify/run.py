@@ -16,18 +16,17 @@ from typing import Any
 import msgspec
 import yaml
 
-from dualtrack.core import proc, waiting
-from dualtrack.core.errors import BadInput, External
+from dualtrack.core import proc
+from dualtrack.core.errors import External
 from dualtrack.core.events import events
 from dualtrack.core.paths import LAB, ROOT
-from dualtrack.core.proc import last_line, run
-from dualtrack.lab import life
-from dualtrack.lab.state import Store
-from dualtrack.remote import identity, ssh_config
+from dualtrack.core.proc import last_line
+from dualtrack.inventory import target as targets
+from dualtrack.inventory.read import Inventory, read_inventory
+from dualtrack.remote import connections, ssh_config
 from dualtrack.verify import model, plan, record
 
 Progress = Callable[[str], None]
-Inventory = dict[str, Any]
 
 SITE = ROOT / "ansible" / "site.yml"
 ROLES = ROOT / "roles"
@@ -74,14 +73,14 @@ def verify(
         config = Path(folder) / "ssh_config"
         config.write_text(ssh_config.render(variables, Path(folder)))
         try:
-            unreachable = reach(config, list(chosen), lambda name: life.signs(Store(lab), name))
+            unreachable = connections.open_all(config, list(chosen), targets.signs_of_life)
             for name, reason in sorted(unreachable.items()):
                 say(f"{name} cannot be reached: {reason}")
-            identities = identify(config, [name for name in chosen if name not in unreachable])
+            identities = connections.identify(config, [name for name in chosen if name not in unreachable])
             wanted = {name: names for name, names in chosen.items() if name not in unreachable}
             checks = run_checks(Path(folder), config, wanted, with_defaults(wanted, variables), say)
         finally:
-            hang_up(config, list(chosen))
+            connections.close_all(config, list(chosen))
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     report = model.build(
         chosen, unreachable, checks, seconds=round(time.monotonic() - started, 1), verified_at=now,
@@ -90,22 +89,6 @@ def verify(
     if not roles:
         record.save(lab / "verified.json", report)
     return report
-
-
-def read_inventory(inventories: Sequence[Path]) -> Inventory:
-    """Return what `ansible-inventory --list` says of the sources together, the variables as plays see them."""
-    for path in inventories:
-        if not path.exists():
-            raise BadInput(f"no such inventory: {path}")
-    words = [sys.executable, "-m", "dualtrack.inventory.hostvars", *(str(path.resolve()) for path in inventories)]
-    done = run(
-        words, cwd=ROOT / "ansible", check=False,
-        env={"ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"), "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
-             "ANSIBLE_NOCOLOR": "true", "DUALTRACK_LAB_DIR": str(LAB)},
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise BadInput(f"the inventory cannot be read: {last_line(done.stderr)}")
-    return msgspec.json.decode(done.stdout, type=dict[str, Any])
 
 
 def with_checks() -> list[str]:
@@ -128,63 +111,6 @@ def read_defaults(role: Path) -> dict[str, Any]:
     """Return a role's defaults."""
     path = role / "defaults/main.yml"
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
-
-
-#: How long a host may show no sign of life until it is called unreachable, in seconds.
-REACH_STALL_S = 60.0
-#: How long it may take to say which host it is, over the open connection, in seconds.
-IDENTIFY_S = 120.0
-
-
-def reach(config: Path, hosts: Sequence[str], signs: Callable[[str], object] = bool) -> dict[str, str]:
-    """Open the shared connection to every host; return those that did not let us in as root, and why.
-
-    ``signs`` returns a host's signs of life, by name: one that is slow is waited for.
-    """
-
-    def one(name: str) -> str:
-        # The connection that stays in the background must not keep our pipes open, or we would wait for it.
-        with tempfile.TemporaryFile("w+") as said:
-            words = ["ssh", "-F", str(config), name, "sudo -n true"]
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-            with proc.tracked(process):
-                try:
-                    waiting.until(
-                        lambda: process.poll() is not None, f"{name} to let us in", stall=REACH_STALL_S, limit=600,
-                        progress=lambda: signs(name), interval=0.05,
-                    )  # fmt: skip
-                except waiting.GaveUp as error:
-                    proc.end(process)
-                    return str(error)
-            said.seek(0)
-            text = last_line(said.read())
-        if process.returncode == 255:
-            return text
-        return f"no root there without a password: {text}" if process.returncode else ""
-
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        answers = list(pool.map(one, hosts))
-    return {name: reason for name, reason in zip(hosts, answers, strict=True) if reason}
-
-
-def identify(config: Path, hosts: Sequence[str]) -> dict[str, str]:
-    """Return which hosts they are, over the open connections; '' for one that does not say."""
-
-    def one(name: str) -> str:
-        try:
-            said = run(["ssh", "-F", config, name, identity.COMMAND], check=False, timeout=IDENTIFY_S).stdout
-        except External:  # a session that hangs
-            return ""
-        return identity.of(said)
-
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        return dict(zip(hosts, pool.map(one, hosts), strict=True))
-
-
-def hang_up(config: Path, hosts: Sequence[str]) -> None:
-    """Close the shared connections."""
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        list(pool.map(lambda name: run(["ssh", "-F", config, "-O", "exit", name], check=False), hosts))
 
 
 def run_checks(

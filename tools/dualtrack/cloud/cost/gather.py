@@ -10,14 +10,12 @@ from dualtrack.cloud.applied import Applied
 from dualtrack.cloud.cost.running import Seen
 from dualtrack.core import aws
 from dualtrack.core.errors import External
-from dualtrack.inventory import ec2
+from dualtrack.inventory import deployment, ec2
 from dualtrack.inventory import facts as facts_file
 
 
 def see(of: Applied, facts: Path | None) -> Seen:
     """Return what runs, what is stored and which servers are owned; External when the API refuses or is silent."""
-    from dualtrack.tracks import deployment
-
     instances = tuple(ec2.instances(aws.client("ec2", of.output.region, of.endpoint), untagged=True))
     s3 = aws.client("s3", of.output.region, of.endpoint)
     stored: Counter[tuple[str, str]] = Counter()

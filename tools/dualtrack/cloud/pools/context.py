@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from dualtrack.cloud import stack as stacks
 from dualtrack.cloud.pools import costs
 from dualtrack.cloud.pools.fallback import Budget
 from dualtrack.cloud.pools.model import Group, Policy
@@ -17,7 +18,8 @@ from dualtrack.cloud.prices.book import Book
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, External
 from dualtrack.inventory import contract
-from dualtrack.tracks.deployment import Stack
+from dualtrack.inventory import target as targets
+from dualtrack.inventory.target import Stack
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -39,9 +41,6 @@ def place(stack: Stack, *, inventory: Path | None = None, endpoint: str = "") ->
     ``inventory`` is a JSON file with the stack's output `inventory` (else OpenTofu's state is asked), ``endpoint``
     another API than the stack's own. Raises BadInput, Missing and External.
     """
-    from dualtrack.cloud import stack as stacks
-    from dualtrack.lab import control
-
     if inventory is not None:
         try:
             value = msgspec.json.decode(inventory.read_bytes())
@@ -54,7 +53,7 @@ def place(stack: Stack, *, inventory: Path | None = None, endpoint: str = "") ->
     output = contract.parse(value)
     if not any(pool.gpus for pool in output.pools.values()):
         raise BadInput("the stack has no pool with GPUs", hint="terraform/stacks/aws/variables.tf: pools")
-    return Place(output, endpoint or (control.endpoint() if stack == "emulator" else ""), folder(stack))
+    return Place(output, endpoint or targets.of(stack).endpoint(), folder(stack))
 
 
 def policy(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dualtrack.cloud.tiers.plan import Amount
 from dualtrack.core.errors import BadInput
 from dualtrack.data.checkpoints.actions import bytes_of
-from dualtrack.tracks.deployment import Stack
+from dualtrack.inventory.target import Stack
 
 
 def given(words: Sequence[str]) -> dict[str, Amount]:
@@ -28,11 +28,11 @@ def given(words: Sequence[str]) -> dict[str, Amount]:
 def stored(stack: Stack) -> dict[str, Amount]:
     """Return what the stack's buckets hold; Missing when it is not up."""
     from dualtrack.cloud.applied import applied
-    from dualtrack.data.checkpoints.remote import Remote
+    from dualtrack.core.s3 import Bucket
 
     place = applied(stack)
     found = {}
     for name, bucket in place.output.storage.items():
-        objects = Remote(bucket.bucket, region=place.output.region, endpoint=place.endpoint).listed("")
+        objects = Bucket(bucket.bucket, region=place.output.region, endpoint=place.endpoint).listed("")
         found[name] = Amount(sum(it["Size"] for it in objects), len(objects))
     return found

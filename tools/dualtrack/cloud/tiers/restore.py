@@ -11,7 +11,7 @@ import msgspec
 from dualtrack.cloud.prices.storage import GB, Restore, Storage
 from dualtrack.cloud.tiers.plan import Amount, restore_usd
 from dualtrack.core.errors import BadInput, External, Refused
-from dualtrack.data.checkpoints.remote import Remote
+from dualtrack.core.s3 import Bucket
 
 ARCHIVES = ("DEEP_ARCHIVE", "GLACIER")
 Say = Callable[[str], None]
@@ -52,7 +52,7 @@ class Restored(msgspec.Struct, frozen=True):
     path: str
 
 
-def look(remote: Remote, prefix: str) -> list[Object]:
+def look(remote: Bucket, prefix: str) -> list[Object]:
     """Return the objects under a prefix and whether each can be read; External when there are none."""
     found = []
     for it in remote.listed(prefix):
@@ -101,12 +101,12 @@ def quote(objects: Sequence[Object], prices: Storage, region: str, way: str, wit
     )  # fmt: skip
 
 
-def ask(remote: Remote, objects: Sequence[Object], way: str, days: int) -> int:
+def ask(remote: Bucket, objects: Sequence[Object], way: str, days: int) -> int:
     """Ask S3 for what is archived and was not asked for; return for how many objects."""
     return sum(remote.restore(it.key, way, days) for it in objects if it.state == "archived")
 
 
-def wait(remote: Remote, prefix: str, poll: float, say: Say) -> float:
+def wait(remote: Bucket, prefix: str, poll: float, say: Say) -> float:
     """Wait until everything can be read; return the seconds. May be ended and called again: S3 goes on."""
     begin, last = time.monotonic(), -1
     while True:

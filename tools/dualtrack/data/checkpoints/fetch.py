@@ -17,11 +17,12 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from dualtrack.core.errors import External
+from dualtrack.core.s3 import Again, pause
 from dualtrack.data.checkpoints import journal, manifest
 from dualtrack.data.checkpoints.journal import Journal
 from dualtrack.data.checkpoints.manifest import BLOCK, Manifest, Part
 from dualtrack.data.checkpoints.plan import Plan
-from dualtrack.data.checkpoints.remote import Again, Remote, pause
+from dualtrack.data.checkpoints.remote import Remote
 
 #: A part may take this long, and a second more for each of so many bytes: who sends slower has failed.
 GRACE_S, SLOWEST = 60.0, 256 << 10

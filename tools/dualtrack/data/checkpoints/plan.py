@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from dualtrack.data.checkpoints.address import Address
-from dualtrack.data.checkpoints.manifest import Manifest
+from dualtrack.data.checkpoints.manifest import Manifest, Part
 from dualtrack.data.checkpoints.remote import Remote
-
-if TYPE_CHECKING:  # what a pull without keys has no use for, and takes time to load
-    from dualtrack.data.checkpoints.unsealing import Sealed
 
 #: The form of a version in the cache whose sealed files were opened.
 UNSEALED = "unsealed"
+
+
+class Sealed(Protocol):
+    """A sealed object, opened (`unsealing.Sealed`, which a pull without keys need not load)."""
+
+    @property
+    def gcm(self) -> Any:
+        """What decrypts it, to be closed."""
+
+    def span(self, part: Part) -> tuple[int, int]:
+        """Return where the bytes of a part lie in the object, and how many they are."""
+
+    def content(self, part: Part, read: Callable[[memoryview], int], name: str) -> Iterator[memoryview]:
+        """Yield a part's content, verified and decrypted."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.s3 import EXISTS, Again, code, meaning
 from dualtrack.data.checkpoints import manifest as manifests
 from dualtrack.data.checkpoints.address import LATEST, MANIFEST, Address
 from dualtrack.data.checkpoints.manifest import PART, File, Manifest
-from dualtrack.data.checkpoints.remote import EXISTS, Again, Remote, code, meaning
+from dualtrack.data.checkpoints.remote import Remote
 
 #: An uploaded object's metadata: the digest of its parts' digests. What an ended push left is recognised by it.
 MARK = "dualtrack-sha256"

@@ -13,15 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dualtrack.core.errors import BadInput, Refused
+from dualtrack.core.s3 import Again, Tampered, patient
 from dualtrack.crypto import sm4
 from dualtrack.crypto.kdf import PayloadKey
+from dualtrack.crypto.sizes import TAG
 from dualtrack.data.checkpoints import manifest as manifests
 from dualtrack.data.checkpoints.address import Address
 from dualtrack.data.checkpoints.manifest import File, Manifest, Part
 from dualtrack.data.checkpoints.plan import UNSEALED, Plan
-from dualtrack.data.checkpoints.remote import Again, Remote, Tampered, patient
+from dualtrack.data.checkpoints.remote import Remote
 from dualtrack.security.seal import stream
-from dualtrack.security.seal.chunks import START, TAG, Layout
+from dualtrack.security.seal.chunks import START, Layout
 from dualtrack.security.seal.errors import SealError
 from dualtrack.security.seal.header import Content
 from dualtrack.security.seal.pipeline import Piece

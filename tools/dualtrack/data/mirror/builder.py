@@ -53,11 +53,13 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def build(
-    dest: Path, *, parts: Sequence[str] = PARTS, models: Sequence[str] = (), days: int = manifest.DAYS, say: Say
-) -> Made:
+    dest: Path, needs: Callable[[], debian.Needs], *, parts: Sequence[str] = PARTS, models: Sequence[str] = (),
+    days: int = manifest.DAYS, say: Say,
+) -> Made:  # fmt: skip
     """Build the mirror ``dest``, or bring it up to date; what went before serves until the new one is whole.
 
-    It is valid for ``days``. One that is up to date is signed anew when half of that has passed.
+    ``needs`` says what is asked of Debian. The mirror is valid for ``days``; one that is up to date is signed anew when
+    half of that has passed.
     """
     if unknown := set(parts) - set(PARTS):
         raise BadInput(f"the mirror has no part {min(unknown)}", hint=f"its parts: {', '.join(PARTS)}")
@@ -69,11 +71,13 @@ def build(
         write_atomically(secret / "public.asc", signing.public_key(private).encode())
         files: dict[str, Fetched] = {}
         for part in [it for it in PARTS if it in parts]:
-            files |= _fetch(part, work / part, private, models, say)
+            files |= _fetch(part, work / part, private, needs, models, say)
         return lay_out(dest, files, work / "digests.json", private, say, valid=timedelta(days=days))
 
 
-def _fetch(part: str, work: Path, private: Path, models: Sequence[str], say: Say) -> dict[str, Fetched]:
+def _fetch(
+    part: str, work: Path, private: Path, needs: Callable[[], debian.Needs], models: Sequence[str], say: Say
+) -> dict[str, Fetched]:
     work.mkdir(parents=True, exist_ok=True)
     if part == "own":
         own = repository.build(work / "mirror", say, secret=private.parent).apt
@@ -81,7 +85,7 @@ def _fetch(part: str, work: Path, private: Path, models: Sequence[str], say: Say
             f"apt/{it.relative_to(own)}": Fetched(it) for it in own.rglob("*") if it.is_file() and it.name[0] != "."
         }
     if part == "debian":
-        return debian.fetch(work, private, say)
+        return debian.fetch(work, private, needs(), say)
     if part == "models":
         return fetchers.models(work, models, say)
     return {"wheels": fetchers.wheels, "go": fetchers.go, "maven": fetchers.maven}[part](work, say)

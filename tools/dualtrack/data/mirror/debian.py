@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,19 +107,25 @@ class Apt:
         return found
 
 
-def wanted(archive: set[str]) -> dict[str, list[str]]:
-    """Return what is asked for by purpose; each purpose's packages are installed together on one machine."""
-    from dualtrack.lab import rootfs, vmimage
-    from dualtrack.lab.doctor import PROGRAMS
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a site asks of Debian beside the roles: where its packages come from, and whose packages they are."""
 
+    sources: Path
+    controller: Sequence[str]
+    hosts: Sequence[str]
+    machines: Sequence[str]
+
+
+def wanted(archive: set[str], needs: Needs) -> dict[str, list[str]]:
+    """Return what is asked for by purpose; each purpose's packages are installed together on one machine."""
     smallest = ["?essential", "apt"]
     roles = sorted(set(named(ROOT)) & archive)
     return {
-        "the machine that deploys": [*smallest, *sorted({*PROGRAMS.values(), "python3", "python3-venv"})],
+        "the machine that deploys": [*smallest, *sorted({*needs.controller, "python3", "python3-venv"})],
         "countries of addresses": [*smallest, COUNTRIES],
-        "lab hosts": [*smallest, *rootfs.PACKAGES],
-        "virtual machines": [*smallest, *vmimage.packages()],
-        "roles": [*smallest, *rootfs.PACKAGES, *roles],
+        "lab hosts": [*smallest, *needs.hosts],
+        "virtual machines": [*smallest, *needs.machines],
+        "roles": [*smallest, *needs.hosts, *roles],
     }
 
 
@@ -147,14 +153,12 @@ def _named(value: Any, *, within: bool) -> Iterator[str]:
             yield value
 
 
-def fetch(work: Path, private: Path, say: Say) -> dict[str, Fetched]:
+def fetch(work: Path, private: Path, needs: Needs, say: Say) -> dict[str, Fetched]:
     """Bring the packages and write the suite's indices; return its files by their path in the mirror."""
-    from dualtrack.lab.bootstrap import apt_sources
-
-    root = Apt(work, apt_sources().file)
+    root = Apt(work, needs.sources)
     say("reading Debian's index")
     root.update()
-    purposes = wanted(root.names())
+    purposes = wanted(root.names(), needs)
     packages: set[Package] = set()
     for purpose, names in purposes.items():
         more = root.closure(names)

@@ -20,6 +20,8 @@ from dualtrack.core.errors import BadInput, External, Missing
 from dualtrack.core.proc import last_line, run
 from dualtrack.hosts.fabric import parse
 from dualtrack.hosts.fabric.parse import Raw
+from dualtrack.inventory.read import read_inventory
+from dualtrack.remote import connections, ssh_config
 
 PACKAGE = "infiniband-diags"
 #: Seconds that one tool may take: a scan of thousands of ports takes a few, a port that does not answer one each.
@@ -65,9 +67,6 @@ def local(timeout: float = TIMEOUT) -> Runner:
 @contextmanager
 def remote(host: str, inventories: Sequence[Path], timeout: float = TIMEOUT) -> Iterator[Runner]:
     """Yield a runner on a host of an inventory, as root over ssh; BadInput for a host that is not in it."""
-    from dualtrack.remote import ssh_config
-    from dualtrack.verify.run import hang_up, reach, read_inventory
-
     known = read_inventory(inventories)["_meta"]["hostvars"]
     if host not in known:
         raise BadInput(f"no host is called {host!r} in the inventory", hint="dualtrack status names those that are up")
@@ -87,11 +86,11 @@ def remote(host: str, inventories: Sequence[Path], timeout: float = TIMEOUT) -> 
             return done
 
         try:
-            if reason := reach(config, [host]).get(host):
+            if reason := connections.open_all(config, [host]).get(host):
                 raise External(f"{host} cannot be reached: {reason}")
             yield call
         finally:
-            hang_up(config, [host])
+            connections.close_all(config, [host])
 
 
 def gather(call: Runner) -> Raw:

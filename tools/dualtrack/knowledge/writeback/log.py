@@ -22,8 +22,8 @@ import msgspec
 from msgspec.structs import replace
 
 from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.s3 import Bucket
 from dualtrack.data.checkpoints.address import BUCKET
-from dualtrack.data.checkpoints.remote import Remote
 from dualtrack.knowledge.keys import Master
 
 #: Bytes of a document as it is sent, and of a batch; and changes in one batch.
@@ -125,7 +125,7 @@ class Names(Master):
 class Log:
     """A log in a bucket, below a prefix."""
 
-    def __init__(self, remote: Remote, prefix: str, names: Names) -> None:
+    def __init__(self, remote: Bucket, prefix: str, names: Names) -> None:
         self.remote, self.prefix, self.names = remote, prefix.strip("/"), names
 
     @property
@@ -257,4 +257,4 @@ def at(bucket: str, shared_key: Path, *, region: str = "", endpoint: str = "") -
     name, _, prefix = bucket.removeprefix("s3://").partition("/")
     if not bucket.startswith("s3://") or not BUCKET.fullmatch(name) or not PREFIX.fullmatch(prefix.strip("/")):
         raise BadInput(f"{bucket} is no place in S3", hint="s3://BUCKET/PREFIX")
-    return Log(Remote(name, region=region, endpoint=endpoint), prefix, Names(shared_key))
+    return Log(Bucket(name, region=region, endpoint=endpoint), prefix, Names(shared_key))

@@ -25,14 +25,15 @@ from dualtrack.core import waiting
 from dualtrack.core.errors import External, Missing
 from dualtrack.core.proc import run
 from dualtrack.core.task_graph import Say
+from dualtrack.inventory import deployment
 from dualtrack.inventory.model import Track
+from dualtrack.inventory.read import read_inventory
 from dualtrack.lab import control
 from dualtrack.lab.scenarios.load import PAUSES_S, QUESTION, RIGHT, Load
 from dualtrack.lab.scenarios.streams import Streams
 from dualtrack.serving import tenants
 from dualtrack.serving.gateway import Model, Where
-from dualtrack.tracks import deployment, serving
-from dualtrack.verify.run import read_inventory
+from dualtrack.tracks import serving
 
 #: Requests a second, of tenants that may leave the local track and of the one that may not.
 RATE, RATE_STAYS = 180.0, 20.0

@@ -14,13 +14,14 @@ import msgspec
 
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.inventory.read import read_inventory
+from dualtrack.remote import connections as ssh_connections
 from dualtrack.remote import ssh_config
 from dualtrack.remote.opensearch import Store
 from dualtrack.security.access import matrix, model
 from dualtrack.security.access.matrix import Cell
 from dualtrack.security.audit import fetch
 from dualtrack.security.opensearch import connections
-from dualtrack.verify import run
 
 #: Becoming root: what is refused there must be in the audit trail.
 ROOTS = ("root", "log-root")
@@ -76,7 +77,7 @@ def trial(access: model.Access, inventories: Sequence[Path], say: Progress, busy
     Needs an inventory with a host that is up, and for each role a person who has it alone; what cannot be tried for
     want of a person or a service is left out, and its cell says so by having no outcome.
     """
-    variables = run.read_inventory(inventories)["_meta"]["hostvars"]
+    variables = read_inventory(inventories)["_meta"]["hostvars"]
     hosts = {name: it for name, it in variables.items() if it.get("dualtrack_track")}
     people = {role: matrix.tester(access, role, busy) for role in access.all_roles()}
     people[matrix.STRANGER] = matrix.STRANGER
@@ -84,8 +85,8 @@ def trial(access: model.Access, inventories: Sequence[Path], say: Progress, busy
     with tempfile.TemporaryDirectory(prefix="dtm-") as folder, ExitStack() as stack:
         config = Path(folder, "ssh_config")
         config.write_text(ssh_config.render(hosts, Path(folder)))
-        away = run.reach(config, list(hosts))
-        stack.callback(run.hang_up, config, list(hosts))
+        away = ssh_connections.open_all(config, list(hosts))
+        stack.callback(ssh_connections.close_all, config, list(hosts))
         if away:
             name, reason = sorted(away.items())[0]
             raise External(f"{name} cannot be reached: {reason}", hint="dualtrack status")

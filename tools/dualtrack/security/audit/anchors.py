@@ -16,7 +16,7 @@ from dualtrack.security.audit.layout import Place, lines
 from dualtrack.security.audit.verify import Anchor
 
 if TYPE_CHECKING:
-    from dualtrack.data.checkpoints.remote import Remote
+    from dualtrack.core.s3 import Bucket
 
 #: How a place in a bucket begins.
 BUCKET = "s3://"
@@ -46,7 +46,7 @@ def keep(anchor: Anchor, place: str, *, days: int) -> bool:
         with Path(place).open("ab") as file:
             file.write(data + b"\n")
         return True
-    from dualtrack.data.checkpoints.remote import patient
+    from dualtrack.core.s3 import patient
 
     remote, path = _bucket(place)
     key = "/".join(filter(None, (path.strip("/"), anchor.host, f"{anchor.segment:08d}.json")))
@@ -101,11 +101,11 @@ def _anchor(line: bytes, place: str, number: int) -> Anchor | None:
     return None
 
 
-def _bucket(place: str) -> tuple[Remote, str]:
-    from dualtrack.data.checkpoints.remote import Remote
+def _bucket(place: str) -> tuple[Bucket, str]:
+    from dualtrack.core.s3 import Bucket
 
     bucket, _, path = place.removeprefix(BUCKET).partition("/")
-    return Remote(bucket), path
+    return Bucket(bucket), path
 
 
 def paper(anchor: Anchor) -> str:

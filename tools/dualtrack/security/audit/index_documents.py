@@ -23,8 +23,8 @@ from dualtrack.security.audit.record import Record
 HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
 #: An index: whose it is, and of which day.
 INDEX = re.compile(r"audit-(.+)-(\d{4})\.(\d{2})\.(\d{2})")
-#: Where a host puts the days of which it needs an index (dualtrack.security.audit.index_requests): one for each host, made by the
-#: controller. By its dot it is out of the administrator's reach, and of snapshots.
+#: Where a host puts the days of which it needs an index (`index_requests`): one for each host, made by the controller.
+#: By its dot it is out of the administrator's reach, and of snapshots.
 ASKED = ".asked-"
 #: Nanoseconds of a day, and the last one that a date has four digits for.
 DAY_NS, LAST_NS = 86_400 * 10**9, 253_402_300_799 * 10**9

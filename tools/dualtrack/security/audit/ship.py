@@ -247,7 +247,7 @@ class Shipper:
             raise Away(f"the store does not take {left} of {len(documents)} records now")
 
     def _ask(self, indices: list[str]) -> None:
-        """Ask for indices of ours: only the keeper on the store's node creates any (dualtrack.security.audit.index_requests)."""
+        """Ask for indices of ours: only the keeper on the store's node creates any (`index_requests`)."""
         answer = self.store.ask("POST", "/_bulk", index_documents.of_asks(self.host, indices))
         for item in answer["items"]:
             status = item["index"]["status"]

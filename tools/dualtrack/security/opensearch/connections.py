@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from dualtrack.inventory.read import read_inventory
 from dualtrack.remote import ssh_config
 from dualtrack.remote.opensearch import Opener, Store, through
 from dualtrack.remote.opensearch_nodes import SearchStore
 from dualtrack.security.pki import authority
-from dualtrack.verify import run
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -76,6 +76,6 @@ def written(hosts: Mapping[str, Mapping[str, Any]], folder: Path) -> Path:
 @contextmanager
 def reached(inventories: Sequence[Path]) -> Iterator[list[Node]]:
     """Yield the nodes of the stores in the inventories, for as long as the block goes on."""
-    variables = run.read_inventory(inventories)["_meta"]["hostvars"]
+    variables = read_inventory(inventories)["_meta"]["hostvars"]
     with tempfile.TemporaryDirectory(prefix="dte-") as folder:
         yield nodes(variables, written(variables, Path(folder)))

@@ -91,8 +91,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def wanted(
-    members: Sequence[security_config.Member], passwords: Mapping[str, str], *, nodes: Sequence[str], hosts: Sequence[str],
-    snapshots: str = "", license: Mapping[str, Any] | None = None,
+    members: Sequence[security_config.Member], passwords: Mapping[str, str], *, nodes: Sequence[str],
+    hosts: Sequence[str], snapshots: str = "", license: Mapping[str, Any] | None = None,
 ) -> Wanted:  # fmt: skip
     """Return what the store should have. ``hosts`` may ship trails and send logs, ``nodes`` are the store's own.
 

@@ -25,8 +25,9 @@ REPOSITORY = "/_snapshot/disk"
 
 
 def settle(
-    store: Store, members: Sequence[security_config.Member], passwords: Mapping[str, str], *, nodes: int, token_key: str = "",
-    snapshots: str = "", hosts: Sequence[str] = (), days: int = 400, write: bool = True, patience: float = 60,
+    store: Store, members: Sequence[security_config.Member], passwords: Mapping[str, str], *, nodes: int,
+    token_key: str = "", snapshots: str = "", hosts: Sequence[str] = (), days: int = 400, write: bool = True,
+    patience: float = 60,
 ) -> list[str]:  # fmt: skip
     """Return what was not as it should be, by name, after putting it right (with ``write``); the node knows it then.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dualtrack.core.errors import Refused
+from dualtrack.crypto.sizes import TAG
 from dualtrack.security.seal.errors import Damaged, Reason
 
-TAG = 16
 COPY = 4096  # one copy of the header
 START = 2 * COPY  # where the first chunk begins
-PREFIX = 7  # bytes of the nonce that come from the data key
 MAX_CHUNKS = 1 << 32  # the counter has four bytes
 MIN_EXPONENT, MAX_EXPONENT, EXPONENT = 12, 22, 20  # chunks of 4 KiB to 4 MiB, 1 MiB unless told otherwise
 

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from dualtrack.crypto.sizes import KEY_ID
 from dualtrack.security.seal.chunks import COPY, MAX_EXPONENT, MIN_EXPONENT
 from dualtrack.security.seal.errors import NotOpened, Reason
 
@@ -16,8 +17,7 @@ SLOT = 160
 MAX_SLOTS = 25
 FIXED = struct.Struct(">8sBBBBI16x")
 MAX_GENERATION = (1 << 32) - 1
-ID = 16
-MAX_CIPHER = SLOT - 2 - ID
+MAX_CIPHER = SLOT - 2 - KEY_ID
 # What opening costs is bounded, whatever a header asks for: 256 MiB, some seconds.
 MIN_LOG_N, MAX_LOG_N, MAX_R, MAX_P = 10, 18, 8, 16
 # One of OWASP's equally strong settings for scrypt; this one takes 16 MiB, so that all of sealing stays below 64.
@@ -112,7 +112,7 @@ def _encode_slot(slot: Slot) -> bytes:
 
 def _decode_slot(raw: bytes) -> Slot:
     if raw[0] == 1 and 0 < raw[1] <= MAX_CIPHER:
-        return Sm2Slot(raw[2 : 2 + ID], raw[2 + ID : 2 + ID + raw[1]])
+        return Sm2Slot(raw[2 : 2 + KEY_ID], raw[2 + KEY_ID : 2 + KEY_ID + raw[1]])
     if raw[0] == 2:
         log_n, r, p = raw[1:4]
         if not (MIN_LOG_N <= log_n <= MAX_LOG_N and 1 <= r <= MAX_R and 1 <= p <= MAX_P):

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from dualtrack.core.errors import BadInput, External
+from dualtrack.crypto.sizes import TAG
 from dualtrack.security.seal import stream
-from dualtrack.security.seal.chunks import START, TAG, Layout
+from dualtrack.security.seal.chunks import START, Layout
 from dualtrack.security.seal.pipeline import Buffers, Piece
 from dualtrack.security.seal.slots import Identity
 from dualtrack.security.seal.unwrap import open_header

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from dualtrack.core.errors import BadInput
 from dualtrack.crypto import kdf, libcrypto, sm4
+from dualtrack.crypto.sizes import TAG
 from dualtrack.security.seal import header
-from dualtrack.security.seal.chunks import TAG
 from dualtrack.security.seal.errors import Damaged, Reason
 from dualtrack.security.seal.header import MAX_CIPHER, MAX_SLOTS, ScryptSlot, Slot, Sm2Slot
 

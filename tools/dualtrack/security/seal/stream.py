@@ -10,8 +10,9 @@ from contextlib import closing
 
 from dualtrack.crypto import sm4
 from dualtrack.crypto.kdf import PayloadKey
+from dualtrack.crypto.sizes import TAG
 from dualtrack.crypto.sm4 import Gcm
-from dualtrack.security.seal.chunks import START, TAG, nonce
+from dualtrack.security.seal.chunks import START, nonce
 from dualtrack.security.seal.errors import Damaged, Reason
 from dualtrack.security.seal.pipeline import Buffers, Piece, ordered, window, workers
 

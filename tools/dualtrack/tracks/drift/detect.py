@@ -8,11 +8,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 
-from dualtrack.cloud.drift import cloudtrail, hosts, live, resources
-from dualtrack.cloud.drift.model import Drift, Report
-from dualtrack.core import aws
+from dualtrack import verify
+from dualtrack.cloud import instances
+from dualtrack.cloud import stack as stacks
+from dualtrack.cloud.applied import applied
+from dualtrack.core import aws, paths
 from dualtrack.core.errors import DualtrackError
-from dualtrack.tracks.deployment import Stack
+from dualtrack.inventory import deployment, ec2
+from dualtrack.inventory import target as targets
+from dualtrack.inventory.target import Stack
+from dualtrack.tracks import gather
+from dualtrack.tracks.drift import cloudtrail, hosts, live, resources
+from dualtrack.tracks.drift.model import Drift, Report
+from dualtrack.verify import record
 
 Say = Callable[[str], None]
 
@@ -53,10 +61,7 @@ def look(wanted: Wanted, say: Say) -> Report:
 
 
 def _resources(stack: Stack, say: Say) -> tuple[list[Drift], list[Drift], list[str]]:
-    from dualtrack.cloud import stack as stacks
-    from dualtrack.lab import control
-
-    seen = stacks.refresh(stack, endpoint=control.endpoint() if stack == "emulator" else None, progress=say)
+    seen = stacks.refresh(stack, endpoint=targets.of(stack).endpoint(), progress=say)
     since = f"after {seen.applied}" if seen.applied else ""
     found, expected = resources.drifts(seen.plan, stack, since)
     if found and stack == "aws":
@@ -71,24 +76,16 @@ def _resources(stack: Stack, say: Say) -> tuple[list[Drift], list[Drift], list[s
 
 
 def _live(stack: Stack) -> tuple[list[Drift], list[Drift], list[str]]:
-    from dualtrack.cloud.applied import applied
-    from dualtrack.inventory import ec2
-    from dualtrack.tracks import cloud
-
     place = applied(stack)
-    instances = list(ec2.instances(aws.client("ec2", place.output.region, place.endpoint), untagged=True))
-    return live.drifts(place.output, place.deployment, instances, cloud.groups(place.output, place.endpoint)), [], []
+    live_now = list(ec2.instances(aws.client("ec2", place.output.region, place.endpoint), untagged=True))
+    groups = instances.groups(place.output, place.endpoint)
+    return live.drifts(place.output, place.deployment, live_now, groups), [], []
 
 
 def _hosts(say: Say) -> tuple[list[Drift], list[Drift], list[str]]:
-    from dualtrack import verify as checks
-    from dualtrack.core import paths
-    from dualtrack.tracks import deployment, gather
-    from dualtrack.verify import record
-
     inventories = deployment.inventories()
     before = record.load(paths.LAB / "verified.json")
-    report = checks.verify(inventories, progress=say)
+    report = verify.verify(inventories, progress=say)
     everything = gather.gather(
         track="all", stack=deployment.current().stack or "emulator", endpoint="", region="", facts=None
     )

@@ -11,11 +11,10 @@ import msgspec
 from dualtrack.core.files import locked, read, write_atomically
 from dualtrack.core.paths import LAB, ROOT
 from dualtrack.inventory import render
-from dualtrack.inventory.facts import Facts
 from dualtrack.inventory.model import Host
+from dualtrack.inventory.target import Target
 
 COMMON = ROOT / "inventories/common"
-Stack = Literal["emulator", "aws"]
 
 
 class Current(msgspec.Struct, frozen=True):
@@ -37,26 +36,15 @@ def remember(**changes: str) -> None:
         write_atomically(path, msgspec.json.encode(msgspec.structs.replace(current(), **changes)))
 
 
-def cloud_environment(stack: str) -> str:
-    """Return the environment (a folder of inventories/) of a stack."""
-    return "lab" if stack == "emulator" else "aws"
-
-
-def local_environment(facts: Facts) -> str:
-    """Return the environment of the local track."""
-    return "lab" if facts.provider == "lab" else "local"
-
-
 def hosts_file(environment: str, track: str) -> Path:
     """Return the generated file with one track's hosts: state, hence kept with the rest of it, not in the tree."""
     return LAB / "inventories" / environment / f"hosts-{track}.json"
 
 
-def write(environment: str, track: str, hosts: Sequence[Host], connection: render.Connection) -> Path:
+def write(target: Target, track: str, hosts: Sequence[Host], connection: render.Connection) -> Path:
     """Write one track's hosts for Ansible; return the file."""
-    path = hosts_file(environment, track)
-    extra = ("lab",) if environment == "lab" else ()
-    write_atomically(path, render.encode(render.static(hosts, connection, extra), "json"))
+    path = hosts_file(target.environment, track)
+    write_atomically(path, render.encode(render.static(hosts, connection, target.groups), "json"))
     return path
 
 

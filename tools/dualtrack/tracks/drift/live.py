@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dualtrack.cloud.drift.model import Drift, Field
 from dualtrack.inventory.contract import Output
 from dualtrack.inventory.ec2 import Instance
+from dualtrack.tracks.drift.model import Drift, Field
 
 
 def drifts(

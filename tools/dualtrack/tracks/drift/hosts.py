@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dualtrack.cloud.drift.model import Drift, Field
+from dualtrack.tracks.drift.model import Drift, Field
 from dualtrack.verify.model import Report
 from dualtrack.verify.record import Verified
 

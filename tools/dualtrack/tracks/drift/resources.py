@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dualtrack.cloud.drift.model import Drift, Field
+from dualtrack.tracks.drift.model import Drift, Field
 
 #: What others than OpenTofu set by design, and the configuration lets them: (type, field), and who that is.
 EXPECTED = {

@@ -1,0 +1,55 @@
+"""The stack's instances: which there are now, in which scaling groups, and how many are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dualtrack.cloud import stack as stacks
+from dualtrack.core import aws
+from dualtrack.core.errors import Missing
+from dualtrack.inventory import contract, ec2
+from dualtrack.inventory.model import Host, check
+from dualtrack.inventory.target import Stack
+
+
+def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
+    """Return the instances of the stack that run now: those in its scaling groups, whatever tags others carry.
+
+    Whoever may run or tag an instance could have it configured else, with the keys of hosts.
+    """
+    members = {it["InstanceId"]: name for name, group in groups(output, endpoint).items() for it in group["Instances"]}
+    every = ec2.instances(aws.client("ec2", output.region, endpoint))
+    hosts = ec2.hosts(
+        [i for i in every if i.tag_pool and members.get(i.id) == i.tag_pool],
+        output.pools, output.traffic, output.network.vpc_id,
+    )  # fmt: skip
+    check(hosts)
+    return hosts
+
+
+def saved_output(stack: Stack) -> contract.Output | None:
+    """Return the stack's output `inventory` as last applied, None when it never was."""
+    try:
+        value = stacks.outputs(stack).get("inventory")
+    except Missing:
+        return None
+    return contract.parse(value) if value else None
+
+
+def groups(output: contract.Output, endpoint: str) -> dict[str, dict[str, Any]]:
+    """Return the autoscaling group of each pool as the API describes it."""
+    api = aws.client("autoscaling", output.region, endpoint)
+    names = {pool.autoscaling_group: name for name, pool in output.pools.items()}
+    found = api.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))["AutoScalingGroups"]
+    return {names[group["AutoScalingGroupName"]]: dict(group) for group in found}
+
+
+def missing(found: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Return the pools that run fewer instances than desired: name to (running, desired)."""
+    short = {}
+    for name, group in found.items():
+        running = sum(i["LifecycleState"] == "InService" for i in group["Instances"])
+        if running < group["DesiredCapacity"]:
+            short[name] = (running, group["DesiredCapacity"])
+    return short
