@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dualtrack.data.checkpoints.address import Address
-from dualtrack.data.checkpoints.manifest import Manifest, Part
+from dualtrack.data.checkpoints.manifest import File, Manifest, Part
 from dualtrack.data.checkpoints.remote import Remote
 
 #: The form of a version in the cache whose sealed files were opened.
@@ -16,6 +16,10 @@ UNSEALED = "unsealed"
 
 class Sealed(Protocol):
     """A sealed object, opened (`unsealing.Sealed`, which a pull without keys need not load)."""
+
+    @property
+    def file(self) -> File:
+        """The object, with the size and the tag of what is sealed."""
 
     @property
     def gcm(self) -> Any:
