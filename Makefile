@@ -44,7 +44,7 @@ status: ## both tracks in one table
 doctor: ## what this machine lacks, and the next step for each
 	@$(BIN)/dualtrack doctor
 
-lint: setup ## ruff, mypy, import-linter, ansible-lint, yamllint, shellcheck, tofu fmt and validate, checkov, generated documents, the documentation site
+lint: setup ## ruff, mypy, import-linter, ansible-lint, yamllint, shellcheck, tofu fmt and validate, checkov, generated documents, the word list, the documentation site
 	@ci/lint.sh
 
 test: setup ## every test that has not passed with the same inputs (ALL=1: every test; FOR=path: what a change to it can break)
