@@ -102,7 +102,10 @@ def title(source: str) -> str:
 
 
 def navigation(language: str) -> list[dict[str, object]]:
-    """Return the navigation: the entry page, the sections in their order, then the other pages of the top level."""
+    """Return the navigation: the entry page, the sections in their order, then the other pages of the top level.
+
+    Where a section has an index (README.md), its pages are in the index's order, grouped by its headings.
+    """
     sources = {path: source for source, path in pages(language).items()}
     found: list[dict[str, object]] = [{title(sources["index.md"]): "index.md"}]
     for section, name in SECTIONS[language].items():
@@ -117,12 +120,17 @@ def _children(section: str, sources: dict[str, str]) -> Iterator[object]:
     index = f"{section}/README.md"
     if index in inside:
         yield index
-        text = (ROOT / sources[index]).read_text(encoding="utf-8")
-        listed = re.findall(r"\(([\w./-]+\.md)\)", text)
         inside.remove(index)
-        inside.sort(
-            key=lambda path: (*(at for at, it in enumerate(listed) if it == posixpath.basename(path)), len(listed))
-        )
+        groups: list[tuple[str, list[object]]] = [("", [])]
+        text = (ROOT / sources[index]).read_text(encoding="utf-8")
+        for heading, name in re.findall(r"^## (.+)$|\]\(([\w.-]+\.md)\)", text, re.M):
+            if heading:
+                groups.append((heading, []))
+            elif (path := f"{section}/{name}") in inside:
+                inside.remove(path)
+                groups[-1][1].append({title(sources[path]): path})
+        for heading, entries in groups:
+            yield from [{heading: entries}] if heading and entries else entries
     for path in inside:
         yield {title(sources[path]): path}
     if section == "reference":
@@ -148,7 +156,7 @@ def prepare(build: Path) -> list[str]:
             target = build / language / "docs" / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(rewritten(source, language, problems), encoding="utf-8")
-        lines = ["[project]", 'site_name = "dualtrack"', "use_directory_urls = false"]
+        lines = ["[project]", 'site_name = "dualtrack documentation"', "use_directory_urls = false"]
         lines += [f"nav = {toml(navigation(language))}"]
         dark, light = ("切换到深色模式", "切换到浅色模式") if language == "zh" else ("Dark mode", "Light mode")
         lines += [THEME.format(language=language, dark=dark, light=light)]
