@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-failover drill-load bench docs lock clean
+.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-failover drill-load bench docs docs-site lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,7 +44,7 @@ status: ## both tracks in one table
 doctor: ## what this machine lacks, and the next step for each
 	@$(BIN)/dualtrack doctor
 
-lint: setup ## ruff, mypy, import-linter, ansible-lint, yamllint, shellcheck, tofu fmt and validate, checkov, generated documents
+lint: setup ## ruff, mypy, import-linter, ansible-lint, yamllint, shellcheck, tofu fmt and validate, checkov, generated documents, the word list, the documentation site
 	@ci/lint.sh
 
 test: setup ## every test that has not passed with the same inputs (ALL=1: every test; FOR=path: what a change to it can break)
@@ -88,9 +88,12 @@ bench: setup ## timings beside their peers, printed as ratios; nothing is assert
 docs: setup ## write what is generated: role READMEs, the command reference
 	@ci/docs.sh
 
+docs-site: setup ## build the documentation site into build/site, English and Chinese (again in lint: broken links fail)
+	@ci/docs_site.sh
+
 lock: setup ## resolve every Python environment anew, to exact versions with digests
 	@ci/lock.sh --upgrade
 
 clean: ## take the lab down and remove this checkout's environment (caches stay)
 	-@$(BIN)/dualtrack lab down
-	@rm -rf .venv .venv-* .lab .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf build .venv .venv-* .lab .mypy_cache .ruff_cache .pytest_cache

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/commands.md from the command line itself; with --check, say whether it is up to date."""
+"""Write docs/reference/commands.md from the command line itself; with --check, say whether it is up to date."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dualtrack.cli import commands
 
-TARGET = Path(__file__).resolve().parents[1] / "docs/commands.md"
+TARGET = Path(__file__).resolve().parents[1] / "docs/reference/commands.md"
 
 
 def page() -> str:

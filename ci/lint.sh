@@ -20,8 +20,10 @@ declare -A checks=(
     [terraform]="pytest -q tests/integration/test_terraform_lint.py"
     [checkov]="ci/tool.sh checkov --config-file .checkov.yaml"
     [generated-docs]="python ci/role_docs.py --check && python ci/command_docs.py --check"
+    [words]="python ci/words.py"
+    [docs-site]="ci/docs_site.sh && python ci/translations.py"
 )
-order=(ansible-lint checkov mypy terraform ruff ruff-format imports yamllint shellcheck generated-docs)
+order=(ansible-lint checkov mypy terraform ruff ruff-format imports yamllint shellcheck generated-docs words docs-site)
 [[ $# -eq 0 ]] || order=("$@")
 for name in "${order[@]}"; do
     [[ -n ${checks[$name]:-} ]] || { echo "no linter is called '$name': ${!checks[*]}" >&2; exit 2; }

@@ -32,7 +32,7 @@ find_python() {
     fail "no Python 3.11 or later with venv: apt-get install python3 python3-venv"
 }
 
-# Where a mirror was carried in (docs/runbooks/carry-a-mirror-in.md), all comes from there, once it is known that its
+# Where a mirror was carried in (docs/how-to/carry-a-mirror-in.md), all comes from there, once it is known that its
 # manifest is signed and has not expired; apt checks its suites' signatures, pip and uv the digests in our own locks.
 apt=(apt-get)
 if [[ -n ${DUALTRACK_MIRROR:-} ]]; then

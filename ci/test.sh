@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test that has no result for the tree as it is (docs/testing.md); arguments go to the gate.
+# Every test that has no result for the tree as it is (docs/explanation/testing.md); arguments go to the gate.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"

@@ -14,6 +14,10 @@ want=$(sha256sum "$root/requirements/$name.txt" | cut -d' ' -f1)
 if [[ $(cat "$env/stamp" 2>/dev/null) != "$want" ]]; then
     echo "$name: making .venv-$name (a minute at most, once)" >&2
     rm -rf "$env"
+    if [[ -n ${DUALTRACK_MIRROR:-} ]]; then
+        UV_DEFAULT_INDEX=file://$(realpath -m "$DUALTRACK_MIRROR")/wheels/simple/
+        export UV_DEFAULT_INDEX
+    fi
     "$root/.venv/bin/uv" venv --quiet --python "$root/.venv/bin/python" "$env"
     "$root/.venv/bin/uv" pip sync --quiet --python "$env/bin/python" --require-hashes "$root/requirements/$name.txt"
     echo "$want" >"$env/stamp"

@@ -93,8 +93,8 @@ class Cli:
         )
 
     def runbook(self, page: str) -> str:
-        """Run the `sh` blocks of a page of docs/runbooks, in order, in one shell; return what they printed."""
-        blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/runbooks" / page).read_text(), re.M | re.S)
+        """Run the `sh` blocks of a page of docs/how-to, in order, in one shell; return what they printed."""
+        blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/how-to" / page).read_text(), re.M | re.S)
         assert blocks, f"{page} has nothing to run"
         folder = self.folder / "runbook"
         folder.mkdir(parents=True, exist_ok=True)

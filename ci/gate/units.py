@@ -9,7 +9,7 @@ PARTS = ("lint", "unit", "integration", "molecule", "e2e")
 #: The linters of ci/lint.sh by name.
 LINTERS = (
     "ansible-lint", "checkov", "mypy", "terraform", "ruff", "ruff-format", "imports", "yamllint", "shellcheck",
-    "generated-docs",
+    "generated-docs", "docs-site", "words",
 )  # fmt: skip
 #: The test file that the linter `terraform` runs: not a second time among the integration tests.
 LINTED = "test_terraform_lint.py"

@@ -356,7 +356,7 @@ def set_up() -> subprocess.CompletedProcess[str]:
 
 def printed(bench: Bench) -> subprocess.CompletedProcess[str]:
     """Run the command of the runbook's fallback, with nothing but the standard library."""
-    page = (ROOT / "docs/runbooks/carry-a-mirror-in.md").read_text()
+    page = (ROOT / "docs/how-to/carry-a-mirror-in.md").read_text()
     command = re.search(r"PYTHONPATH=tools python3 (-\S+ \S+signed\.py) medium/MANIFEST\.asc site-key\.asc", page)
     assert command, "the page has no such command"
     words = [*command[1].split(), bench.mirror / manifest.NAME, bench.ours.public]

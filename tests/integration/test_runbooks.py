@@ -49,9 +49,9 @@ def values_of(values: ast.expr, source: str) -> str:
 
 
 def test_every_page_is_run_by_a_test_and_listed() -> None:
-    pages = {path.name for path in (ROOT / "docs/runbooks").glob("*.md")} - {"README.md"}
+    pages = {path.name for path in (ROOT / "docs/how-to").glob("*.md")} - {"README.md"}
     run = set().union(*(run_by(path.read_text()) for path in (ROOT / "tests").rglob("test_*.py")))
-    index = (ROOT / "docs/runbooks/README.md").read_text()
+    index = (ROOT / "docs/how-to/README.md").read_text()
     assert sorted(pages - run) == []
     assert [page for page in sorted(pages) if f"({page})" not in index] == []
 

@@ -46,7 +46,7 @@ def test_the_recipe_with_openssl_alone(keys: Path) -> None:
     content = os.urandom(3 * MIB)
     (keys / "in").write_bytes(content)
     run(keys, "seal", "in", "-o", "sealed", "-r", "bob.pub", "-r", "alice.pub")
-    recipe = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/formats/seal.md").read_text(), re.M | re.S)
+    recipe = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/reference/seal.md").read_text(), re.M | re.S)
     said = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(recipe)], cwd=keys, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""A second reader of sealed directories, from docs/formats/seal.md alone; it restores nothing."""
+"""A second reader of sealed directories, from docs/reference/seal.md alone; it restores nothing."""
 
 from __future__ import annotations
 

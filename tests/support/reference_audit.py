@@ -1,4 +1,4 @@
-"""A second implementation of the trail's rules, for the tests: by docs/formats/audit.md, in gmssl's arithmetic.
+"""A second implementation of the trail's rules, for the tests: by docs/reference/audit.md, in gmssl's arithmetic.
 
 It shares no code with dualtrack.security.audit. Slow: a signature takes it a tenth of a second.
 """

@@ -1,4 +1,4 @@
-"""A second implementation of the format, from docs/formats/seal.md: slow, and of other parts than dualtrack's.
+"""A second implementation of the format, from docs/reference/seal.md: slow, and of other parts than dualtrack's.
 
 SM2's multiplication and SM4 are gmssl's (pure Python), SM3 and scrypt hashlib's; all else is written out here.
 """

@@ -1,5 +1,5 @@
 # Versioning, encryption and lifecycle stand inside aws_s3_bucket, not beside it: the separate resources do not exist in
-# provider 3.39 (docs/adr/0004-inline-s3-blocks.md).
+# provider 3.39 (docs/adr/0004-s3-bucket-settings-as-inline-blocks-for-aws-provider-3-39-and-6-x.md).
 
 resource "aws_s3_bucket" "this" {
   # checkov:skip=CKV_AWS_18:reads are audited by the track itself (audit chain), and access logs of a log bucket never end
@@ -85,7 +85,7 @@ locals {
   arns = { for class, bucket in aws_s3_bucket.this : class => "arn:${data.aws_partition.current.partition}:s3:::${bucket.bucket}" }
 
   # By class: what is created once and never replaced. A manifest has the digests of all files of a version, so the version is what
-  # it was when it was pushed (docs/adr/0030-versions-named-by-digest.md); where nothing is replaced, its files stay, too.
+  # it was when it was pushed (docs/adr/0030-checkpoint-versions-named-by-digest-and-protected-by-bucket-policy.md); where nothing is replaced, its files stay, too.
   created_once = { for class, arn in local.arns : class => var.classes[class].write_once ? "${arn}/*" : "${arn}/*/.dualtrack-manifest.json" }
 }
 

@@ -1,4 +1,4 @@
-# Names, and who stands behind them (docs/adr/0013-traffic-records.md):
+# Names, and who stands behind them (docs/adr/0013-dns-failover-and-geolocation-node-records-kept-by-controllers.md):
 #   api       what users ask: by their country to domestic or to overseas
 #   domestic  local, or its standby; never the cloud
 #   overseas  nodes, or domestic where fall_back says so

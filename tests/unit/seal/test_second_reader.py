@@ -1,4 +1,4 @@
-"""Two readers of one format: ours, and one made from docs/formats/seal.md alone, over vectors and mutations of them.
+"""Two readers of one format: ours, and one made from docs/reference/seal.md alone, over vectors and mutations of them.
 
 Both must say the same of every file: what it holds, or the same reason and the same bytes before it. `SEAL_MUTATIONS`
 sets how many mutations there are in all; they are the same in each run.

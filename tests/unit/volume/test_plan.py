@@ -136,7 +136,7 @@ def test_blank_device_becomes_a_volume() -> None:
         (encrypted(key_file="wrong rights (400, owner 1000)"), "owner 1000"),
         (host(key_file="no key device: findfs LABEL=KEYS: unable to resolve"), "unable to resolve"),
         (host(key_file="present"), "there already and may open something else"),
-        (encrypted(key_file="absent"), "is gone: docs/runbooks/lost-volume-key.md"),
+        (encrypted(key_file="absent"), "is gone: docs/how-to/lost-volume-key.md"),
         (opened(key_file="absent"), "is gone"),
         (opened(opened_from="nvme7n1"), "is open from nvme7n1"),
         (host(open=True), "is open from elsewhere"),

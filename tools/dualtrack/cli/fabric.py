@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-FILE = typer.Argument(..., help="The fabric file: docs/runbooks/fabric-check.md explains it.", show_default=False)
+FILE = typer.Argument(..., help="The fabric file: docs/how-to/fabric-check.md explains it.", show_default=False)
 HOST = typer.Option("", "--host", help="Ask from this host of the inventory, over ssh; from this machine without it.")
 INVENTORY = typer.Option(
     None, "--inventory", "-i", help="(with --host) An Ansible inventory; the tracks that are up without it."

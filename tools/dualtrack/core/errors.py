@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes of every `dualtrack` command (documented in docs/exit-codes.md)."""
+    """Exit codes of every `dualtrack` command (documented in docs/reference/exit-codes.md)."""
 
     OK = 0
     FINDINGS = 1  # it ran to the end, and what it looked at is not as it should be

@@ -55,7 +55,7 @@ def place(inventory: Mapping[str, Any], model: str, host: str) -> tuple[str, Map
         others = ", ".join(sorted({it[2].name for it in found}))
         raise BadInput(
             f"{model or 'a model'}: none is served with the engine triton on {host or 'any host'}",
-            hint=f"there is: {others}" if others else "declare one: docs/runbooks/add-a-model.md",
+            hint=f"there is: {others}" if others else "declare one: docs/how-to/add-a-model.md",
         )  # fmt: skip
     return named[0]
 

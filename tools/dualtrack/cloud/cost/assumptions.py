@@ -15,7 +15,7 @@ from dualtrack.core.files import read_as
 
 #: The guide's own case, which the repository keeps.
 GUIDE = Path(__file__).with_name("guide.yml")
-HELP = "docs/runbooks/read-the-cost-report.md explains every field"
+HELP = "docs/how-to/read-the-cost-report.md explains every field"
 
 
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

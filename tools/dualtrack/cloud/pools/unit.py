@@ -17,7 +17,7 @@ TEMPLATE = """\
 #   systemctl daemon-reload && systemctl enable --now dualtrack-pools
 [Unit]
 Description=Watch of the GPU pools: on-demand while spot is short
-Documentation=file://{root}/docs/runbooks/watch-pools.md
+Documentation=file://{root}/docs/how-to/watch-pools.md
 Wants=network-online.target
 After=network-online.target
 # An error that stays (a ceiling, a price file) must be looked at, not tried for ever.

@@ -12,7 +12,7 @@ from dualtrack.core.files import read_as
 #: The facts that the repository keeps: of instances, and of S3's storage classes.
 FACTS = Path(__file__).with_name("facts.yml")
 STORAGE_FACTS = Path(__file__).with_name("storage.yml")
-_HELP = "docs/runbooks/plan-spot.md explains every field"
+_HELP = "docs/how-to/plan-spot.md explains every field"
 
 
 def load(path: Path = FACTS) -> Book:

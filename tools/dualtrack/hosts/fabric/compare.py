@@ -139,7 +139,7 @@ def _mend(cable: Cable, seen: Seen) -> str:
     absent = [end.node for end in cable.ends if end.node not in seen.nodes]
     if absent:
         return f"is {absent[0]} up, its driver loaded (ibstat there)? If so, reseat or replace the cable"
-    return "reseat both plugs; still so: replace the cable (docs/runbooks/replace-a-cable.md)"
+    return "reseat both plugs; still so: replace the cable (docs/how-to/replace-a-cable.md)"
 
 
 def _state(end: End, seen: Seen) -> str:

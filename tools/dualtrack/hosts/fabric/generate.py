@@ -10,7 +10,7 @@ from dualtrack.hosts.fabric.model import End, Link, Seen
 
 HEAD = """\
 # The fabric as it should be: `dualtrack fabric check` holds the real one against it.
-# Written from what was there: correct what is wrong today before you trust it. Fields: docs/runbooks/fabric-check.md
+# Written from what was there: correct what is wrong today before you trust it. Fields: docs/how-to/fabric-check.md
 """
 
 

@@ -94,7 +94,7 @@ class Seen(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, frozen=True):
     """One thing that is not as declared: where (a cable's two ends), what should be, what is, and the next step.
 
-    ``code`` is stable and documented in docs/runbooks/fabric-check.md.
+    ``code`` is stable and documented in docs/how-to/fabric-check.md.
     """
 
     code: str

@@ -1,6 +1,6 @@
 """The fabric file: the cables and the managers that the operator means to have, checked before anything is touched.
 
-docs/runbooks/fabric-check.md explains every field.
+docs/how-to/fabric-check.md explains every field.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def load(path: Path) -> Declared:
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder, not a fabric file", hint="name the file in it") from None
     except msgspec.ValidationError as error:
-        raise BadInput(f"{path}: {error}", hint="docs/runbooks/fabric-check.md explains every field") from None
+        raise BadInput(f"{path}: {error}", hint="docs/how-to/fabric-check.md explains every field") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     try:

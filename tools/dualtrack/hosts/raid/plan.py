@@ -227,7 +227,7 @@ class _Running(msgspec.Struct, frozen=True):
                     )
         for disk in array.disks:
             if disk not in self.there:
-                warnings.append(f"array {array.name} misses {disk}: replace it (docs/runbooks/replace-a-disk.md)")
+                warnings.append(f"array {array.name} misses {disk}: replace it (docs/how-to/replace-a-disk.md)")
                 continue
             kernel = self.probe.links[disk]
             now = inside.get(kernel)

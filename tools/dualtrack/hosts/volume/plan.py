@@ -158,7 +158,7 @@ def _refuse(volume: Volume, found: Found, allow_destroy: Sequence[str]) -> str:
         if found.cipher != CIPHER:
             return f"{who}: {volume.device} is encrypted with {found.cipher}, not {CIPHER}: move its data away first"
         if found.key_file == "absent":
-            return f"{who}: the key file {volume.key_file} is gone: docs/runbooks/lost-volume-key.md"
+            return f"{who}: the key file {volume.key_file} is gone: docs/how-to/lost-volume-key.md"
         return ""
     if found.open:
         whose = "unfinished" if found.label == UNFINISHED else f"not made by this role (label {found.label!r})"

@@ -169,7 +169,7 @@ def check(it: Scenario, where: str) -> Scenario:
         *([f"retry_s {it.retry_s}"] if not 0.1 <= it.retry_s <= 3600 else []),
     ]
     if problems:
-        raise BadInput(f"{where}: {problems[0]}", hint="docs/runbooks/watch-pools.md shows a scenario")
+        raise BadInput(f"{where}: {problems[0]}", hint="docs/how-to/watch-pools.md shows a scenario")
     return it
 
 

@@ -183,7 +183,7 @@ AUDITED = {
 
 
 def audit_template(replicas: int, shards: int = 1) -> dict[str, Any]:
-    """Return the template of audit indices: fields as in docs/formats/audit.md, and the line itself, not searched."""
+    """Return the template of audit indices: fields as in docs/reference/audit.md, the line itself not searched."""
     word = {"type": "keyword", "ignore_above": 8191}
     kept = {"type": "keyword", "index": False, "doc_values": False}
     return {

@@ -1,7 +1,7 @@
 """The archive in a sealed directory: there is one way to write it, and no other is read. Bytes to members, only.
 
-docs/formats/seal.md has the rules. Python's own `tarfile` reads far more than `seal` writes (old and GNU headers, octal
-digits of any script), so two readers could see two different directories in one stream.
+docs/reference/seal.md has the rules. Python's own `tarfile` reads far more than `seal` writes (old and GNU headers,
+octal digits of any script), so two readers could see two different directories in one stream.
 """
 
 from __future__ import annotations
