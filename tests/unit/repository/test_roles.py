@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,16 @@ import yaml
 from dualtrack.paths import ROOT
 
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
+#: A system's release by its version, as galaxy names it.
+RELEASES = {"12": "bookworm", "22.04": "jammy", "24.04": "noble"}
 EACH = pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
 
 
 @EACH
 def test_role_is_whole(role: Path) -> None:
     for name in (
-        "meta/argument_specs.yml", "defaults/main.yml", "tasks/main.yml", "tasks/preflight.yml", "README.md",
-        f"verify/test_{role.name}.py",
+        "meta/argument_specs.yml", "meta/main.yml", "defaults/main.yml", "tasks/main.yml", "tasks/preflight.yml",
+        "README.md", f"verify/test_{role.name}.py",
     ):  # fmt: skip
         assert (role / name).is_file(), name
     assert (ROOT / "molecule" / role.name / "molecule.yml").is_file()
@@ -33,6 +36,31 @@ def test_defaults_are_those_of_the_specs(role: Path) -> None:
     assert defaults == {name: option["default"] for name, option in options.items() if "default" in option}
     assert all(name.startswith(f"{role.name}_") for name in options)
     assert all(option.get("description") for option in options.values())
+
+
+@EACH
+def test_meta_describes_the_role_as_its_specs_do(role: Path) -> None:
+    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    meta = yaml.safe_load((role / "meta/main.yml").read_text())
+    info = meta["galaxy_info"]
+    assert (info["role_name"], info["description"]) == (role.name, specs["short_description"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert info["license"] == project["license"]
+    wanted = next(it for it in project["dependencies"] if it.startswith("ansible-core"))
+    assert f">={info['min_ansible_version']}," in wanted
+    assert meta["dependencies"] == [], "a role of another one is included where it is needed"
+
+
+@EACH
+def test_platforms_are_those_that_the_role_accepts(role: Path) -> None:
+    info = yaml.safe_load((role / "meta/main.yml").read_text())["galaxy_info"]
+    platforms = {it["name"]: it["versions"] for it in info["platforms"]}
+    accepted = yaml.safe_load((role / "vars/main.yml").read_text()).get(f"__{role.name}_by_system")
+    if accepted is not None:
+        names = {it: [RELEASES[str(version)] for version in found["versions"]] for it, found in accepted.items()}
+        assert platforms == names
+    assert set(platforms) == {"Debian", "Ubuntu"}
+    assert platforms["Debian"] == ["bookworm"]
 
 
 @EACH
