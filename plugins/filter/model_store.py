@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dualtrack.errors import BadInput
-from dualtrack.store import actions, named
+from ansible_collections.dualtrack.site.plugins.plugin_utils import package
+
+if package.FOUND:
+    from dualtrack.errors import BadInput
+    from dualtrack.store import actions, named
 
 
 def model_store_version_problems(versions: Sequence[str]) -> list[str]:
@@ -29,7 +32,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
         """Return the filters by name."""
-        return {
-            "model_store_version_problems": model_store_version_problems,
-            "model_store_size_problems": model_store_size_problems,
-        }
+        return package.guarded(
+            {
+                "model_store_version_problems": model_store_version_problems,
+                "model_store_size_problems": model_store_size_problems,
+            }
+        )

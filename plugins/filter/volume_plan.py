@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
+from ansible_collections.dualtrack.site.plugins.plugin_utils import package
 
-from dualtrack.volume import plan
+if package.FOUND:
+    import msgspec
+
+    from dualtrack.volume import plan
 
 
 def _plain(value: Any) -> Any:
@@ -42,8 +45,10 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {
-            "volume_problems": volume_problems,
-            "volume_decisions": volume_decisions,
-            "volume_escrow_problems": volume_escrow_problems,
-        }
+        return package.guarded(
+            {
+                "volume_problems": volume_problems,
+                "volume_decisions": volume_decisions,
+                "volume_escrow_problems": volume_escrow_problems,
+            }
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ansible_collections.dualtrack.site.plugins.plugin_utils.required  # noqa: F401 - says that dualtrack is missing
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 

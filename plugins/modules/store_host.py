@@ -1,4 +1,4 @@
-"""The name of ansible/plugins/action/store_host.py, which does all of it on the controller."""
+"""The name of plugins/action/store_host.py, which does all of it on the controller."""
 
 DOCUMENTATION = """
 module: store_host

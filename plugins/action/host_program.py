@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ansible_collections.dualtrack.site.plugins.plugin_utils.required  # noqa: F401 - says that dualtrack is missing
 from ansible.plugins.action import ActionBase
 
 from dualtrack.errors import DualtrackError
@@ -44,5 +45,5 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
     def _on_host(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        done: dict[str, Any] = self._execute_module("host_program", module_args=given, task_vars=task_vars)
+        done: dict[str, Any] = self._execute_module(module_args=given, task_vars=task_vars)
         return done

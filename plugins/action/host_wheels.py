@@ -35,5 +35,5 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
     def _on_host(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        done: dict[str, Any] = self._execute_module("host_wheels", module_args=given, task_vars=task_vars)
+        done: dict[str, Any] = self._execute_module(module_args=given, task_vars=task_vars)
         return done

@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
+from ansible_collections.dualtrack.site.plugins.plugin_utils import package
 
-from dualtrack.raid import plan
+if package.FOUND:
+    import msgspec
+
+    from dualtrack.raid import plan
 
 
 def _plain(value: Any) -> Any:
@@ -51,9 +54,11 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {
-            "raid_plan": raid_plan,
-            "raid_filesystems": raid_filesystems,
-            "raid_problems": raid_problems,
-            "raid_conf": raid_conf,
-        }
+        return package.guarded(
+            {
+                "raid_plan": raid_plan,
+                "raid_filesystems": raid_filesystems,
+                "raid_problems": raid_problems,
+                "raid_conf": raid_conf,
+            }
+        )

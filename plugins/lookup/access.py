@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import ansible_collections.dualtrack.site.plugins.plugin_utils.required  # noqa: F401 - says that dualtrack is missing
 import msgspec
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
