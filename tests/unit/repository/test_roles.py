@@ -88,3 +88,41 @@ def test_no_variable_of_a_role_is_set_for_a_group_that_does_not_exist() -> None:
     declared = set(yaml.safe_load((ROOT / "inventories/common/groups.yml").read_text())["all"]["children"]) | {"all"}
     for path in (ROOT / "inventories").glob("*/group_vars/*.yml"):
         assert path.stem in declared or path.stem.startswith(("pool_", "zone_")), path
+
+
+def test_collection_is_of_the_packages_version_and_ansible() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+    assert (galaxy["version"], galaxy["license"]) == (project["version"], [project["license"]])
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["requires_ansible"]
+    needed = next(it for it in project["dependencies"] if it.startswith("ansible-core"))
+    assert needed == "ansible-core" + runtime.replace(".0,", ",").replace(".20.0", ".20")
+
+
+def test_checkout_is_the_collection_too() -> None:
+    site = ROOT / "ansible/collections/ansible_collections/dualtrack/site"
+    for path in site.iterdir():
+        assert path.resolve() == ROOT / path.name
+
+
+@EACH
+def test_plugins_of_the_collection_have_their_whole_names(role: Path) -> None:
+    """Ansible looks for filters and lookups of a role in its collection only where they are named in full."""
+    plugins = ROOT / "plugins"
+    lookups = "|".join(path.stem for path in (plugins / "lookup").glob("*.py"))
+    modules = "|".join({path.stem for kind in ("action", "modules") for path in (plugins / kind).glob("*.py")})
+    filters = "|".join(
+        name
+        for path in (plugins / "filter").glob("*.py")
+        for name in re.findall(r'^ +"(\w+)": \w+', path.read_text(), re.M)
+    )
+    assert not list(role.glob("*_plugins")), "an installed collection has plugins at its top only"
+    assert not list(role.glob("library")), "an installed collection has modules at its top only"
+    for path in [*role.glob("*/*.yml"), *role.glob("templates/*")]:
+        if path.parent.name == "meta":
+            continue
+        text = path.read_text()
+        assert not re.search(rf"\b(lookup|query)\('({lookups})'", text), path
+        assert not re.search(rf"\|\s*({filters})\b", text), path
+        if path.parent.name in ("tasks", "handlers"):
+            assert not re.search(rf"^\s+({modules}):$", text, re.MULTILINE), path
