@@ -19,7 +19,7 @@ declare -A checks=(
     [ansible-lint]="env ANSIBLE_COLLECTIONS_PATH=ansible/collections ANSIBLE_LIBRARY=plugins/modules ansible-lint --offline -q"
     [terraform]="pytest -q tests/integration/test_terraform_lint.py"
     [checkov]="ci/tool.sh checkov --config-file .checkov.yaml"
-    [generated-docs]="python ci/role_docs.py --check && python ci/command_docs.py --check"
+    [generated-docs]="python ci/role_docs.py --check && python ci/module_docs.py --check && python ci/command_docs.py --check"
 )
 order=(ansible-lint checkov mypy terraform ruff ruff-format imports yamllint shellcheck generated-docs)
 [[ $# -eq 0 ]] || order=("$@")
