@@ -10,16 +10,16 @@ mapfile -t shells < <(git ls-files -co --exclude-standard '*.sh' .ci/run)
 
 # name:command, cheap ones first; two at a time on two cores.
 declare -A checks=(
-    [ruff]="ruff check tools tests roles ci"
-    [ruff-format]="ruff format --check tools tests roles ci"
+    [ruff]="ruff check tools tests roles ci molecule plugins"
+    [ruff-format]="ruff format --check tools tests roles ci molecule plugins"
     [mypy]="mypy"
     [imports]="lint-imports --no-cache"
     [yamllint]="yamllint --strict ."
     [shellcheck]="shellcheck ${shells[*]}"
-    [ansible-lint]="env ANSIBLE_LIBRARY=ansible/plugins/modules ansible-lint --offline -q"
+    [ansible-lint]="env ANSIBLE_COLLECTIONS_PATH=ansible/collections ANSIBLE_LIBRARY=plugins/modules ansible-lint --offline -q"
     [terraform]="pytest -q tests/integration/test_terraform_lint.py"
     [checkov]="ci/tool.sh checkov --config-file .checkov.yaml"
-    [generated-docs]="python ci/role_docs.py --check && python ci/command_docs.py --check"
+    [generated-docs]="python ci/role_docs.py --check && python ci/module_docs.py --check && python ci/command_docs.py --check"
     [words]="python ci/words.py"
     [docs-site]="ci/docs_site.sh && python ci/translations.py"
 )

@@ -135,7 +135,7 @@ class Host:
         given = f"start={self.start} folder={self.folder} digest={digest}" + (f" archive={copy}" if archive else "")
         done = subprocess.run(
             [CLI.parent / "ansible", "localhost", "-c", "local", "-i", "localhost,", "--module-path",
-             ROOT / "ansible/plugins/modules", "-m", "host_program", "-a", given, *more,
+             ROOT / "plugins/modules", "-m", "host_program", "-a", given, *more,
              "-e", f"ansible_python_interpreter={PYTHON}"],
             env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.oneline", "ANSIBLE_NOCOLOR": "1"},
             capture_output=True, text=True, check=False,

@@ -47,6 +47,30 @@ def test_valid(name: str, folder: str, tmp_path: Path) -> None:
     prepared(name, folder, tmp_path).validate()
 
 
+def example(folder: str) -> str:
+    """Return the example of a module's README: its one block of HCL."""
+    [found] = re.findall(
+        r"^```hcl\n(.*?)^```$", (TERRAFORM / folder / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    return str(found)
+
+
+@pytest.mark.parametrize("folder", MODULES)
+def test_example_of_the_readme_is_formatted_complete_and_valid(folder: str, tmp_path: Path) -> None:
+    path = next(iter(programs().values()))
+    binary = opentofu.Binary(path, (0,))
+    # Beside the stacks, where the paths of modules lead from.
+    stage = stack.stage("stacks", tmp_path / "src") / "example"
+    stage.mkdir()
+    (stage / "main.tf").write_text(example(folder))
+    done = proc.run([path, "fmt", "-check", "-diff"], cwd=stage, check=False, env={"TF_CLI_CONFIG_FILE": os.devnull})
+    assert done.returncode == 0, done.stdout
+    tofu = Tofu(binary, stage, tmp_path / "data", tmp_path / "log", provider.cli_config(binary))
+    tofu.init_offline()
+    tofu.validate()
+    assert f'source = "../../{folder}"' in example(folder)
+
+
 def test_an_unknown_argument_is_not_valid(tmp_path: Path) -> None:
     name = next(iter(programs()))
     tofu = prepared(name, "modules/network", tmp_path)

@@ -4,7 +4,7 @@ variable "deployment" {
 }
 
 variable "name" {
-  description = "Name of the pool."
+  description = "Name of the pool; it becomes an Ansible group."
   type        = string
 
   validation {

@@ -15,7 +15,7 @@ variable "region" {
 
 variable "network" {
   description = <<-EOT
-    The VPC: its IPv4 range, and one subnet per availability zone (zone => range).
+    The VPC: its IPv4 range (/16 to /24), and one subnet per availability zone (zone => range within it).
     public: instances get public addresses and a route to the internet. Without it they are reached through the
     operator's own VPN or peering, and have no way out but S3.
   EOT
@@ -42,7 +42,7 @@ variable "network" {
 }
 
 variable "operator_cidrs" {
-  description = "IPv4 ranges that operators come from: the only ones that may open ssh to the nodes."
+  description = "IPv4 ranges that operators come from: the only ones that may open ssh to the nodes; none wider than /8."
   type        = list(string)
 
   validation {
@@ -57,7 +57,7 @@ variable "operator_cidrs" {
 }
 
 variable "engines" {
-  description = "Who may reach the engines of hosts that answer as models: the ranges that gateways come from, and the engines' ports."
+  description = "Who may reach the engines of hosts that answer as models: the ranges that gateways come from, and the engines' ports. Nobody when left out."
   type = object({
     cidrs = list(string)
     ports = object({ from = number, to = number })

@@ -16,7 +16,7 @@ variable "suffix" {
 variable "classes" {
   description = <<-EOT
     Classes of data: class => after how many days its objects go to Infrequent Access (ia_days) and to Glacier Deep
-    Archive (deep_archive_days), counted from their upload, and how long a replaced version is kept
+    Archive (deep_archive_days, 30 more than ia_days), counted from their upload, and how long a replaced version is kept
     (noncurrent_days; 0 = for ever). Leave ia_days or deep_archive_days out to never go there. recovery_hours is the
     budget of recovery: within so many hours what is stored must be readable again. Reading Deep Archive takes 12 hours,
     and 48 by its cheapest way (docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects-retrieval-options.html).
@@ -63,7 +63,7 @@ variable "classes" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key to encrypt with; S3's own key when left out."
+  description = "KMS key to encrypt with; S3's own (AES256) when left out."
   type        = string
   default     = null
 

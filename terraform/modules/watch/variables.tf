@@ -1,5 +1,5 @@
 variable "deployment" {
-  description = "Name of the deployment; topic, key, alarms and budget are named after it."
+  description = "Name of the deployment; topic and key are named <deployment>-watch, alarms <deployment>-<pool>-missing."
   type        = string
 }
 

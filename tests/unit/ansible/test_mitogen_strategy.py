@@ -48,7 +48,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> ansible_mitogen.services.Context
     for module in ("ansible_mitogen.module_finder", "mitogen.master"):
         monkeypatch.setattr(importlib.import_module(module), "compile", compile, raising=False)
     monkeypatch.setattr(templates, "keep_compiled", lambda: None)
-    spec = importlib.util.spec_from_file_location("strategy", ROOT / "ansible/plugins/strategy/mitogen_linear.py")
+    spec = importlib.util.spec_from_file_location("strategy", ROOT / "plugins/strategy/mitogen_linear.py")
     assert spec
     assert spec.loader
     spec.loader.exec_module(importlib.util.module_from_spec(spec))

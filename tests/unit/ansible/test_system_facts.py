@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(scope="module")
 def plugin() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("system_facts", ROOT / "ansible/plugins/modules/system_facts.py")
+    spec = importlib.util.spec_from_file_location("system_facts", ROOT / "plugins/modules/system_facts.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

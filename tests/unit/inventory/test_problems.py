@@ -9,7 +9,7 @@ import pytest
 
 from dualtrack.core.paths import ROOT
 
-_spec = importlib.util.spec_from_file_location("problems", ROOT / "ansible/plugins/filter/inventory_problems.py")
+_spec = importlib.util.spec_from_file_location("problems", ROOT / "plugins/filter/inventory_problems.py")
 assert _spec is not None
 assert _spec.loader is not None
 module = importlib.util.module_from_spec(_spec)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,4 +117,17 @@ def test_house_rules(folder: Path) -> None:
     names = re.findall(r'^variable "(\w+)"', variables, re.MULTILINE)
     assert len(names) <= 13, "more than about a dozen variables"
     readme = (folder / "README.md").read_text()
+    outputs = dict(
+        re.findall(r'^output "(\w+)" \{\n  description = "(.*)"$', (folder / "outputs.tf").read_text(), re.M)
+    )
+    if folder.parent.name == "modules":
+        assert outputs
+        assert [name for name, said in outputs.items() if f"| `{name}` | {said} |" not in readme] == []
     assert [name for name in names if f"`{name}`" not in readme] == [], "a variable that the README does not mention"
+
+
+def test_readmes_of_modules_are_those_of_their_files() -> None:
+    done = subprocess.run(
+        [sys.executable, str(paths.ROOT / "ci/module_docs.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

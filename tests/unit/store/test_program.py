@@ -95,7 +95,7 @@ def test_root_becomes_the_owner_but_not_to_hold(tmp_path: Path, monkeypatch: pyt
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
     """The role's module, which hosts get without this package."""
-    path = ROOT / "ansible/plugins/modules/host_program.py"
+    path = ROOT / "plugins/modules/host_program.py"
     spec = importlib.util.spec_from_loader("it", importlib.machinery.SourceFileLoader("it", str(path)))
     assert spec is not None
     assert spec.loader is not None

@@ -34,7 +34,7 @@ from dualtrack.verify import plan
 #: Where a host keeps the digest of what it was last configured with.
 RECORD = "/var/lib/dualtrack/configured"
 #: What decides how hosts are configured, in the checkout, beside their roles: playbooks, plugins, this package, pins.
-CODE = ("ansible", "inventories", "tools/dualtrack", "requirements", "pyproject.toml")
+CODE = ("ansible", "plugins", "inventories", "tools/dualtrack", "requirements", "pyproject.toml")
 #: Variables that name files or folders on this machine whose content roles bring to hosts, or compare with them; and
 #: the group whose hosts have the role. The lab gives them to all hosts, also to those of a track without search store.
 FILES = {
@@ -203,7 +203,7 @@ def _folders(roles: Iterable[str]) -> list[str]:
 def _others(roles: Collection[str]) -> set[str]:
     """Return the words that only other roles have in them: a variable of that name is nothing to these."""
     every = {path.name for path in (ROOT / "roles").iterdir()}
-    return _words(_folders(every - set(roles))) - _words(["ansible", *_folders(roles)])
+    return _words(_folders(every - set(roles))) - _words(["ansible", "plugins", *_folders(roles)])
 
 
 def _own_variables(facts: Mapping[str, Any], others: Collection[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-#: As in roles/sm4_volume/library/sm4_volume.py: made, but its keys were not all kept when the run ended.
+#: As in plugins/modules/sm4_volume.py: made, but its keys were not all kept when the run ended.
 UNFINISHED = "dualtrack-unfinished"
 CIPHER = "sm4-xts-plain64"
 #: systemd would escape a hyphen in the names of the units.
