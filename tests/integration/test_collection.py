@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dualtrack.paths import ROOT
 
+from dualtrack.core.paths import ROOT
 from tests.conftest import CLI, Cli
 
 GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())

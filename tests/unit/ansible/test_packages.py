@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from dualtrack.paths import ROOT
+
+from dualtrack.core.paths import ROOT
 
 
 def plugin(path: str) -> ModuleType:
