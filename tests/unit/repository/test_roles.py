@@ -116,8 +116,8 @@ def test_plugins_of_the_collection_have_their_whole_names(role: Path) -> None:
         for path in (plugins / "filter").glob("*.py")
         for name in re.findall(r'^ +"(\w+)": \w+', path.read_text(), re.M)
     )
-    assert not list(role.glob("*_plugins")), "an installed collection has plugins at its top only"
-    assert not list(role.glob("library")), "an installed collection has modules at its top only"
+    assert not list(role.glob("*_plugins/*.py")), "an installed collection has plugins at its top only"
+    assert not list(role.glob("library/*.py")), "an installed collection has modules at its top only"
     for path in [*role.glob("*/*.yml"), *role.glob("templates/*")]:
         if path.parent.name == "meta":
             continue
