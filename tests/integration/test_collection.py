@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,15 @@ HOLDS = {
     "CHANGELOG.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "meta", "plugins", "pyproject.toml",
     "requirements", "roles", "tools",
 }  # fmt: skip
-#: A role with a link to a file of the Python package, with an action plugin of the collection, and nothing to fetch.
+#: A role that includes another one, and a role with a link to a file of the Python package; plugins of all kinds.
 PLAY = """
 - hosts: all
   become: true
   roles:
+    - role: dualtrack.site.access
+      vars:
+        access_groups: [dualtrack-people]
+        access_people: [{name: lin, uid: 2001, groups: [dualtrack-people], ssh_keys: []}]
     - role: dualtrack.site.spot_guard
   tasks:
     - name: Ask a filter and a lookup, which need the Python package
@@ -33,17 +38,13 @@ PLAY = """
           - "[] | dualtrack.site.raid_problems == []"
           - lookup('dualtrack.site.artifact', 'opensearch', fetch=false).sha256 | length == 64
 """
-OTHERS = """
-- hosts: all
-  roles: [%s]
-"""
 
 
 def ansible(program: str, folder: Path, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a program of Ansible's in a folder with its own settings: nothing names the checkout."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     (folder / "ansible.cfg").touch()
-    env |= {"ANSIBLE_HOME": str(folder / "home"), "ANSIBLE_NOCOLOR": "1", **more}
+    env |= {"ANSIBLE_HOME": str(folder / "home"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", **more}
     return subprocess.run(
         [CLI.parent / program, *map(str, words)], env=env, cwd=folder, capture_output=True, text=True, check=False
     )
@@ -88,8 +89,10 @@ def test_archive_holds_what_a_collection_has_and_nothing_of_the_checkout(archive
 def test_every_role_is_read_from_the_collection(installed: Path, tmp_path: Path) -> None:
     names = sorted(path.name for path in (installed / "ansible_collections/dualtrack/site/roles").iterdir())
     assert names == sorted(path.name for path in (ROOT / "roles").iterdir())
-    text = OTHERS % ", ".join(f"dualtrack.site.{name}" for name in names)
-    done = play(installed, tmp_path, text, "--inventory", "localhost,", "--syntax-check")
+    every = ", ".join(f"dualtrack.site.{name}" for name in names)
+    done = play(
+        installed, tmp_path, f"- hosts: all\n  roles: [{every}]\n", "--inventory", "localhost,", "--syntax-check"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -98,13 +101,16 @@ def test_role_of_the_collection_configures_a_host_and_then_changes_nothing(
 ) -> None:
     lab("lab", "host", "add", "node1")
     words = ("--inventory", "node1,", "--user", "ops", f"--ssh-common-args=-F{lab.folder}/ssh/config")
-    for changes in (True, False):
-        done = play(installed, tmp_path, PLAY, *words)
-        assert done.returncode == 0, done.stdout + done.stderr
-        counts = re.search(r"^node1 .* changed=(\d+) ", done.stdout, re.MULTILINE)
-        assert counts, done.stdout
-        assert (int(counts.group(1)) > 0) is changes, done.stdout
+    # The socket of a connection that is used again has a short path.
+    with tempfile.TemporaryDirectory(prefix="dtc-") as sockets:
+        for changes in (True, False):
+            done = play(installed, tmp_path, PLAY, *words, ANSIBLE_SSH_CONTROL_PATH_DIR=sockets)
+            assert done.returncode == 0, done.stdout + done.stderr
+            counts = re.search(r"^node1 .* changed=(\d+) ", done.stdout, re.MULTILINE)
+            assert counts, done.stdout
+            assert (int(counts.group(1)) > 0) is changes, done.stdout
     assert lab("lab", "exec", "node1", "--", "systemctl", "is-active", "spot-guard").stdout.strip() == "active"
+    assert "dualtrack-people" in lab("lab", "exec", "node1", "--", "id", "lin").stdout
 
 
 #: Python finds no package dualtrack, as on a controller that has the collection alone.
