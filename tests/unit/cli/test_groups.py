@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 from typer.core import TyperCommand
 
-from dualtrack.cli.groups import BY_NAME, ENTRIES, Entry
+from dualtrack.cli.examples import EXAMPLES
+from dualtrack.cli.groups import BY_NAME, ENTRIES, PANELS, Entry
 from tests.conftest import CLI, ROOT
 
 #: What a lock file's packages are imported as, where that is not their name.
@@ -74,7 +76,8 @@ def test_the_top_level_imports_no_commands(words: tuple[str, ...], env: dict[str
     assert done.stdout
     loaded = set(re.findall(r"dualtrack\.\S+$", done.stderr, re.M))
     assert loaded <= {
-        "dualtrack.cli", "dualtrack.cli.groups", "dualtrack.core", "dualtrack.core.errors", "dualtrack.core.output",
+        "dualtrack.cli", "dualtrack.cli.examples",
+        "dualtrack.cli.groups", "dualtrack.core", "dualtrack.core.errors", "dualtrack.core.output",
     }  # fmt: skip
 
 
@@ -82,7 +85,7 @@ def test_a_group_imports_its_own_modules_only() -> None:
     code = "import sys; from dualtrack.cli.groups import BY_NAME; BY_NAME['keys'].load(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     commands = {name for name in done.stdout.split() if name.startswith("dualtrack.cli.")}
-    assert commands == {"dualtrack.cli.groups", "dualtrack.cli.keys", "dualtrack.cli.options"}
+    assert commands == {"dualtrack.cli.examples", "dualtrack.cli.groups", "dualtrack.cli.keys", "dualtrack.cli.options"}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
@@ -94,7 +97,7 @@ def test_the_list_of_commands_says_what_their_help_says(entry: Entry) -> None:
 
 
 def test_every_module_of_commands_is_named_once() -> None:
-    shared = {"__init__", "groups", "options", "bring_up", "host_launcher"}
+    shared = {"__init__", "groups", "options", "bring_up", "examples", "host_launcher"}
     modules = {path.stem for path in (ROOT / "tools/dualtrack/cli").glob("*.py")} - shared
     named = {name for it in ENTRIES for name in (it.module, *it.more)}
     assert len(BY_NAME) == len(ENTRIES)
@@ -105,3 +108,31 @@ def test_what_is_misspelled_is_suggested() -> None:
     done = subprocess.run([CLI, "stats"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "status" in done.stderr
+
+
+def test_every_command_is_in_one_panel_in_the_order_of_the_list() -> None:
+    assert [name for names in PANELS.values() for name in names] == [it.name for it in ENTRIES]
+
+
+def test_the_help_has_panels_in_order() -> None:
+    shown = subprocess.run([CLI, "--help"], capture_output=True, text=True, check=True).stdout
+    places = [shown.index(f" {panel} ─") for panel in PANELS]
+    assert places == sorted(places)
+
+
+def test_flags_take_no_value_in_help() -> None:
+    shown = subprocess.run([CLI, "audit", "verify", "--help"], capture_output=True, text=True, check=True).stdout
+    assert "--json" in shown
+    assert "bool" not in shown.lower()
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_examples_call_a_command_as_it_can_be_called(path: str) -> None:
+    _, *words = shlex.split(EXAMPLES[path])
+    first, *names = path.split()
+    command = BY_NAME[first].load()
+    for name in names:
+        command = command.commands[name]
+    assert words[: len(names) + 1] == path.split()
+    assert command.epilog == f"Example: {EXAMPLES[path]}"
+    command.make_context(path, words[len(names) + 1 :])

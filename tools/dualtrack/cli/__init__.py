@@ -43,7 +43,14 @@ def _root(
     version: bool = typer.Option(  # noqa: ARG001 - its callback has done all
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
+    debug: bool = typer.Option(
+        False, "--debug", "-v", help="Log what this does to stderr: the programs that it runs, and how long they take."
+    ),
 ) -> None:
+    if debug:
+        from dualtrack.core import logs
+
+        logs.debug()
     if os.environ.get("DUALTRACK_MIRROR"):
         from dualtrack.data.mirror import offline
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from dualtrack.cli.examples import EXAMPLES
+
 
 class Entry(NamedTuple):
     """A group or command of the top level."""
@@ -37,7 +39,18 @@ class Entry(NamedTuple):
             app.add_typer(thing, name=self.name, help=self.help)
         else:
             app.command(name=self.name)(thing)
-        return typer.main.get_command(app).commands[self.name]  # type: ignore[attr-defined] # the callback makes a group
+        command: Any = typer.main.get_command(app).commands[self.name]  # type: ignore[attr-defined] # it is a group
+        command.rich_help_panel = PANEL_OF[self.name]
+        _explain(command, self.name)
+        return command
+
+
+def _explain(command: Any, path: str) -> None:
+    """Add the examples to the help of a command, or of all commands of a group."""
+    if path in EXAMPLES:
+        command.epilog = f"Example: {EXAMPLES[path]}"
+    for name, it in getattr(command, "commands", {}).items():
+        _explain(it, f"{path} {name}")
 
 
 class LazyGroup(TyperGroup):
@@ -47,7 +60,7 @@ class LazyGroup(TyperGroup):
         super().__init__(**attributes)
         self._loaded: dict[str, Any] = {}
         for it in ENTRIES:
-            self.commands[it.name] = TyperCommand(it.name, help=it.help)
+            self.commands[it.name] = TyperCommand(it.name, help=it.help, rich_help_panel=PANEL_OF[it.name])
 
     def load(self, name: str) -> Any:
         """Return a command with its parameters and commands. KeyError when there is none of this name."""
@@ -124,3 +137,16 @@ ENTRIES = (
     Entry("drill", "Drills on the lab: inject faults under load, and measure their effect.", "drill"),
 )  # fmt: skip
 BY_NAME = {it.name: it for it in ENTRIES}
+
+#: The panels of the help, in its order.
+PANELS = {
+    "Start": ("up", "down", "status", "doctor", "setup"),
+    "Tracks": ("cloud", "local", "verify", "play", "drift", "inventory", "failover"),
+    "Cloud and cost": ("pools", "spot", "cost", "tiers"),
+    "Models and knowledge": ("serving", "kb", "sync", "writeback", "pii", "residency"),
+    "Data": ("store", "mirror"),
+    "Security and audit": ("seal", "unseal", "keys", "access", "audit", "pki"),
+    "Hosts": ("fabric",),
+    "Lab": ("lab", "drill"),
+}
+PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
