@@ -26,6 +26,8 @@ def page() -> str:
             ["dualtrack", *path, *(p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments)]
         )
         lines += [f"## {words}", "", " ".join((command.help or "").split()), ""]
+        if command.epilog:
+            lines += [f"`{command.epilog.removeprefix('Example: ')}`", ""]
         if options:
             lines += ["| Option | What it does |", "| --- | --- |"]
             lines += [f"| `{', '.join(p.opts)}` | {p.help} |" for p in options]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import LAB, ROOT
+from dualtrack.inventory import deployment
+from dualtrack.security.access import break_glass as glass
+from dualtrack.security.access import matrix as cells
+from dualtrack.security.access import model
+from dualtrack.security.access.matrix import Cell
+from dualtrack.security.access.model import Access
 
-if TYPE_CHECKING:
-    from dualtrack.security.access.matrix import Cell
-    from dualtrack.security.access.model import Access
-
-app = typer.Typer(
-    help="Who may do what: one file of people and roles becomes accounts and sudo rules on hosts, rights in the search"
-    " store, accounts in Slurm, and bindings for Kubernetes.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 PEOPLE = typer.Option(
     ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
@@ -32,17 +32,12 @@ GRANTS = typer.Option(
     help="Where rights for a while are noted; the lab's without it.",
 )
 PKI = typer.Option(LAB / "pki", "--authority", metavar="DIR", help="The store's authority; the lab's without it.")
-JSON = typer.Option(False, "--json", help="Print one JSON document.")
 MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 
 
 @app.command()
 def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> None:
     """Show the people, their roles and grants, and who has rights for a while."""
-    from dualtrack.core.output import document, table
-    from dualtrack.security.access import break_glass as glass
-    from dualtrack.security.access import model
-
     access = model.load(file)
     force = glass.in_force(grants, access)
     if json:
@@ -63,9 +58,6 @@ def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> Non
 @app.command(name="grants")
 def list_grants(json: bool = JSON) -> None:
     """List what a role of your own can be made of."""
-    from dualtrack.core.output import document, table
-    from dualtrack.security.access import model
-
     if json:
         document("access-grants", {"grants": dict(model.GRANTS)})
     else:
@@ -86,12 +78,7 @@ def matrix(
     `found`: root on a host can do it; it cannot be prevented there, and the audit trail shows it. Nothing is changed:
     what would be destructive is aimed at names that do not exist.
     """
-    from dualtrack.core.errors import BadInput, Findings
-    from dualtrack.core.output import Steps, document
-    from dualtrack.inventory import deployment
-    from dualtrack.security.access import break_glass as glass
-    from dualtrack.security.access import matrix as cells
-    from dualtrack.security.access import matrix_test, model
+    from dualtrack.security.access import matrix_test
 
     access = model.load(file)
     if not test:
@@ -123,9 +110,6 @@ def matrix(
 
 
 def _show(access: Access, found: tuple[Cell, ...]) -> None:
-    from dualtrack.core.output import table
-    from dualtrack.security.access import matrix as cells
-
     by = {(it.action, it.role): it for it in found}
     roles, tried = list(cells.roles(access)), any(it.outcome for it in found)
 
@@ -160,10 +144,8 @@ def token(
 
     Whoever has it is that person there: hand it over as you would a password.
     """
-    from datetime import UTC, datetime, timedelta
-
     from dualtrack.knowledge.service.people import AUDIENCE as KNOWLEDGE
-    from dualtrack.security.access import model, tokens
+    from dualtrack.security.access import tokens
     from dualtrack.security.opensearch.security_config import AUDIENCE
 
     person = model.load(file).person(name)
@@ -187,9 +169,7 @@ def break_glass(
 
     It ends by itself everywhere, also where the controller is away. Who audits cannot be made an administrator.
     """
-    from dualtrack.core.output import document
-    from dualtrack.security.access import break_glass as glass
-    from dualtrack.security.access import model, tokens
+    from dualtrack.security.access import tokens
 
     access = model.load(file)
     grant = glass.give(grants, access, name, role, minutes=minutes, reason=reason)
@@ -209,8 +189,6 @@ def end_glass(
     grants: Path = GRANTS,
 ) -> None:
     """End rights for a while before their time; `dualtrack play people` brings it everywhere."""
-    from dualtrack.security.access import break_glass as glass
-
     echo(f"ended: {glass.end(grants, id).line}; now: dualtrack play people", err=True)
 
 
@@ -219,6 +197,6 @@ def kubernetes(file: Path = PEOPLE) -> None:
     """Print the bindings for Kubernetes, for `kubectl apply -f -`: who reads, uses or administers the cluster."""
     import yaml
 
-    from dualtrack.security.access import model, services
+    from dualtrack.security.access import services
 
     echo(yaml.safe_dump_all(services.cluster(model.load(file)), sort_keys=False), nl=False)

@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import msgspec
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, Findings, Refused
+from dualtrack.core.files import read_whole, write_atomically
+from dualtrack.core.output import document, echo, table, visible
+from dualtrack.security.audit import anchors, ingest, journal, proof, query, writer
+from dualtrack.security.audit import quorum as judging
+from dualtrack.security.audit import verify as check
+from dualtrack.security.audit.layout import Place
+from dualtrack.security.audit.verify import Start
+from dualtrack.security.audit.writer import Writer
 
-if TYPE_CHECKING:
-    import threading
-
-    from dualtrack.security.audit.verify import Start
-    from dualtrack.security.audit.writer import Writer
-
-app = typer.Typer(
-    help="A trail of events in a hash chain (SM3), signed by keys that are destroyed after use (SM2): what was altered,"
-    " removed or rolled back is found, also when root did it.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 TRAIL = typer.Argument(..., metavar="DIR", help="The trail's folder.")
 KEY = typer.Option(..., "--key", metavar="FILE", help="The host's registered public key, which `audit begin` printed.")
-JSON = typer.Option(False, "--json", help="Print one JSON document.")
 
 
 def stamp(ns: int) -> str:
     """Return a time (nanoseconds since 1970, UTC) for people; nothing for 0."""
-    from datetime import UTC, datetime
-
     return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}" if ns else ""
 
 
 def turns(writer: Writer) -> None:
     """Let SIGUSR1 end the epoch of a trail that is being written."""
-    import signal
-
     signal.signal(signal.SIGUSR1, lambda *_: setattr(writer, "turning", True))
 
 
 def until_ended() -> threading.Event:
     """Return what is set by Ctrl-C and by SIGTERM, so that what is being done is brought to its end."""
-    import signal
-    import threading
-
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -56,10 +54,6 @@ def begin(
     folder: Path = TRAIL, host: str = typer.Option("", "--host", help="Its name; this machine's without it.")
 ) -> None:
     """Begin a trail and print the public key to register elsewhere: all that comes later is judged by it."""
-    import socket
-
-    from dualtrack.security.audit import writer
-
     echo(writer.begin(folder, host or socket.gethostname()).pem().decode(), nl=False)
 
 
@@ -77,9 +71,6 @@ def record(
     A line is safe when it is on the disk, signed within a minute. `journalctl -f -o json | dualtrack audit record DIR`
     keeps a journal.
     """
-    from dualtrack.security.audit import ingest
-    from dualtrack.security.audit.writer import Writer
-
     ended = until_ended()
     with Writer(folder) as writer:
         turns(writer)
@@ -95,9 +86,6 @@ def collect(folder: Path = TRAIL) -> None:
     Each entry once: after a restart it goes on behind the last one that is in the trail. Whoever is in the group
     systemd-journal may.
     """
-    from dualtrack.security.audit import journal
-    from dualtrack.security.audit.writer import Writer
-
     ended = until_ended()
     with Writer(folder) as writer:
         turns(writer)
@@ -108,9 +96,6 @@ def collect(folder: Path = TRAIL) -> None:
 @app.command()
 def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
     """Sign what is not signed yet, without waiting for the minute to be over."""
-    from dualtrack.core.output import document
-    from dualtrack.security.audit.writer import Writer
-
     with Writer(folder) as writer:
         head = writer.seal()
     if json:
@@ -126,9 +111,6 @@ def turn(folder: Path = TRAIL, json: bool = JSON) -> None:
     Keys change by themselves once a day. Where a service writes the trail, tell it: systemctl reload
     dualtrack-audit-collect, or SIGUSR1 to its process.
     """
-    from dualtrack.core.output import document
-    from dualtrack.security.audit.writer import Writer
-
     with Writer(folder) as writer:
         head = writer.turn()
     if json:
@@ -147,9 +129,6 @@ def anchor(
     json: bool = JSON,
 ) -> None:
     """Show the newest signed head, to be kept where this host's administrator cannot reach it; also on paper."""
-    from dualtrack.core.output import document
-    from dualtrack.security.audit import anchors
-
     found = anchors.newest(folder)
     if to:
         anchors.keep(found, to, days=days)
@@ -186,15 +165,6 @@ def verify(
     Reads a million records in seconds, in constant memory, also while the trail is being written. With --witness
     enough witnesses must have co-signed every head, and all the same one.
     """
-    import time
-
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.files import read_whole
-    from dualtrack.core.output import document, table
-    from dualtrack.security.audit import anchors
-    from dualtrack.security.audit import quorum as judging
-    from dualtrack.security.audit import verify as check
-
     now = time.time_ns()
     root = read_whole(key, 1 << 14)
     plain, said = judging.split(anchor_place) if witness else (anchor_place, [])
@@ -225,11 +195,7 @@ def verify(
 
 
 def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Start]:
-    import os
-
-    from dualtrack.core.errors import BadInput, Refused
     from dualtrack.security.audit import retention_receipts
-    from dualtrack.security.audit.layout import Place
 
     if ca is None:
         raise BadInput("--retired without --ca", hint="whose word is it? name the authority's ca.pem")
@@ -245,11 +211,6 @@ def prove(
     output: Path = typer.Option(..., "--output", "-o", help="The proof's file."),
 ) -> None:
     """Write the proof of one event, for a stranger: it shows that record and no other one's content."""
-    import msgspec
-
-    from dualtrack.core.files import write_atomically
-    from dualtrack.security.audit import proof
-
     write_atomically(output, msgspec.json.encode(proof.prove(folder, number)) + b"\n")
 
 
@@ -258,10 +219,6 @@ def check_proof(
     file: Path = typer.Argument(..., metavar="FILE", help="The proof."), key: Path = KEY, json: bool = JSON
 ) -> None:
     """Check the proof of one event by the host's registered key alone, and show the event."""
-    from dualtrack.core.files import read_whole
-    from dualtrack.core.output import document, visible
-    from dualtrack.security.audit import proof
-
     found, head = proof.check(read_whole(file, 64 << 20), read_whole(key, 1 << 14))
     if json:
         document("audit-proof-check", {"host": head.host, "segment": head.segment, "record": found})
@@ -282,12 +239,6 @@ def show(
 
     Exit code 1 where a part of the trail is missing, after what is there.
     """
-    from collections import deque
-
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, table
-    from dualtrack.security.audit import query
-
     found = deque(query.matching(folder, kind, text), maxlen=last)
     if json:
         document("audit-events", {"records": list(found)})

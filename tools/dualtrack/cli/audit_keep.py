@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.audit import JSON, stamp, until_ended
+from dualtrack.cli.audit import stamp, until_ended
 from dualtrack.cli.audit_store import CA, STORE
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import LAB
-
-if TYPE_CHECKING:
-    from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.remote.opensearch import straight
+from dualtrack.remote.opensearch_nodes import SearchStore, by_way_of, node
+from dualtrack.security.audit import anchors, index_requests
+from dualtrack.security.audit import holds as ledger
+from dualtrack.security.audit import index_documents as naming
+from dualtrack.security.audit import snapshots as keeping
 
 CERT = typer.Option(..., "--cert", metavar="FILE", help="A certificate of kind keeper, or admin.")
 CERT_KEY = typer.Option(..., "--cert-key", metavar="FILE", help="Its private key.")
@@ -44,9 +49,6 @@ def admit(
 
     The roles audit and logs do this for each host. Who is admitted already stays so.
     """
-    from dualtrack.remote.opensearch import straight
-    from dualtrack.remote.opensearch_nodes import by_way_of, node
-    from dualtrack.security.audit import index_documents as naming
     from dualtrack.security.opensearch import reconcile
     from dualtrack.security.pki import authority
 
@@ -69,9 +71,6 @@ def indices(
 
     The role elk runs this on the store's nodes.
     """
-    from dualtrack.remote.opensearch_nodes import SearchStore
-    from dualtrack.security.audit import index_requests
-
     ended = until_ended()
     keeper = index_requests.Keeper(
         SearchStore(store, ca=ca, cert=cert, key=cert_key), days, lambda said: echo(said, err=True)
@@ -91,12 +90,6 @@ def snapshot(
 
     The role elk's timer does this once a day, by a certificate that can do nothing else.
     """
-    import time
-
-    from dualtrack.core.output import document
-    from dualtrack.remote.opensearch_nodes import SearchStore
-    from dualtrack.security.audit import snapshots as keeping
-
     name = keeping.called("taken", time.time_ns())
     found = keeping.take(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository, name)
     if json:
@@ -114,11 +107,6 @@ def snapshots(
     json: bool = JSON,
 ) -> None:
     """Show the snapshots, the newest last. Exit code 1 when the newest one is not whole."""
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, table
-    from dualtrack.remote.opensearch_nodes import SearchStore
-    from dualtrack.security.audit import snapshots as keeping
-
     found = keeping.listed(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository)
     if json:
         document("audit-snapshots", {"snapshots": found})
@@ -131,8 +119,6 @@ def snapshots(
 
 def _as_controller(addresses: list[str], pki: Path, ssh: str) -> SearchStore:
     """Return the store, spoken to with the certificate that goes past every rule."""
-    from dualtrack.remote.opensearch import straight
-    from dualtrack.remote.opensearch_nodes import SearchStore, by_way_of
     from dualtrack.security.pki import authority
 
     mine = authority.issue(_authority(pki), "admin", "admin")
@@ -143,8 +129,6 @@ def _as_controller(addresses: list[str], pki: Path, ssh: str) -> SearchStore:
 
 
 def _authority(pki: Path) -> Path:
-    from dualtrack.core.errors import BadInput
-
     if not (pki / "ca.pem").is_file():
         raise BadInput(f"{pki} holds no authority", hint="this is done on the controller: --pki names its folder")
     return pki
@@ -163,9 +147,6 @@ def restore(
 
     Hosts then send again what the snapshot lacks: by themselves after a store was lost, else `audit ship --again`.
     """
-    from dualtrack.core.output import document
-    from dualtrack.security.audit import snapshots as keeping
-
     connection = _as_controller(store, pki, ssh)
     found = keeping.chosen(keeping.listed(connection, repository), name)
     back, there = keeping.restore(connection, repository, found, dry_run=dry_run)
@@ -201,9 +182,6 @@ def retain(
     good what only they have; the only one of something that is held stays. Exit code 1 when a trail that is not in
     order keeps its days.
     """
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import Steps, document, table
-    from dualtrack.security.audit import anchors
     from dualtrack.security.audit import retention as retaining
 
     keeper = retaining.Keeper(
@@ -234,9 +212,6 @@ def hold(
     json: bool = JSON,
 ) -> None:
     """Keep all records of a host, whatever their age, until the hold is released."""
-    from dualtrack.core.output import document
-    from dualtrack.security.audit import holds as ledger
-
     found = ledger.hold(pki, host, reason, until)
     if json:
         document("audit-hold", found)
@@ -251,9 +226,6 @@ def release(
     json: bool = JSON,
 ) -> None:
     """End a hold. That it was there, from when to when and by whom, stays written down."""
-    from dualtrack.core.output import document
-    from dualtrack.security.audit import holds as ledger
-
     found = ledger.release(pki, host, reason)
     if json:
         document("audit-release", found)
@@ -267,11 +239,6 @@ def holds(
     json: bool = JSON,
 ) -> None:
     """Show which hosts are held, why, since when and by whom."""
-    import time
-
-    from dualtrack.core.output import document, table
-    from dualtrack.security.audit import holds as ledger
-
     changes = ledger.read(pki)
     found = list(changes) if history else ledger.active(changes, ledger.day(time.time_ns()))
     if json:

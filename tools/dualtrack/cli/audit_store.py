@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from dualtrack.cli.audit import JSON, TRAIL, until_ended
-from dualtrack.core.output import echo
-
-if TYPE_CHECKING:
-    from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.cli.audit import TRAIL, until_ended
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput
+from dualtrack.core.output import document, echo, table
+from dualtrack.core.progress import Progress
+from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.security.audit import fetch as fetching
+from dualtrack.security.audit import ship as shipping
+from dualtrack.security.audit import summarize
 
 URLS = "A node of the store: https://HOST:9200. Repeat it for each"
 STORE = typer.Option(..., "--store", metavar="URL", help=f"{URLS}.")
@@ -42,9 +46,7 @@ def reading(
     password: Path | None, token: Path | None,
 ) -> Iterator[SearchStore]:  # fmt: skip
     """Yield the store that was named, or that of the tracks that are up."""
-    from dualtrack.core.errors import BadInput
     from dualtrack.inventory import deployment
-    from dualtrack.remote.opensearch_nodes import SearchStore
     from dualtrack.security.opensearch import connections
 
     by: dict[str, Any] = {"cert": cert, "key": key, "user": user, "password": password, "token": token}
@@ -85,8 +87,6 @@ def ship(
     To a store that was built anew it sends again by itself.
     """
     from dualtrack.data.checkpoints.actions import bytes_of
-    from dualtrack.remote.opensearch_nodes import SearchStore
-    from dualtrack.security.audit import ship as shipping
 
     ended = until_ended()
     shipper = shipping.Shipper(
@@ -113,10 +113,6 @@ def fetch(
     json: bool = JSON,
 ) -> None:
     """Bring a host's trail out of the store, as the store has it, for `dualtrack audit verify` to judge."""
-    from dualtrack.core.output import document
-    from dualtrack.core.progress import Progress
-    from dualtrack.security.audit import fetch as fetching
-
     with reading(store, ca, who, cert, cert_key, user, password, token) as found, Progress("fetched") as count:
         total = fetching.fetch(found, host, folder, count)
     if json:
@@ -143,10 +139,6 @@ def search(
     json: bool = JSON,
 ) -> None:
     """Find events of all hosts: who, what, when, where; the newest last."""
-    from dualtrack.core.output import document, table
-    from dualtrack.security.audit import fetch as fetching
-    from dualtrack.security.audit import summarize
-
     with reading(store, ca, who, cert, cert_key, user, password, token) as asked:
         found = fetching.search(asked, host=host, kind=kind, text=text, since=since, until=until, last=last)
     if json:

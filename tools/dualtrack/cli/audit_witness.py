@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.audit import JSON, until_ended
+from dualtrack.cli.audit import until_ended
 from dualtrack.cli.audit_store import CERT, CERT_KEY
-from dualtrack.core.output import echo
-
-if TYPE_CHECKING:
-    from dualtrack.security.audit.witness import Round, Witness
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, Findings, Refused
+from dualtrack.core.output import document, echo, table
+from dualtrack.remote.opensearch_nodes import Away, SearchStore
+from dualtrack.security.audit import fetch
+from dualtrack.security.audit import witness as witnesses
+from dualtrack.security.audit.witness import Round, Witness
 
 
 def register(app: typer.Typer) -> None:
@@ -45,14 +49,6 @@ def witness(
     DIR/statements.log is what to give away: `audit verify --anchors FILE --witness KEY` judges a trail by it. Exit code
     1 when something was found now. A witness that was rolled back or has lost what it signed signs nothing more.
     """
-    import socket
-    import time
-
-    from dualtrack.core.errors import BadInput
-    from dualtrack.remote.opensearch_nodes import SearchStore
-    from dualtrack.security.audit import fetch
-    from dualtrack.security.audit import witness as witnesses
-
     if begin:
         echo(witnesses.begin(folder, name or socket.gethostname()).pem().decode(), nl=False)
         return
@@ -75,11 +71,6 @@ def _look(
     mine: Witness, keys: Path, shown: Callable[[str, int], Sequence[bytes]], *, json: bool, lasting: bool
 ) -> None:
     """Ask about every host once; what cannot be asked now is asked again in the next round."""
-    from dualtrack.core.errors import Findings, Refused
-    from dualtrack.core.output import document, table
-    from dualtrack.remote.opensearch_nodes import Away
-    from dualtrack.security.audit import witness as witnesses
-
     rounds: list[Round] = []
     for host, root in witnesses.registered(keys):
         try:

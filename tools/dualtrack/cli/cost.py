@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import typer
 
-from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cloud.applied import applied, checked_budget
+from dualtrack.cloud.cost import assumptions as numbers
+from dualtrack.cloud.cost import breakeven as sums
+from dualtrack.cloud.cost import chart as charts
+from dualtrack.cloud.cost import gather, running, show
+from dualtrack.cloud.prices import files
+from dualtrack.core.errors import Exit, Refused
+from dualtrack.core.files import write_atomically
+from dualtrack.core.output import document, echo
 
-app = typer.Typer(
-    help="Money: what runs now costs, and from how many calls a month a server of your own is cheaper.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 ASSUMPTIONS = typer.Option(
     None, "--assumptions", metavar="FILE", help="Your numbers (YAML or JSON); the deployment guide's case without it."
 )
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of tables.")
 
 
 @app.command()
@@ -38,15 +43,6 @@ def report(
 
     Exit code 1 when the budget is broken or cannot be judged, or when things run without their tags.
     """
-    import time
-
-    from dualtrack.cloud.applied import applied, checked_budget
-    from dualtrack.cloud.cost import assumptions as numbers
-    from dualtrack.cloud.cost import gather, running, show
-    from dualtrack.cloud.prices import files
-    from dualtrack.core.errors import Exit
-    from dualtrack.core.output import document
-
     own = checked_budget(budget)
     of = numbers.load(assumptions or numbers.GUIDE)
     costs = running.Facts(
@@ -77,14 +73,6 @@ def breakeven(
 
     Reproduces the deployment guide's 500,000 calls a month from stated assumptions; says so when yours disagree.
     """
-    from dualtrack.cloud.cost import assumptions as numbers
-    from dualtrack.cloud.cost import breakeven as sums
-    from dualtrack.cloud.cost import chart as charts
-    from dualtrack.cloud.cost import show
-    from dualtrack.core.errors import Refused
-    from dualtrack.core.files import write_atomically
-    from dualtrack.core.output import document
-
     if write:
         if write.exists():
             raise Refused(f"{write} is there already", hint="name another file")

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.core.output import echo
-
-if TYPE_CHECKING:
-    from dualtrack.tracks.drift.model import Drift
+from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.core.errors import BadInput, Exit
+from dualtrack.core.output import Steps, document, echo, table
+from dualtrack.tracks.drift.detect import Wanted, look
+from dualtrack.tracks.drift.model import Drift
 
 
 def drift(
     stack: StackName = STACK,
     cloud: bool = typer.Option(True, "--cloud/--no-cloud", help="Look at resources, instances and pools."),
     hosts: bool = typer.Option(True, "--hosts/--no-hosts", help="Look at the hosts of the tracks that are up."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table."),
+    json: bool = JSON,
 ) -> None:
-    """Compare what runs with what was declared: by OpenTofu, the live API, and the hosts' checks. Changes nothing.
+    """Compare what runs with what was declared: OpenTofu, the live API and the hosts' checks. Changes nothing.
 
     Exit code 0 when all of it is clean, 1 when something drifted, 4 when a part could not be looked at.
     """
-    from dualtrack.core.errors import BadInput, Exit
-    from dualtrack.core.output import Steps, document
-    from dualtrack.tracks.drift.detect import Wanted, look
-
     if not cloud and not hosts:
         raise BadInput("--no-cloud and --no-hosts leave nothing to look at")
     found = look(Wanted(stack.value, cloud, hosts), Steps(quiet=json))
@@ -46,8 +41,6 @@ def drift(
 
 
 def _show(drifted: Sequence[Drift], title: str) -> None:
-    from dualtrack.core.output import table
-
     rows: list[tuple[str, str, str, str, str, str]] = []
     for it in drifted:
         rows.append((it.kind, it.name, it.what, it.since, it.who, it.mend))

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import Exit, External
+from dualtrack.core.output import Steps, document, echo, table
+from dualtrack.lab.scenarios import attacks
+from dualtrack.lab.scenarios import failover as failover_scenario
+from dualtrack.lab.scenarios import spot as spot_scenario
+from dualtrack.lab.scenarios.spot import Report
 
-if TYPE_CHECKING:
-    from dualtrack.lab.scenarios.spot import Report
-
-app = typer.Typer(
-    help="Drills on the lab: break something while work goes on, and count the cost.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
 def audit(
     short: bool = typer.Option(False, "--short", help="Without the attacks that need a whole host: minutes less."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table."),
+    json: bool = JSON,
 ) -> None:
     """Attack the audit trail, the search store and what protects both, and print what prevents or finds each attack.
 
     Exit code 1 when one was missed, 4 when one could not be tried. Runs on this machine alone, against servers and
     hosts that it makes and removes; nothing that is in use is touched. Takes about 4 minutes (--short) or 8.
     """
-    from dualtrack.core.errors import Exit, External
-    from dualtrack.core.output import Steps, document, table
-    from dualtrack.lab.scenarios import attacks
-
     report = attacks.drill(Steps(quiet=json), short=short)
     if json:
         document("drill-audit", report)
@@ -46,18 +41,14 @@ def audit(
 @app.command()
 def spot(
     short: bool = typer.Option(False, "--short", help="Shorter jobs, a shorter notice, and no shortage of quota."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a report."),
+    json: bool = JSON,
 ) -> None:
     """Take spot nodes back while 20 jobs run, let spot be short, let it return; exit code 1 when work was lost.
 
     Exit code 4 when no work was lost, and something did not come while the drill waited: the end of a job, a node.
     Needs the lab's cloud track (`dualtrack cloud up`). Takes about 5 minutes (--short) or 15; longer on a busy machine.
     """
-    from dualtrack.core.errors import Exit, External
-    from dualtrack.core.output import Steps, document
-    from dualtrack.lab.scenarios import spot as drill
-
-    report = drill.spot(Steps(quiet=json), short=short)
+    report = spot_scenario.spot(Steps(quiet=json), short=short)
     if json:
         document("drill-spot", report)
     else:
@@ -69,18 +60,14 @@ def spot(
 
 
 @app.command()
-def failover(json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table.")) -> None:
+def failover(json: bool = JSON) -> None:
     """Have engines, the link and the gateway fail while clients ask 200 times a second, and count what it cost them.
 
     Exit code 1 when a request that may be repeated failed, when a failure was known too late, or when a request that
     must stay on the local track left it. Needs both tracks of the lab with a gateway (`make up`); what the drill brings
     to them it takes away again. Takes about 10 minutes.
     """
-    from dualtrack.core.errors import Exit
-    from dualtrack.core.output import Steps, document, table
-    from dualtrack.lab.scenarios import failover as drill
-
-    report = drill.failover(Steps(quiet=json))
+    report = failover_scenario.failover(Steps(quiet=json))
     if json:
         document("drill-failover", report)
     else:
@@ -105,8 +92,6 @@ def _seconds(it: float | None) -> str:
 
 
 def _show(report: Report) -> None:
-    from dualtrack.core.output import table
-
     table(("after s", "what", "which"), [(f"{it.after_s:.0f}", it.kind, it.what) for it in report.timeline])
     for it in report.reclaimed:
         echo(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, Exit, Refused
+from dualtrack.core.files import write_atomically
+from dualtrack.core.output import console, document, echo
+from dualtrack.hosts.fabric import collect, compare, parse, show, spec
+from dualtrack.hosts.fabric import draw as drawing
+from dualtrack.hosts.fabric import generate as writing
+from dualtrack.hosts.fabric.collect import Runner
+from dualtrack.hosts.fabric.parse import Raw
+from dualtrack.hosts.fabric.spec import IGNORED
+from dualtrack.inventory import deployment
 
-if TYPE_CHECKING:
-    from dualtrack.hosts.fabric.collect import Runner
-    from dualtrack.hosts.fabric.parse import Raw
-
-app = typer.Typer(
-    help="InfiniBand: cables, width, speed, errors and subnet managers, against what you declared.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 FILE = typer.Argument(..., help="The fabric file: docs/how-to/fabric-check.md explains it.", show_default=False)
 HOST = typer.Option("", "--host", help="Ask from this host of the inventory, over ssh; from this machine without it.")
@@ -28,7 +31,6 @@ INVENTORY = typer.Option(
 FROM = typer.Option(None, "--from", help="Ask nothing: read the folder that `fabric snapshot` wrote.")
 SINCE = typer.Option(None, "--since", help="An earlier snapshot: error counters count from there.")
 TIMEOUT = typer.Option(60, "--timeout", min=1, max=3600, help="Seconds that one of the tools may take.")
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
 
 
 @app.command()
@@ -42,10 +44,6 @@ def check(
     json: bool = JSON,
 ) -> None:
     """Say what is not as declared: both ends of each cable, expected and seen, and what to do. Exit code 1 for any."""
-    from dualtrack.core.errors import Exit
-    from dualtrack.core.output import document
-    from dualtrack.hosts.fabric import collect, compare, parse, show, spec
-
     wanted = spec.load(file)
     earlier = parse.fabric(collect.read(since), wanted.names, wanted.ignore) if since else None
     raw = _raw(host, inventory, from_, timeout)
@@ -66,8 +64,6 @@ def snapshot(
     timeout: int = TIMEOUT,
 ) -> None:
     """Keep what the tools say now: to check elsewhere with --from, or to count errors from with --since."""
-    from dualtrack.hosts.fabric import collect
-
     collect.write(dest, _raw(host, inventory, None, timeout), host or _this_machine())
     echo(f"written: {dest}", err=True)
 
@@ -81,12 +77,6 @@ def declare(
     timeout: int = TIMEOUT,
 ) -> None:
     """Write a fabric file of what is there now, so that you correct it instead of typing it."""
-    from dualtrack.core.errors import Refused
-    from dualtrack.core.files import write_atomically
-    from dualtrack.hosts.fabric import generate as writing
-    from dualtrack.hosts.fabric import parse
-    from dualtrack.hosts.fabric.spec import IGNORED
-
     if dest and dest.exists():
         raise Refused(f"{dest} is there already", hint="name another file, and compare the two")
     text = writing.document(parse.fabric(_raw(host, inventory, from_, timeout), {}, IGNORED))
@@ -108,25 +98,18 @@ def draw(
     timeout: int = TIMEOUT,
 ) -> None:
     """Draw the fabric as declared, what is wrong in red: a tree here, or a picture for the browser."""
-    from dualtrack.core.files import write_atomically
-    from dualtrack.core.output import console
-    from dualtrack.hosts.fabric import collect, compare, draw, parse, spec
-
     wanted = spec.load(file)
     earlier = parse.fabric(collect.read(since), wanted.names, wanted.ignore) if since else None
     seen = parse.fabric(_raw(host, inventory, from_, timeout), wanted.names, wanted.ignore)
     report = compare.compare(wanted, seen, earlier)
     if dest:
-        write_atomically(dest, draw.svg(wanted, report).encode())
+        write_atomically(dest, drawing.svg(wanted, report).encode())
         echo(f"written: {dest}", err=True)
     else:
-        console().print(draw.tree(wanted, report))
+        console().print(drawing.tree(wanted, report))
 
 
 def _raw(host: str, inventory: list[Path] | None, recorded: Path | None, timeout: int) -> Raw:
-    from dualtrack.core.errors import BadInput
-    from dualtrack.hosts.fabric import collect
-
     if recorded and host:
         raise BadInput("--from and --host exclude each other", hint="a snapshot is read, a host is asked")
     if recorded:
@@ -137,9 +120,6 @@ def _raw(host: str, inventory: list[Path] | None, recorded: Path | None, timeout
 
 @contextmanager
 def _runner(host: str, inventory: list[Path] | None, timeout: int) -> Iterator[Runner]:
-    from dualtrack.hosts.fabric import collect
-    from dualtrack.inventory import deployment
-
     if host:
         with collect.remote(host, list(inventory or deployment.inventories()), timeout) as call:
             yield call
@@ -148,6 +128,4 @@ def _runner(host: str, inventory: list[Path] | None, timeout: int) -> Iterator[R
 
 
 def _this_machine() -> str:
-    import socket
-
     return socket.gethostname()

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import External, Findings
+from dualtrack.core.output import document, echo, table
+from dualtrack.tracks import serving, steering
+from dualtrack.tracks.steering import Verb
 
-if TYPE_CHECKING:
-    from dualtrack.tracks.steering import Verb
-
-app = typer.Typer(
-    help="Which track and which engines answer, by your word. Gateways leave out what fails without it.",
-    no_args_is_help=True,
-)
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
+app = typer.Typer(no_args_is_help=True)
 LAST = typer.Option(False, "--last", help="Also where nothing could answer a model any more.")
 
 
@@ -38,10 +34,6 @@ class Track(StrEnum):
 @app.command()
 def status(json: bool = JSON) -> None:
     """Show what is in force on each gateway: the track that is asked first, what is held, and each engine's state."""
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, table
-    from dualtrack.tracks import serving, steering
-
     now = steering.status(serving.sites())
     if json:
         document("failover-status", {"gateways": now})
@@ -94,10 +86,6 @@ def release(
 
 
 def _steer(verb: Verb, what: str, json: bool, *, last: bool = False) -> None:
-    from dualtrack.core.errors import External
-    from dualtrack.core.output import document
-    from dualtrack.tracks import serving, steering
-
     told = steering.steer(serving.sites(), verb, what, last=last)
     if json:
         document("failover", {"gateways": told})

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from pathlib import Path
 
 import typer
 
-from dualtrack.cli.tracks import FACTS, STACK, StackName
+from dualtrack.cli.options import FACTS, STACK, StackName
+from dualtrack.core.files import write_atomically
+from dualtrack.inventory import render
+from dualtrack.tracks import gather
 
 
 def inventory(
@@ -25,16 +30,9 @@ def inventory(
     `dualtrack inventory -o yaml -f hosts.yml` writes a file; `inventories/dynamic.sh` calls `--list` for
     `ansible-inventory -i inventories/dynamic.sh --graph`.
     """
-    import gc
-    import sys
-
     # Ten thousand hosts are a million small objects that all live to the end: looking for garbage among them, again and
     # again, takes longer than all else together (measured: 1.9 s with, 0.7 s without).
     gc.disable()
-    from dualtrack.core.files import write_atomically
-    from dualtrack.inventory import render
-    from dualtrack.tracks import gather
-
     found = gather.gather(track=track, stack=stack.value, endpoint=endpoint, region=region, facts=facts)
     if host:
         data = render.encode(found.variables(host), "json")

@@ -1,28 +1,32 @@
-"""`dualtrack kb …`: the private knowledge base: documents in, answers with sources out."""
+"""`dualtrack kb …`: the private knowledge base: documents in, answers with sources out.
+
+Commands that read documents or ask models import those parts themselves: the other commands take a third of the time.
+"""
 
 from __future__ import annotations
 
-import time
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import LAB, ROOT
+from dualtrack.knowledge import overview
+from dualtrack.knowledge import versions as kept
+from dualtrack.security.access import model as access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from dualtrack.knowledge.answering import Answered, Message
     from dualtrack.knowledge.search import Hit
     from dualtrack.serving.client import End
 
-app = typer.Typer(
-    help="The private knowledge base: take in documents, without personal data, and find in them what one may see.",
-    no_args_is_help=True,
-)
-BASE = typer.Option(LAB / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
+app = typer.Typer(no_args_is_help=True)
 LAB_BASE = LAB / "knowledge"
 ASKED = typer.Option(
     None, "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY",
@@ -30,11 +34,6 @@ ASKED = typer.Option(
 )  # fmt: skip
 #: The most tokens of an answer.
 ANSWER_TOKENS = 512
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
-KEY_FILE = typer.Option(
-    None, "--key-file", envvar="DUALTRACK_KB_KEY", metavar="FILE",
-    help="The master key, 32 random bytes; without it master.key in the directory, made at first use.",
-)  # fmt: skip
 MODEL = typer.Option(
     None, "--model", envvar="DUALTRACK_KB_MODEL", metavar="DIRECTORY",
     help="A model of your own that makes vectors: model.onnx, tokenizer.json, card.json; or one by kb endpoint.",
@@ -76,8 +75,6 @@ def ingest(
 
     What is not new is not read again; an interrupted run goes on where it was. Exit code 1 when a file was left out.
     """
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document
     from dualtrack.tracks import knowledge
 
     done = knowledge.ingest(
@@ -115,8 +112,6 @@ def search(
     json: bool = JSON,
 ) -> None:
     """Find parts of documents by what they mean and say, with their sources; nothing that the person may not see."""
-    from dualtrack.core.output import document
-    from dualtrack.security.access import model as access
     from dualtrack.tracks import knowledge, knowledge_site
 
     if at := None if base else knowledge_site.site():
@@ -158,9 +153,6 @@ def ask(
     The answer comes as it is made, then its sources; a star marks those that it names. Where there are none, no model
     is asked.
     """
-    import sys
-
-    from dualtrack.core.output import document
     from dualtrack.knowledge.answering import Answered
     from dualtrack.serving import client
     from dualtrack.tracks import knowledge_site
@@ -201,9 +193,6 @@ def _ask_here(
     directory: Path | None,
     cluster: Path | None,
 ) -> Iterator[str | Answered]:
-    import os
-
-    from dualtrack.security.access import model as access
     from dualtrack.serving import client
     from dualtrack.tracks import knowledge, serving
 
@@ -222,8 +211,6 @@ def _ask_here(
 @app.command()
 def address(json: bool = JSON) -> None:
     """Say where the site's knowledge base answers: its page, and its API for clients with a token."""
-    from dualtrack.core.errors import BadInput
-    from dualtrack.core.output import document
     from dualtrack.tracks import knowledge_site
 
     if (at := knowledge_site.site()) is None:
@@ -246,9 +233,6 @@ def serve(settings: Path = typer.Argument(..., help="Its settings, as the role k
 @app.command()
 def versions(base: Path = BASE, json: bool = JSON) -> None:
     """List the versions that are kept, the newest first, and which one answers."""
-    from dualtrack.core.output import document, table
-    from dualtrack.knowledge import versions as kept
-
     found = kept.listed(base)
     if json:
         document("kb-versions", {"versions": found})
@@ -271,8 +255,6 @@ def rollback(
 
     What was deleted in the meantime stays deleted.
     """
-    from dualtrack.knowledge import versions as kept
-
     kept.own(base)
     kept.roll_back(base, version, key_file)
     echo(f"version {version} answers", err=True)
@@ -287,9 +269,6 @@ def diff(
     json: bool = JSON,
 ) -> None:
     """Print which documents version B has, lacks or has otherwise than version A, and how many chunks each has."""
-    from dualtrack.core.output import document
-    from dualtrack.knowledge import overview
-
     found = overview.difference(base, before, after, key_file)
     if json:
         document("kb-diff", found)
@@ -308,10 +287,6 @@ def status(base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSO
 
     Exit code 1 when something is wrong.
     """
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document
-    from dualtrack.knowledge import overview
-
     found = overview.status(base, key_file)
     if json:
         document("kb-status", found)
@@ -344,7 +319,6 @@ def delete_person(
 
     Their keys are destroyed: nothing that is left of them can be read. Whoever was interrupted runs it again.
     """
-    from dualtrack.core.output import document
     from dualtrack.knowledge import deletion, mentions
     from dualtrack.tracks import knowledge
 
@@ -370,16 +344,3 @@ def delete_person(
 
 def _where(it: Hit) -> str:
     return " > ".join([f"{it.collection}/{it.source}", *it.headings, *([it.place] if it.place else [])])
-
-
-class Said:
-    """Progress on stderr: what takes no second is not said."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def __call__(self, text: str) -> None:
-        """Say something, where the last word is a second old."""
-        if time.monotonic() - self._last >= 1:
-            self._last = time.monotonic()
-            echo(text, err=True)

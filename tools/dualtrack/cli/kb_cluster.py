@@ -6,13 +6,11 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.kb import BASE, JSON, KEY_FILE, Said
-from dualtrack.core.output import echo
+from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
+from dualtrack.core.errors import Findings
+from dualtrack.core.output import document, echo
 
-app = typer.Typer(
-    help="Have vectors searched by several machines (OpenSearch, Milvus), where one has too little memory.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 CLUSTER = typer.Option(
     ..., "--cluster", envvar="DUALTRACK_KB_CLUSTER", metavar="FILE",
     help="Says where the cluster is: kind (opensearch, milvus), urls or url, ca_file, certificate, certificate_key, "
@@ -28,7 +26,6 @@ def register(kb: typer.Typer) -> None:
 @app.command()
 def fill(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
     """Send what the cluster lacks of the version that answers, remove what is not in it. Interrupted, it goes on."""
-    from dualtrack.core.output import document
     from dualtrack.tracks import knowledge
 
     done = knowledge.fill(base, cluster, key_file, Said())
@@ -42,8 +39,6 @@ def fill(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY
 @app.command()
 def status(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
     """Print how the cluster is, and how many of the documents it has. Exit code 1 where some are missing."""
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document
     from dualtrack.tracks import knowledge
 
     found = knowledge.cluster_status(base, cluster, key_file, Said())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.kb import JSON, Said
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON, Said
+from dualtrack.core.output import document, echo
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,6 @@ def endpoint(
     It is asked once. Its API key is in DUALTRACK_API_KEY, or in the file that DUALTRACK_API_KEY_FILE names, now and
     whenever vectors are made. The texts go to it, without personal data.
     """
-    from dualtrack.core.output import document
     from dualtrack.tracks import knowledge
 
     card = knowledge.describe(

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.kb import BASE, JSON, KEY_FILE, MODEL, PEOPLE, Said
-from dualtrack.core.output import echo
+from dualtrack.cli.kb import MODEL, PEOPLE
+from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
+from dualtrack.core.files import write_atomically
+from dualtrack.core.output import document, echo, table
+from dualtrack.knowledge import questions as asked
+from dualtrack.security.access import model as access
 
 
 def register(app: typer.Typer) -> None:
@@ -36,11 +40,7 @@ def evaluate(
     Recall, MRR and nDCG of sources, and which questions are refused. What is fitted is judged on other questions than
     it was fitted on. Words count only where they win, and only after --fit.
     """
-    from dualtrack.core.files import write_atomically
-    from dualtrack.core.output import document, table
     from dualtrack.knowledge import evaluation_page as shown
-    from dualtrack.knowledge import questions as asked
-    from dualtrack.security.access import model as access
     from dualtrack.tracks import knowledge
 
     seen = access.load(people).person(name).labels

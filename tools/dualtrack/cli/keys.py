@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.output import document, echo, table
+from dualtrack.security.seal import escrow, keyfiles
 
-app = typer.Typer(
-    help="Keys for `dualtrack seal`: make them, show them; split a secret among custodians, and join it again.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
 KEY_PASSPHRASE = typer.Option(None, "--identity-passphrase-file", help="A file with the key's own passphrase.")
 
 
@@ -25,8 +24,6 @@ def new(
     ),
 ) -> None:
     """Make an SM2 key: the private half in a file that only you can read, the public half on stdout."""
-    from dualtrack.security.seal import keyfiles
-
     secret = keyfiles.passphrase(passphrase_file) if passphrase_file else b""
     key = keyfiles.new(output, secret)
     echo(key.pem().decode(), nl=False)
@@ -39,8 +36,6 @@ def public(
     identity_passphrase_file: Path = KEY_PASSPHRASE,
 ) -> None:
     """Print the public half of a private key file: what others seal for."""
-    from dualtrack.security.seal import keyfiles
-
     secret = keyfiles.passphrase(identity_passphrase_file) if identity_passphrase_file else b""
     echo(keyfiles.private(source, secret).pem().decode(), nl=False)
 
@@ -51,9 +46,6 @@ def show(
     json: bool = JSON,
 ) -> None:
     """Check a public key file and print its id, as sealed files and `seal show` name it."""
-    from dualtrack.core.output import document
-    from dualtrack.security.seal import keyfiles
-
     key = keyfiles.public(source)
     if json:
         document("seal-key", {"id": f"sm2:{key.id.hex()}", "point": key.point.hex()})
@@ -72,11 +64,6 @@ def split(
     json: bool = JSON,
 ) -> None:
     """Split a secret among custodians, a sealed share for each; fewer than the threshold learn nothing."""
-    from datetime import UTC, datetime
-
-    from dualtrack.core.output import document, table
-    from dualtrack.security.seal import escrow
-
     given = escrow.split(secret, threshold, custodian, output, datetime.now(UTC).date().isoformat())
     if json:
         document("escrow-set", {"threshold": threshold, "shares": given})
@@ -93,8 +80,6 @@ def hand_over(
     identity_passphrase_file: Path = KEY_PASSPHRASE,
 ) -> None:
     """Seal your share anew for the one person who joins the shares; you see what it is a share of."""
-    from dualtrack.security.seal import escrow, keyfiles
-
     identities = keyfiles.identities(identity, None, identity_passphrase_file)
     echo(str(escrow.hand_over(share, identities, recipient, output)), err=True)
 
@@ -108,8 +93,6 @@ def join(
     force: bool = typer.Option(False, "--force", help="Replace the output file when it exists."),
 ) -> None:
     """Bring a secret back from enough shares. A share that was mangled is left out and named."""
-    from dualtrack.security.seal import escrow, keyfiles
-
     identities = keyfiles.identities(identity, None, identity_passphrase_file) if identity else []
     joined = escrow.join(shares, identities, output, force=force)
     for complaint in joined.left_out:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 
 import typer
 
 from dualtrack.cli import lab_aws
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.output import Steps, document, echo, table
+from dualtrack.lab import control, power, removal
+from dualtrack.lab import gpu as fake
+from dualtrack.lab import reclaim as spot
+from dualtrack.lab.control import Status
 
-app = typer.Typer(
-    help="The lab: an emulated AWS whose instances, and your own servers, are live hosts on this machine.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 hosts = typer.Typer(help="Hosts of the local track's kind: add, remove.", no_args_is_help=True)
 app.add_typer(hosts, name="host")
 disks = typer.Typer(help="The NVMe disks of a virtual machine: list, pull, insert.", no_args_is_help=True)
 app.add_typer(disks, name="disk")
 app.add_typer(lab_aws.app, name="aws")
-
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
 
 
 class Kind(StrEnum):
@@ -39,36 +40,24 @@ class GpuFailure(StrEnum):
 @app.command()
 def up(json: bool = JSON) -> None:
     """Bring the lab up, or repair it after a crash. Running hosts are left alone."""
-    from dualtrack.core.output import Steps
-    from dualtrack.lab import control
-
     _show(control.up(Steps(quiet=json)), json)
 
 
 @app.command()
 def down() -> None:
     """Remove every host, process, mount, namespace and device of the lab. Keys, logs and caches stay."""
-    from dualtrack.core.output import Steps
-    from dualtrack.lab import control
-
     control.down(Steps())
 
 
 @app.command()
 def status(json: bool = JSON) -> None:
     """Show the lab: its hosts, and where the emulated AWS API answers on loopback (`aws_endpoint`)."""
-    from dualtrack.lab import control
-
     _show(control.status(), json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def ssh(host: str, command: list[str] = typer.Argument(None, help="A command to run; without one, a shell.")) -> None:
     """Log in to HOST (a name, an instance id or an address) over ssh, its host key checked."""
-    import os
-
-    from dualtrack.lab import control
-
     words = control.ssh_command(host, _command(command or []))
     os.execvp(words[0], words)  # noqa: S606 - replaces this process, so that signals and the terminal are ssh's
 
@@ -76,10 +65,6 @@ def ssh(host: str, command: list[str] = typer.Argument(None, help="A command to 
 @app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def exec_(host: str, command: list[str] = typer.Argument(..., help="The command, after `--`.")) -> None:
     """Run a command as root inside HOST without ssh: `dualtrack lab exec HOST -- COMMAND …`."""
-    import os
-
-    from dualtrack.lab import control
-
     words = control.exec_command(host, _command(command))
     os.execvp(words[0], words)  # noqa: S606
 
@@ -96,9 +81,6 @@ def gpu(
     reset: bool = typer.Option(False, "--reset", help="Back to eight healthy GPUs (or as many as the host has)."),
 ) -> None:
     """Inject what the fake `nvidia-smi` of HOST reports: utilisation, memory, ECC and XID errors."""
-    from dualtrack.lab import control
-    from dualtrack.lab import gpu as fake
-
     found = control.find(host)
     fake.apply(
         control.root_of(found),
@@ -132,9 +114,6 @@ def add(
 
     A container takes about two seconds, an emulated virtual machine about a minute.
     """
-    from dualtrack.core.output import Steps, document
-    from dualtrack.lab import control
-
     host = control.add_host(
         name,
         address=address,
@@ -154,33 +133,24 @@ def add(
 @hosts.command()
 def remove(name: str) -> None:
     """Take a server down and delete its disk. Removing one that is not there is no error."""
-    from dualtrack.core.output import Steps
-    from dualtrack.lab import removal
-
     echo(f"{name} is removed" if removal.remove_host(name, Steps()) else f"there is no host {name}", err=True)
 
 
 @app.command("power-cut")
 def power_cut(host: str) -> None:
     """Cut the power of HOST: off at once, unwritten data lost. Its disks stay; it stays off until `power-on`."""
-    from dualtrack.lab import power
-
     echo(f"{power.cut(host).name} is off", err=True)
 
 
 @app.command("power-off")
 def power_off(host: str) -> None:
     """Shut HOST down in good order and wait until it is off."""
-    from dualtrack.lab import power
-
     echo(f"{power.off(host).name} is off", err=True)
 
 
 @app.command("power-on")
 def power_on(host: str) -> None:
     """Switch HOST on and wait until it takes ssh."""
-    from dualtrack.lab import power
-
     echo(f"{power.on(host).name} is up", err=True)
 
 
@@ -191,9 +161,6 @@ def reclaim(
     recommend: bool = typer.Option(False, "--recommend", help="Only a rebalance recommendation; nothing is taken."),
 ) -> None:
     """Take the spot instance HOST back as AWS does: a notice in its metadata, and its end when the notice is over."""
-    from dualtrack.lab import control
-    from dualtrack.lab import reclaim as spot
-
     found = control.find(host)
     it = spot.ask(control.store().folder, found, notice=notice, recommend=recommend)
     if recommend:
@@ -205,9 +172,6 @@ def reclaim(
 @disks.command("list")
 def list_disks(host: str, json: bool = JSON) -> None:
     """List the disks of HOST by serial number, also those that are pulled."""
-    from dualtrack.core.output import document, table
-    from dualtrack.lab import power
-
     found = power.disks(host)
     if json:
         document("lab-disks", {"disks": found})
@@ -218,8 +182,6 @@ def list_disks(host: str, json: bool = JSON) -> None:
 @disks.command()
 def pull(host: str, disk: str) -> None:
     """Pull DISK (its serial number) out of HOST, running or not. What is on it stays on it."""
-    from dualtrack.lab import power
-
     echo(f"{power.pull(host, disk)} is pulled", err=True)
 
 
@@ -232,8 +194,6 @@ def insert(
     ),
 ) -> None:
     """Put DISK back into HOST, or with --new an empty one under a serial number that HOST has not seen."""
-    from dualtrack.lab import power
-
     echo(f"{power.insert(host, disk, blank_mib=new)} is in its slot", err=True)
 
 
@@ -243,9 +203,6 @@ def _command(words: list[str]) -> list[str]:
 
 
 def _show(status: object, json: bool) -> None:
-    from dualtrack.core.output import document, table
-    from dualtrack.lab.control import Status
-
     assert isinstance(status, Status)  # noqa: S101 - for the type checker
     if json:
         document("lab-status", status)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.output import document, echo, table
+from dualtrack.core.paths import LAB
+from dualtrack.lab.fault_injection import edit
 
-app = typer.Typer(
-    help="Conditions of the emulated AWS: no capacity, no quota, throttled, slow or lying calls, prices.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 class Error(StrEnum):
@@ -35,12 +35,8 @@ CALLS = typer.Option(None, "--calls", min=1, help="So many calls; without it, un
 
 
 @app.command()
-def show(json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table.")) -> None:
+def show(json: bool = JSON) -> None:
     """Show the conditions in force, and how often each rule has been used."""
-    from dualtrack.core.output import document, table
-    from dualtrack.core.paths import LAB
-    from dualtrack.lab.fault_injection import edit
-
     found = edit.show(LAB)
     if json:
         document("lab-aws", found)
@@ -64,9 +60,6 @@ def deny(
     launches: int = typer.Option(None, "--launches", min=1, help="So many launches; without it, until `clear`."),
 ) -> None:
     """Let launches of scaling groups fail, as a zone without capacity or an account without quota makes them."""
-    from dualtrack.core.paths import LAB
-    from dualtrack.lab.fault_injection import edit
-
     edit.add(
         LAB,
         edit.Denial(
@@ -82,9 +75,6 @@ def deny(
 @app.command()
 def throttle(action: str = ACTION, calls: int = CALLS) -> None:
     """Let calls of ACTION be refused because there were too many (RequestLimitExceeded, Throttling)."""
-    from dualtrack.core.paths import LAB
-    from dualtrack.lab.fault_injection import edit
-
     edit.add(LAB, edit.Throttle(action=action, calls=calls))
 
 
@@ -95,9 +85,6 @@ def slow(
     calls: int = CALLS,
 ) -> None:
     """Let calls of ACTION be answered late."""
-    from dualtrack.core.paths import LAB
-    from dualtrack.lab.fault_injection import edit
-
     edit.add(LAB, edit.Delay(action=action, seconds=seconds, calls=calls))
 
 
@@ -109,18 +96,12 @@ def lie(
     calls: int = CALLS,
 ) -> None:
     """Let calls of ACTION answer with an empty list, whatever there is."""
-    from dualtrack.core.paths import LAB
-    from dualtrack.lab.fault_injection import edit
-
     edit.add(LAB, edit.Lie(action=action, calls=calls))
 
 
 @app.command("set")
 def set_(file: Path = typer.Argument(..., help="A scenario in JSON or YAML.")) -> None:
     """Take the conditions from FILE, in place of those in force: rules, spot price curves, placement scores."""
-    from dualtrack.core.paths import LAB
-    from dualtrack.lab.fault_injection import edit
-
     found = edit.replace(LAB, file)
     echo(f"in force: {found.source or file}", err=True)
 
@@ -128,7 +109,4 @@ def set_(file: Path = typer.Argument(..., help="A scenario in JSON or YAML.")) -
 @app.command()
 def clear() -> None:
     """Take every condition away: the emulated AWS has endless capacity again."""
-    from dualtrack.core.paths import LAB
-    from dualtrack.lab.fault_injection import edit
-
     echo("the conditions are gone" if edit.clear(LAB) else "there were none", err=True)

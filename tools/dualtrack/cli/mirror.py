@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import Findings
+from dualtrack.core.output import Steps, document, echo
+from dualtrack.core.paths import cache_dir
+from dualtrack.core.progress import Progress, size
+from dualtrack.data.mirror import builder, check, offline
+from dualtrack.data.mirror import serve as serving
+from dualtrack.lab import doctor
 
-app = typer.Typer(
-    help="All that a site without a way out installs from, on a disk that is carried in: signed, each file once.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 KEY = typer.Option(
     None, "--key", metavar="FILE", help="The public key, which came another way; this machine's own without it."
@@ -20,20 +25,13 @@ FROM = typer.Option(None, "--from", metavar="DIR", help="The mirror; where build
 EXPIRED = typer.Option(
     None, "--accept-expired", metavar="DATE", help="Take a mirror that was valid until DATE: no newer one can be had."
 )
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of lines.")
 
 
 def _place(option: Path | None) -> Path:
-    from dualtrack.core.paths import cache_dir
-
     return option.resolve() if option else cache_dir() / "carried"
 
 
 def _key(option: Path | None) -> Path:
-    import os
-
-    from dualtrack.core.paths import cache_dir
-
     return option or Path(os.environ.get("DUALTRACK_MIRROR_KEY") or cache_dir() / "mirror-key/public.asc")
 
 
@@ -54,11 +52,6 @@ def build(
     Packages that dualtrack builds (own), Debian's, Python wheels with the AWS provider, Go modules with OpenTofu, Maven
     artifacts, versions of models. What was there before serves until the new mirror is whole.
     """
-    from dualtrack.core.output import Steps, document
-    from dualtrack.core.progress import size
-    from dualtrack.data.mirror import builder
-    from dualtrack.lab import doctor
-
     say = Steps(quiet=json)
     made = builder.build(_place(dest), doctor.needs, parts=only or builder.PARTS, models=model, days=days, say=say)
     if json:
@@ -72,11 +65,6 @@ def build(
 @app.command()
 def verify(source: Path = FROM, key: Path = KEY, accept_expired: str = EXPIRED, json: bool = JSON) -> None:
     """Check a mirror that was carried in: signature, date and every digest. Exit code 1 names what is wrong."""
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document
-    from dualtrack.core.progress import Progress, size
-    from dualtrack.data.mirror import check, offline
-
     folder, accepted = _place(source), offline.accepted(accept_expired)
     total = sum(it.size for it in check.read(folder, _key(key)).files.values())
     with Progress("read", total) as tick:
@@ -100,9 +88,6 @@ def serve(
     accept_expired: str = EXPIRED,
 ) -> None:
     """Serve a mirror to the site's machines over HTTP until Ctrl-C, and say how they use it."""
-    from dualtrack.data.mirror import offline
-    from dualtrack.data.mirror import serve as serving
-
     folder = _place(source)
     with serving.server(folder, _key(key), bind, port, accepted=offline.accepted(accept_expired)) as server:
         base = f"http://{server.server_address[0]!s}:{server.server_port}"

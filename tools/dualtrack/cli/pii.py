@@ -6,12 +6,12 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.output import document, echo, table
+from dualtrack.knowledge.pii.kinds import KINDS
 
-app = typer.Typer(
-    help="Find personal data in texts, and take it out: identity cards, bank cards, telephones, passwords and more.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 SOURCE = typer.Argument(..., metavar="FILE", help="A text in UTF-8, or - for stdin.")
 
 
@@ -21,8 +21,6 @@ def scan(source: str = SOURCE) -> None:
 
     Exit code 1 when anything is found.
     """
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document
     from dualtrack.knowledge.pii import actions
 
     found = actions.find(source)
@@ -49,7 +47,6 @@ def mask(
     force: bool = typer.Option(False, "--force", help="Replace the output file when it exists."),
 ) -> None:
     """Write the text without personal data. Where some would be left, nothing is written and the exit code is 4."""
-    from dualtrack.core.errors import BadInput
     from dualtrack.knowledge.pii import actions
     from dualtrack.knowledge.pii.mask import POLICIES
 
@@ -60,11 +57,8 @@ def mask(
 
 
 @app.command()
-def kinds(json: bool = typer.Option(False, "--json", help="Print one JSON document instead of a table.")) -> None:
+def kinds(json: bool = JSON) -> None:
     """List the kinds that are looked for, and how GB/T 35273-2020 and GB/T 45574-2025 rank them."""
-    from dualtrack.core.output import document, table
-    from dualtrack.knowledge.pii.kinds import KINDS
-
     if json:
         document("pii-kinds", {"kinds": list(KINDS.values())})
         return

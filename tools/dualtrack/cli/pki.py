@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import Findings
+from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import LAB
+from dualtrack.security.pki import authority, rotation
 
-app = typer.Typer(
-    help="A private certificate authority in a folder: who may speak to the search store, and as what.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 FOLDER = typer.Option(LAB / "pki", "--folder", metavar="DIR", help="The authority's folder; the lab's without it.")
-JSON = typer.Option(False, "--json", help="Print one JSON document.")
 
 
 @app.command()
@@ -36,9 +36,6 @@ def issue(
 
     It is renewed when a third of its life is left, or when its addresses are others.
     """
-    from dualtrack.core.output import document
-    from dualtrack.security.pki import authority
-
     found = authority.issue(folder, kind, name, address)  # type: ignore[arg-type] # it says which kinds there are
     if json:
         document("pki-certificate", found)
@@ -49,12 +46,6 @@ def issue(
 @app.command()
 def show(folder: Path = FOLDER, json: bool = JSON) -> None:
     """Show the authority and its certificates, and how long each is good. Exit code 1 when one has ended."""
-    from datetime import UTC, datetime
-
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, table
-    from dualtrack.security.pki import authority
-
     found, now = list(authority.listed(folder)), datetime.now(UTC)
     if json:
         document("pki", {"certificates": found})
@@ -84,9 +75,6 @@ def rotate(
     both: a new one is made, and ca.pem has both. new: certificates come from the new one. alone: the old one goes.
     `dualtrack play audit-rotate` takes all three, and brings the files to nodes and hosts between them.
     """
-    from dualtrack.core.output import document
-    from dualtrack.security.pki import rotation
-
     found = rotation.take(folder, step, have, forget=forget) if step else rotation.look(folder)  # type: ignore[arg-type]
     if json:
         document("pki-rotation", found)

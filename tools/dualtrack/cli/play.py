@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.core.errors import BadInput
+from dualtrack.core.output import Steps, echo
+from dualtrack.inventory import deployment
+from dualtrack.tracks import ansible_runner, unchanged
 
 
 def play(
@@ -17,12 +20,7 @@ def play(
         None, "--set", metavar="NAME=VALUE", help="What the playbook is told. Never a secret: others can see it."
     ),
 ) -> None:
-    """Run a playbook on the hosts of the tracks that are up: new keys for a volume, a lost header, one phase again."""
-    from dualtrack.core.errors import BadInput
-    from dualtrack.core.output import Steps
-    from dualtrack.inventory import deployment
-    from dualtrack.tracks import ansible_runner, unchanged
-
+    """Run a playbook on the hosts of the tracks that are up, such as a key rotation, or one phase again."""
     known = sorted(path.stem for path in (ansible_runner.SITE.parent / "playbooks").glob("*.yml"))
     if not playbook:
         for name in known:

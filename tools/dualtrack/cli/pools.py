@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
 import typer
 
-from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.core.output import echo, json_text
+from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cloud.pools import context as pools
+from dualtrack.cloud.pools import unit as text
+from dualtrack.cloud.pools.context import Status
+from dualtrack.cloud.pools.report import Report
+from dualtrack.cloud.pools.report import report as reckon
+from dualtrack.cloud.pools.state import Entry, Store
+from dualtrack.core.errors import BadInput
+from dualtrack.core.output import document, echo, json_text, table
+from dualtrack.core.paths import LAB, ROOT
 
-if TYPE_CHECKING:
-    from dualtrack.cloud.pools.context import Status
-    from dualtrack.cloud.pools.report import Report
-    from dualtrack.cloud.pools.state import Entry
+app = typer.Typer(no_args_is_help=True)
 
-app = typer.Typer(
-    help="The GPU pools: on-demand steps in while spot is short, and goes when it is back.", no_args_is_help=True
-)
-
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
 INVENTORY = typer.Option(
     None, "--inventory", help="The stack's output `inventory` as a JSON file; OpenTofu's state without it."
 )
@@ -55,8 +59,6 @@ def watch(
     Records of the nodes' name that are not their instances' addresses are taken out. Every decision is printed with its
     reason and kept in a journal (`dualtrack pools report`).
     """
-    from dualtrack.cloud.pools import context as pools
-
     where = pools.place(stack.value, inventory=inventory, endpoint=endpoint)
     allowed = pools.policy(
         where.output,
@@ -80,9 +82,6 @@ def status(
     json: bool = JSON,
 ) -> None:
     """Show the pools: sizes, what the watch has raised, which zones it avoids, money a day against the ceiling."""
-    from dualtrack.cloud.pools import context as pools
-    from dualtrack.core.output import document
-
     found = pools.status(pools.place(stack.value, inventory=inventory, endpoint=endpoint), pools.prices(prices))
     if json:
         document("pools-status", found)
@@ -98,13 +97,6 @@ def report(
     json: bool = JSON,
 ) -> None:
     """Print what the watch did and why, and what its pools cost beside on-demand at the same hours."""
-    import time
-
-    from dualtrack.cloud.pools import context as pools
-    from dualtrack.cloud.pools.report import report as reckon
-    from dualtrack.cloud.pools.state import Store
-    from dualtrack.core.output import document
-
     store = Store(pools.folder(stack.value))
     entries, unreadable = store.entries()
     begin = time.time() - since * 3600 if since else 0.0
@@ -133,13 +125,6 @@ def unit(
     prices: Path = PRICES,
 ) -> None:
     """Print a systemd unit that runs the watch with these options, shut off from all that it does not need."""
-    import sys
-
-    from dualtrack.cloud.pools import context as pools
-    from dualtrack.cloud.pools import unit as text
-    from dualtrack.core.errors import BadInput
-    from dualtrack.core.paths import LAB, ROOT
-
     if stack is StackName.aws and inventory is None:
         # OpenTofu writes where it runs, and the unit may write nowhere but into its own folder.
         raise BadInput(
@@ -177,8 +162,6 @@ def unit(
 
 
 def _time(at: float) -> str:
-    from datetime import UTC, datetime
-
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
@@ -189,8 +172,6 @@ def _line(entry: Entry) -> None:
 
 
 def _line_json(entry: Entry) -> None:
-    import msgspec
-
     echo(json_text(msgspec.json.encode({"schema": "dualtrack.pools-entry/1", **msgspec.to_builtins(entry)})))
 
 
@@ -199,8 +180,6 @@ def _usd(value: float | None) -> str:
 
 
 def _show_status(found: Status) -> None:
-    from dualtrack.core.output import table
-
     rows = []
     for it in found.pools:
         avoided = ", ".join(f"{zone} until {_time(until)}" for zone, until in it.avoided.items())
@@ -219,8 +198,6 @@ def _show_status(found: Status) -> None:
 
 
 def _show_report(found: Report) -> None:
-    from dualtrack.core.output import table
-
     if not found.events and not found.rows:
         echo("there is no journal yet: dualtrack pools watch")
         return

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.output import document, echo, table
+from dualtrack.serving import countries
+from dualtrack.tracks import residency, serving
 
-app = typer.Typer(
-    help="Where requests are answered: whose have left the country, and the database of countries.",
-    no_args_is_help=True,
-)
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
@@ -25,10 +25,6 @@ def report(
     A person is whom a request names (`safety_identifier` or `user`), by tenant; a request that names nobody counts as
     one person for each API key. Exit code 1 when a limit is near (80 percent), or a gateway does not say.
     """
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, table
-    from dualtrack.tracks import residency, serving
-
     now = residency.persons(serving.sites(), year)
     if json:
         document("residency-report", now)
@@ -60,9 +56,6 @@ def database(
     out: Path = typer.Argument(..., metavar="FILE", help="The database to write (MMDB)."),
 ) -> None:
     """Make a database of countries from Debian's tor-geoipdb, for gateway_countries_file. It takes about a minute."""
-    from dualtrack.core.errors import BadInput
-    from dualtrack.serving import countries
-
     for name in ("geoip", "geoip6"):
         if not (package / name).is_file():
             raise BadInput(f"{package} has no {name}", hint="apt-get download tor-geoipdb; dpkg-deb -x FILE DIRECTORY")

@@ -8,7 +8,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.output import document, echo
+from dualtrack.core.progress import Progress, size
+from dualtrack.security.seal import actions, keyfiles
+from dualtrack.security.seal import rekey as work
 
 
 class _FileOrCommand(TyperGroup):
@@ -22,11 +27,6 @@ class _FileOrCommand(TyperGroup):
 
 app = typer.Typer(
     cls=_FileOrCommand,
-    help=(
-        "Seal files, directories and pipes for who may open them; unseal, verify, give other keys.\n\n"
-        "[bold]dualtrack seal IN -o OUT[/] is short for `dualtrack seal new IN -o OUT`; a file that is named like a"
-        " command is ./verify. To open: [bold]dualtrack unseal[/]."
-    ),
     no_args_is_help=True,
 )
 
@@ -42,7 +42,6 @@ KEY_PASSPHRASE = typer.Option(
     "--identity-passphrase-file",
     help="A file, mode 0600, with the passphrase that the private key itself is under.",
 )
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
 
 
 @app.command()
@@ -54,9 +53,6 @@ def new(
     force: bool = FORCE,
 ) -> None:
     """Seal IN, a file, a directory or - for stdin: `dualtrack seal IN -o OUT`. IN stays as it is."""
-    from dualtrack.core.progress import Progress, size
-    from dualtrack.security.seal import actions, keyfiles
-
     recipients = keyfiles.recipients(recipient, passphrase_file)
     with Progress("sealed", actions.length(source)) as tick:
         count = actions.seal(source, output, recipients, force=force, tick=tick)
@@ -72,10 +68,7 @@ def unseal(
     part: str = typer.Option("", "--range", help="Only these bytes: OFFSET:LENGTH, or OFFSET: for all that follow."),
     force: bool = FORCE,
 ) -> None:
-    """Open a sealed file, or - for stdin. A file or directory appears whole or not at all; IN stays as it is."""
-    from dualtrack.core.progress import Progress
-    from dualtrack.security.seal import actions, keyfiles
-
+    """Open a sealed file, or - for stdin. A file or directory appears complete or not at all; IN stays unchanged."""
     identities = keyfiles.identities(identity, passphrase_file, identity_passphrase_file)
     if part:
         offset, length = _range(part)
@@ -96,11 +89,6 @@ def verify(
     json: bool = JSON,
 ) -> None:
     """Check every byte of a sealed file without writing it anywhere. Exit code 1 names the first bad bytes."""
-    from dualtrack.core.errors import BadInput, Findings
-    from dualtrack.core.output import document
-    from dualtrack.core.progress import Progress, size
-    from dualtrack.security.seal import actions, keyfiles
-
     if not identity and not passphrase_file:
         raise BadInput(
             "without a key nothing can be verified", hint="--identity or --passphrase-file; `seal show` needs none"
@@ -122,9 +110,6 @@ def show(
     json: bool = JSON,
 ) -> None:
     """Say for whom a file is sealed. Needs no key, and so cannot tell whether it is true."""
-    from dualtrack.core.output import document
-    from dualtrack.security.seal import actions
-
     found = actions.show(source)
     if json:
         document("seal-header", found)
@@ -145,10 +130,6 @@ def rekey(
     json: bool = JSON,
 ) -> None:
     """Make exactly these recipients those who can open FILE. Only its header is written; any size takes a moment."""
-    from dualtrack.core.output import document
-    from dualtrack.security.seal import actions, keyfiles
-    from dualtrack.security.seal import rekey as work
-
     recipients = keyfiles.recipients(recipient, new_passphrase_file)
     identities = keyfiles.identities(identity, passphrase_file, identity_passphrase_file)
     found = actions.summary(work.rekey(source, identities, recipients).header)
@@ -160,8 +141,6 @@ def rekey(
 
 def _range(text: str) -> tuple[int, int | None]:
     """Read OFFSET:LENGTH or OFFSET: in bytes."""
-    from dualtrack.core.errors import BadInput
-
     offset, colon, length = text.partition(":")
     if not colon or not offset.isdecimal() or not (length.isdecimal() or not length):
         raise BadInput(f"--range {text}", hint="OFFSET:LENGTH or OFFSET:, in bytes, as in 4096:512")

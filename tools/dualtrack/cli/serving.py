@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import BadInput, External, Findings
+from dualtrack.core.output import document, echo, table
+from dualtrack.inventory import deployment
+from dualtrack.inventory.read import read_inventory
+from dualtrack.serving import client, tenants
+from dualtrack.serving import tune as tuning
+from dualtrack.serving.client import End
+from dualtrack.serving.tenants import Residency
+from dualtrack.tracks import serving
+from dualtrack.tracks import tune as measuring
+from dualtrack.tracks import usage as tokens
+from dualtrack.tracks.serving import Told
 
-if TYPE_CHECKING:
-    from dualtrack.serving.client import End
-    from dualtrack.serving.tenants import Residency
-    from dualtrack.tracks.serving import Told
-
-app = typer.Typer(
-    help="Models behind the gateways of the tracks that are up: their engines, who may ask them, and asking.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 key = typer.Typer(help="Tenants and their API keys; the gateways know them at once.", no_args_is_help=True)
 app.add_typer(key, name="key")
-
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of words.")
 
 
 class Where(StrEnum):
@@ -38,10 +41,6 @@ class Where(StrEnum):
 @app.command()
 def status(json: bool = JSON) -> None:
     """Show every engine as its gateway sees it. Exit code 1 when a gateway does not say."""
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, table
-    from dualtrack.tracks import serving
-
     now = serving.status(serving.sites())
     if json:
         document("serving-status", now)
@@ -59,11 +58,6 @@ def status(json: bool = JSON) -> None:
 @app.command()
 def usage(json: bool = JSON) -> None:
     """Show the tokens that each tenant has used this month. Exit code 1 when a gateway does not say."""
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, table
-    from dualtrack.tracks import serving
-    from dualtrack.tracks import usage as tokens
-
     now = tokens.usage(serving.sites())
     if json:
         document("serving-usage", now)
@@ -104,13 +98,6 @@ def tune(
     A second engine is started there beside the one that serves, for as long as it takes, with one instance; both share
     the processor. Exit code 1 when nothing that was tried keeps the time.
     """
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, table
-    from dualtrack.inventory import deployment
-    from dualtrack.inventory.read import read_inventory
-    from dualtrack.serving import tune as tuning
-    from dualtrack.tracks import tune as measuring
-
     given = {
         "batches": batch or tuning.BATCHES, "delays_ms": delay_ms or tuning.DELAYS_MS, "clients": clients,
         "seconds": seconds, **({"rate": rate} if rate else {}), **({"tokens": tokens} if tokens else {}),
@@ -181,11 +168,6 @@ def add(
     The file of tenants is written first, then every gateway is told. Exit code 4 when one could not be: `key apply`
     repeats it.
     """
-    from dualtrack.core.errors import BadInput
-    from dualtrack.core.output import document
-    from dualtrack.serving import tenants
-    from dualtrack.tracks import serving
-
     if model and all_models:
         raise BadInput("--model and --all-models exclude each other")
     where: Residency | None = residency.value if residency else None
@@ -208,10 +190,6 @@ def add(
 @key.command(name="list")
 def list_keys(json: bool = JSON) -> None:
     """List tenants, what they may do, and their keys by id; never a key."""
-    from dualtrack.core.output import document, table
-    from dualtrack.serving import tenants
-    from dualtrack.tracks import serving
-
     found = tenants.load(serving.tenants_file(serving.sites())).tenants
     if json:
         keys = [
@@ -244,10 +222,6 @@ def revoke(
     json: bool = JSON,
 ) -> None:
     """Take a key, or a tenant with all of them, out of the file of tenants and of every gateway, at once."""
-    from dualtrack.core.output import document
-    from dualtrack.serving import tenants
-    from dualtrack.tracks import serving
-
     found = serving.sites()
     gone = tenants.remove(serving.tenants_file(found), name)
     told = serving.tell(found)
@@ -264,9 +238,6 @@ def revoke(
 @key.command()
 def apply(json: bool = JSON) -> None:
     """Tell every gateway once more what the file of tenants says."""
-    from dualtrack.core.output import document
-    from dualtrack.tracks import serving
-
     told = serving.tell(serving.sites())
     if json:
         document("serving-applied", {"gateways": told})
@@ -278,8 +249,6 @@ def apply(json: bool = JSON) -> None:
 
 
 def _check(told: Sequence[Told]) -> None:
-    from dualtrack.core.errors import External
-
     for it in told:
         if not it.problem and not it.running:
             echo(f"note: HAProxy does not run on {it.gateway}; it reads the keys when it starts", err=True)
@@ -300,14 +269,6 @@ def chat(
     json: bool = JSON,
 ) -> None:  # fmt: skip
     """Ask a model through the gateway. The answer comes on stdout as it is made, then on stderr who made it."""
-    import os
-    import sys
-
-    from dualtrack.core.errors import External
-    from dualtrack.core.output import document
-    from dualtrack.serving import client
-    from dualtrack.tracks import serving
-
     text = client.read_prompt(prompt, sys.stdin.buffer)
     site = serving.sites()[0]
     found = client.find_key(key_file, os.environ, serving.chat_key(site))

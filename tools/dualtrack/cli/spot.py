@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cloud import variables
+from dualtrack.cloud.prices import files
+from dualtrack.cloud.spot import actions, show, stack, tfvars
+from dualtrack.cloud.spot.actions import Api, Planned, Request
+from dualtrack.core import aws
+from dualtrack.core.errors import Exit
+from dualtrack.core.output import document, echo
+from dualtrack.lab import control
 
-if TYPE_CHECKING:
-    from dualtrack.cloud.spot.actions import Api, Planned, Request
-
-app = typer.Typer(help="Spot: plan which GPUs to buy where and at which hour, and what it saves.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Spot: plan which GPUs to buy where and at which hour, and what it saves."""
+    """Keep `plan` a command of a group: Typer would make an application of one command the command itself."""
 
 
 @app.command()
@@ -57,20 +61,12 @@ def plan(
     force: bool = typer.Option(
         False, "--force", help="Overwrite a file that was not written by a plan, or was edited."
     ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document instead of tables."),
+    json: bool = JSON,
 ) -> None:
     """Plan a day of GPUs: spot where it is cheap enough, on-demand under a ceiling, beside all on-demand in money.
 
     Exit code 1 when the plan is short of the demand.
     """
-    from datetime import UTC, datetime
-
-    from dualtrack.cloud import variables
-    from dualtrack.cloud.prices import files
-    from dualtrack.cloud.spot import actions, show
-    from dualtrack.core.errors import Exit
-    from dualtrack.core.output import document
-
     request = actions.Request(
         variables.folder(stack.value), prices or files.FACTS, region, tuple(zone or ()), tuple(type_ or ()), demand,
         job, ceiling, discount / 100, max_age, days, time_zone, (spot_pool, on_demand_pool), spot_max, on_demand_max,
@@ -88,17 +84,12 @@ def plan(
 
 
 def _api(stack: StackName) -> Api:
-    from dualtrack.core import aws
-    from dualtrack.lab import control
-
     endpoint = control.endpoint() if stack is StackName.emulator else ""
     # Two tries: what an emulator does not know it answers with an error of the server, for ever.
     return lambda service, region: aws.client(service, region, endpoint, attempts=2)
 
 
 def _write(request: Request, planned: Planned, output: Path | None, *, dry_run: bool, force: bool) -> None:
-    from dualtrack.cloud.spot import actions, stack, tfvars
-
     actions.fits(request)
     target = output or request.folder / stack.FILE
     if dry_run:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import Exit, Findings, Refused
+from dualtrack.core.output import document, echo, table
+from dualtrack.core.progress import Progress, size
+from dualtrack.data.checkpoints import actions, prefetch_list
+from dualtrack.data.checkpoints import address as addresses
+from dualtrack.data.checkpoints import prefetch as fills
+from dualtrack.data.checkpoints import pull as pulls
+from dualtrack.data.checkpoints import push as pushes
+from dualtrack.data.checkpoints.cache import Cache
+from dualtrack.data.checkpoints.remote import Remote
 
 if TYPE_CHECKING:
-    from dualtrack.data.checkpoints.cache import Cache
     from dualtrack.security.seal.slots import Identity
 
-app = typer.Typer(
-    help="Checkpoints: from S3 into a cache on this host's disk, whole and checked or not at all; and into S3.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 ADDRESS = typer.Argument(
     ..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION[#sha256:DIGEST], …@latest, or s3://BUCKET/PATH."
@@ -26,14 +33,10 @@ CACHE = typer.Option(None, "--cache", metavar="DIR", help="The cache; DUALTRACK_
 REGION = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it.")
 ENDPOINT = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's; AWS_ENDPOINT_URL without it.")
 JOBS = typer.Option(8, "--jobs", min=1, max=64, help="Parts side by side.")
-JSON = typer.Option(False, "--json", help="Print one JSON document.")
 NAMES = typer.Argument(None, metavar="[NAME]…", help="Names in `store list`, their beginnings, or addresses.")
 
 
 def _cache(option: Path | None) -> Cache:
-    from dualtrack.data.checkpoints import actions
-    from dualtrack.data.checkpoints.cache import Cache
-
     return Cache(actions.folder(option))
 
 
@@ -71,13 +74,6 @@ def pull(
     With a key, sealed files are verified and opened between the network and the disk: what lies in the cache is plain,
     for its owner and group to read, and belongs on an encrypted volume.
     """
-    from dualtrack.core.output import document
-    from dualtrack.core.progress import Progress
-    from dualtrack.data.checkpoints import actions
-    from dualtrack.data.checkpoints import address as addresses
-    from dualtrack.data.checkpoints import pull as pulls
-    from dualtrack.data.checkpoints.remote import Remote
-
     found = pulls.pull(
         (wanted := addresses.parse(address)), _cache(cache),
         lambda: Remote(wanted.bucket, region=region, endpoint=endpoint, jobs=jobs),
@@ -109,13 +105,6 @@ def fill(
     None of them makes another one go: when they do not fit together, that is an error. With --dry-run the exit code is
     1 when one is not complete.
     """
-    from dualtrack.core.errors import Exit
-    from dualtrack.core.output import document, table
-    from dualtrack.core.progress import Progress, size
-    from dualtrack.data.checkpoints import actions, prefetch_list
-    from dualtrack.data.checkpoints import prefetch as fills
-    from dualtrack.data.checkpoints.remote import Remote
-
     wanted, where = prefetch_list.read(file), _cache(cache)
     found = fills.look(where, wanted) if dry_run else fills.fill(
         wanted, where, lambda bucket: Remote(bucket, region=region, endpoint=endpoint, jobs=jobs),
@@ -144,12 +133,6 @@ def push(
 
     What is printed first is its name with the digest: whoever pulls by that name gets this content or nothing.
     """
-    from dualtrack.core.output import document
-    from dualtrack.core.progress import Progress, size
-    from dualtrack.data.checkpoints import address as addresses
-    from dualtrack.data.checkpoints import push as pushes
-    from dualtrack.data.checkpoints.remote import Remote
-
     wanted = addresses.parse(address)
     total = sum(it.stat().st_size for it in source.rglob("*") if it.is_file()) if source.is_dir() else 0
     with Progress("pushed", total) as tick:
@@ -164,12 +147,6 @@ def push(
 @app.command(name="list")
 def list_(cache: Path = CACHE, json: bool = JSON) -> None:
     """Show what the cache holds: complete versions, the last used first, and unfinished ones."""
-    from datetime import UTC, datetime
-
-    from dualtrack.core.output import document, table
-    from dualtrack.core.progress import size
-    from dualtrack.data.checkpoints import actions
-
     where = _cache(cache)
     rows = actions.rows(where)
     if json:
@@ -190,10 +167,6 @@ def list_(cache: Path = CACHE, json: bool = JSON) -> None:
 @app.command()
 def verify(names: list[str] = NAMES, cache: Path = CACHE, json: bool = JSON) -> None:
     """Read versions whole and compare every digest. What is wrong is taken out of the cache; exit code 1 then."""
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document
-    from dualtrack.data.checkpoints import actions
-
     wrong = actions.verify(_cache(cache), names or (), lambda text: echo(text, err=True))
     if json:
         document("store-verify", {"wrong": wrong})
@@ -217,11 +190,6 @@ def gc(
 
     Exit code 1 when the budget or the free space cannot be had, since too much is in use or must stay.
     """
-    from dualtrack.core.errors import Exit
-    from dualtrack.core.output import document
-    from dualtrack.core.progress import size
-    from dualtrack.data.checkpoints import actions, prefetch_list
-
     limit, wanted = actions.bytes_of(budget) if budget else None, actions.bytes_of(free)
     found = actions.gc(
         _cache(cache), budget=limit, free=wanted, stale_days=stale, dry_run=dry_run,
@@ -240,9 +208,6 @@ def gc(
 @app.command()
 def remove(names: list[str] = typer.Argument(..., metavar="NAME…"), cache: Path = CACHE) -> None:
     """Remove versions by name, unless they are in use."""
-    from dualtrack.core.errors import Refused
-    from dualtrack.data.checkpoints import actions
-
     where = _cache(cache)
     for it in actions.chosen(where, names):
         if not where.evict(it.key):
@@ -257,6 +222,4 @@ def hold(
     cache: Path = CACHE,
 ) -> None:
     """Run a command while a version is held: it is not evicted. Its folder is in DUALTRACK_CHECKPOINT."""
-    from dualtrack.data.checkpoints import actions
-
     actions.hold(_cache(cache), name, command)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import typer
 
-from dualtrack.cli.kb import BASE, JSON, KEY_FILE, Said
-from dualtrack.core.output import echo
+from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
+from dualtrack.core.errors import Findings
+from dualtrack.core.output import document, echo
+from dualtrack.knowledge.sync import copy
+from dualtrack.knowledge.sync import offer as offered
+from dualtrack.knowledge.sync.source import Source
 
-app = typer.Typer(
-    help="Keep a knowledge base equal to another one: versions come whole, by rsync, and are switched to in one step.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 SOURCE = typer.Option(
     ..., "--from", envvar="DUALTRACK_SYNC_FROM", metavar="SOURCE",
     help="What is copied: a knowledge base in a DIRECTORY of this machine, or a host that lets this one, [USER@]HOST:.",
@@ -47,10 +49,6 @@ def run(
 
     Both have the same master key. An interrupted run goes on where it was; until it is done the version before answers.
     """
-    from dualtrack.core.output import document
-    from dualtrack.knowledge.sync import copy
-    from dualtrack.knowledge.sync.source import Source
-
     at = Source(place=source, identity=identity, known_hosts=known_hosts, port=port)
     done = copy.run(base, at, key_file, keep=keep, check=check, say=Said())
     if json:
@@ -69,10 +67,6 @@ def run(
 @app.command()
 def status(base: Path = BASE, json: bool = JSON) -> None:
     """Print what was copied last, from where, and how long after its source. Exit code 1 when the last run failed."""
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document
-    from dualtrack.knowledge.sync import copy
-
     found = copy.status(base)
     if json:
         document("sync-status", {"state": found, "lag_s": found.lag_s})
@@ -95,8 +89,6 @@ def rollback(
     key_file: Path | None = KEY_FILE,
 ) -> None:
     """Have another version answer in this copy, until the source has a new one. What was deleted stays deleted."""
-    from dualtrack.knowledge.sync import copy
-
     copy.roll_back(base, version, key_file)
     echo(f"version {version} answers", err=True)
 
@@ -104,9 +96,5 @@ def rollback(
 @app.command()
 def offer(base: Path = BASE, key_file: Path | None = KEY_FILE) -> None:
     """Print, sealed under the master key, what a copy needs beside a version's file; hosts that copy ask for it."""
-    import sys
-
-    from dualtrack.knowledge.sync import offer as offered
-
     sys.stdout.buffer.write(offered.make(base, key_file))
     sys.stdout.buffer.flush()

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.tracks import STACK, StackName
-from dualtrack.core.output import echo
+from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cloud import variables
+from dualtrack.cloud.prices import files
+from dualtrack.cloud.tiers import amounts, drill
+from dualtrack.cloud.tiers import plan as plans
+from dualtrack.cloud.tiers.plan import Plan, cheapest
+from dualtrack.core.errors import Refused
+from dualtrack.core.output import document, echo, table
 
-if TYPE_CHECKING:
-    from dualtrack.cloud.tiers.plan import Plan
-
-app = typer.Typer(
-    help="Tiers: what stored data costs, what a restore takes, whether recovery budgets hold; and restores.",
-    no_args_is_help=True,
-)
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of tables.")
+app = typer.Typer(no_args_is_help=True)
 PRICES = typer.Option(None, "--storage-prices", metavar="FILE", help="Your prices of S3's classes.")
 
 
@@ -39,13 +37,6 @@ def plan(
     Without --data, of what the stack's buckets hold. Exit code 5 when a class goes where it cannot be read within its
     recovery budget (the stack's storage.recovery_hours).
     """
-    from dualtrack.cloud import variables
-    from dualtrack.cloud.prices import files
-    from dualtrack.cloud.tiers import amounts
-    from dualtrack.cloud.tiers import plan as plans
-    from dualtrack.core.errors import Refused
-    from dualtrack.core.output import document
-
     values = variables.read(variables.folder(stack.value))
     sizes = amounts.given(data) if data else amounts.stored(stack.value)
     found = plans.plan(
@@ -61,9 +52,6 @@ def plan(
 
 
 def _show(found: Plan) -> None:
-    from dualtrack.cloud.tiers.plan import cheapest
-    from dualtrack.core.output import table
-
     rows = []
     for row in found.rows:
         for number, tier in enumerate(row.tiers):
@@ -108,9 +96,6 @@ def restore(
 
     May be ended at any moment and called again: it goes on where it was, and nothing is paid twice.
     """
-    from dualtrack.cloud.tiers import drill
-    from dualtrack.core.output import document
-
     asked = drill.Asked(
         address, way, within, days, cache, poll, wait=not no_wait, dry_run=dry_run, prices=prices, region=region,
         endpoint=endpoint,

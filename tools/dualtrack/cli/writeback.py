@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import msgspec
 import typer
 
-from dualtrack.cli.kb import BASE, JSON, KEY_FILE, Said
-from dualtrack.core.output import echo
+from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.output import document, echo, table, visible
+from dualtrack.knowledge.writeback import log, push, receive
+from dualtrack.knowledge.writeback.log import Log, State
 
-if TYPE_CHECKING:
-    from dualtrack.knowledge.writeback.log import Log
-
-app = typer.Typer(
-    help="Send what was learned here to another knowledge base, through S3: cleaned, reviewed, sealed, and only once.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 COLLECTIONS = typer.Option(
     ..., "--collection", envvar="DUALTRACK_WRITEBACK_COLLECTIONS",
     help="Whose documents are sent (may be repeated). No other ones leave.",
@@ -34,8 +33,6 @@ ENDPOINT = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than A
 
 
 def _log(bucket: str, shared_key: Path, region: str, endpoint: str) -> Log:
-    from dualtrack.knowledge.writeback import log
-
     return log.at(bucket, shared_key, region=region, endpoint=endpoint)
 
 
@@ -55,12 +52,6 @@ def review(
 
     A text that changes waits again. Nothing is sent before it was approved; what is rejected later is removed again.
     """
-    import msgspec
-
-    from dualtrack.core.errors import BadInput
-    from dualtrack.core.output import document, table, visible
-    from dualtrack.knowledge.writeback import log, push
-
     if approve and reject:
         raise BadInput("--approve or --reject, not both")
     names = log.Names(shared_key)
@@ -97,9 +88,6 @@ def review(
 
 def _person() -> str:
     """Return who runs this, as the system knows it."""
-    import os
-    import pwd
-
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -125,10 +113,6 @@ def push_(
 
     Exit code 1 where a document could not be cleaned of personal data: it stays here.
     """
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document, visible
-    from dualtrack.knowledge.writeback import push
-
     log = _log(bucket, shared_key, region, endpoint)
     done = push.push(base, collection, log, key_file, take_over=take_over, check=check, say=Said())
     if json:
@@ -158,10 +142,6 @@ def pull(
 
     Exit code 1 for a conflict: a writer sent something after another one had taken over. It is kept in conflicts/.
     """
-    from dualtrack.core.errors import Findings
-    from dualtrack.core.output import document
-    from dualtrack.knowledge.writeback import receive
-
     done = receive.pull(_log(bucket, shared_key, region, endpoint), to, Said())
     if json:
         document("writeback-pull", done)
@@ -182,9 +162,6 @@ def status(
     json: bool = JSON,
 ) -> None:
     """Print who writes to the bucket, since when, and how many documents are there."""
-    from dualtrack.core.output import document
-    from dualtrack.knowledge.writeback.log import State
-
     log = _log(bucket, shared_key, region, endpoint)
     epoch, state = log.epoch(), log.follow(State())
     found = {

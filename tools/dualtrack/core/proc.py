@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import select
+import shlex
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from dualtrack.core.errors import External, Interrupted, Missing
+
+_LOG = logging.getLogger(__name__)
 
 
 def run(
@@ -32,7 +37,7 @@ def run(
     of being captured. ``timeout`` is in seconds. Raises Missing when the program is not installed and External when
     it fails (with ``check``) or takes too long; the message holds the last line that it printed.
     """
-    words = [str(word) for word in command]
+    words, begin = [str(word) for word in command], time.monotonic()
     sink: IO[str] | int = subprocess.PIPE
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -54,9 +59,11 @@ def run(
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+            _LOG.debug("%s: ended after %.2f s, its time limit", shlex.join(words), time.monotonic() - begin)
             raise External(
                 f"{words[0]} did not finish within {timeout:.0f} s", hint=f"command: {' '.join(words)}"
             ) from None
+    _LOG.debug("%s: exit code %d after %.2f s", shlex.join(words), process.returncode, time.monotonic() - begin)
     done = subprocess.CompletedProcess(words, process.returncode, out or "", err or "")
     if check and done.returncode != 0:
         said = last_line(log.read_text(errors="replace") if log else done.stderr or done.stdout)

@@ -1,0 +1,42 @@
+"""What commands that bring tracks up share: their options, the question before a change, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from dualtrack.core.output import document, echo
+from dualtrack.inventory import facts
+
+YES = typer.Option(False, "--yes", "-y", help="Do not ask before changing a real account.")
+FULL = typer.Option(
+    False, "--full", help="Configure also where nothing has changed since and the checks would say that all is well."
+)
+
+
+def facts_file(path: Path | None) -> Path:
+    """Return the facts file that was named, or the default."""
+    return path or facts.DEFAULT
+
+
+def asked(yes: bool) -> Callable[[Any, str], bool]:
+    """Return a question that shows a plan and asks before it is applied; with ``yes`` it only shows it."""
+
+    def ask(plan: Any, owner: str) -> bool:
+        echo(plan.text, err=True)
+        return yes or typer.confirm(f"Go on, in {owner}?", err=True)
+
+    return ask
+
+
+def show_settled(results: list[Any], json: bool) -> None:
+    """Print the result of each track."""
+    if json:
+        document("up", {"tracks": results})
+        return
+    for it in results:
+        what = "changed" if it.changed else "nothing changed"
+        echo(f"{it.track} track: {it.hosts} hosts, {what}, {it.passed} checks passed")

@@ -1,0 +1,64 @@
+"""`dualtrack cloud …`: the stack of a track and its instances."""
+
+from __future__ import annotations
+
+import json as text
+
+import typer
+
+from dualtrack.cli.bring_up import FULL, YES, asked, show_settled
+from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cloud import stack as stacks
+from dualtrack.cloud import variables
+from dualtrack.core.output import Steps, echo, json_text
+from dualtrack.tracks import cloud as cloud_track
+
+app = typer.Typer(no_args_is_help=True)
+KEY = typer.Option(
+    "", "--ssh-public-key", help="(aws) The public key that instances shall accept; ~/.ssh/id_ed25519.pub without it."
+)
+
+
+@app.command("up")
+def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, full: bool = FULL, json: bool = JSON) -> None:
+    """Apply the stack, wait for its instances, configure and verify them. On a real account the plan is shown first."""
+    show_settled([cloud_track.up(stack.value, confirm=asked(yes), say=Steps(quiet=json), key=key, full=full)], json)
+
+
+@app.command("join")
+def cloud_join(stack: StackName = STACK, json: bool = JSON) -> None:
+    """Configure and verify the instances that came since the last run, or were not in order at its end; no others."""
+    settled = cloud_track.join(stack.value, say=Steps(quiet=json))
+    if settled is None and not json:
+        echo("no instance is new", err=True)
+    else:
+        show_settled([settled] if settled else [], json)
+
+
+@app.command("variables")
+def cloud_variables(stack: StackName = STACK) -> None:
+    """Print the stack's variables, defaults and files together, as JSON that could be such a file."""
+    found = variables.read(variables.folder(stack.value)) | cloud_track.own_variables()
+    echo(json_text(text.dumps(found, indent=2, ensure_ascii=False).encode()))
+
+
+@app.command("plan")
+def cloud_plan(stack: StackName = STACK, key: str = KEY) -> None:
+    """Say what `cloud up` would change in the stack; nothing is changed."""
+    echo(cloud_track.plan(stack.value, confirm=asked(False), say=Steps(), key=key))
+
+
+@app.command("down")
+def cloud_down(stack: StackName = STACK, yes: bool = YES) -> None:
+    """Destroy the stack. On a real account: only after you have seen the plan and said yes."""
+    there = cloud_track.down(stack.value, confirm=asked(yes), say=Steps())
+    echo("the cloud track is down" if there else "the cloud track was down", err=True)
+
+
+@app.command("unlock")
+def cloud_unlock(
+    lock: str = typer.Argument(..., help="The id that the error named."), stack: StackName = STACK
+) -> None:
+    """Break the lock that a dead run left on the stack's state. Only when nobody else is at work on it."""
+    stacks.unlock(stack.value, lock)
+    echo("the lock is gone", err=True)

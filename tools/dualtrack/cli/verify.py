@@ -1,0 +1,36 @@
+"""`dualtrack verify`: the behaviour of hosts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dualtrack import verify as checks
+from dualtrack.cli.options import JSON
+from dualtrack.core.errors import Exit
+from dualtrack.core.output import Steps, document
+from dualtrack.inventory import deployment
+
+
+def verify(
+    inventory: list[Path] = typer.Option(
+        None, "--inventory", "-i", help="An Ansible inventory; the tracks that are up without it."
+    ),
+    role: list[str] = typer.Option(None, "--role", help="Only this role's checks (may be repeated)."),
+    limit: str = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern."),
+    json: bool = JSON,
+) -> None:
+    """Check by behaviour that hosts are as their roles promise. Exit code 1 when one is not."""
+    report = checks.verify(
+        list(inventory or deployment.inventories()),
+        roles=list(role or []) or None,
+        limit=limit,
+        progress=Steps(quiet=json),
+    )
+    if json:
+        document("verify", report)
+    else:
+        checks.show(report)
+    if not report.ok:
+        raise typer.Exit(int(Exit.FINDINGS))
