@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dualtrack.core import s3
 from dualtrack.core.errors import BadInput, DualtrackError
-from dualtrack.data.checkpoints import actions, address, journal, manifest, remote
+from dualtrack.data.checkpoints import actions, address, journal, manifest
 from dualtrack.data.checkpoints.cache import Cache
 from dualtrack.data.checkpoints.journal import Journal
 from dualtrack.data.checkpoints.manifest import PART, File, Manifest, Part
@@ -198,7 +199,7 @@ def test_no_text_is_a_size_by_accident(text: str) -> None:
 )  # fmt: skip
 def test_what_s3_says_means_one_thing(code: str, kind: str) -> None:
     error = ClientError({"Error": {"Code": code, "Message": "words"}}, "GetObject")
-    found = remote.meaning(error, "s3://b/k", "b")
+    found = s3.meaning(error, "s3://b/k", "b")
     assert type(found).__name__ == kind
     assert "\n" not in str(found)
     assert isinstance(found, DualtrackError) or kind == "Again"
