@@ -11,7 +11,7 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TypeVar
@@ -200,31 +200,6 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         if isinstance(error, OSError):
             raise _cannot(path, error) from error
         raise
-
-
-def append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
-    """Add lines to a file of our own; on the disk when it returns. Nothing half stays where the disk is full."""
-    if not lines:
-        return
-    handle = -1
-    try:
-        handle = open_own(path.parent, path.name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
-        size = os.fstat(handle).st_size
-        try:
-            data = memoryview(b"".join(lines))
-            while data:
-                data = data[os.write(handle, data) :]
-            os.fsync(handle)
-        except OSError:
-            os.ftruncate(handle, size)
-            raise
-        if size == 0:
-            sync_path(path.parent)
-    except OSError as error:
-        raise External(f"{path} cannot be written: {error.strerror}", hint="is the disk full?") from None
-    finally:
-        if handle >= 0:
-            os.close(handle)
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:

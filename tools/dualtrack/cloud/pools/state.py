@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from dualtrack.cloud.pools.model import Action, Kind, Memory
+from dualtrack.core.append_log import AppendLog
 from dualtrack.core.errors import External, Refused
 from dualtrack.core.files import write_atomically
 
@@ -118,15 +118,11 @@ class Store:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self.journal.open("ab+") as file:
+            with self.journal.open("ab+", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                torn = b""
-                if file.tell() or file.seek(0, os.SEEK_END):
-                    file.seek(-1, os.SEEK_END)
-                    torn = b"\n" if file.read(1) != b"\n" else b""
-                file.write(torn + b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
-                file.flush()
-                os.fsync(file.fileno())
+                log = AppendLog(file.fileno(), times=True)
+                torn = [b"\n"] if log.is_torn() else []  # it stays, and counts as lost
+                log.append([*torn, *(msgspec.json.encode(entry) + b"\n" for entry in entries)])
         except OSError as error:
             raise External(
                 f"cannot write {self.journal}: {error.strerror}", hint="is the disk full, or not ours?"
