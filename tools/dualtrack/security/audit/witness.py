@@ -23,13 +23,12 @@ import msgspec
 
 from dualtrack.core.append_log import append, recovered
 from dualtrack.core.errors import BadInput, Refused
-from dualtrack.core.files import make_folder, open_own, sync_path, write_atomically
+from dualtrack.core.files import hold, make_folder, open_own, sync_path, write_atomically
 from dualtrack.crypto import libcrypto
 from dualtrack.security.audit import cosignature, keys, witness_log
 from dualtrack.security.audit.cosignature import Found, Known
 from dualtrack.security.audit.layout import Place
 from dualtrack.security.audit.witness_log import Statement
-from dualtrack.security.audit.writer import alone
 
 #: Shows the heads of a host from a segment on, and those of earlier segments that have more than one: their lines.
 Shown = Callable[[str, int], Sequence[bytes]]
@@ -107,7 +106,7 @@ class Witness:
         self.known, self._found = {}, {}
         if not os.path.lexists(folder / "key.pem"):
             raise BadInput(f"{folder} holds no witness", hint="dualtrack audit witness DIR --begin")
-        self._lock = alone(folder / "lock", "another process is this witness")
+        self._lock = hold(folder / "lock", "another process is this witness")
         try:
             self.key = keys.load(folder / "key.pem")
             self._recover()

@@ -7,7 +7,6 @@ that is an event in the chain.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from dualtrack.core.append_log import AppendLog, append, recovered
 from dualtrack.core.errors import BadInput, External, Refused
-from dualtrack.core.files import destroy, make_folder, open_own, sync_path, write_atomically
+from dualtrack.core.files import destroy, hold, make_folder, sync_path, write_atomically
 from dualtrack.crypto import libcrypto
 from dualtrack.security.audit import keys, record
 from dualtrack.security.audit import signed_head as heads
@@ -73,7 +72,7 @@ class Writer:
         self.records, self.age_ns, self.epoch_ns = records, age_ns, epoch_ns
         self.host = self.place.name()
         self.place.check_folders()
-        self._lock = alone(self.place.lock, "another process writes this trail")
+        self._lock = hold(self.place.lock, "another process writes this trail")
         #: Set by whoever wants this epoch to end, also by a signal's handler: the next `commit` ends it.
         self.turning = False
         self._waiting: list[bytes] = []
@@ -260,14 +259,3 @@ def _heads(place: Place) -> Iterator[tuple[Head, bytes]]:
         except BadInput:
             raise External(f"{path} was changed", hint="dualtrack audit verify says where") from None
         yield head, data
-
-
-def alone(path: Path, otherwise: str) -> int:
-    """Hold a lock for as long as this process lives, and return its handle; Refused, with a reason, if it is held."""
-    handle = open_own(path.parent, path.name, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise Refused(otherwise) from None
-    return handle
