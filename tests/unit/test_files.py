@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +138,59 @@ def test_a_directory_is_whole_or_nothing_of_it_stays(tmp_path: Path) -> None:
     with pytest.raises(DualtrackError), made_whole(tmp_path / ("x" * 300)):
         pass
     assert sorted(tmp_path.rglob("*")) == before
+
+
+#: Locks a file and says so, until its stdin ends.
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "a")
+fcntl.flock(file, {how})
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def held_by_another(path: Path, how: str = "fcntl.LOCK_EX") -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", HOLDER.format(how=how), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.stdin.close()
+
+
+def test_who_has_a_lock_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with held_by_another(path) as process:
+        named = re.escape(f"the trail is being written: process {process.pid} (end it)")
+        with pytest.raises(Refused, match=named), files.alone(path, "the trail is being written", hint="end it"):
+            pass
+    with files.alone(path, "the trail is being written"), pytest.raises(Refused, match=f"process {os.getpid()}$"):
+        files.hold(path, "again")
+    os.close(files.hold(path, "it is free by now"))
+
+
+def test_a_lock_is_refused_without_a_name_where_the_kernel_says_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "holder", lambda _: "")
+    with files.alone(tmp_path / "lock", "taken"), pytest.raises(Refused, match=r"^taken$"):
+        files.hold(tmp_path / "lock", "taken")
+
+
+def test_a_shared_lock_goes_with_others_and_not_with_one_that_is_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with held_by_another(path, "fcntl.LOCK_SH"), path.open() as file:
+        assert not files.lock(file.fileno(), wait=False)
+        assert files.lock(file.fileno(), shared=True, wait=False)
+    with held_by_another(path), path.open() as file:
+        assert not files.lock(file.fileno(), shared=True, wait=False)
+
+
+def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refused, match="is no regular file"):
+        files.hold(tmp_path / "lock", "taken")
+    assert not (tmp_path / "elsewhere").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from dualtrack.core import paths, proc
 from dualtrack.core.errors import BadInput, DualtrackError, External, Missing
+from dualtrack.core.files import lock
 
 Progress = Callable[[str], None]
 
@@ -140,10 +140,10 @@ def _compile(output: Path, log: Path, progress: Progress) -> None:
 
 
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Hold ``lock`` against other processes; the kernel lets go of it when this one dies."""
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold ``path`` against other processes."""
+    with path.open("w") as file:
+        lock(file.fileno())
         yield
 
 

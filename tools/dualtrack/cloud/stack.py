@@ -6,7 +6,6 @@ state, provider links and lock files stay out of it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import re
@@ -25,6 +24,7 @@ from dualtrack.cloud.plan import Plan
 from dualtrack.cloud.tofu import Tofu
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, External, Missing, Refused
+from dualtrack.core.files import alone
 from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 
@@ -379,11 +379,8 @@ def _exclusive(stack: Stack) -> Iterator[None]:
     home = _home(stack)
     with _disk_errors():
         home.mkdir(parents=True, exist_ok=True)
-    with (home / ".run.lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"another run is at work on stack {stack}", hint="wait for it, or stop it") from None
+    taken = f"another run is at work on stack {stack}"
+    with alone(home / ".run.lock", taken, hint="wait for it, or stop it", mode=0o644):
         # OpenTofu locks the state file through the kernel, too: a note that is left without its holder says nothing.
         for left in home.glob(".terraform.tfstate.lock.info"):
             left.unlink()

@@ -11,10 +11,10 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -202,31 +202,6 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         raise
 
 
-def append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
-    """Add lines to a file of our own; on the disk when it returns. Nothing half stays where the disk is full."""
-    if not lines:
-        return
-    handle = -1
-    try:
-        handle = open_own(path.parent, path.name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
-        size = os.fstat(handle).st_size
-        try:
-            data = memoryview(b"".join(lines))
-            while data:
-                data = data[os.write(handle, data) :]
-            os.fsync(handle)
-        except OSError:
-            os.ftruncate(handle, size)
-            raise
-        if size == 0:
-            sync_path(path.parent)
-    except OSError as error:
-        raise External(f"{path} cannot be written: {error.strerror}", hint="is the disk full?") from None
-    finally:
-        if handle >= 0:
-            os.close(handle)
-
-
 def make_folder(folder: Path, mode: int = 0o777) -> None:
     """Make a folder, and those above it that are missing, so that its name outlives a power cut.
 
@@ -338,13 +313,55 @@ def read(path: Path, kind: type[T], hint: str = "delete it", *, follow: bool = T
         raise BadInput(f"{path} is damaged: {error}", hint=hint) from None
 
 
-def _free(lock: IO[str]) -> bool:
-    """Take a lock, if nobody has it."""
+def lock(handle: int, *, shared: bool = False, wait: bool = True) -> bool:
+    """Lock an open file or directory (flock); the kernel frees it when its last handle is closed, however that ends.
+
+    Return False where another process has the lock and ``wait`` is not wanted. OSError where it cannot be locked.
+    """
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     return True
+
+
+def holder(handle: int) -> str:
+    """Return who has the lock of an open file: "process 4711", '' where the kernel does not say."""
+    info = os.fstat(handle)
+    file = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino}"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            # 1: FLOCK ADVISORY WRITE 4711 fd:01:12345 0 EOF; with "->" where somebody waits
+            if words[1] == "FLOCK" and words[5] == file and Path(f"/proc/{words[4]}").exists():
+                return f"process {words[4]}"
+    return ""
+
+
+def hold(path: Path, otherwise: str, *, hint: str = "", mode: int = 0o600) -> int:
+    """Lock a lock file, and make it where it is not there; return its handle, which is to be closed to free it.
+
+    Refused where another process has it: ``otherwise`` says that, and the process is named. NotOwn for a link.
+    """
+    handle = open_own(path.parent, path.name, os.O_RDWR | os.O_CREAT, mode)
+    try:
+        if not lock(handle, wait=False):
+            who = holder(handle)
+            raise Refused(f"{otherwise}: {who}" if who else otherwise, hint=hint)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+@contextlib.contextmanager
+def alone(path: Path, otherwise: str, *, hint: str = "", mode: int = 0o600) -> Iterator[None]:
+    """Hold a lock file as `hold` does, for the time of a block."""
+    handle = hold(path, otherwise, hint=hint, mode=mode)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -355,10 +372,11 @@ def locked(path: Path, say: Callable[[str], None] | None = None) -> Iterator[int
     `SILENT_S` is told by ``say``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        if say is not None and not _free(lock):
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        handle = file.fileno()
+        if say is not None and not lock(handle, wait=False):
             time.sleep(SILENT_S)
-            if not _free(lock):
+            if not lock(handle, wait=False):
                 say(f"waiting for another run on {path.parent}")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock.fileno()
+        lock(handle)
+        yield handle

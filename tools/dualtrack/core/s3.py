@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.retries import retried
 
 T = TypeVar("T")
 #: Of an object that is read whole, this much at most.
@@ -40,20 +40,17 @@ class Tampered(Again):
 
 def patient(call: Callable[[], T]) -> T:
     """Return what a call returns, trying again where that helps; External when it does not."""
-    attempt = 0
-    while True:
-        try:
-            return call()
-        except Again as error:
-            attempt += 1
-            if attempt >= error.tries:
-                raise External(f"{error}: {attempt} tries", hint="the same command goes on from here") from None
-            time.sleep(pause(attempt - 1))
+    return retried(call, Again, until_next)
 
 
-def pause(attempt: int) -> float:
-    """Return the seconds to wait after a try (the first is 0): twice as long each time, not all at the same moment."""
-    return min(LONGEST_S, 0.2 * float(2**attempt)) * random.uniform(0.5, 1)  # noqa: S311 - nothing secret
+def until_next(tries: int, error: Again) -> float:
+    """Return the seconds to wait after so many tries: twice as long each time, not all at the same moment.
+
+    External when there were enough of them.
+    """
+    if tries >= error.tries:
+        raise External(f"{error}: {tries} tries", hint="the same command goes on from here") from None
+    return min(LONGEST_S, 0.2 * float(2 ** (tries - 1))) * random.uniform(0.5, 1)  # noqa: S311 - nothing secret
 
 
 class Changed(External):

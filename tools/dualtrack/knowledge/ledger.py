@@ -17,8 +17,9 @@ from pathlib import Path
 
 import msgspec
 
+from dualtrack.core.append_log import AppendLog, append
 from dualtrack.core.errors import External
-from dualtrack.core.files import append, open_own, sync_path
+from dualtrack.core.files import open_own
 from dualtrack.crypto.sm3 import sm3
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.mentions import Digest, Known, digest
@@ -162,9 +163,9 @@ class Ledger:
 
     def _cut(self) -> None:
         """Take off a line that a power cut left in part."""
-        if self.path.exists() and self.path.stat().st_size > len(self.lines):
-            os.truncate(self.path, len(self.lines))
-            sync_path(self.path)
+        if self.path.exists():
+            with AppendLog(open_own(self.path.parent, FILE, os.O_RDWR)) as log:
+                log.cut_tail()
 
 
 def said(it: Deletion) -> str:

@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from dualtrack.core import https, proc
+from dualtrack.core import https
 from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.core.files import check_new, made_whole, read_small, read_whole, write_atomically
+from dualtrack.core.retries import retried
 from dualtrack.knowledge.embedding import LEAST_ROOM, MARKS, Card, Endpoint, Model, Vectors
 from dualtrack.serving.client import VARIABLE, Busy, Client, checked_key, read_key
 
@@ -281,15 +282,14 @@ def asked(client: Client, model: str, texts: Sequence[str], patience_s: float = 
 
     It is asked again as late as it wants, unless that is later than ``patience_s``.
     """
-    for left in reversed(range(TRIES)):
-        try:
-            return _once(client, model, texts)
-        except External as error:
-            wait = max(TRIES - left, (error.after_s or 0) if isinstance(error, Busy) else 0)
-            if not left or wait > patience_s:
-                raise
-            proc.pause(wait)
-    raise AssertionError("the last try returns or raises")
+
+    def wait(tries: int, error: External) -> float:
+        seconds = max(tries, (error.after_s or 0) if isinstance(error, Busy) else 0)
+        if tries == TRIES or seconds > patience_s:
+            raise error
+        return seconds
+
+    return retried(lambda: _once(client, model, texts), External, wait)
 
 
 def _once(client: Client, model: str, texts: Sequence[str]) -> Vectors:

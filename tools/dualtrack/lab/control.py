@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import os
 import shlex
@@ -17,7 +16,7 @@ import msgspec
 
 from dualtrack.core import proc, waiting
 from dualtrack.core.errors import BadInput, External, Missing, Refused
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import lock, write_atomically
 from dualtrack.core.paths import LAB, cache_dir
 from dualtrack.core.proc import last_line
 from dualtrack.data.mirror import repository
@@ -71,20 +70,14 @@ def exclusively(lab: Store, *, stall: float = 120) -> Iterator[None]:
     lab.folder.mkdir(parents=True, exist_ok=True)
     with (lab.folder / "lock").open("a+") as file:
 
-        def taken() -> bool:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            return False
-
         def holder() -> str:
             file.seek(0)
             return file.read().strip()
 
         try:
             waiting.until(
-                taken, f"another lab command in {lab.folder}", stall=stall, limit=3600, last=holder,
-                progress=lambda: proc.processor_seconds(int(holder().partition(" ")[0] or 0)),
+                lambda: lock(file.fileno(), wait=False), f"another lab command in {lab.folder}", stall=stall,
+                limit=3600, last=holder, progress=lambda: proc.processor_seconds(int(holder().partition(" ")[0] or 0)),
             )  # fmt: skip
         except waiting.GaveUp as error:
             raise Refused(str(error), hint="wait for it to end, or end it") from None

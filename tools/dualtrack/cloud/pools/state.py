@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +11,9 @@ from typing import Literal
 import msgspec
 
 from dualtrack.cloud.pools.model import Action, Kind, Memory
-from dualtrack.core.errors import External, Refused
-from dualtrack.core.files import write_atomically
+from dualtrack.core.append_log import AppendLog
+from dualtrack.core.errors import External
+from dualtrack.core.files import alone, lock, write_atomically
 
 #: `nodes`: a count of what runs. `blind`: no look was possible. `failed`: AWS refused an action. `start`: it began.
 EntryKind = Kind | Literal["nodes", "blind", "failed", "start"]
@@ -67,13 +66,10 @@ class Store:
     def alone(self) -> Iterator[None]:
         """Hold the watch's lock; Refused when another one runs."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f".{self.file.stem}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Refused(
-                    "another watch is at work on this stack", hint="systemctl status dualtrack-pools"
-                ) from None
+        with alone(
+            self.folder / f".{self.file.stem}.lock", "another watch is at work on this stack",
+            hint="systemctl status dualtrack-pools", mode=0o644,
+        ):  # fmt: skip
             yield
 
     def load(self) -> tuple[Kept, str]:
@@ -101,12 +97,9 @@ class Store:
         """Tell whether a watch holds the lock."""
         try:
             with (self.folder / f".{self.file.stem}.lock").open("r") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return not lock(file.fileno(), shared=True, wait=False)
         except FileNotFoundError:
             return False
-        except BlockingIOError:
-            return True
-        return False
 
     def save(self, kept: Kept) -> None:
         """Keep it; External when the disk refuses."""
@@ -118,15 +111,11 @@ class Store:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self.journal.open("ab+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                torn = b""
-                if file.tell() or file.seek(0, os.SEEK_END):
-                    file.seek(-1, os.SEEK_END)
-                    torn = b"\n" if file.read(1) != b"\n" else b""
-                file.write(torn + b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
-                file.flush()
-                os.fsync(file.fileno())
+            with self.journal.open("ab+", buffering=0) as file:
+                lock(file.fileno())
+                log = AppendLog(file.fileno(), times=True)
+                torn = [b"\n"] if log.is_torn() else []  # it stays, and counts as lost
+                log.append([*torn, *(msgspec.json.encode(entry) + b"\n" for entry in entries)])
         except OSError as error:
             raise External(
                 f"cannot write {self.journal}: {error.strerror}", hint="is the disk full, or not ours?"

@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.core.errors import External, Refused
-from dualtrack.core.files import read, sync_path, write_atomically
+from dualtrack.core.files import lock, read, sync_path, write_atomically
 from dualtrack.data.checkpoints import manifest as manifests
 from dualtrack.data.checkpoints.address import Address
 from dualtrack.data.checkpoints.manifest import Manifest
@@ -148,14 +148,14 @@ class Cache:
 
     def in_use(self, key: str) -> bool:
         """Return whether somebody holds a version, or has one of its files open."""
-        with self._lock(key, "use", fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
+        with self._lock(key, "use", wait=False) as mine:
             pass
         return not mine or opened(self.version(key))
 
     def use(self, key: str) -> Path:
         """Hold a version until this process ends, and those that it starts or becomes. Refused where it is gone."""
         handle = self._open(key, "use")
-        fcntl.flock(handle, fcntl.LOCK_SH)  # waits for who only looks, too: that takes no time
+        lock(handle, shared=True)  # waits for who only looks, too: that takes no time
         if self.entry(key) is None:
             raise Refused(f"{key} was removed", hint="pull it again")
         os.set_inheritable(handle, True)
@@ -165,7 +165,7 @@ class Cache:
     @contextlib.contextmanager
     def pulling(self, key: str, *, wait: bool = True) -> Iterator[bool]:
         """Be the one who pulls a version; yields False where another one does and ``wait`` is not wanted."""
-        with self._lock(key, "pull", fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)) as mine:
+        with self._lock(key, "pull", wait=wait) as mine:
             yield mine
 
     def _open(self, key: str, kind: str) -> int:
@@ -182,15 +182,10 @@ class Cache:
             raise External(f"cannot lock {path}: {error.strerror}", hint="--cache names a folder of yours") from None
 
     @contextlib.contextmanager
-    def _lock(self, key: str, kind: str, how: int) -> Iterator[bool]:
+    def _lock(self, key: str, kind: str, *, wait: bool) -> Iterator[bool]:
         handle = self._open(key, kind)
         try:
-            try:
-                fcntl.flock(handle, how)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            yield lock(handle, wait=wait)
         finally:
             os.close(handle)
 
@@ -240,7 +235,7 @@ class Cache:
 
     def evict(self, key: str) -> bool:
         """Remove a version unless it is in use; return whether it went."""
-        with self._lock(key, "use", fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
+        with self._lock(key, "use", wait=False) as mine:
             if not mine or opened(self.version(key)):
                 return False
             self.discard(self.version(key))

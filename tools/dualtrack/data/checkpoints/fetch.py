@@ -17,7 +17,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from dualtrack.core.errors import External
-from dualtrack.core.s3 import Again, pause
+from dualtrack.core.retries import retried
+from dualtrack.core.s3 import Again, until_next
 from dualtrack.data.checkpoints import journal, manifest
 from dualtrack.data.checkpoints.journal import Journal
 from dualtrack.data.checkpoints.manifest import BLOCK, Manifest, Part
@@ -123,22 +124,15 @@ class Fetch:
                 raise error
 
     def _one(self, part: Part, record: Journal) -> None:
-        attempt = 0
-        while True:
+        def once() -> str:
             if self._stop.is_set():
                 raise Stopped
-            attempt += 1
-            try:
-                digest = self._take(part)
-            except Again as error:
-                if attempt >= error.tries:
-                    raise External(f"{error}: {attempt} tries", hint="the same command goes on from here") from None
-                self._stop.wait(pause(attempt - 1))
-                continue
-            with self._lock:
-                self.digests[part.file, part.index] = digest
-            record.add(part, digest)
-            return
+            return self._take(part)
+
+        digest = retried(once, Again, until_next, self._stop.wait)
+        with self._lock:
+            self.digests[part.file, part.index] = digest
+        record.add(part, digest)
 
     def _take(self, part: Part) -> str:
         """Bring one part to the disk and return its digest; Again for what was cut off, late, or not as pushed."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from dualtrack.core.append_log import AppendLog
 from dualtrack.data.checkpoints.manifest import Part
 
 #: Parts are put on record together, after this many bytes or seconds: each record waits for the disk.
@@ -24,9 +25,8 @@ class Journal:
 
     def __init__(self, path: Path, sync: Callable[[int], None]) -> None:
         self._sync = sync
-        self._handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        whole = os.pread(self._handle, os.fstat(self._handle).st_size, 0)
-        os.ftruncate(self._handle, whole.rfind(b"\n") + 1)  # nothing is to be written behind half a line
+        self._log = AppendLog(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        self._log.cut_tail()  # nothing is to be written behind half a line
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._waiting: list[tuple[Part, str]] = []
@@ -50,8 +50,7 @@ class Journal:
                 self._sync(number)
             text = "".join(f"{part.file} {part.index} {sha256}\n" for part, sha256 in waiting)
             if text:
-                os.write(self._handle, text.encode())
-                os.fdatasync(self._handle)
+                self._log.append([text.encode()])
             with self._lock:
                 self._since = time.monotonic()
 
@@ -64,7 +63,7 @@ class Journal:
         try:
             self.flush()
         finally:
-            os.close(self._handle)
+            self._log.close()
 
 
 def read(path: Path) -> dict[tuple[int, int], str]:

@@ -10,9 +10,10 @@ from typing import Annotated, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from dualtrack.core import https, proc
+from dualtrack.core import https
 from dualtrack.core.errors import BadInput, External
 from dualtrack.core.files import read_whole
+from dualtrack.core.retries import retried
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.versions import Made
 
@@ -96,13 +97,13 @@ def patiently(ask: Callable[[], T]) -> T:
     All that a cluster is asked may be asked twice.
     """
     until = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return ask()
-        except Away as away:
-            if time.monotonic() + away.after_s > until:
-                raise External(f"the cluster does not answer: {away}", hint="the next run goes on from here") from None
-            proc.pause(max(PAUSE_S, away.after_s))
+
+    def wait(_: int, away: Away) -> float:
+        if time.monotonic() + away.after_s > until:
+            raise External(f"the cluster does not answer: {away}", hint="the next run goes on from here") from None
+        return max(PAUSE_S, away.after_s)
+
+    return retried(ask, Away, wait)
 
 
 def trusted(ca_file: str, certificate: str, key: str) -> ssl.SSLContext:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,9 +184,9 @@ class Drill:
                     self.note("saved", f"{node}: {len(found[node].jobs)} jobs, after {found[node].requeued_s} s")
             return len(found) == len(nodes)
 
-        deadline = time.monotonic() + self.pace.notice - 3
-        while not all_told() and time.monotonic() < deadline:
-            proc.pause(0.5)
+        left = self.pace.notice - 3
+        with suppress(waiting.GaveUp):  # who has said nothing by then is shown as that
+            waiting.until(all_told, "what the nodes' guards did", stall=left, limit=left, interval=0.5)
         return tuple(found.get(node, Saved(node, None, None, ())) for node in nodes)
 
 

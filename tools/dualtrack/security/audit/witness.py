@@ -17,18 +17,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
+from dualtrack.core.append_log import append, recovered
 from dualtrack.core.errors import BadInput, Refused
-from dualtrack.core.files import append, make_folder, open_own, sync_path, write_atomically
+from dualtrack.core.files import hold, make_folder, open_own, sync_path, write_atomically
 from dualtrack.crypto import libcrypto
 from dualtrack.security.audit import cosignature, keys, witness_log
 from dualtrack.security.audit.cosignature import Found, Known
 from dualtrack.security.audit.layout import Place
 from dualtrack.security.audit.witness_log import Statement
-from dualtrack.security.audit.writer import alone
 
 #: Shows the heads of a host from a segment on, and those of earlier segments that have more than one: their lines.
 Shown = Callable[[str, int], Sequence[bytes]]
@@ -106,7 +106,7 @@ class Witness:
         self.known, self._found = {}, {}
         if not os.path.lexists(folder / "key.pem"):
             raise BadInput(f"{folder} holds no witness", hint="dualtrack audit witness DIR --begin")
-        self._lock = alone(folder / "lock", "another process is this witness")
+        self._lock = hold(folder / "lock", "another process is this witness")
         try:
             self.key = keys.load(folder / "key.pem")
             self._recover()
@@ -155,7 +155,7 @@ class Witness:
         wanted = {number for it in texts if 0 < (number := cosignature.segment_of(it)) < known.segment}
         if not wanted:
             return {}
-        with _opened(self._seen) as file:
+        with os.fdopen(open_own(self.folder, self._seen.name), "rb") as file:  # no link is followed
             said = (witness_log.decode(text.rstrip(b"\n")) for text in file)
             return {it.segment: it.digest for it in said
                     if it.kind == "head" and it.host == known.host and it.segment in wanted}  # fmt: skip
@@ -235,20 +235,5 @@ class Witness:
 
 def _whole(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file; a last one that is not whole is taken off: nothing of it was signed or given away."""
-    if not os.path.lexists(path):
-        return
-    good = 0
-    with _opened(path, os.O_RDWR) as file:
-        for text in file:
-            if not text.endswith(b"\n"):
-                break
-            good += len(text)
-            yield text
-        if good < os.fstat(file.fileno()).st_size:
-            os.ftruncate(file.fileno(), good)
-            os.fsync(file.fileno())
-
-
-def _opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
-    """Open one of the witness's own files; no link is followed."""
-    return os.fdopen(open_own(path.parent, path.name, flags), "rb")
+    if os.path.lexists(path):
+        yield from recovered(open_own(path.parent, path.name, os.O_RDWR))

@@ -7,15 +7,15 @@ that is an event in the chain.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dualtrack.core.append_log import AppendLog, append, recovered
 from dualtrack.core.errors import BadInput, External, Refused
-from dualtrack.core.files import append, destroy, make_folder, open_own, sync_path, write_atomically
+from dualtrack.core.files import destroy, hold, make_folder, sync_path, write_atomically
 from dualtrack.crypto import libcrypto
 from dualtrack.security.audit import keys, record
 from dualtrack.security.audit import signed_head as heads
@@ -72,11 +72,11 @@ class Writer:
         self.records, self.age_ns, self.epoch_ns = records, age_ns, epoch_ns
         self.host = self.place.name()
         self.place.check_folders()
-        self._lock = alone(self.place.lock, "another process writes this trail")
+        self._lock = hold(self.place.lock, "another process writes this trail")
         #: Set by whoever wants this epoch to end, also by a signal's handler: the next `commit` ends it.
         self.turning = False
         self._waiting: list[bytes] = []
-        self._file, self._size = -1, 0
+        self._log: AppendLog | None = None
         try:
             self._recover()
         except BaseException:
@@ -96,9 +96,9 @@ class Writer:
         os.close(self._lock)
 
     def _leave(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def append(self, kind: str, source: str = "", body: bytes = b"") -> int:
         """Add an event and return the number of its (last) record; safe when `commit` has returned."""
@@ -142,20 +142,13 @@ class Writer:
         if not self._waiting:
             return
         try:
-            if self._file < 0:
+            if self._log is None:
                 path = self.place.segment(self.segment)
-                self._file = self.place.handle(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-                self._size = os.fstat(self._file).st_size
+                self._log = AppendLog(self.place.handle(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
                 sync_path(self.place.segments)
-            data = memoryview(b"".join(self._waiting))
-            while data:
-                data = data[os.write(self._file, data) :]
-            os.fdatasync(self._file)
-        except OSError as error:
-            if self._file >= 0:  # nothing half stays, so that the same events can be written when there is room again
-                os.ftruncate(self._file, self._size)
+            self._log.append(self._waiting)
+        except OSError as error:  # nothing half stays: the same events can be written when there is room again
             raise External(f"the trail cannot be written: {error.strerror}", hint="is the disk full?") from None
-        self._size = os.fstat(self._file).st_size
         self._waiting.clear()
 
     def seal(self) -> Head | None:
@@ -260,28 +253,9 @@ def _heads(place: Place) -> Iterator[tuple[Head, bytes]]:
     path = place.heads
     if not os.path.lexists(path):
         return
-    good = 0
-    with place.open(path) as file:
-        for text in file:
-            try:
-                head, data, _ = heads.parse(text)
-            except BadInput:
-                if text.endswith(b"\n"):
-                    raise External(f"{path} was changed", hint="dualtrack audit verify says where") from None
-                break
-            yield head, data
-            good += len(text)
-        size = os.fstat(file.fileno()).st_size
-    if good < size:
-        place.cut(path, good)
-
-
-def alone(path: Path, otherwise: str) -> int:
-    """Hold a lock for as long as this process lives, and return its handle; Refused, with a reason, if it is held."""
-    handle = open_own(path.parent, path.name, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise Refused(otherwise) from None
-    return handle
+    for text in recovered(place.handle(path, os.O_RDWR)):
+        try:
+            head, data, _ = heads.parse(text)
+        except BadInput:
+            raise External(f"{path} was changed", hint="dualtrack audit verify says where") from None
+        yield head, data

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dualtrack.core.errors import BadInput, DualtrackError, External, Interrupted, Refused
-from dualtrack.core.files import sync_path
+from dualtrack.core.files import lock, sync_path
 from dualtrack.security.seal import removal
 from dualtrack.security.seal.stream import Read, Write
 
@@ -165,7 +165,7 @@ def _cleaned(temporary: Path, error: DualtrackError) -> DualtrackError:
 
 def _is_ours(file: int) -> bool:
     """Lock what was just made; False when somebody's sweep took it for a leftover before it was locked."""
-    fcntl.flock(file, fcntl.LOCK_EX)
+    lock(file)
     return os.fstat(file).st_nlink > 0
 
 
@@ -192,8 +192,8 @@ def _sweep(path: Path) -> None:
             # Somebody else's pipe of such a name would hold us up for ever.
             file = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(Path(entry.path))
+                if lock(file, wait=False):
+                    _remove(Path(entry.path))
             finally:
                 os.close(file)
 

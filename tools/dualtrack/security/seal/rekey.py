@@ -9,12 +9,12 @@ generation: with those, a file opens to one content for some and to another for 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.files import lock
 from dualtrack.security.seal.chunks import COPY, START
 from dualtrack.security.seal.slots import Identity, Recipient
 from dualtrack.security.seal.unwrap import Opened, closed, open_header, renewed
@@ -32,10 +32,8 @@ def rekey(path: Path, identities: Sequence[Identity], recipients: Sequence[Recip
     except OSError as error:
         raise BadInput(f"cannot open {path} to write to it: {error.strerror}") from None
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Refused(f"{path} is being given new keys by somebody else", hint="wait for them") from None
+        if not lock(file, wait=False):
+            raise Refused(f"{path} is being given new keys by somebody else", hint="wait for them")
         old = open_header(os.pread(file, START, 0), identities)
         new = renewed(old, recipients)
         replace_copies(lambda data, place: _write_synced(file, data, place), new)
