@@ -36,6 +36,14 @@ from dualtrack.core.proc import run
 LAYOUT = "1"
 LOCK = ROOT / "requirements/store.txt"
 PACKAGE = ROOT / "tools/dualtrack"
+#: The groups of commands that run on hosts.
+COMMANDS = ("store", "audit", "kb", "pii", "sync", "writeback")
+#: How one module of ours names another: imports, and the programs that it starts. A test compares with `modulefinder`,
+#: which takes seconds.
+IMPORTED = re.compile(r"^[ \t]*from (dualtrack(?:\.\w+)*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
+NAMED = re.compile(r"^[ \t]*import (dualtrack(?:\.\w+)+)|\"(dualtrack(?:\.\w+){2,})\"", re.MULTILINE)
+#: As in pyproject.toml, package-data.
+DATA = {".yml", ".json", ".toml", ".sh", ".html", ".js", ".css", ".typed"}
 #: Where the program lies on a host, for the paths in a traceback.
 HOME = "/opt/dualtrack/store"
 #: Processors as the kernel calls them, and the wheels that run there: glibc of 2018 or later.
@@ -101,12 +109,42 @@ def digest(python: str, machine: str) -> str:
 
 
 def ours() -> list[Path]:
-    """Return the files of dualtrack itself, relative to the package's folder."""
-    # As in pyproject.toml, package-data.
-    kinds = {".py", ".yml", ".json", ".toml", ".sh", ".html", ".js", ".css", ".typed"}
-    return sorted(
-        path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file() and path.suffix in kinds
-    )  # fmt: skip
+    """Return the files of dualtrack that commands on hosts import, relative to the package's directory."""
+    code, left = set(), [f"dualtrack.{name}" for name in _roots()]
+    while left:
+        name = left.pop()
+        if (path := _file(name)) is None or path in code:
+            continue
+        code.add(path)
+        text = path.read_text(encoding="utf-8")
+        left += [name.rpartition(".")[0], *(found for words in NAMED.findall(text) for found in words if found)]
+        for package, names in IMPORTED.findall(text):
+            left += [package, *(f"{package}.{it.split()[0]}" for it in names.strip("()").split(",") if it.strip())]
+    data = (it for path in code if path.name == "__init__.py" for it in _data(path.parent))
+    return sorted(path.relative_to(PACKAGE) for path in {*code, *data})
+
+
+def _roots() -> Iterator[str]:
+    """Yield the modules that start on a host: the launcher, and its groups of commands with what is added to them."""
+    yield "cli.host_launcher"
+    for group in COMMANDS:
+        yield f"cli.{group}"
+        yield from (f"cli.{path.stem}" for path in (PACKAGE / "cli").glob(f"{group}_*.py"))
+
+
+def _file(module: str) -> Path | None:
+    """Return the file of a module of ours, None for what is none: a name in a module, or nothing."""
+    base = PACKAGE.joinpath(*module.split(".")[1:])
+    return next((it for it in (base.with_suffix(".py"), base / "__init__.py") if it.is_file()), None)
+
+
+def _data(package: Path) -> Iterator[Path]:
+    """Yield what is no code in a package's directory, and in those directories below that are no packages."""
+    for path in package.iterdir():
+        if path.suffix in DATA and path.is_file():
+            yield path
+        elif path.is_dir() and not any(path.glob("*.py")):
+            yield from _data(path)
 
 
 def _fill(folder: Path, python: str, machine: str, name: str, *, compiled: bool) -> None:
