@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What is checked: Markdown, and the names of tasks in YAML. `roles` and `ansible` join when their names are changed.
+#: What is checked: Markdown, and the names of tasks in YAML.
 PROSE = ("README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/**/*.md")
-TASKS: tuple[str, ...] = ()
+TASKS = ("roles/*/tasks/*.yml", "ansible/**/*.yml")
 #: History, generated text, and the table itself.
 EXCEPT = {"docs/explanation/track-record.md", "docs/reference/commands.md", "docs/style.md"}
 ROW = re.compile(r"^\| `(?P<old>(?:[^`\\]|\\.)+)` \| (?P<new>.+?) \|$", re.M)
