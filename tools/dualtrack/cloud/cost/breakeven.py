@@ -125,8 +125,8 @@ def _swing(of: Assumptions, name: str, value: float, part: float) -> Swing:
         low, high = math.floor(low), math.ceil(high)
     if low == 0 and name not in MAY_BE_ZERO:
         low = value / 100  # nothing at all would be no case
-    ends = (reckon(with_figure(of, name, end)).break_even_calls_per_month for end in (low, high))
-    return Swing(name, value, low, high, *ends)
+    at_low, at_high = (reckon(with_figure(of, name, end)).break_even_calls_per_month for end in (low, high))
+    return Swing(name, value, low, high, at_low, at_high)
 
 
 def _spread(of: Swing) -> float:

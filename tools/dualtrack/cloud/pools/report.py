@@ -97,7 +97,10 @@ def report(
                 continue
             stood += nodes * span
             extra = _plus(extra, _gap(entry, pool, book, region, start), nodes * span)
-    rows = tuple(Row(*key, hours[key], *money[key]) for key in sorted(money))
+    rows = tuple(
+        Row(pool, kind, lifecycle, hours[pool, kind, lifecycle], usd, usual_usd)
+        for (pool, kind, lifecycle), (usd, usual_usd) in sorted(money.items(), key=lambda it: it[0])
+    )
     usd, full = _sum(row.usd for row in rows), _sum(row.usd_on_demand for row in rows)
     events = tuple(
         Event(it.at, it.kind, it.pool, it.reason, it.applied)

@@ -44,8 +44,8 @@ def with_history(
         )
     taken = now.astimezone(UTC).date().isoformat()
     spot = {
-        key: Spot(*key, taken=taken, source="AWS", regional=False, history=tuple(sorted(found)))
-        for key, found in rows.items()
+        (kind, zone): Spot(kind, zone, taken, "AWS", regional=False, history=tuple(sorted(found)))
+        for (kind, zone), found in rows.items()
     }
     return Book(book.on_demand_facts, spot), sum(len(found) for found in rows.values())
 

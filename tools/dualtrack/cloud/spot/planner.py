@@ -145,8 +145,11 @@ def _money(case: Case, choice: Choice, hours: Sequence[Hour], dear: float) -> Mo
     ceiling = sum(hour.on_demand * times for hour, times in zip(hours, case.repeats, strict=True)) * dear
     saving = baseline - total
     percent = saving / baseline * 100 if baseline else 0.0
-    figures = (total, spot, total - spot, baseline, saving, percent, worst, ceiling)
-    return Money(*(round(figure, DIGITS) for figure in figures))
+    figures = {
+        "plan": total, "spot": spot, "on_demand": total - spot, "all_on_demand": baseline, "saving": saving,
+        "saving_percent": percent, "at_most": worst, "on_demand_at_most": ceiling,
+    }  # fmt: skip
+    return Money(**{name: round(figure, DIGITS) for name, figure in figures.items()})
 
 
 def _notes(case: Case, choice: Choice, on_demand: Sequence[str], hours: Sequence[Hour]) -> list[str]:

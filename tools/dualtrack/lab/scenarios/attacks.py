@@ -78,7 +78,7 @@ def report(rows: Iterable[Row], broken: str, seconds: float) -> Report:
         key = (row.who, row.what, row.by)
         if was := found.get(key):
             outcome = min(was.outcome, row.outcome, key=_WORST.index)
-            row = Row(*key[:2], outcome, row.by, was.seconds + row.seconds, was.ways + row.ways)
+            row = Row(row.who, row.what, outcome, row.by, was.seconds + row.seconds, was.ways + row.ways)
         found[key] = row
     count = {name: sum(row.outcome == name for row in found.values()) for name in _WORST}
     said = ", ".join(f"{count[name]} {name}" for name in reversed(_WORST) if count[name] or name == "missed")
