@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 
 from dualtrack.core.errors import External
-from dualtrack.remote.opensearch import Store
-from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.remote.opensearch import SearchStore, Store
 from dualtrack.security.access import tokens
 from dualtrack.security.audit import fetch, ship
 from dualtrack.security.audit.verify import Anchor, judge

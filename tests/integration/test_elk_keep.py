@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.remote.opensearch import SearchStore
 from dualtrack.security.audit import index_documents, record
 from dualtrack.security.audit import retention as retaining
 from dualtrack.security.audit.retention import Keeper

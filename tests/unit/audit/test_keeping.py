@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.crypto import libcrypto
-from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.remote.opensearch import SearchStore
 from dualtrack.security.audit import holds, index_documents, record, retention_policy, retention_receipts, snapshots
 from dualtrack.security.audit import signed_head as heads
 from dualtrack.security.audit.layout import Place

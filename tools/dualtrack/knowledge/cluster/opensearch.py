@@ -5,10 +5,8 @@ The engine is Lucene's: with the plugin's other ones a single document can end a
 
 from __future__ import annotations
 
-import http.client
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -30,9 +28,9 @@ from dualtrack.knowledge.cluster.adapter import (
 )
 from dualtrack.knowledge.embedding import Vectors
 from dualtrack.knowledge.versions import Made
+from dualtrack.remote.opensearch import PORT, Answer, Silent, Store, straight
 
 T = TypeVar("T")
-PORT = 9200
 MOST_ANSWER = 256 << 20
 
 
@@ -196,7 +194,8 @@ class Nodes:
         if found.errors:
             wrong = next((it.index.error for it in found.items if it.index.error is not None), "it does not say why")
             raise External(
-                f"the cluster does not take a chunk: {_reason(wrong)}", hint="the next run goes on from here"
+                f"the cluster does not take a chunk: {Answer(200, wrong).reason[:300]}",
+                hint="the next run goes on from here",
             )
 
     def remove(self, documents: Sequence[str]) -> None:
@@ -246,31 +245,25 @@ class Nodes:
         for _ in self._nodes:
             node = self._nodes[self._first % len(self._nodes)]
             try:
-                status, found, again_s = self._asked(node, method, path, body)
-            except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError, RecursionError) as error:
-                reason, again_s = f"{node.at}: {error or type(error).__name__}", 0.0
+                answer = self._asked(node, method, path, body)
+            except Silent as error:
+                reason, again_s = f"{node.at}: {error.why}", 0.0
             else:
-                if status in fine:
-                    return found
-                reason = f"{node.at}: {status} {_reason(found)}"
-                if status < 429 or status == 501:
-                    raise External(f"the cluster refuses: {reason}")
+                reason, again_s = f"{node.at}: {answer.status} {answer.reason[:300]}", answer.after_s
+                if not answer.is_text:  # a text is not the cluster's
+                    if answer.status in fine:
+                        return answer.body
+                    if answer.status < 429 or answer.status == 501:
+                        raise External(f"the cluster refuses: {reason}")
             self._first += 1
             after_s = min(after_s, again_s)
         raise Away(reason, after_s)
 
-    def _asked(self, node: https.Address, method: str, path: str, body: Any) -> tuple[int, Any, float]:
-        """Return a node's answer: its status, what it says, and in how many seconds it wants to be asked again."""
-        data = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
-        kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
-        with closing(
-            http.client.HTTPSConnection(node.host, node.port, timeout=TIMEOUT_S, context=self._context)
-        ) as link:
-            link.request(method, path, data, {"Content-Type": kind})
-            answer = link.getresponse()
-            said = answer.read(MOST_ANSWER)
-        again_s = https.retry_after(answer.headers.get("Retry-After", "")) or 0.0
-        return answer.status, msgspec.json.decode(said) if said else None, again_s
+    def _asked(self, node: https.Address, method: str, path: str, body: Any) -> Answer:
+        """Return a node's answer, over a connection of its own: several threads ask at a time."""
+        opener = straight(node.host, node.port, TIMEOUT_S)
+        with Store(node.host, opener, self._context, timeout=TIMEOUT_S, most=MOST_ANSWER) as link:
+            return link.call(method, path, body)
 
 
 def _read(found: Any, kind: type[T]) -> T:
@@ -279,8 +272,3 @@ def _read(found: Any, kind: type[T]) -> T:
         return msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
         raise External(f"the cluster does not answer as OpenSearch does: {error}") from None
-
-
-def _reason(found: Any) -> str:
-    error = found.get("error", found) if isinstance(found, dict) else found
-    return str(error.get("reason", error) if isinstance(error, dict) else error)[:300]

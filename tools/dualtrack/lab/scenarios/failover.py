@@ -17,11 +17,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from dualtrack.core import waiting
+from dualtrack.core import https, waiting
 from dualtrack.core.errors import External, Missing
 from dualtrack.core.proc import run
 from dualtrack.core.task_graph import Say
@@ -110,9 +109,9 @@ class Drill:
 
     def connect(self) -> http.client.HTTPSConnection:
         """Return a connection of a client to the gateway."""
-        url = urlsplit(self.site.endpoint.url)
+        at = https.address(self.site.endpoint.url, 443, path=True)
         trusted = ssl.create_default_context(cafile=str(serving.ca_file(self.site)))
-        return http.client.HTTPSConnection(url.hostname or "", url.port, context=trusted, timeout=60)
+        return http.client.HTTPSConnection(at.host, at.port, context=trusted, timeout=60)
 
     def load(self, residency: tenants.Residency, *, repeats: bool) -> Load:
         """Return clients of a tenant."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dualtrack.core.errors import BadInput, Refused
-from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.remote.opensearch import SearchStore
 from dualtrack.security.audit import index_documents
 from dualtrack.security.audit import signed_head as heads
 from dualtrack.security.audit.layout import Place

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from dualtrack.core.errors import DualtrackError, External, Refused
-from dualtrack.remote.opensearch_nodes import Away, SearchStore
+from dualtrack.remote.opensearch import Away, SearchStore
 from dualtrack.security.audit import index_documents
 
 #: Days of a host that are answered in one round.

@@ -18,7 +18,7 @@ import msgspec
 
 from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.core.files import read_whole
-from dualtrack.remote.opensearch_nodes import Away, SearchStore
+from dualtrack.remote.opensearch import Away, SearchStore
 from dualtrack.security.audit import anchors as anchoring
 from dualtrack.security.audit import fetch as fetching
 from dualtrack.security.audit import holds, retention_policy, retention_receipts, snapshots, verify

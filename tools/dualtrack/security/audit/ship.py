@@ -20,7 +20,7 @@ import msgspec
 
 from dualtrack.core import files
 from dualtrack.core.errors import BadInput, DualtrackError, External
-from dualtrack.remote.opensearch_nodes import Away, SearchStore
+from dualtrack.remote.opensearch import Away, SearchStore
 from dualtrack.security.audit import index_documents, record
 from dualtrack.security.audit import signed_head as heads
 from dualtrack.security.audit.layout import Place, lines

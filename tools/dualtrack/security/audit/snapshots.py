@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from dualtrack.core.errors import BadInput, External
-from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.remote.opensearch import SearchStore
 
 #: All that people and hosts keep in it; not the store's own indices: rights come from the controller.
 ALL = "*,-.*"

@@ -12,8 +12,7 @@ import msgspec
 
 from dualtrack.inventory.read import read_inventory
 from dualtrack.remote import ssh_config
-from dualtrack.remote.opensearch import Opener, Store, through
-from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.remote.opensearch import Opener, SearchStore, Store, through
 from dualtrack.security.pki import authority
 
 
