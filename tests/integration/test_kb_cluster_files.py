@@ -23,6 +23,7 @@ from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.knowledge import cluster
 from dualtrack.knowledge.cluster import adapter
 from dualtrack.knowledge.cluster.milvus import Milvus
+from dualtrack.remote.opensearch import Answer
 from dualtrack.security.pki import authority
 from tests.conftest import Cli
 from tests.support import hostile
@@ -240,6 +241,6 @@ def test_answers_that_are_none(node: Gateway, tmp_path: Path, monkeypatch: pytes
         ({"errors": True, "items": []}, "take a chunk: it does not say why"),
         ({"errors": True, "items": [{"index": {"error": {"reason": "full"}}}]}, "take a chunk: full"),
     ):  # fmt: skip
-        monkeypatch.setattr(nodes, "_asked", lambda *_, said=said: (200, said, 0.0))
+        monkeypatch.setattr(nodes, "_asked", lambda *_, said=said: Answer(200, said))
         with pytest.raises(External, match=f"the cluster does not {match}"):
             nodes.add([row])

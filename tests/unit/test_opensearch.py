@@ -54,7 +54,8 @@ def test_an_answer_has_its_document_and_when_to_ask_again() -> None:
 def test_what_is_no_json_is_text(body: bytes) -> None:
     answer = node(said("200 OK", body))[0].call("GET", "/")
     assert isinstance(answer.body, str)
-    assert answer.after_s == 0.0
+    assert answer.is_text
+    assert not node(said("200 OK", b'"text in JSON"'))[0].call("GET", "/").is_text
 
 
 @pytest.mark.parametrize(

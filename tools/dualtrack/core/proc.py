@@ -141,12 +141,17 @@ def pause(seconds: float) -> None:
         raise Interrupted("interrupted")
 
 
+def signal_at_parents_end(number: signal.Signals) -> None:
+    """Have this process get a signal when the one that started it ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
 def end_with_parent(number: signal.Signals) -> bool:
     """Have this process get a signal when the one that started it has ended; return whether it is there still.
 
     One that had ended before is told by the pipe that nobody reads: stdout.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    signal_at_parents_end(number)
     output = select.poll()
     output.register(1, 0)
     return not output.poll(0)

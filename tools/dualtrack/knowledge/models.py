@@ -340,7 +340,7 @@ def describe(
     Refused where something is there already; BadInput for what no other command would load; the errors of the client.
     """
     check_new(directory)
-    files = {AUTHORITY: _certificates(authority)}
+    files = {AUTHORITY: _read_authority(authority)}
     if tokenizer:
         files[TOKENIZER] = read_whole(tokenizer, MOST_FILE, regular=True)
         # Before anything is made: the library ends the process for some, and nobody would remove it.
@@ -374,7 +374,7 @@ def describe(
     return card
 
 
-def _certificates(path: Path) -> bytes:
+def _read_authority(path: Path) -> bytes:
     """Return a file of certificates, which others will be able to read; Refused where it has a private key as well."""
     data = read_whole(path, https.MOST_PEM, regular=True)
     if b"PRIVATE KEY" in data:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dualtrack.core import aws
+from dualtrack.core.daemon import Daemon, run
 from dualtrack.core.errors import DualtrackError
 from dualtrack.core.files import write_atomically
 from dualtrack.inventory.names import host_names
@@ -49,7 +49,6 @@ class Supervisor:
         self.told = b""
         self.gpus: dict[str, int] = {}
         self.written: Record | None = None
-        self.stopping = False
 
     def start_emulator(self) -> None:
         """Start the emulator, also again after it died: its memory, and with it every instance, is then gone."""
@@ -208,25 +207,17 @@ class Supervisor:
             write_atomically(self.store.record_file, msgspec.json.encode(record))
             self.written = record
 
-    def run(self) -> None:
+    def run(self, daemon: Daemon) -> None:
         """Go round until told to stop."""
-        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stopping", True))
-        while not self.stopping:
-            begin = time.monotonic()
+        for _ in daemon.rounds(POLL_S):
             self.step()
-            time.sleep(max(0.05, POLL_S - (time.monotonic() - begin)))
 
 
 def main(folder: str, port: str, rootfs: str, mirror: str) -> None:
     """Run the supervisor of the lab in ``folder``."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     store = Store(Path(folder))
     cgroup.enter(cgroup.hierarchy() / store.layout.cgroup / "supervisor")
-    try:
-        Supervisor(store, int(port), Path(rootfs), Path(mirror)).run()
-    except DualtrackError as error:
-        log.error("%s", error)
-        raise SystemExit(int(error.code)) from None
+    run(lambda daemon: Supervisor(store, int(port), Path(rootfs), Path(mirror)).run(daemon))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ LATER = frozenset({429, 502, 503, 504})
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the store said: HTTP's number, and its JSON (or text) as objects.
+    """What the store said: HTTP's number, and its JSON as objects; what ``is_text`` is no JSON.
 
     ``after_s`` is the seconds for which it asks to be left alone (Retry-After).
     """
@@ -42,6 +42,7 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     body: Any
     after_s: float = 0.0
+    is_text: bool = False
 
     @property
     def reason(self) -> str:
@@ -120,7 +121,7 @@ class Store:
         try:
             return Answer(answer.status, msgspec.json.decode(text) if text else None, after_s)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return Answer(answer.status, text.decode(errors="replace").strip(), after_s)
+            return Answer(answer.status, text.decode(errors="replace").strip(), after_s, is_text=True)
 
     def await_up(self, stall: float) -> None:
         """Wait until the node answers at all, whatever it says; External when it does not within ``stall`` seconds."""

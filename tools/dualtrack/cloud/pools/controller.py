@@ -12,7 +12,7 @@ import msgspec
 from dualtrack.cloud.pools.model import Action, Decision, Memory, Observation, Policy, PoolMemory
 from dualtrack.cloud.pools.reconcile import decide
 from dualtrack.cloud.pools.state import Count, Entry, Kept, Store
-from dualtrack.core import proc
+from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import External
 from dualtrack.inventory import contract
 
@@ -49,19 +49,20 @@ class Watch:
         self.kept = Kept()
 
     def run(self, *, once: bool, interval: float) -> None:
-        """Go round every ``interval`` seconds until stopped, or once. Refused when another watch of the stack runs."""
-        with self.store.alone():
+        """Go round every ``interval`` seconds until stopped, or once. Refused when another watch of the stack runs.
+
+        A round is not interrupted by the signal that stops it: what it wrote down is done.
+        """
+        with self.store.alone(), Daemon() as daemon:
             self.kept, problem = self.store.load()
             how = "it acts" if self.apply else "dry run: it only says what it would do"
             self._tell(Entry(time.time(), "start", reason=how, applied=self.apply, region=self.output.region))
             if problem:
                 self._tell(Entry(time.time(), "note", reason=problem, applied=self.apply))
-            while True:
-                begin = time.monotonic()
+            for _ in daemon.rounds(interval):
                 self.round()
                 if once:
                     return
-                proc.pause(max(0.05, interval - (time.monotonic() - begin)))
 
     def round(self) -> None:
         """Look, decide, act. When the API cannot be asked, nothing is done and nothing forgotten."""

@@ -250,7 +250,7 @@ class Nodes:
                 reason, again_s = f"{node.at}: {error.why}", 0.0
             else:
                 reason, again_s = f"{node.at}: {answer.status} {answer.reason[:300]}", answer.after_s
-                if not isinstance(answer.body, str):  # what is no JSON is not the cluster's
+                if not answer.is_text:  # a text is not the cluster's
                     if answer.status in fine:
                         return answer.body
                     if answer.status < 429 or answer.status == 501:

@@ -9,7 +9,6 @@ them, for as long as the server lives.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import selectors
 import signal
@@ -22,11 +21,11 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from dualtrack.core import proc
 from dualtrack.core.errors import External
 
 #: Bytes of what a process says beside its answer.
 MOST_SAID = 64 << 10
-PR_SET_PDEATHSIG = 1
 #: numpy, which openpyxl loads, has 40 MB of addresses for each thread that there could be.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _CODE = struct.Struct(">i")
@@ -125,7 +124,7 @@ def _become(descriptors: list[int], word: str, read: Callable[[str], int]) -> No
     """Be a process of its own: the descriptors are its input, output and errors, and it has no other ones."""
     code = 1
     try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # whoever ends the server ends this as well
+        proc.signal_at_parents_end(signal.SIGKILL)  # whoever ends the server ends this as well
         for number, it in enumerate(descriptors):
             os.dup2(it, number)
         os.closerange(3, 1 << 16)

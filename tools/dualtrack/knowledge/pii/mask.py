@@ -21,6 +21,7 @@ from dualtrack.core.errors import BadInput, External
 from dualtrack.crypto.kdf import hkdf
 from dualtrack.knowledge.pii import characters
 from dualtrack.knowledge.pii.mails import AT
+from dualtrack.knowledge.pii.numbers import COUNTRY
 from dualtrack.knowledge.pii.scan import Finding, Recogniser, scan
 
 Policy = Literal["remove", "mask", "pseudonym"]
@@ -30,7 +31,8 @@ KEY_BYTES = 32
 CODE = 16
 #: What is taken out may leave something behind that was none before: its parts come together.
 ROUNDS = 8
-COUNTRY = re.compile(r"^(?:00)?860?(?=1[0-9]{10}$)")
+#: The code of the country before a whole mobile number.
+BEFORE_MOBILE = re.compile(rf"^{COUNTRY}(?=1[0-9]{{10}}$)")
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def canonical(kind: str, value: str) -> str:
     """
     plain, _ = characters.plain(value, [])
     found = re.sub(r"[^\w@]|_", "", re.sub(AT, "@", plain, flags=re.I)).casefold()
-    return COUNTRY.sub("", found) if kind == "phone" else found
+    return BEFORE_MOBILE.sub("", found) if kind == "phone" else found
 
 
 def _replaced(data: bytes, found: list[Finding], write: Callable[[str, bytes], bytes]) -> bytes:

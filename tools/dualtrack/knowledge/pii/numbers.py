@@ -32,8 +32,10 @@ PROVINCES = frozenset(
 KINDS_BY_PROVINCE = {**dict.fromkeys(PROVINCES, "id_card"), **dict.fromkeys((81, 82, 83), "residence_permit")}
 KINDS_BY_PROVINCE |= dict.fromkeys(range(91, 100), "foreigner_permit")
 MOBILE = re.compile(r"1(?:3[0-9]|4[5-9]|5[0-35-9]|6[125-7]|7[0-8]|8[0-9]|9[0-35-9])")
-#: A mobile number, after the code of its country (and the zero of calls within it) or without one.
-MOBILE_WHOLE = re.compile(rf"(?:(?:00)?860?)?{MOBILE.pattern}[0-9]{{8}}")
+#: China's code before a number, and the zero of calls within it.
+COUNTRY = r"(?:00)?860?"
+#: A mobile number, after the code of its country or without one.
+MOBILE_WHOLE = re.compile(rf"(?:{COUNTRY})?{MOBILE.pattern}[0-9]{{8}}")
 DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 #: Issuers' first digits, for lengths from 14 to 19 digits (ISO/IEC 7812): UnionPay, Visa, Mastercard, American
 #: Express, JCB, Diners Club.
