@@ -36,10 +36,10 @@ def on_a_host(*words: str | Path) -> str:
 
 def test_a_trail_is_kept_and_judged_without_the_controllers_packages(tmp_path: Path) -> None:
     trail, key, proof = tmp_path / "trail", tmp_path / "key.pem", tmp_path / "proof"
-    key.write_text(on_a_host("begin", trail, "--host", "h"))
+    key.write_text(on_a_host("init", trail, "--host", "h"))
     on_a_host("record", trail)
-    on_a_host("seal", trail)
-    on_a_host("turn", trail)
+    on_a_host("sign", trail)
+    on_a_host("rotate-key", trail)
     on_a_host("anchor", trail)
     on_a_host("show", trail)
     on_a_host("verify", trail, "--key", key)
@@ -60,7 +60,7 @@ def test_a_trail_is_kept_and_judged_without_the_controllers_packages(tmp_path: P
 )
 def test_what_services_import_is_there(module: str) -> None:
     code = GUARD.format(names=CONTROLLERS).replace(
-        "from dualtrack.cli import main\nmain()", f"import dualtrack.security.audit.{module}"
+        "from dualtrack.cli import main\nmain()", f"import dualtrack.{module}"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

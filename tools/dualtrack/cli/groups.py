@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dualtrack.cli.examples import EXAMPLES
+from dualtrack.cli.renamed import keep_old_names
 
 
 class Entry(NamedTuple):
@@ -42,6 +43,7 @@ class Entry(NamedTuple):
         command: Any = typer.main.get_command(app).commands[self.name]  # type: ignore[attr-defined] # it is a group
         command.rich_help_panel = PANEL_OF[self.name]
         _explain(command, self.name)
+        keep_old_names(command, self.name)
         return command
 
 

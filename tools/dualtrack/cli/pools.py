@@ -91,7 +91,7 @@ def status(
 
 @app.command()
 def report(
-    since: float = typer.Option(0.0, "--since", metavar="HOURS", min=0, help="Only the last so many hours."),
+    since: float = typer.Option(0.0, "--hours", metavar="N", min=0, help="Only the last so many hours."),
     stack: StackName = STACK,
     prices: Path = PRICES,
     json: bool = JSON,
