@@ -8,7 +8,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import FACTS, STACK, StackName
+from dualtrack.cli.context import StackName
+from dualtrack.cli.options import FACTS, QUIET_STACK
 from dualtrack.core.files import write_atomically
 from dualtrack.inventory import render
 from dualtrack.tracks import gather
@@ -20,7 +21,7 @@ def inventory(
     output: str = typer.Option("json", "--format", help="json or yaml: a file for `ansible-inventory -i`."),
     file: Path = typer.Option(None, "--file", "-f", help="Write there instead of to the terminal."),
     track: str = typer.Option("all", "--track", help="cloud, local or all."),
-    stack: StackName = STACK,
+    stack: StackName = QUIET_STACK,
     endpoint: str = typer.Option("", "--endpoint", help="Ask this EC2 API instead of the stack's own."),
     region: str = typer.Option("us-east-1", "--region", help="(with --endpoint) Its region."),
     facts: Path | None = FACTS,

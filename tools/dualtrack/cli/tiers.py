@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cli.context import StackName
+from dualtrack.cli.options import JSON, STACK
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.tiers import amounts, drill
@@ -43,7 +44,7 @@ def plan(
         region or str(values["region"]), plans.classes(values), sizes, files.storage(prices or files.STORAGE_FACTS)
     )  # fmt: skip
     if json:
-        document("tiers-plan", found)
+        document("tiers-plan", found, stack=stack.value)
     else:
         _show(found)
     broken = [row.problem for row in found.rows if row.problem]
