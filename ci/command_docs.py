@@ -5,10 +5,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from dualtrack.cli import commands
 
 TARGET = Path(__file__).resolve().parents[1] / "docs/reference/commands.md"
+
+
+def placeholder(argument: Any) -> str:
+    """Return how the help calls an argument."""
+    name = argument.metavar or argument.name.upper()
+    return name if argument.required or name.startswith("[") else f"[{name}]"
 
 
 def page() -> str:
@@ -22,9 +29,7 @@ def page() -> str:
     for path, command in commands():
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
-        words = " ".join(
-            ["dualtrack", *path, *(p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments)]
-        )
+        words = " ".join(["dualtrack", *path, *map(placeholder, arguments)])
         lines += [f"## {words}", "", " ".join((command.help or "").split()), ""]
         if command.epilog:
             lines += [f"`{command.epilog.removeprefix('Example: ')}`", ""]

@@ -33,7 +33,7 @@ def main() -> None:
                     "command": "/usr/bin/systemctl restart x",
                 }
                 file.write(json.dumps(line | {"cwd": "/home/ops/" + "d" * 150}) + "\n")
-        begin = f'rm -rf "{trail}"; "{CLI}" audit begin "{trail}" > "{folder}/key.pub"'
+        begin = f'rm -rf "{trail}"; "{CLI}" audit init "{trail}" > "{folder}/key.pub"'
         record = f'{begin}; exec "{CLI}" audit record "{trail}" < "{events}"'
         found = alternate([
             Case("audit record", ["sh", "-c", record]),
@@ -44,7 +44,7 @@ def main() -> None:
         seal = [
             "sh",
             "-c",
-            f'"{CLI}" audit seal "{trail}" >/dev/null; exec "{CLI}" audit verify "{trail}" --key "{folder}/key.pub"',
+            f'"{CLI}" audit sign "{trail}" >/dev/null; exec "{CLI}" audit verify "{trail}" --key "{folder}/key.pub"',
         ]
         [checked] = alternate([Case("audit verify", seal)], runs=RUNS)
         show("verifying them", checked, [])

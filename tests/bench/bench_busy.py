@@ -36,7 +36,7 @@ def main() -> None:
     """Write for a while, and count what both took after their start."""
     with tempfile.TemporaryDirectory(prefix="dtb-", dir="/var/tmp") as name, elk_bed.running() as bed:
         place, found = Path(name, "trail"), bed.certificate("busy")
-        subprocess.run([CLI, "audit", "begin", place, "--host", "busy"], check=True, capture_output=True)
+        subprocess.run([CLI, "audit", "init", place, "--host", "busy"], check=True, capture_output=True)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         record = subprocess.Popen([CLI, "audit", "record", place], stdin=subprocess.PIPE, **quiet)  # type: ignore[call-overload]
         ship = subprocess.Popen(

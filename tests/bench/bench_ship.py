@@ -27,7 +27,7 @@ CLI = Path(sys.executable).parent / "dualtrack"
 def trail(folder: Path, host: str) -> Path:
     """Make a host's trail."""
     place = folder / host
-    subprocess.run([CLI, "audit", "begin", place, "--host", host], check=True, capture_output=True)
+    subprocess.run([CLI, "audit", "init", place, "--host", host], check=True, capture_output=True)
     fields = {"unit": "sudo", "user": "ops", "tty": "pts/0", "cwd": "/home/ops/" + "d" * 150}
     events = "".join(json.dumps(fields | {"n": number}) + "\n" for number in range(COUNT))
     subprocess.run([CLI, "audit", "record", place], input=events, text=True, check=True, capture_output=True)

@@ -58,7 +58,7 @@ def test_each_host_witnesses_for_the_other(track: Track, tmp_path: Path) -> None
     path = "/var/lib/dualtrack/audit-witness/witness/statements.log"
     said.write_text(track.cli("lab", "exec", "log-1", "--", "cat", path).stdout)
     track.cli("audit", "fetch", HOST, str(tmp_path / "trail"), "--as", "bo")
-    words = ("--witness", str(track.keys / "witnesses/log-1.pem"), "--anchors", str(said), "--patience", "5")
+    words = ("--witness", str(track.keys / "witnesses/log-1.pem"), "--anchors", str(said), "--max-head-age", "5")
     done = track.cli.json("audit", "verify", str(tmp_path / "trail"), "--key", str(track.keys / f"{HOST}.pem"), *words)
     assert done["cosigned"] >= 1
 
@@ -83,7 +83,7 @@ def test_another_authority_comes_in_while_the_track_is_up(track: Track) -> None:
         thread.join()
     print(f"another authority in {time.monotonic() - begin:.0f} s, {sent} events meanwhile")
     assert Path(authority.issue(track.pki, "shipper", HOST).certificate).read_bytes() != old
-    assert track.cli.json("pki", "rotate", "--folder", str(track.pki))["authorities"] == ["dualtrack-2"]
+    assert track.cli.json("pki", "rotate", "--pki", str(track.pki))["authorities"] == ["dualtrack-2"]
 
     def found() -> set[str]:
         words = ("--as", "bo", "--text", "rotating", "--kind", "sudo", "--last", "10000")

@@ -190,7 +190,7 @@ def test_disk_that_holds_something_is_refused_and_stays_as_it_is(vault: Vault) -
     facts["hosts"][0]["vars"]["nvme_raid_arrays"].append(more)
     vault.facts.write_text(yaml.safe_dump(facts))
     try:
-        for words in (("local", "up", "--facts", str(vault.facts)), ("play", "storage", "--check")):
+        for words in (("local", "up", "--facts", str(vault.facts)), ("play", "storage", "--dry-run")):
             done = vault.site(*words, check=False, timeout=UP_S)
             assert done.returncode == 4, done.stderr
             said = done.stderr.splitlines()[-1]

@@ -29,7 +29,7 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.fixture
 def trail(cli: Cli) -> Path:
     folder = cli.folder / "trail"
-    (cli.folder / "key.pub").write_text(cli("audit", "begin", str(folder), "--host", "h").stdout)
+    (cli.folder / "key.pub").write_text(cli("audit", "init", str(folder), "--host", "h").stdout)
     return folder
 
 
@@ -82,7 +82,7 @@ def test_killed_recorders_lose_nothing_that_was_acknowledged(cli: Cli, trail: Pa
         sent = len(there)
     print(f"\n{KILLS} kills: {sent} events, {acknowledged} acknowledged, 0 of these lost, {resent} sent again")
     assert acknowledged > 0
-    cli("audit", "seal", str(trail))
+    cli("audit", "sign", str(trail))
     assert verify(cli, trail)["findings"] == []
 
 
@@ -103,7 +103,7 @@ def test_the_end_of_the_service_loses_nothing(trail: Path) -> None:
 def test_unusual_events_come_back_as_they_were(cli: Cli, trail: Path) -> None:
     content = b"\xff\xfe\n" + b"x" * 200_000 + b"\nlast, without an end"
     subprocess.run([CLI, "audit", "record", trail], input=content, check=True, capture_output=True)
-    cli("audit", "seal", str(trail))
+    cli("audit", "sign", str(trail))
     assert verify(cli, trail)["records"] == 1 + 4 + 1
     assert "last, without an end" in cli("audit", "show", str(trail)).stdout
 
@@ -144,7 +144,7 @@ def test_an_anchor_in_a_bucket_outlives_its_administrator(cli: Cli, trail: Path,
         s3.create_bucket(Bucket="plain")
         for body in ("first", "second"):
             subprocess.run([CLI, "audit", "record", trail], input=body.encode(), check=True, capture_output=True)
-            cli("audit", "seal", str(trail))
+            cli("audit", "sign", str(trail))
             cli("audit", "anchor", str(trail), "--to", "s3://anchors/bank")
         cli("audit", "anchor", str(trail), "--to", "s3://anchors/bank")  # again: it is there already
         place = ("--anchors", "s3://anchors/bank/")

@@ -32,7 +32,7 @@ class Trail:
     def __init__(self, cli: Cli, bed: Bed, host: str) -> None:
         self.cli, self.bed, self.host, self.folder = cli, bed, host, cli.folder / "trail"
         self.key = cli.folder / "root.pem"
-        self.key.write_text(cli("audit", "begin", str(self.folder), "--host", host).stdout)
+        self.key.write_text(cli("audit", "init", str(self.folder), "--host", host).stdout)
         self.password = cli.folder / "password"
         self.password.write_text(f"{PASSWORDS['auditor']}\n")
 
@@ -97,7 +97,7 @@ def test_store_has_what_the_host_has_byte_for_byte(trail: Trail) -> None:
     trail.record(*odd)
     words = [CLI, "audit", "record", trail.folder, "--kind", "test"]
     subprocess.run(words, input=b"\xff\xfe no utf-8\n\x00\n", check=True, capture_output=True)
-    trail.cli("audit", "seal", str(trail.folder))
+    trail.cli("audit", "sign", str(trail.folder))
     assert "shipped up to record" in trail.ship().stderr
     assert same(trail.fetched(), trail.folder)
     assert trail.findings(trail.fetched()) == []
@@ -170,7 +170,7 @@ def test_kill_of_each_in_turn_loses_and_doubles_nothing(trail: Trail, bed: Bed, 
         assert writing.stdin is not None
         writing.stdin.close()
         writing.wait(timeout=60)
-        trail.cli("audit", "seal", str(folder))
+        trail.cli("audit", "sign", str(folder))
         state = folder / "shipped.json"
 
         def shipped() -> bool:
@@ -244,7 +244,7 @@ def test_what_root_rewrites_before_it_is_signed_was_shipped_and_is_found(trail: 
         chain = record.link(chain, data)
         forged.append(record.line(data, chain))
     segment.write_bytes(b"".join(forged))
-    trail.cli("audit", "seal", str(trail.folder))
+    trail.cli("audit", "sign", str(trail.folder))
     assert trail.findings(trail.folder) == []  # the host alone tells nothing
     done = trail.ship(check=False)
     assert done.returncode == 4

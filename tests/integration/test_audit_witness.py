@@ -111,7 +111,7 @@ def carried(folder: Path, trail: Path) -> None:
 def record(cli: Cli, trail: Path, *bodies: str) -> None:
     for body in bodies:
         subprocess.run([CLI, "audit", "record", trail], input=body.encode(), check=True, capture_output=True)
-        cli("audit", "seal", str(trail))
+        cli("audit", "sign", str(trail))
 
 
 def test_the_page(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     keys, empty = tmp_path / "keys", tmp_path / "empty"
     keys.mkdir()
     empty.mkdir()
-    (keys / "vault-1.pem").write_text(cli("audit", "begin", str(tmp_path / "trail"), "--host", "vault-1").stdout)
+    (keys / "vault-1.pem").write_text(cli("audit", "init", str(tmp_path / "trail"), "--host", "vault-1").stdout)
     junk = tmp_path / "junk"
     junk.write_text("{}\n")
     trail, public = str(tmp_path / "trail"), str(mine / "witness.pem")
@@ -148,7 +148,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
 
 def test_a_running_recorder_turns_its_key_on_a_signal(tmp_path: Path) -> None:
     cli, trail = Cli(tmp_path), tmp_path / "trail"
-    (tmp_path / "key").write_text(cli("audit", "begin", str(trail), "--host", "h").stdout)
+    (tmp_path / "key").write_text(cli("audit", "init", str(trail), "--host", "h").stdout)
     process = subprocess.Popen([CLI, "audit", "record", trail, "--ack"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     process.stdin.write(b"one\n")
@@ -159,11 +159,11 @@ def test_a_running_recorder_turns_its_key_on_a_signal(tmp_path: Path) -> None:
         lambda: (trail / "keys/000001.pem").exists() and not (trail / "keys/000000.pem").exists(), 30,
         "another key", lambda: proc.processor_seconds(process.pid),
     )  # fmt: skip
-    assert cli("audit", "turn", str(trail), check=False).returncode == 5  # it has a writer
+    assert cli("audit", "rotate-key", str(trail), check=False).returncode == 5  # it has a writer
     process.stdin.close()
     assert process.wait(timeout=30) == 0
     process.stdout.close()
-    assert cli.json("audit", "turn", str(trail))["epoch"] == 2
+    assert cli.json("audit", "rotate-key", str(trail))["epoch"] == 2
     cli("audit", "verify", str(trail), "--key", str(tmp_path / "key"))
 
 
@@ -178,7 +178,7 @@ class Panel:
         self.trail, self.keys = cli.folder / "trail", cli.folder / "keys"
         self.keys.mkdir()
         self.key = self.keys / f"{host}.pem"
-        self.key.write_text(cli("audit", "begin", str(self.trail), "--host", host).stdout)
+        self.key.write_text(cli("audit", "init", str(self.trail), "--host", host).stdout)
 
     def ship(self, trail: Path, *more: str) -> None:
         found = self.bed.certificate(self.host)
@@ -209,7 +209,7 @@ class Panel:
             "--witness", str(self.cli.folder / name / "witness.pem"), "--anchors",
             str(self.cli.folder / name / "statements.log"))]  # fmt: skip
         done = self.cli("audit", "verify", str(trail), "--key", str(self.key), *words, "--quorum", str(quorum),
-                        "--patience", "0", "--json", check=False)  # fmt: skip
+                        "--max-head-age", "0", "--json", check=False)  # fmt: skip
         assert done.returncode == code, done.stderr
         found: list[dict[str, object]] = json.loads(done.stdout)["findings"]
         return found
@@ -312,13 +312,13 @@ def test_it_waits_for_a_store_that_is_away_and_ends_when_told(bed: Bed, tmp_path
     panel.ship(panel.trail)
     words = panel.words("w-1")
     words[words.index("--store") + 1] = "https://127.0.0.1:1"
-    process = subprocess.Popen([CLI, *words, "--every", "1"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([CLI, *words, "--interval", "1"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert "cannot be had" in read_until(process, process.stderr)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 0
     process.stderr.close()
-    process = subprocess.Popen([CLI, *panel.words("w-1"), "--every", "1"])
+    process = subprocess.Popen([CLI, *panel.words("w-1"), "--interval", "1"])
     path = tmp_path / "w-1/statements.log"
     wait(lambda: path.exists() and cosigned(path.read_bytes()), 30, "something co-signed")
     process.send_signal(signal.SIGINT)

@@ -77,7 +77,7 @@ def test_a_host_that_is_not_admitted_waits_and_loses_nothing(bed: Bed, tmp_path:
         process.wait()
     assert process.returncode == 0
     assert "takes records again" in said
-    trail.cli("audit", "seal", str(trail.folder))
+    trail.cli("audit", "sign", str(trail.folder))
     trail.ship()
     assert same(trail.fetched(), trail.folder)
 

@@ -268,14 +268,14 @@ def test_lost_disk_comes_back_with_none_lost_and_none_twice(cli: Cli, bed: Bed) 
     shutil.copytree(gone.folder, cli.folder / "as-it-was")
     event = lambda numbers: trail.record(*(f"event {it}" for it in numbers))  # noqa: E731
     event(range(5000))
-    cli("audit", "seal", str(trail.folder))
+    cli("audit", "sign", str(trail.folder))
     trail.ship()
     taken = keeper(cli, bed, "snapshot")
     with bed.open("admin", "admin") as admin:
         assert admin.call("POST", "/_all/_flush?force=true").status == 200
     older = Path(shutil.copytree(bed.folder / "data", bed.folder / "older"))  # nothing is being written
     event(range(5000, 7000))
-    cli("audit", "seal", str(trail.folder))
+    cli("audit", "sign", str(trail.folder))
     trail.ship()
     anchors = cli.folder / "anchors"
     cli("audit", "anchor", str(trail.folder), "--to", str(anchors))

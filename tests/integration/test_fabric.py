@@ -132,7 +132,7 @@ def test_errors_are_counted_and_an_earlier_snapshot_is_taken_off(tmp_path: Path)
         assert "LinkDowned" not in finding["seen"]  # three are within bounds
 
         assert bed.run("snapshot", "-o", str(tmp_path / "before")).returncode == 0
-        since = ("--since", str(tmp_path / "before"))
+        since = ("--baseline", str(tmp_path / "before"))
         assert bed.check(*since) == (0, [])
         bed.console(f"{counter}.SymbolErrorCounter=560")
         code, [finding] = bed.check(*since)

@@ -147,7 +147,7 @@ def test_no_trace_in_files_nor_in_a_program_that_reloaded(base: Path, made: Path
 @pytest.mark.usefixtures("base")
 def test_the_receipt_is_in_the_audit_trail(tmp_path: Path) -> None:
     trail = tmp_path / "trail"
-    subprocess.run([CLI, "audit", "begin", trail, "--host", "here"], check=True, capture_output=True)
+    subprocess.run([CLI, "audit", "init", trail, "--host", "here"], check=True, capture_output=True)
     (tmp_path / "person.txt").write_text(f"{PERSON}\n13800138000\n")
     words = ("delete-person", "--identifiers", tmp_path / "person.txt", "--trail", trail, "--yes")
     receipt = said(*words)

@@ -53,17 +53,20 @@ def versions(folder: Path, *names: str) -> Path:
 
 def test_all_that_is_named_comes_and_a_second_run_asks_nobody(bed: Store, tmp_path: Path) -> None:
     listed = versions(tmp_path, "one", "two")
-    assert [it["state"] for it in bed.json("fill", listed, "--dry-run", code=1)["versions"]] == ["missing", "missing"]
-    found = bed.json("fill", listed)["versions"]
+    assert [it["state"] for it in bed.json("prefetch", listed, "--dry-run", code=1)["versions"]] == [
+        "missing",
+        "missing",
+    ]
+    found = bed.json("prefetch", listed)["versions"]
     assert [(it["state"], it["size"]) for it in found] == [("complete", 300_000)] * 2
     bed.gets.clear()
-    bed.run("fill", listed, "--endpoint", "http://127.0.0.1:9")
+    bed.run("prefetch", listed, "--endpoint", "http://127.0.0.1:9")
     assert bed.gets == []
-    bed.run("fill", listed, "--dry-run")
+    bed.run("prefetch", listed, "--dry-run")
 
 
 def test_one_that_cannot_be_had_does_not_stop_the_others(bed: Store, tmp_path: Path) -> None:
-    done = bed.run("fill", versions(tmp_path, "one", "absent", "two"), code=4)
+    done = bed.run("prefetch", versions(tmp_path, "one", "absent", "two"), code=4)
     assert "1 of 3 versions are not there" in done.stderr
     assert f"s3://{BUCKET}/models/absent@v1: failed: " in done.stderr
     assert [it["address"] for it in bed.json("list")["versions"]] == [
@@ -72,13 +75,13 @@ def test_one_that_cannot_be_had_does_not_stop_the_others(bed: Store, tmp_path: P
 
 
 def test_what_does_not_fit_together_is_an_error_and_none_makes_another_go(bed: Store, tmp_path: Path) -> None:
-    done = bed.run("fill", versions(tmp_path, "one", "two", "three"), "--budget", "700kB", code=4)
+    done = bed.run("prefetch", versions(tmp_path, "one", "two", "three"), "--budget", "700kB", code=4)
     assert "do not fit" in done.stderr
     assert {it["address"].rsplit("/", 1)[1] for it in bed.json("list")["versions"]} == {"one@v1", "two@v1"}
 
 
 def test_what_is_named_stays_when_room_is_made(bed: Store, tmp_path: Path) -> None:
-    bed.run("fill", versions(tmp_path, "one", "two"))
+    bed.run("prefetch", versions(tmp_path, "one", "two"))
     bed.run("gc", "--budget", "0", "--keep", versions(tmp_path, "one"), code=1)
     assert [it["address"] for it in bed.json("list")["versions"]] == [f"s3://{BUCKET}/models/one@v1"]
 
@@ -172,7 +175,7 @@ def test_program_comes_is_used_and_makes_way_for_the_next(archive: bundle.Progra
     # Another one comes while somebody runs the first (it waits for a list): that one stays until its run has ended.
     waits = tmp_path / "list"
     os.mkfifo(waits)
-    running = subprocess.Popen([PYTHON, "-I", start, "fill", waits], env=env, stdout=subprocess.DEVNULL)
+    running = subprocess.Popen([PYTHON, "-I", start, "prefetch", waits], env=env, stdout=subprocess.DEVNULL)
     free = ["flock", "--nonblock", host.folder / archive.digest, "true"]
     wait(lambda: subprocess.run(free, check=False).returncode != 0, 20, "the program's start")
     host.module("newer", archive.archive)

@@ -131,9 +131,9 @@ def test_fill_brings_what_is_named_by_digest_and_nothing_else(bed: Store, source
     names = [bed.json("push", source, it)["address"] for it in (good, bad)]
     replaced(bed, bad, checkpoint(tmp_path / "evil", SIZES, seed=666))
     (tmp_path / "versions").write_text("\n".join(names))
-    done = bed.run("fill", tmp_path / "versions", code=4)
+    done = bed.run("prefetch", tmp_path / "versions", code=4)
     assert "1 of 2 versions are not there" in done.stderr
-    shown = bed.json("fill", tmp_path / "versions", "--dry-run", code=1)["versions"]
+    shown = bed.json("prefetch", tmp_path / "versions", "--dry-run", code=1)["versions"]
     assert [(it["address"], it["state"]) for it in shown] == [(names[0], "complete"), (names[1], "missing")]
 
 

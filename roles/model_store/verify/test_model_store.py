@@ -21,7 +21,7 @@ def as_models(host: Any, *words: str) -> Any:
 
 def named(host: Any) -> list[dict[str, Any]]:
     """Return how far each version is that the host must have."""
-    done = as_models(host, "fill", LIST, "--dry-run", "--json")
+    done = as_models(host, "prefetch", LIST, "--dry-run", "--json")
     assert done.rc in (0, 1), done.stderr
     return list(json.loads(done.stdout)["versions"])
 

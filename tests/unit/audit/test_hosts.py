@@ -36,10 +36,10 @@ def on_a_host(*words: str | Path) -> str:
 
 def test_a_trail_is_kept_and_judged_without_the_controllers_packages(tmp_path: Path) -> None:
     trail, key, proof = tmp_path / "trail", tmp_path / "key.pem", tmp_path / "proof"
-    key.write_text(on_a_host("begin", trail, "--host", "h"))
+    key.write_text(on_a_host("init", trail, "--host", "h"))
     on_a_host("record", trail)
-    on_a_host("seal", trail)
-    on_a_host("turn", trail)
+    on_a_host("sign", trail)
+    on_a_host("rotate-key", trail)
     on_a_host("anchor", trail)
     on_a_host("show", trail)
     on_a_host("verify", trail, "--key", key)

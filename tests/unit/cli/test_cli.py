@@ -98,7 +98,7 @@ def test_status_with_nothing_up_says_what_to_do(tmp_path: Path) -> None:
         (("status", "--nonsense"), 2),
         (("cloud", "up", "--stack", "mars"), 2),
         (("inventory", "--track", "moon"), 2),
-        (("inventory", "-o", "toml"), 2),
+        (("inventory", "--format", "toml"), 2),
         (("inventory", "--facts", "/nonexistent.yml"), 2),
         (("local", "up", "--facts", "/nonexistent.yml"), 2),
         (("local", "up", "--facts", "/"), 2),

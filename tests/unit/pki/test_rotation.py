@@ -176,7 +176,7 @@ def test_the_command_says_where_it_stands_and_what_is_next(tmp_path: Path) -> No
 
     def rotate(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [CLI, "pki", "rotate", "--folder", folder, *words], capture_output=True, text=True, check=False
+            [CLI, "pki", "rotate", "--pki", folder, *words], capture_output=True, text=True, check=False
         )
 
     assert "next: --step both" in rotate().stdout

@@ -63,6 +63,8 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
     def walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
         for name in group.commands:
             command = group.load(name) if isinstance(group, LazyGroup) else group.commands[name]
+            if command.hidden:
+                continue
             if hasattr(command, "commands"):
                 yield from walk(command, (*path, name))
             else:

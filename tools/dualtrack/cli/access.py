@@ -31,7 +31,9 @@ GRANTS = typer.Option(
     metavar="FILE",
     help="Where rights for a while are noted; the lab's without it.",
 )
-PKI = typer.Option(LAB / "pki", "--authority", metavar="DIR", help="The store's authority; the lab's without it.")
+PKI = typer.Option(
+    LAB / "pki", "--pki", metavar="DIRECTORY", help="The directory of the certificate authority; the lab's without it."
+)
 MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 
 
@@ -180,11 +182,11 @@ def break_glass(
         return
     echo(made)
     echo(f"{grant.line}\nnow: dualtrack play people; ended before its time by"
-               f" `dualtrack access end-glass {grant.id}`", err=True)  # fmt: skip
+               f" `dualtrack access revoke {grant.id}`", err=True)  # fmt: skip
 
 
-@app.command(name="end-glass")
-def end_glass(
+@app.command()
+def revoke(
     id: str = typer.Argument(..., metavar="NUMBER", help="The grant's number (`dualtrack access people`)."),
     grants: Path = GRANTS,
 ) -> None:

@@ -27,8 +27,8 @@ from dualtrack.security.audit.writer import Writer
 
 app = typer.Typer(no_args_is_help=True)
 
-TRAIL = typer.Argument(..., metavar="DIR", help="The trail's folder.")
-KEY = typer.Option(..., "--key", metavar="FILE", help="The host's registered public key, which `audit begin` printed.")
+TRAIL = typer.Argument(..., metavar="DIRECTORY", help="The trail's directory.")
+KEY = typer.Option(..., "--key", metavar="FILE", help="The host's registered public key, which `audit init` printed.")
 
 
 def stamp(ns: int) -> str:
@@ -49,7 +49,7 @@ def until_ended() -> threading.Event:
     return ended
 
 
-@app.command()
+@app.command(name="init")
 def begin(
     folder: Path = TRAIL, host: str = typer.Option("", "--host", help="Its name; this machine's without it.")
 ) -> None:
@@ -93,7 +93,7 @@ def collect(folder: Path = TRAIL) -> None:
     echo(f"{count} events, the last record is {writer.last}", err=True)
 
 
-@app.command()
+@app.command(name="sign")
 def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
     """Sign what is not signed yet, without waiting for the minute to be over."""
     with Writer(folder) as writer:
@@ -104,7 +104,7 @@ def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
         echo(f"segment {head.segment}: records {head.first} to {head.last}" if head else "all is signed already")
 
 
-@app.command()
+@app.command(name="rotate-key")
 def turn(folder: Path = TRAIL, json: bool = JSON) -> None:
     """End the present key's epoch now: its key may be stolen. It signs what is there, names another one, and is gone.
 
@@ -150,7 +150,9 @@ def verify(
         [], "--witness", metavar="FILE", help="The public key of a witness that counts; its statements by --anchors."
     ),
     quorum: int = typer.Option(0, "--quorum", min=0, help="How many must have co-signed; more than half without it."),
-    patience: int = typer.Option(15, "--patience", min=0, help="Minutes that a head may be old without that."),
+    patience: int = typer.Option(
+        15, "--max-head-age", min=0, help="Minutes that a head may be old before it must be co-signed."
+    ),
     retired: Path | None = typer.Option(
         None,
         "--retired",

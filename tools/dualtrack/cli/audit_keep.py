@@ -26,7 +26,7 @@ REPOSITORY = typer.Option("disk", "--repository", help="The repository of snapsh
 
 
 PKI = typer.Option(
-    LAB / "pki", "--pki", metavar="DIR", help="The authority's folder on this controller; the lab's without it."
+    LAB / "pki", "--pki", metavar="DIRECTORY", help="The directory of the certificate authority; the lab's without it."
 )
 SSH = typer.Option("", "--ssh", metavar="HOST", help="Reach the store through this host's ssh server.")
 REASON = typer.Option("", "--reason", help="Which one, where a host is held more than once.")
@@ -130,7 +130,7 @@ def _as_controller(addresses: list[str], pki: Path, ssh: str) -> SearchStore:
 
 def _authority(pki: Path) -> Path:
     if not (pki / "ca.pem").is_file():
-        raise BadInput(f"{pki} holds no authority", hint="this is done on the controller: --pki names its folder")
+        raise BadInput(f"{pki} holds no authority", hint="this is done on the controller: --pki names its directory")
     return pki
 
 
@@ -162,7 +162,10 @@ def retain(
     days: int = typer.Option(..., "--days", min=1, help="Keep at least so many whole days."),
     pki: Path = PKI,
     keys: Path | None = typer.Option(
-        None, "--keys", metavar="DIR", help="Registered keys, HOST.pem; `audit-keys` beside the authority without it."
+        None,
+        "--keys",
+        metavar="DIRECTORY",
+        help="Registered keys, HOST.pem; `audit-keys` beside the authority without it.",
     ),
     anchor_place: list[str] = typer.Option(
         [], "--anchors", metavar="PLACE", help="Heads that were kept elsewhere: a file, or s3://BUCKET/PATH."

@@ -101,7 +101,7 @@ def ship(
 
 def fetch(
     host: str = typer.Argument(..., metavar="HOST", help="Whose trail."),
-    folder: Path = typer.Argument(..., metavar="DIR", help="A new folder."),
+    folder: Path = typer.Argument(..., metavar="DIRECTORY", help="A new directory."),
     store: list[str] = UP,
     ca: Path | None = UP_CA,
     who: str = AS,

@@ -26,11 +26,14 @@ def register(app: typer.Typer) -> None:
 
 
 def witness(
-    folder: Path = typer.Argument(..., metavar="DIR", help="The witness's own folder."),
+    folder: Path = typer.Argument(..., metavar="DIRECTORY", help="The witness's own directory."),
     begin: bool = typer.Option(False, "--begin", help="Make a witness there, and print its public key to register."),
     name: str = typer.Option("", "--name", help="What it is called when it begins; this machine's name without it."),
     keys: Path | None = typer.Option(
-        None, "--keys", metavar="DIR", help="The registered keys of the hosts to witness for: HOST.pem, a file each."
+        None,
+        "--keys",
+        metavar="DIRECTORY",
+        help="The registered keys of the hosts to witness for: HOST.pem, a file each.",
     ),
     store: list[str] = typer.Option(
         [], "--store", metavar="URL", help="A node of the store that shows the heads: https://HOST:9200. Or --from."
@@ -39,9 +42,14 @@ def witness(
     cert: Path | None = CERT,
     cert_key: Path | None = CERT_KEY,
     carried: Path | None = typer.Option(
-        None, "--from", metavar="DIR", help="Heads that were carried here: HOST/heads.log in a folder, a copy each."
+        None,
+        "--from",
+        metavar="DIRECTORY",
+        help="Heads that were carried here: HOST/heads.log in a directory, a copy each.",
     ),
-    every: int = typer.Option(0, "--every", min=0, help="Seconds until it looks again, until Ctrl-C; once without."),
+    interval: int = typer.Option(
+        0, "--interval", min=0, help="Seconds from one look to the next, until Ctrl-C; one look without it."
+    ),
     json: bool = JSON,
 ) -> None:
     """Co-sign the newest heads of other hosts, each segment once; say what does not go on from what was co-signed.
@@ -62,8 +70,8 @@ def witness(
             shown = fetch.heads_shown(SearchStore(store, ca=ca, cert=cert, key=cert_key))
         while True:
             begun = time.monotonic()
-            _look(mine, keys, shown, json=json, lasting=every > 0)
-            if not every or ended.wait(max(0.0, every - (time.monotonic() - begun))):
+            _look(mine, keys, shown, json=json, lasting=interval > 0)
+            if not interval or ended.wait(max(0.0, interval - (time.monotonic() - begun))):
                 return
 
 

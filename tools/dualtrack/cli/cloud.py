@@ -7,7 +7,8 @@ import json as text
 import typer
 
 from dualtrack.cli.bring_up import FULL, YES, asked, show_settled
-from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cli.context import StackName
+from dualtrack.cli.options import JSON, STACK
 from dualtrack.cloud import stack as stacks
 from dualtrack.cloud import variables
 from dualtrack.core.output import Steps, echo, json_text

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cli.context import StackName
+from dualtrack.cli.options import JSON, STACK
 from dualtrack.cloud.applied import applied, checked_budget
 from dualtrack.cloud.cost import assumptions as numbers
 from dualtrack.cloud.cost import breakeven as sums
@@ -52,7 +53,7 @@ def report(
     place = applied(stack.value)
     found = running.report(place.output, place.deployment, gather.see(place, facts), costs, own or place.budget)
     if json:
-        document("cost-report", found)
+        document("cost-report", found, stack=stack.value)
     else:
         show.running(found)
     if found.findings:

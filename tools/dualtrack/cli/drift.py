@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import typer
 
-from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cli.context import StackName
+from dualtrack.cli.options import JSON, STACK
 from dualtrack.core.errors import BadInput, Exit
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.tracks.drift.detect import Wanted, look
@@ -27,7 +28,11 @@ def drift(
         raise BadInput("--no-cloud and --no-hosts leave nothing to look at")
     found = look(Wanted(stack.value, cloud, hosts), Steps(quiet=json))
     if json:
-        document("drift", {"state": found.state, **{name: getattr(found, name) for name in found.__struct_fields__}})
+        document(
+            "drift",
+            {"state": found.state, **{name: getattr(found, name) for name in found.__struct_fields__}},
+            stack=stack.value,
+        )
     else:
         _show(found.drifted, "Drifted")
         _show(found.expected, "Differs by design")

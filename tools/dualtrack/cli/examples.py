@@ -6,9 +6,9 @@ from __future__ import annotations
 EXAMPLES = {
     "up": "dualtrack up --facts facts.yml",
     "verify": "dualtrack verify --role slurm --limit 'cloud-*'",
-    "play": "dualtrack play people --check",
+    "play": "dualtrack play people --dry-run",
     "drift": "dualtrack drift --stack aws --no-hosts",
-    "inventory": "dualtrack inventory --output yaml --file hosts.yml",
+    "inventory": "dualtrack inventory --format yaml --file hosts.yml",
     "cloud up": "dualtrack cloud up --stack aws",
     "cloud plan": "dualtrack cloud plan --stack aws",
     "local up": "dualtrack local up --facts facts.yml",

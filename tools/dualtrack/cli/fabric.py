@@ -28,8 +28,8 @@ HOST = typer.Option("", "--host", help="Ask from this host of the inventory, ove
 INVENTORY = typer.Option(
     None, "--inventory", "-i", help="(with --host) An Ansible inventory; the tracks that are up without it."
 )
-FROM = typer.Option(None, "--from", help="Ask nothing: read the folder that `fabric snapshot` wrote.")
-SINCE = typer.Option(None, "--since", help="An earlier snapshot: error counters count from there.")
+FROM = typer.Option(None, "--from", help="Ask nothing: read the directory that `fabric snapshot` wrote.")
+SINCE = typer.Option(None, "--baseline", help="An earlier snapshot: error counters count from there.")
 TIMEOUT = typer.Option(60, "--timeout", min=1, max=3600, help="Seconds that one of the tools may take.")
 
 
@@ -58,12 +58,12 @@ def check(
 
 @app.command()
 def snapshot(
-    dest: Path = typer.Option(..., "--output", "-o", help="The folder to write; made where it is not there."),
+    dest: Path = typer.Option(..., "--output", "-o", help="The directory to write; made where it is not there."),
     host: str = HOST,
     inventory: list[Path] = INVENTORY,
     timeout: int = TIMEOUT,
 ) -> None:
-    """Keep what the tools say now: to check elsewhere with --from, or to count errors from with --since."""
+    """Keep what the tools say now: to check elsewhere with --from, or to count errors from with --baseline."""
     collect.write(dest, _raw(host, inventory, None, timeout), host or _this_machine())
     echo(f"written: {dest}", err=True)
 

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dualtrack.cli.examples import EXAMPLES
+from dualtrack.cli.renamed import keep_old_names
 
 
 class Entry(NamedTuple):
@@ -42,6 +43,7 @@ class Entry(NamedTuple):
         command: Any = typer.main.get_command(app).commands[self.name]  # type: ignore[attr-defined] # it is a group
         command.rich_help_panel = PANEL_OF[self.name]
         _explain(command, self.name)
+        keep_old_names(command, self.name)
         return command
 
 
@@ -91,6 +93,8 @@ ENTRIES = (
           "verify", "verify"),
     Entry("play", "Run a playbook on the hosts of the tracks that are up, such as a key rotation, or one phase again.",
           "play", "play"),
+    Entry("use", "Choose the stack that commands are about without --stack; without a name print the one in force.",
+          "use", "use"),
     Entry("drift", "Compare what runs with what was declared: OpenTofu, the live API and the hosts' checks. Changes"
           " nothing.", "drift", "drift"),
     Entry("inventory", "Print the hosts of both tracks, from the stack's output, the live API and your facts file.",
@@ -141,7 +145,7 @@ BY_NAME = {it.name: it for it in ENTRIES}
 #: The panels of the help, in its order.
 PANELS = {
     "Start": ("up", "down", "status", "doctor", "setup"),
-    "Tracks": ("cloud", "local", "verify", "play", "drift", "inventory", "failover"),
+    "Tracks": ("cloud", "local", "verify", "play", "use", "drift", "inventory", "failover"),
     "Cloud and cost": ("pools", "spot", "cost", "tiers"),
     "Models and knowledge": ("serving", "kb", "sync", "writeback", "pii", "residency"),
     "Data": ("store", "mirror"),

@@ -309,7 +309,7 @@ def delete_person(
     ),
     yes: bool = typer.Option(False, "--yes", help="Delete them. Without it they are listed, and nothing is changed."),
     trail: Path | None = typer.Option(
-        None, "--trail", metavar="DIR", help="An audit trail of this host that gets the receipt."
+        None, "--trail", metavar="DIRECTORY", help="An audit trail of this host that gets the receipt."
     ),
     base: Path = BASE,
     key_file: Path | None = KEY_FILE,

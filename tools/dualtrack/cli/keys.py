@@ -60,7 +60,7 @@ def split(
     custodian: list[Path] = typer.Option(
         ..., "--custodian", "-c", help="A custodian's public key file (one for each)."
     ),
-    output: Path = typer.Option(..., "--output", "-o", help="The folder to make for the shares."),
+    output: Path = typer.Option(..., "--output", "-o", help="The directory to make for the shares."),
     json: bool = JSON,
 ) -> None:
     """Split a secret among custodians, a sealed share for each; fewer than the threshold learn nothing."""

@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True)
 KEY = typer.Option(
     None, "--key", metavar="FILE", help="The public key, which came another way; this machine's own without it."
 )
-FROM = typer.Option(None, "--from", metavar="DIR", help="The mirror; where build puts one without --dest.")
+FROM = typer.Option(None, "--from", metavar="DIRECTORY", help="The mirror; where build puts one without --dest.")
 EXPIRED = typer.Option(
     None, "--accept-expired", metavar="DATE", help="Take a mirror that was valid until DATE: no newer one can be had."
 )
@@ -37,7 +37,9 @@ def _key(option: Path | None) -> Path:
 
 @app.command()
 def build(
-    dest: Path = typer.Option(None, "--dest", metavar="DIR", help="Where to: a folder on the disk, or a new one."),
+    dest: Path = typer.Option(
+        None, "--dest", metavar="DIRECTORY", help="Where to: a directory on the disk, or a new one."
+    ),
     only: list[str] = typer.Option(
         [], "--only", metavar="PART", help="own, debian, wheels, go, maven or models; again for more. All without it."
     ),

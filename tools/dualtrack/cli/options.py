@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
 
 import typer
 
+from dualtrack.cli import context
+from dualtrack.cli.context import StackName
 from dualtrack.core.output import echo
 from dualtrack.core.paths import LAB
 
@@ -19,15 +20,21 @@ FACTS = typer.Option(
 )
 
 
-class StackName(StrEnum):
-    """The stacks under terraform/stacks."""
+def _announce(ctx: typer.Context, value: StackName) -> StackName:
+    """Say on stderr which stack a command is about, and where that comes from."""
+    if not ctx.resilient_parsing:
+        source = getattr(ctx.get_parameter_source("stack"), "name", "")
+        echo(f"stack: {value.value} ({'--stack' if source == 'COMMANDLINE' else context.in_force()[1]})", err=True)
+    return value
 
-    emulator = "emulator"
-    aws = "aws"
 
-
-STACK = typer.Option(StackName.emulator, "--stack", help="Which account: the lab's emulated AWS, or a real one.")
-
+STACK_HELP = "Which account: emulator, the lab's AWS, or aws, a real one; as `dualtrack use` says without it."
+STACK = typer.Option(
+    context.default, "--stack", envvar=context.VARIABLE, callback=_announce, help=STACK_HELP,
+    show_default=False,
+)  # fmt: skip
+#: For commands whose output programs read, such as Ansible: without the line on stderr.
+QUIET_STACK = typer.Option(context.default, "--stack", envvar=context.VARIABLE, help=STACK_HELP, show_default=False)
 JSON = typer.Option(False, "--json", help="Print one JSON document.")
 #: Options of the knowledge base.
 BASE = typer.Option(LAB / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")

@@ -15,7 +15,9 @@ from dualtrack.security.pki import authority, rotation
 
 app = typer.Typer(no_args_is_help=True)
 
-FOLDER = typer.Option(LAB / "pki", "--folder", metavar="DIR", help="The authority's folder; the lab's without it.")
+FOLDER = typer.Option(
+    LAB / "pki", "--pki", metavar="DIRECTORY", help="The directory of the certificate authority; the lab's without it."
+)
 
 
 @app.command()

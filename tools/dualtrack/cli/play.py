@@ -15,7 +15,7 @@ def play(
         "", help="A playbook of ansible/playbooks, without .yml; all are listed without it."
     ),
     limit: str = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern."),
-    check: bool = typer.Option(False, "--check", help="Change nothing; say what would change."),
+    check: bool = typer.Option(False, "--dry-run", help="Change nothing; show what would change."),
     settings: list[str] = typer.Option(
         None, "--set", metavar="NAME=VALUE", help="What the playbook is told. Never a secret: others can see it."
     ),

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import typer
 
-from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cli.context import StackName
+from dualtrack.cli.options import JSON, STACK
 from dualtrack.cloud.pools import context as pools
 from dualtrack.cloud.pools import unit as text
 from dualtrack.cloud.pools.context import Status
@@ -84,14 +85,14 @@ def status(
     """Show the pools: sizes, what the watch has raised, which zones it avoids, money a day against the ceiling."""
     found = pools.status(pools.place(stack.value, inventory=inventory, endpoint=endpoint), pools.prices(prices))
     if json:
-        document("pools-status", found)
+        document("pools-status", found, stack=stack.value)
     else:
         _show_status(found)
 
 
 @app.command()
 def report(
-    since: float = typer.Option(0.0, "--since", metavar="HOURS", min=0, help="Only the last so many hours."),
+    since: float = typer.Option(0.0, "--hours", metavar="N", min=0, help="Only the last so many hours."),
     stack: StackName = STACK,
     prices: Path = PRICES,
     json: bool = JSON,
@@ -104,7 +105,7 @@ def report(
     until = max([store.peek()[0].memory.at, *(it.at for it in entries)]) if entries else 0.0
     found = reckon(entries, pools.prices(prices), since=begin, until=until, unreadable=unreadable)
     if json:
-        document("pools-report", found)
+        document("pools-report", found, stack=stack.value)
     else:
         _show_report(found)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cli.context import StackName
+from dualtrack.cli.options import JSON, STACK
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.spot import actions, show, stack, tfvars
@@ -74,7 +75,7 @@ def plan(
     )  # fmt: skip
     planned = actions.make(request, datetime.now(UTC), _api(stack) if live else None)
     if json:
-        document("spot-plan", planned)
+        document("spot-plan", planned, stack=stack.value)
     else:
         show.show(planned)
     if write or output or dry_run:

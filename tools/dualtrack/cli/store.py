@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True)
 ADDRESS = typer.Argument(
     ..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION[#sha256:DIGEST], …@latest, or s3://BUCKET/PATH."
 )
-CACHE = typer.Option(None, "--cache", metavar="DIR", help="The cache; DUALTRACK_STORE or your own without it.")
+CACHE = typer.Option(None, "--cache", metavar="DIRECTORY", help="The cache; DUALTRACK_STORE or your own without it.")
 REGION = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it.")
 ENDPOINT = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's; AWS_ENDPOINT_URL without it.")
 JOBS = typer.Option(8, "--jobs", min=1, max=64, help="Parts side by side.")
@@ -87,7 +87,7 @@ def pull(
         echo(found.path)
 
 
-@app.command()
+@app.command(name="prefetch")
 def fill(
     file: Path = typer.Argument(
         ..., metavar="FILE", help="Names the versions, s3://BUCKET/PATH@VERSION[#sha256:DIGEST], one a line."
@@ -122,7 +122,7 @@ def fill(
 
 @app.command()
 def push(
-    source: Path = typer.Argument(..., metavar="DIR", help="A folder of files: the checkpoint."),
+    source: Path = typer.Argument(..., metavar="DIRECTORY", help="A directory of files: the checkpoint."),
     address: str = typer.Argument(..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION."),
     jobs: int = JOBS,
     region: str = REGION,
@@ -182,7 +182,7 @@ def gc(
     budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
     free: str = typer.Option("0", "--free", metavar="SIZE", help="What shall be free on its disk, as 200GB."),
     stale: float = typer.Option(7, "--stale-days", min=0, help="Unfinished pulls that old are removed, too."),
-    keep: Path = typer.Option(None, "--keep", metavar="FILE", help="Names versions that stay, as for `fill`."),
+    keep: Path = typer.Option(None, "--keep", metavar="FILE", help="Names versions that stay, as for `prefetch`."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Remove nothing: say what would go."),
     json: bool = JSON,
 ) -> None:
@@ -221,5 +221,5 @@ def hold(
     command: list[str] = typer.Argument(..., metavar="-- COMMAND…"),
     cache: Path = CACHE,
 ) -> None:
-    """Run a command while a version is held: it is not evicted. Its folder is in DUALTRACK_CHECKPOINT."""
+    """Run a command while a version is held: it is not evicted. Its directory is in DUALTRACK_CHECKPOINT."""
     actions.hold(_cache(cache), name, command)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON, STACK, StackName
+from dualtrack.cli.context import StackName
+from dualtrack.cli.options import JSON, STACK
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.tiers import amounts, drill
@@ -43,7 +44,7 @@ def plan(
         region or str(values["region"]), plans.classes(values), sizes, files.storage(prices or files.STORAGE_FACTS)
     )  # fmt: skip
     if json:
-        document("tiers-plan", found)
+        document("tiers-plan", found, stack=stack.value)
     else:
         _show(found)
     broken = [row.problem for row in found.rows if row.problem]
@@ -82,7 +83,7 @@ def restore(
     way: str = typer.Option("", "--way", help="Standard or Bulk; the cheapest that is in time without it."),
     within: float = typer.Option(None, "--within", metavar="HOURS", min=0, help="Refuse what may take longer."),
     days: int = typer.Option(7, "--days", min=1, max=365, help="How long S3 keeps the readable copy."),
-    cache: Path = typer.Option(None, "--cache", metavar="DIR", help="The cache; DUALTRACK_STORE without it."),
+    cache: Path = typer.Option(None, "--cache", metavar="DIRECTORY", help="The cache; DUALTRACK_STORE without it."),
     poll: float = typer.Option(300, "--poll", min=0.1, help="Seconds between two looks."),
     no_wait: bool = typer.Option(False, "--no-wait", help="Ask S3 and end; the same command goes on later."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Ask for nothing: say what it takes and costs."),

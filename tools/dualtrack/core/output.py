@@ -67,11 +67,16 @@ def json_text(data: bytes) -> str:
     return re.sub(r"[^ -~]", lambda found: escaped(found[0]), data.decode())
 
 
-def document(kind: str, body: Any) -> None:
-    """Print the one JSON document of a command: `schema` names its kind and version, the rest is ``body``'s fields."""
+def document(kind: str, body: Any, *, stack: str = "") -> None:
+    """Print the one JSON document of a command: `schema` names its kind and version, the rest is ``body``'s fields.
+
+    ``stack`` is the one that the command is about; it becomes a field unless ``body`` has one of that name.
+    """
     import msgspec
 
     data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
+    if stack:
+        data.setdefault("stack", stack)
     try:
         encoded = msgspec.json.encode(data)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""`store fill`: all versions that a file names into the cache, and what is to be said of each."""
+"""`store prefetch`: all versions that a file names into the cache, and what is to be said of each."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def newest(folder: Path) -> Anchor:
         if text.endswith(b"\n"):
             found = heads.split(text)[0]
     if found is None:
-        raise BadInput(f"nothing is signed in {folder} yet", hint="dualtrack audit seal")
+        raise BadInput(f"nothing is signed in {folder} yet", hint="dualtrack audit sign")
     head = heads.decode(found)
     return Anchor(head.host, head.segment, heads.digest(found), head.last, head.ended)
 

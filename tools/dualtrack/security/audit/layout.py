@@ -105,7 +105,7 @@ class Place:
                 found = re.fullmatch(rf"({record.HOST})\n", file.read(record.HEX * 8).decode("ascii"))
         except (OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError):
-                raise BadInput(f"{self.folder} holds no trail", hint="dualtrack audit begin") from None
+                raise BadInput(f"{self.folder} holds no trail", hint="dualtrack audit init") from None
             found = None
         if found is None:
             raise BadInput(f"the file host in {self.folder} is no name of a host")

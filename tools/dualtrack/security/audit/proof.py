@@ -61,7 +61,7 @@ def prove(folder: Path, number: int) -> Proof:
             epochs.append(signed)
     raise BadInput(
         f"no head in {place.heads} names record {number}: it is not there, or not signed yet",
-        hint="dualtrack audit seal signs what is there",
+        hint="dualtrack audit sign signs what is there",
     )
 
 

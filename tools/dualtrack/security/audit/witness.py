@@ -71,7 +71,7 @@ def registered(folder: Path) -> list[tuple[str, bytes]]:
     """Return the hosts in a folder of registered keys, and the keys (PEM); BadInput where there are none."""
     found = [(path.stem, path.read_bytes()) for path in sorted(folder.glob("*.pem"))]
     if not found:
-        raise BadInput(f"{folder} holds no registered keys", hint="HOST.pem, as `dualtrack audit begin` printed it")
+        raise BadInput(f"{folder} holds no registered keys", hint="HOST.pem, as `dualtrack audit init` printed it")
     return found
 
 
