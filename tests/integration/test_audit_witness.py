@@ -37,7 +37,7 @@ KILLS = int(os.environ.get("DUALTRACK_KILLS", "20"))
 DRIVER = """
 import sys
 from pathlib import Path
-from dualtrack.audit.witness import Witness
+from dualtrack.security.audit.witness import Witness
 folder, history, root = (Path(word) for word in sys.argv[1:])
 lines = history.read_bytes().splitlines(keepends=True)
 with Witness(folder) as mine:

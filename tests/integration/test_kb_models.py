@@ -100,7 +100,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
 LOADS = """
 import sys
 from pathlib import Path
-from dualtrack.errors import BadInput
+from dualtrack.core.errors import BadInput
 from dualtrack.knowledge import models
 
 for folder in map(Path, sys.argv[1:]):

@@ -18,7 +18,7 @@ RUN = """
 import sys
 from pathlib import Path
 import msgspec
-from dualtrack.configure import ConfigureFailed, configure
+from dualtrack.tracks.ansible_runner import ConfigureFailed, configure
 playbook, *inventories = map(Path, sys.argv[1:])
 try:
     result = configure(inventories, playbook=playbook)
