@@ -48,9 +48,9 @@ class ActionModule(ActionBase):
             members = msgspec.json.decode(json.dumps(arguments["people"]), type=tuple[security_config.Member, ...])
             with tempfile.TemporaryDirectory(prefix="dte-") as scratch:
                 config = connections.written({name: found}, Path(scratch))
-                with connections.Node(name, str(arguments["address"]), port, folder, config).open(
-                    "admin", "admin"
-                ) as store:
+                with connections.Node(
+                    name=name, address=str(arguments["address"]), port=port, pki=folder, config=config
+                ).open("admin", "admin") as store:
                     try:
                         store.await_up(patience)
                     except External:

@@ -46,7 +46,12 @@ class Documents(Sequence[tuple[bytes, Block]]):
         """Return a document."""
         chance = random.Random(self.seeds[at])
         text = chance.randbytes(CHARACTERS // 2).hex()
-        entries = [Entry("it", f"{at}.md", "d", ("everyone",), (), f"{it} {text}") for it in range(CHUNKS)]
+        entries = [
+            Entry(
+                collection="it", source=f"{at}.md", document="d", labels=("everyone",), headings=(), text=f"{it} {text}"
+            )
+            for it in range(CHUNKS)
+        ]
         vectors = chance.randbytes(4 * DIMENSION) * CHUNKS
         return self.numbers[at], Block(
             collection="it", path=f"{at}.md", content="c", entries=entries, vectors=vectors

@@ -57,12 +57,14 @@ def ours(file: Path) -> tuple[float, float, float]:
     begin = time.perf_counter()
     book = files.load(file)
     read = time.perf_counter()
-    seen = market(book, Wanted("us-east-1", ZONES, TYPES, ZONE, DAYS), NOW)
+    seen = market(book, Wanted(region="us-east-1", zones=ZONES, types=TYPES, time_zone=ZONE, days=DAYS), NOW)
     turned = time.perf_counter()
     demand = Demand(tuple(64 if 8 <= hour < 20 else 128 for hour in range(24)))
     limits = Limits(spot_max=24, on_demand_max=8, base=1, ceiling=4000.0)
     repeats = day.longest(ZoneInfo(ZONE), NOW)
-    made = plan(Case(seen, demand, limits, TYPES, 8, ZONES, repeats=repeats))
+    made = plan(
+        Case(market=seen, demand=demand, limits=limits, types=TYPES, gpus=8, on_demand_zones=ZONES, repeats=repeats)
+    )
     end = time.perf_counter()
     assert made.money.plan > 0
     assert made.spot_zones

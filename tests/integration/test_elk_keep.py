@@ -223,7 +223,7 @@ def test_old_snapshots_go_and_the_last_one_of_what_is_held_stays(cli: Cli, bed: 
     later = time.time_ns() + 40 * DAY
 
     def left() -> list[list[str]]:
-        found = Keeper(store, bed.pki, trail.key.parent, "disk")
+        found = Keeper(store=store, pki=bed.pki, keys=trail.key.parent, repository="disk")
         result = retaining.retain(found, 10_000, apply=True, saved_days=30, now=later)
         assert not any(it.goes for it in result.indices)
         names = {it.index for it in result.snapshots if not it.goes}

@@ -241,6 +241,6 @@ def test_answers_that_are_none(node: Gateway, tmp_path: Path, monkeypatch: pytes
         ({"errors": True, "items": []}, "take a chunk: it does not say why"),
         ({"errors": True, "items": [{"index": {"error": {"reason": "full"}}}]}, "take a chunk: full"),
     ):  # fmt: skip
-        monkeypatch.setattr(nodes, "_asked", lambda *_, said=said: Answer(200, said))
+        monkeypatch.setattr(nodes, "_asked", lambda *_, said=said: Answer(status=200, body=said))
         with pytest.raises(External, match=f"the cluster does not {match}"):
             nodes.add([row])

@@ -46,7 +46,9 @@ def anchors(folder: Path) -> list[Anchor]:
     for text in (folder / "heads.log").read_bytes().splitlines(keepends=True):
         data, _ = heads.split(text)
         head = heads.decode(data)
-        found.append(Anchor(head.host, head.segment, heads.digest(data), head.last, head.ended))
+        found.append(
+            Anchor(host=head.host, segment=head.segment, digest=heads.digest(data), last=head.last, ended=head.ended)
+        )
     return found
 
 
@@ -67,7 +69,9 @@ def rewrite(folder: Path, key_of: Callable[[int], keys.libcrypto.PrivateKey], ch
         lines, before = [], chain
         for text in place.segment(head.segment).read_bytes().splitlines(keepends=True):
             was = record.decode(record.split(text)[0])
-            data = record.encode(Record(was.n, was.t, was.kind, was.source, change(was.n).decode()))
+            data = record.encode(
+                Record(n=was.n, t=was.t, kind=was.kind, source=was.source, body=change(was.n).decode())
+            )
             chain = record.link(chain, data)
             lines.append(record.line(data, chain))
         place.segment(head.segment).write_bytes(b"".join(lines))

@@ -94,7 +94,14 @@ def own_alone() -> int:
         index.FLAT, index.BYTES = flat, byte
         rows, labels = near(4000), [("everyone",), ("group:hr",), ("person:bo",)]
         entries = [
-            versions.Entry("c", f"{at}.md", str(at), labels[at % 3], (), f"word{at % 50} text {at}")
+            versions.Entry(
+                collection="c",
+                source=f"{at}.md",
+                document=str(at),
+                labels=labels[at % 3],
+                headings=(),
+                text=f"word{at % 50} text {at}",
+            )
             for at in range(4000)
         ]
         card = versions.Made(
@@ -117,7 +124,12 @@ def prepared() -> dict[str, int]:
     """Return how many indexes are made before people ask, and when they do: where all are kept, and where some are."""
     index.FLAT, index.BYTES = 100, 10_000
     rows, labels = near(900), [("everyone",), ("group:hr",), ("person:bo",)]
-    entries = [versions.Entry("c", f"{at}.md", str(at), labels[at % 3], (), f"text {at}") for at in range(900)]
+    entries = [
+        versions.Entry(
+            collection="c", source=f"{at}.md", document=str(at), labels=labels[at % 3], headings=(), text=f"text {at}"
+        )
+        for at in range(900)
+    ]
     card = versions.Made(
         id="x", model_name="m", model="m", dimension=64, rules="r", documents=900, chunks=900, bytes=0, digest=""
     )  # fmt: skip

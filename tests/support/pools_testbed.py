@@ -38,7 +38,9 @@ server.serve_forever()
 REGION = "us-east-1"
 TYPES = ("p4de.24xlarge", "p4d.24xlarge")
 COST = 27.45 * 24
-POLICY = Policy({"spot": COST, "ondemand": COST}, 4 * COST, grace_s=0.6, hold_s=2, cooldown_s=4, window_s=60, gap_s=30)
+POLICY = Policy(
+    costs={"spot": COST, "ondemand": COST}, ceiling=4 * COST, grace_s=0.6, hold_s=2, cooldown_s=4, window_s=60, gap_s=30
+)
 
 
 class Bed:

@@ -13,22 +13,31 @@ from dualtrack.inventory import contract
 
 ZONES = {"a": "subnet-a", "b": "subnet-b", "c": "subnet-c"}
 COST = 658.8  # p4de.24xlarge, 27.45 US$ an hour
-POLICY = Policy({"spot": COST, "ondemand": COST}, ceiling=10 * COST)
+POLICY = Policy(costs={"spot": COST, "ondemand": COST}, ceiling=10 * COST)
 
 
 def group(pool: str = "spot", **more: object) -> Group:
     """Return a pool of two nodes in zone a, one for each wish of ``more``."""
     plain = Group(
-        pool, f"dualtrack-{pool}", "spot" if pool == "spot" else "on-demand", 8, ("p4de.24xlarge",), ("gpu",),
-        2, 0, 8, ZONES, tuple(ZONES.values()),
+        pool=pool,
+        group=f"dualtrack-{pool}",
+        lifecycle="spot" if pool == "spot" else "on-demand",
+        gpus=8,
+        types=("p4de.24xlarge",),
+        roles=("gpu",),
+        desired=2,
+        min=0,
+        max=8,
+        zones=ZONES,
+        subnets=tuple(ZONES.values()),
         nodes=tuple(node(f"i-{pool}-{number}", bought=pool != "spot") for number in range(2)),
-    )  # fmt: skip
+    )
     return msgspec.structs.replace(plain, **more)
 
 
 def node(name: str, zone: str = "a", *, bought: bool = False) -> Node:
     """Return a node in service."""
-    return Node(name, zone, "p4de.24xlarge", serves=True, bought=bought)
+    return Node(id=name, zone=zone, type="p4de.24xlarge", serves=True, bought=bought)
 
 
 def failure(at: float, zone: str = "a", why: str = "capacity") -> Failure:
@@ -36,7 +45,7 @@ def failure(at: float, zone: str = "a", why: str = "capacity") -> Failure:
     code = {"capacity": "InsufficientInstanceCapacity", "quota": "MaxSpotInstanceCountExceeded", "other": "Unknown"}[
         why
     ]
-    return Failure(at, zone, why, code, f"{code} in {zone}")
+    return Failure(at=at, zone=zone, why=why, code=code, message=f"{code} in {zone}")
 
 
 @dataclass
@@ -72,7 +81,11 @@ class World:
                 tried = [zone for zone, subnet in ZONES.items() if subnet in it.subnets]
                 if name == "ondemand":
                     if not self.quota:
-                        failures.append(Failure(self.now, "a", "quota", "VcpuLimitExceeded", "no more vCPU"))
+                        failures.append(
+                            Failure(
+                                at=self.now, zone="a", why="quota", code="VcpuLimitExceeded", message="no more vCPU"
+                            )
+                        )
                         break
                     working: list[str] = ["a"]
                 else:

@@ -51,10 +51,10 @@ class Host:
         last = before.head.last if before else 0
         chain = record.link(record.start(self.name), b"%d %d" % (mark, last)).hex()
         head = Head(
-            self.name, (before.head.segment if before else 0) + 1, last + 1, last + 5,
-            before.head.chain if before else record.start(self.name).hex(), chain,
-            before.digest if before else heads.none(self.name), START, START + last * SECOND,
-            _epoch(before), following.pem().decode() if following else "",
+            host=self.name, segment=(before.head.segment if before else 0) + 1, first=last + 1, last=last + 5,
+            before=before.head.chain if before else record.start(self.name).hex(), chain=chain,
+            previous=before.digest if before else heads.none(self.name), begun=START, ended=START + last * SECOND,
+            epoch=_epoch(before), next_key=following.pem().decode() if following else "",
         )  # fmt: skip
         data = heads.encode(head)
         line = heads.line(data, key.sign(heads.signed(data)))

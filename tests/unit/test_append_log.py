@@ -197,14 +197,14 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 
 def test_the_pools_journal_has_nothing_half_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
-    store.append(Entry(1.0, "note", reason="one"))
+    store.append(Entry(at=1.0, kind="note", reason="one"))
     whole = store.journal.read_bytes()
     with monkeypatch.context() as full:
         full.setattr(os, "write", disk_with(20))
         with pytest.raises(External, match="No space left"):
-            store.append(Entry(2.0, "note", reason="two"), Entry(3.0, "note", reason="three"))
+            store.append(Entry(at=2.0, kind="note", reason="two"), Entry(at=3.0, kind="note", reason="three"))
     assert store.journal.read_bytes() == whole
-    store.append(Entry(4.0, "note", reason="four"))
+    store.append(Entry(at=4.0, kind="note", reason="four"))
     assert [it.reason for it in store.entries()[0]] == ["one", "four"]
     assert store.entries()[1] == 0
 
@@ -212,13 +212,13 @@ def test_the_pools_journal_has_nothing_half_on_a_full_disk(tmp_path: Path, monke
 def test_a_pulls_journal_has_nothing_half_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal"
     record = journal.Journal(path, lambda _: None)
-    record.add(Part(0, 1, 0, 5, ""), "a" * 64)
+    record.add(Part(file=0, index=1, begin=0, size=5, sha256=""), "a" * 64)
     record.flush()
-    record.add(Part(0, 2, 0, 5, ""), "b" * 64)
+    record.add(Part(file=0, index=2, begin=0, size=5, sha256=""), "b" * 64)
     with monkeypatch.context() as full:
         full.setattr(os, "write", disk_with(20))
         with pytest.raises((OSError, DualtrackError), match="No space left"):
             record.flush()
-    record.add(Part(0, 3, 0, 5, ""), "c" * 64)
+    record.add(Part(file=0, index=3, begin=0, size=5, sha256=""), "c" * 64)
     record.flush()
     assert path.read_text() == f"0 1 {'a' * 64}\n0 3 {'c' * 64}\n"

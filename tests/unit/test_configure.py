@@ -49,7 +49,7 @@ def counts(changed: int = 0, failures: int = 0, unreachable: int = 0) -> dict[st
 def test_a_failure_is_one_line_with_host_task_and_message() -> None:
     failed = {"event": "failed", "host": "h1", "task": "install", "message": "no space"}
     _, failures = collect([failed, {"event": "stats", "hosts": {"h1": counts(failures=1)}}], quiet)
-    error = ConfigureFailed(Result({}, failures, 1.0, "the.log"))
+    error = ConfigureFailed(Result(changed={}, failures=failures, seconds=1.0, log="the.log"))
     assert str(error) == "h1: install: no space (all of it: the.log)"
 
 
@@ -60,7 +60,7 @@ def test_a_rescued_failure_is_none() -> None:
 
 def test_a_run_that_was_cut_short_keeps_its_failures() -> None:
     lost = {"event": "unreachable", "host": "h1", "task": "facts", "message": "no route"}
-    assert collect([lost], quiet)[1] == (Failure("h1", "facts", "no route", unreachable=True),)
+    assert collect([lost], quiet)[1] == (Failure(host="h1", task="facts", message="no route", unreachable=True),)
 
 
 def test_a_torn_event_is_left_out() -> None:

@@ -132,7 +132,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Sequen
 
 def test_another_node_is_asked_where_one_is_silent_or_busy(cluster: Callable[[Sequence[Node]], SearchStore]) -> None:
     silent = Node("a", Silent("a", OSError("refused")))
-    busy, well = Node("b", Answer(503, {"error": "no master"})), Node("c", Answer(200, {"x": 1}), Answer(200, {"x": 2}))
+    busy, well = (
+        Node("b", Answer(status=503, body={"error": "no master"})),
+        Node("c", Answer(status=200, body={"x": 1}), Answer(status=200, body={"x": 2})),
+    )
     store = cluster([silent, busy, well])
     assert [store.ask("GET", "/"), store.ask("GET", "/")] == [{"x": 1}, {"x": 2}]
 
@@ -147,7 +150,7 @@ def test_a_store_without_a_node_that_answers_is_away(cluster: Callable[[Sequence
 def test_a_refusal_is_not_tried_elsewhere(
     cluster: Callable[[Sequence[Node]], SearchStore], status: int, body: Any, kind: type[Exception]
 ) -> None:
-    store = cluster([Node("a", Answer(status, body)), Node("b")])
+    store = cluster([Node("a", Answer(status=status, body=body)), Node("b")])
     with pytest.raises(kind) as error:
         store.ask("GET", "/")
     assert not isinstance(error.value, Away)

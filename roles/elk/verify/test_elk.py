@@ -44,7 +44,9 @@ class Node:
         self.name = host.backend.host.name
         me = next(node for node in hostvars["elk_nodes"] if node["name"] == self.name)
         address, config = str(me["address"]), Path(host.backend.ssh_config)
-        self.reached = connections.Node(self.name, address, int(hostvars["elk_port"]), self.folder, config)
+        self.reached = connections.Node(
+            name=self.name, address=address, port=int(hostvars["elk_port"]), pki=self.folder, config=config
+        )
         self.stack = ExitStack()
 
     def open(self, found: authority.Issued | None = None, trusts: Path | None = None) -> Store:

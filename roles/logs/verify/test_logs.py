@@ -23,7 +23,9 @@ def node(host: Any, hostvars: dict[str, Any]) -> Node:
     if not found:
         pytest.skip("no node of the store is among the hosts that are checked")
     port = int(hostvars.get("elk_port", 9200))
-    return Node(found[0]["name"], found[0]["address"], port, Path(hostvars["elk_ca_dir"]), config)
+    return Node(
+        name=found[0]["name"], address=found[0]["address"], port=port, pki=Path(hostvars["elk_ca_dir"]), config=config
+    )
 
 
 def test_service(host: Any) -> None:

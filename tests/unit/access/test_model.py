@@ -103,7 +103,7 @@ def test_keys_of_every_kind_are_taken(tmp_path: Path) -> None:
 )
 def test_no_person_reads_the_trail_and_changes_something(one: list[str], other: list[str]) -> None:
     access = model.Access(
-        (model.Person("anna", 3001, ("one", "other")),),
+        (model.Person(name="anna", uid=3001, roles=("one", "other")),),
         {"one": model.Role(tuple(one)), "other": model.Role(includes=("deep",)), "deep": model.Role(tuple(other))},
     )
     both = {*one, *other}
@@ -214,7 +214,7 @@ def test_what_no_glass_gives(
 
 
 def test_two_grants_do_not_join_what_must_stay_apart(tmp_path: Path) -> None:
-    access = model.Access((model.Person("eve", 3009, ("idle",)),), {"idle": model.Role()})
+    access = model.Access((model.Person(name="eve", uid=3009, roles=("idle",)),), {"idle": model.Role()})
     path = tmp_path / "grants.json"
     break_glass.give(path, access, "eve", "auditor", minutes=5, reason="to look at the trail", now=NOW)
     with pytest.raises(Refused):
@@ -242,8 +242,8 @@ def test_the_table_is_whole_and_denies_by_default() -> None:
 
 
 def test_a_cell_knows_whether_it_came_right() -> None:
-    cell = matrix.Cell("root", "user", "refused")
+    cell = matrix.Cell(action="root", role="user", expected="refused")
     assert cell.right  # not tried
-    assert matrix.Cell("root", "user", "refused", outcome="refused").right
-    assert not matrix.Cell("root", "user", "refused", outcome="allowed").right
-    assert not matrix.Cell("login", "auditor", "allowed", outcome="refused").right
+    assert matrix.Cell(action="root", role="user", expected="refused", outcome="refused").right
+    assert not matrix.Cell(action="root", role="user", expected="refused", outcome="allowed").right
+    assert not matrix.Cell(action="login", role="auditor", expected="allowed", outcome="refused").right

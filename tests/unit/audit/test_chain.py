@@ -77,7 +77,7 @@ def shuffled(lines: list[bytes], how: str, at: int, first: int) -> list[bytes]:
         changed = list(lines)
         changed[at], changed[other] = changed[other], changed[at]
         return changed
-    data = record.encode(Record(at + first, START, "sudo", "nobody", "innocent"))
+    data = record.encode(Record(n=at + first, t=START, kind="sudo", source="nobody", body="innocent"))
     made = record.line(data, record.link(bytes(32), data))
     return [*before, made, *(lines[at:] if how == "insert" else after)]
 

@@ -37,7 +37,10 @@ def at(day: date) -> int:
 
 def index(host: str, back: int, first: int, last: int, head: tuple[int, int]) -> Index:
     day = TODAY - timedelta(days=back)
-    return Index(f"audit-{host}-{day:%Y.%m.%d}", host, day, first, last, head, last - first + 1)
+    return Index(
+        name=f"audit-{host}-{day:%Y.%m.%d}", host=host, day=day, first=first, last=last, heads=head,
+        documents=last - first + 1,
+    )  # fmt: skip
 
 
 @st.composite
@@ -54,7 +57,7 @@ def stores(draw: st.DrawFn) -> tuple[list[Index], list[Snapshot], dict[str, str]
             found.append(index(host, back, 100 * place + 1, 100 * place + 100, head))
     names = [it.name for it in found]
     taken = [
-        Snapshot(f"s{number}", state, at(TODAY - timedelta(days=back)), tuple(some))
+        Snapshot(name=f"s{number}", state=state, begun=at(TODAY - timedelta(days=back)), indices=tuple(some))
         for number, (state, back, some) in enumerate(
             draw(st.lists(st.tuples(st.sampled_from(["SUCCESS", "SUCCESS", "PARTIAL", "FAILED"]), st.integers(-1, 12),
                                     st.lists(st.sampled_from(names), unique=True)), max_size=5))
@@ -93,7 +96,7 @@ def test_what_goes_is_old_saved_not_held_and_the_begin_of_a_chain(
 def test_all_that_may_go_goes(world: tuple[list[Index], list[Snapshot], dict[str, str]], days: int) -> None:
     """With clocks that are right, every day saved and no hold, exactly the older days go, if a head stays."""
     indices, _, _ = world
-    taken = [Snapshot("all", "SUCCESS", at(TODAY) + DAY_NS, tuple(it.name for it in indices))]
+    taken = [Snapshot(name="all", state="SUCCESS", begun=at(TODAY) + DAY_NS, indices=tuple(it.name for it in indices))]
     verdicts = {it.index: it.goes for it in retention_policy.plan(indices, taken, {}, today=TODAY, days=days)}
     for host in {it.host for it in indices}:
         mine = sorted((it for it in indices if it.host == host), key=lambda it: it.day)
@@ -124,7 +127,7 @@ def test_snapshots_that_go_take_nothing_with_them_that_is_held(
 
 def test_snapshots_go_when_their_time_is_over() -> None:
     def one(name: str, back: int, *indices: str, state: str = "SUCCESS") -> Snapshot:
-        return Snapshot(name, state, at(TODAY - timedelta(days=back)), indices)
+        return Snapshot(name=name, state=state, begun=at(TODAY - timedelta(days=back)), indices=indices)
 
     old, other = "audit-a-2026.01.01", "audit-b-2026.01.01"
     taken = [one("first", 40, old, other), one("torn", 39, state="PARTIAL"), one("second", 38, old),
@@ -157,7 +160,11 @@ def test_index_is_its_host_s(name: str, host: str | None) -> None:
 
 
 def test_newest_whole_snapshot_is_taken_for_a_restore() -> None:
-    found = [Snapshot("one", "SUCCESS", 1, ()), Snapshot("two", "SUCCESS", 2, ()), Snapshot("three", "PARTIAL", 3, ())]
+    found = [
+        Snapshot(name="one", state="SUCCESS", begun=1, indices=()),
+        Snapshot(name="two", state="SUCCESS", begun=2, indices=()),
+        Snapshot(name="three", state="PARTIAL", begun=3, indices=()),
+    ]
     assert snapshots.chosen(found, "").name == "two"
     assert snapshots.chosen(found, "one").name == "one"
     for name in ("three", "four"):
@@ -222,7 +229,18 @@ def note(
 ) -> retention_receipts.Note:
     before = (known[-1], retention_receipts.starts(known, root)[-1]) if known else None
     t, chain, head, epochs = retention_receipts.compose(folder, n, segment, before)
-    return retention_receipts.Note("vault-1", n, t, chain, head, epochs, 0, "me", ("audit-vault-1-2026.01.01",), "s")
+    return retention_receipts.Note(
+        host="vault-1",
+        n=n,
+        t=t,
+        chain=chain,
+        head=head,
+        epochs=epochs,
+        at=0,
+        by="me",
+        indices=("audit-vault-1-2026.01.01",),
+        snapshot="s",
+    )
 
 
 def without(trail: Path, to: Path, n: int, segment: int) -> Path:

@@ -156,7 +156,18 @@ def test_what_was_retired_is_neither_missing_nor_another_one(trail: Path, panel:
     panel.see(trail, 1, 2, 3)
     root = (trail / "root.pem").read_bytes()
     t, chain, head, epochs = retention_receipts.compose(trail, 2, 2, None)
-    note = retention_receipts.Note("vault-1", 2, t, chain, head, epochs, 0, "me", ("audit-vault-1-2026.01.01",), "s")
+    note = retention_receipts.Note(
+        host="vault-1",
+        n=2,
+        t=t,
+        chain=chain,
+        head=head,
+        epochs=epochs,
+        at=0,
+        by="me",
+        indices=("audit-vault-1-2026.01.01",),
+        snapshot="s",
+    )
     rest = Path(shutil.copytree(trail, tmp_path / "rest"))
     lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
     for number in (1, 2):

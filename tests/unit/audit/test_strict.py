@@ -328,4 +328,4 @@ def test_record_of_every_kind_is_spelled_as_the_format_says(tmp_path: Path) -> N
     assert both(tmp_path / "trail", (tmp_path / "trail/root.pem").read_bytes()) == (
         judge(tmp_path / "trail", (tmp_path / "trail/root.pem").read_bytes()), [],
     )  # fmt: skip
-    assert Record(1, 1, "x") == record.decode(record.encode(Record(1, 1, "x")))
+    assert Record(n=1, t=1, kind="x") == record.decode(record.encode(Record(n=1, t=1, kind="x")))

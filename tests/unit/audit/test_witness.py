@@ -48,9 +48,9 @@ def mine(tmp_path: Path) -> Path:
 
 def test_what_goes_on_is_cosigned_once(host: Host, mine: Path) -> None:
     node = host.chain(7, turn_every=3)
-    assert look(mine, host, node) == Round("vault-1", 7, 7, ())
-    assert look(mine, host, node) == Round("vault-1", 7, 0, ())
-    assert look(mine, host, host.chain(2, node)) == Round("vault-1", 9, 2, ())
+    assert look(mine, host, node) == Round(host="vault-1", segment=7, signed=7, found=())
+    assert look(mine, host, node) == Round(host="vault-1", segment=7, signed=0, found=())
+    assert look(mine, host, host.chain(2, node)) == Round(host="vault-1", segment=9, signed=2, found=())
     assert [it.segment for it in said(mine) if it.kind == "head"] == list(range(1, 10))
     key = witnesses.libcrypto.public_key((mine / "witness.pem").read_bytes())
     for text in (mine / "statements.log").read_bytes().splitlines(keepends=True):

@@ -80,7 +80,15 @@ def test_at_the_break_even_local_is_no_dearer_and_below_it_is(
         local__tokens_per_s=local, cloud__tokens_per_s=cloud, local__staff_cny_per_month=staff,
         cloud__minimum_nodes=nodes,
     )  # fmt: skip
-    report = breakeven.Report(None, 0, False, breakeven.reckon(of), 50, (), of)
+    report = breakeven.Report(
+        break_even_calls_per_month=None,
+        guide_calls_per_month=0,
+        agrees_with_guide=False,
+        reckoning=breakeven.reckon(of),
+        swing_percent=50,
+        sensitivity=(),
+        assumptions=of,
+    )
     calls = report.reckoning.break_even_calls_per_month
     if calls is None:
         # More servers, each full, do not help: local stays the dearer one.
@@ -155,16 +163,40 @@ def test_chart_is_a_picture_that_appears_whole(tmp_path: Path) -> None:
 # --- what runs now
 
 OUTPUT = contract.Output(
-    1, "emulator", "us-east-1", contract.Network("vpc-1", "10.20.0.0/16", {}),
-    {name: contract.Pool(lifecycle, f"dualtrack-{name}", (P4DE,), 8, ("gpu",), "admin", ("us-east-1a",), 0, 2, 4)  # type: ignore[arg-type]
-     for name, lifecycle in (("spot", "spot"), ("ondemand", "on-demand"))},
-    {},
-)  # fmt: skip
-COSTS = running.Facts(files.load(), files.storage(), 7.1, "2026-11-25", 1.8e9)
+    schema=1,
+    stack="emulator",
+    region="us-east-1",
+    network=contract.Network("vpc-1", "10.20.0.0/16", {}),
+    pools={
+        name: contract.Pool(
+            lifecycle=lifecycle,
+            autoscaling_group=f"dualtrack-{name}",
+            instance_types=(P4DE,),
+            gpus=8,
+            roles=("gpu",),
+            ssh_user="admin",
+            zones=("us-east-1a",),
+            min=0,
+            desired=2,
+            max=4,
+        )  # type: ignore[arg-type]
+        for name, lifecycle in (("spot", "spot"), ("ondemand", "on-demand"))
+    },
+    storage={},
+)
+COSTS = running.Facts(book=files.load(), storage=files.storage(), exchange=7.1, exchange_taken="2026-11-25", now=1.8e9)
 
 
 def node(id_: str, pool: str, type_: str = P4DE, zone: str = "us-east-1a", **more: str) -> ec2.Instance:
-    return ec2.Instance(id_, type_, "10.20.0.4", zone, "", tag_pool=pool, **{"tag_deployment": "dualtrack", **more})
+    return ec2.Instance(
+        id=id_,
+        type=type_,
+        address="10.20.0.4",
+        zone=zone,
+        lifecycle="",
+        tag_pool=pool,
+        **{"tag_deployment": "dualtrack", **more},
+    )
 
 
 def reported(
@@ -178,7 +210,7 @@ def test_everything_that_runs_is_counted_once() -> None:
     found = reported(
         node("i-1", "spot"), node("i-2", "spot", zone="us-east-1b"), node("i-3", "ondemand"),
         stored={("weights", "STANDARD"): 140 * 10**9, ("checkpoints", "DEEP_ARCHIVE"): 10**12},
-        servers=(Server("sovereign-1", "10.30.0.11", ("gpu",), 8, cny_per_day=280),),
+        servers=(Server(name="sovereign-1", address="10.30.0.11", roles=("gpu",), gpus=8, cny_per_day=280),),
     )  # fmt: skip
     by_name = {(row.name, row.kind): row for row in found.rows}
     assert by_name["spot", P4DE].usd_per_hour == pytest.approx(2 * 14.26)  # the dearer end of the range
@@ -192,7 +224,9 @@ def test_everything_that_runs_is_counted_once() -> None:
 
 
 def test_half_without_tags_are_counted_apart_and_found() -> None:
-    bare = [ec2.Instance(f"i-{n}", P4DE, "10.20.0.9", "us-east-1a", "") for n in range(5)]
+    bare = [
+        ec2.Instance(id=f"i-{n}", type=P4DE, address="10.20.0.9", zone="us-east-1a", lifecycle="") for n in range(5)
+    ]
     found = reported(*[node(f"i-t{n}", "ondemand") for n in range(5)], *bare)
     rows = {row.name: row for row in found.rows}
     assert rows[running.UNTAGGED].quantity == rows["ondemand"].quantity == 5
@@ -202,7 +236,15 @@ def test_half_without_tags_are_counted_apart_and_found() -> None:
 
 def test_what_aws_says_of_an_instance_wins_over_its_pools_plan() -> None:
     found = reported(
-        ec2.Instance("i-1", P4DE, "", "us-east-1a", "spot", tag_pool="ondemand", tag_deployment="dualtrack")
+        ec2.Instance(
+            id="i-1",
+            type=P4DE,
+            address="",
+            zone="us-east-1a",
+            lifecycle="spot",
+            tag_pool="ondemand",
+            tag_deployment="dualtrack",
+        )
     )
     assert [(row.name, row.lifecycle) for row in found.rows] == [("ondemand", "spot")]
 

@@ -93,9 +93,26 @@ def test_a_value_is_one_short_line() -> None:
 
 
 OUTPUT = contract.Output(
-    1, "emulator", "us-east-1", contract.Network("vpc-1", "10.20.0.0/16", {}),
-    {"spot": contract.Pool("spot", "dualtrack-spot", ("p4de.24xlarge",), 8, ("gpu",), "admin", (), 0, 2, 4)}, {},
-)  # fmt: skip
+    schema=1,
+    stack="emulator",
+    region="us-east-1",
+    network=contract.Network("vpc-1", "10.20.0.0/16", {}),
+    pools={
+        "spot": contract.Pool(
+            lifecycle="spot",
+            autoscaling_group="dualtrack-spot",
+            instance_types=("p4de.24xlarge",),
+            gpus=8,
+            roles=("gpu",),
+            ssh_user="admin",
+            zones=(),
+            min=0,
+            desired=2,
+            max=4,
+        )
+    },
+    storage={},
+)
 
 
 def group(*ids: str, desired: int) -> dict[str, Any]:
@@ -103,7 +120,15 @@ def group(*ids: str, desired: int) -> dict[str, Any]:
 
 
 def node(id_: str, deployment: str = "dualtrack", pool: str = "spot") -> Instance:
-    return Instance(id_, "p4de.24xlarge", "10.20.0.4", "us-east-1a", "", tag_pool=pool, tag_deployment=deployment)
+    return Instance(
+        id=id_,
+        type="p4de.24xlarge",
+        address="10.20.0.4",
+        zone="us-east-1a",
+        lifecycle="",
+        tag_pool=pool,
+        tag_deployment=deployment,
+    )
 
 
 def test_a_stack_as_declared_has_no_drift() -> None:
@@ -137,8 +162,8 @@ def test_hosts_that_cannot_be_asked_are_unknown_and_not_clean() -> None:
     report = model.build(
         {"a": ["base"], "b": ["base"], "c": ["base"]}, {"b": "no route"},
         [
-            model.Check("a", "base", "BBR is on", "failed", "'cubic' == 'bbr'"),
-            model.Check("c", "base", "BBR is on", "passed"),
+            model.Check(host="a", role="base", check="BBR is on", outcome="failed", assertion="'cubic' == 'bbr'"),
+            model.Check(host="c", role="base", check="BBR is on", outcome="passed"),
         ],
         seconds=1, verified_at="2026-11-25T12:00:00Z", identities={"a": "one"},
     )  # fmt: skip
@@ -148,9 +173,9 @@ def test_hosts_that_cannot_be_asked_are_unknown_and_not_clean() -> None:
     assert (drift.name, drift.since, drift.mend) == ("a", "after 2026-11-25T10:00:00Z", "make cloud-up")
     assert drift.fields[0].path == "base: BBR is on"
     assert unknown == ["host b: no route"]
-    assert Report((), (), tuple(unknown), (), 1).state == "could not tell"
-    assert Report((drift,), (), tuple(unknown), (), 1).state == "drifted"
-    assert Report((), (drift,), (), (), 1).state == "clean"
+    assert Report(drifted=(), expected=(), unknown=tuple(unknown), looked_at=(), seconds=1).state == "could not tell"
+    assert Report(drifted=(drift,), expected=(), unknown=tuple(unknown), looked_at=(), seconds=1).state == "drifted"
+    assert Report(drifted=(), expected=(drift,), unknown=(), looked_at=(), seconds=1).state == "clean"
 
 
 def test_what_cannot_be_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,21 @@ from dualtrack.core.waiting import GaveUp
 from dualtrack.lab.scenarios import spot
 from dualtrack.lab.scenarios.jobs import Cluster, Job, Outcome, expected, judge
 
-MONEY = Money(0, 1, 1, 0, (), None, None, None, 0, None, (), 0, ())
+MONEY = Money(
+    since=0,
+    until=1,
+    seen_hours=1,
+    unseen_hours=0,
+    rows=(),
+    usd=None,
+    usd_on_demand=None,
+    saved=None,
+    stand_in_hours=0,
+    stand_in_extra=None,
+    events=(),
+    unreadable=0,
+    prices=(),
+)
 JOBS = [Job(number, 1) for number in (1, 2, 3)]
 RIGHT = {job.number: str(expected(job.number, 5)) for job in JOBS}
 
@@ -24,7 +38,9 @@ def outcome(results: dict[int, str], queued: tuple[int, ...] = (), twice: tuple[
 
 
 def report(jobs: Outcome, gave_up: str = "") -> spot.Report:
-    return spot.Report(jobs, jobs.verdict, gave_up, 498.0, (), (), MONEY)
+    return spot.Report(
+        jobs=jobs, verdict=jobs.verdict, gave_up=gave_up, seconds=498.0, reclaimed=(), timeline=(), money=MONEY
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,8 +73,8 @@ def test_output_and_exit_code_say_which_it_is(
 
 def test_what_a_guard_did_is_read_from_its_record() -> None:
     events = {"drained": {"after_s": 1}, "requeued": {"after_s": 2.5}, "jobs": {"value": ["7", "8"]}}
-    assert spot.saved("spot-a", events) == spot.Saved("spot-a", 1.0, 2.5, ("7", "8"))
-    assert spot.saved("spot-a", {}) == spot.Saved("spot-a", None, None, ())
+    assert spot.saved("spot-a", events) == spot.Saved(node="spot-a", drained_s=1.0, requeued_s=2.5, jobs=("7", "8"))
+    assert spot.saved("spot-a", {}) == spot.Saved(node="spot-a", drained_s=None, requeued_s=None, jobs=())
 
 
 class Steps(Cluster):

@@ -200,11 +200,14 @@ def answered(wanted: elastic.Wanted) -> elastic.Found:
     mappings = {name: {**it, "metadata": {}} for name, it in wanted.mappings.items()}
     repository = {**wanted.repository, "uuid": "Zx"}
     templates = {name: {**it, "composed_of": []} for name, it in wanted.templates.items()}
-    return elastic.Found(roles, mappings, users, templates, repository, "", frozenset(wanted.users))
+    return elastic.Found(
+        roles=roles, mappings=mappings, users=users, templates=templates, repository=repository, license="",
+        fits=frozenset(wanted.users),
+    )  # fmt: skip
 
 
 def test_a_new_store_gets_all_of_it_and_a_settled_one_nothing() -> None:
-    made = elastic.plan(elastic.Found({}, {}, {}), WANTED, PASSWORDS)
+    made = elastic.plan(elastic.Found(roles={}, mappings={}, users={}), WANTED, PASSWORDS)
     assert len(made) == len(WANTED.roles) + len(WANTED.mappings) + len(WANTED.users) + 3
     assert {it.path for it in made} >= {
         "/_security/role/audit_shipper-gpu-1", "/_security/role_mapping/witness", "/_security/user/bo",
@@ -244,7 +247,7 @@ def test_one_who_left_and_one_who_was_disabled() -> None:
 def test_a_license_comes_first_and_once() -> None:
     license = {"license": {"uid": "893361dc", "type": "platinum"}}
     wanted = msgspec.structs.replace(WANTED, license=license)
-    assert elastic.plan(elastic.Found({}, {}, {}), wanted, PASSWORDS)[0].name == "license"
+    assert elastic.plan(elastic.Found(roles={}, mappings={}, users={}), wanted, PASSWORDS)[0].name == "license"
     found = msgspec.structs.replace(answered(WANTED), license="893361dc")
     assert elastic.plan(found, wanted, PASSWORDS) == []
 

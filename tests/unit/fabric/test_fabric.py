@@ -15,7 +15,7 @@ from dualtrack.hosts.fabric.spec import Declared
 from tests.conftest import ROOT
 
 FIXTURES = ROOT / "tests/fixtures/fabric"
-ACTIVE = Manager("leaf1", "0x1", 8, "MASTER")
+ACTIVE = Manager(node="leaf1", guid="0x1", priority=8, state="MASTER")
 
 
 def judged(name: str, file: Path | None = None) -> Report:
@@ -156,10 +156,19 @@ def wanted(active: str = "", standby: str = "", hosts: int = 4) -> Declared:
 
 def seen(*cables: Cable | Link, gone: tuple[str, ...] = (), managers: tuple[Manager, ...] = (ACTIVE,)) -> Seen:
     """Return a fabric with these links (all that are declared without any), and a node for each of their ends."""
-    links = [Link(cable.ends, cable.width, cable.speed, getattr(cable, "state", "Active")) for cable in cables]
+    links = [
+        Link(ends=cable.ends, width=cable.width, speed=cable.speed, state=getattr(cable, "state", "Active"))
+        for cable in cables
+    ]
     names = {"leaf1"} | {f"node{n}/mlx5_0" for n in range(1, 5)} | {end.node for link in links for end in link.ends}
-    nodes = {n: Node(n, "switch" if n == "leaf1" else "host", "0x1", n, 1) for n in names if n not in gone}
-    return Seen(nodes, {end: link for link in links for end in link.ends}, {}, {}, managers)
+    nodes = {
+        n: Node(name=n, kind="switch" if n == "leaf1" else "host", guid="0x1", description=n, ports=1)
+        for n in names
+        if n not in gone
+    }
+    return Seen(
+        nodes=nodes, links={end: link for link in links for end in link.ends}, down={}, counters={}, managers=managers
+    )
 
 
 def cable(port: int, host: int, width: str = "4x", speed: str = "HDR") -> Cable:
@@ -195,7 +204,7 @@ def test_a_switch_that_is_gone_is_one_finding() -> None:
 
 
 def test_a_link_that_is_up_but_carries_nothing() -> None:
-    links = [Link(c.ends, c.width, c.speed, "Initialize") for c in wanted().cables]
+    links = [Link(ends=c.ends, width=c.width, speed=c.speed, state="Initialize") for c in wanted().cables]
     assert codes(compare.compare(wanted(), seen(*links))) == ["not-active"] * 4
     # Without a manager that is no news: one finding, not one a cable.
     assert codes(compare.compare(wanted(), seen(*links, managers=()))) == ["manager-missing"]
@@ -222,7 +231,7 @@ def test_extra_cable_between_ports_that_nobody_declared() -> None:
     ids=lambda value: ", ".join(map(str, value)) or "none",
 )
 def test_managers(managers: list[tuple[str, str]], expected: list[str]) -> None:
-    found = tuple(Manager(node, "0x1", 3, state) for node, state in managers)
+    found = tuple(Manager(node=node, guid="0x1", priority=3, state=state) for node, state in managers)
     whole = wanted("node1/mlx5_0", "node2/mlx5_0")
     report = compare.compare(whole, seen(*whole.cables, managers=found))
     assert codes(report) == expected

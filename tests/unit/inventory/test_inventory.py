@@ -80,7 +80,9 @@ TRAFFIC = {"zone_id": "Z0123456789ABC", "name": "nodes.llm.example.com"}
 
 def test_traffic_may_be_left_out_and_reaches_the_hosts() -> None:
     """An output of before there was any still reads; with it, every cloud host knows where the records of nodes are."""
-    instance = ec2.Instance("i-1", "p4de.24xlarge", "10.20.0.4", "us-east-1a", "", tag_pool="spot")
+    instance = ec2.Instance(
+        id="i-1", type="p4de.24xlarge", address="10.20.0.4", zone="us-east-1a", lifecycle="", tag_pool="spot"
+    )
     before, after = contract.parse(OUTPUT), contract.parse({**OUTPUT, "traffic": TRAFFIC})
     assert before.traffic is None
     (plain,) = ec2.hosts([instance], before.pools, before.traffic)
@@ -208,13 +210,27 @@ def test_pages_are_followed_and_all_instances_found() -> None:
 
 def test_what_aws_says_outranks_the_plan() -> None:
     pool = contract.parse({**OUTPUT, "pools": {"p": {**OUTPUT["pools"]["spot"], "lifecycle": "on-demand"}}}).pools["p"]
-    instance = ec2.Instance("i-1", "m5.large", "10.20.0.4", "us-east-1a", "spot", tag_pool="p")
+    instance = ec2.Instance(
+        id="i-1", type="m5.large", address="10.20.0.4", zone="us-east-1a", lifecycle="spot", tag_pool="p"
+    )
     assert ec2.hosts([instance], {"p": pool})[0].lifecycle == "spot"
 
 
 def test_instance_without_our_tags_in_order_is_named() -> None:
     with pytest.raises(BadInput, match=r"i-9.*gpus"):
-        ec2.hosts([ec2.Instance("i-9", "m5.large", "10.20.0.4", "us-east-1a", "", tag_pool="p", tag_gpus="many")])
+        ec2.hosts(
+            [
+                ec2.Instance(
+                    id="i-9",
+                    type="m5.large",
+                    address="10.20.0.4",
+                    zone="us-east-1a",
+                    lifecycle="",
+                    tag_pool="p",
+                    tag_gpus="many",
+                )
+            ]
+        )
 
 
 def test_groups() -> None:

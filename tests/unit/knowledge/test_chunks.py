@@ -57,14 +57,21 @@ def test_chunks(blocks: list[Block], most: int) -> None:
 
 def test_a_chunk_says_below_which_headings_it_is() -> None:
     blocks = [
-        Block("heading", "Leave", 1), Block("text", "All have it."), Block("heading", "Sick", 2),
-        Block("text", "Call."), Block("heading", "Paid", 2), Block("text", "Ask."), Block("heading", "Travel", 1),
-        Block("text", "Book."),
-    ]  # fmt: skip
+        Block(kind="heading", text="Leave", level=1),
+        Block(kind="text", text="All have it."),
+        Block(kind="heading", text="Sick", level=2),
+        Block(kind="text", text="Call."),
+        Block(kind="heading", text="Paid", level=2),
+        Block(kind="text", text="Ask."),
+        Block(kind="heading", text="Travel", level=1),
+        Block(kind="text", text="Book."),
+    ]
     assert [(it.headings, it.text) for it in chunks(blocks, count, 50)] == [
-        (("Leave",), "All have it."), (("Leave", "Sick"), "Call."), (("Leave", "Paid"), "Ask."),
+        (("Leave",), "All have it."),
+        (("Leave", "Sick"), "Call."),
+        (("Leave", "Paid"), "Ask."),
         (("Travel",), "Book."),
-    ]  # fmt: skip
+    ]
 
 
 def test_sentences_stay_whole_where_they_fit() -> None:

@@ -119,7 +119,7 @@ def test_a_status_message_is_as_long_as_the_api_lets_it_be() -> None:
 
 
 def price(hours: float, usd: float, zone: str = "us-east-1a") -> Price:
-    return Price("p4de.24xlarge", zone, START + timedelta(hours=hours), usd)
+    return Price(instance_type="p4de.24xlarge", zone=zone, at=START + timedelta(hours=hours), usd=usd)
 
 
 def test_price_history_is_answered_as_aws_does() -> None:

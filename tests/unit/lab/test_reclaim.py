@@ -14,7 +14,16 @@ from dualtrack.lab.imds import Instance, look_up, tree
 
 
 def host(instance_id: str = "i-0123456789abcdef0") -> Host:
-    return Host("spot-01234567", "10.20.0.5", "admin", "nspawn", 8, instance_id, "running", "")
+    return Host(
+        name="spot-01234567",
+        address="10.20.0.5",
+        user="admin",
+        kind="nspawn",
+        gpus=8,
+        instance_id=instance_id,
+        state="running",
+        ssh_config="",
+    )
 
 
 def metadata(lab: Path) -> dict[str, str | None]:

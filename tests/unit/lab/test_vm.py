@@ -61,7 +61,12 @@ def test_newest_kernel_with_an_initramfs_is_booted() -> None:
 def test_command_has_the_disks_that_are_in_their_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUALTRACK_VM_ACCEL", "tcg")
     (tmp_path / "vmlinuz").write_bytes(b"no bzImage: started as it is")
-    machine = vm.Machine("vault-1", "br-local", "52:54:00:00:00:01", (vm.Disk("one"), vm.Disk("two", present=False)))
+    machine = vm.Machine(
+        name="vault-1",
+        bridge="br-local",
+        mac="52:54:00:00:00:01",
+        disks=(vm.Disk("one"), vm.Disk("two", present=False)),
+    )
     words = command(tmp_path, machine, tmp_path / "vmlinuz", tmp_path / "initrd", tmp_path / "log")
     devices = [json.loads(word) for word in words if word.startswith("{") and "serial" in word]
     assert [device["serial"] for device in devices] == ["one"]
@@ -73,7 +78,12 @@ def test_restored_machine_gets_its_own_devices_and_the_boot_disk_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DUALTRACK_VM_ACCEL", "tcg")
-    machine = vm.Machine("vault-1", "br-local", "52:54:00:00:00:01", (vm.Disk("one"), vm.Disk("two", present=False)))
+    machine = vm.Machine(
+        name="vault-1",
+        bridge="br-local",
+        mac="52:54:00:00:00:01",
+        disks=(vm.Disk("one"), vm.Disk("two", present=False)),
+    )
     words = restored(tmp_path, machine, tmp_path / "snapshot", tmp_path / "log")
     # Nothing of the machine's own may be there when the state is loaded, its name in the kernel's arguments included.
     assert not any(own in word for word in words for own in ("nvme", "netdev", "boot.img", "vault-1"))
@@ -100,7 +110,7 @@ def test_machine_goes_on_from_a_snapshot_once(tmp_path: Path) -> None:
             self.calls.append(command)
 
     qemu = Qemu()
-    go_on(cast(qmp.Client, qemu), tmp_path, vm.Machine("vault-1", "br-local", "52:54:00:00:00:01"))
+    go_on(cast(qmp.Client, qemu), tmp_path, vm.Machine(name="vault-1", bridge="br-local", mac="52:54:00:00:00:01"))
     assert qemu.calls[-2:] == ["device_add", "cont"]
 
 
@@ -117,7 +127,9 @@ def test_machine_that_cannot_go_on_boots_from_a_root_disk_as_new(
     vmsnapshot.new_root(snapshot / "root.qcow2", image / "root.img", "raw")
     vmsnapshot.new_root(folder / "root.qcow2", snapshot / "root.qcow2", "qcow2")
     (folder / vm.RESTORE).write_text(f"{snapshot}\n{image}\n")
-    (folder / "machine.json").write_bytes(msgspec.json.encode(vm.Machine("vault-1", "br-local", "52:54:00:00:00:01")))
+    (folder / "machine.json").write_bytes(
+        msgspec.json.encode(vm.Machine(name="vault-1", bridge="br-local", mac="52:54:00:00:00:01"))
+    )
     subprocess.run(["mke2fs", "-q", "-t", "ext4", folder / "boot.img", "4M"], check=True)
     # It gets as far as looking for the kernel in its own /boot, which is empty here.
     with pytest.raises(External, match="no kernel with an initramfs"):
@@ -226,7 +238,7 @@ def test_accelerator_that_is_none_is_bad_input(tmp_path: Path, monkeypatch: pyte
 
 
 def test_disks_of_a_machine_that_is_off_are_pulled_and_inserted(tmp_path: Path) -> None:
-    machine = vm.Machine("vault-1", "br-local", "52:54:00:00:00:01", (vm.Disk("one"),))
+    machine = vm.Machine(name="vault-1", bridge="br-local", mac="52:54:00:00:00:01", disks=(vm.Disk("one"),))
     (tmp_path / "machine.json").write_bytes(msgspec.json.encode(machine))
     vm.pull(tmp_path, "one")
     assert [disk.present for disk in vm.machine(tmp_path).disks] == [False]
@@ -283,7 +295,12 @@ def test_declared_disks_are_put_in_and_none_is_ever_lost(tmp_path: Path) -> None
     folder = lab.host_folder("vault-1")
     assert control.with_new_disks(lab, None, before) == before
     folder.mkdir(parents=True)
-    machine = vm.Machine("vault-1", "br-local", "52:54:00:00:00:01", (vm.Disk("one"), vm.Disk("two", present=False)))
+    machine = vm.Machine(
+        name="vault-1",
+        bridge="br-local",
+        mac="52:54:00:00:00:01",
+        disks=(vm.Disk("one"), vm.Disk("two", present=False)),
+    )
     (folder / "machine.json").write_bytes(msgspec.json.encode(machine))
     assert control.with_new_disks(lab, before, spec(disks=["one", "three"], disk_mib=16)) == before
     # A disk that was pulled, or is no longer named, stays as it is.

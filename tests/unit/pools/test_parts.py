@@ -181,20 +181,20 @@ def test_a_ceiling_that_is_none_is_refused(ceiling: float) -> None:
 
 def counts(spot: int, on_demand: int) -> tuple[Count, ...]:
     return (
-        Count("ondemand", "p4d.24xlarge", "on-demand", "us-east-1a", on_demand),
-        Count("spot", "p4de.24xlarge", "spot", "us-east-1a", spot),
+        Count(pool="ondemand", type="p4d.24xlarge", lifecycle="on-demand", zone="us-east-1a", nodes=on_demand),
+        Count(pool="spot", type="p4de.24xlarge", lifecycle="spot", zone="us-east-1a", nodes=spot),
     )
 
 
 def test_the_report_reckons_hours_times_price() -> None:
     hour = 1200.0  # a third of one: counts further apart than half an hour are not believed to have lasted
     entries = [
-        Entry(0.0, "start", region="us-east-1"),
-        Entry(0.0, "nodes", counts=counts(2, 1)),
-        Entry(hour, "nodes", counts=counts(1, 2), stand_in={"ondemand": 1}),
-        Entry(hour, "raise", "ondemand", "spot was short"),
-        Entry(2 * hour, "nodes", counts=counts(2, 1)),
-        Entry(3 * hour, "note", reason="the end"),
+        Entry(at=0.0, kind="start", region="us-east-1"),
+        Entry(at=0.0, kind="nodes", counts=counts(2, 1)),
+        Entry(at=hour, kind="nodes", counts=counts(1, 2), stand_in={"ondemand": 1}),
+        Entry(at=hour, kind="raise", pool="ondemand", reason="spot was short"),
+        Entry(at=2 * hour, kind="nodes", counts=counts(2, 1)),
+        Entry(at=3 * hour, kind="note", reason="the end"),
     ]
     found = report(entries, files.load())
     rows = {it.lifecycle: it for it in found.rows}
@@ -211,10 +211,10 @@ def test_the_report_reckons_hours_times_price() -> None:
 
 def test_time_that_nobody_saw_costs_nothing_and_is_said() -> None:
     entries = [
-        Entry(0.0, "start", region="us-east-1"),
-        Entry(0.0, "nodes", counts=counts(2, 1)),
-        Entry(36000.0, "nodes", counts=counts(2, 1)),
-        Entry(36900.0, "note", reason="the end"),
+        Entry(at=0.0, kind="start", region="us-east-1"),
+        Entry(at=0.0, kind="nodes", counts=counts(2, 1)),
+        Entry(at=36000.0, kind="nodes", counts=counts(2, 1)),
+        Entry(at=36900.0, kind="note", reason="the end"),
     ]
     found = report(entries, files.load())
     assert (found.seen_hours, found.unseen_hours) == (pytest.approx(0.25), pytest.approx(10))
@@ -224,9 +224,13 @@ def test_time_that_nobody_saw_costs_nothing_and_is_said() -> None:
 
 def test_an_unknown_price_is_said_and_no_sum_is_made_up() -> None:
     entries = [
-        Entry(0.0, "start", region="us-east-1"),
-        Entry(0.0, "nodes", counts=(Count("spot", "g6e.48xlarge", "spot", "us-east-1a", 1),)),
-        Entry(900.0, "note"),
+        Entry(at=0.0, kind="start", region="us-east-1"),
+        Entry(
+            at=0.0,
+            kind="nodes",
+            counts=(Count(pool="spot", type="g6e.48xlarge", lifecycle="spot", zone="us-east-1a", nodes=1),),
+        ),
+        Entry(at=900.0, kind="note"),
     ]
     found = report(entries, files.load())
     assert (found.usd, found.saved, found.rows[0].usd) == (None, None, None)
@@ -235,9 +239,9 @@ def test_an_unknown_price_is_said_and_no_sum_is_made_up() -> None:
 
 def test_a_stand_in_that_never_came_cost_nothing() -> None:
     entries = [
-        Entry(0.0, "start", region="us-east-1"),
-        Entry(0.0, "nodes", counts=counts(1, 0), stand_in={"ondemand": 1}),
-        Entry(900.0, "note"),
+        Entry(at=0.0, kind="start", region="us-east-1"),
+        Entry(at=0.0, kind="nodes", counts=counts(1, 0), stand_in={"ondemand": 1}),
+        Entry(at=900.0, kind="note"),
     ]
     found = report(entries, files.load())
     assert (found.stand_in_hours, found.stand_in_extra) == (0, 0)

@@ -334,7 +334,7 @@ def test_nodes_on_their_way_are_not_lacking() -> None:
 
 
 def test_a_policy_without_ceiling_is_bound_by_the_maximum_only() -> None:
-    world = World(policy=Policy(POLICY.costs))
+    world = World(policy=Policy(costs=POLICY.costs))
     world.capacity = set()
     world.reclaim(2)
     world.run(30)

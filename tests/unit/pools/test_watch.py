@@ -123,7 +123,7 @@ def test_a_dry_run_does_nothing_and_counts_nothing_as_done(tmp_path: Path) -> No
 
 def test_a_damaged_memory_is_put_aside(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.save(Kept(Memory(5.0, {"spot": PoolMemory(5.0)})))
+    store.save(Kept(memory=Memory(5.0, {"spot": PoolMemory(at=5.0)})))
     assert store.load()[0].memory.at == 5.0
     store.file.write_bytes(store.file.read_bytes()[:20])
     assert "damaged" in store.peek()[1]
@@ -136,11 +136,11 @@ def test_a_damaged_memory_is_put_aside(tmp_path: Path) -> None:
 
 def test_a_torn_journal_line_costs_only_itself(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.append(Entry(1.0, "note", reason="one"), Entry(2.0, "note", reason="two"))
+    store.append(Entry(at=1.0, kind="note", reason="one"), Entry(at=2.0, kind="note", reason="two"))
     whole = store.journal.read_bytes()
     for cut in range(len(whole)):
         store.journal.write_bytes(whole[:cut])
-        store.append(Entry(3.0, "note", reason="three"))
+        store.append(Entry(at=3.0, kind="note", reason="three"))
         entries, lost = store.entries()
         assert entries[-1].reason == "three"
         assert len(entries) + lost >= 1

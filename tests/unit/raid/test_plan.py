@@ -98,9 +98,13 @@ class Bed:
 
     def probe(self) -> Probe:
         return Probe(
-            self.links, self.mdstat, self.details, self.examines, self.signatures,
-            json.dumps({"blockdevices": self.entries}),
-        )  # fmt: skip
+            links=self.links,
+            mdstat=self.mdstat,
+            details=self.details,
+            examines=self.examines,
+            signatures=self.signatures,
+            lsblk=json.dumps({"blockdevices": self.entries}),
+        )
 
 
 ALL = "nvme3n1[3] nvme2n1[2] nvme1n1[1] nvme0n1[0]"
@@ -122,7 +126,7 @@ def test_mdstat_is_understood() -> None:
     found = parse.mdstat(MDSTAT)
     assert set(found) == {"md127", "md126", "md125", "md0"}
     assert found["md127"].level == "raid10"
-    assert found["md127"].members[0] == parse.Member("nvme3n1")
+    assert found["md127"].members[0] == parse.Member(device="nvme3n1")
     assert (found["md127"].raid_devices, found["md127"].working, found["md127"].action) == (4, 4, "")
     assert found["md126"].action == "recovery"
     assert [(m.device, m.spare, m.faulty) for m in found["md126"].members] == [
@@ -134,7 +138,7 @@ def test_mdstat_is_understood() -> None:
 
 
 def test_identity_and_signatures_are_understood() -> None:
-    assert parse.identity(DETAIL) == parse.Identity(UUID, "data", "raid10", 4)
+    assert parse.identity(DETAIL) == parse.Identity(uuid=UUID, name="data", level="raid10", raid_devices=4)
     assert parse.identity("") is None
     assert parse.signatures(WIPEFS) == ("linux_raid_member",)
     assert parse.signatures("") == ()

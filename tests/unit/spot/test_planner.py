@@ -36,10 +36,26 @@ def case(
 ) -> Case:  # fmt: skip
     zones = tuple(sorted({zone for by_zone in spot.values() for zone in by_zone}))
     prices = usual if usual is not None else {P4D: 22.0, P4DE: 27.0}
-    market = Market("us-east-1", zones, {t: p for t, p in prices.items() if t in spot}, spot, ("today",), ())
+    market = Market(
+        region="us-east-1",
+        zones=zones,
+        on_demand={t: p for t, p in prices.items() if t in spot},
+        spot=spot,
+        dates=("today",),
+        notes=(),
+    )
     wanted = gpus if isinstance(gpus, tuple) else (gpus,) * 24
     bounds = Limits(**{"spot_max": 8, "on_demand_max": 8, **limits})
-    return Case(market, Demand(wanted, job), bounds, tuple(spot), 8, zones, scores or {}, repeats)
+    return Case(
+        market=market,
+        demand=Demand(wanted, job),
+        limits=bounds,
+        types=tuple(spot),
+        gpus=8,
+        on_demand_zones=zones,
+        scores=scores or {},
+        repeats=repeats,
+    )
 
 
 def sizes(made: Plan) -> set[tuple[int, int]]:

@@ -51,9 +51,25 @@ def folder(tmp_path: Path) -> Path:
 def made(*, low: int = 1, high: int = 3, spot: bool = True) -> Plan:
     """Return a plan of ``low`` spot nodes by day and ``high`` by night, and one on demand."""
     levels = dict.fromkeys(("us-east-1a", "us-east-1b"), (9.0 if spot else 27.0,) * 24)
-    market = Market("us-east-1", tuple(levels), {P4DE: 27.0}, {P4DE: levels}, ("spot: 2026 (x)",), ())
+    market = Market(
+        region="us-east-1",
+        zones=tuple(levels),
+        on_demand={P4DE: 27.0},
+        spot={P4DE: levels},
+        dates=("spot: 2026 (x)",),
+        notes=(),
+    )
     gpus = tuple(8 * (1 + (low if 8 <= hour < 22 else high)) for hour in range(24))
-    return plan(Case(market, Demand(gpus), Limits(8, 8, base=1), (P4DE,), 8, tuple(levels)))
+    return plan(
+        Case(
+            market=market,
+            demand=Demand(gpus),
+            limits=Limits(spot_max=8, on_demand_max=8, base=1),
+            types=(P4DE,),
+            gpus=8,
+            on_demand_zones=tuple(levels),
+        )
+    )
 
 
 def test_defaults_and_files_are_read_in_their_order(folder: Path) -> None:
@@ -107,7 +123,7 @@ def test_everything_that_is_not_planned_stays(folder: Path) -> None:
     before = stack.read(folder).pools
     before["ondemand"]["min"] = 1
     before["spot"]["on_demand_base"] = 1
-    after = tfvars.apply(before, made(), Limits(6, 4), ("spot", "ondemand"), hour=23)
+    after = tfvars.apply(before, made(), Limits(spot_max=6, on_demand_max=4), ("spot", "ondemand"), hour=23)
     assert after["control"] == before["control"]
     assert after["spot"] == {
         "lifecycle": "spot", "roles": ["gpu"], "instance_types": [P4DE], "desired": 3, "max": 6, "disk_gb": 500,
@@ -120,7 +136,9 @@ def test_everything_that_is_not_planned_stays(folder: Path) -> None:
 
 
 def test_a_plan_without_spot_keeps_the_pool_and_empties_it(folder: Path) -> None:
-    after = tfvars.apply(stack.read(folder).pools, made(spot=False), Limits(8, 8), ("spot", "ondemand"), hour=0)
+    after = tfvars.apply(
+        stack.read(folder).pools, made(spot=False), Limits(spot_max=8, on_demand_max=8), ("spot", "ondemand"), hour=0
+    )
     assert after["spot"]["instance_types"] == [P4DE]
     assert (after["spot"]["desired"], after["spot"]["schedules"]) == (0, {})
     assert after["ondemand"]["desired"] == 4
@@ -128,7 +146,9 @@ def test_a_plan_without_spot_keeps_the_pool_and_empties_it(folder: Path) -> None
 
 @pytest.mark.parametrize("hour", [0, 7, 8, 21, 22, 23])
 def test_sizes_always_fit_the_modules_bounds(folder: Path, hour: int) -> None:
-    for pool in tfvars.apply(stack.read(folder).pools, made(), Limits(8, 8), ("spot", "ondemand"), hour).values():
+    for pool in tfvars.apply(
+        stack.read(folder).pools, made(), Limits(spot_max=8, on_demand_max=8), ("spot", "ondemand"), hour
+    ).values():
         for size in (pool["desired"], *(s["desired"] for s in pool.get("schedules", {}).values())):
             assert pool.get("min", 0) <= size <= pool["max"]
 
@@ -136,7 +156,7 @@ def test_sizes_always_fit_the_modules_bounds(folder: Path, hour: int) -> None:
 def test_a_minimum_that_the_plan_goes_below_is_lowered(folder: Path) -> None:
     before = stack.read(folder).pools
     before["spot"]["min"] = 2
-    after = tfvars.apply(before, made(low=0), Limits(8, 8), ("spot", "ondemand"), hour=0)
+    after = tfvars.apply(before, made(low=0), Limits(spot_max=8, on_demand_max=8), ("spot", "ondemand"), hour=0)
     assert after["spot"]["min"] == 0
 
 
@@ -144,7 +164,7 @@ def test_no_two_pools_have_a_schedule_of_one_name(folder: Path) -> None:
     """AWS would not mind; the emulator keeps only the last of them."""
     found = stack.read(folder).pools
     gpus = ",".join(f"{hour}-{hour + 1}={8 * (hour % 5)}" for hour in range(24))
-    request = actions.Request(folder, demand=gpus, spot_max=1, on_demand_max=8, max_age=10_000)
+    request = actions.Request(folder=folder, demand=gpus, spot_max=1, on_demand_max=8, max_age=10_000)
     after = actions.make(request, NOW).pools
     names = [name for pool in found for name in after[pool].get("schedules", {})]
     assert len(names) > 10
@@ -205,7 +225,7 @@ def test_a_file_that_would_win_over_the_plan_is_said(tmp_path: Path) -> None:
 
 def test_a_plan_does_not_feed_on_an_earlier_one(folder: Path) -> None:
     """What a plan wrote is not read back: a pool added to the stack later is in the next plan, and nothing creeps."""
-    request = actions.Request(folder, max_age=10_000, ceiling=100.0)
+    request = actions.Request(folder=folder, max_age=10_000, ceiling=100.0)
     first = actions.make(request, NOW).variables
     stack.write(folder / stack.FILE, first, force=False)
     assert actions.make(request, NOW).variables == first
@@ -216,9 +236,9 @@ def test_a_plan_does_not_feed_on_an_earlier_one(folder: Path) -> None:
 
 def test_a_plan_for_elsewhere_is_not_written(folder: Path) -> None:
     with pytest.raises(BadInput, match="the stack stands in us-east-1"):
-        actions.fits(actions.Request(folder, region="eu-central-1"))
+        actions.fits(actions.Request(folder=folder, region="eu-central-1"))
     with pytest.raises(BadInput, match="no subnet in us-east-1f"):
-        actions.fits(actions.Request(folder, zones=("us-east-1f",)))
+        actions.fits(actions.Request(folder=folder, zones=("us-east-1f",)))
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ ONE, TWO = parse("s3://weights/models/one@v1"), parse("s3://weights/models/two@v
 
 def has(cache: Cache, address: Address, content: bytes, *, begun: int | None = None) -> str:
     """Let a cache hold a version of one file, or the first bytes of it; return its key."""
-    of = Manifest("dualtrack.checkpoint/1", manifests.PART, (File("model", len(content)),))
+    of = Manifest(schema="dualtrack.checkpoint/1", part=manifests.PART, files=(File(path="model", size=len(content)),))
     key = cache.key(address, of)
     files = cache.staging(key) / "files"
     files.mkdir(parents=True)

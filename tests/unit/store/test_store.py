@@ -24,7 +24,7 @@ DIGEST = hashlib.sha256(b"").hexdigest()
 
 
 def of(*files: File, part: int = PART) -> Manifest:
-    return Manifest("dualtrack.checkpoint/1", part, files)
+    return Manifest(schema="dualtrack.checkpoint/1", part=part, files=files)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_no_text_is_an_address_by_accident(text: str) -> None:
 )
 def test_paths_that_could_leave_the_folder_are_no_files(path: str) -> None:
     with pytest.raises(BadInput, match="is no name of a file"):
-        manifest.decode(manifest.encode(of(File(path, 1))), "it")
+        manifest.decode(manifest.encode(of(File(path=path, size=1))), "it")
 
 
 @given(st.text(min_size=1, max_size=80))
@@ -86,12 +86,12 @@ def test_a_safe_path_stays_below(path: str) -> None:
     ("found", "said"),
     [
         (of(), "names no files"),
-        (of(File("a", 1), File("a", 2)), "a is named twice"),
-        (of(File("a", 1), File("a/b", 2)), "a/b lies in a folder that is a file"),
-        (of(File("a", -1)), "has -1 bytes"),
-        (of(File("a", 2 * PART, (DIGEST,))), "has 1 digests for"),
-        (of(File("a", 1, ("x" * 64,))), "a digest that is none"),
-        (of(File("a", 1), part=0), "parts of 0 bytes"),
+        (of(File(path="a", size=1), File(path="a", size=2)), "a is named twice"),
+        (of(File(path="a", size=1), File(path="a/b", size=2)), "a/b lies in a folder that is a file"),
+        (of(File(path="a", size=-1)), "has -1 bytes"),
+        (of(File(path="a", size=2 * PART, parts=(DIGEST,))), "has 1 digests for"),
+        (of(File(path="a", size=1, parts=("x" * 64,))), "a digest that is none"),
+        (of(File(path="a", size=1), part=0), "parts of 0 bytes"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(found: Manifest, said: str) -> None:
@@ -100,21 +100,23 @@ def test_a_manifest_that_does_not_fit_is_refused(found: Manifest, said: str) -> 
 
 
 def test_a_pushed_version_has_all_digests() -> None:
-    empty = of(File("empty", 0), File("full", 1, (DIGEST,)))
+    empty = of(File(path="empty", size=0), File(path="full", size=1, parts=(DIGEST,)))
     assert manifest.decode(manifest.encode(empty), "it", pushed=True) == empty
-    without = of(File("full", 1, (DIGEST,)), File("a", 1))
+    without = of(File(path="full", size=1, parts=(DIGEST,)), File(path="a", size=1))
     assert manifest.decode(manifest.encode(without), "it") == without  # a listing of plain objects
     with pytest.raises(BadInput, match="a has no digests"):
         manifest.decode(manifest.encode(without), "it", pushed=True)
 
 
 def test_what_is_there_agrees_in_every_digest() -> None:
-    wanted = of(File("a", 1, (DIGEST,)), File("b", 1, etag="e"))
-    assert manifest.agree(wanted, of(File("a", 1, (DIGEST,)), File("b", 1, (DIGEST,), etag="e")))
+    wanted = of(File(path="a", size=1, parts=(DIGEST,)), File(path="b", size=1, etag="e"))
+    assert manifest.agree(
+        wanted, of(File(path="a", size=1, parts=(DIGEST,)), File(path="b", size=1, parts=(DIGEST,), etag="e"))
+    )
     for there in (
-        of(File("a", 1, ("0" * 64,)), File("b", 1, (DIGEST,), etag="e")),
-        of(File("a", 1, (DIGEST,)), File("b", 1, (DIGEST,), etag="f")),
-        of(File("a", 1, (DIGEST,))),
+        of(File(path="a", size=1, parts=("0" * 64,)), File(path="b", size=1, parts=(DIGEST,), etag="e")),
+        of(File(path="a", size=1, parts=(DIGEST,)), File(path="b", size=1, parts=(DIGEST,), etag="f")),
+        of(File(path="a", size=1, parts=(DIGEST,))),
     ):
         assert not manifest.agree(wanted, there)
 
@@ -127,7 +129,7 @@ def test_what_is_no_manifest_is_said(data: bytes) -> None:
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=4), st.integers(1024, 2048))
 def test_parts_cover_every_byte_once(sizes: list[int], part: int) -> None:
-    files = of(*(File(f"f{n}", size) for n, size in enumerate(sizes)), part=part)
+    files = of(*(File(path=f"f{n}", size=size) for n, size in enumerate(sizes)), part=part)
     for number, size in enumerate(sizes):
         mine = [it for it in manifest.parts(files) if it.file == number]
         assert [it.begin for it in mine] == list(range(0, size, part))
@@ -142,16 +144,16 @@ def test_parts_are_hashed_each(data: bytes, part: int) -> None:
 
 
 def test_the_same_content_is_the_same_version_whenever_it_was_pushed() -> None:
-    one = of(File("a", 1, (DIGEST,)))
-    assert Manifest(one.schema, one.part, one.files, "2026-11-25").digest == one.digest
-    assert of(File("b", 1, (DIGEST,))).digest != one.digest
+    one = of(File(path="a", size=1, parts=(DIGEST,)))
+    assert Manifest(schema=one.schema, part=one.part, files=one.files, pushed="2026-11-25").digest == one.digest
+    assert of(File(path="b", size=1, parts=(DIGEST,))).digest != one.digest
 
 
 def test_data_is_on_the_disk_before_its_line(tmp_path: Path) -> None:
     path, synced = tmp_path / "journal", []
     with Journal(path, lambda number: synced.append((number, path.read_text()))) as record:
-        record.add(Part(1, 0, 0, 5, ""), DIGEST)
-        record.add(Part(0, 3, 0, 5, ""), DIGEST)
+        record.add(Part(file=1, index=0, begin=0, size=5, sha256=""), DIGEST)
+        record.add(Part(file=0, index=3, begin=0, size=5, sha256=""), DIGEST)
         assert journal.read(path) == {}
     assert synced == [(0, ""), (1, "")]
     assert journal.read(path) == {(1, 0): DIGEST, (0, 3): DIGEST}
@@ -166,7 +168,7 @@ def test_a_torn_journal_loses_lines_and_invents_none(
     whole = "".join(f"{file} {index} {digest}\n" for (file, index), digest in lines.items()).encode()
     path.write_bytes(whole[:cut] + (junk if b"\n" not in junk else b""))
     with Journal(path, lambda _: None) as record:
-        record.add(Part(2, 3, 0, 1, ""), "d" * 64)
+        record.add(Part(file=2, index=3, begin=0, size=1, sha256=""), "d" * 64)
     found = journal.read(path)
     assert found.pop((2, 3)) == "d" * 64
     assert found.items() <= lines.items()
@@ -207,7 +209,7 @@ def test_what_s3_says_means_one_thing(code: str, kind: str) -> None:
 
 def test_names_in_the_cache_are_readable_and_cannot_leave_it(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    found = of(File("a", 1, (DIGEST,)))
+    found = of(File(path="a", size=1, parts=(DIGEST,)))
     assert cache.key(address.parse("s3://bucket/m/deepseek-70b@v1"), found).startswith("deepseek-70b-v1-")
     odd = cache.key(address.parse("s3://bucket/m/ü %2e@x"), found)
     assert cache.version(odd).parent == tmp_path / "versions"

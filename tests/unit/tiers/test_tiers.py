@@ -29,7 +29,7 @@ def one(of: Class, amount: Amount = TB) -> plan.Row:
 
 def test_the_months_and_the_restore_by_hand() -> None:
     """1 TB in 1,000 objects: 23 $, 12.50 $ and 0.99 $ a month; Standard 20 $ + 0.10 $, Bulk 2.50 $ + 0.025 $."""
-    row = one(Class(30, 90, recovery_hours=24))
+    row = one(Class(ia_days=30, deep_archive_days=90, recovery_hours=24))
     assert [(it.storage_class, it.from_day) for it in row.tiers] == [
         ("STANDARD", 0),
         ("STANDARD_IA", 30),
@@ -47,17 +47,17 @@ def test_the_months_and_the_restore_by_hand() -> None:
 
 def test_a_tier_bills_its_least_days() -> None:
     """Thirty days are billed of a GB that stays in Infrequent Access for ten."""
-    row = one(Class(30, 40))
+    row = one(Class(ia_days=30, deep_archive_days=40))
     assert row.year_usd == pytest.approx((23 * 30 + 12.5 * 30 + 0.99 * 325) / MONTH)
 
 
 def test_a_broken_recovery_budget_is_named() -> None:
     assert (
         "weights goes to DEEP_ARCHIVE after 90 days, where reading takes 12 hours: its recovery budget is 4"
-        in one(Class(30, 90, recovery_hours=4)).problem
+        in one(Class(ia_days=30, deep_archive_days=90, recovery_hours=4)).problem
     )
-    assert one(Class(30, None, recovery_hours=0.01)).problem == ""
-    assert one(Class(30, 90)).problem == ""
+    assert one(Class(ia_days=30, deep_archive_days=None, recovery_hours=0.01)).problem == ""
+    assert one(Class(ia_days=30, deep_archive_days=90)).problem == ""
 
 
 def test_the_stacks_own_classes_keep_their_budgets() -> None:
@@ -81,7 +81,7 @@ def test_what_is_not_known_is_refused() -> None:
 
 @given(st.integers(0, 10**15), st.integers(0, 10**6))
 def test_money_grows_with_the_bytes_and_never_falls_below_zero(size: int, objects: int) -> None:
-    row = one(Class(30, 90, recovery_hours=48), Amount(size, objects))
+    row = one(Class(ia_days=30, deep_archive_days=90, recovery_hours=48), Amount(size, objects))
     assert 0 <= row.year_usd <= row.year_standard_usd + 1e-6
     assert all(way.usd >= 0 for tier in row.tiers for way in tier.ways)
 
@@ -111,7 +111,7 @@ def test_what_s3_says_of_a_restore(header: str | None, state: str) -> None:
 
 
 def objects(*states: str, size: int = 10**12) -> list[Object]:
-    return [Object(f"k{n}", size, "DEEP_ARCHIVE", state) for n, state in enumerate(states)]
+    return [Object(key=f"k{n}", size=size, storage_class="DEEP_ARCHIVE", state=state) for n, state in enumerate(states)]
 
 
 def test_the_cheapest_way_in_time_is_taken() -> None:
@@ -135,5 +135,5 @@ def test_what_is_on_its_way_is_not_paid_twice() -> None:
 
 
 def test_a_plan_is_a_document() -> None:
-    found = plan.plan(REGION, {"weights": Class(30, 90)}, {"weights": Amount(1, 1)}, PRICES)
+    found = plan.plan(REGION, {"weights": Class(ia_days=30, deep_archive_days=90)}, {"weights": Amount(1, 1)}, PRICES)
     assert msgspec.json.decode(msgspec.json.encode(found))["rows"][0]["name"] == "weights"

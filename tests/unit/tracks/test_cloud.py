@@ -106,11 +106,11 @@ class Api:
 
 def instance(number: int, pool: str, deployment: str = "ours") -> ec2.Instance:
     return ec2.Instance(
-        f"i-{number:017x}",
-        "p4d.24xlarge",
-        f"10.20.0.{number}",
-        "us-east-1a",
-        "",
+        id=f"i-{number:017x}",
+        type="p4d.24xlarge",
+        address=f"10.20.0.{number}",
+        zone="us-east-1a",
+        lifecycle="",
         tag_pool=pool,
         tag_deployment=deployment,
     )
@@ -126,11 +126,27 @@ def test_only_members_of_the_stacks_groups_are_its_hosts(monkeypatch: pytest.Mon
     monkeypatch.setattr(instances.aws, "client", lambda *_, **__: Api(ours, moved, *others))
     pools = {
         name: contract.Pool(
-            name, f"dualtrack-{name}", ("p4d.24xlarge",), 8, ("gpu",), "admin", ("us-east-1a",), 0, 2, 8
+            lifecycle=name,
+            autoscaling_group=f"dualtrack-{name}",
+            instance_types=("p4d.24xlarge",),
+            gpus=8,
+            roles=("gpu",),
+            ssh_user="admin",
+            zones=("us-east-1a",),
+            min=0,
+            desired=2,
+            max=8,
         )
         for name in ("spot", "control")
     }
-    stack = contract.Output(1, "aws", "us-east-1", contract.Network("vpc-1", "10.20.0.0/16", {}), pools, {})
+    stack = contract.Output(
+        schema=1,
+        stack="aws",
+        region="us-east-1",
+        network=contract.Network("vpc-1", "10.20.0.0/16", {}),
+        pools=pools,
+        storage={},
+    )
     assert [it.instance_id for it in instances.discover(stack)] == [ours.id]
 
 

@@ -27,31 +27,31 @@ def hosts(site: dict[str, tuple[str, ...]], **facts: dict[str, Any]) -> Hosts:
     return Hosts({name: facts.get(name.replace("-", "_"), {}) for name in site}, groups)
 
 
-LOG = Lane(("log-1",))
+LOG = Lane(hosts=("log-1",))
 
 
 def vault(name: str = "vault-1", number: int = 2) -> list[Lane]:
     """A slow host: beside the search store with what does not ship, after it with the rest."""
-    return [Lane((name,), skip_tags="shipping"), Lane((name,), after=(0, number), tags="shipping")]
+    return [Lane(hosts=(name,), skip_tags="shipping"), Lane(hosts=(name,), after=(0, number), tags="shipping")]
 
 
 @pytest.mark.parametrize(
     ("site", "expected"),
     [
-        (SITE, [LOG, Lane(("gpu-1", "gateway-1"), after=(0,)), *vault()]),
-        ({"vault-1": ("role_storage",)}, [Lane(("vault-1",))]),
-        ({"vault-1": ("role_storage",), "a": ()}, [Lane(("a",)), Lane(("vault-1",))]),
+        (SITE, [LOG, Lane(hosts=("gpu-1", "gateway-1"), after=(0,)), *vault()]),
+        ({"vault-1": ("role_storage",)}, [Lane(hosts=("vault-1",))]),
+        ({"vault-1": ("role_storage",), "a": ()}, [Lane(hosts=("a",)), Lane(hosts=("vault-1",))]),
         ({"vault-1": ("role_storage",), "log-1": ("role_log",)}, [LOG, *vault(number=1)]),
-        ({"vault-1": ("role_storage", "role_log"), "log-2": ("role_log",)}, [Lane(("vault-1", "log-2"))]),
-        ({"log-1": ("role_log",), "a": ()}, [LOG, Lane(("a",), after=(0,))]),
+        ({"vault-1": ("role_storage", "role_log"), "log-2": ("role_log",)}, [Lane(hosts=("vault-1", "log-2"))]),
+        ({"log-1": ("role_log",), "a": ()}, [LOG, Lane(hosts=("a",), after=(0,))]),
         # A node of the scheduler stays with its controllers, a host of a fabric with the fabric, whatever else it is.
         (SITE | {"gpu-1": ("role_gpu", "scheduled", "role_storage")},
-         [LOG, Lane(("gpu-1", "gateway-1"), after=(0,)), *vault()]),
+         [LOG, Lane(hosts=("gpu-1", "gateway-1"), after=(0,)), *vault()]),
         (SITE | {"vault-1": ("role_storage", "role_infiniband"), "gpu-1": ("role_infiniband",)},
-         [LOG, Lane(("gpu-1", "gateway-1", "vault-1"), after=(0,))]),
+         [LOG, Lane(hosts=("gpu-1", "gateway-1", "vault-1"), after=(0,))]),
         # The store cannot come first here: nobody goes beside it.
-        (SITE | {"log-1": ("role_log", "role_infiniband")}, [Lane(tuple(SITE))]),
-        ({"a": (), "b": ()}, [Lane(("a", "b"))]),
+        (SITE | {"log-1": ("role_log", "role_infiniband")}, [Lane(hosts=tuple(SITE))]),
+        ({"a": (), "b": ()}, [Lane(hosts=("a", "b"))]),
     ],
 )  # fmt: skip
 def test_lanes(site: dict[str, tuple[str, ...]], expected: list[Lane]) -> None:
@@ -62,7 +62,7 @@ def test_lanes(site: dict[str, tuple[str, ...]], expected: list[Lane]) -> None:
 
 
 def test_witness_waits_for_the_keys_of_all_others() -> None:
-    assert lanes.lanes(hosts(SITE, log_1={"audit_witness": True})) == [Lane(tuple(SITE))]
+    assert lanes.lanes(hosts(SITE, log_1={"audit_witness": True})) == [Lane(hosts=tuple(SITE))]
     assert len(lanes.lanes(hosts(SITE, log_1={"audit_witness": False}))) == 4
 
 
@@ -102,7 +102,9 @@ class Ansible:
         entries = yaml.safe_load(playbook.read_text())
         self.played[limit] = {Path(it["ansible.builtin.import_playbook"]).stem for it in entries}
         self.seen.append((limit, tags or f"not {skip_tags}" if tags or skip_tags else "", log.name))
-        answer = self.answers.get(limit.split(",")[0].replace("-", "_"), Result({}, (), 1, str(log)))
+        answer = self.answers.get(
+            limit.split(",")[0].replace("-", "_"), Result(changed={}, failures=(), seconds=1, log=str(log))
+        )
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -115,7 +117,8 @@ def run(monkeypatch: pytest.MonkeyPatch, ansible: Ansible) -> Result:
 
 def test_changes_of_all_lanes_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
     ansible = Ansible(
-        gpu_1=Result({"gpu-1": 2, "gateway-1": 0}, (), 5, "a"), vault_1=Result({"vault-1": 1}, (), 9, "b")
+        gpu_1=Result(changed={"gpu-1": 2, "gateway-1": 0}, failures=(), seconds=5, log="a"),
+        vault_1=Result(changed={"vault-1": 1}, failures=(), seconds=9, log="b"),
     )
     assert run(monkeypatch, ansible).changed == {"gpu-1": 2, "gateway-1": 0, "vault-1": 2}
     assert sorted(ansible.seen) == [
@@ -131,7 +134,12 @@ def test_changes_of_all_lanes_come_together(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def failure(host: str) -> Result:
-    return Result({host: 1}, (Failure(host, "a task", "no"),), 3, f"/logs/{host}.log")
+    return Result(
+        changed={host: 1},
+        failures=(Failure(host=host, task="a task", message="no"),),
+        seconds=3,
+        log=f"/logs/{host}.log",
+    )
 
 
 def test_failures_of_all_lanes_are_told_and_none_stops_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,15 @@ def test_unknown_target_is_refused_with_the_names_of_all() -> None:
 
 
 def test_hosts_are_written_for_ansible_and_found_as_inventories(folder: Path) -> None:
-    host = Host("gateway-1", "10.30.0.12", "ops", "local", "owned", "owned", roles=("gateway",))
+    host = Host(
+        name="gateway-1",
+        address="10.30.0.12",
+        user="ops",
+        track="local",
+        pool="owned",
+        lifecycle="owned",
+        roles=("gateway",),
+    )
     path = deployment.write(target.of("lab"), "local", [host], lambda _: {"ansible_user": "ops"})
     assert path == folder / "inventories/lab/hosts-local.json"
     assert "gateway-1" in json.dumps(json.loads(path.read_text()))

@@ -14,7 +14,9 @@ from dualtrack.inventory.model import Host
 from dualtrack.remote.known_hosts import KnownHosts
 from dualtrack.tracks import host_boot
 
-HOST = Host("gateway-1", "10.30.0.12", "ops", "local", "owned", "owned", port=2222)
+HOST = Host(
+    name="gateway-1", address="10.30.0.12", user="ops", track="local", pool="owned", lifecycle="owned", port=2222
+)
 
 
 def done(code: int, out: str = "", err: str = "") -> subprocess.CompletedProcess[str]:

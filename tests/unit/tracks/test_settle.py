@@ -45,7 +45,7 @@ class Track:
         self.configured.append(tuple(hosts.variables))
         for name in hosts.variables:
             self.red -= self.mends[name]
-        return Result(dict.fromkeys(hosts.variables, 1), (), 1, "log")
+        return Result(changed=dict.fromkeys(hosts.variables, 1), failures=(), seconds=1, log="log")
 
     def verify(self, *_: object, **__: object) -> Report:
         hosts = tuple(HostReport(name, "failed" if name in self.red else "passed", (), 1) for name in NAMES)

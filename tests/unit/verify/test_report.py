@@ -16,7 +16,11 @@ from dualtrack.verify.record import Verified
 from dualtrack.verify.show import show
 
 PLAN = {"h1": ["base"], "h2": ["base", "gpu"]}
-GOOD = [Check("h1", "base", "a", "passed"), Check("h2", "base", "a", "passed"), Check("h2", "gpu", "b", "passed")]
+GOOD = [
+    Check(host="h1", role="base", check="a", outcome="passed"),
+    Check(host="h2", role="base", check="a", outcome="passed"),
+    Check(host="h2", role="gpu", check="b", outcome="passed"),
+]
 
 
 def report(checks: Sequence[Check], unreachable: dict[str, str] | None = None) -> Report:
@@ -31,7 +35,9 @@ def test_all_passed_is_green() -> None:
 
 
 def test_a_failed_check_is_red_and_named_in_the_headline() -> None:
-    found = report([*GOOD, Check("h2", "gpu", "the GPUs answer", "failed", "7 GPUs answer")])
+    found = report(
+        [*GOOD, Check(host="h2", role="gpu", check="the GPUs answer", outcome="failed", assertion="7 GPUs answer")]
+    )
     assert not found.ok
     assert found.headline.endswith("h2: not true that the GPUs answer")
     assert found.hosts[1].failures[0].assertion == "7 GPUs answer"
@@ -52,15 +58,28 @@ def test_a_role_that_did_not_report_back_is_red(lost: int) -> None:
 
 
 def test_a_skip_is_neither_passed_nor_failed_and_keeps_its_reason() -> None:
-    found = report([*GOOD, Check("h1", "base", "the clock", "skipped", "a container")])
+    found = report(
+        [*GOOD, Check(host="h1", role="base", check="the clock", outcome="skipped", assertion="a container")]
+    )
     assert found.ok
     assert found.passed == 3
     assert found.hosts[0].skipped == ("the clock: a container",)
 
 
 def test_people_read_each_reason_once_and_the_failures_last(capsys: pytest.CaptureFixture[str]) -> None:
-    skips = [Check(name, "base", "the clock", "skipped", "a container") for name in ("h1", "h2")]
-    show(report([*GOOD, *skips, Check("h2", "gpu", "the GPUs answer", "failed", "7 GPUs answer")]))
+    skips = [
+        Check(host=name, role="base", check="the clock", outcome="skipped", assertion="a container")
+        for name in ("h1", "h2")
+    ]
+    show(
+        report(
+            [
+                *GOOD,
+                *skips,
+                Check(host="h2", role="gpu", check="the GPUs answer", outcome="failed", assertion="7 GPUs answer"),
+            ]
+        )
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[-4] == "not checked on h1, h2: the clock: a container"
     assert lines[-3:-1] == ["h2: not true that the GPUs answer [gpu]", "    7 GPUs answer"]

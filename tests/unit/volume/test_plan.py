@@ -111,7 +111,7 @@ def test_sound_declarations_are_taken() -> None:
 
 
 def test_blank_device_becomes_a_volume() -> None:
-    made = Decision("weights", make=True, filesystem=True)
+    made = Decision(name="weights", make=True, filesystem=True)
     assert decide(volume(), BLANK) == made
     assert decide(volume(unlock="tpm2", key_file="", key_device=""), host(key_file="")) == made
 
@@ -149,13 +149,13 @@ def test_blank_device_becomes_a_volume() -> None:
 def test_what_could_lose_data_or_a_key_is_refused(found: Found, said: str) -> None:
     decision = decide(volume(), found)
     assert said in decision.problem
-    assert decision == Decision("weights", problem=decision.problem)
+    assert decision == Decision(name="weights", problem=decision.problem)
     assert "\n" not in decision.problem
 
 
 def test_named_device_is_erased_and_only_that_one() -> None:
     old = host(signatures=("xfs",))
-    erased = Decision("weights", make=True, erase_first=True, filesystem=True)
+    erased = Decision(name="weights", make=True, erase_first=True, filesystem=True)
     assert decide(volume(), old, [OTHER, DEVICE]) == erased
     assert decide(volume(), encrypted("other", key_file="absent"), [DEVICE]) == erased
     assert decide(volume(), encrypted("other", key_file="absent", signatures=()), [DEVICE]) == erased
@@ -184,17 +184,17 @@ def test_some_devices_are_refused_even_when_they_were_named(found: Found) -> Non
 
 @pytest.mark.parametrize("key_file", ["absent", "present"])
 def test_volume_whose_keys_were_not_kept_is_made_anew(key_file: str) -> None:
-    made = Decision("weights", make=True, erase_first=True, filesystem=True)
+    made = Decision(name="weights", make=True, erase_first=True, filesystem=True)
     assert decide(volume(), encrypted(UNFINISHED, key_file=key_file)) == made
     assert decide(volume(), encrypted(UNFINISHED, key_file=key_file, cipher="aes-xts-plain64")) == made
 
 
 @pytest.mark.parametrize("allow", [[], [DEVICE]])
 def test_finished_volume_is_left_alone(allow: list[str]) -> None:
-    assert decide(volume(), opened(), allow) == Decision("weights")
-    assert decide(volume(), encrypted(), allow) == Decision("weights")
+    assert decide(volume(), opened(), allow) == Decision(name="weights")
+    assert decide(volume(), encrypted(), allow) == Decision(name="weights")
     # Its maker was stopped before the file system; one that is closed cannot be looked into.
-    assert decide(volume(), opened(content=()), allow) == Decision("weights", filesystem=True)
+    assert decide(volume(), opened(content=()), allow) == Decision(name="weights", filesystem=True)
 
 
 def test_recovery_key_has_a_place_before_it_is_made() -> None:
@@ -233,7 +233,7 @@ def test_recovery_key_has_a_place_before_it_is_made() -> None:
 def test_nothing_that_holds_something_is_ever_taken_unless_it_was_named(found: Found, allow: list[str]) -> None:
     decision = decide(volume(), found, allow)
     if decision.problem:
-        assert decision == Decision("weights", problem=decision.problem)
+        assert decision == Decision(name="weights", problem=decision.problem)
     if decision.make:
         unfinished = found.luks and found.label == UNFINISHED
         holds = found.luks or found.signatures != ()

@@ -188,9 +188,12 @@ def retain(
     from dualtrack.security.audit import retention as retaining
 
     keeper = retaining.Keeper(
-        _as_controller(store, pki, ssh), pki, keys or pki.absolute().parent / "audit-keys", repository,
-        tuple(anchors.read(anchor_place)),
-    )  # fmt: skip
+        store=_as_controller(store, pki, ssh),
+        pki=pki,
+        keys=keys or pki.absolute().parent / "audit-keys",
+        repository=repository,
+        anchors=tuple(anchors.read(anchor_place)),
+    )
     found = retaining.retain(keeper, days, apply=apply, saved_days=snapshots, say=Steps())
     if json:
         document("audit-retain", {"applied": apply, "indices": found.indices, "snapshots": found.snapshots})

@@ -47,9 +47,12 @@ def report(
     own = checked_budget(budget)
     of = numbers.load(assumptions or numbers.GUIDE)
     costs = running.Facts(
-        files.load(prices or files.FACTS), files.storage(storage or files.STORAGE_FACTS), of.exchange.cny_per_usd,
-        of.exchange.taken, time.time(),
-    )  # fmt: skip
+        book=files.load(prices or files.FACTS),
+        storage=files.storage(storage or files.STORAGE_FACTS),
+        exchange=of.exchange.cny_per_usd,
+        exchange_taken=of.exchange.taken,
+        now=time.time(),
+    )
     place = applied(stack.value)
     found = running.report(place.output, place.deployment, gather.see(place, facts), costs, own or place.budget)
     if json:

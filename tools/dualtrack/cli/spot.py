@@ -69,10 +69,23 @@ def plan(
     Exit code 1 when the plan is short of the demand.
     """
     request = actions.Request(
-        variables.folder(stack.value), prices or files.FACTS, region, tuple(zone or ()), tuple(type_ or ()), demand,
-        job, ceiling, discount / 100, max_age, days, time_zone, (spot_pool, on_demand_pool), spot_max, on_demand_max,
-        base,
-    )  # fmt: skip
+        folder=variables.folder(stack.value),
+        prices=prices or files.FACTS,
+        region=region,
+        zones=tuple(zone or ()),
+        types=tuple(type_ or ()),
+        demand=demand,
+        job=job,
+        ceiling=ceiling,
+        discount=discount / 100,
+        max_age=max_age,
+        days=days,
+        time_zone=time_zone,
+        names=(spot_pool, on_demand_pool),
+        spot_max=spot_max,
+        on_demand_max=on_demand_max,
+        base=base,
+    )
     planned = actions.make(request, datetime.now(UTC), _api(stack) if live else None)
     if json:
         document("spot-plan", planned, stack=stack.value)

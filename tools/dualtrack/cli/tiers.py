@@ -98,9 +98,18 @@ def restore(
     May be ended at any moment and called again: it goes on where it was, and nothing is paid twice.
     """
     asked = drill.Asked(
-        address, way, within, days, cache, poll, wait=not no_wait, dry_run=dry_run, prices=prices, region=region,
+        address=address,
+        way=way,
+        within=within,
+        days=days,
+        cache=cache,
+        poll=poll,
+        wait=not no_wait,
+        dry_run=dry_run,
+        prices=prices,
+        region=region,
         endpoint=endpoint,
-    )  # fmt: skip
+    )
     confirm = None if yes else lambda text: typer.confirm(text, err=True)
     found = drill.restore(asked, confirm, lambda text: echo(text, err=True))
     if found is None:

@@ -12,7 +12,7 @@ from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 
 
-class Applied(msgspec.Struct, frozen=True):
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """A stack and its API; ``endpoint`` is '' for the real AWS. ``budget`` is the stack's own, US$ a month."""
 
     output: contract.Output
@@ -27,7 +27,12 @@ def applied(stack: Stack) -> Applied:
     watch = values.get("watch") or {}
     budget = watch.get("budget_usd") if isinstance(watch, dict) else None
     output = contract.parse(stacks.outputs(stack).get("inventory"))
-    return Applied(output, targets.of(stack).endpoint(), str(values.get("name", "dualtrack")), checked_budget(budget))
+    return Applied(
+        output=output,
+        endpoint=targets.of(stack).endpoint(),
+        deployment=str(values.get("name", "dualtrack")),
+        budget=checked_budget(budget),
+    )
 
 
 def checked_budget(value: object) -> float | None:

@@ -25,7 +25,7 @@ class Network(msgspec.Struct, frozen=True):
     subnets: dict[str, Subnet]
 
 
-class Pool(msgspec.Struct, frozen=True):
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU pool. ``gpus`` is per instance; sizes count instances."""
 
     lifecycle: Lifecycle
@@ -54,7 +54,7 @@ class Traffic(msgspec.Struct, frozen=True):
     name: str
 
 
-class Output(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True, kw_only=True):
     """The output as a whole; ``traffic`` is None where the stack has no zone, as in outputs of before there was any."""
 
     schema: int

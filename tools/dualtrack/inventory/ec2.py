@@ -20,7 +20,7 @@ from dualtrack.inventory.model import Host, Lifecycle
 from dualtrack.inventory.names import host_names
 
 
-class Instance(msgspec.Struct, frozen=True):
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """What an inventory needs of one instance; `tag_…` are our own tags, '' where the instance lacks them."""
 
     id: str
@@ -55,8 +55,8 @@ def parse_page(body: bytes) -> tuple[list[Instance], str]:
                 if name:
                     tags[name] = intern(tag.findtext(value, ""))
             found.append(Instance(
-                it.findtext(item_id, ""), intern(it.findtext(item_type, "")), it.findtext(address, ""),
-                intern(it.findtext(placement_zone, "")), intern(it.findtext(spot, "")), **tags,
+                id=it.findtext(item_id, ""), type=intern(it.findtext(item_type, "")), address=it.findtext(address, ""),
+                zone=intern(it.findtext(placement_zone, "")), lifecycle=intern(it.findtext(spot, "")), **tags,
             ))  # fmt: skip
     return found, root.findtext(ns + "nextToken", "")
 

@@ -18,7 +18,7 @@ LAB_DISK = "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_"
 ROLES: tuple[str, ...] = typing.get_args(Role)
 
 
-class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One server as the operator describes it."""
 
     name: str
@@ -33,7 +33,7 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vars: dict[str, object] = {}
 
 
-class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file as a whole."""
 
     hosts: tuple[Server, ...]

@@ -19,7 +19,7 @@ Role = Literal["gpu", "infiniband", "storage", "serving", "gateway", "knowledge_
 NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?")
 
 
-class Host(msgspec.Struct, frozen=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True):
     """One host: who it is, how to reach it, what it is for. Addresses are IPv4, dotted."""
 
     name: str

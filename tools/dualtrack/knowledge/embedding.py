@@ -39,7 +39,7 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     query_model: str = ""
 
 
-class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What must be known of a model: how many numbers a vector has, how many tokens it reads, and what it is told.
 
     ``query`` and ``passage`` are written before what is asked and what is searched. ``pooling``: a text's vector is

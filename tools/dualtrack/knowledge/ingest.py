@@ -257,7 +257,15 @@ def _version(base: Path, keys: Keys, documents: Sequence[tuple[bytes, Document]]
     blocks, row = [], 0
     for number, it in filled:
         entries = [
-            versions.Entry(it.collection, it.source, it.digest[:16], it.labels, chunk.headings, chunk.text, chunk.place)
+            versions.Entry(
+                collection=it.collection,
+                source=it.source,
+                document=it.digest[:16],
+                labels=it.labels,
+                headings=chunk.headings,
+                text=chunk.text,
+                place=chunk.place,
+            )
             for chunk in it.chunks
         ]
         made = versions.Block(

@@ -42,7 +42,7 @@ COPIED = "sync.json"
 HEAD = struct.Struct(f">{ID}sIQ")
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A chunk in a version: whose document it is of, who may see it, its headings, text and place."""
 
     collection: str

@@ -32,7 +32,7 @@ def quiet(_: str) -> None:
     """Say nothing."""
 
 
-class Host(msgspec.Struct, frozen=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True):
     """One lab host, as `dualtrack lab status --json` prints it."""
 
     name: str
@@ -45,7 +45,7 @@ class Host(msgspec.Struct, frozen=True):
     ssh_config: str
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The lab, as `dualtrack lab status --json` prints it. `aws_endpoint` is '' while the lab is down."""
 
     up: bool
@@ -203,17 +203,32 @@ def status() -> Status:
     lab = store()
     record = alive(lab)
     if record is None:
-        return Status(False, "", "", lab.layout.namespace, 0, ())
+        return Status(
+            up=False, aws_endpoint="", aws_endpoint_inside="", namespace=lab.layout.namespace, pid=0, hosts=()
+        )
     return Status(
-        True, f"http://127.0.0.1:{record.port}", f"http://{SERVICES}:{EMULATOR_PORT}", lab.layout.namespace, record.pid,
-        tuple(describe(lab, host) for host in record.hosts),
-    )  # fmt: skip
+        up=True,
+        aws_endpoint=f"http://127.0.0.1:{record.port}",
+        aws_endpoint_inside=f"http://{SERVICES}:{EMULATOR_PORT}",
+        namespace=lab.layout.namespace,
+        pid=record.pid,
+        hosts=tuple(describe(lab, host) for host in record.hosts),
+    )
 
 
 def describe(lab: Store, host: HostState) -> Host:
     """Return a host as it is printed."""
     s = host.spec
-    return Host(s.name, str(s.address), s.user, s.kind, s.gpus, s.instance_id, host.state, str(lab.ssh_config))
+    return Host(
+        name=s.name,
+        address=str(s.address),
+        user=s.user,
+        kind=s.kind,
+        gpus=s.gpus,
+        instance_id=s.instance_id,
+        state=host.state,
+        ssh_config=str(lab.ssh_config),
+    )
 
 
 def endpoint() -> str:
@@ -374,17 +389,6 @@ def exec_command(name: str, command: Sequence[str]) -> list[str]:
     if host.kind == "qemu":
         return ssh_command(name, ["sudo", "--", shlex.join(command)])
     pid = init_of(host)
-    return [
-        "nsenter",
-        "--target",
-        str(pid),
-        "--all",
-        "--wdns=/",
-        "--",
-        "/usr/bin/env",
-        "-i",
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME=/root",
-        "LANG=C.UTF-8",
-        *command,
-    ]
+    inside = ["nsenter", "--target", str(pid), "--all", "--wdns=/", "--"]
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return [*inside, "/usr/bin/env", "-i", path, "HOME=/root", "LANG=C.UTF-8", *command]

@@ -77,7 +77,7 @@ class Supervisor:
         found = msgspec.json.decode(data, type=list[Running])
         try:
             self.instances = [
-                HostSpec(name, i.address, "admin", gpus=self.gpu_count(i.kind), instance_id=i.id)
+                HostSpec(name=name, address=i.address, user="admin", gpus=self.gpu_count(i.kind), instance_id=i.id)
                 for name, i in zip(host_names([(i.pool, i.id) for i in found]), found, strict=True)
             ]
             self.told = data
@@ -100,7 +100,9 @@ class Supervisor:
             if known.alive and process.poll() is not None:
                 clean = process.returncode == 0
                 log.warning("host %s %s", name, "powered itself off" if clean else f"died ({process.returncode})")
-                self.actual[name] = Actual(known.spec, False, known.deaths + (not clean), clean)
+                self.actual[name] = Actual(
+                    spec=known.spec, alive=False, deaths=known.deaths + (not clean), stopped=clean
+                )
 
     def kill(self, name: str) -> None:
         """End a host as a power cut does: all its processes at once."""
@@ -118,9 +120,9 @@ class Supervisor:
                     log.error("host %s stays on: %s", name, error)
                     continue
                 self.processes[name].wait(timeout=10)
-                self.actual[name] = Actual(known.spec, alive=False, stopped=True)
+                self.actual[name] = Actual(spec=known.spec, alive=False, stopped=True)
             elif known is not None and wish == "on" and not known.alive:
-                self.actual[name] = Actual(known.spec, alive=False)
+                self.actual[name] = Actual(spec=known.spec, alive=False)
             self.store.power_done(name)
 
     def reclaim(self) -> None:
@@ -190,10 +192,10 @@ class Supervisor:
             self.processes[spec.name] = machine.boot(
                 folder, spec, self.layout, self.rootfs, self.store.host_log(spec.name)
             )
-            self.actual[spec.name] = Actual(spec, True, before.deaths if before else 0)
+            self.actual[spec.name] = Actual(spec=spec, alive=True, deaths=before.deaths if before else 0)
         except (DualtrackError, OSError) as error:
             log.error("host %s cannot start: %s", spec.name, error)
-            self.actual[spec.name] = Actual(spec, False, (before.deaths if before else 0) + 1)
+            self.actual[spec.name] = Actual(spec=spec, alive=False, deaths=(before.deaths if before else 0) + 1)
 
     def publish(self) -> None:
         """Write the record and the ssh configuration when something changed."""

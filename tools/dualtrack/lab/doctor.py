@@ -28,7 +28,7 @@ PROGRAMS = {
 }  # fmt: skip
 
 
-class Check(msgspec.Struct, frozen=True):
+class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One finding. `fix` is the next step, '' when there is nothing to do."""
 
     name: str
@@ -61,18 +61,18 @@ def diagnose() -> Diagnosis:
 def _checks() -> Iterator[Check]:
     root = os.geteuid() == 0
     yield Check(
-        "user",
-        "ok" if root else "missing",
-        "root" if root else f"uid {os.geteuid()}",
-        "" if root else "run as root: the lab makes namespaces and mounts",
+        name="user",
+        state="ok" if root else "missing",
+        detail="root" if root else f"uid {os.geteuid()}",
+        fix="" if root else "run as root: the lab makes namespaces and mounts",
     )
     for program, package in PROGRAMS.items():
         where = shutil.which(program)
         yield Check(
-            program,
-            "ok" if where else "missing",
-            where or "not on the PATH",
-            "" if where else f"apt-get install {package}",
+            name=program,
+            state="ok" if where else "missing",
+            detail=where or "not on the PATH",
+            fix="" if where else f"apt-get install {package}",
         )
     yield _tried("cgroup2", lambda: str(cgroup.hierarchy()))
     yield _kernel(os.uname().release)
@@ -82,25 +82,25 @@ def _checks() -> Iterator[Check]:
     yield _present("mirror", lambda: (offline.folder() or cache_dir() / "mirror") / "apt", "make setup builds it")
     free = shutil.disk_usage(cache_dir()).free
     yield Check(
-        "disk",
-        "ok" if free > 6 * GIB else "warning",
-        f"{free / GIB:.0f} GiB free",
-        "" if free > 6 * GIB else "6 GiB are wanted for images and builds",
+        name="disk",
+        state="ok" if free > 6 * GIB else "warning",
+        detail=f"{free / GIB:.0f} GiB free",
+        fix="" if free > 6 * GIB else "6 GiB are wanted for images and builds",
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Check(
-        "memory",
-        "ok" if memory > 6 * GIB else "warning",
-        f"{memory / GIB:.0f} GiB",
-        "" if memory > 6 * GIB else "both tracks want 7 GiB",
+        name="memory",
+        state="ok" if memory > 6 * GIB else "warning",
+        detail=f"{memory / GIB:.0f} GiB",
+        fix="" if memory > 6 * GIB else "both tracks want 7 GiB",
     )
     now = control.status()
     left = [] if now.up else removal.leftovers()
     yield Check(
-        "lab",
-        "warning" if left else "ok",
-        f"up, {len(now.hosts)} hosts" if now.up else ", ".join(left) or "down",
-        "dualtrack lab up repairs it, lab down removes it" if left else "",
+        name="lab",
+        state="warning" if left else "ok",
+        detail=f"up, {len(now.hosts)} hosts" if now.up else ", ".join(left) or "down",
+        fix="dualtrack lab up repairs it, lab down removes it" if left else "",
     )
 
 
@@ -110,24 +110,28 @@ def _absent(how: str) -> str:
 
 def _tried(name: str, look: Callable[[], str]) -> Check:
     try:
-        return Check(name, "ok", look())
+        return Check(name=name, state="ok", detail=look())
     except DualtrackError as error:
-        return Check(name, "missing", str(error), error.hint)
+        return Check(name=name, state="missing", detail=str(error), fix=error.hint)
 
 
 def _present(name: str, where: Callable[[], Path], fix: str) -> Check:
     try:
         path = where()
     except DualtrackError as error:
-        return Check(name, "missing", str(error), error.hint)
-    return Check(name, "ok", str(path)) if path.exists() else Check(name, "missing", "not built", fix)
+        return Check(name=name, state="missing", detail=str(error), fix=error.hint)
+    return (
+        Check(name=name, state="ok", detail=str(path))
+        if path.exists()
+        else Check(name=name, state="missing", detail="not built", fix=fix)
+    )
 
 
 def _kernel(release: str) -> Check:
     """`cgroup.kill`, with which the lab ends its processes for certain, came with Linux 5.14."""
     numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdecimal())
     return (
-        Check("kernel", "ok", release)
+        Check(name="kernel", state="ok", detail=release)
         if numbers >= (5, 14)
-        else Check("kernel", "missing", release, "Linux 5.14 or later is needed (cgroup.kill)")
+        else Check(name="kernel", state="missing", detail=release, fix="Linux 5.14 or later is needed (cgroup.kill)")
     )

@@ -87,7 +87,7 @@ def tell(store: Store) -> None:
     while True:
         try:
             found = sorted(
-                Running(it.id, it.private_ip, it.instance_type, tags.get("dualtrack:pool", ""))
+                Running(id=it.id, address=it.private_ip, kind=it.instance_type, pool=tags.get("dualtrack:pool", ""))
                 for _, _, _, it in running()
                 for tags in [{tag["key"]: tag["value"] for tag in it.get_tags()}]
             )

@@ -33,7 +33,7 @@ class Process(msgspec.Struct, frozen=True):
     memory: int
 
 
-class Gpu(msgspec.Struct, frozen=True):
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU: memory in MiB, power in W, clocks in MHz, utilisation in per cent, temperature in °C."""
 
     uuid: str
@@ -61,7 +61,7 @@ class Gpu(msgspec.Struct, frozen=True):
     processes: tuple[Process, ...] = ()
 
 
-class Scenario(msgspec.Struct, frozen=True):
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """All that one host's nvidia-smi knows. ``failure`` makes every call fail, as the driver would."""
 
     gpus: tuple[Gpu, ...]
@@ -74,13 +74,15 @@ def default(count: int = 8) -> Scenario:
     """Return ``count`` idle, healthy A100-80G; the same identities for the same count, every time."""
     if not 0 <= count <= 16:
         raise BadInput(f"a host cannot have {count} GPUs", hint="0 to 16")
-    return Scenario(tuple(_gpu(index) for index in range(count)))
+    return Scenario(gpus=tuple(_gpu(index) for index in range(count)))
 
 
 def _gpu(index: int) -> Gpu:
     digest = hashlib.sha256(f"dualtrack lab GPU {index}".encode()).hexdigest()
     uuid = f"GPU-{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
-    return Gpu(uuid, f"13250{int(digest[32:40], 16) % 10**8:08d}", f"00000000:{0x10 + index:02X}:1C.0")
+    return Gpu(
+        uuid=uuid, serial=f"13250{int(digest[32:40], 16) % 10**8:08d}", bus_id=f"00000000:{0x10 + index:02X}:1C.0"
+    )
 
 
 def inject(

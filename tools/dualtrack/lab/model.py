@@ -23,7 +23,7 @@ SERIAL = re.compile(r"[A-Za-z0-9-]{1,20}")  # NVMe's field is 20 characters long
 MAX_DISKS = 12  # what fits on the machine's one PCI bus beside its other cards
 
 
-class Layout(msgspec.Struct, frozen=True):
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """Names and addresses of one lab, all derived from where its state lies, so that checkouts never collide."""
 
     id: str
@@ -78,7 +78,7 @@ class Published(msgspec.Struct, frozen=True, order=True):
     here: int
 
 
-class HostSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class HostSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One host that should exist. ``gpus`` is the number of (fake) GPUs that its `nvidia-smi` answers for."""
 
     name: str
@@ -121,7 +121,7 @@ class HostSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         return self
 
 
-class Actual(msgspec.Struct, frozen=True):
+class Actual(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a host that was started: its process, and how often it died on us."""
 
     spec: HostSpec

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("labd")
 
 
-class Reclaim(msgspec.Struct, frozen=True):
+class Reclaim(msgspec.Struct, frozen=True, kw_only=True):
     """What is going to happen to one instance; times in seconds since the epoch, None for "not"."""
 
     noticed: float
@@ -93,8 +93,10 @@ def ask(lab: Path, host: Host, *, notice: float, recommend: bool = False) -> Rec
     now = datetime.now(UTC).timestamp()
     before = pending(lab, host.instance_id)
     if recommend:
-        it = Reclaim(now, before.due if before else None, bool(before and before.told), True)
+        it = Reclaim(
+            noticed=now, due=before.due if before else None, told=bool(before and before.told), recommended=True
+        )
     else:
-        it = Reclaim(now, now + notice, notice > 0, bool(before and before.recommended))
+        it = Reclaim(noticed=now, due=now + notice, told=notice > 0, recommended=bool(before and before.recommended))
     write_atomically(folder(lab) / f"{host.instance_id}.json", msgspec.json.encode(it))
     return it

@@ -39,7 +39,7 @@ class Record(msgspec.Struct, frozen=True):
     hosts: tuple[HostState, ...] = ()
 
 
-class Running(msgspec.Struct, frozen=True, order=True):
+class Running(msgspec.Struct, frozen=True, order=True, kw_only=True):
     """A running instance, as the emulator tells the supervisor. ``pool`` is its tag, '' for one that is in none."""
 
     id: str

@@ -61,7 +61,7 @@ class Disk(msgspec.Struct, frozen=True):
         return f"disk-{self.serial}"
 
 
-class Machine(msgspec.Struct, frozen=True):
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """How a machine is put together. Changes when a disk is pulled or inserted, and outlives the power."""
 
     name: str
@@ -100,7 +100,12 @@ def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> No
     write_atomically(
         folder / "machine.json",
         msgspec.json.encode(
-            Machine(spec.name, layout.bridge(spec.ip), mac(layout, spec.name), tuple(Disk(s) for s in spec.disks))
+            Machine(
+                name=spec.name,
+                bridge=layout.bridge(spec.ip),
+                mac=mac(layout, spec.name),
+                disks=tuple(Disk(s) for s in spec.disks),
+            )
         ),
     )
     for serial in spec.disks:

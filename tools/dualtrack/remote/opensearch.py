@@ -33,7 +33,7 @@ ANSWER_S = 120
 LATER = frozenset({429, 502, 503, 504})
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the store said: HTTP's number, and its JSON as objects; what ``is_text`` is no JSON.
 
     ``after_s`` is the seconds for which it asks to be left alone (Retry-After).
@@ -119,9 +119,11 @@ class Store:
             raise Silent(self.name, error) from None
         after_s = https.retry_after(answer.headers.get("Retry-After", "")) or 0.0
         try:
-            return Answer(answer.status, msgspec.json.decode(text) if text else None, after_s)
+            return Answer(status=answer.status, body=msgspec.json.decode(text) if text else None, after_s=after_s)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return Answer(answer.status, text.decode(errors="replace").strip(), after_s, is_text=True)
+            return Answer(
+                status=answer.status, body=text.decode(errors="replace").strip(), after_s=after_s, is_text=True
+            )
 
     def await_up(self, stall: float) -> None:
         """Wait until the node answers at all, whatever it says; External when it does not within ``stall`` seconds."""

@@ -79,7 +79,7 @@ class _Error(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-class _Chunk(msgspec.Struct, frozen=True):
+class _Chunk(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[_Choice, ...] = ()
     usage: _Usage | None = None
     error: _Error | str | None = None

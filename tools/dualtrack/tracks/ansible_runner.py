@@ -29,7 +29,7 @@ def quiet(_: str) -> None:
     """Say nothing."""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Where and why a run failed on one host."""
 
     host: str
@@ -45,7 +45,7 @@ class Failure(msgspec.Struct, frozen=True):
         return f"{self.host}: {self.task}: {self.message}"
 
 
-class Result(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did: per host the tasks that changed something (0 for none), and where it failed."""
 
     changed: dict[str, int]
@@ -117,7 +117,7 @@ def configure(
         changed, failures = collect(events(pipe), progress or quiet)
         code = child.wait()
     proc.pause(0)  # stopped on purpose: what Ansible says of that is no failure of a host
-    result = Result(changed, failures, round(time.monotonic() - started, 1), str(log))
+    result = Result(changed=changed, failures=failures, seconds=round(time.monotonic() - started, 1), log=str(log))
     if result.failures:
         raise ConfigureFailed(result)
     if code != 0:
@@ -171,7 +171,9 @@ def collect(happened: Iterable[dict[str, Any]], progress: Progress) -> tuple[dic
             case "ok":
                 changed.setdefault(event["host"], 0)
             case "failed" | "unreachable" as kind:
-                failure = Failure(event["host"], event["task"], event["message"], kind == "unreachable")
+                failure = Failure(
+                    host=event["host"], task=event["task"], message=event["message"], unreachable=kind == "unreachable"
+                )
                 failures.append(failure)
                 progress(failure.line)
             case "stats":

@@ -39,7 +39,7 @@ TOGETHER = ("scheduled", FABRIC)
 SHIPPING = "shipping"
 
 
-class Lane(msgspec.Struct, frozen=True):
+class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that one Ansible process configures, once the lanes ``after`` have ended well (their numbers, all lower).
 
     ``tags`` names the plays, ``skip_tags`` those that are left out; all of them without.
@@ -61,16 +61,16 @@ def lanes(hosts: Hosts) -> list[Lane]:
     together = {name for group in TOGETHER for name in hosts.groups.get(group, ())}
     first = tuple(name for name in names if name in hosts.groups.get(FIRST, ()))
     if any(facts.get("audit_witness") for facts in hosts.variables.values()) or together.intersection(first):
-        return [Lane(names)]
+        return [Lane(hosts=names)]
     apart = tuple(name for name in names if name in hosts.groups.get(APART, ()) and name not in (*first, *together))
     others = tuple(name for name in names if name not in (*first, *apart))
     if not first:
-        return [Lane(some) for some in (others, apart) if some]
-    found = [Lane(first)]
+        return [Lane(hosts=some) for some in (others, apart) if some]
+    found = [Lane(hosts=first)]
     if others:
-        found.append(Lane(others, after=(0,)))
+        found.append(Lane(hosts=others, after=(0,)))
     if apart:
-        found += [Lane(apart, skip_tags=SHIPPING), Lane(apart, after=(0, len(found)), tags=SHIPPING)]
+        found += [Lane(hosts=apart, skip_tags=SHIPPING), Lane(hosts=apart, after=(0, len(found)), tags=SHIPPING)]
     return found
 
 
@@ -134,7 +134,7 @@ def _together(results: Sequence[Result], seconds: float) -> Result:
     for it in results:
         changed.update(it.changed)  # a host may have been in two lanes
     failures = tuple(failure for it in results for failure in it.failures)
-    total = Result(dict(changed), failures, seconds, (failed or results)[0].log)
+    total = Result(changed=dict(changed), failures=failures, seconds=seconds, log=(failed or results)[0].log)
     if failed:
         raise ConfigureFailed(total)
     return total

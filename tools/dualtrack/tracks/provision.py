@@ -17,7 +17,7 @@ from dualtrack.tracks import lanes, unchanged
 from dualtrack.tracks.unchanged import Hosts
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """What bringing a track up took: whether anything changed, and how many tasks changed which hosts.
 
     ``unchanged``: nothing had to be applied again, by the hosts' records, and the checks have found it so.
@@ -60,7 +60,9 @@ def configured(
         say("nothing that is applied has changed")
         report = verified("as it was left")
         if report.ok:
-            return Settled(track, changed, len(report.hosts), {}, report.passed, unchanged=True)
+            return Settled(
+                track=track, changed=changed, hosts=len(report.hosts), changes={}, passed=report.passed, unchanged=True
+            )
         wanted = [host.name for host in report.hosts if host.state != "passed"]
     # What turns a host red may lie on another: after those that must be configured come all.
     chosen = lanes.with_companions(found, wanted)
@@ -80,7 +82,9 @@ def configured(
         say(f"the next run configures again: {', '.join(moved[:3])} changed meanwhile")
     else:
         unchanged.record(found, digests)
-    return Settled(track, changed or bool(changes), len(report.hosts), changes, report.passed)
+    return Settled(
+        track=track, changed=changed or bool(changes), hosts=len(report.hosts), changes=changes, passed=report.passed
+    )
 
 
 def _configure(track: str, inventories: Sequence[Path], hosts: Hosts, say: Say) -> dict[str, int]:

@@ -126,7 +126,15 @@ def _site(name: str, facts: Mapping[str, Any]) -> Site:
         gateway=name,
     )
     track: Track = "cloud" if facts.get("dualtrack_track") == "cloud" else "local"
-    host = Host(name, address, str(facts.get("ansible_user", "root")), track, "", "owned", port=port)
+    host = Host(
+        name=name,
+        address=address,
+        user=str(facts.get("ansible_user", "root")),
+        track=track,
+        pool="",
+        lifecycle="owned",
+        port=port,
+    )
 
     def run(words: Sequence[str], given: str) -> str:
         return _ran(host, facts, words, given)
@@ -213,7 +221,7 @@ class _Probe(msgspec.Struct, frozen=True):
     expected: str
 
 
-class _Served(msgspec.Struct, frozen=True):
+class _Served(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     port: int
     probe: _Probe

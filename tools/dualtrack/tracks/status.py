@@ -21,7 +21,7 @@ from dualtrack.verify import record
 State = Literal["up", "down", "unverified"]
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One host of the table. `verified_at` is ISO 8601 in UTC, '' for never (or never since it was replaced).
 
     Of a host that does not answer it is known by name only: when the last one of its name was verified.
@@ -39,7 +39,7 @@ class Row(msgspec.Struct, frozen=True):
     instance_id: str
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Both tracks. `problems` are things that kept a track from being looked at, in plain English."""
 
     hosts: tuple[Row, ...]
@@ -87,20 +87,20 @@ def status(pool: str = "") -> Status:
     with ThreadPoolExecutor(max_workers=32) as threads:
         answers = list(threads.map(lambda pair: host_boot.ask(*pair), found))
     rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
-    return Status(rows, now.stack, now.facts, endpoint, tuple(problems))
+    return Status(hosts=rows, stack=now.stack, facts=now.facts, aws_endpoint=endpoint, problems=tuple(problems))
 
 
 def _row(host: Host, answer: host_boot.Answer, verified: record.Verified | None) -> Row:
     state, at = state_of(answer, verified)
     return Row(
-        host.name,
-        host.track,
-        host.pool,
-        host.lifecycle,
-        host.address,
-        state,
-        at,
-        host.roles,
-        host.zone,
-        host.instance_id,
+        name=host.name,
+        track=host.track,
+        pool=host.pool,
+        lifecycle=host.lifecycle,
+        address=host.address,
+        state=state,
+        verified_at=at,
+        roles=host.roles,
+        zone=host.zone,
+        instance_id=host.instance_id,
     )

@@ -32,7 +32,7 @@ HOLD = (
 )
 
 
-class _Served(msgspec.Struct, frozen=True):
+class _Served(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     source: str
     engine: str
@@ -67,9 +67,14 @@ def measure(
     name, facts, served = place(inventory, model, host)
     track: Track = "cloud" if facts.get("dualtrack_track") == "cloud" else "local"
     where = Host(
-        name, str(facts.get("ansible_host", name)), str(facts.get("ansible_user", "root")), track, "", "owned",
+        name=name,
+        address=str(facts.get("ansible_host", name)),
+        user=str(facts.get("ansible_user", "root")),
+        track=track,
+        pool="",
+        lifecycle="owned",
         port=int(str(facts.get("ansible_port", 22))),
-    )  # fmt: skip
+    )
     asked = {"rate": served.requests_per_s, **given}
     words = [*HOLD, served.source, "--", PROGRAM, f"/etc/dualtrack/serving/{served.name}.json"]
     rows = []

@@ -18,7 +18,7 @@ class Shard(msgspec.Struct, frozen=True):
     variables: dict[str, dict[str, Any]]
 
 
-class Check(msgspec.Struct, frozen=True):
+class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One check on one host, as the test process reported it. ``assertion`` is the line that did not hold."""
 
     host: str
@@ -29,7 +29,7 @@ class Check(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A check that failed: what should be true, the assertion that was not, and everything that was printed."""
 
     role: str
@@ -38,7 +38,7 @@ class Failure(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class HostReport(msgspec.Struct, frozen=True):
+class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     """One host. ``reason`` says why it could not be reached, ``skipped`` which checks were left out, and why.
 
     ``identity`` tells it from a successor with the same name (`verify.identity`), '' where it is not known.
@@ -54,7 +54,7 @@ class HostReport(msgspec.Struct, frozen=True):
     identity: str = ""
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All hosts, and the sum of them. ``ok`` only when every host was reached and no check failed."""
 
     ok: bool
@@ -88,28 +88,41 @@ def build(
     passed = sum(host.passed for host in hosts)
     lost = sum(host.state == "unreachable" for host in hosts)
     ok = all(host.state == "passed" for host in hosts)
-    return Report(ok, headline(hosts), passed, failed, lost, seconds, verified_at, hosts)
+    return Report(
+        ok=ok,
+        headline=headline(hosts),
+        passed=passed,
+        failed=failed,
+        unreachable=lost,
+        seconds=seconds,
+        verified_at=verified_at,
+        hosts=hosts,
+    )
 
 
 def _host(
     name: str, roles: Sequence[str], unreachable: Mapping[str, str], checks: Sequence[Check], identity: str
 ) -> HostReport:
     if name in unreachable:
-        return HostReport(name, "unreachable", tuple(roles), 0, reason=unreachable[name])
+        return HostReport(name=name, state="unreachable", roles=tuple(roles), passed=0, reason=unreachable[name])
     own = [check for check in checks if check.host == name]
     failures = [
-        Failure(check.role, check.check, check.assertion, check.detail) for check in own if check.outcome == "failed"
+        Failure(role=check.role, check=check.check, assertion=check.assertion, detail=check.detail)
+        for check in own
+        if check.outcome == "failed"
     ]
     for role in roles:
         if not any(check.role == role for check in own):
-            failures.append(Failure(role, "the role's checks ran", "no check of this role reported back"))
+            failures.append(
+                Failure(role=role, check="the role's checks ran", assertion="no check of this role reported back")
+            )
     return HostReport(
-        name,
-        "failed" if failures else "passed",
-        tuple(roles),
-        sum(check.outcome == "passed" for check in own),
-        tuple(failures),
-        tuple(f"{check.check}: {check.assertion}" for check in own if check.outcome == "skipped"),
+        name=name,
+        state="failed" if failures else "passed",
+        roles=tuple(roles),
+        passed=sum(check.outcome == "passed" for check in own),
+        failures=tuple(failures),
+        skipped=tuple(f"{check.check}: {check.assertion}" for check in own if check.outcome == "skipped"),
         identity=identity,
     )
 

@@ -39,7 +39,7 @@ class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens: Figure
 
 
-class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One server of one's own. ``utilisation`` is the part of a month (0 to 1) that calls can fill."""
 
     day_cny: Figure
@@ -51,7 +51,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staff_cny_per_month: Figure
 
 
-class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One node of the cloud. ``utilisation`` is the part of the paid hours (0 to 1) in which it serves calls."""
 
     node_usd_per_hour: Figure
@@ -61,7 +61,7 @@ class Cloud(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staff_cny_per_month: Figure
 
 
-class Assumptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Assumptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
     schema: Literal["dualtrack.breakeven/1"]

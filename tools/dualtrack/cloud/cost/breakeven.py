@@ -20,7 +20,7 @@ GUIDE_CALLS = 500_000
 NEAR = 0.02
 
 
-class Reckoning(msgspec.Struct, frozen=True):
+class Reckoning(msgspec.Struct, frozen=True, kw_only=True):
     """Both sides for one set of assumptions: ¥ a month, ¥ a call, calls a month.
 
     ``break_even_calls_per_month`` is None where local never pays, 0 where it pays without a single call. That many
@@ -40,7 +40,7 @@ class Reckoning(msgspec.Struct, frozen=True):
     server_calls_per_month: float
 
 
-class Swing(msgspec.Struct, frozen=True):
+class Swing(msgspec.Struct, frozen=True, kw_only=True):
     """How far one assumption moves the result; None is "never"."""
 
     figure: str
@@ -51,7 +51,7 @@ class Swing(msgspec.Struct, frozen=True):
     at_high: int | None
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What `dualtrack cost breakeven` prints."""
 
     break_even_calls_per_month: int | None
@@ -76,9 +76,18 @@ def reckon(of: Assumptions) -> Reckoning:
         server, capacity, call, minimum, local.staff_cny_per_month.value - cloud.staff_cny_per_month.value
     )
     return Reckoning(
-        calls, servers, None if calls is None else math.floor(servers * capacity), why, server,
-        local.staff_cny_per_month.value, cloud.staff_cny_per_month.value, minimum, call, server / capacity, capacity,
-    )  # fmt: skip
+        break_even_calls_per_month=calls,
+        servers=servers,
+        holds_to_calls_per_month=None if calls is None else math.floor(servers * capacity),
+        why=why,
+        server_cny_per_month=server,
+        local_fixed_cny_per_month=local.staff_cny_per_month.value,
+        cloud_fixed_cny_per_month=cloud.staff_cny_per_month.value,
+        cloud_minimum_cny_per_month=minimum,
+        cloud_cny_per_call=call,
+        full_server_cny_per_call=server / capacity,
+        server_calls_per_month=capacity,
+    )
 
 
 def _meet(
@@ -114,7 +123,15 @@ def report(of: Assumptions, swing_percent: float = 50.0) -> Report:
                     key=_spread, reverse=True)  # fmt: skip
     calls = found.break_even_calls_per_month
     agrees = calls is not None and abs(calls - GUIDE_CALLS) <= NEAR * GUIDE_CALLS
-    return Report(calls, GUIDE_CALLS, agrees, found, swing_percent, tuple(swings), of)
+    return Report(
+        break_even_calls_per_month=calls,
+        guide_calls_per_month=GUIDE_CALLS,
+        agrees_with_guide=agrees,
+        reckoning=found,
+        swing_percent=swing_percent,
+        sensitivity=tuple(swings),
+        assumptions=of,
+    )
 
 
 def _swing(of: Assumptions, name: str, value: float, part: float) -> Swing:
@@ -126,7 +143,7 @@ def _swing(of: Assumptions, name: str, value: float, part: float) -> Swing:
     if low == 0 and name not in MAY_BE_ZERO:
         low = value / 100  # nothing at all would be no case
     at_low, at_high = (reckon(with_figure(of, name, end)).break_even_calls_per_month for end in (low, high))
-    return Swing(name, value, low, high, at_low, at_high)
+    return Swing(figure=name, value=value, low=low, high=high, at_low=at_low, at_high=at_high)
 
 
 def _spread(of: Swing) -> float:

@@ -20,7 +20,7 @@ UNTAGGED = "(untagged)"
 NOT_COUNTED = "not counted: disks of the instances, traffic, requests, the control planes, tax"
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of thing that costs. ``quantity`` counts nodes, GB or servers; US$ are None where no price is known."""
 
     track: str
@@ -33,7 +33,7 @@ class Row(msgspec.Struct, frozen=True):
     usd_per_month: float | None
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What `dualtrack cost report` prints: US$; a month has 365.25 / 12 days.
 
     The sums hold what is priced: with anything in ``unpriced`` they are the least that it can be.
@@ -59,7 +59,7 @@ class Seen(msgspec.Struct, frozen=True):
     servers: tuple[Server, ...]
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What things cost; ``exchange`` is ¥ for a US$, as of ``exchange_taken``. ``now``: seconds since 1970."""
 
     book: Book
@@ -83,9 +83,17 @@ def report(output: Output, deployment: str, seen: Seen, facts: Facts, budget: fl
     if others:
         notes.append(f"{others} instances of other deployments run in {output.region}, too: not counted")
     return Report(
-        output.region, tuple(rows), hour, month, budget, facts.exchange, unpriced,
-        tuple(_findings(ours, output, month, budget, unpriced)), _dates(rows, output.region, facts), tuple(notes),
-    )  # fmt: skip
+        region=output.region,
+        rows=tuple(rows),
+        usd_per_hour=hour,
+        usd_per_month=month,
+        budget_usd_per_month=budget,
+        cny_per_usd=facts.exchange,
+        unpriced=unpriced,
+        findings=tuple(_findings(ours, output, month, budget, unpriced)),
+        prices=_dates(rows, output.region, facts),
+        notes=tuple(notes),
+    )
 
 
 def _tagged(it: ec2.Instance, output: Output) -> bool:
@@ -109,7 +117,16 @@ def _nodes(output: Output, instances: Iterable[ec2.Instance], facts: Facts) -> I
         known_prices = [it for it in prices if it is not None]
         hour = sum(known_prices) if len(known_prices) == len(prices) else None
         nodes = counts[name, type_, lifecycle]
-        yield Row("cloud", name, type_, lifecycle, nodes, "nodes", hour, None if hour is None else hour * MONTH_HOURS)
+        yield Row(
+            track="cloud",
+            name=name,
+            kind=type_,
+            lifecycle=lifecycle,
+            quantity=nodes,
+            unit="nodes",
+            usd_per_hour=hour,
+            usd_per_month=None if hour is None else hour * MONTH_HOURS,
+        )
 
 
 def _hour(facts: Facts, type_: str, lifecycle: str, zone: str) -> float | None:
@@ -123,14 +140,32 @@ def _tiers(region: str, stored: Mapping[tuple[str, str], int], storage: Storage)
     for (name, class_), size in stored.items():
         price = storage.of(class_, region)
         month = None if price is None else price.month_usd_per_gb * size / GB
-        yield Row("cloud", name, class_, "", size / GB, "GB", None if month is None else month / MONTH_HOURS, month)
+        yield Row(
+            track="cloud",
+            name=name,
+            kind=class_,
+            lifecycle="",
+            quantity=size / GB,
+            unit="GB",
+            usd_per_hour=None if month is None else month / MONTH_HOURS,
+            usd_per_month=month,
+        )
 
 
 def _servers(seen: Seen, facts: Facts) -> Iterable[Row]:
     for it in seen.servers:
         month = None if it.cny_per_day is None else it.cny_per_day * MONTH_DAYS / facts.exchange
         hour = None if month is None else month / MONTH_HOURS
-        yield Row("local", it.name, "+".join(it.roles), "owned", 1, "servers", hour, month)
+        yield Row(
+            track="local",
+            name=it.name,
+            kind="+".join(it.roles),
+            lifecycle="owned",
+            quantity=1,
+            unit="servers",
+            usd_per_hour=hour,
+            usd_per_month=month,
+        )
 
 
 def _findings(

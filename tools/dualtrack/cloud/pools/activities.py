@@ -45,8 +45,12 @@ def failure(activity: Mapping[str, Any]) -> Failure | None:
     message = str(activity.get("StatusMessage") or activity.get("Description", ""))
     code = _code(message)
     return Failure(
-        activity["StartTime"].timestamp(), zone_of(activity, message), WHY.get(code, "other"), code, message
-    )  # fmt: skip
+        at=activity["StartTime"].timestamp(),
+        zone=zone_of(activity, message),
+        why=WHY.get(code, "other"),
+        code=code,
+        message=message,
+    )
 
 
 def success(activity: Mapping[str, Any]) -> tuple[float, str] | None:

@@ -50,7 +50,7 @@ class Api:
                 )
                 found |= {wanted[it["AutoScalingGroupName"]]: it for it in page["AutoScalingGroups"]}
             ids = {i["InstanceId"] for it in found.values() for i in it["Instances"]}
-            ids |= {i for name in found for i in memory.pools.get(name, PoolMemory(0)).nodes}
+            ids |= {i for name in found for i in memory.pools.get(name, PoolMemory(at=0)).nodes}
             instances = {it["InstanceId"]: it for it in self._instances(sorted(ids))}
             groups = {}
             for name in wanted.values():
@@ -126,9 +126,19 @@ def missing(output: contract.Output, name: str) -> Group:
     """Return the pool of a group that the API does not know: nothing about it is believed."""
     pool = output.pools[name]
     return Group(
-        name, pool.autoscaling_group, _lifecycle(pool), pool.gpus, pool.instance_types, pool.roles, 0, pool.min,
-        pool.max, {}, (), doubt=f"the API knows no group {pool.autoscaling_group}",
-    )  # fmt: skip
+        pool=name,
+        group=pool.autoscaling_group,
+        lifecycle=_lifecycle(pool),
+        gpus=pool.gpus,
+        types=pool.instance_types,
+        roles=pool.roles,
+        desired=0,
+        min=pool.min,
+        max=pool.max,
+        zones={},
+        subnets=(),
+        doubt=f"the API knows no group {pool.autoscaling_group}",
+    )
 
 
 def _lifecycle(pool: contract.Pool) -> Any:
@@ -147,13 +157,13 @@ def describe(
     pool = output.pools[name]
     states = {key: _state(it, pool.autoscaling_group) for key, it in instances.items()}
     listed = frozenset(it["InstanceId"] for it in group["Instances"])
-    remembered = memory or PoolMemory(at)
+    remembered = memory or PoolMemory(at=at)
     suspended = {it["ProcessName"] for it in group.get("SuspendedProcesses", [])}
     nodes = [
         Node(
-            it["InstanceId"], it["AvailabilityZone"], str(it.get("InstanceType") or ""),
-            it["LifecycleState"] == "InService",
-            instances.get(it["InstanceId"], {}).get("InstanceLifecycle") != "spot",
+            id=it["InstanceId"], zone=it["AvailabilityZone"], type=str(it.get("InstanceType") or ""),
+            serves=it["LifecycleState"] == "InService",
+            bought=instances.get(it["InstanceId"], {}).get("InstanceLifecycle") != "spot",
         )
         for it in group["Instances"]
         if it["LifecycleState"].startswith(("InService", "Pending"))
@@ -161,12 +171,22 @@ def describe(
     ]  # fmt: skip
     subnets = tuple(it for it in str(group.get("VPCZoneIdentifier") or "").split(",") if it)
     return Group(
-        name, pool.autoscaling_group, _lifecycle(pool), pool.gpus, pool.instance_types, pool.roles,
-        group["DesiredCapacity"], group["MinSize"], group["MaxSize"],
-        {zone: output.network.subnets[zone].id for zone in pool.zones if zone in output.network.subnets},
-        subnets, tuple(nodes), balances="AZRebalance" not in suspended, launches="Launch" not in suspended,
+        pool=name,
+        group=pool.autoscaling_group,
+        lifecycle=_lifecycle(pool),
+        gpus=pool.gpus,
+        types=pool.instance_types,
+        roles=pool.roles,
+        desired=group["DesiredCapacity"],
+        min=group["MinSize"],
+        max=group["MaxSize"],
+        zones={zone: output.network.subnets[zone].id for zone in pool.zones if zone in output.network.subnets},
+        subnets=subnets,
+        nodes=tuple(nodes),
+        balances="AZRebalance" not in suspended,
+        launches="Launch" not in suspended,
         doubt=consistency.doubt(remembered.nodes, remembered.at, listed, states, at),
-    )  # fmt: skip
+    )
 
 
 def _state(instance: dict[str, Any], group: str) -> str:

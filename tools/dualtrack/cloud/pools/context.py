@@ -65,7 +65,9 @@ def policy(
         raise BadInput(f"--ceiling {ceiling:g}", hint="US$ a day, 0 or more")
     by_pool = costs.by_pool(output, book)
     gap, window = max(300.0, 3 * interval), max(900.0, grace)
-    return Policy(by_pool, ceiling, grace, hold, cooldown, window_s=window, gap_s=gap)
+    return Policy(
+        costs=by_pool, ceiling=ceiling, grace_s=grace, hold_s=hold, cooldown_s=cooldown, window_s=window, gap_s=gap
+    )
 
 
 def prices(path: Path | None) -> Book:
@@ -73,7 +75,7 @@ def prices(path: Path | None) -> Book:
     return files.load(path) if path else files.load()
 
 
-class PoolStatus(msgspec.Struct, frozen=True):
+class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One pool: sizes as AWS has them now, ``raised`` by the watch, zones avoided with the end of that (epoch)."""
 
     pool: str
@@ -89,7 +91,7 @@ class PoolStatus(msgspec.Struct, frozen=True):
     doubt: str
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The pools now. ``usd_per_day`` is what on-demand nodes cost; ``ceiling`` what the watch last ran with."""
 
     pools: tuple[PoolStatus, ...]
@@ -116,15 +118,30 @@ def status(where: Place, book: Book) -> Status:
     rows = []
     for name, group in sorted(groups.items()):
         known = kept.memory.pools.get(name)
-        rows.append(PoolStatus(
-            name, group.group, group.lifecycle, len(group.nodes), group.desired, group.max,
-            kept.memory.standing_in(name), group.inside,
-            {zone: it.until for zone, it in known.avoided.items()} if known else {},
-            Budget({name: group}, Policy(costs_now)).usd_per_day(), group.doubt,
-        ))  # fmt: skip
-    total = Budget(groups, Policy(costs_now)).usd_per_day() if groups else None
+        rows.append(
+            PoolStatus(
+                pool=name,
+                group=group.group,
+                lifecycle=group.lifecycle,
+                nodes=len(group.nodes),
+                desired=group.desired,
+                max=group.max,
+                raised=kept.memory.standing_in(name),
+                zones=group.inside,
+                avoided={zone: it.until for zone, it in known.avoided.items()} if known else {},
+                usd_per_day=Budget({name: group}, Policy(costs=costs_now)).usd_per_day(),
+                doubt=group.doubt,
+            )
+        )
+    total = Budget(groups, Policy(costs=costs_now)).usd_per_day() if groups else None
     return Status(
-        tuple(rows), total, kept.ceiling, kept.memory.at, store.busy(), costs.dates(where.output, book), problem
+        pools=tuple(rows),
+        usd_per_day=total,
+        ceiling=kept.ceiling,
+        last_look=kept.memory.at,
+        watching=store.busy(),
+        prices=costs.dates(where.output, book),
+        problem=problem,
     )
 
 

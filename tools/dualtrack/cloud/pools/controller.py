@@ -56,9 +56,9 @@ class Watch:
         with self.store.alone(), Daemon() as daemon:
             self.kept, problem = self.store.load()
             how = "it acts" if self.apply else "dry run: it only says what it would do"
-            self._tell(Entry(time.time(), "start", reason=how, applied=self.apply, region=self.output.region))
+            self._tell(Entry(at=time.time(), kind="start", reason=how, applied=self.apply, region=self.output.region))
             if problem:
-                self._tell(Entry(time.time(), "note", reason=problem, applied=self.apply))
+                self._tell(Entry(at=time.time(), kind="note", reason=problem, applied=self.apply))
             for _ in daemon.rounds(interval):
                 self.round()
                 if once:
@@ -69,7 +69,7 @@ class Watch:
         try:
             seen = self.cloud.observe(self.output, self.kept.memory)
         except External as error:
-            self._notes([Entry(time.time(), "blind", reason=f"no action: {error}", applied=self.apply)])
+            self._notes([Entry(at=time.time(), kind="blind", reason=f"no action: {error}", applied=self.apply)])
             return
         decisions, memory = decide(seen, self.kept.memory, self.policy, seen.at)
         if not self.apply:
@@ -85,7 +85,14 @@ class Watch:
         self._count(seen)
 
     def _entry(self, decision: Decision, at: float) -> Entry:
-        return Entry(at, decision.kind, decision.pool, decision.reason, self.apply, decision.action)
+        return Entry(
+            at=at,
+            kind=decision.kind,
+            pool=decision.pool,
+            reason=decision.reason,
+            applied=self.apply,
+            action=decision.action,
+        )
 
     def _act(self, decision: Decision, action: Action, at: float) -> None:
         self._tell(self._entry(decision, at))
@@ -93,7 +100,7 @@ class Watch:
             self.cloud.act(action)
         except External as error:
             # The other decisions stand; this one is made again when the next round finds it still right.
-            self._tell(Entry(at, "failed", decision.pool, f"{decision.kind}: {error}"))
+            self._tell(Entry(at=at, kind="failed", pool=decision.pool, reason=f"{decision.kind}: {error}"))
 
     def _notes(self, entries: list[Entry]) -> None:
         """Tell what was not told in the last round."""
@@ -109,7 +116,7 @@ class Watch:
         before = (self.kept.counts, self.kept.stand_in)
         if (counts, standing) == before and seen.at - self.kept.counted_at < COUNT_S:
             return
-        self.store.append(Entry(seen.at, "nodes", applied=self.apply, counts=counts, stand_in=standing))
+        self.store.append(Entry(at=seen.at, kind="nodes", applied=self.apply, counts=counts, stand_in=standing))
         self.kept = msgspec.structs.replace(self.kept, counts=counts, stand_in=standing, counted_at=seen.at)
         self.store.save(self.kept)
 
@@ -123,7 +130,7 @@ def imagined(before: Memory, after: Memory) -> Memory:
     """Return what a dry run remembers: how long things have lasted, but nothing of what it did not do. Pure."""
     pools = {}
     for name, it in after.pools.items():
-        known = before.pools.get(name, PoolMemory(it.at))
+        known = before.pools.get(name, PoolMemory(at=it.at))
         pools[name] = msgspec.structs.replace(it, asked=None, avoided=known.avoided, starved=known.starved)
     return msgspec.structs.replace(after, pools=pools, raised=before.raised)
 
@@ -135,7 +142,7 @@ def counted(seen: Observation, before: tuple[Count, ...]) -> tuple[Count, ...]:
         for node in group.nodes if not group.doubt else ():
             counts[name, node.type, node.bought, node.zone] += 1
     fresh = [
-        Count(pool, kind, "on-demand" if bought else "spot", zone, nodes)
+        Count(pool=pool, type=kind, lifecycle="on-demand" if bought else "spot", zone=zone, nodes=nodes)
         for (pool, kind, bought, zone), nodes in sorted(counts.items())
     ]
     doubted = {name for name, group in seen.groups.items() if group.doubt}

@@ -209,7 +209,9 @@ def trim(raised: dict[str, dict[str, int]], groups: Mapping[str, Group], budget:
 def resize(group: Group, before: Memory, size: int, now: float) -> tuple[Resize, Asked]:
     """Return the action that gives an on-demand group ``size`` nodes, and what to remember until that is seen."""
     shares = {spot: its[group.pool] for spot, its in before.raised.items() if its.get(group.pool)}
-    return Resize(group.pool, group.group, group.desired, size), Asked(group.desired, size, now, shares)
+    return Resize(pool=group.pool, group=group.group, was=group.desired, to=size), Asked(
+        was=group.desired, to=size, at=now, before=shares
+    )
 
 
 def lines(problems: list[str]) -> str:
@@ -219,4 +221,4 @@ def lines(problems: list[str]) -> str:
 
 def note(pool: str, text: str) -> Decision:
     """Return something worth saying."""
-    return Decision("note", pool, text)
+    return Decision(kind="note", pool=pool, reason=text)

@@ -11,7 +11,7 @@ PoolLifecycle = Literal["spot", "on-demand"]
 Why = Literal["capacity", "quota", "other"]
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """One failed launch, from a scaling activity."""
 
     at: float
@@ -21,7 +21,7 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """One instance of a group that runs or is coming. ``bought`` is whether it is paid for on demand."""
 
     id: str
@@ -31,7 +31,7 @@ class Node(msgspec.Struct, frozen=True):
     bought: bool
 
 
-class Group(msgspec.Struct, frozen=True):
+class Group(msgspec.Struct, frozen=True, kw_only=True):
     """A pool, with its group as AWS described it.
 
     ``zones`` are those the stack gives the pool, with their subnets; ``subnets`` those that the group has now.
@@ -75,7 +75,7 @@ class Observation(msgspec.Struct, frozen=True):
     skew: float = 0.0
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator allows, times in seconds. ``costs``: US$ a day of a node of each pool bought on demand.
 
     ``ceiling`` is US$ a day for all on-demand nodes of the stack, None for none (a dry run only). A pool whose cost is
@@ -121,7 +121,7 @@ class Starved(msgspec.Struct, frozen=True):
     at: float
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A size that was asked for and not seen yet. ``before``: what stood in for each spot pool until then."""
 
     was: int
@@ -130,7 +130,7 @@ class Asked(msgspec.Struct, frozen=True):
     before: dict[str, int]
 
 
-class PoolMemory(msgspec.Struct, frozen=True):
+class PoolMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of one pool since it was last seen and believed, at ``at``.
 
     ``base`` is the size that the operator (or a schedule) gave an on-demand pool.
@@ -158,7 +158,7 @@ class Memory(msgspec.Struct, frozen=True):
         return sum(shares.get(on_demand, 0) for shares in self.raised.values())
 
 
-class Resize(msgspec.Struct, frozen=True, tag="resize"):
+class Resize(msgspec.Struct, frozen=True, tag="resize", kw_only=True):
     """Set a group's desired size."""
 
     pool: str
@@ -167,7 +167,7 @@ class Resize(msgspec.Struct, frozen=True, tag="resize"):
     to: int
 
 
-class Rezone(msgspec.Struct, frozen=True, tag="rezone"):
+class Rezone(msgspec.Struct, frozen=True, tag="rezone", kw_only=True):
     """Set a group's subnets. With ``hold`` AZRebalance is suspended first, or AWS would end what runs outside them."""
 
     pool: str
@@ -182,7 +182,7 @@ Action = Resize | Rezone
 Kind = Literal["raise", "lower", "avoid", "return", "note"]
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision, or something worth saying, with its reason."""
 
     kind: Kind

@@ -68,7 +68,7 @@ def _look(
         if group.lifecycle == "on-demand":
             said, memory = fallback.settle(group, memory, policy, now)
             notes += [note(name, said)] if said else []
-        known = memory.pools.get(name) or PoolMemory(now, base=group.desired)
+        known = memory.pools.get(name) or PoolMemory(at=now, base=group.desired)
         if now - known.at > policy.gap_s:
             known = msgspec.structs.replace(known, lack=None, surplus=None)
         known = msgspec.structs.replace(known, at=now, nodes=tuple(node.id for node in group.nodes))
@@ -128,7 +128,9 @@ def _stand_in(
         after = _with(after, pool, msgspec.structs.replace(pools[pool], asked=asked))
         kind: Kind = "raise" if size > group.desired else "lower"
         reason = "; ".join(dict.fromkeys(reasons))
-        decisions.append(Decision(kind, pool, f"{group.desired} → {size} nodes: {reason}", action))
+        decisions.append(
+            Decision(kind=kind, pool=pool, reason=f"{group.desired} → {size} nodes: {reason}", action=action)
+        )
     return [*notes, *decisions], after
 
 

@@ -15,7 +15,7 @@ from dualtrack.cloud.prices.book import Book
 SEEN_S = 1800.0
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """What one pool's nodes of one kind cost. ``usd`` and ``usd_on_demand`` are None where a price is not known."""
 
     pool: str
@@ -26,7 +26,7 @@ class Row(msgspec.Struct, frozen=True):
     usd_on_demand: float | None  # the same hours bought on demand
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the timeline; ``at`` in seconds since the epoch."""
 
     at: float
@@ -36,7 +36,7 @@ class Event(msgspec.Struct, frozen=True):
     applied: bool
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of it; times in seconds since the epoch, money in US$.
 
     ``saved`` is what spot saved against on-demand at the same hours; ``stand_in_hours`` and ``stand_in_extra`` what
@@ -98,12 +98,19 @@ def report(
             stood += nodes * span
             extra = _plus(extra, _gap(entry, pool, book, region, start), nodes * span)
     rows = tuple(
-        Row(pool, kind, lifecycle, hours[pool, kind, lifecycle], usd, usual_usd)
+        Row(
+            pool=pool,
+            type=kind,
+            lifecycle=lifecycle,
+            node_hours=hours[pool, kind, lifecycle],
+            usd=usd,
+            usd_on_demand=usual_usd,
+        )
         for (pool, kind, lifecycle), (usd, usual_usd) in sorted(money.items(), key=lambda it: it[0])
     )
     usd, full = _sum(row.usd for row in rows), _sum(row.usd_on_demand for row in rows)
     events = tuple(
-        Event(it.at, it.kind, it.pool, it.reason, it.applied)
+        Event(at=it.at, kind=it.kind, pool=it.pool, reason=it.reason, applied=it.applied)
         for it in ordered
         if it.kind != "nodes" and begin <= it.at <= end
     )
@@ -113,9 +120,20 @@ def report(
         if (fact := book.on_demand(row.type, region)) is not None
     })  # fmt: skip
     return Report(
-        begin, end, seen, unseen, rows, usd, full, None if usd is None or full is None else full - usd, stood, extra,
-        events, unreadable, tuple(taken),
-    )  # fmt: skip
+        since=begin,
+        until=end,
+        seen_hours=seen,
+        unseen_hours=unseen,
+        rows=rows,
+        usd=usd,
+        usd_on_demand=full,
+        saved=None if usd is None or full is None else full - usd,
+        stand_in_hours=stood,
+        stand_in_extra=extra,
+        events=events,
+        unreadable=unreadable,
+        prices=tuple(taken),
+    )
 
 
 def _gap(entry: Entry, pool: str, book: Book, region: str, at: float) -> float | None:

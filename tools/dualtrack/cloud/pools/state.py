@@ -19,7 +19,7 @@ from dualtrack.core.files import alone, lock, write_atomically
 EntryKind = Kind | Literal["nodes", "blind", "failed", "start"]
 
 
-class Count(msgspec.Struct, frozen=True, omit_defaults=True):
+class Count(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How many nodes of one type run in one pool and zone, bought as ``lifecycle``."""
 
     pool: str
@@ -29,7 +29,7 @@ class Count(msgspec.Struct, frozen=True, omit_defaults=True):
     nodes: int
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One line of the journal. ``at`` is AWS's clock (ours when blind). Dry runs write ``applied`` false."""
 
     at: float
@@ -43,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     region: str = ""  # (start) where the pools are
 
 
-class Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """The memory file. ``ceiling`` is the one that the watch last ran with, ``told`` what it need not say again."""
 
     memory: Memory = Memory()

@@ -45,7 +45,11 @@ def decide(group: Group, memory: PoolMemory, policy: Policy, now: float) -> tupl
     if out and not [zone for zone in group.inside if zone not in out]:
         # AWS tries every zone of a group in turn; a group without zones could not launch at all.
         names = ", ".join(out)
-        notes.append(Decision("note", group.pool, f"launches fail in every zone that is left ({names}): all stay"))
+        notes.append(
+            Decision(
+                kind="note", pool=group.pool, reason=f"launches fail in every zone that is left ({names}): all stay"
+            )
+        )
         out = []
     reasons = []
     for zone in out:
@@ -63,8 +67,8 @@ def decide(group: Group, memory: PoolMemory, policy: Policy, now: float) -> tupl
     wanted = (*(group.zones[zone] for zone in inside), *_others(group))
     if not reasons or set(wanted) == set(group.subnets):
         return notes, fresh
-    action = Rezone(group.pool, group.group, wanted, group.balances, inside)
-    decision = Decision("avoid" if out else "return", group.pool, "; ".join(reasons), action)
+    action = Rezone(pool=group.pool, group=group.group, subnets=wanted, hold=group.balances, zones=inside)
+    decision = Decision(kind="avoid" if out else "return", pool=group.pool, reason="; ".join(reasons), action=action)
     return [*notes, decision], fresh
 
 

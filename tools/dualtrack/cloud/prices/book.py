@@ -29,7 +29,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     taken: str
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Prices of one type in some places (regions, or zones, which win over their region), US$ an instance hour.
 
     ``spot`` is a level, or a range [low, high] where the places are known to differ and not how. ``spot_by_hour`` has
@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A price file as it is written. ``holds_hours``: how long a price of a history is believed when none follows."""
 
     schema: Literal["dualtrack.prices/1"]
@@ -56,7 +56,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     holds_hours: float = 24.0
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """One price and where it is from: US$ an instance hour; ``low`` where it is the dearer end of a range."""
 
     usd: float
@@ -65,7 +65,7 @@ class Fact(msgspec.Struct, frozen=True):
     low: float | None = None
 
 
-class Spot(msgspec.Struct, frozen=True):
+class Spot(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one type's spot price in one place: a level, levels by UTC hour, or a history.
 
     ``history`` is (seconds since 1970, US$), oldest first. ``regional`` says that the place is a region: its zones may
@@ -129,7 +129,7 @@ def book(file: File) -> Book:
             key = (entry.type, place)
             if entry.on_demand is not None:
                 _once(key, on_demand, "on_demand")
-                on_demand[key] = Fact(entry.on_demand, source.taken, entry.source)
+                on_demand[key] = Fact(usd=entry.on_demand, taken=source.taken, source=entry.source)
             if _kinds(entry):
                 _once(key, spot, "spot")
                 spot[key] = _spot(entry, place, source, file.holds_hours * 3600)
@@ -148,15 +148,22 @@ def _kinds(entry: Entry) -> list[str]:
 def _spot(entry: Entry, place: str, source: Source, holds: float) -> Spot:
     level, rows = None, None
     if isinstance(entry.spot, tuple):
-        level = Fact(max(entry.spot), source.taken, entry.source, low=min(entry.spot))
+        level = Fact(usd=max(entry.spot), taken=source.taken, source=entry.source, low=min(entry.spot))
     elif entry.spot is not None:
-        level = Fact(entry.spot, source.taken, entry.source)
+        level = Fact(usd=entry.spot, taken=source.taken, source=entry.source)
     if entry.history is not None:
         rows = tuple(sorted((at.timestamp(), usd) for at, usd in entry.history))
     return Spot(
-        entry.type, place, source.taken, entry.source, regional=not ZONE.fullmatch(place), level=level,
-        by_hour=entry.spot_by_hour, history=rows, holds=holds,
-    )  # fmt: skip
+        type=entry.type,
+        place=place,
+        taken=source.taken,
+        source=entry.source,
+        regional=not ZONE.fullmatch(place),
+        level=level,
+        by_hour=entry.spot_by_hour,
+        history=rows,
+        holds=holds,
+    )
 
 
 def _wrong(entry: Entry, file: File) -> Iterator[str]:

@@ -44,7 +44,9 @@ def with_history(
         )
     taken = now.astimezone(UTC).date().isoformat()
     spot = {
-        (kind, zone): Spot(kind, zone, taken, "AWS", regional=False, history=tuple(sorted(found)))
+        (kind, zone): Spot(
+            type=kind, place=zone, taken=taken, source="AWS", regional=False, history=tuple(sorted(found))
+        )
         for (kind, zone), found in rows.items()
     }
     return Book(book.on_demand_facts, spot), sum(len(found) for found in rows.values())

@@ -23,7 +23,7 @@ SKEW = 600
 Levels = tuple[float | None, ...]
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What prices are wanted for. ``days``: how far back a history is read; ``max_age`` in days, None: the defaults."""
 
     region: str
@@ -34,7 +34,7 @@ class Wanted(msgspec.Struct, frozen=True):
     max_age: float | None = None
 
 
-class Market(msgspec.Struct, frozen=True):
+class Market(msgspec.Struct, frozen=True, kw_only=True):
     """Prices, US$ an instance hour. ``spot`` is type, zone, 24 levels; a zone lacks where AWS does not offer the type.
 
     ``dates`` says what was used and how old it is, ``notes`` what is not known.
@@ -86,7 +86,12 @@ def market(book: Book, wanted: Wanted, now: datetime, *, complete: bool = False)
     notes += _kind_notes(found)
     dates = (*_dates("on demand", on_demand), *_spot_dates(found))
     return Market(
-        wanted.region, wanted.zones, {name: fact.usd for name, fact in on_demand.items()}, prices, dates, tuple(notes)
+        region=wanted.region,
+        zones=wanted.zones,
+        on_demand={name: fact.usd for name, fact in on_demand.items()},
+        spot=prices,
+        dates=dates,
+        notes=tuple(notes),
     )
 
 
@@ -182,7 +187,9 @@ def _dates(what: str, facts: dict[str, Fact]) -> Iterator[str]:
 
 
 def _spot_dates(found: dict[tuple[str, str], Spot]) -> Iterator[str]:
-    yield from _dates("spot", {s.type: Fact(0, s.taken, s.source) for s in found.values() if s.history is None})
+    yield from _dates(
+        "spot", {s.type: Fact(usd=0, taken=s.taken, source=s.source) for s in found.values() if s.history is None}
+    )
     ends = [spot.history[-1][0] for spot in found.values() if spot.history]
     if ends:
         begin = min(spot.history[0][0] for spot in found.values() if spot.history)

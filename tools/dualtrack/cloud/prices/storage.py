@@ -15,7 +15,7 @@ GB = 10**9
 MOST_USD = 10.0
 
 
-class Restore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Restore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One way to read what a class holds: US$ a GB and a thousand objects, and the hours that it may take."""
 
     usd_per_gb: float
@@ -24,7 +24,7 @@ class Restore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd_per_1000: float = 0.0
 
 
-class StorageClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StorageClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A storage class. Objects are billed for ``least_days`` even when they are deleted before."""
 
     month_usd_per_gb: float
@@ -33,7 +33,7 @@ class StorageClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     restores: dict[str, Restore] = {}
 
 
-class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A file of prices, which hold in its ``regions``."""
 
     schema: Literal["dualtrack.storage-prices/1"]

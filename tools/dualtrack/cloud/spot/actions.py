@@ -21,7 +21,7 @@ from dualtrack.core.errors import BadInput
 Api = Callable[[str, str], Any]
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A plan as it is asked for: '' and () and None stand for what the stack's variables say.
 
     ``ceiling`` is in US$ a day, ``discount`` a share (0.1 for 10 %), ``max_age`` and ``days`` in days.
@@ -45,7 +45,7 @@ class Request(msgspec.Struct, frozen=True):
     base: int | None = None
 
 
-class Planned(msgspec.Struct, frozen=True):
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """A plan, and all of the stack's pools as they are with it."""
 
     plan: Plan
@@ -77,9 +77,13 @@ def make(request: Request, now: datetime, api: Api | None = None) -> Planned:
         base=request.base, ceiling=request.ceiling, discount=request.discount,
     )  # fmt: skip
     wanted = Wanted(
-        request.region or found.region, _zones(request, found, ours), types, request.time_zone or found.time_zone,
-        request.days, request.max_age,
-    )  # fmt: skip
+        region=request.region or found.region,
+        zones=_zones(request, found, ours),
+        types=types,
+        time_zone=request.time_zone or found.time_zone,
+        days=request.days,
+        max_age=request.max_age,
+    )
     asked = (
         demand.parse(request.demand, request.job)
         if request.demand
@@ -100,14 +104,21 @@ def make(request: Request, now: datetime, api: Api | None = None) -> Planned:
         notes += [why] if why else []
     zone = day.zone_info(wanted.time_zone)
     case = Case(
-        market(book, wanted, now, complete=api is not None), asked, limits, types, node.gpus,
+        market=market(book, wanted, now, complete=api is not None),
+        demand=asked,
+        limits=limits,
+        types=types,
+        gpus=node.gpus,
         on_demand_zones=wanted.zones if request.zones else tuple(other.get("zones") or found.zones),
-        scores=scores, repeats=day.longest(zone, now),
-    )  # fmt: skip
+        scores=scores,
+        repeats=day.longest(zone, now),
+    )
     made = plan(case)
     made = msgspec.structs.replace(made, notes=(*made.notes, *notes))
     changed = tfvars.apply(found.pools, made, limits, request.names, now.astimezone(zone).hour)
-    return Planned(made, asked, limits, node.gpus, wanted.time_zone, changed)
+    return Planned(
+        plan=made, demand=asked, limits=limits, gpus_per_node=node.gpus, time_zone=wanted.time_zone, pools=changed
+    )
 
 
 def _zones(request: Request, found: stack.Stack, spot: Any) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ class Demand(msgspec.Struct, frozen=True):
     job: int = 4
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the plan must keep to. Sizes are in nodes.
 
     ``base``: on demand at every hour. ``ceiling``: US$ a day for on-demand, None for no ceiling. ``discount``: spot is
@@ -28,7 +28,7 @@ class Limits(msgspec.Struct, frozen=True):
     discount: float = 0.1
 
 
-class Case(msgspec.Struct, frozen=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """All that a plan follows from. ``gpus`` is per node; ``scores`` are AWS's, by zone, empty without them.
 
     Spot may be bought in the zones of ``market``; on-demand is bought in ``on_demand_zones``.
@@ -53,7 +53,7 @@ class Verdict(msgspec.Struct, frozen=True):
     why: str
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """Where, with what and when spot is bought: types by price, zones in the order that they are filled."""
 
     types: tuple[str, ...]
@@ -63,7 +63,7 @@ class Choice(msgspec.Struct, frozen=True):
     zone_verdicts: tuple[Verdict, ...]
 
 
-class Share(msgspec.Struct, frozen=True):
+class Share(msgspec.Struct, frozen=True, kw_only=True):
     """One zone in one hour: nodes, and what one spot node costs there (the dearest of the types), None without."""
 
     zone: str
@@ -72,7 +72,7 @@ class Share(msgspec.Struct, frozen=True):
     spot_usd: float | None
 
 
-class Hour(msgspec.Struct, frozen=True):
+class Hour(msgspec.Struct, frozen=True, kw_only=True):
     """One hour of the operator's day. ``usd`` is for the whole hour; ``idle_gpus`` are paid for and not asked for."""
 
     hour: int
@@ -87,7 +87,7 @@ class Hour(msgspec.Struct, frozen=True):
     why: str
 
 
-class Money(msgspec.Struct, frozen=True):
+class Money(msgspec.Struct, frozen=True, kw_only=True):
     """The day in US$. ``all_on_demand`` is for the same nodes, so that a plan that is short saves nothing by it.
 
     ``at_most`` is the plan when AWS takes the dearest zone and type of the lists at every hour;
@@ -104,7 +104,7 @@ class Money(msgspec.Struct, frozen=True):
     on_demand_at_most: float
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The answer. ``on_demand_types`` are by price; ``prices`` says which prices were used, ``notes`` what to know."""
 
     region: str

@@ -35,12 +35,20 @@ def plan(case: Case) -> Plan:
         for hour in range(24)
     )
     return Plan(
-        case.market.region, hours, choice.types, choice.zones, on_demand,
-        {name: case.market.on_demand[name] for name in on_demand}, choice.type_verdicts, choice.zone_verdicts,
-        _money(case, choice, hours, dear),
-        sum(hour.short_gpus for hour in hours), sum(hour.idle_gpus for hour in hours),
-        case.market.dates, (*case.market.notes, *_notes(case, choice, on_demand, hours)),
-    )  # fmt: skip
+        region=case.market.region,
+        hours=hours,
+        spot_types=choice.types,
+        spot_zones=choice.zones,
+        on_demand_types=on_demand,
+        on_demand_usd={name: case.market.on_demand[name] for name in on_demand},
+        types=choice.type_verdicts,
+        zones=choice.zone_verdicts,
+        money=_money(case, choice, hours, dear),
+        short_gpu_hours=sum(hour.short_gpus for hour in hours),
+        idle_gpu_hours=sum(hour.idle_gpus for hour in hours),
+        prices=case.market.dates,
+        notes=(*case.market.notes, *_notes(case, choice, on_demand, hours)),
+    )
 
 
 def under_ceiling(asked: Sequence[int], usd: float, ceiling: float | None, repeats: Sequence[int]) -> list[int]:
@@ -97,17 +105,29 @@ def _hour(
     other = spread(bought, case.on_demand_zones)
     levels = {zone: dearest(case, choice.types, zone, hour) for zone in on_spot}
     shares = tuple(
-        Share(zone, on_spot.get(zone, 0), other.get(zone, 0), levels[zone] if on_spot.get(zone) else None)
+        Share(
+            zone=zone,
+            spot=on_spot.get(zone, 0),
+            on_demand=other.get(zone, 0),
+            spot_usd=levels[zone] if on_spot.get(zone) else None,
+        )
         for zone in dict.fromkeys((*case.market.zones, *case.on_demand_zones))
         if on_spot.get(zone) or other.get(zone)
     )
     held = demand.holds(spot + bought, case.gpus, case.demand.job)
     usd = bought * usual + sum(share.spot * (share.spot_usd or 0.0) for share in shares)
     return Hour(
-        hour, gpus, spot, bought, max(0, gpus - held), max(0, (spot + bought) * case.gpus - gpus),
-        round(usd, DIGITS), round((spot + bought) * usual, DIGITS), shares,
-        "; ".join(_why(case, choice, hour, need, asked, got)),
-    )  # fmt: skip
+        hour=hour,
+        gpus=gpus,
+        spot=spot,
+        on_demand=bought,
+        short_gpus=max(0, gpus - held),
+        idle_gpus=max(0, (spot + bought) * case.gpus - gpus),
+        usd=round(usd, DIGITS),
+        all_on_demand_usd=round((spot + bought) * usual, DIGITS),
+        zones=shares,
+        why="; ".join(_why(case, choice, hour, need, asked, got)),
+    )
 
 
 def _why(case: Case, choice: Choice, hour: int, need: int, asked: int, got: tuple[int, int]) -> Iterator[str]:

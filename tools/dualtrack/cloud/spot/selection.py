@@ -21,7 +21,7 @@ MOST_TYPES = 10
 ALL = (1 << 24) - 1
 
 
-class _Option(msgspec.Struct, frozen=True):
+class _Option(msgspec.Struct, frozen=True, kw_only=True):
     """Lists that may be chosen: ``mask`` has a bit for each hour at which all pairs are worth buying."""
 
     types: tuple[str, ...]
@@ -59,11 +59,13 @@ def choose(case: Case, wanted: Sequence[int]) -> Choice:
     zones = best.zones if best else ()
     hours = frozenset(bits(best.mask) if best else ())
     return Choice(
-        tuple(sorted(types, key=lambda name: (_mean(case, (name,), zones, hours), name))),
-        tuple(sorted(zones, key=lambda name: (-case.scores.get(name, 0), _mean(case, types, (name,), hours), name))),
-        hours,
-        tuple(_type_verdict(case, name, types, masks) for name in case.types),
-        tuple(_zone_verdict(case, name, zones, masks) for name in case.market.zones),
+        types=tuple(sorted(types, key=lambda name: (_mean(case, (name,), zones, hours), name))),
+        zones=tuple(
+            sorted(zones, key=lambda name: (-case.scores.get(name, 0), _mean(case, types, (name,), hours), name))
+        ),
+        hours=hours,
+        type_verdicts=tuple(_type_verdict(case, name, types, masks) for name in case.types),
+        zone_verdicts=tuple(_zone_verdict(case, name, zones, masks) for name in case.market.zones),
     )
 
 
@@ -113,7 +115,9 @@ def _options(
         zones = tuple(zone for zone, other in by_zone.items() if other & mask == mask)
         covered = sum(wanted[hour] for hour in bits(mask))
         if covered:
-            yield _Option(types, zones, mask, covered, sum(pairs[zone] for zone in zones))
+            yield _Option(
+                types=types, zones=zones, mask=mask, covered=covered, pairs=sum(pairs[zone] for zone in zones)
+            )
 
 
 def _level(case: Case, types: Sequence[str], zones: Sequence[str], hour: int) -> float:

@@ -17,7 +17,7 @@ from dualtrack.core.files import write_atomically
 FILE = "pools.auto.tfvars.json"
 
 
-class Stack(msgspec.Struct, frozen=True):
+class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """What a stack's variables say, as far as a plan needs it."""
 
     region: str
@@ -34,9 +34,11 @@ def read(where: Path) -> Stack:
     values = variables.read(where, skip=tfvars.ours)
     try:
         return Stack(
-            str(values["region"]), tuple(values["network"]["subnets"]), str(values["time_zone"]["name"]),
-            {name: dict(pool) for name, pool in values["pools"].items()},
-        )  # fmt: skip
+            region=str(values["region"]),
+            zones=tuple(values["network"]["subnets"]),
+            time_zone=str(values["time_zone"]["name"]),
+            pools={name: dict(pool) for name, pool in values["pools"].items()},
+        )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadInput(
             f"the variables of {where} are not as variables.tf declares them: {error}",

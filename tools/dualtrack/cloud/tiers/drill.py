@@ -24,7 +24,7 @@ from dualtrack.data.checkpoints.remote import Remote
 JOBS = 8
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator asks for; see `dualtrack tiers restore --help`."""
 
     address: str
@@ -70,9 +70,16 @@ def restore(asked: Asked, confirm: Callable[[str], bool] | None, say: Say) -> Re
     if wrong:
         raise Refused(f"{pulled.key}: {wrong[0]}", hint="dualtrack store verify")
     return Restored(
-        str(address), found.way, found.objects, sum(it.size for it in objects) / 10**9, found.usd,
-        found.promised_hours * 3600, waited, time.monotonic() - begin, pulled.path,
-    )  # fmt: skip
+        address=str(address),
+        way=found.way,
+        objects=found.objects,
+        gb=sum(it.size for it in objects) / 10**9,
+        usd=found.usd,
+        promised_s=found.promised_hours * 3600,
+        waited_s=waited,
+        fetched_s=time.monotonic() - begin,
+        path=pulled.path,
+    )
 
 
 def _confirmed(found: Quote, confirm: Callable[[str], bool] | None) -> None:

@@ -13,7 +13,7 @@ from dualtrack.cloud.prices.storage import GB, Restore, Storage
 from dualtrack.core.errors import BadInput
 
 
-class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One class of data as the stack's variable `storage` has it; days from its upload, None for never.
 
     ``write_once``: the bucket's policy refuses to replace an object. It changes no price.
@@ -26,7 +26,7 @@ class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_once: bool = False
 
 
-class Way(msgspec.Struct, frozen=True):
+class Way(msgspec.Struct, frozen=True, kw_only=True):
     """One way to read a tier again: how long it may take, and what it costs for all of the class in US$."""
 
     name: str
@@ -35,7 +35,7 @@ class Way(msgspec.Struct, frozen=True):
     fits: bool
 
 
-class Tier(msgspec.Struct, frozen=True):
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
     """One tier that the class passes: from which day, what a month in it costs, and the ways to read it."""
 
     storage_class: str
@@ -45,7 +45,7 @@ class Tier(msgspec.Struct, frozen=True):
     ways: tuple[Way, ...]
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One class: ``gb`` of 10^9 bytes in ``objects``; ``problem`` says how its budget is broken, '' when it is not."""
 
     name: str
@@ -59,7 +59,7 @@ class Row(msgspec.Struct, frozen=True):
     problem: str
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What `dualtrack tiers plan` prints."""
 
     region: str
@@ -92,7 +92,7 @@ def plan(region: str, of: Mapping[str, Class], amounts: Mapping[str, Amount], pr
     used = {tier.storage_class for row in rows for tier in row.tiers}
     sources = {prices.classes[name].source for name in used}
     dates = tuple(f"{prices.sources[name].what} ({prices.sources[name].taken})" for name in sorted(sources))
-    return Plan(region, rows, dates, (
+    return Plan(region=region, rows=rows, prices=dates, notes=(
         "not counted: traffic out of AWS, requests but those of a restore, versions that were replaced",
         "objects in an archive are billed 40 KB more each: archive few large ones",
     ))  # fmt: skip
@@ -106,9 +106,16 @@ def _row(region: str, name: str, of: Class, amount: Amount, prices: Storage) -> 
     problem = next(_problems(name, of, tiers), "")
     standard = tiers[0].usd_per_month
     return Row(
-        name, amount.bytes / GB, amount.objects, of.recovery_hours, tiers, standard, _year(tiers),
-        standard * 365 / MONTH_DAYS, problem,
-    )  # fmt: skip
+        name=name,
+        gb=amount.bytes / GB,
+        objects=amount.objects,
+        recovery_hours=of.recovery_hours,
+        tiers=tiers,
+        all_standard_usd=standard,
+        year_usd=_year(tiers),
+        year_standard_usd=standard * 365 / MONTH_DAYS,
+        problem=problem,
+    )
 
 
 def _tier(region: str, class_: str, day: int, budget: float | None, amount: Amount, prices: Storage) -> Tier:
@@ -117,10 +124,16 @@ def _tier(region: str, class_: str, day: int, budget: float | None, amount: Amou
         raise BadInput(f"what {class_} costs in {region} is not known", hint="--storage-prices FILE")
     month = price.month_usd_per_gb * amount.bytes / GB
     ways = tuple(
-        Way(name, way.hours, restore_usd(way, amount), budget is None or way.hours <= budget)
+        Way(name=name, hours=way.hours, usd=restore_usd(way, amount), fits=budget is None or way.hours <= budget)
         for name, way in sorted(price.restores.items(), key=lambda it: it[1].hours)
     )
-    return Tier(class_, day, month, month * price.least_days / MONTH_DAYS, ways)
+    return Tier(
+        storage_class=class_,
+        from_day=day,
+        usd_per_month=month,
+        least_usd=month * price.least_days / MONTH_DAYS,
+        ways=ways,
+    )
 
 
 def restore_usd(way: Restore, amount: Amount) -> float:

@@ -17,7 +17,7 @@ ARCHIVES = ("DEEP_ARCHIVE", "GLACIER")
 Say = Callable[[str], None]
 
 
-class Object(msgspec.Struct, frozen=True):
+class Object(msgspec.Struct, frozen=True, kw_only=True):
     """One stored object, and whether it can be read: ``state`` is readable, archived, or restoring."""
 
     key: str
@@ -26,7 +26,7 @@ class Object(msgspec.Struct, frozen=True):
     state: str
 
 
-class Quote(msgspec.Struct, frozen=True):
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """What a restore will take: by which way, how long at most, and US$; nothing where all is readable."""
 
     way: str
@@ -38,7 +38,7 @@ class Quote(msgspec.Struct, frozen=True):
     usd: float
 
 
-class Restored(msgspec.Struct, frozen=True):
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """What it took. Times in seconds; ``promised_s`` is what the way may take."""
 
     address: str
@@ -58,7 +58,7 @@ def look(remote: Bucket, prefix: str) -> list[Object]:
     for it in remote.listed(prefix):
         class_ = str(it.get("StorageClass") or "STANDARD")
         state = "readable" if class_ not in ARCHIVES else state_of((remote.head(it["Key"]) or {}).get("Restore"))
-        found.append(Object(it["Key"], it["Size"], class_, state))
+        found.append(Object(key=it["Key"], size=it["Size"], storage_class=class_, state=state))
     if not found:
         raise External(f"there is nothing at s3://{remote.bucket}/{prefix}")
     return found
@@ -86,7 +86,7 @@ def quote(objects: Sequence[Object], prices: Storage, region: str, way: str, wit
             raise BadInput(f"what reading {class_} costs in {region} is not known", hint="--storage-prices FILE")
         ways |= {name: it for name, it in price.restores.items() if name not in ways or it.hours > ways[name].hours}
     if not ways:
-        return Quote("", len(objects), 0, 0, 0.0, 0.0, 0.0)
+        return Quote(way="", objects=len(objects), restoring=0, archived=0, gb=0.0, promised_hours=0.0, usd=0.0)
     if way and way not in ways:
         raise BadInput(f"there is no way {way} to read this", hint=f"one of {', '.join(sorted(ways))}")
     fitting = {
@@ -97,8 +97,14 @@ def quote(objects: Sequence[Object], prices: Storage, region: str, way: str, wit
         raise Refused(f"it takes up to {fastest:g} hours, and {within:g} are allowed", hint="nothing was asked for")
     name, chosen = min(fitting.items(), key=lambda it: (restore_usd(it[1], amount), it[1].hours))
     return Quote(
-        name, len(objects), restoring, len(wanted), amount.bytes / GB, chosen.hours, restore_usd(chosen, amount)
-    )  # fmt: skip
+        way=name,
+        objects=len(objects),
+        restoring=restoring,
+        archived=len(wanted),
+        gb=amount.bytes / GB,
+        promised_hours=chosen.hours,
+        usd=restore_usd(chosen, amount),
+    )
 
 
 def ask(remote: Bucket, objects: Sequence[Object], way: str, days: int) -> int:

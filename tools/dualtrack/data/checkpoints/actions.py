@@ -17,7 +17,7 @@ from dualtrack.data.checkpoints.address import DIGEST_MARK, Address
 from dualtrack.data.checkpoints.cache import Cache, Held, begun, check
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One version of the cache; times in seconds since 1970. ``state``: complete, pulling, unfinished, torn."""
 
     key: str
@@ -35,7 +35,7 @@ class Row(msgspec.Struct, frozen=True):
         return f"{self.address}{DIGEST_MARK}{self.digest}" if self.digest else self.address
 
 
-class Collected(msgspec.Struct, frozen=True):
+class Collected(msgspec.Struct, frozen=True, kw_only=True):
     """What `gc` removed, or would."""
 
     evicted: tuple[str, ...]
@@ -70,14 +70,24 @@ def bytes_of(text: str) -> int:
 def rows(cache: Cache) -> list[Row]:
     """Return what is in a cache: complete versions, the last used first, then unfinished ones."""
     found = [
-        Row(it.key, it.entry.address, "complete" if cache.sound(it.key, it.entry) else "torn", it.size, it.used,
-            it.in_use, str(it.path), it.entry.digest)
+        Row(
+            key=it.key,
+            address=it.entry.address,
+            state="complete" if cache.sound(it.key, it.entry) else "torn",
+            size=it.size,
+            used=it.used,
+            in_use=it.in_use,
+            path=str(it.path),
+            digest=it.entry.digest,
+        )
         for it in reversed(cache.held())
-    ]  # fmt: skip
+    ]
     for key in cache.unfinished():
         with cache.pulling(key, wait=False) as idle:
             state = "unfinished" if idle else "pulling"
-        found.append(Row(key, "", state, begun(cache.staging(key)), None, not idle, ""))
+        found.append(
+            Row(key=key, address="", state=state, size=begun(cache.staging(key)), used=None, in_use=not idle, path="")
+        )
     return found
 
 
@@ -108,7 +118,7 @@ def gc(
         if it.key not in kept_keys and not it.in_use and (dry_run or cache.evict(it.key)):
             gone.append(it.key)
             freed, kept, room = freed + it.size, kept - it.size, room + it.size
-    return Collected(tuple(gone), tuple(stale), freed, kept, room)
+    return Collected(evicted=tuple(gone), unfinished=tuple(stale), freed=freed, kept=kept, free=room)
 
 
 def chosen(cache: Cache, names: Sequence[str]) -> list[Held]:

@@ -19,7 +19,7 @@ DIGEST_MARK = "#sha256:"
 HOW = "s3://BUCKET/PATH@VERSION, or s3://BUCKET/PATH for what was not put there by `store push`"
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, kw_only=True):
     """A checkpoint in a bucket. ``version`` is '' for plain objects, whose ``path`` is a key or the start of keys.
 
     ``digest`` is the SHA-256 of the version's manifest in hexadecimal, '' where the bucket is trusted.
@@ -73,7 +73,7 @@ def parse(text: str) -> Address:
         raise BadInput(f"{text!r}: the path has an empty word, or dots alone", hint=HOW)
     if digest and version in ("", LATEST):
         raise BadInput(f"{text!r}: only one version has a digest", hint=f"PATH@VERSION{DIGEST_MARK}…")
-    return Address(bucket, path.rstrip("/") if at else path, version, digest)
+    return Address(bucket=bucket, path=path.rstrip("/") if at else path, version=version, digest=digest)
 
 
 def _digest(text: str, rest: str) -> tuple[str, str]:

@@ -36,7 +36,7 @@ from dualtrack.data.checkpoints.manifest import Manifest
 RESERVE = 64 << 20
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One complete version: where it is from, what belongs to it, and since when it is here (seconds since 1970).
 
     ``digest`` is the SHA-256 of the manifest in the bucket; '' for plain objects, and for what an older program pulled.
@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, kw_only=True):
     """An entry as it lies in the cache; ``used`` in seconds since 1970."""
 
     key: str
@@ -126,7 +126,7 @@ class Cache:
             if entry is not None:
                 path = folder / "files"
                 used = (folder / "used").stat().st_mtime if (folder / "used").exists() else entry.pulled
-                found.append(Held(folder.name, entry, path, used, self.in_use(folder.name)))
+                found.append(Held(key=folder.name, entry=entry, path=path, used=used, in_use=self.in_use(folder.name)))
         return sorted(found, key=lambda it: it.used)
 
     def unfinished(self) -> list[str]:
@@ -197,7 +197,7 @@ class Cache:
         Nobody changes it from then on, by mistake neither; what was unsealed is not for everybody to read.
         """
         staging, target = self.staging(key), self.version(key)
-        entry = Entry(str(address.bare), of, time.time(), address.digest)
+        entry = Entry(address=str(address.bare), manifest=of, pulled=time.time(), digest=address.digest)
         write_atomically(staging / "entry.json", msgspec.json.encode(entry))
         for folder, _, names in os.walk(staging / "files"):
             for name in names:

@@ -56,10 +56,16 @@ class Fetch:
         for (file, index), digest in self.digests.items():
             by_file[file][index] = digest
         files = tuple(
-            manifest.File(it.path, it.size, tuple(by_file[n][i] for i in sorted(by_file[n])), it.etag, it.version_id)
+            manifest.File(
+                path=it.path,
+                size=it.size,
+                parts=tuple(by_file[n][i] for i in sorted(by_file[n])),
+                etag=it.etag,
+                version_id=it.version_id,
+            )
             for n, it in enumerate(self.of.files)
         )
-        return Manifest(self.of.schema, self.of.part, files, self.of.pushed)
+        return Manifest(schema=self.of.schema, part=self.of.part, files=files, pushed=self.of.pushed)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:

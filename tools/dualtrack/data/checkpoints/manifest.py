@@ -24,7 +24,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 MOST_BYTES = 64 << 20
 
 
-class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One file. ``parts`` holds the SHA-256 of each part, nothing where nobody knows them; ``etag`` pins the object."""
 
     path: str
@@ -34,7 +34,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version_id: str = ""
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The files of a version; ``part`` is the size of every part but a file's last, in bytes.
 
     ``pushed`` is the time that older programs wrote.
@@ -57,7 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return hashlib.sha256(msgspec.json.encode((self.part, same))).hexdigest()
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a file: ``begin`` to ``begin + size``; ``sha256`` is '' where it is not known."""
 
     file: int
@@ -72,7 +72,7 @@ def parts(of: Manifest) -> Iterator[Part]:
     for number, file in enumerate(of.files):
         for index, begin in enumerate(range(0, file.size, of.part)):
             known = file.parts[index] if file.parts else ""
-            yield Part(number, index, begin, min(of.part, file.size - begin), known)
+            yield Part(file=number, index=index, begin=begin, size=min(of.part, file.size - begin), sha256=known)
 
 
 def decode(data: bytes, origin: str, *, pushed: bool = False) -> Manifest:

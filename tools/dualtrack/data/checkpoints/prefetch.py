@@ -19,7 +19,7 @@ from dualtrack.data.checkpoints.remote import Remote
 Say = Callable[[str], None]
 
 
-class Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True, kw_only=True):
     """A version that is named, and how far it is: bytes on the disk of bytes in all (0 where nobody knows yet)."""
 
     address: str
@@ -38,7 +38,9 @@ def _look(cache: Cache, address: Address) -> Named:
     if known := cache.known(address):
         key, entry = known
         total = entry.manifest.size
-        return Named(str(address), "complete", total, total, str(cache.version(key) / "files"))
+        return Named(
+            address=str(address), state="complete", done=total, size=total, path=str(cache.version(key) / "files")
+        )
     for key in cache.unfinished():
         try:
             plan = read(cache.staging(key) / "plan.json", Manifest)
@@ -47,8 +49,14 @@ def _look(cache: Cache, address: Address) -> Named:
         if plan is not None and cache.key(address, plan) == key:
             with cache.pulling(key, wait=False) as idle:
                 state: Literal["unfinished", "pulling"] = "unfinished" if idle else "pulling"
-            return Named(str(address), state, min(plan.size, begun(cache.staging(key))), plan.size, "")
-    return Named(str(address), "missing", 0, 0, "")
+            return Named(
+                address=str(address),
+                state=state,
+                done=min(plan.size, begun(cache.staging(key))),
+                size=plan.size,
+                path="",
+            )
+    return Named(address=str(address), state="missing", done=0, size=0, path="")
 
 
 def fill(

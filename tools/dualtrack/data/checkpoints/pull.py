@@ -28,7 +28,7 @@ Tick = Callable[[int], object]
 Show = Callable[[int], AbstractContextManager[Tick]]
 
 
-class Pulled(msgspec.Struct, frozen=True):
+class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     """What a pull did: bytes that came over the network, and bytes that an earlier, unfinished one had brought."""
 
     address: str
@@ -86,7 +86,14 @@ def _opened(remote: Remote, address: Address, of: Manifest, identities: Sequence
 
 def _warm(address: Address, cache: Cache, key: str, entry: Entry) -> Pulled:
     cache.touch(key)
-    return Pulled(str(address), key, str(cache.version(key) / "files"), entry.manifest.size, 0, 0)
+    return Pulled(
+        address=str(address),
+        key=key,
+        path=str(cache.version(key) / "files"),
+        size=entry.manifest.size,
+        fetched=0,
+        resumed=0,
+    )
 
 
 def _alone(
@@ -108,7 +115,14 @@ def _alone(
         fetch = Fetch(remote, plan, staging, jobs=jobs, tick=tick)
         whole = fetch.run()
     path = cache.publish(key, address, whole, plan.form)
-    return Pulled(str(address), key, str(path), of.size, of.size - fetch.resumed, fetch.resumed)
+    return Pulled(
+        address=str(address),
+        key=key,
+        path=str(path),
+        size=of.size,
+        fetched=of.size - fetch.resumed,
+        resumed=fetch.resumed,
+    )
 
 
 def _same_plan(cache: Cache, key: str, of: Manifest) -> None:

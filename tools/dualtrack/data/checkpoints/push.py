@@ -22,7 +22,7 @@ MARK = "dualtrack-sha256"
 Tick = Callable[[int], object]
 
 
-class Pushed(msgspec.Struct, frozen=True):
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     """What a push did. ``address`` has the digest, ``digest`` is that alone; ``sent`` counts what was not there yet."""
 
     address: str
@@ -45,7 +45,7 @@ def push(source: Path, address: Address, remote: Remote, *, jobs: int, tick: Tic
     with ThreadPoolExecutor(jobs) as pool:
         files = tuple(pool.map(lambda path: _digest(source, path), found))
     # Without a time, so that the same content has the same name everywhere.
-    of = Manifest("dualtrack.checkpoint/1", PART, files)
+    of = Manifest(schema="dualtrack.checkpoint/1", part=PART, files=files)
     manifests.decode(manifests.encode(of), str(source))
     there = remote.head(address.manifest)
     if there is not None:
@@ -70,7 +70,13 @@ def _same(address: Address, remote: Remote, of: Manifest) -> Pushed:
 
 
 def _pushed(address: Address, digest: str, of: Manifest, sent: int) -> Pushed:
-    return Pushed(str(msgspec.structs.replace(address, digest=digest)), digest, len(of.files), of.size, sent)
+    return Pushed(
+        address=str(msgspec.structs.replace(address, digest=digest)),
+        digest=digest,
+        files=len(of.files),
+        size=of.size,
+        sent=sent,
+    )
 
 
 def _files(source: Path) -> Iterator[str]:
@@ -103,7 +109,7 @@ def _digest(source: Path, path: str) -> File:
         parts = tuple(manifests.hash_parts(file, size, PART))
     if len(parts) != -(-size // PART):
         raise Refused(f"{source / path} became shorter while it was read", hint="push what is finished")
-    return File(path, size, parts)
+    return File(path=path, size=size, parts=parts)
 
 
 def _upload(source: Path, address: Address, remote: Remote, file: File, jobs: int, tick: Tick) -> int:
@@ -113,7 +119,7 @@ def _upload(source: Path, address: Address, remote: Remote, file: File, jobs: in
     from botocore.exceptions import BotoCoreError, ClientError
 
     key = address.prefix + file.path
-    mark = Manifest("dualtrack.checkpoint/1", PART, (file,)).digest
+    mark = Manifest(schema="dualtrack.checkpoint/1", part=PART, files=(file,)).digest
     if (there := _there(remote, key, file, mark)) is not None:
         if not there:
             raise _taken(address, file)

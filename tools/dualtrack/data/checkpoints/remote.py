@@ -26,7 +26,7 @@ class Remote(Bucket):
         files = tuple(self._plain(address))
         if not files:
             raise External(f"there is nothing at {address}", hint="versions are named: PATH@VERSION")
-        found = Manifest("dualtrack.checkpoint/1", manifests.PART, files)
+        found = Manifest(schema="dualtrack.checkpoint/1", part=manifests.PART, files=files)
         return manifests.decode(manifests.encode(found), f"the listing of {address}")
 
     def stored(self, address: Address) -> tuple[Manifest, str]:
@@ -57,8 +57,8 @@ class Remote(Bucket):
                 if len(words) == 2 and words[1] == MANIFEST:
                     newest = max(newest or (it["LastModified"], words[0]), (it["LastModified"], words[0]))
         if newest is None:
-            raise External(f"no version was pushed to {Address(address.bucket, address.path)}")
-        return Address(address.bucket, address.path, newest[1])
+            raise External(f"no version was pushed to {Address(bucket=address.bucket, path=address.path)}")
+        return Address(bucket=address.bucket, path=address.path, version=newest[1])
 
     def _plain(self, address: Address) -> Iterator[File]:
         start = address.path.rstrip("/")
@@ -68,9 +68,9 @@ class Remote(Bucket):
                 if key.endswith("/"):
                     continue  # what consoles make as a folder
                 if key == start:
-                    yield File(key.rsplit("/", 1)[-1], it["Size"], etag=it["ETag"])
+                    yield File(path=key.rsplit("/", 1)[-1], size=it["Size"], etag=it["ETag"])
                 elif key.startswith(f"{start}/"):
-                    yield File(key[len(start) + 1 :], it["Size"], etag=it["ETag"])
+                    yield File(path=key[len(start) + 1 :], size=it["Size"], etag=it["ETag"])
 
     def key(self, address: Address, of: Manifest, file: File) -> str:
         """Return the key of a file of an address."""

@@ -82,11 +82,17 @@ def opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[
         found = list(pool.map(lambda it: _open(remote, keys[it], of.files[it], of.part, identities), numbers))
     sealed = dict(zip(numbers, found, strict=True))
     files = [
-        File(file.path.removesuffix(SUFFIX), sealed[number].layout.size, etag=_pin(file), version_id=file.version_id)
-        if number in sealed else file
+        File(
+            path=file.path.removesuffix(SUFFIX),
+            size=sealed[number].layout.size,
+            etag=_pin(file),
+            version_id=file.version_id,
+        )
+        if number in sealed
+        else file
         for number, file in enumerate(of.files)
-    ]  # fmt: skip
-    shown = Manifest(of.schema, of.part, tuple(files), of.pushed)
+    ]
+    shown = Manifest(schema=of.schema, part=of.part, files=tuple(files), pushed=of.pushed)
     # The same rules as for what was pushed: no name twice, none that is a folder, too.
     return Plan(manifests.decode(manifests.encode(shown), f"{address}, unsealed,"), keys, sealed, UNSEALED)
 

@@ -37,7 +37,7 @@ class Seen(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Made(msgspec.Struct, frozen=True):
+class Made(msgspec.Struct, frozen=True, kw_only=True):
     """A mirror: where it lies, its public key, the day until which it is valid, how much is in it.
 
     That in bytes, and ``stored`` without what is there twice.
@@ -137,8 +137,8 @@ def lay_out(
     there = _same(dest, listed, public, valid, now)
     known = there or Dates(now, now + valid)
     made = Made(
-        str(dest), str(dest / check.KEY_NAME), f"{known.until:%Y-%m-%d}", len(files),
-        sum(it.size for it in listed.values()), stored, changed=there is None,
+        path=str(dest), key=str(dest / check.KEY_NAME), until=f"{known.until:%Y-%m-%d}", files=len(files),
+        size=sum(it.size for it in listed.values()), stored=stored, changed=there is None,
     )  # fmt: skip
     if there is not None:
         return made

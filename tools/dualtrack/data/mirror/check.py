@@ -21,7 +21,7 @@ KEY_NAME = "dualtrack-mirror.asc"
 BESIDE = {manifest.NAME, KEY_NAME}
 
 
-class Checked(msgspec.Struct, frozen=True):
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """What a check found: ``problems`` is empty when every file is as it was signed."""
 
     files: int
@@ -61,7 +61,7 @@ def check(
     problems = [f"{manifest.NAME} {expired}"] if expired else []
     problems += compare(folder, found.files, tick)
     total = sum(it.size for it in found.files.values())
-    return Checked(len(found.files), total, f"{found.dates.until:%Y-%m-%d}", tuple(problems))
+    return Checked(files=len(found.files), bytes=total, until=f"{found.dates.until:%Y-%m-%d}", problems=tuple(problems))
 
 
 def compare(folder: Path, files: Mapping[str, File], tick: Callable[[int], object]) -> Iterator[str]:

@@ -100,7 +100,9 @@ def gather(call: Runner) -> Raw:
     # Its own host's threshold file must not hide anything, since ours decide; --skip-sl lets it do without a manager's
     # answers. It cannot do without a manager at all: then no port has an address, and there are no counters to read.
     errors = call(["ibqueryerrors", "--skip-sl", "--threshold-file", "/dev/null"]).stdout
-    return Raw(topology, links, errors, _managers(call, parse.end_ports(topology, links)))
+    return Raw(
+        topology=topology, links=links, errors=errors, managers=_managers(call, parse.end_ports(topology, links))
+    )
 
 
 def _managers(call: Runner, ports: Sequence[str]) -> str:

@@ -32,7 +32,12 @@ def compare(declared: Declared, seen: Seen, before: Seen | None = None) -> Repor
     ]
     found.sort(key=lambda finding: finding.severity != "error")
     wrong = {finding.ends for finding in found}
-    return Report(not found, _headline(declared, seen, found, len(wrong)), len(declared.cables), tuple(found))
+    return Report(
+        ok=not found,
+        headline=_headline(declared, seen, found, len(wrong)),
+        cables=len(declared.cables),
+        findings=tuple(found),
+    )
 
 
 def _headline(declared: Declared, seen: Seen, found: list[Finding], places: int) -> str:
@@ -56,8 +61,8 @@ def _cables(declared: Declared, seen: Seen) -> Iterator[Finding]:
         # Without an active manager no link becomes active: that is one finding, not one a cable.
         if link.state != "Active" and active:
             yield Finding(
-                "not-active", "error", cable.ends, "Active", link.state,
-                "the manager did not bring it up: its log says why (/var/log/opensm.log)",
+                code="not-active", severity="error", ends=cable.ends, expected="Active", seen=link.state,
+                action="the manager did not bring it up: its log says why (/var/log/opensm.log)",
             )  # fmt: skip
     gone, rest = _gone_nodes(lost, seen)
     yield from gone
@@ -74,8 +79,8 @@ def _rate(cable: Cable, link: Link) -> Iterator[Finding]:
             continue
         better = actual in order and order.index(actual) > order.index(expected)
         yield Finding(
-            code, "warning" if better else "error", cable.ends, expected, actual,
-            "more than declared: correct the file" if better else slower,
+            code=code, severity="warning" if better else "error", ends=cable.ends, expected=expected, seen=actual,
+            action="more than declared: correct the file" if better else slower,
         )  # fmt: skip
 
 
@@ -99,11 +104,14 @@ def _gone_nodes(lost: list[Cable], seen: Seen) -> tuple[list[Finding], list[Cabl
         more = f" and {len(far) - NAMED} more" if len(far) > NAMED else ""
         found.append(
             Finding(
-                "node-missing", "error", (_near(cables[0], node), far[0]), f"{node} with {len(cables)} cables",
-                f"{node} does not answer; its cables lead to {', '.join(map(str, far[:NAMED]))}{more}",
-                f"is {node} powered and its management up? If so, look at the cables one by one",
+                code="node-missing",
+                severity="error",
+                ends=(_near(cables[0], node), far[0]),
+                expected=f"{node} with {len(cables)} cables",
+                seen=f"{node} does not answer; its cables lead to {', '.join(map(str, far[:NAMED]))}{more}",
+                action=f"is {node} powered and its management up? If so, look at the cables one by one",
             )
-        )  # fmt: skip
+        )
     return found, [cable for cable in lost if cable not in told]
 
 
@@ -120,16 +128,30 @@ def _lost(lost: list[Cable], seen: Seen) -> Iterator[Finding]:
         if twin and twin != cable and far[0] and where.get(far[0]) == twin:
             told |= {cable, twin}
             yield Finding(
-                "swapped", "error", cable.ends, f"{cable}; {twin}",
-                f"{cable.ends[0]} leads to {far[0]}, {cable.ends[1]} to {far[1]}",
-                f"swap the plugs at {cable.ends[0]} and {far[1]}",
+                code="swapped", severity="error", ends=cable.ends, expected=f"{cable}; {twin}",
+                seen=f"{cable.ends[0]} leads to {far[0]}, {cable.ends[1]} to {far[1]}",
+                action=f"swap the plugs at {cable.ends[0]} and {far[1]}",
             )  # fmt: skip
         elif far[0] or far[1]:
             leads = [f"{end} leads to {to or _state(end, seen)}" for end, to in zip(cable.ends, far, strict=True)]
-            yield Finding("miswired", "error", cable.ends, str(cable), "; ".join(leads), "plug it in as declared")
+            yield Finding(
+                code="miswired",
+                severity="error",
+                ends=cable.ends,
+                expected=str(cable),
+                seen="; ".join(leads),
+                action="plug it in as declared",
+            )
         else:
             states = [f"{end}: {_state(end, seen)}" for end in cable.ends]
-            yield Finding("missing", "error", cable.ends, str(cable), "; ".join(states), _mend(cable, seen))
+            yield Finding(
+                code="missing",
+                severity="error",
+                ends=cable.ends,
+                expected=str(cable),
+                seen="; ".join(states),
+                action=_mend(cable, seen),
+            )
 
 
 def _mend(cable: Cable, seen: Seen) -> str:
@@ -153,9 +175,13 @@ def _extra(declared: Declared, seen: Seen) -> Iterator[Finding]:
     for end, link in sorted(seen.links.items()):
         if link.ends[0] == end and not known & set(link.ends):
             yield Finding(
-                "extra", "warning", link.ends, "no cable there", f"{link.width} {link.speed}",
-                "declare it or unplug it: the manager routes over it as it is",
-            )  # fmt: skip
+                code="extra",
+                severity="warning",
+                ends=link.ends,
+                expected="no cable there",
+                seen=f"{link.width} {link.speed}",
+                action="declare it or unplug it: the manager routes over it as it is",
+            )
 
 
 def _near(cable: Cable, node: str) -> End:

@@ -51,9 +51,9 @@ def findings(thresholds: Mapping[str, int], seen: Seen, before: Seen | None = No
     """Yield a finding for each port whose counters show, or since ``before`` have grown by, more than they may."""
     if seen.unread and any(manager.state == "MASTER" for manager in seen.managers):
         yield Finding(
-            "counters-unread", "warning", (), "the counters of every port",
-            f"{seen.unread} ports gave none" if seen.unread > 0 else "ibqueryerrors did not come to its end",
-            "run ibqueryerrors by hand: it names the ports; a host whose driver hangs does not answer",
+            code="counters-unread", severity="warning", ends=(), expected="the counters of every port",
+            seen=f"{seen.unread} ports gave none" if seen.unread > 0 else "ibqueryerrors did not come to its end",
+            action="run ibqueryerrors by hand: it names the ports; a host whose driver hangs does not answer",
         )  # fmt: skip
     for end, values in sorted(seen.counters.items()):
         earlier = before.counters.get(end, {}) if before else {}
@@ -68,12 +68,14 @@ def findings(thresholds: Mapping[str, int], seen: Seen, before: Seen | None = No
         shown = [f"{name} {new[name]}" for name in thresholds if name in bad]
         shown += [f"{name} is full" for name in full]
         yield Finding(
-            "errors",
-            "error" if PHYSICAL & {*bad, *full} else "warning",
-            (end, link.other(end)) if link else (end,),
-            ", ".join(f"{name} at most {thresholds[name]}" for name in thresholds if name in bad or name in full),
-            f"at {end}{since}: {', '.join(shown)}",
-            _action(bad, full),
+            code="errors",
+            severity="error" if PHYSICAL & {*bad, *full} else "warning",
+            ends=(end, link.other(end)) if link else (end,),
+            expected=", ".join(
+                f"{name} at most {thresholds[name]}" for name in thresholds if name in bad or name in full
+            ),
+            seen=f"at {end}{since}: {', '.join(shown)}",
+            action=_action(bad, full),
         )
 
 

@@ -53,7 +53,11 @@ def _managers(seen: Seen, hca: str) -> list[str]:
 def _switch_first(link: Link, seen: Seen) -> Link:
     kinds = [seen.nodes[end.node].kind if end.node in seen.nodes else "host" for end in link.ends]
     left, right = link.ends
-    return Link((right, left), link.width, link.speed, link.state) if kinds[0] != "switch" == kinds[1] else link
+    return (
+        Link(ends=(right, left), width=link.width, speed=link.speed, state=link.state)
+        if kinds[0] != "switch" == kinds[1]
+        else link
+    )
 
 
 def _short(end: End, hca: str, switches: Sequence[str]) -> str:

@@ -14,32 +14,46 @@ def findings(declared: Declared, seen: Seen) -> Iterator[Finding]:
     wanted = f"one active manager, on {declared.active}" if declared.active else "one active manager"
     if not masters:
         yield Finding(
-            "manager-missing", "error", _at(seen, declared.active), wanted, "no manager answers as active",
-            "start it where it should be active; if it runs there, restart it: ports may follow one that is gone",
-        )  # fmt: skip
+            code="manager-missing",
+            severity="error",
+            ends=_at(seen, declared.active),
+            expected=wanted,
+            seen="no manager answers as active",
+            action="start it where it should be active; where it runs, restart it: ports may follow one that is gone",
+        )
     elif len(masters) > 1:
         yield Finding(
-            "manager-two", "error", tuple(end for one in masters for end in _at(seen, one.node)), wanted,
-            f"{len(masters)} are active: {', '.join(_said(one) for one in masters)}",
-            f"stop all but {declared.active or 'one'}; if they have different sm_key values, give them one",
-        )  # fmt: skip
+            code="manager-two",
+            severity="error",
+            ends=tuple(end for one in masters for end in _at(seen, one.node)),
+            expected=wanted,
+            seen=f"{len(masters)} are active: {', '.join(_said(one) for one in masters)}",
+            action=f"stop all but {declared.active or 'one'}; if they have different sm_key values, give them one",
+        )
     elif declared.active and masters[0].node != declared.active:
         yield _elsewhere(declared, seen, masters[0], wanted)
     if seen.silent:
         yield Finding(
-            "managers-unread", "warning", (), "every port says whether a manager runs there",
-            f"{seen.silent} ports did not answer (smpquery portinfo)",
-            "another manager may run there: look again, then look at the hosts that do not answer",
-        )  # fmt: skip
+            code="managers-unread",
+            severity="warning",
+            ends=(),
+            expected="every port says whether a manager runs there",
+            seen=f"{seen.silent} ports did not answer (smpquery portinfo)",
+            action="another manager may run there: look again, then look at the hosts that do not answer",
+        )
     yield from _others(declared, seen)
 
 
 def _elsewhere(declared: Declared, seen: Seen, master: Manager, wanted: str) -> Finding:
     if master.node == declared.standby:
         return Finding(
-            "manager-standby-took-over", "warning", _at(seen, declared.active), wanted, f"active is {_said(master)}",
-            f"the standby works; find out why {declared.active} does not: systemctl status opensm there",
-        )  # fmt: skip
+            code="manager-standby-took-over",
+            severity="warning",
+            ends=_at(seen, declared.active),
+            expected=wanted,
+            seen=f"active is {_said(master)}",
+            action=f"the standby works; find out why {declared.active} does not: systemctl status opensm there",
+        )
     node = seen.nodes.get(master.node)
     own = node is not None and node.kind == "switch"
     action = (
@@ -47,7 +61,14 @@ def _elsewhere(declared: Declared, seen: Seen, master: Manager, wanted: str) -> 
         if own
         else f"stop opensm on {master.node}, or declare it as active"
     )
-    return Finding("manager-elsewhere", "error", _at(seen, master.node), wanted, f"active is {_said(master)}", action)
+    return Finding(
+        code="manager-elsewhere",
+        severity="error",
+        ends=_at(seen, master.node),
+        expected=wanted,
+        seen=f"active is {_said(master)}",
+        action=action,
+    )
 
 
 def _others(declared: Declared, seen: Seen) -> Iterator[Finding]:
@@ -55,17 +76,25 @@ def _others(declared: Declared, seen: Seen) -> Iterator[Finding]:
     ready = {manager.node for manager in seen.managers if manager.state in {"STANDBY", "MASTER"}}
     if declared.standby and declared.standby not in ready:
         yield Finding(
-            "manager-no-standby", "error", _at(seen, declared.standby), f"a standby manager on {declared.standby}",
-            "no manager is ready there", "start opensm there: without it nobody takes over when the active one dies",
-        )  # fmt: skip
+            code="manager-no-standby",
+            severity="error",
+            ends=_at(seen, declared.standby),
+            expected=f"a standby manager on {declared.standby}",
+            seen="no manager is ready there",
+            action="start opensm there: without it nobody takes over when the active one dies",
+        )
     if not declared.active:
         return
     for manager in waiting:
         if manager.node not in {declared.active, declared.standby}:
             yield Finding(
-                "manager-extra", "warning", _at(seen, manager.node), "no manager there", _said(manager),
-                f"stop and disable opensm on {manager.node}: it may take over with settings of its own",
-            )  # fmt: skip
+                code="manager-extra",
+                severity="warning",
+                ends=_at(seen, manager.node),
+                expected="no manager there",
+                seen=_said(manager),
+                action=f"stop and disable opensm on {manager.node}: it may take over with settings of its own",
+            )
 
 
 def _said(manager: Manager) -> str:

@@ -41,7 +41,7 @@ class Cable(msgspec.Struct, frozen=True):
         return f"{self.ends[0]} -- {self.ends[1]}"
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A switch, or a host's channel adapter, that answered. GUIDs are `0x` and 16 digits."""
 
     name: str
@@ -51,7 +51,7 @@ class Node(msgspec.Struct, frozen=True):
     ports: int
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A cable that is there: both ends see each other. ``state`` is the logical one (`Active` is what carries data)."""
 
     ends: tuple[End, End]
@@ -64,7 +64,7 @@ class Link(msgspec.Struct, frozen=True):
         return self.ends[1] if end == self.ends[0] else self.ends[0]
 
 
-class Manager(msgspec.Struct, frozen=True):
+class Manager(msgspec.Struct, frozen=True, kw_only=True):
     """A subnet manager that answered, and the node that it runs on."""
 
     node: str
@@ -73,7 +73,7 @@ class Manager(msgspec.Struct, frozen=True):
     state: str
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """The fabric as the tools saw it. ``links`` holds each link under both of its ends, ``down`` a port's state.
 
     ``unread`` is how many ports gave no counters, -1 where none did; ``silent`` how many did not say whether a
@@ -91,7 +91,7 @@ class Seen(msgspec.Struct, frozen=True):
     doubled: Mapping[str, tuple[str, ...]] = {}
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as declared: where (a cable's two ends), what should be, what is, and the next step.
 
     ``code`` is stable and documented in docs/how-to/fabric-check.md.
@@ -110,7 +110,7 @@ class Finding(msgspec.Struct, frozen=True):
         return " -- ".join(str(end) for end in self.ends)
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All findings, the errors first, and how much was looked at."""
 
     ok: bool

@@ -26,7 +26,7 @@ SILENT = "# ports without an answer:"
 KINDS: dict[str, Kind] = {"Switch": "switch", "Ca": "host", "Rt": "router"}
 
 
-class Raw(msgspec.Struct, frozen=True):
+class Raw(msgspec.Struct, frozen=True, kw_only=True):
     """The texts of one look: `ibnetdiscover`, `iblinkinfo -l`, `ibqueryerrors`, `sminfo` of each manager."""
 
     topology: str
@@ -47,7 +47,15 @@ def topology(text: str) -> tuple[list[Node], dict[str, str]]:
     for line in text.splitlines():
         if match := NODE.match(line):
             kind, ports, own, description = match.groups()
-            nodes.append(Node(name_of(description), KINDS[kind], guid(own), description, int(ports)))
+            nodes.append(
+                Node(
+                    name=name_of(description),
+                    kind=KINDS[kind],
+                    guid=guid(own),
+                    description=description,
+                    ports=int(ports),
+                )
+            )
             owner[nodes[-1].guid] = nodes[-1].guid
         elif nodes and (match := CA_PORT.match(line)):
             owner[guid(match[2])] = nodes[-1].guid
@@ -122,7 +130,7 @@ def managers(text: str) -> list[Manager]:
     found = {}
     for match in MASTER.finditer(text):
         _, port, priority, state = match.groups()
-        found[guid(port)] = Manager(guid(port), guid(port), int(priority), state)
+        found[guid(port)] = Manager(node=guid(port), guid=guid(port), priority=int(priority), state=state)
     return list(found.values())
 
 
@@ -175,7 +183,7 @@ def _links(text: str, end: Callable[[str, int], End | None]) -> tuple[dict[End, 
         if not up or not match["far"]:
             down[near] = "/".join(word.strip() for word in match["what"].split("/"))
         elif (far := end(f"0x{match['far']}", int(match["far_port"]))) and near not in links:
-            links[near] = links[far] = Link((near, far), up[1].lower(), speed(up[2]), up[3])
+            links[near] = links[far] = Link(ends=(near, far), width=up[1].lower(), speed=speed(up[2]), state=up[3])
     if not links and not down:
         raise External("iblinkinfo showed no port", hint="is this host's InfiniBand port up? ibstat says")
     return links, down

@@ -35,7 +35,7 @@ class Managers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     standby: str = ""
 
 
-class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file as it is written."""
 
     switches: tuple[str, ...]
@@ -49,7 +49,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counters: dict[str, int | None] = {}
 
 
-class Declared(msgspec.Struct, frozen=True):
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """The fabric as it should be. ``names`` is name to GUID, ``thresholds`` the most that a counter may show."""
 
     cables: tuple[Cable, ...]
@@ -99,7 +99,15 @@ def declared(file: File) -> Declared:
     active, standby = (_manager(name, file.hca, switches, nodes) for name in (managers.active, managers.standby))
     if active and active == standby:
         raise BadInput(f"managers: {active} is both active and standby", hint="name two nodes, or leave standby out")
-    return Declared(cables, active, standby, names, file.ignore, _thresholds(file.counters), switches)
+    return Declared(
+        cables=cables,
+        active=active,
+        standby=standby,
+        names=names,
+        ignore=file.ignore,
+        thresholds=_thresholds(file.counters),
+        switches=switches,
+    )
 
 
 def _cables(file: File, switches: frozenset[str]) -> tuple[Cable, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One disk of an array, by its kernel name (`nvme0n1`)."""
 
     device: str
@@ -18,7 +18,7 @@ class Member(msgspec.Struct, frozen=True):
     replacement: bool = False
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One array of /proc/mdstat. ``raid_devices`` and ``working`` are 0 where the level has no redundancy.
 
     ``action`` is what the kernel is doing to it: `resync`, `recovery`, `reshape`, `check`, or '' for nothing.
@@ -33,7 +33,7 @@ class Status(msgspec.Struct, frozen=True):
     action: str = ""
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Which array a device is, or belongs to: from `mdadm --detail --export` or `--examine --export`."""
 
     uuid: str
@@ -58,19 +58,19 @@ def mdstat(text: str) -> dict[str, Status]:
             continue
         device, state, level, rest = head.groups()
         members = tuple(
-            Member(name, faulty="(F)" in flags, spare="(S)" in flags, replacement="(R)" in flags)
+            Member(device=name, faulty="(F)" in flags, spare="(S)" in flags, replacement="(R)" in flags)
             for name, flags in _MEMBER.findall(rest)
         )
         body = "\n".join(lines[1:])
         count, action = _COUNT.search(body), _ACTION.search(body)
         found[device] = Status(
-            device,
-            state == "active",
-            level or "",
-            members,
-            int(count[1]) if count else 0,
-            int(count[2]) if count else 0,
-            action[1] if action else "",
+            device=device,
+            active=state == "active",
+            level=level or "",
+            members=members,
+            raid_devices=int(count[1]) if count else 0,
+            working=int(count[2]) if count else 0,
+            action=action[1] if action else "",
         )
     return found
 
@@ -82,7 +82,12 @@ def identity(text: str) -> Identity | None:
         return None
     # MD_NAME is host:name; an array that was made without a host has the name alone.
     name = pairs.get("MD_NAME", "").rpartition(":")[2]
-    return Identity(pairs["MD_UUID"], name, pairs.get("MD_LEVEL", ""), int(pairs.get("MD_DEVICES", "0") or 0))
+    return Identity(
+        uuid=pairs["MD_UUID"],
+        name=name,
+        level=pairs.get("MD_LEVEL", ""),
+        raid_devices=int(pairs.get("MD_DEVICES", "0") or 0),
+    )
 
 
 def signatures(text: str) -> tuple[str, ...]:
@@ -90,7 +95,7 @@ def signatures(text: str) -> tuple[str, ...]:
     return tuple(str(entry["type"]) for entry in json.loads(text or "{}").get("signatures", []))
 
 
-class Device(msgspec.Struct, frozen=True):
+class Device(msgspec.Struct, frozen=True, kw_only=True):
     """A block device of `lsblk`: ``size`` in bytes, ``holders`` the devices made of it, ``mounts`` where it is."""
 
     name: str
@@ -107,7 +112,7 @@ def lsblk(text: str) -> dict[str, Device]:
         children = entry.get("children", [])
         mounts = tuple(mount for mount in entry.get("mountpoints", []) if mount)
         holders = tuple(str(child["kname"]) for child in children)
-        found[entry["kname"]] = Device(entry["kname"], int(entry["size"]), holders, mounts)
+        found[entry["kname"]] = Device(name=entry["kname"], size=int(entry["size"]), holders=holders, mounts=mounts)
         for child in children:
             walk(child)
 

@@ -21,7 +21,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 BY_ID = "/dev/disk/by-id/"
 
 
-class Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One array as the operator declares it: an entry of `nvme_raid_arrays`. ``chunk_kib`` is in KiB."""
 
     name: str
@@ -44,7 +44,7 @@ class Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (*self.members, *self.spares)
 
 
-class Probe(msgspec.Struct, frozen=True):
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """What a host says: raw outputs, as the module nvme_raid_probe returns them."""
 
     links: dict[str, str]  # stable name to kernel name, '' where the link is not there
@@ -62,7 +62,7 @@ class Step(msgspec.Struct, frozen=True):
     argv: tuple[str, ...]
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do. With ``problems`` nothing is done; ``warnings`` are told; ``created`` are arrays that are new."""
 
     problems: tuple[str, ...] = ()
@@ -126,7 +126,16 @@ def plan(arrays: Sequence[Array], probe: Probe, allow_destroy: Sequence[str] = (
         there = [disk for disk in array.disks if probe.links.get(disk)]
         running = next((name for name, found in active.items() if found.name == array.name), "")
         if running:
-            view = _Running(array, probe, status[running], active[running], owner, there, allow_destroy, devices)
+            view = _Running(
+                array=array,
+                probe=probe,
+                status=status[running],
+                found=active[running],
+                owner=owner,
+                there=there,
+                allow_destroy=allow_destroy,
+                devices=devices,
+            )
             part = view.plan()
         else:
             part = _absent(array, probe, owner, there, allow_destroy, devices)
@@ -135,8 +144,8 @@ def plan(arrays: Sequence[Array], probe: Probe, allow_destroy: Sequence[str] = (
         steps += part.steps
         created += part.created
     if problems:
-        return Plan(tuple(problems), tuple(warnings))
-    return Plan((), tuple(warnings), tuple(steps), tuple(created))
+        return Plan(problems=tuple(problems), warnings=tuple(warnings))
+    return Plan(problems=(), warnings=tuple(warnings), steps=tuple(steps), created=tuple(created))
 
 
 def _same_disk(arrays: Sequence[Array], probe: Probe) -> Iterator[str]:
@@ -163,7 +172,9 @@ def _absent(
         uuids = {found.uuid for found in ours.values()}
         if len(uuids) > 1:
             return Plan(
-                (f"array {array.name}: its disks belong to {len(uuids)} arrays of that name: look before you choose",)
+                problems=(
+                    f"array {array.name}: its disks belong to {len(uuids)} arrays of that name: look before you choose",
+                )
             )
         words = ("mdadm", "--assemble", array.device, f"--uuid={uuids.pop()}", "--run")
         return Plan(steps=(Step(f"start {array.name} from its {len(ours)} disks", words),))
@@ -189,10 +200,10 @@ def _absent(
     if array.spares:
         create.append(f"--spare-devices={len(array.spares)}")
     steps.append(Step(f"create {array.name}, {array.level} of {len(array.members)} disks", (*create, *array.disks)))
-    return Plan(tuple(problems), (), tuple(steps), (array.name,))
+    return Plan(problems=tuple(problems), warnings=(), steps=tuple(steps), created=(array.name,))
 
 
-class _Running(msgspec.Struct, frozen=True):
+class _Running(msgspec.Struct, frozen=True, kw_only=True):
     """An array that runs, and what is wanted of it."""
 
     array: Array
@@ -253,7 +264,7 @@ class _Running(msgspec.Struct, frozen=True):
                 f"array {array.name} has {self.found.raid_devices} members and {grown} are declared: an array is not"
                 " made smaller; declare all of them"
             )
-        return Plan(tuple(problems), tuple(warnings), tuple(steps))
+        return Plan(problems=tuple(problems), warnings=tuple(warnings), steps=tuple(steps))
 
     def _join(self, disk: str, problems: list[str], steps: list[Step]) -> None:
         """Put a disk into the array: back, where it was a member; as a new one, where it is blank or was named."""
@@ -328,7 +339,7 @@ def filesystems(arrays: Sequence[Array], probe: Probe, created: Sequence[str] = 
         # mkfs reads the stripe from the array itself, and aligns to it.
         words = (f"mkfs.{array.filesystem}", "-q", *force, "-L", array.name[:12], array.device)
         steps.append(Step(f"make {array.filesystem} on {array.name}", words))
-    return Plan(tuple(problems), (), () if problems else tuple(steps))
+    return Plan(problems=tuple(problems), warnings=(), steps=() if problems else tuple(steps))
 
 
 def conf(probe: Probe) -> list[str]:

@@ -24,7 +24,7 @@ MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+")
 MAX_CUSTODIANS = 20
 
 
-class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One volume as the operator declares it: an entry of `sm4_volume_volumes`."""
 
     name: str
@@ -39,7 +39,7 @@ class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tang_thumbprint: str = ""
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a host says of one volume: what the module sm4_volume returns for `probe`."""
 
     there: bool
@@ -56,7 +56,7 @@ class Found(msgspec.Struct, frozen=True):
     key_file: str
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What to do with one volume. With a ``problem``, nothing is done to any."""
 
     name: str
@@ -128,11 +128,11 @@ def escrow_problems(custodians: Sequence[str], threshold: int, keep_dir: str) ->
 def decide(volume: Volume, found: Found, allow_destroy: Sequence[str] = ()) -> Decision:
     """Return what to do with one volume, given what its host says."""
     if problem := _refuse(volume, found, allow_destroy):
-        return Decision(volume.name, problem)
+        return Decision(name=volume.name, problem=problem)
     finished = found.luks and found.label == volume.name
     if finished:
-        return Decision(volume.name, filesystem=found.open and not found.content)
-    return Decision(volume.name, make=True, erase_first=found.luks or bool(found.signatures), filesystem=True)
+        return Decision(name=volume.name, filesystem=found.open and not found.content)
+    return Decision(name=volume.name, make=True, erase_first=found.luks or bool(found.signatures), filesystem=True)
 
 
 def _refuse(volume: Volume, found: Found, allow_destroy: Sequence[str]) -> str:

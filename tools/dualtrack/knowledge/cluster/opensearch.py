@@ -194,7 +194,7 @@ class Nodes:
         if found.errors:
             wrong = next((it.index.error for it in found.items if it.index.error is not None), "it does not say why")
             raise External(
-                f"the cluster does not take a chunk: {Answer(200, wrong).reason[:300]}",
+                f"the cluster does not take a chunk: {Answer(status=200, body=wrong).reason[:300]}",
                 hint="the next run goes on from here",
             )
 

@@ -10,7 +10,7 @@ import msgspec
 MOST_CHARACTERS = 50_000_000
 
 
-class Block(msgspec.Struct, frozen=True):
+class Block(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a document: a heading with its level from 1, a text, or a row of a table as text.
 
     ``place`` is where it is, in the words of its format: "page 3", "Sheet1 row 12"; empty where there are none.

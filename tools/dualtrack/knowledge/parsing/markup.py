@@ -52,7 +52,7 @@ def _page(page: str) -> list[Block]:
         words.clear()
         if said.strip():
             level = HEADINGS.get(tag, 0)
-            blocks.append(Block("heading" if level else "row" if tag == "tr" else "text", said, level=level))
+            blocks.append(Block(kind="heading" if level else "row" if tag == "tr" else "text", text=said, level=level))
 
     def walk(node: LexborNode, tag: str) -> None:
         for child in node.iter(include_text=True):
@@ -82,8 +82,8 @@ def mail(data: bytes) -> Parsed:
     message = email.message_from_bytes(data, policy=email.policy.default)
     if not isinstance(message, EmailMessage) or not message.keys():
         raise Unreadable("it is no mail: it has no header")
-    blocks = [Block("heading", str(message["Subject"]), level=1)] if message["Subject"] else []
-    blocks += [Block("text", f"{name}: {message[name]}") for name in ("From", "To", "Date") if message[name]]
+    blocks = [Block(kind="heading", text=str(message["Subject"]), level=1)] if message["Subject"] else []
+    blocks += [Block(kind="text", text=f"{name}: {message[name]}") for name in ("From", "To", "Date") if message[name]]
     body = message.get_body(("plain", "html"))
     if body is not None:
         content = body.get_payload(decode=True)

@@ -34,7 +34,9 @@ def pdf(data: bytes) -> Parsed:
             words = ""
         empty += not words
         blocks += [
-            Block("text", it.strip("\n"), place=f"page {number + 1}") for it in words.split("\n\n") if it.strip()
+            Block(kind="text", text=it.strip("\n"), place=f"page {number + 1}")
+            for it in words.split("\n\n")
+            if it.strip()
         ]
     if not blocks:
         raise Unreadable("it has no text: pages may be pictures, which are not read")
@@ -73,7 +75,7 @@ def docx(data: bytes) -> Parsed:
                 level = (
                     int(style[-1]) if style.startswith("Heading ") and style[-1].isdigit() else int(style == "Title")
                 )
-                blocks.append(Block("heading" if level else "text", it.text.strip(), level=level))
+                blocks.append(Block(kind="heading" if level else "text", text=it.text.strip(), level=level))
     except (KeyError, ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
         raise Unreadable(f"it is no DOCX document, or a broken one: {error}") from None
     return Parsed(blocks)
@@ -95,7 +97,9 @@ def xlsx(data: bytes) -> Parsed:
                 if cells > MOST_CELLS:
                     raise Unreadable(f"it has more than {MOST_CELLS:,} cells")
                 rows.append(["" if it is None else str(it) for it in row])
-            blocks += [Block("heading", sheet.title, level=1), *text.rows(rows, f"sheet {number}")] if rows else []
+            blocks += (
+                [Block(kind="heading", text=sheet.title, level=1), *text.rows(rows, f"sheet {number}")] if rows else []
+            )
     except (KeyError, ValueError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise Unreadable(f"it is no XLSX workbook, or a broken one: {error}") from None
     return Parsed(blocks)

@@ -63,7 +63,7 @@ def _text(text: str) -> str:
 
 def plain(data: bytes) -> Parsed:
     """Return the paragraphs of a text, which blank lines separate."""
-    return Parsed([Block("text", it.strip("\n")) for it in re.split(r"\n\s*\n", decoded(data)) if it.strip()])
+    return Parsed([Block(kind="text", text=it.strip("\n")) for it in re.split(r"\n\s*\n", decoded(data)) if it.strip()])
 
 
 def markdown(data: bytes) -> Parsed:
@@ -74,7 +74,7 @@ def markdown(data: bytes) -> Parsed:
 
     def flush() -> None:
         if text := "\n".join(lines).strip("\n"):
-            blocks.append(Block("text", text))
+            blocks.append(Block(kind="text", text=text))
         lines.clear()
 
     for line in decoded(data).split("\n"):
@@ -83,7 +83,7 @@ def markdown(data: bytes) -> Parsed:
             fence = "" if fence else mark[1]
         elif not fence and (heading := _HEADING.match(line)):
             flush()
-            blocks.append(Block("heading", heading[2], level=len(heading[1])))
+            blocks.append(Block(kind="heading", text=heading[2], level=len(heading[1])))
             continue
         elif not fence and not line.strip():
             flush()
@@ -117,5 +117,5 @@ def rows(cells: list[list[str]], name: str) -> list[Block]:
     for number, row in filled[1:] or filled:
         said = (f"{names[place].strip()}: {cell.strip()}" if len(filled) > 1 and place < len(names) else cell.strip()
                 for place, cell in enumerate(row) if cell.strip())  # fmt: skip
-        found.append(Block("row", "; ".join(said), place=f"{name} row {number}".strip()))
+        found.append(Block(kind="row", text="; ".join(said), place=f"{name} row {number}".strip()))
     return found

@@ -14,7 +14,7 @@ from dualtrack.lab.fault_injection import rules, scenario
 from dualtrack.lab.fault_injection.scenario import Delay, Denial, Lie, Rule, Scenario, Throttle
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One rule for people. ``left`` is how often it will still apply, None for always."""
 
     kind: str
@@ -23,7 +23,7 @@ class Line(msgspec.Struct, frozen=True):
     used: int
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """The scenario as `dualtrack lab aws show` prints it."""
 
     file: str
@@ -47,10 +47,15 @@ def show(lab: Path) -> Shown:
     for rule in scenario.rules(now):
         count = used.get(rules.key(rule), 0)
         left = None if rule.limit is None else max(0, rule.limit - count)
-        lines.append(Line(type(rule).__name__.lower(), about(rule), left, count))
+        lines.append(Line(kind=type(rule).__name__.lower(), about=about(rule), left=left, used=count))
     return Shown(
-        str(lab / scenario.FILE), now.source, tuple(lines), len(now.prices), len(now.scores), now.retry_s
-    )  # fmt: skip
+        file=str(lab / scenario.FILE),
+        source=now.source,
+        rules=tuple(lines),
+        prices=len(now.prices),
+        scores=len(now.scores),
+        retry_s=now.retry_s,
+    )
 
 
 def about(rule: Rule) -> str:

@@ -32,7 +32,7 @@ LIES = {
 }
 
 
-class Denial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Denial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Launches that fail. '' matches any type and any zone; without ``launches`` until the file is changed."""
 
     error: Failure = "capacity"
@@ -77,7 +77,7 @@ class Lie(Call, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Calls that are answered with an empty list (LIES says which can be)."""
 
 
-class Delay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Delay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Calls of one action that are answered late, by ``seconds``."""
 
     action: str
@@ -91,7 +91,7 @@ class Delay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         return self.calls
 
 
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One point of a spot price curve: US$ an hour of one instance, from ``at`` on (ISO 8601 with its offset)."""
 
     instance_type: str
@@ -110,7 +110,7 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 Rule = Denial | Throttle | Delay | Lie
 
 
-class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Everything that is out of the ordinary. ``retry_s``: how long a short group waits before it tries again.
 
     ``price_file`` names a JSON file of prices (relative to the lab's folder), read after ``prices``.

@@ -27,7 +27,7 @@ from dualtrack.core.task_graph import Say
 Outcome = Literal["prevented", "found", "missed", "not tried"]
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One attack: whose, what came of it, and by what. ``ways``: variants tried; ``seconds``: for all of them."""
 
     who: str
@@ -38,7 +38,7 @@ class Row(msgspec.Struct, frozen=True):
     ways: int = 1
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All attacks. ``ok`` only when each was tried, and prevented or found. ``broken``: what else failed, one line."""
 
     ok: bool
@@ -51,10 +51,26 @@ class Report(msgspec.Struct, frozen=True):
 #: Scenarios of roles, and what their hosts are attacked with.
 SCENARIOS = {
     "base": (
-        Row("a user", "floods the journal, then becomes root", "found", "the audit trail", 0),
-        Row("a job on a cloud node", "asks for the keys of the node's role", "prevented", "rules by user id", 0),
+        Row(
+            who="a user", what="floods the journal, then becomes root", outcome="found", by="the audit trail", seconds=0
+        ),
+        Row(
+            who="a job on a cloud node",
+            what="asks for the keys of the node's role",
+            outcome="prevented",
+            by="rules by user id",
+            seconds=0,
+        ),
     ),
-    "access": (Row("a listed person", "leads root astray by ~/.ssh", "prevented", "keys in root's own directory", 0),),
+    "access": (
+        Row(
+            who="a listed person",
+            what="leads root astray by ~/.ssh",
+            outcome="prevented",
+            by="keys in root's own directory",
+            seconds=0,
+        ),
+    ),
 }
 _WORST = ("missed", "not tried", "found", "prevented")
 
@@ -78,13 +94,26 @@ def report(rows: Iterable[Row], broken: str, seconds: float) -> Report:
         key = (row.who, row.what, row.by)
         if was := found.get(key):
             outcome = min(was.outcome, row.outcome, key=_WORST.index)
-            row = Row(row.who, row.what, outcome, row.by, was.seconds + row.seconds, was.ways + row.ways)
+            row = Row(
+                who=row.who,
+                what=row.what,
+                outcome=outcome,
+                by=row.by,
+                seconds=was.seconds + row.seconds,
+                ways=was.ways + row.ways,
+            )
         found[key] = row
     count = {name: sum(row.outcome == name for row in found.values()) for name in _WORST}
     said = ", ".join(f"{count[name]} {name}" for name in reversed(_WORST) if count[name] or name == "missed")
     ways = sum(row.ways for row in found.values())
     ok = bool(found) and not count["missed"] and not count["not tried"] and not broken
-    return Report(ok, f"{len(found)} attacks in {ways} ways: {said}", tuple(found.values()), broken, round(seconds, 1))
+    return Report(
+        ok=ok,
+        headline=f"{len(found)} attacks in {ways} ways: {said}",
+        rows=tuple(found.values()),
+        broken=broken,
+        seconds=round(seconds, 1),
+    )
 
 
 def tests(say: Say) -> tuple[list[Row], str]:

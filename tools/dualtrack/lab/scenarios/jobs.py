@@ -50,7 +50,7 @@ class Job(msgspec.Struct, frozen=True):
 Verdict = Literal["right", "unfinished", "twice", "lost"]
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the jobs: how many ended right, and the numbers of those that did not, or did so twice."""
 
     jobs: int

@@ -67,7 +67,7 @@ class Event(msgspec.Struct, frozen=True):
     what: str
 
 
-class Saved(msgspec.Struct, frozen=True):
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """What a node's guard did: seconds from its first sight of the notice, None for what it did not come to."""
 
     node: str
@@ -76,7 +76,7 @@ class Saved(msgspec.Struct, frozen=True):
     jobs: tuple[str, ...]
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the drill cost. ``money`` is the watch's own reckoning (`dualtrack pools report`).
 
     ``gave_up`` says what the drill stopped waiting for, '' where all of it came.
@@ -187,7 +187,7 @@ class Drill:
         left = self.pace.notice - 3
         with suppress(waiting.GaveUp):  # who has said nothing by then is shown as that
             waiting.until(all_told, "what the nodes' guards did", stall=left, limit=left, interval=0.5)
-        return tuple(found.get(node, Saved(node, None, None, ())) for node in nodes)
+        return tuple(found.get(node, Saved(node=node, drained_s=None, requeued_s=None, jobs=())) for node in nodes)
 
 
 def saved(node: str, events: dict[str, Any]) -> Saved:
@@ -196,7 +196,12 @@ def saved(node: str, events: dict[str, Any]) -> Saved:
     def after(name: str) -> float | None:
         return float(events[name]["after_s"]) if name in events else None
 
-    return Saved(node, after("drained"), after("requeued"), tuple(events.get("jobs", {}).get("value", ())))
+    return Saved(
+        node=node,
+        drained_s=after("drained"),
+        requeued_s=after("requeued"),
+        jobs=tuple(events.get("jobs", {}).get("value", ())),
+    )
 
 
 def names(pool: str) -> list[str]:

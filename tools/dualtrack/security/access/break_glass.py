@@ -20,7 +20,7 @@ MOST_MINUTES = 8 * 60
 KEPT = 1000
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody has beyond his own roles, and until when (UTC)."""
 
     id: str
@@ -70,7 +70,14 @@ def give(
         others = [it.role for it in in_force(path, access, now) if it.name == name]
         if complaint := model.separate(access, name, [*person.roles, *others, role]):
             raise Refused(complaint)
-        grant = Grant(secrets.token_hex(4), name, role, reason[:300], now, now + timedelta(minutes=minutes))
+        grant = Grant(
+            id=secrets.token_hex(4),
+            name=name,
+            role=role,
+            reason=reason[:300],
+            since=now,
+            until=now + timedelta(minutes=minutes),
+        )
         write_atomically(path, msgspec.json.encode(Grants((*listed(path), grant)[-KEPT:])), 0o600)
     return grant
 

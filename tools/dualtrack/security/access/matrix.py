@@ -14,7 +14,7 @@ Verdict = Literal["allowed", "refused", "found"]
 STRANGER = "stranger"
 
 
-class Action(msgspec.Struct, frozen=True):
+class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Something that somebody may try. ``grants``: with one of these it is allowed; with one of ``found`` it cannot be
     prevented, and the audit trail finds it.
     """
@@ -32,7 +32,7 @@ class Action(msgspec.Struct, frozen=True):
         return "found" if granted & self.found else "refused"
 
 
-class Cell(msgspec.Struct, frozen=True):
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """A role tries an action: what must come of it, and what came of it ('' where it was not tried).
 
     ``place`` is where it was tried, ``said`` the service's own words.
@@ -102,7 +102,7 @@ def expected(access: Access) -> Iterator[Cell]:
     """Yield every cell: what each role must find when it tries each action."""
     for action in ACTIONS:
         for role, granted in roles(access).items():
-            yield Cell(action.id, role, action.verdict(granted))
+            yield Cell(action=action.id, role=role, expected=action.verdict(granted))
 
 
 def tester(access: Access, role: str, busy: Collection[str]) -> str:

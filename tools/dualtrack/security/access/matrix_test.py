@@ -47,7 +47,7 @@ REQUESTS: Mapping[str, Sequence[tuple[str, str, Any]]] = {
 }
 
 
-class Trial(msgspec.Struct, frozen=True):
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it: every cell of the table, and how many refused tries the audit trail has, of how many."""
 
     cells: tuple[Cell, ...]
@@ -61,7 +61,7 @@ class Trial(msgspec.Struct, frozen=True):
         return tuple(it for it in self.cells if not it.right)
 
 
-class _Tried(msgspec.Struct, frozen=True):
+class _Tried(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     role: str
     person: str
@@ -115,7 +115,7 @@ def trial(access: model.Access, inventories: Sequence[Path], say: Progress, busy
     missing = tuple(sorted(f"{person} on {host}" for host, person in wanted - found))
     cells = tuple(_cell(it, [one for one in tried if (one.action, one.role) == (it.action, it.role)], hosts)
                   for it in matrix.expected(access))  # fmt: skip
-    return Trial(cells, len(wanted), len(wanted & found), missing)
+    return Trial(cells=cells, refusals=len(wanted), recorded=len(wanted & found), missing=missing)
 
 
 def _cell(cell: Cell, tried: Sequence[_Tried], hosts: Mapping[str, Any]) -> Cell:
@@ -151,11 +151,17 @@ def _on_host(config: Path, host: str, role: str, person: str, mark: str, *, log_
         raise External(f"{host}: the tries as {person} ended with {done.returncode}: {proc.last_line(done.stderr)}")
     rows = [line.split("\t", 2) for line in done.stdout.splitlines() if line.count("\t") >= 2]
     called = matrix.ON_LOG_HOST if log_host else {}
-    found = [_Tried(called.get(action, action), role, person, host, outcome, said) for action, outcome, said in rows]
+    found = [
+        _Tried(action=called.get(action, action), role=role, person=person, place=host, outcome=outcome, said=said)
+        for action, outcome, said in rows
+    ]
     if len(found) == 1:  # nobody gets in: nothing else can even be tried
         service = "log hosts" if log_host else "hosts"
         others = [it.id for it in matrix.ACTIONS if it.service == service and it.id != "login"]
-        found += [_Tried(action, role, person, host, "refused", found[0].said) for action in others]
+        found += [
+            _Tried(action=action, role=role, person=person, place=host, outcome="refused", said=found[0].said)
+            for action in others
+        ]
     return found
 
 
@@ -185,7 +191,14 @@ def _in_store(people: Mapping[str, str], node: connections.Node) -> Iterator[_Tr
                     answers = [store.call(*request) for request in requests]
                     refused = any(it.status in (401, 403) for it in answers)
                     said = f"{answers[0].status} {answers[0].reason}"[:200]
-                    yield _Tried(action, role, person, node.name, "refused" if refused else "allowed", said)
+                    yield _Tried(
+                        action=action,
+                        role=role,
+                        person=person,
+                        place=node.name,
+                        outcome="refused" if refused else "allowed",
+                        said=said,
+                    )
 
 
 def _recorded(

@@ -67,7 +67,7 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     includes: tuple[str, ...] = ()
 
 
-class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person: ``uid`` is the same on every host, since files and jobs belong to numbers.
 
     ``ssh_keys`` are lines as in authorized_keys, without options; without any there is no login by ssh. ``groups`` are

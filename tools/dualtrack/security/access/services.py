@@ -22,7 +22,7 @@ STORE_RIGHTS = {"trail.read": "auditor", "store.run": "administrator"}
 CLUSTER_ROLES = {"cluster.read": "view", "cluster.use": "edit", "cluster.administer": "cluster-admin"}
 
 
-class Account(msgspec.Struct, frozen=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """An account of a host; the fields of `base_users` of the role `base`."""
 
     name: str
@@ -32,7 +32,7 @@ class Account(msgspec.Struct, frozen=True):
     ssh_keys: tuple[str, ...]
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule for sudo: ``who`` (`%GROUP` or a person) may run ``commands`` as ``as_``, until a time or always ('')."""
 
     who: str
@@ -41,7 +41,7 @@ class Rule(msgspec.Struct, frozen=True):
     until: str = ""
 
 
-class Host(msgspec.Struct, frozen=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What a host is told. ``notices`` are sentences for its journal: rights that somebody has for a short time."""
 
     groups: tuple[str, ...]
@@ -69,14 +69,17 @@ def host(
     root = "log_hosts.administer" if log_host else "hosts.administer"
     reading = (f"{program} verify {trail} --key {trail}/root.pem", f"{program} show {trail}")
     return Host(
-        (EVERYBODY, *map(group, used)),
-        tuple(Account(it.name, it.uid, it.comment, _groups(access, it), it.ssh_keys) for it in people),
-        (
+        groups=(EVERYBODY, *map(group, used)),
+        people=tuple(
+            Account(name=it.name, uid=it.uid, comment=it.comment, groups=_groups(access, it), ssh_keys=it.ssh_keys)
+            for it in people
+        ),
+        sudo=(
             *(rule for role in used for rule in _rules(access, root, role, f"%{group(role)}", reading)),
             *(rule for it in grants for rule in _rules(access, root, it.role, it.name, reading, f"{it.until:{UNTIL}}")),
         ),
-        tuple(it.line for it in grants),
-    )  # fmt: skip
+        notices=tuple(it.line for it in grants),
+    )
 
 
 def store(access: Access, grants: Sequence[Grant]) -> list[dict[str, Any]]:
@@ -137,6 +140,6 @@ def _rules(access: Access, root: str, role: str, who: str, reading: tuple[str, .
     """Yield the rule of a role; ``root`` is the grant that makes one root on this host."""
     found = access.grants((role,))
     if root in found:
-        yield Rule(who, "ALL:ALL", ("ALL",), until)
+        yield Rule(who=who, as_="ALL:ALL", commands=("ALL",), until=until)
     elif "hosts.read_logs" in found:
-        yield Rule(who, "dualtrack-audit", reading, until)
+        yield Rule(who=who, as_="dualtrack-audit", commands=reading, until=until)

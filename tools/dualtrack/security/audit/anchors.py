@@ -33,7 +33,7 @@ def newest(folder: Path) -> Anchor:
     if found is None:
         raise BadInput(f"nothing is signed in {folder} yet", hint="dualtrack audit sign")
     head = heads.decode(found)
-    return Anchor(head.host, head.segment, heads.digest(found), head.last, head.ended)
+    return Anchor(host=head.host, segment=head.segment, digest=heads.digest(found), last=head.last, ended=head.ended)
 
 
 def keep(anchor: Anchor, place: str, *, days: int) -> bool:
@@ -95,7 +95,7 @@ def _anchor(line: bytes, place: str, number: int) -> Anchor | None:
             return found
         # Without its end it is written just now.
         if line.endswith(b"\n") and (it := witness_log.parse(line)[0]).kind == "head":
-            return Anchor(it.host, it.segment, it.digest, it.last, it.ended)
+            return Anchor(host=it.host, segment=it.segment, digest=it.digest, last=it.last, ended=it.ended)
     except (msgspec.MsgspecError, UnicodeDecodeError, BadInput) as error:
         raise BadInput(f"{place}, number {number} is no anchor: {error}") from None
     return None

@@ -27,7 +27,7 @@ What = Literal["fork", "forged", "removed", "rolled back"]
 LATE_NS = 15 * 60 * 10**9
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True, kw_only=True):
     """How far a host's heads are co-signed. ``keys`` are its public keys (PEM), each with the segment it signs from."""
 
     host: str
@@ -43,7 +43,7 @@ class Known(msgspec.Struct, frozen=True):
         return len(self.keys) - 1
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What is not co-signed, and why; ``evidence`` is the head's line as it came."""
 
     what: What
@@ -64,13 +64,20 @@ class Verdict:
 def start(host: str, root: bytes) -> Known:
     """Return what is known of a host of which only the registered key is."""
     libcrypto.public_key(root)
-    return Known(host, 0, heads.none(host), 0, record.start(host).hex(), ((1, root.decode()),))
+    return Known(
+        host=host,
+        segment=0,
+        digest=heads.none(host),
+        last=0,
+        chain=record.start(host).hex(),
+        keys=((1, root.decode()),),
+    )
 
 
 def after(known: Known, *, segment: int, digest: str, last: int, chain: str, key: str) -> Known:
     """Return what is known after one more head was co-signed; ``key`` is the one that it names, '' without one."""
     keys = (*known.keys, (segment + 1, key)) if key else known.keys
-    return Known(known.host, segment, digest, last, chain, keys)
+    return Known(host=known.host, segment=segment, digest=digest, last=last, chain=chain, keys=keys)
 
 
 def consider(
@@ -155,4 +162,6 @@ def _fits(known: Known, head: Head) -> bool:
 
 
 def _found(what: What, segment: int, digest: str, text: bytes) -> Found:
-    return Found(what, segment, digest, text[: 16 << 10].decode(errors="replace").rstrip("\n"))
+    return Found(
+        what=what, segment=segment, digest=digest, evidence=text[: 16 << 10].decode(errors="replace").rstrip("\n")
+    )

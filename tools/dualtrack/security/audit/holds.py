@@ -20,7 +20,7 @@ from dualtrack.security.audit import index_documents
 FILE = "holds.json"
 
 
-class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A hold that began or was released: when (nanoseconds since 1970), by whom, and why.
 
     ``until`` is the last day of a hold that ends by itself (2026-12-31), '' for one that must be released.
@@ -68,7 +68,14 @@ def hold(folder: Path, host: str, reason: str, until: str = "", *, now: int = 0)
     """Hold a host's records, and note it; BadInput for a name or a day that is none."""
     if not reason.strip():
         raise BadInput("a hold has a reason", hint="--reason 'case 2026-17'")
-    change = Change(now or time.time_ns(), who(), "hold", index_documents.host(host), reason.strip(), until)
+    change = Change(
+        at=now or time.time_ns(),
+        by=who(),
+        action="hold",
+        host=index_documents.host(host),
+        reason=reason.strip(),
+        until=until,
+    )
     try:
         over = bool(until) and date.fromisoformat(until) < day(change.at)
     except ValueError:
@@ -90,7 +97,7 @@ def release(folder: Path, host: str, reason: str = "", *, now: int = 0) -> Chang
             raise BadInput(f"{host} is not held{f' for {reason!r}' if reason else ''}", hint="dualtrack audit holds")
         if len(found) > 1:
             raise Refused(f"{host} is held {len(found)} times", hint=f"--reason {found[0].reason!r}, or another one")
-        change = Change(now, who(), "release", host, found[0].reason)
+        change = Change(at=now, by=who(), action="release", host=host, reason=found[0].reason)
         _write(folder, (*changes, change))
     return change
 

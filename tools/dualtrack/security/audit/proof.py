@@ -30,7 +30,7 @@ class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: Signature
 
 
-class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``before`` is the chain's hash before the record; ``epochs`` are the heads that name the next key, in order."""
 
     schema: str
@@ -85,7 +85,7 @@ def _segment(place: Place, head: Head, signed: Signed, epochs: tuple[Signed, ...
         raise Findings(f"{path} is gone: it held record {number}", hint=VERIFY) from None
     except BadInput:
         raise altered from None
-    made = Proof(SCHEMA, wanted.decode(), before, tuple(after), signed, epochs)
+    made = Proof(schema=SCHEMA, record=wanted.decode(), before=before, after=tuple(after), head=signed, epochs=epochs)
     if not wanted or not _leads(made, number, head):
         raise altered
     return made

@@ -209,7 +209,7 @@ class _Runs:
 
 
 def _finding(kind: str, detail: str, last: int = 0, ended: int = 0) -> Finding:
-    return Finding(kind, 0, last, 0, ended, detail)  # type: ignore[arg-type] # one of its kinds
+    return Finding(kind=kind, first=0, last=last, begun=0, ended=ended, detail=detail)  # type: ignore[arg-type] # one of its kinds
 
 
 def _of(path: Path, host: str, first: int) -> Iterator[Statement]:

@@ -38,7 +38,7 @@ HOST = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"
 Host = Annotated[str, msgspec.Meta(pattern=rf"\A{HOST}\Z")]
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """An event: ``n`` from 1 on without a gap, ``t`` in nanoseconds since 1970 by the host's clock, which may be wrong.
 
     ``raw`` is a body that is no UTF-8, in base64; ``more`` says that the next record of this source goes on with it.

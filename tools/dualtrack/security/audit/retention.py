@@ -39,7 +39,7 @@ SURVEY = {
 }  # fmt: skip
 
 
-class Keeper(msgspec.Struct, frozen=True):
+class Keeper(msgspec.Struct, frozen=True, kw_only=True):
     """What retention works with: the authority's folder, that of registered keys, anchors, where snapshots go."""
 
     store: SearchStore
@@ -178,4 +178,16 @@ def _judged(keeper: Keeper, host: str, going: Sequence[Index], now: int) -> tupl
             return str(error), None
     told = tuple(f"{it.kind}: {it.detail}" for it in report.findings)
     indices = tuple(sorted(it.name for it in going))
-    return "", retention_receipts.Note(host, last, t, chain, signed, epochs, now, holds.who(), indices, "", told)
+    return "", retention_receipts.Note(
+        host=host,
+        n=last,
+        t=t,
+        chain=chain,
+        head=signed,
+        epochs=epochs,
+        at=now,
+        by=holds.who(),
+        indices=indices,
+        snapshot="",
+        findings=told,
+    )

@@ -18,7 +18,7 @@ from dualtrack.security.audit import holds, index_documents
 from dualtrack.security.audit.snapshots import RUNNING, Snapshot
 
 
-class Index(msgspec.Struct, frozen=True):
+class Index(msgspec.Struct, frozen=True, kw_only=True):
     """A day of a host: the numbers of its first and last record and of its first and last head, 0 where it has none."""
 
     name: str
@@ -30,7 +30,7 @@ class Index(msgspec.Struct, frozen=True):
     documents: int
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of an index, and why; ``wrong`` where it stays because something is not as it should be."""
 
     index: str
@@ -50,7 +50,15 @@ def parse(bucket: Mapping[str, Any]) -> Index | None:
     if found is None or when is None:
         return None
     first, last, head, heads = (int(bucket[it]["value"] or 0) for it in ("first", "last", "head", "heads"))
-    return Index(found[0], found[1], when, first, last, (head, heads), int(bucket["doc_count"]))
+    return Index(
+        name=found[0],
+        host=found[1],
+        day=when,
+        first=first,
+        last=last,
+        heads=(head, heads),
+        documents=int(bucket["doc_count"]),
+    )
 
 
 def plan(
@@ -63,7 +71,9 @@ def plan(
         mine = list(group)
         why = {it.name: _stays(it, mine[-1], saved, held, today, days) for it in mine}
         _ordered(mine, why)
-        found += [Verdict(it.name, host, not why[it.name], why[it.name] or _age(it, today)) for it in mine]
+        found += [
+            Verdict(index=it.name, host=host, goes=not why[it.name], why=why[it.name] or _age(it, today)) for it in mine
+        ]
     return found
 
 
@@ -120,5 +130,5 @@ def spare(
         )  # fmt: skip
         if not why and it.whole:
             copies.subtract(it.indices)
-        found.append(Verdict(it.name, "", not why, why or f"{age} days old"))
+        found.append(Verdict(index=it.name, host="", goes=not why, why=why or f"{age} days old"))
     return found

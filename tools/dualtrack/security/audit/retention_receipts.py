@@ -27,7 +27,7 @@ FOLDER = "retired"
 PURPOSE = b"dualtrack audit retired 1\n"
 
 
-class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What went: all up to record ``n`` (its time ``t``, the chain's hash behind it) and up to the head ``head``.
 
     ``head`` is None where no head went yet, ``epochs`` are the heads that named the next key since the note before.
@@ -114,7 +114,18 @@ def _start(note: Note, key: libcrypto.PublicKey, epoch: int, before: Start | Non
         if head.host != note.host or head.last > note.n or (before and head.segment < before.segment):
             raise Findings(f"a note of {note.host} does not fit its head")
         segment, last, chain = head.segment, head.last, head.chain
-    return Start(note.host, segment, previous, last, chain, epoch, key.pem(), note.n, note.chain, note.t)
+    return Start(
+        host=note.host,
+        segment=segment,
+        previous=previous,
+        last=last,
+        before=chain,
+        epoch=epoch,
+        key=key.pem(),
+        n=note.n,
+        chain=note.chain,
+        t=note.t,
+    )
 
 
 def compose(

@@ -43,7 +43,7 @@ PASSING = frozenset({"cluster_block_exception", "es_rejected_execution_exception
                      "opensearch_rejected_execution_exception"})  # fmt: skip
 
 
-class Shipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Shipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the store has acknowledged: up to byte ``offset`` of ``segment`` and of the heads' file; record ``n`` last.
 
     ``chain`` is the hash behind that record, in hexadecimal digits; ``at`` when the store said so, in nanoseconds
@@ -60,7 +60,7 @@ class Shipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str = ""
 
 
-class _Group(msgspec.Struct, frozen=True):
+class _Group(msgspec.Struct, frozen=True, kw_only=True):
     """Records for one request, and where the trail goes on behind them; ``n`` and ``chain`` are the last one's."""
 
     segment: int
@@ -192,7 +192,7 @@ class Shipper:
             n, chain = _end(batch[-1]) if batch else (0, "")
         except BadInput as error:
             raise External(f"segment {segment}: {error}", hint="dualtrack audit verify") from None
-        return _Group(segment, offset, documents, n, chain)
+        return _Group(segment=segment, offset=offset, documents=documents, n=n, chain=chain)
 
     def _records(self, segment: int, offset: int) -> tuple[list[bytes], int, int]:
         """Return the whole lines behind a place, and where the next ones begin."""

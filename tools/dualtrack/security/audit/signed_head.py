@@ -17,7 +17,7 @@ from dualtrack.security.audit.record import Count, Hash, Host, Number, Time
 LINE = 16 << 10
 
 
-class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A segment: records ``first`` to ``last``, begun and ended at (nanoseconds since 1970 by the host's clock).
 
     ``before``, ``chain`` and ``previous`` are hashes in hexadecimal digits; ``epoch`` counts the host's keys from 0.

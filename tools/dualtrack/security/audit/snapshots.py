@@ -23,7 +23,7 @@ WHOLE, RUNNING = "SUCCESS", "IN_PROGRESS"
 STILL = 30
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot: its state in the store's word, when it was begun (nanoseconds since 1970), what is in it."""
 
     name: str
@@ -47,9 +47,12 @@ def parse(found: dict[str, Any]) -> Snapshot:
     """Return a snapshot as the store describes it."""
     failures = found.get("failures") or [{}]
     return Snapshot(
-        found["snapshot"], found["state"], int(found.get("start_time_in_millis", 0)) * 10**6,
-        tuple(sorted(found.get("indices", ()))), str(found.get("reason") or failures[0].get("reason") or ""),
-    )  # fmt: skip
+        name=found["snapshot"],
+        state=found["state"],
+        begun=int(found.get("start_time_in_millis", 0)) * 10**6,
+        indices=tuple(sorted(found.get("indices", ()))),
+        why=str(found.get("reason") or failures[0].get("reason") or ""),
+    )
 
 
 def listed(store: SearchStore, repository: str) -> list[Snapshot]:

@@ -36,7 +36,7 @@ UNSIGNED_NS = 3 * HEARTBEAT_NS
 MOST = 1000
 
 
-class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A head that somebody else keeps: which it was, its digest, and its last record and time."""
 
     host: Host
@@ -46,7 +46,7 @@ class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ended: Time
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong: records ``first`` to ``last`` (0: none in particular), between the times ``begun``, ``ended``."""
 
     kind: Kind
@@ -57,7 +57,7 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Start(msgspec.Struct, frozen=True):
+class Start(msgspec.Struct, frozen=True, kw_only=True):
     """Where the judging begins when what came before was retired: behind the last head and the last record that went.
 
     ``segment``, ``previous`` and ``last`` are the number of that head, its digest and its last record, ``before`` the
@@ -77,7 +77,7 @@ class Start(msgspec.Struct, frozen=True):
     t: int
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a trail holds, how far it is signed, and what is wrong with it. Times in nanoseconds since 1970.
 
     ``cosigned`` is the last segment up to which enough witnesses co-signed every one, where any were asked for.
@@ -127,7 +127,11 @@ class _Run:
 
     def add(self, kind: Kind, first: int, last: int, detail: str, *, begun: int = 0, ended: int = 0) -> None:
         """Take a finding down; without times it lies at the record that was read last."""
-        self.findings.append(Finding(kind, first, last, begun or self.time, ended or self.time, detail))
+        self.findings.append(
+            Finding(
+                kind=kind, first=first, last=last, begun=begun or self.time, ended=ended or self.time, detail=detail
+            )
+        )
         if len(self.findings) == MOST:
             raise _TooMany
 
@@ -142,7 +146,11 @@ def judge(
     """
     place = Place(folder)
     # What a retirement names was there: in a trail that is whole it is an anchor like others.
-    fixed = [Anchor(it.host, it.segment, it.previous, it.last, it.t) for it in starts if it.segment]
+    fixed = [
+        Anchor(host=it.host, segment=it.segment, digest=it.previous, last=it.last, ended=it.t)
+        for it in starts
+        if it.segment
+    ]
     known = sorted([*anchors, *fixed], key=lambda it: it.segment)
     run = _Run(place, libcrypto.public_key(root), _host(place, known))
     run.chain, run.previous = record.start(run.host), heads.none(run.host)
@@ -151,14 +159,26 @@ def judge(
         start = _start(place, starts)
         _trail(run, known, start, now)
     except NotOwn as error:  # a link or a directory in the place of a file
-        run.findings.append(Finding("inserted", run.next, run.next, run.time, run.time, str(error)))
+        run.findings.append(
+            Finding(kind="inserted", first=run.next, last=run.next, begun=run.time, ended=run.time, detail=str(error))
+        )
     except _TooMany:
         more = "so much is wrong that it was judged no further"
-        run.findings[-1] = Finding("altered", run.next, run.next, run.time, run.time, more)
+        run.findings[-1] = Finding(
+            kind="altered", first=run.next, last=run.next, begun=run.time, ended=run.time, detail=more
+        )
     return Report(
-        run.host, run.count, run.segments, run.signed, run.begun, run.time, tuple(run.findings), retired=run.gone,
-        anchors=len(anchors), first=start.segment + 1 if start else 1,
-    )  # fmt: skip
+        host=run.host,
+        records=run.count,
+        segments=run.segments,
+        signed=run.signed,
+        begun=run.begun,
+        ended=run.time,
+        findings=tuple(run.findings),
+        retired=run.gone,
+        anchors=len(anchors),
+        first=start.segment + 1 if start else 1,
+    )
 
 
 def _trail(run: _Run, known: Sequence[Anchor], start: Start | None, now: int) -> None:

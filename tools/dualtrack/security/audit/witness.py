@@ -38,7 +38,7 @@ MOST = 100
 AGAIN_S = 2.0
 
 
-class Round(msgspec.Struct, frozen=True):
+class Round(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one host in one round: how far it is co-signed, how many heads were new, and new findings."""
 
     host: str
@@ -59,7 +59,9 @@ def begin(folder: Path, name: str) -> libcrypto.PublicKey:
     make_folder(draft)
     key = keys.new(draft / "key.pem")
     write_atomically(draft / "witness.pem", key.pem())
-    first = Statement(1, witness_log.none(name), time.time_ns(), "begun", name, key=key.pem().decode())
+    first = Statement(
+        n=1, previous=witness_log.none(name), at=time.time_ns(), kind="begun", host=name, key=key.pem().decode()
+    )
     write_atomically(draft / "seen.log", witness_log.encode(first) + b"\n", mode=0o600)
     sync_path(draft)
     draft.replace(folder)
@@ -141,7 +143,7 @@ class Witness:
             self._say(host, verdict, fresh)
             signed, found = signed + len(verdict.heads), found + fresh
             if not verdict.heads:
-                return Round(host, self.known[host].segment, signed, tuple(found))
+                return Round(host=host, segment=self.known[host].segment, signed=signed, found=tuple(found))
 
     def _is_new(self, host: str, found: Found) -> bool:
         known, it = self._found.setdefault(host, set()), (found.what, found.segment, found.digest)
@@ -177,7 +179,7 @@ class Witness:
             return
         whole = []
         for fields in said:
-            data = witness_log.encode(Statement(self._count + 1, self._previous, now, **fields))
+            data = witness_log.encode(Statement(n=self._count + 1, previous=self._previous, at=now, **fields))
             self._count, self._previous = self._count + 1, witness_log.digest(data)
             whole.append(data)
         append(self._seen, [data + b"\n" for data in whole])

@@ -19,7 +19,7 @@ from dualtrack.security.audit.record import Count, Hash, Host, Number, Time
 Kind = Literal["begun", "host", "head", "finding"]
 
 
-class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """``n`` counts from 1, ``at`` is nanoseconds since 1970 by the witness's clock.
 
     Of a head: ``host``, ``segment``, ``digest`` and, to go on from there, its last record, the chain's hash behind it,

@@ -110,7 +110,7 @@ class Writer:
         return self.last
 
     def _add(self, now: int, kind: str, source: str, fields: dict[str, object]) -> None:
-        data = record.encode(Record(self.last + 1, now, kind, source, **fields))  # type: ignore[arg-type]
+        data = record.encode(Record(n=self.last + 1, t=now, kind=kind, source=source, **fields))  # type: ignore[arg-type]
         self.last += 1
         self.chain = record.link(self.chain, data)
         self._waiting.append(record.line(data, self.chain))
@@ -161,9 +161,18 @@ class Writer:
         over = turn or now - self._epoch_begun >= self.epoch_ns
         following = keys.new(self.place.key(self.epoch + 1)) if over else None
         head = Head(
-            self.host, self.segment, self._sealed + 1, self.last, self._before.hex(), self.chain.hex(), self._previous,
-            self._begun, now, self.epoch, following.pem().decode() if following else "",
-        )  # fmt: skip
+            host=self.host,
+            segment=self.segment,
+            first=self._sealed + 1,
+            last=self.last,
+            before=self._before.hex(),
+            chain=self.chain.hex(),
+            previous=self._previous,
+            begun=self._begun,
+            ended=now,
+            epoch=self.epoch,
+            next_key=following.pem().decode() if following else "",
+        )
         data = heads.encode(head)
         append(self.place.heads, [heads.line(data, self.key.sign(heads.signed(data)))])
         if following is not None:

@@ -16,7 +16,7 @@ from dualtrack.remote.opensearch import Opener, SearchStore, Store, through
 from dualtrack.security.pki import authority
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A node of a store: where it listens, the folder of its authority, and the ssh configuration that leads to it."""
 
     name: str
@@ -47,7 +47,13 @@ class Node(msgspec.Struct, frozen=True):
 def nodes(hosts: Mapping[str, Mapping[str, Any]], config: Path) -> list[Node]:
     """Return the nodes among hosts (name to variables)."""
     return [
-        Node(name, str(it["address"]), int(facts.get("elk_port", 9200)), Path(str(facts["elk_ca_dir"])), config)
+        Node(
+            name=name,
+            address=str(it["address"]),
+            port=int(facts.get("elk_port", 9200)),
+            pki=Path(str(facts["elk_ca_dir"])),
+            config=config,
+        )
         for name, facts in hosts.items()
         for it in facts.get("elk_nodes", ())
         if it["name"] == name

@@ -58,7 +58,7 @@ KIBANA = {"auditor": "read", "administrator": "all"}
 GATE = "log_gate"
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What the store has now, as its API says it; ``fits`` are the people whose password is as it should be."""
 
     roles: Mapping[str, Any]
@@ -70,7 +70,7 @@ class Found(msgspec.Struct, frozen=True):
     fits: frozenset[str] = frozenset()
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request that brings the store nearer to what it should be; ``name`` is what people call that part of it."""
 
     name: str
@@ -79,7 +79,7 @@ class Request(msgspec.Struct, frozen=True):
     body: Any = None
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What the store should have; ``users`` are people with a password, by name, without it."""
 
     roles: Mapping[str, Any]
@@ -128,7 +128,9 @@ def wanted(
     repository = {"type": "fs", "settings": {"location": snapshots}} if snapshots else {}
     replicas = min(1, len(nodes) - 1)
     templates = {"audit": security_config.audit_template(replicas), "logs": security_config.logs_template(replicas)}
-    return Wanted(roles, mappings, users, templates, repository, license or {})
+    return Wanted(
+        roles=roles, mappings=mappings, users=users, templates=templates, repository=repository, license=license or {}
+    )
 
 
 def plan(found: Found, wanted: Wanted, passwords: Mapping[str, str]) -> list[Request]:
@@ -138,7 +140,7 @@ def plan(found: Found, wanted: Wanted, passwords: Mapping[str, str]) -> list[Req
     """
     made: list[Request] = []
     if wanted.license and _inner(wanted.license).get("uid") != found.license:
-        made.append(Request("license", "PUT", "/_license?acknowledge=true", wanted.license))
+        made.append(Request(name="license", method="PUT", path="/_license?acknowledge=true", body=wanted.license))
     parts: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (
         ("role_mapping", found.mappings, wanted.mappings),
         ("user", found.users, wanted.users),
@@ -146,7 +148,7 @@ def plan(found: Found, wanted: Wanted, passwords: Mapping[str, str]) -> list[Req
     )
     for part, there, right in parts:
         made += [
-            Request(f"{part} {name}", "DELETE", f"/_security/{part}/{quote(name, safe='')}")
+            Request(name=f"{part} {name}", method="DELETE", path=f"/_security/{part}/{quote(name, safe='')}")
             for name in sorted(set(there) - set(right))
             if not (there[name].get("metadata") or {}).get("_reserved")
         ]
@@ -156,12 +158,12 @@ def plan(found: Found, wanted: Wanted, passwords: Mapping[str, str]) -> list[Req
                 continue
             secret = {"password": passwords[name]} if part == "user" else {}
             path = f"/_security/{part}/{quote(name, safe='')}"
-            made.append(Request(f"{part} {name}", "PUT", path, {**body, **secret}))
+            made.append(Request(name=f"{part} {name}", method="PUT", path=path, body={**body, **secret}))
     for name, template in wanted.templates.items():
         if any(found.templates.get(name, {}).get(key) != value for key, value in template.items()):
-            made.append(Request(f"template {name}", "PUT", f"/_index_template/{name}", template))
+            made.append(Request(name=f"template {name}", method="PUT", path=f"/_index_template/{name}", body=template))
     if any(found.repository.get(key) != value for key, value in wanted.repository.items()):
-        made.append(Request("repository", "PUT", "/_snapshot/disk", wanted.repository))
+        made.append(Request(name="repository", method="PUT", path="/_snapshot/disk", body=wanted.repository))
     return made
 
 

@@ -118,7 +118,7 @@ def settle_elastic(
         _expect(store.call("GET", f"/_security/{it}"), 200).body for it in ("role", "role_mapping", "user")
     )
     found = elastic.Found(
-        roles, mappings, users,
+        roles=roles, mappings=mappings, users=users,
         templates={
             name: it.body["index_templates"][0]["index_template"] for name, it in templates.items() if it.status == 200
         },
@@ -143,7 +143,7 @@ def _signs_in(store: Store, name: str, secret: str) -> bool:
 
 def _await(store: Store, path: str, patience: float, complaint: str) -> None:
     """Ask until the answer is good. Another answer than before is progress: shards that come back are counted in it."""
-    answer = Answer(0, "")
+    answer = Answer(status=0, body="")
 
     def good() -> bool:
         nonlocal answer

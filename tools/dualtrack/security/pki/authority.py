@@ -43,7 +43,7 @@ MAX_KEY = 16 * 1024
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
-class Issued(msgspec.Struct, frozen=True):
+class Issued(msgspec.Struct, frozen=True, kw_only=True):
     """A certificate and where its files lie; times are UTC, ``changed`` when it was made or renewed just now."""
 
     kind: str
@@ -377,6 +377,12 @@ def _issued(
     kind: str, certificate: x509.Certificate, path: Path, key: Path, authority: Path, *, changed: bool = False
 ) -> Issued:
     return Issued(
-        kind, path.stem if kind != "authority" else called(certificate), certificate.subject.rfc4514_string(),
-        certificate.not_valid_after_utc, str(path), str(key), str(authority), changed,
-    )  # fmt: skip
+        kind=kind,
+        name=path.stem if kind != "authority" else called(certificate),
+        subject=certificate.subject.rfc4514_string(),
+        ends=certificate.not_valid_after_utc,
+        certificate=str(path),
+        key=str(key),
+        authority=str(authority),
+        changed=changed,
+    )

@@ -33,7 +33,7 @@ State = Literal["settled", "both", "new"]
 OWN_KINDS, OWN = frozenset({"admin", "person"}), "dualtrack-verify"
 
 
-class Rotation(msgspec.Struct, frozen=True):
+class Rotation(msgspec.Struct, frozen=True, kw_only=True):
     """Where a folder stands: ``bundle`` is the SHA-256 of ca.pem, ``old`` the certificates that the old one issued.
 
     ``authorities`` are those in ca.pem, the one that issues first; ``next`` is the step that comes next.
@@ -59,9 +59,9 @@ def look(folder: Path) -> Rotation:
         state = "both" if authority.generation(issuing) < authority.generation(others[0]) else "new"
     following: dict[State, Step] = {"settled": "both", "both": "new", "new": "alone"}
     return Rotation(
-        state, following[state], tuple(authority.called(it) for it in found),
-        hashlib.sha256(path.read_bytes()).hexdigest(),
-        tuple(f"{it.parent.name} {it.stem}" for it in _issued_by_others(folder, issuing)),
+        state=state, next=following[state], authorities=tuple(authority.called(it) for it in found),
+        bundle=hashlib.sha256(path.read_bytes()).hexdigest(),
+        old=tuple(f"{it.parent.name} {it.stem}" for it in _issued_by_others(folder, issuing)),
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ _Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_CUSTODIANS)]
 
 
-class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"kind": "schema"}):
+class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"kind": "schema"}, kw_only=True):
     """One custodian's share: ``made`` is its day, ``value`` the secret part, ``secret`` the sealed secret in base64."""
 
     kind: str
@@ -83,7 +83,18 @@ def split(secret: bytes, name: str, threshold: int, count: int, made: str) -> li
     number = secrets.token_hex(16)
     digests = tuple(_digest(number, index, values[index]) for index in range(1, count + 1))
     shares = [
-        Share(KIND, number, name, made, threshold, count, index, values[index], digests, sealed)
+        Share(
+            kind=KIND,
+            set=number,
+            name=name,
+            made=made,
+            threshold=threshold,
+            count=count,
+            index=index,
+            value=values[index],
+            digests=digests,
+            secret=sealed,
+        )
         for index in range(1, count + 1)
     ]
     for some in (shares[:threshold], shares[-threshold:]):  # before anybody throws the secret away

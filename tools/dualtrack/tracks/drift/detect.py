@@ -57,7 +57,13 @@ def look(wanted: Wanted, say: Say) -> Report:
             expected += allowed
             unknown += lost
             done.append(name)
-    return Report(tuple(drifted), tuple(expected), tuple(unknown), tuple(done), round(time.monotonic() - begin, 1))
+    return Report(
+        drifted=tuple(drifted),
+        expected=tuple(expected),
+        unknown=tuple(unknown),
+        looked_at=tuple(done),
+        seconds=round(time.monotonic() - begin, 1),
+    )
 
 
 def _resources(stack: Stack, say: Say) -> tuple[list[Drift], list[Drift], list[str]]:

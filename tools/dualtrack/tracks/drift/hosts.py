@@ -21,5 +21,15 @@ def drifts(report: Report, before: Mapping[str, Verified], tracks: Mapping[str, 
         elif host.failures:
             fields = tuple(Field(f"{it.role}: {it.check}", "true", it.assertion) for it in host.failures)
             mend = f"make {track}-up" if track else "the play that configures it"
-            found.append(Drift("host", host.name, "is not as its roles promise", fields, since, "", mend))
+            found.append(
+                Drift(
+                    kind="host",
+                    name=host.name,
+                    what="is not as its roles promise",
+                    fields=fields,
+                    since=since,
+                    who="",
+                    mend=mend,
+                )
+            )
     return found, unknown

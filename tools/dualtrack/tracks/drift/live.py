@@ -20,28 +20,69 @@ def drifts(
         group = groups.get(name)
         if group is None:
             found.append(
-                Drift("pool", name, f"its group {pool.autoscaling_group} is gone", (), "", "", "make cloud-up")
+                Drift(
+                    kind="pool",
+                    name=name,
+                    what=f"its group {pool.autoscaling_group} is gone",
+                    fields=(),
+                    since="",
+                    who="",
+                    mend="make cloud-up",
+                )
             )
             continue
         running = sum(it["LifecycleState"] == "InService" for it in group["Instances"])
         wanted = int(group["DesiredCapacity"])
         if running != wanted:
             field = Field("running", str(wanted), str(running))
-            found.append(Drift("pool", name, "has not as many instances as it asks for", (field,), "", "",
-                               "dualtrack pools status says why"))  # fmt: skip
+            found.append(
+                Drift(
+                    kind="pool",
+                    name=name,
+                    what="has not as many instances as it asks for",
+                    fields=(field,),
+                    since="",
+                    who="",
+                    mend="dualtrack pools status says why",
+                )
+            )
     return found
 
 
 def _instance(it: Instance, output: Output, deployment: str, members: Mapping[str, str]) -> Drift | None:
     mend = f"aws ec2 terminate-instances --instance-ids {it.id}, if nobody needs it"
     if not it.tag_deployment and not it.tag_pool:
-        return Drift("instance", it.id, f"a {it.type} without our tags: nobody declared it", (), "", "", mend)
+        return Drift(
+            kind="instance",
+            name=it.id,
+            what=f"a {it.type} without our tags: nobody declared it",
+            fields=(),
+            since="",
+            who="",
+            mend=mend,
+        )
     if it.tag_deployment not in ("", deployment):
         return None  # another deployment's
     if it.tag_pool not in output.pools:
         field = Field("tag dualtrack:pool", " or ".join(sorted(output.pools)), it.tag_pool)
-        return Drift("instance", it.id, "is of a pool that nobody declared", (field,), "", "", mend)
+        return Drift(
+            kind="instance",
+            name=it.id,
+            what="is of a pool that nobody declared",
+            fields=(field,),
+            since="",
+            who="",
+            mend=mend,
+        )
     if members.get(it.id) != it.tag_pool:
         field = Field("scaling group", output.pools[it.tag_pool].autoscaling_group, "none of ours")
-        return Drift("instance", it.id, "carries our tags and is in no group of ours", (field,), "", "", mend)
+        return Drift(
+            kind="instance",
+            name=it.id,
+            what="carries our tags and is in no group of ours",
+            fields=(field,),
+            since="",
+            who="",
+            mend=mend,
+        )
     return None

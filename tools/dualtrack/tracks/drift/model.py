@@ -17,7 +17,7 @@ class Field(msgspec.Struct, frozen=True):
     actual: str
 
 
-class Drift(msgspec.Struct, frozen=True):
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that drifted. ``since`` and ``who`` say what is known: a moment, or after which one; '' for nothing."""
 
     kind: Kind
@@ -29,7 +29,7 @@ class Drift(msgspec.Struct, frozen=True):
     mend: str
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. ``unknown`` holds what could not be looked at, and why; ``expected`` what differs by design."""
 
     drifted: tuple[Drift, ...]

@@ -33,17 +33,31 @@ def drifts(plan: Mapping[str, Any], stack: str, since: str) -> tuple[list[Drift]
         name = entry["address"]
         identity = str((change.get("before") or change.get("after") or {}).get("id", ""))
         if "delete" in actions:
-            found.append(Drift("resource", name, f"is gone ({identity})", (), since, "", MEND[stack]))
+            found.append(
+                Drift(
+                    kind="resource",
+                    name=name,
+                    what=f"is gone ({identity})",
+                    fields=(),
+                    since=since,
+                    who="",
+                    mend=MEND[stack],
+                )
+            )
             continue
         fields = list(_fields(change.get("before"), change.get("after"), _marked(change)))
         ours = [it for it in fields if (entry["type"], it.path.split(".")[0]) not in EXPECTED]
         allowed = [it for it in fields if it not in ours]
         if ours:
             what = f"is not as declared ({identity})"
-            found.append(Drift("resource", name, what, tuple(ours), since, "", MEND[stack]))
+            found.append(
+                Drift(kind="resource", name=name, what=what, fields=tuple(ours), since=since, who="", mend=MEND[stack])
+            )
         if allowed:
             why = EXPECTED[entry["type"], allowed[0].path.split(".")[0]]
-            expected.append(Drift("resource", name, why, tuple(allowed), since, "", ""))
+            expected.append(
+                Drift(kind="resource", name=name, what=why, fields=tuple(allowed), since=since, who="", mend="")
+            )
     return found, expected
 
 
