@@ -37,7 +37,7 @@ def inventory(lab: Cli) -> Path:
     """An inventory with one lab host, called node1."""
     host = lab.json("lab", "host", "add", "node1")["host"]
     store = Store(lab.folder)
-    proxy = f"-o ProxyCommand='{store.proxy_command()}' -o UserKnownHostsFile={store.known_hosts}"
+    proxy = f"-o ProxyCommand='{store.proxy_command()}' -o UserKnownHostsFile={store.known_hosts.file}"
     facts = {
         "ansible_host": host["address"],
         "ansible_user": host["user"],

@@ -58,7 +58,7 @@ def test_server_takes_ssh_with_its_key_checked(lab: Cli, server: str) -> None:
 
 
 def test_changed_host_key_is_refused(lab: Cli, server: str) -> None:
-    known = Store(lab.folder).known_hosts
+    known = Store(lab.folder).known_hosts.file
     before = known.read_text()
     impostor = "AAAAC3NzaC1lZDI1NTE5AAAAIE" + "A" * 42
     known.write_text(f"{server} ssh-ed25519 {impostor}\n")
@@ -147,7 +147,7 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
     address, name = instance["PrivateIpAddress"], f"spot-{instance['InstanceId'][2:10]}"
     store = Store(lab.folder)
     key = host_keys.wait_for_key(name, address, proxy=store.proxy_command(), stall=90)
-    store.learn_key(name, key)
+    store.known_hosts.learn(name, key)
     wait(
         lambda: lab("lab", "ssh", name, "true", check=False).returncode == 0, 60, "login with the key that was imported"
     )
@@ -169,7 +169,7 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
     api.terminate_instances(InstanceIds=[instance["InstanceId"]])
     wait(lambda: name not in hosts(lab), 30, "the host's removal")
     assert not (lab.folder / "hosts" / name).exists()
-    assert name not in store.known_hosts.read_text()
+    assert name not in store.known_hosts.file.read_text()
 
 
 def test_host_reaches_the_emulated_api_and_the_packages(lab: Cli, server: str) -> None:

@@ -132,9 +132,8 @@ def test_snapshots_go_when_their_time_is_over() -> None:
     old, other = "audit-a-2026.01.01", "audit-b-2026.01.01"
     taken = [one("first", 40, old, other), one("torn", 39, state="PARTIAL"), one("second", 38, old),
              one("third", 37, old), one("young", 3, other), one("now", 0, state="IN_PROGRESS")]  # fmt: skip
-    goes = lambda held: [  # noqa: E731
-        it.index for it in retention_policy.spare(taken, set(), held, today=TODAY, days=30) if it.goes
-    ]
+    spare = retention_policy.spare
+    goes = lambda held: [it.index for it in spare(taken, set(), held, today=TODAY, days=30) if it.goes]  # noqa: E731
     assert goes({}) == ["first", "torn", "second", "third"]
     assert goes({"a": "case"}) == ["first", "torn", "second"]
     assert goes({"b": "case"}) == ["first", "torn", "second", "third"]
@@ -160,11 +159,8 @@ def test_index_is_its_host_s(name: str, host: str | None) -> None:
 
 
 def test_newest_whole_snapshot_is_taken_for_a_restore() -> None:
-    found = [
-        Snapshot(name="one", state="SUCCESS", begun=1, indices=()),
-        Snapshot(name="two", state="SUCCESS", begun=2, indices=()),
-        Snapshot(name="three", state="PARTIAL", begun=3, indices=()),
-    ]
+    states = {"one": "SUCCESS", "two": "SUCCESS", "three": "PARTIAL"}
+    found = [Snapshot(name=it, state=states[it], begun=at, indices=()) for at, it in enumerate(states, start=1)]
     assert snapshots.chosen(found, "").name == "two"
     assert snapshots.chosen(found, "one").name == "one"
     for name in ("three", "four"):
