@@ -29,13 +29,15 @@ class Entry(NamedTuple):
     #: More modules, whose `register` adds commands to the group.
     more: tuple[str, ...] = ()
 
-    def load(self) -> Any:
-        """Import the module and return the command."""
+    def load(self, wanted: str = "") -> Any:
+        """Import the module and return the command; no further module where one has the command ``wanted``."""
         thing = getattr(importlib.import_module(f"dualtrack.cli.{self.module}"), self.attribute)
         app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
         app.callback()(lambda: None)
         if isinstance(thing, typer.Typer):
             for name in self.more:
+                if wanted in _names(thing):
+                    break
                 importlib.import_module(f"dualtrack.cli.{name}").register(thing)
             app.add_typer(thing, name=self.name, help=self.help)
         else:
@@ -45,6 +47,14 @@ class Entry(NamedTuple):
         _explain(command, self.name)
         keep_old_names(command, self.name)
         return command
+
+
+def _names(group: typer.Typer) -> set[str]:
+    """Return the names of a group's commands, before Click's commands are made of them."""
+    made = {
+        it.name or (it.callback.__name__.replace("_", "-") if it.callback else "") for it in group.registered_commands
+    }
+    return made | {str(it.name) for it in group.registered_groups}
 
 
 def _explain(command: Any, path: str) -> None:
@@ -65,7 +75,7 @@ class LazyGroup(TyperGroup):
             self.commands[it.name] = TyperCommand(it.name, help=it.help, rich_help_panel=PANEL_OF[it.name])
 
     def load(self, name: str) -> Any:
-        """Return a command with its parameters and commands. KeyError when there is none of this name."""
+        """Return a command with its parameters and all of its commands. KeyError when there is none of this name."""
         if name not in self._loaded:
             self._loaded[name] = BY_NAME[name].load()
         return self._loaded[name]
@@ -73,7 +83,9 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that is called, imported, and its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, self.load(name) if name and command else command, rest
+        if not name or not command:
+            return name, command, rest
+        return name, self._loaded.get(name) or BY_NAME[name].load(rest[0] if rest else ""), rest
 
 
 #: In the order of the help.
