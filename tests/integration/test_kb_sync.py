@@ -54,7 +54,10 @@ def sync(source: Path, place: Path) -> copy.Copied:
 
 
 def test_killed_it_leaves_whole_versions(made: tuple[Path, list[str]], place: Path, tmp_path: Path) -> None:
-    """Killed 50 times at any moment, while versions change and documents are deleted: a whole one answers always."""
+    """Killed 50 times or more at any moment, while versions and documents go: a whole version answers always.
+
+    How far a run has come when it is killed depends on the machine: it is killed until all of it has been seen.
+    """
     source = Path(shutil.copytree(made[0], tmp_path / "source", symlinks=True))
     names, chance = made[1], random.Random(2)
     sync(source, place)
@@ -62,9 +65,11 @@ def test_killed_it_leaves_whole_versions(made: tuple[Path, list[str]], place: Pa
     began = time.monotonic()
     sync(source, place)
     seconds, seen = time.monotonic() - began, Counter[str]()
-    for number in range(50):
+    for number in range(200):
+        if number >= 50 and min(seen["switched"], seen["staged"]) > 3:
+            break
         versions.roll_back(source, names[number % len(names)])
-        if number % 10 == 5:
+        if number in range(5, 50, 10):
             deletion.delete(source, [f"mention{100 + number}x"], [])
         before = (place / "current").resolve().name
         killed(partial(sync, source, place), chance.uniform(0, 1.2) * seconds)
@@ -76,7 +81,7 @@ def test_killed_it_leaves_whole_versions(made: tuple[Path, list[str]], place: Pa
             with Keys(place) as keys:
                 assert versions.check(it, keys).id == it.name
         seen["switched" if after != before else "staged" if list(place.glob("staging/*/*")) else "before"] += 1
-    print(f"killed 50 times: {dict(seen)}")
+    print(f"killed {number} times: {dict(seen)}")
     assert seen["switched"] > 3
     assert seen["staged"] > 3
     sync(source, place)

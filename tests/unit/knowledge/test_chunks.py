@@ -13,7 +13,7 @@ from dualtrack.knowledge.parsing.blocks import Block
 TEXT = st.text(st.sampled_from("ab 甲乙。，.\n;"), max_size=400)
 PLACES = st.sampled_from(["", "page 1", "page 2"])
 KINDS = st.sampled_from(["heading", "text", "row"])
-BLOCKS = st.lists(st.builds(Block, KINDS, TEXT, st.integers(1, 4), PLACES), max_size=12)
+BLOCKS = st.lists(st.builds(Block, kind=KINDS, text=TEXT, level=st.integers(1, 4), place=PLACES), max_size=12)
 
 
 def count(text: str) -> int:

@@ -48,8 +48,12 @@ class Track:
         return Result(changed=dict.fromkeys(hosts.variables, 1), failures=(), seconds=1, log="log")
 
     def verify(self, *_: object, **__: object) -> Report:
-        hosts = tuple(HostReport(name, "failed" if name in self.red else "passed", (), 1) for name in NAMES)
-        return Report(not self.red, f"{len(self.red)} red", 3, len(self.red), 0, 1, "now", hosts)
+        states = {name: "failed" if name in self.red else "passed" for name in NAMES}
+        hosts = tuple(HostReport(name=it, state=state, roles=(), passed=1) for it, state in states.items())
+        return Report(
+            ok=not self.red, headline=f"{len(self.red)} red", passed=3, failed=len(self.red), unreachable=0, seconds=1,
+            verified_at="now", hosts=hosts,
+        )  # fmt: skip
 
     def up(self, **more: Any) -> provision.Settled:
         return provision.configured("local", "lab", lambda _: None, changed=False, **more)
