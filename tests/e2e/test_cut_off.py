@@ -35,7 +35,9 @@ class Site:
             ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
         ).stdout
         subprocess.run(
-            ["cp", "--parents", "-t", self.tree, *filter(None, names.decode().split("\0"))], cwd=ROOT, check=True
+            ["cp", "--no-dereference", "--parents", "-t", self.tree, *filter(None, names.decode().split("\0"))],
+            cwd=ROOT,
+            check=True,
         )
         kept = {key: value for key, value in os.environ.items() if "DUALTRACK" not in key and key != "VIRTUAL_ENV"}
         cache = folder / "cache"
