@@ -114,7 +114,7 @@ def test_what_is_no_key_no_anchor_no_proof_is_said(cli: Cli, trail: Path, tmp_pa
     for words in (
         ("verify", str(trail), "--key", junk), ("verify", str(trail), "--key", str(tmp_path / "none")),
         ("verify", str(trail), "--key", key, "--anchors", junk), ("check-proof", junk, "--key", key),
-        ("prove", str(trail), "7", "-o", str(tmp_path / "p")), ("show", str(tmp_path)), ("seal", str(tmp_path)),
+        ("prove", str(trail), "7", "-o", str(tmp_path / "p")), ("show", str(tmp_path)), ("sign", str(tmp_path)),
         ("anchor", str(trail)), ("verify", str(tmp_path / "none"), "--key", key),
     ):  # fmt: skip
         done = cli("audit", *words, check=False)

@@ -151,6 +151,22 @@ def test_reload_in_between_is_no_success(tmp_path: Path, haproxy: Haproxy) -> No
         apply(tmp_path, of("a", 1))
 
 
+def test_a_reload_that_has_begun_before_leaves_no_revoked_key(
+    tmp_path: Path, haproxy: Haproxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new process has read the old files; the old one still has the socket when it is first asked."""
+    apply(tmp_path, of("a", 3))
+    before = {path: list(lines) for path, lines in haproxy.force.items()}
+
+    def finished() -> list[gateway.Haproxy]:
+        haproxy.force.update(before)  # the new process has taken the socket over
+        return []
+
+    monkeypatch.setattr(gateway, "replaced", finished)
+    assert apply(tmp_path, NOTHING) == {"changed": True, "running": True}
+    assert haproxy.maps() == {name: {} for name in gateway.NAMES}
+
+
 @pytest.fixture
 def replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Haproxy]]:
     """Processes that reloads have replaced, by their numbers, behind the first one."""

@@ -19,6 +19,9 @@ HOPELESS, LATER = 78, 75
 #: Tokens of the answer to the probe: a fixed prompt and few tokens load the engine least.
 PROBE_TOKENS = 16
 PROBE_S = 120
+#: Answers in a row, at LOOK_S, that count no request before an engine ends: its metrics count computations, and the
+#: last words of an answer are written after its last token is computed.
+QUIET, LOOK_S = 10, 0.2
 T = TypeVar("T")
 
 
@@ -88,8 +91,13 @@ class Api:
     def drain(self, seconds: float) -> int:
         """Wait until nobody waits for an answer, or the time is over; return how many do then."""
         until = time.monotonic() + seconds
-        while (left := self.running()) and time.monotonic() < until:
-            time.sleep(0.2)
+        left, quiet = self.running(), 0
+        while time.monotonic() < until:
+            quiet = 0 if left else quiet + 1
+            if quiet == QUIET:
+                break
+            time.sleep(LOOK_S)
+            left = self.running()
         return left
 
 

@@ -263,6 +263,10 @@ def replace_everywhere(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequ
     """Do the same (`replace`) in processes that a reload has replaced: a revoked key is good in none of them.
 
     Refused where one does not do it, once all have been told; one that has ended meanwhile needs nothing.
+
+    The current process is compared again at the end: a reload may have begun before, so that the new process has read
+    the old files, and the socket was still the old process's at the first comparison. The master answers only once
+    the socket is the new process's.
     """
     changed = replace(haproxy, folder, wanted, names)
     refused: dict[Haproxy, Refused] = {}
@@ -274,6 +278,7 @@ def replace_everywhere(haproxy: Haproxy, folder: Path, wanted: Maps, names: Sequ
             continue
         except Refused as error:
             refused[it] = error
+    changed |= replace(haproxy, folder, wanted, names)
     for it in replaced() if refused else ():
         if it in refused:
             raise refused[it]
