@@ -8,6 +8,7 @@ export PATH="$PWD/.venv/bin:$PATH" NO_COLOR=1
 role=${1:?which role?}
 [ -f "molecule/$role/molecule.yml" ] || { echo "no scenario for role '$role' in molecule/" >&2; exit 2; }
 export DUALTRACK_LAB_DIR="${DUALTRACK_LAB_DIR:-$PWD/.lab/molecule/$role}"
+export DUALTRACK_STATE_DIR="${DUALTRACK_STATE_DIR:-$DUALTRACK_LAB_DIR/state}"
 # Each run has its own notes of hosts and their addresses, as each has its own lab.
 export MOLECULE_EPHEMERAL_DIRECTORY="$DUALTRACK_LAB_DIR/molecule"
 rm -rf "$MOLECULE_EPHEMERAL_DIRECTORY"

@@ -48,11 +48,12 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 
 class Cli:
-    """The command line as a user calls it, on a lab folder of its own."""
+    """The command line as a user calls it, on a lab and a state directory of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env = {**os.environ, "DUALTRACK_LAB_DIR": str(folder)}
+        self.state = folder / "state"
+        self.env = {**os.environ, "DUALTRACK_LAB_DIR": str(folder), "DUALTRACK_STATE_DIR": str(self.state)}
 
     def __call__(self, *words: str, check: bool = True, timeout: float = 420) -> subprocess.CompletedProcess[str]:
         """Run a command; with ``check`` it must succeed."""
@@ -89,7 +90,7 @@ class Cli:
         """Return the ends of the lab's logs, for the report of a failed test."""
         return "\n".join(
             f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-15:])
-            for path in sorted(self.folder.glob("logs/**/*.log"))
+            for path in sorted(self.folder.glob("**/logs/**/*.log"))
         )
 
     def runbook(self, page: str) -> str:

@@ -22,7 +22,14 @@ KEPT = 8
 #: Variables that tests and the product read: with one of them set, the run is not the one that others would make.
 READ = ("DUALTRACK_", "ANSIBLE_", "MOLECULE_", "PYTEST_", "AWS_", "TF_", "HYPOTHESIS_", "TOFU_")
 #: Of those, what says where things are kept, or how this machine reaches registries (environment.py counts that).
-HARMLESS = {"DUALTRACK_CACHE", "DUALTRACK_LAB_DIR", "DUALTRACK_CGROUP", "AWS_CA_BUNDLE", "TF_CLI_CONFIG_FILE"}
+HARMLESS = {
+    "DUALTRACK_CACHE",
+    "DUALTRACK_LAB_DIR",
+    "DUALTRACK_STATE_DIR",
+    "DUALTRACK_CGROUP",
+    "AWS_CA_BUNDLE",
+    "TF_CLI_CONFIG_FILE",
+}
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -86,7 +86,7 @@ def interrupt(site: Cli, *words: str) -> None:
 def test_interrupted_up_and_a_crash_are_mended_and_the_stale_state_noticed(site: Cli) -> None:
     """kill -9 of the supervisor takes the emulator and its memory along."""
     interrupt(site, "up")
-    assert (site.folder / "tofu/emulator/terraform.tfstate").exists(), "no state to be stale"
+    assert (site.state / "tofu/emulator/terraform.tfstate").exists(), "no state to be stale"
     said = site.runbook("repair-the-lab.md")
     assert "memory" in said or "stale" in said
 

@@ -29,7 +29,7 @@ class Site:
     def __init__(self, cli: Cli) -> None:
         self.cli = cli
         self.controllers = self.names("control")
-        state = json.loads((cli.folder / "tofu/emulator/terraform.tfstate").read_text())
+        state = json.loads((cli.state / "tofu/emulator/terraform.tfstate").read_text())
         self.stack: dict[str, Any] = state["outputs"]["inventory"]["value"]
 
     def again(self) -> None:

@@ -27,7 +27,7 @@ class Track:
     """A gateway and the host of the search store."""
 
     def __init__(self, cli: Cli) -> None:
-        self.cli, self.pki, self.keys = cli, cli.folder / "pki", cli.folder / "audit-keys"
+        self.cli, self.pki, self.keys = cli, cli.state / "pki", cli.state / "audit-keys"
         facts = yaml.safe_load(facts_file.DEFAULT.read_text())
         facts["hosts"] = [it for it in facts["hosts"] if it["name"] in (HOST, "log-1")]
         for it in facts["hosts"]:  # each co-signs the other's heads

@@ -64,7 +64,7 @@ def account(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
         ' = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 2 }\n}\n'
     )
     monkeypatch.setattr(paths, "ROOT", root)
-    monkeypatch.setattr(paths, "LAB", tmp_path / "lab")
+    monkeypatch.setattr(paths, "STATE", tmp_path / "state")
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "operator")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "operator")

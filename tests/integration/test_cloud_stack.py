@@ -137,14 +137,14 @@ ZONES = {"us-east-1a": "10.20.0.0/20", "us-east-1b": "10.20.8.0/21"}
 def test_bad_input_is_refused_in_one_line(
     aws: Emulator, applied: dict[str, Any], variables: dict[str, Any], message: str
 ) -> None:
-    before = (paths.LAB / "tofu" / "emulator" / "terraform.tfstate").read_bytes()
+    before = (paths.STATE / "tofu" / "emulator" / "terraform.tfstate").read_bytes()
     if "time_zone" in variables:  # it is looked at when there is something to change
         variables = variables | {"name": "other"}
     with pytest.raises(BadInput) as caught:
         up(aws, variables=variables)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert (paths.LAB / "tofu" / "emulator" / "terraform.tfstate").read_bytes() == before
+    assert (paths.STATE / "tofu" / "emulator" / "terraform.tfstate").read_bytes() == before
     assert applied["schema"] == 1
 
 
@@ -189,7 +189,7 @@ def test_a_forgetful_emulator_is_noticed_and_rebuilt(aws: Emulator, applied: dic
     assert applied["network"]["vpc_id"] in notice[0]
     assert result.changed
     assert result.outputs["inventory"]["network"]["vpc_id"] != applied["network"]["vpc_id"]
-    assert list((paths.LAB / "tofu" / "emulator").glob("stale-*.tfstate"))
+    assert list((paths.STATE / "tofu" / "emulator").glob("stale-*.tfstate"))
     again, _ = up(aws)
     assert not again.changed
 
@@ -207,7 +207,7 @@ def test_ctrl_c_lets_go_and_the_next_run_carries_on(aws: Emulator, tmp_path: Pat
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "DUALTRACK_LAB_DIR": str(tmp_path)},
+        env={**os.environ, "DUALTRACK_STATE_DIR": str(tmp_path)},
     )  # fmt: skip
     assert process.stdout
     lines = []
@@ -224,7 +224,7 @@ def test_ctrl_c_lets_go_and_the_next_run_carries_on(aws: Emulator, tmp_path: Pat
     made = json.loads((home / "terraform.tfstate").read_text())["resources"]
     assert made, "what was made must be in the state"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paths, "LAB", tmp_path)
+        patch.setattr(paths, "STATE", tmp_path)
         result, _ = up(aws, variables={"name": "interrupted", "traffic": None})
         assert result.changed
         assert 0 < result.plan.counts["add"] < ALL_WITHOUT_TRAFFIC, "nothing of the first run was kept"

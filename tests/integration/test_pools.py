@@ -333,7 +333,7 @@ def test_objects_pass_where_a_policy_insists_on_tls(aws: Bed) -> None:
 def test_a_second_watch_is_refused(stack: Stack) -> None:
     from dualtrack.cloud.pools.state import Store
 
-    with Store(stack.folder / "pools/emulator").alone():
+    with Store(stack.state / "pools/emulator").alone():
         done = cli(stack, "watch", "--once", "--apply", "--ceiling", "0", code=5)
     assert "another watch is at work" in done.stderr
 
@@ -346,7 +346,7 @@ def test_a_real_stack_stands_on_these_conditions(
     from dualtrack.cloud.pools import context as pools
     from dualtrack.core import paths
 
-    monkeypatch.setattr(paths, "LAB", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     edit.clear(aws.lab)
     aws.retry(0.3)
 

@@ -100,7 +100,7 @@ def test_first_run_changes_second_does_not_and_all_is_green(site: Site) -> None:
     assert code == 0, report
     assert report["hosts"][0]["roles"] == ["base", "access", "tcp_bbr", "gpu_runtime", "model_store"]
     assert report["passed"] > 15
-    recorded = json.loads((site.lab.folder / "verified.json").read_text())
+    recorded = json.loads((site.lab.state / "verified.json").read_text())
     assert recorded[HOST]["ok"] is True
 
 
@@ -109,7 +109,7 @@ def test_bbr_off_is_red_and_mended_by_the_next_run(site: Site) -> None:
     found = site.broken()
     assert "the kernel uses reno" in found
     assert "a new connection use reno and reno" in found
-    assert json.loads((site.lab.folder / "verified.json").read_text())[HOST]["ok"] is False
+    assert json.loads((site.lab.state / "verified.json").read_text())[HOST]["ok"] is False
     assert site.configure() > 0
     assert site.verify()[0] == 0
 
@@ -162,7 +162,7 @@ def test_the_old_name_of_the_toolkit_is_understood_with_a_warning(site: Site) ->
     site.write(gpu_runtime_packages=["nvidia-docker2"])
     try:
         assert site.configure("playbooks/gpu") == 0
-        assert "nvidia-docker2 is an old name" in (site.lab.folder / "logs/configure.log").read_text()
+        assert "nvidia-docker2 is an old name" in (site.lab.state / "logs/configure.log").read_text()
     finally:
         site.write()
 

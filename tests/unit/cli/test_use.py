@@ -26,7 +26,7 @@ def test_the_option_goes_before_the_environment_and_that_before_the_choice(tmp_p
     assert said(tmp_path) == "stack: aws (dualtrack use)"
     assert said(tmp_path, DUALTRACK_STACK="emulator") == "stack: emulator (DUALTRACK_STACK)"
     assert said(tmp_path, "--stack", "aws", DUALTRACK_STACK="emulator") == "stack: aws (--stack)"
-    assert json.loads((tmp_path / "context.json").read_text()) == {"stack": "aws"}
+    assert json.loads((tmp_path / "state/context.json").read_text()) == {"stack": "aws"}
 
 
 def test_documents_name_the_stack(tmp_path: Path) -> None:
@@ -44,7 +44,8 @@ def test_use_prints_what_is_in_force_and_says_when_the_environment_hides_it(tmp_
 def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     assert call(tmp_path, "use", "mars").returncode == 2
     assert call(tmp_path, "use", DUALTRACK_STACK="mars").returncode == 2
-    (tmp_path / "context.json").write_text("{")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/context.json").write_text("{")
     done = call(tmp_path, "pools", "report")
     assert (done.returncode, "is damaged" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
 

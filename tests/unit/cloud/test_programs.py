@@ -202,7 +202,7 @@ def test_the_copy_follows_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_state_of_a_newer_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "LAB", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     home = tmp_path / "tofu" / "emulator"
     home.mkdir(parents=True)
     (home / "terraform.tfstate").write_text('{"version": 4, "terraform_version": "99.0.0", "resources": []}')
@@ -212,13 +212,13 @@ def test_a_state_of_a_newer_program_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 def test_no_endpoint_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "LAB", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     with pytest.raises(BadInput, match="needs the emulated API's address"):
         stack.up("emulator", ssh_public_key="k", confirm=lambda *_: True)
 
 
 def test_a_damaged_state_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "LAB", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     state = tmp_path / "tofu" / "emulator" / "terraform.tfstate"
     state.parent.mkdir(parents=True)
     state.write_text('{"version": 4, "resou')
@@ -227,6 +227,6 @@ def test_a_damaged_state_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_outputs_of_a_stack_that_is_not_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "LAB", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     with pytest.raises(Missing, match=r"not up \(make cloud-up\)"):
         stack.outputs("emulator")

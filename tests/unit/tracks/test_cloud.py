@@ -156,7 +156,7 @@ def test_join_takes_the_hosts_that_were_never_in_order(tmp_path: Path, monkeypat
     verified = {"fine": record.Verified("then", ok=True), "red": record.Verified("then", ok=False)}
     (tmp_path / "verified.json").write_bytes(msgspec.json.encode(verified))
     taken: list[str] = []
-    monkeypatch.setattr(cloud, "LAB", tmp_path)
+    monkeypatch.setattr(cloud, "STATE", tmp_path)
     for name, value in {"saved_output": output(), "discover": hosts}.items():
         monkeypatch.setattr(instances, name, lambda *_, value=value: value)
     monkeypatch.setattr(cloud.host_boot, "all_of", lambda *_: None)

@@ -14,7 +14,7 @@ from dualtrack.inventory.model import Host
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(deployment, "LAB", tmp_path)
+    monkeypatch.setattr(deployment, "STATE", tmp_path)
     return tmp_path
 
 

@@ -28,7 +28,7 @@ class Track:
         self.mends = {name: {name} for name in NAMES}
         self.configured: list[tuple[str, ...]] = []
         monkeypatch.setattr(provision.deployment, "inventories", lambda _: [Path("inventory")])
-        monkeypatch.setattr(provision, "LAB", Path("/lab"))
+        monkeypatch.setattr(provision, "STATE", Path("/state"))
         monkeypatch.setattr(provision, "read_inventory", lambda _: {})
         monkeypatch.setattr(provision.verify, "verify", self.verify)
         monkeypatch.setattr(provision.lanes, "configure", self.configure)

@@ -55,6 +55,19 @@ def _root(
         from dualtrack.data.mirror import offline
 
         offline.settle(os.environ)
+    if not os.environ.get("DUALTRACK_STATE_DIR"):
+        _settle_state()
+
+
+def _settle_state() -> None:
+    """Move the state of a deployment to where it is kept now, where that has not been done."""
+    from dualtrack.core import paths
+
+    if paths.misplaced(paths.LAB, paths.STATE):
+        from dualtrack.core import state_migration
+
+        moved = state_migration.move(paths.LAB, paths.STATE)
+        echo(f"dualtrack: the state of the deployment ({', '.join(moved)}) is now in {paths.STATE}", err=True)
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -11,7 +11,7 @@ import typer
 from dualtrack.cli.options import JSON
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
-from dualtrack.core.paths import LAB, ROOT
+from dualtrack.core.paths import ROOT, STATE
 from dualtrack.inventory import deployment
 from dualtrack.security.access import break_glass as glass
 from dualtrack.security.access import matrix as cells
@@ -23,16 +23,19 @@ app = typer.Typer(no_args_is_help=True)
 
 PEOPLE = typer.Option(
     ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
-    help="The file of people; the lab's without it.",
+    help="The file of people; the deployment's without it.",
 )  # fmt: skip
 GRANTS = typer.Option(
-    LAB / "access/grants.json",
+    STATE / "access/grants.json",
     "--grants",
     metavar="FILE",
-    help="Where rights for a while are noted; the lab's without it.",
+    help="Where rights for a while are noted; the deployment's without it.",
 )
 PKI = typer.Option(
-    LAB / "pki", "--pki", metavar="DIRECTORY", help="The directory of the certificate authority; the lab's without it."
+    STATE / "pki",
+    "--pki",
+    metavar="DIRECTORY",
+    help="The directory of the certificate authority; the deployment's without it.",
 )
 MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 

@@ -12,7 +12,7 @@ from dualtrack.cli.audit_store import CA, STORE
 from dualtrack.cli.options import JSON
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
-from dualtrack.core.paths import LAB
+from dualtrack.core.paths import STATE
 from dualtrack.remote.opensearch import straight
 from dualtrack.remote.opensearch_nodes import SearchStore, by_way_of, node
 from dualtrack.security.audit import anchors, index_requests
@@ -26,7 +26,10 @@ REPOSITORY = typer.Option("disk", "--repository", help="The repository of snapsh
 
 
 PKI = typer.Option(
-    LAB / "pki", "--pki", metavar="DIRECTORY", help="The directory of the certificate authority; the lab's without it."
+    STATE / "pki",
+    "--pki",
+    metavar="DIRECTORY",
+    help="The directory of the certificate authority; the deployment's without it.",
 )
 SSH = typer.Option("", "--ssh", metavar="HOST", help="Reach the store through this host's ssh server.")
 REASON = typer.Option("", "--reason", help="Which one, where a host is held more than once.")

@@ -7,9 +7,9 @@ import os
 from enum import StrEnum
 
 from dualtrack.core.errors import BadInput
-from dualtrack.core.paths import LAB
+from dualtrack.core.paths import STATE
 
-FILE = LAB / "context.json"
+FILE = STATE / "context.json"
 VARIABLE = "DUALTRACK_STACK"
 
 

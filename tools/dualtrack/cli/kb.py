@@ -16,7 +16,7 @@ import typer
 from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import document, echo, table
-from dualtrack.core.paths import LAB, ROOT
+from dualtrack.core.paths import ROOT, STATE
 from dualtrack.knowledge import overview
 from dualtrack.knowledge import versions as kept
 from dualtrack.security.access import model as access
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dualtrack.serving.client import End
 
 app = typer.Typer(no_args_is_help=True)
-LAB_BASE = LAB / "knowledge"
+OWN_BASE = STATE / "knowledge"
 ASKED = typer.Option(
     None, "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY",
     help="A knowledge base on this machine; that of the site that is up without it.",
@@ -118,7 +118,7 @@ def search(
         found = knowledge_site.search(at, name, question, count)
     else:
         seen = access.load(people).person(name).labels
-        found = knowledge.search(base or LAB_BASE, question, seen, count, key_file, Said(), model, cluster)
+        found = knowledge.search(base or OWN_BASE, question, seen, count, key_file, Said(), model, cluster)
     if json:
         document("kb-search", found)
         return
@@ -162,7 +162,7 @@ def ask(
     if at:
         answer = knowledge_site.ask(at, name, text)
     else:
-        answer = _ask_here(base or LAB_BASE, text, name, people, api_key_file, key_file, model, cluster)
+        answer = _ask_here(base or OWN_BASE, text, name, people, api_key_file, key_file, model, cluster)
     pieces: list[str] = []
     try:
         for it in answer:

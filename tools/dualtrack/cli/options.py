@@ -9,7 +9,7 @@ import typer
 from dualtrack.cli import context
 from dualtrack.cli.context import StackName
 from dualtrack.core.output import echo
-from dualtrack.core.paths import LAB
+from dualtrack.core.paths import STATE
 
 FACTS = typer.Option(
     None,
@@ -37,7 +37,7 @@ STACK = typer.Option(
 QUIET_STACK = typer.Option(context.default, "--stack", envvar=context.VARIABLE, help=STACK_HELP, show_default=False)
 JSON = typer.Option(False, "--json", help="Print one JSON document.")
 #: Options of the knowledge base.
-BASE = typer.Option(LAB / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
+BASE = typer.Option(STATE / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
 KEY_FILE = typer.Option(
     None, "--key-file", envvar="DUALTRACK_KB_KEY", metavar="FILE",
     help="The master key, 32 random bytes; without it master.key in the directory, made at first use.",

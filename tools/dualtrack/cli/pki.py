@@ -10,13 +10,16 @@ import typer
 from dualtrack.cli.options import JSON
 from dualtrack.core.errors import Findings
 from dualtrack.core.output import document, echo, table
-from dualtrack.core.paths import LAB
+from dualtrack.core.paths import STATE
 from dualtrack.security.pki import authority, rotation
 
 app = typer.Typer(no_args_is_help=True)
 
 FOLDER = typer.Option(
-    LAB / "pki", "--pki", metavar="DIRECTORY", help="The directory of the certificate authority; the lab's without it."
+    STATE / "pki",
+    "--pki",
+    metavar="DIRECTORY",
+    help="The directory of the certificate authority; the deployment's without it.",
 )
 
 

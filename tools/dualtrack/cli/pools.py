@@ -21,7 +21,7 @@ from dualtrack.cloud.pools.report import report as reckon
 from dualtrack.cloud.pools.state import Entry, Store
 from dualtrack.core.errors import BadInput
 from dualtrack.core.output import document, echo, json_text, table
-from dualtrack.core.paths import LAB, ROOT
+from dualtrack.core.paths import ROOT, STATE
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -156,7 +156,7 @@ def unit(
     program = Path(sys.executable).parent / "dualtrack"
     echo(
         text.unit(
-            program, words, user=user, root=ROOT, state=LAB.resolve(), folder=pools.folder(stack.value).resolve()
+            program, words, user=user, root=ROOT, state=STATE.resolve(), folder=pools.folder(stack.value).resolve()
         ),
         nl=False,
     )

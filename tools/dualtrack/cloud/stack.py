@@ -1,7 +1,7 @@
 """Bringing a stack up and taking it down: what `make cloud-up` and `make cloud-down` do before any host is configured.
 
-The configuration is copied from `terraform/` to `.lab/tofu/<stack>/` and run there: the checkout may be read-only, and
-state, provider links and lock files stay out of it.
+The configuration is copied from `terraform/` to `.state/tofu/<stack>/` and run there: the checkout may be read-only,
+and state, provider links and lock files stay out of it.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _home(stack: Stack) -> Path:
-    return paths.LAB / "tofu" / stack
+    return paths.STATE / "tofu" / stack
 
 
 def _state(home: Path) -> Path:
@@ -394,5 +394,5 @@ def _disk_errors() -> Iterator[None]:
     except FileNotFoundError:  # that is a defect of ours, or a file taken away: not the disk
         raise
     except OSError as exc:
-        said = f"cannot write {exc.filename or paths.LAB}: {exc.strerror}"
+        said = f"cannot write {exc.filename or paths.STATE}: {exc.strerror}"
         raise External(said, hint="free or unlock the disk") from exc

@@ -1,4 +1,4 @@
-"""Where things are: the checkout, what the lab keeps between runs, and the caches that all checkouts share."""
+"""Where things are: the checkout, what its deployment and its lab keep, and the caches of all checkouts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,40 @@ from typing import Any
 
 #: The checkout this package runs from (it is installed in editable mode by `make setup`).
 ROOT = Path(__file__).resolve().parents[3]
-#: State of this checkout's lab: keys, host records, OpenTofu state. Ignored by git.
+#: What the lab keeps between runs: its hosts' records, keys and logs, and what it plays. Ignored by git.
 LAB = Path(os.environ.get("DUALTRACK_LAB_DIR") or ROOT / ".lab")
+
+
+def state_dir(lab: Path, given: str | None) -> Path:
+    """Return the state directory: the given one, or that of the checkout; a lab elsewhere has its own."""
+    if given:
+        return Path(given)
+    return ROOT / ".state" if lab.absolute() == ROOT / ".lab" else lab / "state"
+
+
+#: What the deployment keeps, wherever its machines are: OpenTofu's files, learned host keys, the certificate authority,
+#: generated inventories, the pools' memory. Ignored by git. Losing it loses the deployment.
+STATE = state_dir(LAB, os.environ.get("DUALTRACK_STATE_DIR"))
+
+
+#: What was kept with the lab before the state had a directory of its own, in the order in which it moves: `tracks.json`
+#: names what is up, and is the last.
+STATE_ENTRIES = (
+    "tofu", "pki", "pools", "access", "knowledge", "audit-keys", "context.json", "verified.json", "inventories",
+    "tracks.json",
+)  # fmt: skip
+
+
+def misplaced(lab: Path, state: Path) -> list[str]:
+    """Return the names of the entries of the state that are still in the lab's directory."""
+    if not lab.is_dir() or lab.absolute() == state.absolute():
+        return []
+    return [name for name in STATE_ENTRIES if os.path.lexists(lab / name)]
+
+
+def environment() -> dict[str, str]:
+    """Return the variables by which other programs find the same directories."""
+    return {"DUALTRACK_LAB_DIR": str(LAB), "DUALTRACK_STATE_DIR": str(STATE)}
 
 
 def cache_dir() -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from dualtrack.core.files import locked, read, write_atomically
-from dualtrack.core.paths import LAB, ROOT
+from dualtrack.core.paths import ROOT, STATE
 from dualtrack.inventory import render
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.target import Target
@@ -26,19 +26,19 @@ class Current(msgspec.Struct, frozen=True):
 
 def current() -> Current:
     """Return what is up."""
-    return read(LAB / "tracks.json", Current) or Current()
+    return read(STATE / "tracks.json", Current) or Current()
 
 
 def remember(**changes: str) -> None:
     """Record that a track came up or went down; both may do so at the same time."""
-    path = LAB / "tracks.json"
+    path = STATE / "tracks.json"
     with locked(path):
         write_atomically(path, msgspec.json.encode(msgspec.structs.replace(current(), **changes)))
 
 
 def hosts_file(environment: str, track: str) -> Path:
     """Return the generated file with one track's hosts: state, hence kept with the rest of it, not in the tree."""
-    return LAB / "inventories" / environment / f"hosts-{track}.json"
+    return STATE / "inventories" / environment / f"hosts-{track}.json"
 
 
 def write(target: Target, track: str, hosts: Sequence[Host], connection: render.Connection) -> Path:
@@ -50,7 +50,7 @@ def write(target: Target, track: str, hosts: Sequence[Host], connection: render.
 
 def in_group(group: str) -> bool:
     """Tell whether a host of a track that is up is in a group; Ansible needs seconds for that answer."""
-    for path in (LAB / "inventories").glob("*/hosts-*.json"):
+    for path in (STATE / "inventories").glob("*/hosts-*.json"):
         found = read(path, dict[str, Any])
         if found and group in found["all"]["children"]:
             return True
@@ -62,5 +62,7 @@ def inventories(*environments: str) -> list[Path]:
 
     Without ``environments``: those in which a track is up.
     """
-    found = environments or tuple(path.name for path in sorted((LAB / "inventories").glob("*")) if any(path.iterdir()))
-    return [COMMON, *(path for name in found for path in (ROOT / "inventories" / name, LAB / "inventories" / name))]
+    found = environments or tuple(
+        path.name for path in sorted((STATE / "inventories").glob("*")) if any(path.iterdir())
+    )
+    return [COMMON, *(path for name in found for path in (ROOT / "inventories" / name, STATE / "inventories" / name))]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dualtrack.core.errors import BadInput
-from dualtrack.core.paths import LAB, ROOT
+from dualtrack.core.paths import ROOT, environment
 from dualtrack.core.proc import last_line, run
 
 #: What `ansible-inventory --list` prints.
@@ -26,7 +26,7 @@ def read_inventory(inventories: Sequence[Path]) -> Inventory:
     done = run(
         words, cwd=ROOT / "ansible", check=False,
         env={"ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"), "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
-             "ANSIBLE_NOCOLOR": "true", "DUALTRACK_LAB_DIR": str(LAB)},
+             "ANSIBLE_NOCOLOR": "true", **environment()},
     )  # fmt: skip
     if done.returncode != 0:
         raise BadInput(f"the inventory cannot be read: {last_line(done.stderr)}")

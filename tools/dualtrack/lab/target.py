@@ -16,6 +16,7 @@ from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control, life, removal, site_countries, site_models
 from dualtrack.lab.state import KEX, Store
+from dualtrack.remote.known_hosts import KnownHosts
 
 #: Ports of lab hosts that this machine has on its loopback, by the role that answers there.
 PUBLISHED = {"gateway": 443, "knowledge_base": 8443}
@@ -49,6 +50,10 @@ class Lab:
     def connection(self, private_key: str = "") -> Connection:  # noqa: ARG002 - the lab has a key of its own
         """Return how lab hosts are reached."""
         return connection(control.store())
+
+    def known_hosts(self) -> KnownHosts:
+        """Return the host keys of the lab's hosts, which it knows from their disks."""
+        return control.store().known_hosts
 
     def signs_of_life(self, host: str) -> object:
         """Return the size of a host's console and its processor time."""

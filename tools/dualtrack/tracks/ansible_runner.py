@@ -15,7 +15,8 @@ import msgspec
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, External, Missing
 from dualtrack.core.events import events
-from dualtrack.core.paths import LAB, ROOT
+from dualtrack.core.paths import ROOT, STATE
+from dualtrack.core.paths import environment as places
 from dualtrack.core.proc import last_line
 
 #: What `progress` is: called with one line of text.
@@ -85,9 +86,9 @@ def configure(
 
     ``limit`` is an Ansible pattern, ``tags`` or ``skip_tags`` choose plays; ``check`` changes nothing and counts
     what would change. ``settings`` are variables that win over all others; they are in the argument list, so none
-    may be a secret. The whole output is appended to ``log`` (`.lab/logs/configure.log` without it); ``progress``
-    gets one line a task, and one for each host that changed or failed. Raises ConfigureFailed when a host fails or
-    cannot be reached, External when Ansible does. On Ctrl-C Ansible and all that it started are ended before
+    may be a secret. The whole output is appended to ``log``, `logs/configure.log` of the state without it;
+    ``progress`` gets one line a task, and one for each host that changed or failed. Raises ConfigureFailed when a host
+    fails or cannot be reached, External when Ansible does. On Ctrl-C Ansible and all that it started are ended before
     Interrupted or KeyboardInterrupt goes on.
     """
     program = Path(sys.executable).with_name("ansible-playbook")
@@ -96,7 +97,7 @@ def configure(
     for path in inventories:
         if not path.exists():
             raise BadInput(f"no such inventory: {path}")
-    log = log or LAB / "logs" / "configure.log"
+    log = log or STATE / "logs" / "configure.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     receive, send = os.pipe()
@@ -152,8 +153,8 @@ def environment(given: os._Environ[str] | dict[str, str], events_fd: int) -> dic
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
         "ANSIBLE_NOCOLOR": "true",
         "DUALTRACK_EVENTS_FD": str(events_fd),
-        "DUALTRACK_LAB_DIR": str(LAB),
         "PYTHONUNBUFFERED": "1",
+        **places(),
     }
 
 

@@ -11,7 +11,7 @@ from dualtrack.cloud import stack as stacks
 from dualtrack.cloud.plan import Plan
 from dualtrack.core import waiting
 from dualtrack.core.errors import Missing
-from dualtrack.core.paths import LAB
+from dualtrack.core.paths import STATE
 from dualtrack.core.task_graph import Say
 from dualtrack.inventory import contract, deployment
 from dualtrack.inventory import target as targets
@@ -51,7 +51,7 @@ def up(stack: Stack, *, confirm: Confirm, say: Say, key: str = "", full: bool = 
     wait_for_capacity(output, endpoint, say)
     hosts, connection = instances.discover(output, endpoint), target.connection()
     say(f"waiting until {len(hosts)} instances have booted and let us in")
-    host_boot.all_of(hosts, connection, target.signs_of_life, say)
+    host_boot.all_of(hosts, connection, target, say)
     deployment.write(target, "cloud", hosts, connection)
     deployment.remember(stack=stack)
     settled = provision.configured("cloud", target.environment, say, changed=result.changed, full=full)
@@ -71,12 +71,12 @@ def join(stack: Stack, *, say: Say) -> provision.Settled | None:
     hosts, connection = instances.discover(output, target.endpoint()), target.connection()
     # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done. The names of
     # instances are made of their ids, so that a name is that instance.
-    verified = record.load(LAB / "verified.json")
+    verified = record.load(STATE / "verified.json")
     new = [host for host in hosts if host.name not in verified or not verified[host.name].ok]
     if not new:
         return None
     say(f"waiting until {', '.join(host.name for host in new)} have booted and let us in")
-    host_boot.all_of(new, connection, target.signs_of_life, say)
+    host_boot.all_of(new, connection, target, say)
     deployment.write(target, "cloud", hosts, connection)
     settled = provision.configured("cloud", target.environment, say, changed=True, hosts=[host.name for host in new])
     serving.introduce(say)

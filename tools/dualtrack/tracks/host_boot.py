@@ -13,9 +13,9 @@ import msgspec
 from dualtrack.core import proc, waiting
 from dualtrack.core.errors import External
 from dualtrack.core.task_graph import Say
-from dualtrack.inventory import target as targets
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
+from dualtrack.inventory.target import Target
 from dualtrack.remote import host_keys, identity
 
 #: First boot on a cloud: cloud-init installs keys and runs the user data. Where there is none, nothing to wait for.
@@ -47,16 +47,14 @@ def proxy_of(words: Sequence[str]) -> str:
     return next((word.removeprefix("ProxyCommand=") for word in words if word.startswith("ProxyCommand=")), "")
 
 
-def all_of(
-    hosts: Sequence[Host], connection: Connection, signs: Callable[[str], object], say: Say, *, stall: float = STALL_S
-) -> None:
+def all_of(hosts: Sequence[Host], connection: Connection, target: Target, say: Say, *, stall: float = STALL_S) -> None:
     """Wait until every host takes a login and has finished its first boot, side by side.
 
     A host's key is learned the first time (and its fingerprint said), never replaced: a key that changed later makes
-    ssh refuse. ``signs`` returns a host's signs of life. External names the host, what failed, and where to look, after
+    ssh refuse. External names the host, what failed, and where to look, after
     ``stall`` seconds without progress.
     """
-    known = targets.known_hosts()
+    known, signs = target.known_hosts(), target.signs_of_life
 
     def one(host: Host) -> str:
         if known.has(host.name):

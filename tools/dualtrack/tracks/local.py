@@ -21,7 +21,7 @@ def up(path: Path, *, say: Say, full: bool = False) -> provision.Settled:
     target.up(say)
     target.seed({role for server in facts.hosts for role in server.roles}, say)
     changed = target.provide(facts, say)
-    host_boot.all_of(hosts, connection, target.signs_of_life, say, stall=60)
+    host_boot.all_of(hosts, connection, target, say, stall=60)
     deployment.write(target, "local", hosts, connection)
     deployment.remember(facts=str(path.resolve()))
     settled = provision.configured("local", target.environment, say, changed=changed, full=full)

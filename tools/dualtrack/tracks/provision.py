@@ -9,7 +9,7 @@ import msgspec
 
 from dualtrack import verify
 from dualtrack.core.errors import Findings
-from dualtrack.core.paths import LAB
+from dualtrack.core.paths import STATE
 from dualtrack.core.task_graph import Say
 from dualtrack.inventory import deployment
 from dualtrack.inventory.read import read_inventory
@@ -91,7 +91,7 @@ def _configure(track: str, inventories: Sequence[Path], hosts: Hosts, say: Say) 
     """Run the site playbook on some of a track's hosts; return how many tasks changed each host that changed."""
     unchanged.forget(hosts)
     say(f"configuring {', '.join(hosts.variables)}")
-    log = LAB / f"logs/configure-{track}.log"
+    log = STATE / f"logs/configure-{track}.log"
     changed = lanes.configure(inventories, hosts, log=log, say=say).changed
     changes = {host: count for host, count in changed.items() if count}
     told = f"{sum(changes.values())} changes on {len(changes)} hosts" if changes else "nothing to change"

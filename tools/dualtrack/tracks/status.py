@@ -10,7 +10,7 @@ import msgspec
 
 from dualtrack.cloud import instances
 from dualtrack.core.errors import DualtrackError
-from dualtrack.core.paths import LAB
+from dualtrack.core.paths import STATE
 from dualtrack.inventory import deployment
 from dualtrack.inventory import target as targets
 from dualtrack.inventory.model import Host
@@ -82,7 +82,7 @@ def status(pool: str = "") -> Status:
             found += [(host, connection) for host in servers]
         except DualtrackError as error:
             problems.append(f"local: {error}")
-    verified = record.load(LAB / "verified.json")
+    verified = record.load(STATE / "verified.json")
     found = [pair for pair in found if pool in ("", pair[0].pool)]
     with ThreadPoolExecutor(max_workers=32) as threads:
         answers = list(threads.map(lambda pair: host_boot.ask(*pair), found))

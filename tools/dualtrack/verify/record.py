@@ -1,4 +1,4 @@
-"""What was verified when: `.lab/verified.json`, read by `dualtrack status`."""
+"""What was verified when: `verified.json` in the state directory, read by `dualtrack status`."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import yaml
 from dualtrack.core import proc
 from dualtrack.core.errors import External
 from dualtrack.core.events import events
-from dualtrack.core.paths import LAB, ROOT
+from dualtrack.core.paths import ROOT, STATE
 from dualtrack.core.proc import last_line
 from dualtrack.inventory import target as targets
 from dualtrack.inventory.read import Inventory, read_inventory
@@ -53,14 +53,14 @@ def verify(
     roles: Sequence[str] | None = None,
     limit: str | None = None,
     progress: Progress | None = None,
-    lab: Path = LAB,
+    state: Path = STATE,
     inventory: Inventory | None = None,
 ) -> model.Report:
     """Run the checks of every role on the hosts that have it, and return what they found.
 
     ``inventory`` is what `read_inventory` has just said of ``inventories``, where it was asked: that takes seconds.
     ``roles`` and ``limit`` (an Ansible pattern) narrow it. Without ``roles`` the result is recorded in
-    `verified.json` below ``lab``: a host is only called verified when all of its roles were looked at. Raises BadInput
+    `verified.json` in ``state``: a host is only called verified when all of its roles were looked at. Raises BadInput
     for an inventory that cannot be read or leaves no host, External when the test processes cannot run.
     """
     started = time.monotonic()
@@ -87,7 +87,7 @@ def verify(
         identities=identities,
     )  # fmt: skip
     if not roles:
-        record.save(lab / "verified.json", report)
+        record.save(state / "verified.json", report)
     return report
 
 

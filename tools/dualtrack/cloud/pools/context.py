@@ -32,7 +32,7 @@ class Place(msgspec.Struct, frozen=True):
 
 def folder(stack: Stack) -> Path:
     """Return where the watch of a stack keeps its memory and journal."""
-    return paths.LAB / "pools" / stack
+    return paths.STATE / "pools" / stack
 
 
 def place(stack: Stack, *, inventory: Path | None = None, endpoint: str = "") -> Place:

@@ -28,7 +28,7 @@ StartLimitBurst=5
 Type=exec
 ExecStart={command}
 User={user}
-Environment=DUALTRACK_LAB_DIR={state}
+Environment=DUALTRACK_STATE_DIR={state}
 Environment=PYTHONDONTWRITEBYTECODE=1
 # AWS_PROFILE and its kin, mode 0600, root's; on an instance with a role of its own nothing is needed.
 EnvironmentFile=-/etc/dualtrack/pools.env

@@ -90,7 +90,7 @@ def _live(stack: Stack) -> tuple[list[Drift], list[Drift], list[str]]:
 
 def _hosts(say: Say) -> tuple[list[Drift], list[Drift], list[str]]:
     inventories = deployment.inventories()
-    before = record.load(paths.LAB / "verified.json")
+    before = record.load(paths.STATE / "verified.json")
     report = verify.verify(inventories, progress=say)
     everything = gather.gather(
         track="all", stack=deployment.current().stack or "emulator", endpoint="", region="", facts=None
