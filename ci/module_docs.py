@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import generated
 import hcl2
 
 MODULES = Path(__file__).resolve().parents[1] / "terraform/modules"
@@ -67,20 +68,8 @@ def main(arguments: list[str]) -> int:
     wrong = []
     for module in sorted(path.parent for path in MODULES.glob("*/variables.tf")):
         readme = module / "README.md"
-        before = readme.read_text(encoding="utf-8")
-        if BEGIN not in before or END not in before:
-            wrong.append(f"README.md of {module.name} has no place for the tables: add '{BEGIN}' and '{END}'")
-            continue
-        after = before[: before.index(BEGIN)] + tables(module) + before[before.index(END) + len(END) :]
-        if after == before:
-            continue
-        if "--check" in arguments:
-            wrong.append(f"{module.name}: README.md is older than its .tf files: run ci/module_docs.py")
-        else:
-            readme.write_text(after, encoding="utf-8")
-    for line in wrong:
-        print(line, file=sys.stderr)
-    return 1 if wrong else 0
+        wrong += generated.put(readme, BEGIN, END, tables(module), check="--check" in arguments)
+    return generated.report(wrong)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import generated
 import yaml
 
 ROLES = Path(__file__).resolve().parents[1] / "roles"
@@ -65,21 +66,8 @@ def main(arguments: list[str]) -> int:
             names = [name for name in expected.keys() | defaults.keys() if expected.get(name) != defaults.get(name)]
             wrong.append(f"{role.name}: defaults/main.yml and the specs differ in {', '.join(sorted(names))}")
         readme = role / "README.md"
-        before = readme.read_text(encoding="utf-8")
-        if BEGIN not in before or END not in before:
-            wrong.append(
-                f"{readme.name} of {role.name} has no place for the table: add a line '{BEGIN}' and one '{END}'"
-            )
-            continue
-        after = before[: before.index(BEGIN)] + table(specs) + before[before.index(END) + len(END) :]
-        if after != before:
-            if "--check" in arguments:
-                wrong.append(f"{role.name}: README.md is older than its specs: run ci/role_docs.py")
-            else:
-                readme.write_text(after, encoding="utf-8")
-    for line in wrong:
-        print(line, file=sys.stderr)
-    return 1 if wrong else 0
+        wrong += generated.put(readme, BEGIN, END, table(specs), check="--check" in arguments)
+    return generated.report(wrong)
 
 
 if __name__ == "__main__":

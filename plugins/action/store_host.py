@@ -15,8 +15,7 @@ import ansible_collections.dualtrack.site.plugins.plugin_utils.required  # noqa:
 from ansible.plugins.action import ActionBase
 
 from dualtrack.core.errors import DualtrackError
-from dualtrack.remote.opensearch import Opener, Store, through
-from dualtrack.remote.opensearch_nodes import node
+from dualtrack.remote.opensearch import Opener, Store, node, through
 from dualtrack.security.opensearch import connections, reconcile
 from dualtrack.security.pki import authority
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import msgspec
 import typer
 
 from dualtrack.cli.options import JSON
+from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.core.files import read_whole, write_atomically
 from dualtrack.core.output import document, echo, table, visible
@@ -41,14 +41,6 @@ def turns(writer: Writer) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: setattr(writer, "turning", True))
 
 
-def until_ended() -> threading.Event:
-    """Return what is set by Ctrl-C and by SIGTERM, so that what is being done is brought to its end."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    return ended
-
-
 @app.command(name="init")
 def begin(
     folder: Path = TRAIL, host: str = typer.Option("", "--host", help="Its name; this machine's without it.")
@@ -71,11 +63,10 @@ def record(
     A line is safe when it is on the disk, signed within a minute. `journalctl -f -o json | dualtrack audit record DIR`
     keeps a journal.
     """
-    ended = until_ended()
-    with Writer(folder) as writer:
+    with Daemon() as daemon, Writer(folder) as writer:
         turns(writer)
         say = (lambda last: echo(str(last))) if ack else (lambda _: None)
-        count = ingest.follow(0, writer, lambda _: (kind, source), safe=say, stopped=ended.is_set)
+        count = ingest.follow(0, writer, lambda _: (kind, source), safe=say, stopped=daemon.stopped)
     echo(f"{count} events, the last record is {writer.last}", err=True)
 
 
@@ -86,10 +77,9 @@ def collect(folder: Path = TRAIL) -> None:
     Each entry once: after a restart it goes on behind the last one that is in the trail. Whoever is in the group
     systemd-journal may.
     """
-    ended = until_ended()
-    with Writer(folder) as writer:
+    with Daemon() as daemon, Writer(folder) as writer:
         turns(writer)
-        count = journal.collect(writer, stopped=ended.is_set)
+        count = journal.collect(writer, stopped=daemon.stopped)
     echo(f"{count} events, the last record is {writer.last}", err=True)
 
 

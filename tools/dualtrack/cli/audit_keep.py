@@ -7,14 +7,14 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.audit import stamp, until_ended
+from dualtrack.cli.audit import stamp
 from dualtrack.cli.audit_store import CA, STORE
 from dualtrack.cli.options import JSON
+from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import STATE
-from dualtrack.remote.opensearch import straight
-from dualtrack.remote.opensearch_nodes import SearchStore, by_way_of, node
+from dualtrack.remote.opensearch import SearchStore, by_way_of, node, straight
 from dualtrack.security.audit import anchors, index_requests
 from dualtrack.security.audit import holds as ledger
 from dualtrack.security.audit import index_documents as naming
@@ -74,11 +74,11 @@ def indices(
 
     The role elk runs this on the store's nodes.
     """
-    ended = until_ended()
     keeper = index_requests.Keeper(
         SearchStore(store, ca=ca, cert=cert, key=cert_key), days, lambda said: echo(said, err=True)
     )
-    index_requests.follow(keeper, once=once, stopped=ended.is_set, pause=ended.wait)
+    with Daemon() as daemon:
+        index_requests.follow(keeper, once=once, stopped=daemon.stopped, pause=daemon.wait)
 
 
 def snapshot(

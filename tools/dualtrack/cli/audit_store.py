@@ -9,12 +9,13 @@ from typing import Any
 
 import typer
 
-from dualtrack.cli.audit import TRAIL, until_ended
+from dualtrack.cli.audit import TRAIL
 from dualtrack.cli.options import JSON
+from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.progress import Progress
-from dualtrack.remote.opensearch_nodes import SearchStore
+from dualtrack.remote.opensearch import SearchStore
 from dualtrack.security.audit import fetch as fetching
 from dualtrack.security.audit import ship as shipping
 from dualtrack.security.audit import summarize
@@ -88,14 +89,14 @@ def ship(
     """
     from dualtrack.data.checkpoints.actions import bytes_of
 
-    ended = until_ended()
     shipper = shipping.Shipper(
         folder, SearchStore(store, ca=ca, cert=cert, key=cert_key), state or folder / "shipped.json",
         alarm=bytes_of(alarm), tell=lambda said: echo(said, err=True), reach=reach,
     )  # fmt: skip
     if again:
         shipper.again()
-    last = shipping.follow(shipper, once=once, stopped=ended.is_set, pause=ended.wait)
+    with Daemon() as daemon:
+        last = shipping.follow(shipper, once=once, stopped=daemon.stopped, pause=daemon.wait)
     echo(f"shipped up to record {last}", err=True)
 
 

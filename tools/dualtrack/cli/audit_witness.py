@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
 
-from dualtrack.cli.audit import until_ended
 from dualtrack.cli.audit_store import CERT, CERT_KEY
 from dualtrack.cli.options import JSON
+from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.core.output import document, echo, table
-from dualtrack.remote.opensearch_nodes import Away, SearchStore
+from dualtrack.remote.opensearch import Away, SearchStore
 from dualtrack.security.audit import fetch
 from dualtrack.security.audit import witness as witnesses
 from dualtrack.security.audit.witness import Round, Witness
@@ -62,16 +61,14 @@ def witness(
         return
     if keys is None or bool(store) == bool(carried) or bool(store) != bool(ca):
         raise BadInput("say whose heads, and from where", hint="--keys, and --store with --ca, or --from")
-    ended = until_ended()
-    with witnesses.Witness(folder) as mine:
+    with Daemon() as daemon, witnesses.Witness(folder) as mine:
         if ca is None:
             shown = witnesses.carried(carried or folder)
         else:
             shown = fetch.heads_shown(SearchStore(store, ca=ca, cert=cert, key=cert_key))
-        while True:
-            begun = time.monotonic()
+        for _ in daemon.rounds(interval):
             _look(mine, keys, shown, json=json, lasting=interval > 0)
-            if not interval or ended.wait(max(0.0, interval - (time.monotonic() - begun))):
+            if not interval:
                 return
 
 

@@ -63,7 +63,7 @@ def ingest(
         False, "--remove-missing", help="Remove documents of the collection that are not in the directory any more."
     ),
     leave_out: bool = typer.Option(
-        False, "--leave-out", help="What cannot be read is no failure: exit code 0. It is named all the same."
+        False, "--leave-out", help="Exit with code 0 also when files cannot be read. They are named."
     ),
     keep: int = typer.Option(5, "--keep", min=1, max=1000, help="How many versions stay, to go back to."),
     base: Path = BASE,

@@ -132,7 +132,7 @@ def add(
 
 @hosts.command()
 def remove(name: str) -> None:
-    """Take a server down and delete its disk. Removing one that is not there is no error."""
+    """Take a server down and delete its disk. One that is not there is reported, with exit code 0."""
     echo(f"{name} is removed" if removal.remove_host(name, Steps()) else f"there is no host {name}", err=True)
 
 

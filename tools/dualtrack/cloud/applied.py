@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from dualtrack.cloud import stack as stacks
 from dualtrack.cloud import variables
+from dualtrack.cloud.instances import applied_output
 from dualtrack.core.errors import BadInput
 from dualtrack.inventory import contract
 from dualtrack.inventory import target as targets
@@ -26,9 +26,8 @@ def applied(stack: Stack) -> Applied:
     values = variables.read(variables.folder(stack))
     watch = values.get("watch") or {}
     budget = watch.get("budget_usd") if isinstance(watch, dict) else None
-    output = contract.parse(stacks.outputs(stack).get("inventory"))
     return Applied(
-        output=output,
+        output=applied_output(stack),
         endpoint=targets.of(stack).endpoint(),
         deployment=str(values.get("name", "dualtrack")),
         budget=checked_budget(budget),

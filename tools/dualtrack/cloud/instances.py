@@ -28,13 +28,19 @@ def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
     return hosts
 
 
+def applied_output(stack: Stack) -> contract.Output:
+    """Return the stack's output `inventory` as last applied; Missing when it never was."""
+    if not (value := stacks.outputs(stack).get("inventory")):
+        raise Missing(f"the cloud track's stack ({stack}) has no output `inventory`", hint="make cloud-up")
+    return contract.parse(value)
+
+
 def saved_output(stack: Stack) -> contract.Output | None:
-    """Return the stack's output `inventory` as last applied, None when it never was."""
+    """Return the same, None when it never was applied."""
     try:
-        value = stacks.outputs(stack).get("inventory")
+        return applied_output(stack)
     except Missing:
         return None
-    return contract.parse(value) if value else None
 
 
 def groups(output: contract.Output, endpoint: str) -> dict[str, dict[str, Any]]:
