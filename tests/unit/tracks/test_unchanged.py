@@ -176,7 +176,9 @@ def test_variable_counts_where_a_role_can_read_it(checkout: Path, place: str) ->
 
 def test_step_to_other_variables_is_no_input(checkout: Path) -> None:
     """But for a variable that only a play can resolve: what it names is part of it."""
-    assert unchanged.digests(hosts(checkout, __track=["a"])) == unchanged.digests(hosts(checkout, __track=["b"]))
+    assert unchanged.digests(hosts(checkout, __track_hosts=["a"])) == unchanged.digests(
+        hosts(checkout, __track_hosts=["b"])
+    )
     steps = {"__url": "{{ __host }}/{{ ansible_facts.x }}", "base_url": "{{ __url }}"}
     before, after = (unchanged.digests(hosts(checkout, __host=it, **steps)) for it in ("a", "b"))
     assert before != after
