@@ -63,7 +63,7 @@ def ingest(
         False, "--remove-missing", help="Remove documents of the collection that are not in the directory any more."
     ),
     leave_out: bool = typer.Option(
-        False, "--leave-out", help="What cannot be read is no failure: exit code 0. It is named all the same."
+        False, "--leave-out", help="What cannot be read is not a failure: exit code 0. It is named all the same."
     ),
     keep: int = typer.Option(5, "--keep", min=1, max=1000, help="How many versions stay, to go back to."),
     base: Path = BASE,
@@ -73,7 +73,7 @@ def ingest(
 ) -> None:
     """Take in a directory: read, cleaned of personal data, cut and indexed; then switch to the new version.
 
-    What is not new is not read again; an interrupted run goes on where it was. Exit code 1 when a file was left out.
+    What is not new is not read again; an interrupted run continues where it was. Exit code 1 when a file was left out.
     """
     from dualtrack.tracks import knowledge
 
