@@ -48,7 +48,7 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 
 class Cli:
-    """The command line as a user calls it, on a lab folder of its own."""
+    """The command line as a user calls it, on a lab directory of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -130,8 +130,8 @@ def wait(
 ) -> Any:
     """Wait until ``condition`` answers with something true, and return that.
 
-    Fails when nothing of it comes for ``seconds`` of a quiet machine, times PATIENCE and this machine's load. That time
-    begins anew whenever ``progress``, or an answer that is not true yet, changes.
+    Fails when nothing of it comes for ``seconds`` of a quiet machine, times `PATIENCE` and this machine's load. That
+    time begins anew whenever ``progress``, or an answer that is not true yet, changes.
     """
     seen: object = None
 
