@@ -169,7 +169,7 @@ def prepare(build: Path) -> list[str]:
 
 
 class Page(HTMLParser):
-    """What a built page links to (`href` of anchors), and what it loads by itself."""
+    """What a built page links to (`href` of anchors), and what it loads automatically."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

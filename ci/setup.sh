@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make this checkout ready: Debian packages, the locked Python environment, and what is dear to build (shared caches).
+# Make this checkout ready: Debian packages, the locked Python environment, and what is expensive to build (shared caches).
 # Does nothing, in about a second, when all of it is there. `--environment-only` leaves the builds to `dualtrack up`,
 # which runs them side by side with everything else.
 set -euo pipefail
@@ -37,7 +37,7 @@ find_python() {
 apt=(apt-get)
 if [[ -n ${DUALTRACK_MIRROR:-} ]]; then
     mirror=$(realpath -m "$DUALTRACK_MIRROR")
-    [[ -f $mirror/MANIFEST.asc ]] || fail "DUALTRACK_MIRROR=$DUALTRACK_MIRROR holds no mirror: the folder that 'dualtrack mirror build --dest' made"
+    [[ -f $mirror/MANIFEST.asc ]] || fail "DUALTRACK_MIRROR=$DUALTRACK_MIRROR holds no mirror: the directory that 'dualtrack mirror build --dest' made"
     [[ -f ${DUALTRACK_MIRROR_KEY:-} ]] || fail "DUALTRACK_MIRROR_KEY must name the mirror's public key, a file that came another way"
     DUALTRACK_MIRROR=$mirror DUALTRACK_MIRROR_KEY=$(realpath "$DUALTRACK_MIRROR_KEY")
     command -v gpgv >/dev/null || fail "no gpgv, which checks the mirror's signature: apt-get install gpgv"
@@ -48,7 +48,7 @@ if [[ -n ${DUALTRACK_MIRROR:-} ]]; then
 fi
 
 # apt with no other source than the mirror, and lists of its own: this machine's are left as they are.
-mirror_apt() { # folder
+mirror_apt() { # directory
     mkdir -p "$1/lists/partial"
     printf 'Types: deb\nURIs: copy://%s/debian\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$DUALTRACK_MIRROR" \
         "$(sed -n 's/^debian_suite = "\(.*\)"/\1/p' pyproject.toml)" "$DUALTRACK_MIRROR_KEY" >"$1/mirror.sources"

@@ -131,8 +131,8 @@ def wait(
 ) -> Any:
     """Wait until ``condition`` answers with something true, and return that.
 
-    Fails when nothing of it comes for ``seconds`` of a quiet machine, times PATIENCE and this machine's load. That time
-    begins anew whenever ``progress``, or an answer that is not true yet, changes.
+    Fails when nothing of it comes for ``seconds`` of a quiet machine, times `PATIENCE` and this machine's load. That
+    time begins anew whenever ``progress``, or an answer that is not true yet, changes.
     """
     seen: object = None
 

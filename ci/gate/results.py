@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from ci.gate.tree import Tree
 
-#: How long a result holds, in seconds: package registries, certificates and dated prices are no inputs.
+#: How long a result holds, in seconds: package registries, certificates and dated prices are not inputs.
 EXPIRY_S = 14 * 86400
 #: How many results of one unit are kept, the newest first: those of a few branches.
 KEPT = 8

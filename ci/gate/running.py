@@ -15,7 +15,7 @@ from ci.gate import groups
 from ci.gate.results import Step
 from ci.gate.units import Unit
 
-#: A unit whose processes have used no processor time for this long, in seconds, will not end by itself.
+#: A unit whose processes have used no processor time for this long, in seconds, will not end on its own.
 IDLE_S = 900.0
 #: Less than this share of a processor is idling: waiting loops and daemons that poll.
 IDLE_SHARE = 0.002

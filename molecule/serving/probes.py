@@ -86,7 +86,7 @@ def beside_prompts() -> None:
 
 
 def frozen() -> None:
-    """Stop the process, ask, and have it go on."""
+    """Stop the process, ask, and have it continue."""
     os.kill(PID, signal.SIGSTOP)
     try:
         assert not right()

@@ -86,4 +86,4 @@ def _license(path: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
-        raise BadInput(f"{path} is no license: {error}", hint="name the vendor's file of JSON") from None
+        raise BadInput(f"{path} is not a license: {error}", hint="name the vendor's file of JSON") from None

@@ -1,4 +1,4 @@
-"""What is wrong with an inventory, in sentences that say how to mend it (used by ansible/validate.yml)."""
+"""What is wrong with an inventory, in sentences that say how to fix it (used by ansible/validate.yml)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with the settings of the role model_store, in sentences that say how to mend it."""
+"""What is wrong with the settings of the role model_store, in sentences that say how to fix it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def model_store_version_problems(versions: Sequence[str]) -> list[str]:
 
 
 def model_store_size_problems(sizes: Sequence[str]) -> list[str]:
-    """Return which texts are no sizes; '' is none, and no problem."""
+    """Return which texts are not sizes; '' is none, and no problem."""
     found = []
     for text in sizes:
         try:

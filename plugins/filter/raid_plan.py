@@ -40,7 +40,7 @@ def raid_filesystems(entries: Sequence[Mapping[str, Any]], found: Mapping[str, A
 
 
 def raid_problems(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what is wrong with `nvme_raid_arrays` by itself, before any host is asked."""
+    """Return what is wrong with `nvme_raid_arrays` in itself, before any host is asked."""
     return list(plan.declared(_plain(entries))[1])
 
 

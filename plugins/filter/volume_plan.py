@@ -20,7 +20,7 @@ def _plain(value: Any) -> Any:
 
 
 def volume_problems(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what is wrong with `sm4_volume_volumes` by itself, before any host is asked."""
+    """Return what is wrong with `sm4_volume_volumes` in itself, before any host is asked."""
     return list(plan.declared(_plain(entries))[1])
 
 

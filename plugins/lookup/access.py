@@ -1,4 +1,4 @@
-"""What the file of people becomes for a service (dualtrack.security.access.services), rights for a while included."""
+"""What the file of people becomes for a service (dualtrack.security.access.services), temporary rights included."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ options:
     description: one of host, store, scheduler, knowledge
     required: true
   file:
-    description: the file of people, from the checkout where it is no whole path; without it there are none
+    description: the file of people, from the checkout where it is not a whole path; without it there are none
     default: ""
   grants:
-    description: the file of rights for a while; without it there are none
+    description: the file of temporary rights; without it there are none
     default: ""
   scheduled:
     description: whether the host is one that jobs are submitted from
@@ -38,7 +38,7 @@ options:
     type: bool
     default: false
   trail:
-    description: the folder of the host's audit trail
+    description: the directory of the host's audit trail
     default: /var/lib/dualtrack/audit/trail
 """
 PROGRAM = "/usr/local/bin/dualtrack-audit"

@@ -21,7 +21,7 @@ description: >-
   C(sha256), and C(subject). What a key is never stands in a variable.
 options:
   _terms:
-    description: the authority's folder, the kind (`dualtrack pki issue --help` names them), and the name
+    description: the authority's directory, the kind (`dualtrack pki issue --help` names them), and the name
     required: true
   addresses:
     description: names and IP addresses under which a node is called

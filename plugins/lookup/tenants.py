@@ -39,7 +39,7 @@ class LookupModule(LookupBase):
 
     @staticmethod
     def found(path: str) -> tenants.Tenants:
-        """Return the tenants of a file. One that is missing is no list of nobody: it would revoke every key."""
+        """Return the tenants of a file. A missing file is not an empty list: that would revoke every key."""
         if not path:
             return tenants.Tenants()
         where = ROOT / Path(path).expanduser()

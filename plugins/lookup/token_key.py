@@ -15,7 +15,7 @@ from dualtrack.security.access import tokens
 DOCUMENTATION = """
 name: token_key
 short_description: the public key of people's tokens
-description: Returns the key in PEM by which services judge tokens; it is made with the first question.
+description: Returns the key in PEM by which services check tokens; it is made with the first question.
 options:
   _terms:
     description: the directory of the authority on the controller

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""OpenSearch with its security plugin in a folder of its own: whole or not there, from pinned archives."""
+"""OpenSearch with its security plugin in a directory of its own: whole or not there, from pinned archives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ description:
   - A program that is there whole is left as it is.
 options:
   home:
-    description: the program's folder, named after what is in it
+    description: the program's directory, named after what is in it
     type: path
     required: true
   program:

@@ -19,8 +19,8 @@ DOCUMENTATION = """
 module: host_program
 short_description: unpack the program and switch to it
 description:
-  - Unpacks an archive that `tools/dualtrack/hosts/bundle.py` made into a folder of its own, then turns the link
-    C(current) to it. Folders of older ones are removed, but not one that is in use.
+  - Unpacks an archive that `tools/dualtrack/hosts/bundle.py` made into a directory of its own, then turns the link
+    C(current) to it. Directories of older ones are removed, but not one that is in use.
   - In a play it takes C(python) and C(machine), the host's version and processor, instead of C(digest). Then the
     controller makes the archive, and sends it where it is not there (C(plugins/action)).
   - Without C(archive) it only looks; C(there) says whether the program is whole, C(settled) whether nothing is to do.
@@ -34,7 +34,7 @@ options:
     type: path
     required: true
   digest:
-    description: which one shall be in use; the name of its folder
+    description: which one shall be in use; the name of its directory
     type: str
     required: true
   archive:
@@ -54,7 +54,7 @@ def sound(home: Path) -> bool:
 
 @contextlib.contextmanager
 def nobody_uses(home: Path) -> Iterator[bool]:
-    """Tell whether a program runs nowhere, and let nobody start it meanwhile; the launcher holds its folder's lock."""
+    """Tell whether a program runs nowhere, and let nobody start it meanwhile; the launcher locks its directory."""
     handle = os.open(home, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,7 +93,7 @@ def names(link: Path, what: str) -> bool:
 
 
 def turn(link: Path, name: str) -> None:
-    """Let a link name another folder, from one moment to the next."""
+    """Let a link name another directory, from one moment to the next."""
     fresh = link.with_name(f".{link.name}-new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(name)

@@ -12,7 +12,7 @@ description:
   - Installs those packages that are missing, by the system's package manager (the fact C(pkg_mgr)), which reads its
     lists anew first. A host that has them all is only asked what is installed; C(apt) would read the whole archive's
     index first, which takes half a second.
-  - The module by itself answers whether all of them are installed; the action plugin of this name does the rest.
+  - On its own the module answers whether all of them are installed; the action plugin of this name does the rest.
 options:
   names:
     description: packages, by the names that the package manager knows them by

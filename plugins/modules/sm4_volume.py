@@ -1,7 +1,7 @@
 #!/usr/bin/python
 """LUKS2 volumes with SM4: look at one, make one, give it another key, destroy it. Keys never touch a disk in plain.
 
-What is secret lies in a folder on a memory file system that belongs to one call and is gone with it.
+What is secret lies in a directory on a memory file system that belongs to one call and is gone with it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def run(*words: str, secret: bytes | None = None) -> str:
 
 @contextlib.contextmanager
 def in_memory() -> Iterator[Path]:
-    """Yield a folder in memory that nobody else can read, gone afterwards."""
+    """Yield a directory in memory that nobody else can read, gone afterwards."""
     folder = Path(tempfile.mkdtemp(dir="/run", prefix="dualtrack-key-"))
     try:
         yield folder
@@ -91,7 +91,7 @@ def in_memory() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def key_folder(volume: dict[str, Any]) -> Iterator[Path]:
-    """Yield the folder that the key file's path starts from: the key device, mounted for the moment, or /."""
+    """Yield the directory that the key file's path starts from: the key device, mounted for the moment, or /."""
     device = volume.get("key_device")
     if not device:
         yield Path("/")

@@ -33,7 +33,7 @@ def taken(pid: int) -> float:
 
 
 def main() -> None:
-    """Write for a while, and count what both took after their start."""
+    """Write for some time, and count what both took after their start."""
     with tempfile.TemporaryDirectory(prefix="dtb-", dir="/var/tmp") as name, elk_bed.running() as bed:
         place, found = Path(name, "trail"), bed.certificate("busy")
         subprocess.run([CLI, "audit", "init", place, "--host", "busy"], check=True, capture_output=True)

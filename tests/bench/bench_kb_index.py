@@ -3,7 +3,7 @@
     PYTHONPATH=.:tests/bench .venv/bin/python tests/bench/bench_kb_index.py [ROWS…]
 
 The vectors are of real text: windows of 64 words or Chinese characters of Debian's handbook (in its languages),
-LibreOffice's help and manuals in Chinese. They are no transformer's, which would take hours: a window's words, each
+LibreOffice's help and manuals in Chinese. They are not a transformer's, which would take hours: a window's words, each
 weighed by how rare it is, projected to 768 numbers by fixed random signs. Windows overlap; questions are windows of
 documents that are not in the index. Prints, for each number of rows, recall@10 against the exact answer, the mean and
 the 99th percentile of questions asked one by one, seconds to make the index on all cores, and bytes for each vector.

@@ -32,7 +32,7 @@ RUNS = 7
 
 
 def history(random: Random) -> list[tuple[str, float]]:
-    """Return hourly prices of one type in one zone: cheap at night, some hours dear enough to spoil the discount."""
+    """Return hourly prices of one type in one zone: cheap at night, some hours too expensive for the discount."""
     start = NOW - timedelta(days=DAYS)
     level = random.uniform(8, 24)
     moments = (start + timedelta(hours=number) for number in range(DAYS * 24))

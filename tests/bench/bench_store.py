@@ -88,7 +88,7 @@ def cases(folder: Path) -> list[Case]:
 
 
 def cleared(what: Path, *words: object) -> list[str]:
-    """Return a command that removes a folder, makes it anew, and becomes another command."""
+    """Return a command that removes a directory, makes it anew, and becomes another command."""
     return ["sh", "-c", 'rm -rf "$1"; mkdir -p "$1"; shift; exec "$@"', "sh", str(what), *map(str, words)]
 
 
@@ -137,7 +137,7 @@ def run(*words: object) -> str:
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """Run s3proxy over a folder, and stop it at the end."""
+    """Run s3proxy over a directory, and stop it at the end."""
     artifact, name = S3PROXY
     jar = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dualtrack/bench" / name
     if not jar.exists():

@@ -23,7 +23,7 @@ ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 CLIENTS, RATE, SECONDS, BATCH = 64, 50, 5, 64
 #: Tokens of a text: a query of a few words, and a sentence.
 LENGTHS = (6, 16)
-#: Prints how many times as long BATCH texts take one by one as in one run: FOLDER OF WHEELS, TOKENS, BATCH.
+#: Prints how many times as long BATCH texts take one by one as in one run: DIRECTORY OF WHEELS, TOKENS, BATCH.
 ALONE = """\
 import os, sys, time
 sys.path.insert(0, sys.argv[1])

@@ -1,6 +1,6 @@
 // Uses the knowledge base's page in a real browser, in both languages, as somebody with a keyboard and a screen reader's rules.
 //
-//   URL, TOKEN       where it is, and who asks
+//   URL, TOKEN       where it is, and the caller's token
 //   CHROMIUM         the browser's program
 //   QUESTION, SEEN   what is asked, and a word that one of its sources has
 //   ASK              set where a model answers, too

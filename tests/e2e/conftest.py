@@ -54,7 +54,7 @@ def half_read(site: Cli, name: str) -> None:
 
 @contextmanager
 def without(site: Cli, name: str) -> Iterator[None]:
-    """Have the engines of a host out of their gateway's reach for a while."""
+    """Have the engines of a host out of their gateway's reach temporarily."""
     site.inside(name, "systemctl", "stop", "dualtrack-engines-tls.service")
     try:
         yield

@@ -34,7 +34,7 @@ UP_S = 1200
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    """A checkout's command line on a lab folder of its own; taken down whatever happens.
+    """A checkout's command line on a lab directory of its own; taken down whatever happens.
 
     Each kind of host of the default site but the storage host: its virtual machine is brought up, verified, and brought
     up again in test_storage.py, and pools of several nodes in test_pools.py.
@@ -79,7 +79,7 @@ def interrupt(site: Cli, *words: str) -> None:
     finally:
         process.kill()
     assert process.returncode == 130, err
-    assert "the next run goes on from here" in err.splitlines()[-1]
+    assert "the next run continues from here" in err.splitlines()[-1]
     assert "Traceback" not in err
 
 

@@ -1,6 +1,6 @@
 """A machine that is busy with something else: all comes up, verifies, survives the drill and goes down, only later.
 
-The tests of this file are one story: each goes on where the one before it stopped.
+The tests of this file are one story: each continues where the one before it stopped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     "DUALTRACK_WHOLE" not in os.environ, reason="keeps every processor busy for minutes: make drill-load"
 )
 LOOPS = 4 * (os.cpu_count() or 1)
-#: The loops end by themselves after this many seconds, whatever becomes of the test.
+#: The loops end automatically after this many seconds, whatever becomes of the test.
 END_S = 1800
 
 

@@ -1,4 +1,4 @@
-"""A site without a way out: a mirror is built, carried in, and both tracks come up from it alone.
+"""An air-gapped site: a mirror is built, carried in, and both tracks come up from it alone.
 
 The site is a network namespace with nothing but a loopback, a checkout of its own, and caches that are empty.
 """

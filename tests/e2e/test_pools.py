@@ -69,7 +69,7 @@ class Site:
         return self.slurm(*words, "--wrap", COUNT.format(work=HELD.format(gate=gate) if gate else f"sleep {seconds}"))
 
     def open(self, gate: str) -> None:
-        """Let the jobs go on that wait for a gate."""
+        """Let the jobs continue that wait for a gate."""
         self.run(self.controllers[0], "touch", f"/srv/shared/jobs/{gate}")
 
     def state(self, job: str) -> str:
@@ -268,7 +268,7 @@ def test_pool_comes_and_goes(site: Site) -> None:
 
 
 def test_drill(site: Site) -> None:
-    """Spot is taken back and stays away; twenty jobs end once each, with the right result."""
+    """Spot is reclaimed and stays away; twenty jobs end once each, with the right result."""
     report = json.loads(site.cli("drill", "spot", "--short", "--json", timeout=1800).stdout)
     assert (report["verdict"], report["gave_up"]) == ("right", ""), report
     assert report["jobs"]["right"] == report["jobs"]["jobs"] == 20, report

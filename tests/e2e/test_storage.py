@@ -28,14 +28,14 @@ BOOT_S = 400
 WRITER = """
 import hashlib, itertools, os, sys, time
 os.makedirs("/srv/vault/load", exist_ok=True)
-folder = os.open("/srv/vault/load", os.O_RDONLY)
-for number in itertools.count(len(os.listdir(folder))):
+directory = os.open("/srv/vault/load", os.O_RDONLY)
+for number in itertools.count(len(os.listdir(directory))):
     data = os.urandom(20_000)
     with open(f"/srv/vault/load/{number}", "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.fsync(folder)
+    os.fsync(directory)
     print(number, hashlib.sha256(data).hexdigest(), flush=True)
     time.sleep(float(sys.argv[1]))
 """
@@ -76,7 +76,7 @@ class Vault:
         wait(lambda: self.run(loop), what=what)
 
     def booted(self) -> None:
-        """Wait until it has opened and mounted all it opens by itself: a key server is asked after the boot."""
+        """Wait until it has opened and mounted all it opens automatically: a key server is asked after the boot."""
         self.run("timeout 400 systemctl is-system-running --wait || true")
         there = " && ".join(f"findmnt /srv/{name} >/dev/null" for name in ("vault", "notes", "papers"))
         self.sees(there, 200, "the volumes' coming")

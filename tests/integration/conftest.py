@@ -42,7 +42,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def stack_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A lab folder in which stacks keep their state, while the tests of one file run."""
+    """A lab directory in which stacks keep their state, while the tests of one file run."""
     folder = tmp_path_factory.mktemp("lab")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "LAB", folder)
@@ -51,7 +51,7 @@ def stack_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def applied(aws: Emulator, stack_lab: Path) -> dict[str, Any]:  # noqa: ARG001 - the lab's folder is where it is kept
+def applied(aws: Emulator, stack_lab: Path) -> dict[str, Any]:  # noqa: ARG001 - the lab's directory is where it is kept
     """The inventory of the emulator's stack, applied once."""
     from tests.support import terraform_testbed as terraform_bed
 

@@ -45,7 +45,7 @@ class Host:
         self.known: list[Anchor] = anchors(self.folder)
 
     def kinds(self, folder: Path | None = None, *, anchored: bool = False, now: int = 0) -> set[str]:
-        """Return what the judge finds, by the registered key."""
+        """Return what the verifier finds, by the registered key."""
         report = judge(folder or self.folder, self.key, self.known if anchored else (), now=now)
         return {it.kind for it in report.findings}
 
@@ -204,7 +204,7 @@ def shipped(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Host:
     found = Host(tmp_path_factory.mktemp("shipped"), "shipped")
     found.ship(bed)
     with bed.open("person", "administrator") as store:
-        assert store.call("PUT", "/books", {}).status == 200  # an index of his own
+        assert store.call("PUT", "/books", {}).status == 200  # an index of their own
     return found
 
 
@@ -369,6 +369,6 @@ def test_who_left(shipped: Host, bed: Bed, tried: Tried) -> None:
     with bed.open("person", "auditor") as mine, bed.open() as anybody, bed.open("admin", "admin") as admin:
         assert [mine.call("POST", path, {}).status, anybody.call("POST", path, {}, headers).status] == [200, 200]
         assert bed.settle(admin, {}, [it for it in elk_bed.PEOPLE if it.name != "auditor"])
-        with tried.attack("an auditor who has left", "searches with what he still has", "prevented", "rights"):
+        with tried.attack("an auditor who has left", "searches with what they still have", "prevented", "rights"):
             assert [mine.call("POST", path, {}).status, anybody.call("POST", path, {}, headers).status] == [403, 403]
         bed.settle(admin, elk_bed.PASSWORDS)

@@ -51,7 +51,7 @@ def bodies(trail: Path, read: dict[Path, tuple[int, list[int]]]) -> list[int]:
 
 
 def test_killed_recorders_lose_nothing_that_was_acknowledged(cli: Cli, trail: Path, chance: random.Random) -> None:
-    """kill -9 in the middle of a stream; the sender goes on with what was not acknowledged, as a shipper would."""
+    """kill -9 in the middle of a stream; the sender continues with what was not acknowledged, as a shipper would."""
     sent = acknowledged = resent = 0
     read: dict[Path, tuple[int, list[int]]] = {}
     for _ in range(KILLS):
@@ -72,7 +72,7 @@ def test_killed_recorders_lose_nothing_that_was_acknowledged(cli: Cli, trail: Pa
         said = (process.stdout.read() or b"").split(b"\n")
         process.stdin.close()
         process.stdout.close()
-        # The next writer mends what the kill left: it takes off a line that is not whole.
+        # The next writer repairs what the kill left: it takes off a line that is not whole.
         subprocess.run([CLI, "audit", "record", trail], stdin=subprocess.DEVNULL, check=True, capture_output=True)
         there = bodies(trail, read)
         acknowledged = max([acknowledged, *(int(it) for it in said[:-1] if it)])
@@ -156,7 +156,7 @@ def test_an_anchor_in_a_bucket_outlives_its_administrator(cli: Cli, trail: Path,
         heads = trail / "heads.log"
         heads.write_bytes(heads.read_bytes().splitlines(keepends=True)[0])
         (trail / "segments/00000002.log").unlink()
-        assert verify(cli, trail)["findings"] == []  # by itself it looks whole
+        assert verify(cli, trail)["findings"] == []  # on its own it looks whole
         found = verify(cli, trail, *place, code=1)["findings"]
         assert [it["kind"] for it in found] == ["rolled back"]  # type: ignore[attr-defined]
         done = cli("audit", "anchor", str(trail), "--to", "s3://plain/x", check=False)

@@ -1,4 +1,4 @@
-"""Trails in the search store: each record once, whoever is killed meanwhile; what the store has is judged, too."""
+"""Trails in the search store: each record once, whoever is killed meanwhile; what the store has is verified, too."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_kill_of_each_in_turn_loses_and_doubles_nothing(trail: Trail, bed: Bed, 
             if victim == "recorder":
                 writing.send_signal(signal.SIGKILL)
                 writing.wait()
-                # A sender goes on with what was not acknowledged: what the trail has not.
+                # A sender continues with what was not acknowledged: what the trail has not.
                 sent = len(numbers(folder))
                 writing = recorder()
             elif victim == "shipper":
@@ -249,7 +249,7 @@ def test_what_root_rewrites_before_it_is_signed_was_shipped_and_is_found(trail: 
     done = trail.ship(check=False)
     assert done.returncode == 4
     assert "not there any more as it was shipped" in done.stderr
-    (trail.folder / "shipped.json").unlink()  # root goes on and sends its own version
+    (trail.folder / "shipped.json").unlink()  # root continues and sends its own version
     trail.ship()
     fetched = trail.fetched()
     assert trail.findings(fetched)
@@ -263,7 +263,7 @@ def test_what_root_rewrites_before_it_is_signed_was_shipped_and_is_found(trail: 
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-200]), "has become shorter"),
         (lambda path: path.unlink(), "not there any more as it was shipped"),
-        (lambda path: path.open("ab").write(b"no record\n"), "this line is no record"),
+        (lambda path: path.open("ab").write(b"no record\n"), "this line is not a record"),
         (lambda path: path.open("ab").write(b"x" * (record.LINE + 1)), "a line that is too long"),
     ],
     ids=["cut", "gone", "garbage", "long"],
@@ -306,8 +306,8 @@ def test_who_must_not_does_not(trail: Trail) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--store", "http://127.0.0.1:9200"], "is no address of a store"),
-        (["--store", "https://127.0.0.1:nine"], "is no address of a store"),
+        (["--store", "http://127.0.0.1:9200"], "is not an address of a store"),
+        (["--store", "https://127.0.0.1:nine"], "is not an address of a store"),
         (["--ca", "/nowhere/ca.pem"], "there is no /nowhere/ca.pem"),
         (["--cert-key", "/etc/hostname"], "cannot be used"),
         (["--alarm", "much"], "much"),

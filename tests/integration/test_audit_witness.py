@@ -38,9 +38,9 @@ DRIVER = """
 import sys
 from pathlib import Path
 from dualtrack.security.audit.witness import Witness
-folder, history, root = (Path(word) for word in sys.argv[1:])
+directory, history, root = (Path(word) for word in sys.argv[1:])
 lines = history.read_bytes().splitlines(keepends=True)
-with Witness(folder) as mine:
+with Witness(directory) as mine:
     mine.know("vault-1", root.read_bytes())
     print("ready", flush=True)
     while True:
@@ -98,7 +98,7 @@ def test_killed_witnesses_never_sign_a_second_head(tmp_path: Path, chance: rando
     assert min(len(it) for it in given) > 0
     print(f"\n{KILLS} kills, {cut_off} of them between memory and signature: {total} heads co-signed, 0 twice")
     for folder in folders:
-        with Witness(folder):  # what the last kill left is mended by the next start
+        with Witness(folder):  # what the last kill left is repaired by the next start
             pass
 
 

@@ -1,4 +1,4 @@
-"""The lab's emulated S3 judges the conditions that module storage_tiers writes into bucket policies."""
+"""The lab's emulated S3 checks the conditions that module storage_tiers writes into bucket policies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bucket(server: Bed) -> Any:
     "who may write to the bucket",
     "replaces a manifest by any tool",
     "prevented",
-    "the bucket's policy, as the emulator judges it",
+    "the bucket's policy, as the emulator checks it",
 )
 def test_what_is_created_once_is_not_replaced(s3: Any) -> None:
     s3.put_object(Bucket="once", Key="v1/manifest", Body=b"a", IfNoneMatch="*")

@@ -41,7 +41,7 @@ PLAY = """
 
 
 def ansible(program: str, folder: Path, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of Ansible's in a folder with its own settings: nothing names the checkout."""
+    """Run a program of Ansible's in a directory with its own settings: nothing names the checkout."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     (folder / "ansible.cfg").touch()
     env |= {"ANSIBLE_HOME": str(folder / "home"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", **more}

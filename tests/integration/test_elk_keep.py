@@ -249,7 +249,7 @@ def test_what_somebody_changed_stays(cli: Cli, bed: Bed) -> None:
     forged = index_documents.of_record("changed", record.line(data, record.link(record.start("changed"), data)))
     with bed.open("shipper", "changed") as shipper, bed.open("shipper", "odd") as other:
         assert not shipper.call("POST", "/_bulk", forged).body["errors"]
-        assert ship(other, odd.index(3), range(1, 2), "odd") == [201]  # and one that is no record at all
+        assert ship(other, odd.index(3), range(1, 2), "odd") == [201]  # and one that is not a record at all
     keeper(cli, bed, "snapshot")
     found = retain(cli, bed, "--apply", code=1)
     assert "its trail is not in order" in found[trail.index(3)][1]
@@ -287,7 +287,7 @@ def test_lost_disk_comes_back_with_none_lost_and_none_twice(cli: Cli, bed: Bed) 
         assert (answer.status, "already exists" in answer.reason) == (500, True)
     assert cli.json("audit", "restore", "--store", bed.url, "--pki", str(bed.pki))["restored"] == []
 
-    # Root on the node puts the data of before in place: found by what was anchored, and mended by the host.
+    # Root on the node puts the data of before in place: found by what was anchored, and repaired by the host.
     bed.end()
     swap(bed, older)
     bed.start()
@@ -316,7 +316,7 @@ def test_lost_disk_comes_back_with_none_lost_and_none_twice(cli: Cli, bed: Bed) 
 
 
 def swap(bed: Bed, older: Path | None) -> None:
-    """Put another data folder in the place of the node's: an older copy, or an empty one."""
+    """Put another data directory in the place of the node's: an older copy, or an empty one."""
     data = bed.folder / "data"
     shutil.rmtree(data)
     if older:

@@ -79,7 +79,7 @@ def put(lab: Cli, path: str, text: str, mode: str) -> None:
 
 PREFLIGHT = """
 - hosts: all
-  gather_facts: false # the same for all of them, and dear twenty times
+  gather_facts: false # the same for all of them, and expensive twenty times
   tasks:
     - ansible.builtin.set_fact:
         {distribution: Debian, distribution_version: "12", distribution_major_version: "12", pkg_mgr: apt,
@@ -108,7 +108,7 @@ FABRICS: dict[str, tuple[list[dict[str, Any]], str]] = {
     "twice": ([partitions("0x0011", "0x11")], "one key stands there twice"),
     "default": ([partitions("0x7fff")], "0x7fff is the default partition"),
     "member": ([partitions("0x8011")], "the bit 0x8000 the membership"),
-    "name": ([partitions("0x0011", full="node1")], "node1 is no port GUID"),
+    "name": ([partitions("0x0011", full="node1")], "node1 is not a port GUID"),
     "mode": (
         [{"infiniband_ipoib": [{"interface": "ib0", "address": "10.0.0.1/8", "mode": "connected"}]}],
         "mode can only be set on the child interface of a partition",

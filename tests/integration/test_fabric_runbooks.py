@@ -16,10 +16,10 @@ pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 #: Stands for ssh to hosts that are only simulated: `systemctl` there ends or restarts the opensm that runs on them.
 SSH = """#!/bin/bash
 set -eu
-folder=$(dirname "$0")
+directory=$(dirname "$0")
 case "$2 $3 $4" in
-"sudo systemctl disable") kill -- "-$(cat "$folder/$1.pid")" ;;
-"sudo systemctl restart") touch "$folder/$1.restart"; while [ -e "$folder/$1.restart" ]; do sleep 0.1; done ;;
+"sudo systemctl disable") kill -- "-$(cat "$directory/$1.pid")" ;;
+"sudo systemctl restart") touch "$directory/$1.restart"; while [ -e "$directory/$1.restart" ]; do sleep 0.1; done ;;
 *) exit 2 ;;
 esac
 """

@@ -33,7 +33,7 @@ def test_rows_under_other_names_are_removed(base: Path, bed: Knn) -> None:
 
 
 def test_other_documents_and_a_killed_node(base: Path, bed: Knn) -> None:
-    """Answers go on, whole, while a node is away; so does what changes."""
+    """Answers continue, whole, while a node is away; so does what changes."""
     docs = base.parent / "it"
     bed.beds[2].kill()
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A person is deleted from the knowledge base by commands: with kills, and with a program that goes on running."""
+"""A person is deleted from the knowledge base by commands: with kills, and with a program that continues running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `dualtrack kb endpoint` refuses, and what is no model behind an endpoint: nothing is taken, nothing stays."""
+"""What `dualtrack kb endpoint` refuses, and what is not a model behind an endpoint: nothing is taken, nothing stays."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_indexes_are_those_of_the_permitted(tmp_path: Path, python: Path) -> Non
     scores, same, kept, bounded, leaked = inside(python, [str(place), str(knowledge.model()), texts, questions])
     for question, found in zip(questions, scores, strict=True):
         assert found == pytest.approx(bm25(texts, question), abs=1e-6), question
-    # Who may see the same shares an index; what is kept is bounded; an index that leaks is no leak.
+    # Who may see the same shares an index; what is kept is bounded; an index that leaks is not a leak.
     assert (same, kept, bounded, leaked) == (True, 2, 1, ["hr"])
     assert inside(python, [str(place), str(knowledge.model()), ["…", ""], ["x"]])[0] == [[0, 0]]
 

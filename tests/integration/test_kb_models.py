@@ -1,4 +1,4 @@
-"""Other models than the default one: a real one that is taken, and what is no model, or is not what its card says."""
+"""Other models than the default one: a real one that is taken; what is not a model, or not what its card says."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "half a model": (lambda it: (it / "model.onnx").write_bytes((it / "model.onnx").read_bytes()[:1 << 20]),
                      "cannot be loaded"),
     "no card": (lambda it: (it / "card.json").unlink(), "has no card.json"),
-    "no JSON": (lambda it: (it / "card.json").write_text("name: x"), "is no card of a model"),
+    "no JSON": (lambda it: (it / "card.json").write_text("name: x"), "is not a card of a model"),
     "a large card": (lambda it: (it / "card.json").write_text(" " * 100_000), "card.json"),
     "a link to nothing": (lambda it: ((it / "card.json").unlink(), (it / "card.json").symlink_to("away")), "card.json"),
     "more tokens than it reads": (
@@ -103,9 +103,9 @@ from pathlib import Path
 from dualtrack.core.errors import BadInput
 from dualtrack.knowledge import models
 
-for folder in map(Path, sys.argv[1:]):
+for directory in map(Path, sys.argv[1:]):
     try:
-        models.load(folder)
+        models.load(directory)
         print("taken")
     except BadInput as error:
         print(error)

@@ -1,4 +1,4 @@
-"""The service of the knowledge base: who sees what by every way, and what is said to whom who asks wrongly."""
+"""The service of the knowledge base: who sees what by every way, and what callers with wrong requests are told."""
 
 from __future__ import annotations
 

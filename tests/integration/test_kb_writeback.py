@@ -144,7 +144,7 @@ def test_killed_nothing_is_lost_and_nothing_is_twice(sender: Sender, tmp_path: P
         work()
         seconds[name] = time.monotonic() - began  # type: ignore[assignment]
     for number in range(50):
-        if number % 5 == 0:  # not each time: what was begun goes on
+        if number % 5 == 0:  # not each time: what was begun continues
             sender.write(**{it: f"text of {it}, {number}" for it in chance.sample(names, 25)})
             push.decide(sender.base, ["learned"], sender.log().names, ["all"], approved=True, person="x")
         seen["push"] += killed(send, chance.uniform(0, 0.7) * seconds["push"])
@@ -383,7 +383,7 @@ def test_a_hostile_epoch(sender: Sender) -> None:
 
 @pytest.mark.parametrize("place", ["", "learned/one", "s3://learned", "s3://learned/", "s3://A/b", "s3://learned/../x"])
 def test_places_that_are_none(sender: Sender, place: str) -> None:
-    assert "is no place in S3" in sender.run("status", "--bucket", place, code=2)["said"]
+    assert "is not a place in S3" in sender.run("status", "--bucket", place, code=2)["said"]
 
 
 def test_an_empty_log_has_a_status(sender: Sender) -> None:

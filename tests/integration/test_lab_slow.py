@@ -1,4 +1,4 @@
-"""A lab whose parts are slow or stopped: what goes on without them, what is forced, and what the errors say."""
+"""A lab whose parts are slow or stopped: what continues without them, what is forced, and what the errors say."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_down_takes_hosts_down_by_force_when_the_supervisor_does_not(impatient: 
     for name in SERVERS:
         assert f"{name} was taken down by force" in done.stderr
         assert remains(impatient, name) == []
-    # Nobody else was hit, and the supervisor agrees once it goes on.
+    # Nobody else was hit, and the supervisor agrees once it continues.
     assert remains(impatient, "bystander")
     wait(lambda: names(impatient) == {"bystander"}, 30, "the supervisor's own view")
     again = impatient("local", "down", "--facts", str(facts))

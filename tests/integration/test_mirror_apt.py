@@ -11,7 +11,7 @@ import pytest
 from dualtrack.data.mirror import apt, signing
 from dualtrack.data.mirror.repository import write
 
-pytestmark = pytest.mark.skipif(not shutil.which("apt-get"), reason="apt is the judge, and this machine has none")
+pytestmark = pytest.mark.skipif(not shutil.which("apt-get"), reason="apt is the reference, and this machine has none")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The site playbook and its verification on a live host: green, red when something breaks, mended by the next run."""
+"""The site playbook and its verification on a live host: green, red when something breaks, repaired by the next run."""
 
 from __future__ import annotations
 

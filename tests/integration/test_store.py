@@ -268,7 +268,7 @@ def test_killed_pulls_serve_nothing_torn_and_go_on(bed: Store, pushed: str, sour
             else:
                 resumed += row["size"] > 0
     assert resumed, "every kill came too early or too late"
-    print(f"\n{KILLS} pulls killed: {resumed} left parts to go on with, nothing torn was shown")
+    print(f"\n{KILLS} pulls killed: {resumed} left parts to continue with, nothing torn was shown")
     bed.faults.clear()
     assert same(source, Path(bed.json("pull", pushed)["path"]))
     assert list((bed.folder / "cache/staging").iterdir()) == list((bed.folder / "cache/trash").iterdir()) == []

@@ -122,7 +122,7 @@ def test_a_host_of_another_kind_gets_packages_of_its_own(tmp_path: Path) -> None
 
 
 class Host:
-    """A host's folder of programs, changed by the role's module as Ansible runs it."""
+    """A host's directory of programs, changed by the role's module as Ansible runs it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "programs"
@@ -148,7 +148,7 @@ class Host:
         return found
 
     def names(self) -> set[str]:
-        """Return what lies in the folder."""
+        """Return what lies in the directory."""
         return {it.name for it in self.folder.iterdir()}
 
 
@@ -160,7 +160,7 @@ def test_program_comes_is_used_and_makes_way_for_the_next(archive: bundle.Progra
     assert host.names() == {archive.digest, "current"}
     assert host.module(archive.digest)["settled"]
 
-    # It runs by itself: without this environment's packages, with the system's own Python.
+    # It runs on its own: without this environment's packages, with the system's own Python.
     start = host.start
     env = {name: value for name, value in bed.env().items() if name.startswith(("AWS_", "DUALTRACK_STORE", "PATH"))}
     pulled = subprocess.run(

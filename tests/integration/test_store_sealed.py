@@ -60,7 +60,7 @@ def fresh(bed: Store, tmp_path: Path) -> Iterator[Store]:
 
 
 def same(path: Path, folder: Path) -> None:
-    """Compare a pulled folder with what was sealed, byte for byte."""
+    """Compare a pulled directory with what was sealed, byte for byte."""
     names = {str(it.relative_to(path)) for it in path.rglob("*") if it.is_file()}
     assert names == {PLAIN, *(f"deep/{name}" for name in SIZES)}
     for name in SIZES:
@@ -158,4 +158,4 @@ def test_a_killed_pull_goes_on_and_serves_nothing_torn(bed: Store, fresh: Store,
     found = fresh.json(*words)
     same(Path(found["path"]), bed.folder)
     assert left, "every kill came too early or too late"
-    print(f"\n{kills} pulls that unseal killed: {left} left parts to go on with, nothing torn was shown")
+    print(f"\n{kills} pulls that unseal killed: {left} left parts to continue with, nothing torn was shown")

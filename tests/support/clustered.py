@@ -23,7 +23,7 @@ from tests.support.knowledge_base import Digests
 
 EVERYBODY, HR = frozenset({"everyone"}), frozenset({"everyone", "group:hr"})
 MODEL: Any = Digests()
-#: Labels as somebody writes them who wants more than is his.
+#: Labels as somebody writes them who wants more than is theirs.
 HOSTILE = (
     "", " ", '"', "'", "\\", '\\"', "\\\\", "\n", "\r\n", "\x00", "*", "%", "_", "everyone\n", " everyone", "everyone ",
     "Everyone", '"everyone"', "everyone\\", 'x"] or 1 == 1', 'x"]) or id != "" or array_contains_any(labels, ["y',
@@ -34,7 +34,7 @@ HOSTILE = (
 
 
 class Bed(Protocol):
-    """A running cluster of one kind, and somebody who may write what he likes in it."""
+    """A running cluster of one kind, and somebody who may write anything in it."""
 
     #: Where its adapter is; what it says of an index that is not there.
     module: ModuleType

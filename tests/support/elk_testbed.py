@@ -41,7 +41,7 @@ from tests.conftest import CLI, wait
 ROLE = ROOT / "roles/elk"
 #: Days that a host may have in the store: a test has trails of days long ago.
 DAYS = 90
-#: Two people, each called after what he may do.
+#: Two people, each called after what they may do.
 PEOPLE = (Member("auditor", ("auditor",)), Member("administrator", ("administrator",)))
 PASSWORDS = {it.name: f"only-for-tests-{it.name}" for it in PEOPLE}
 
@@ -151,7 +151,7 @@ class Bed:
         self, store: Store, passwords: dict[str, str], people: Sequence[Member] = PEOPLE, hosts: Sequence[str] = ()
     ) -> list[str]:  # fmt: skip
         """Bring rights to what the role would make them, and return what was changed."""
-        # Nodes without a folder that they share have no repository.
+        # Nodes without a directory that they share have no repository.
         snapshots = str(self.folder / "snapshots") if len(self.names) == 1 else ""
         return settle(
             store, people, passwords, nodes=len(self.names), token_key=tokens.public(self.pki), snapshots=snapshots,
@@ -235,14 +235,14 @@ def cluster(*names: str, heap: str = "512m", kind: type[Bed] = Bed) -> Iterator[
     """Run a store of several nodes for the block, each on an address of its own of this machine."""
     java()
     with tempfile.TemporaryDirectory(prefix="dte-") as folder:
-        Path(folder).chmod(0o755)  # nobody must get in; the authority's folder is closed to all others
+        Path(folder).chmod(0o755)  # nobody must get in; the authority's directory is closed to all others
         ports = free_port(), free_port()
         beds = [kind(Path(folder), heap, names, number, ports) for number in range(len(names))]
         try:
             for bed in beds:
                 bed.begin()
             beds[0].await_ready()
-            for bed in beds[1:]:  # each learns its rights by itself, a moment later
+            for bed in beds[1:]:  # each learns its rights on its own, a moment later
                 with bed.open() as store:
                     store.await_up(300)
                     wait(lambda store=store: store.call("GET", "/").status == 401, 60, "the other nodes' rights")

@@ -1,4 +1,4 @@
-"""A simulated fabric for tests: ibsim with the real opensm, in a folder and under a socket name of its own."""
+"""A simulated fabric for tests: ibsim with the real opensm, in a directory and under a socket name of its own."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Bed:
         return child
 
     def settled(self) -> bool:
-        """Tell whether a manager has made every link active that is up (opensm keeps its log back for a while)."""
+        """Tell whether a manager has made every link active that is up (opensm holds its log back at first)."""
         seen = self.tool("iblinkinfo", "-l")
         return 0 < seen.count("LinkUp)") == seen.count("Active/")
 

@@ -1,4 +1,4 @@
-"""A stand-in for HAProxy that speaks its runtime API as 2.6.12 was recorded to speak it."""
+"""A simulator of HAProxy that speaks its runtime API as 2.6.12 was recorded to speak it."""
 
 from __future__ import annotations
 

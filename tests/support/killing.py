@@ -13,14 +13,14 @@ from collections.abc import Callable
 def killed(work: Callable[[], object], seconds: float) -> bool:
     """Do some work, and kill it and what it started after some seconds; tell whether it had not ended.
 
-    Fails where the work ends by itself with an error.
+    Fails where the work ends on its own with an error.
     """
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
         try:
             work()
-        except BaseException:  # whatever it is: the test itself goes on in the parent alone
+        except BaseException:  # whatever it is: the test itself continues in the parent alone
             traceback.print_exc()
             os._exit(1)
         os._exit(0)

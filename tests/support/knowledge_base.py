@@ -17,7 +17,7 @@ CARD = Card(name="digests", dimension=16, tokens=512)
 
 
 class Digests(Model):
-    """Stands in for `embedding.Model`: the same text has the same vector, and no other text has it."""
+    """Replaces `embedding.Model`: the same text has the same vector, and no other text has it."""
 
     card, digest = CARD, "d" * 64
     room, shortened, together = 510, 0, 1

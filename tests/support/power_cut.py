@@ -35,7 +35,7 @@ class Moment:
         self.top, self.versions, self.acknowledged = top, versions, acknowledged
 
     def leave(self, folder: Path, choose: random.Random | None, *, latest: bool = False) -> Path:
-        """Write what the cut leaves to a new folder: at random, or the oldest of everything, or the latest."""
+        """Write what the cut leaves to a new directory: at random, or the oldest of everything, or the latest."""
 
         def put(node: Node, path: Path) -> None:
             versions = self.versions[node]
@@ -95,7 +95,7 @@ class Recorder:
     def _syncing(self, real: Any) -> Any:
         def sync(handle: int) -> None:
             if not self._recording:
-                return  # what goes on after a cut is not cut again, and a disk takes its time
+                return  # what continues after a cut is not cut again, and a disk takes its time
             self._observe()
             self.syncs += 1
             if self.syncs == self.kill:

@@ -139,7 +139,7 @@ class Trail:
         self.number, self.time, self.latest = 0, 0, 0
 
     def records(self, path: Path) -> list[int]:
-        """Judge the records of a segment; return their times."""
+        """Verify the records of a segment; return their times."""
         times = []
         for line in lines(path, 512 << 10):
             found, data, chain = record_of(line)
@@ -174,16 +174,16 @@ def judged(folder: Path, key: str) -> None:
     present = set()
     segments = folder / "segments"
     if segments.is_symlink() or (segments.exists() and not segments.is_dir()):
-        raise Fault("segments is no directory")
+        raise Fault("segments is not a directory")
     for path in segments.iterdir() if segments.exists() else ():
         if not re.fullmatch("(?!0{8})[0-9]{8}[.]log", path.name) or not regular(path):
-            raise Fault(f"{path.name} is no segment")
+            raise Fault(f"{path.name} is not a segment")
         present.add(path.name)
     previous = hashed(f"dualtrack audit heads 1\n{trail.host}\n".encode())
     epoch, index = 0, 0
     text_of = folder / "heads.log"
     if os.path.lexists(text_of) and not regular(text_of):
-        raise Fault("heads.log is no regular file")
+        raise Fault("heads.log is not a regular file")
     for index, line in enumerate(lines(text_of, (16 << 10) + 1) if text_of.exists() else [], start=1):
         text, _, signature = line.rpartition(b" ")
         if not re.fullmatch(rb"([0-9a-f]{2})+", signature):

@@ -26,7 +26,7 @@ FILES = sorted((Path(__file__).parents[1] / "fixtures/seal").glob("vectors-*.jso
 
 @dataclass(frozen=True)
 class Vector:
-    """A file, the key to try on it, and what must come of it; ``folder`` is what restoring a folder must say."""
+    """A file, the key to try on it, and what must come of it; ``folder`` is what restoring a directory must say."""
 
     name: str
     data: bytes
@@ -112,7 +112,7 @@ def attempt(work: Callable[[], object], out: bytearray) -> Outcome:
 
 
 def to_place(data: bytes, identities: Sequence[Identity], folder: Path) -> tuple[Outcome, Path]:
-    """Unseal from a file to a file or folder in ``folder``; return what came of it, and where it would be."""
+    """Unseal from a file to a file or directory in ``folder``; return what came of it, and where it would be."""
     source, target = folder / "in.sealed", folder / "out"
     source.write_bytes(data)
     work = lambda: actions.unseal(str(source), str(target), identities, force=False, tick=lambda _: None)  # noqa: E731

@@ -45,7 +45,7 @@ class Host:
     nodes: list[Node] = field(default_factory=list)
 
     def next(self, before: Node | None, *, turn: bool = False, mark: int = 0) -> Node:
-        """Sign one more head after ``before``; ``mark`` makes it another one than its sisters."""
+        """Sign one more head after ``before``; ``mark`` makes it differ from its sisters."""
         key = before.key if before else self.root
         following = libcrypto.generate() if turn else None
         last = before.head.last if before else 0

@@ -247,7 +247,7 @@ def _handler(bed: Store, port: int) -> type[BaseHTTPRequestHandler]:
 
 
 def checkpoint(folder: Path, sizes: dict[str, int], seed: int = 1) -> Path:
-    """Make a folder of files with content that looks like weights: it does not repeat."""
+    """Make a directory of files with content that looks like weights: it does not repeat."""
     words = random.Random(seed)
     for name, size in sizes.items():
         path = folder / name
@@ -257,7 +257,7 @@ def checkpoint(folder: Path, sizes: dict[str, int], seed: int = 1) -> Path:
 
 
 def same(one: Path, other: Path) -> bool:
-    """Return whether two folders hold the same files with the same content."""
+    """Return whether two directories hold the same files with the same content."""
 
     def content(folder: Path) -> dict[str, bytes]:
         return {str(it.relative_to(folder)): it.read_bytes() for it in folder.rglob("*") if it.is_file()}

@@ -187,7 +187,7 @@ def test_a_reader_that_stops_before_the_end_changes_nothing(tmp_path: Path) -> N
 
 def test_no_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Refused, match="is no regular file"):
+    with pytest.raises(Refused, match="is not a regular file"):
         append(tmp_path / "log", [b"line\n"])
     assert not (tmp_path / "elsewhere").exists()
 

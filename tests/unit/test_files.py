@@ -83,10 +83,10 @@ def test_small_files_of_json(tmp_path: Path) -> None:
         for kind in (dict[str, int], Any):
             if kind is Any and text in ("[1]", '{"a": "x"}'):
                 continue
-            with pytest.raises(BadInput, match="is no price file"):
+            with pytest.raises(BadInput, match="is not a price file"):
                 read_small(file, kind, 1 << 20, "price file")
     file.write_bytes(b'{"\xff": 1}')
-    with pytest.raises(BadInput, match="is no price file"):
+    with pytest.raises(BadInput, match="is not a price file"):
         read_small(file, dict[str, int], 1 << 20, "price file")
 
 
@@ -129,7 +129,7 @@ def test_a_directory_is_whole_or_nothing_of_it_stays(tmp_path: Path) -> None:
         with pytest.raises(Refused, match=r"is there already.*name another directory"), made_whole(tmp_path / taken):
             raise AssertionError
     for taken in ("file", "link"):
-        with pytest.raises(Refused, match=f"{taken} is no directory"), made_whole(tmp_path / taken / "x"):
+        with pytest.raises(Refused, match=f"{taken} is not a directory"), made_whole(tmp_path / taken / "x"):
             raise AssertionError
     with pytest.raises(Refused, match="is there already"), made_whole(tmp_path / "since") as fresh:
         (tmp_path / "since/x").mkdir(parents=True)
@@ -191,6 +191,6 @@ def test_a_shared_lock_goes_with_others_and_not_with_one_that_is_alone(tmp_path:
 
 def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Refused, match="is no regular file"):
+    with pytest.raises(Refused, match="is not a regular file"):
         files.hold(tmp_path / "lock", "taken")
     assert not (tmp_path / "elsewhere").exists()

@@ -98,7 +98,7 @@ def test_authorities(tmp_path: Path) -> None:
         assert len(https.trusted(file).get_ca_certs()) == 1
     for bad in (b"", b"\n", b"nonsense", pem[:-40], pem.replace(b"CERTIFICATE", b"REQUEST"), pem[40:], b"\xff" * 100):
         file.write_bytes(bad)
-        with pytest.raises(BadInput, match="is no certificate of an authority") as error:
+        with pytest.raises(BadInput, match="is not a certificate of an authority") as error:
             https.trusted(file)
         assert "\n" not in str(error.value)
     for bad in (b"", pem.replace(b"CERTIFICATE", b"TRUSTED CERTIFICATE"), b"# none\n"):

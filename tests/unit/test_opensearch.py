@@ -46,7 +46,7 @@ def test_an_answer_has_its_document_and_when_to_ask_again() -> None:
     answer = store.call("GET", "/", {"a": 1})
     assert (answer.status, answer.reason, answer.after_s) == (429, "too much", 7.0)
     asked = theirs[0].recv(1 << 16).decode()
-    assert "Host: [fd00::1]" in asked  # the end of the address is no port
+    assert "Host: [fd00::1]" in asked  # the end of the address is not a port
     assert asked.endswith('{"a":1}')
 
 
@@ -97,12 +97,12 @@ def test_a_node_is_where_its_url_says(monkeypatch: pytest.MonkeyPatch, url: str,
     ["http://node-1", "node-1:9200", "https://node-1:nine", "https://node-1/x", "https://node-1?x", "https://a b"],
 )
 def test_what_is_no_url_of_a_node_is_refused(url: str) -> None:
-    with pytest.raises(BadInput, match="is no address of a store: the URL"):
+    with pytest.raises(BadInput, match="is not an address of a store: the URL"):
         opensearch.node(url, Path("ca"), None, None, opensearch.straight)
 
 
 def test_a_password_in_a_url_is_not_shown() -> None:
-    with pytest.raises(BadInput, match="is no address of a store") as error:
+    with pytest.raises(BadInput, match="is not an address of a store") as error:
         opensearch.node("https://ops:hunter2@node-1", Path("ca"), None, None, opensearch.straight)
     assert "hunter2" not in str(error.value)
 

@@ -70,7 +70,7 @@ def test_lines_and_progress_command_nothing(text: str) -> None:
 
 
 @pytest.mark.attack(
-    "who names files", "ends a command by a name that is no UTF-8", "prevented", "one escape for all output"
+    "who names files", "ends a command by a name that is not UTF-8", "prevented", "one escape for all output"
 )
 def test_json_of_what_is_no_text() -> None:
     out = io.StringIO()

@@ -69,7 +69,7 @@ def test_the_wait_ends_the_tries_by_what_it_raises(paused: list[float]) -> None:
 @pytest.mark.parametrize(("kind", "tries"), [(s3.Again, s3.TRIES), (s3.Tampered, 2)])
 def test_s3_is_tried_as_often_as_the_failure_says(paused: list[float], kind: type[s3.Again], tries: int) -> None:
     call = Flaky(*(kind("s3://b/k: SlowDown") for _ in range(99)))
-    with pytest.raises(External, match=re.escape(f"s3://b/k: SlowDown: {tries} tries (the same command goes on")):
+    with pytest.raises(External, match=re.escape(f"s3://b/k: SlowDown: {tries} tries (the same command continues")):
         s3.patient(call)
     assert call.calls == tries
     for number, seconds in enumerate(paused):

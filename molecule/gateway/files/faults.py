@@ -1,7 +1,7 @@
 """Everything on the way fails while clients ask 200 times a second: says what they saw, fails where it is too much.
 
-While engines fail, no client repeats a request by itself. Where the gateway's own processes are killed, clients repeat
-as OpenAI's do: twice, after half a second and a second. Three echo engines are units of this host, behind the
+While engines fail, no client repeats a request automatically. Where the gateway's own processes are killed, clients
+repeat as OpenAI's do: twice, after half a second and a second. Three echo engines are units of this host, behind the
 gateway as the model `echo`; one of them counts as the cloud track's.
 """
 

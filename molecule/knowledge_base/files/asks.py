@@ -138,7 +138,7 @@ def another_model() -> None:
 
     until(first, "another model answers")
     assert first() == "leave.md"
-    # While its model does not answer, it says so, and goes on.
+    # While its model does not answer, it says so, and continues.
     subprocess.run(["systemctl", "stop", "encoder.service"], check=True)
     token = (TOKENS / "anna.token").read_text().strip()
     status, text = ask("POST", "/v1/search", {"question": "backups"}, token)

@@ -27,7 +27,7 @@ def as_audit(host: Any, *words: str) -> Any:
 
 
 def trail(hostvars: dict[str, Any]) -> str:
-    """Return the trail's folder."""
+    """Return the trail's directory."""
     return f"{hostvars['audit_dir']}/trail"
 
 

@@ -164,7 +164,7 @@ def test_a_shipper_only_adds(node: Node) -> None:
         assert bulk(shipper, "create", index)[0] == 403, f"a shipper can write to {index}"
     for index in ("audit-dualtrack-verify-none-2000.01.01", "dualtrack-verify-ordinary"):
         assert bulk(shipper, "create", index)[0] in (403, 404), f"a shipper can write to {index}"
-        assert admin.call("HEAD", f"/{index}").status == 404, f"{index} came by itself"
+        assert admin.call("HEAD", f"/{index}").status == 404, f"{index} was auto-created"
     for method, path in (
         ("GET", f"/{INDEX}/_doc/1"), ("GET", "/audit-*/_search"), ("DELETE", f"/{INDEX}"), ("POST", f"/{INDEX}/_close"),
         ("GET", "/_cluster/health"),
@@ -172,7 +172,7 @@ def test_a_shipper_only_adds(node: Node) -> None:
         assert refused(shipper.call(method, path)), f"a shipper can {method} {path}"
     for body in ({"aliases": {OTHERS: {}}}, {"settings": {"number_of_shards": 900}}, None):
         assert refused(shipper.call("PUT", f"/audit-{PROBE}-2000.01.02", body)), "a shipper can create an index"
-    assert bulk(shipper, "create", f"/audit-{PROBE}-2000.01.02".strip("/"))[0] == 404, "an index comes by itself"
+    assert bulk(shipper, "create", f"/audit-{PROBE}-2000.01.02".strip("/"))[0] == 404, "an index is auto-created"
 
 
 #: What would change an audit index, or make it go away.
@@ -302,7 +302,7 @@ def test_disk_has_room(node: Node, hostvars: dict[str, Any]) -> None:
 
 
 def test_disk_alarm(host: Any) -> None:
-    """Somebody looks at the disk every ten minutes, and found room when he last did."""
+    """Somebody looks at the disk every ten minutes, and found room the last time."""
     timer = host.service("dualtrack-elk-disk.timer")
     assert timer.is_running
     assert timer.is_enabled

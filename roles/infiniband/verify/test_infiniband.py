@@ -15,7 +15,7 @@ Switch\t{ports} "S-switch"\t\t# "switch" enhanced port 0 lid 0 lmc 0
 {hosts}
 """
 #: Runs opensm as this host's settings say, on a fabric that ibsim makes; prints what each port then holds. All of it is
-#: in a folder and under a socket name of its own, within half a minute, and ended by process id.
+#: in a directory and under a socket name of its own, within half a minute, and ended by process id.
 SIMULATE = r"""
 set -u
 here=$(mktemp -d); cd "$here"
@@ -111,9 +111,9 @@ def test_manager_runs_where_it_should(host: Any, hostvars: dict[str, Any]) -> No
 def test_manager_leads_a_real_fabric(host: Any, hostvars: dict[str, Any]) -> None:
     """The manager of this host answers on its own port, in the role that it has."""
     if not manages(hostvars):
-        pytest.skip("this host is no subnet manager")
+        pytest.skip("this host is not a subnet manager")
     if not ports(host):
-        pytest.skip("this host has no InfiniBand port; the simulated fabric stands in for it")
+        pytest.skip("this host has no InfiniBand port; the simulated fabric replaces it")
     lid = host.check_output("cat %s", ports(host)[0].replace("link_layer", "lid"))
     own = host.check_output("sminfo %s", str(int(lid, 16)))
     wanted = "SMINFO_MASTER" if hostvars["infiniband_subnet_manager"] == "active" else "SMINFO_STANDBY"
@@ -123,7 +123,7 @@ def test_manager_leads_a_real_fabric(host: Any, hostvars: dict[str, Any]) -> Non
 def test_partitions_reach_the_ports(host: Any, hostvars: dict[str, Any]) -> None:
     """opensm with this host's settings leads a simulated fabric by its priority, and hands out the partition keys."""
     if not manages(hostvars):
-        pytest.skip("this host is no subnet manager")
+        pytest.skip("this host is not a subnet manager")
     if host.run("command -v ibsim").rc != 0:
         pytest.skip("ibsim is not on this host: no fabric to try the settings on")
     partitions = hostvars["infiniband_partitions"]

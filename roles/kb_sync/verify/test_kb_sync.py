@@ -17,7 +17,7 @@ PATIENCE_S = 120
 
 @pytest.fixture
 def copied(host: Any, hostvars: dict[str, Any]) -> dict[str, Any]:
-    """What a copy says of its last run; skip on a host that is none, or whose first run goes on."""
+    """What a copy says of its last run; skip on a host that is none, or whose first run is not over."""
     if not hostvars["kb_sync_source"]:
         pytest.skip("it copies no other host")
     until = time.monotonic() + PATIENCE_S

@@ -42,7 +42,7 @@ def test_program(host: Any) -> None:
 
 
 def test_cache(host: Any, hostvars: dict[str, Any]) -> None:
-    """The program's cache is the folder that was asked for, and its user can use it."""
+    """The program's cache is the directory that was asked for, and its user can use it."""
     done = as_models(host, "list", "--json")
     assert done.rc == 0, done.stderr
     assert json.loads(done.stdout)["cache"] == hostvars["model_store_dir"]

@@ -67,7 +67,7 @@ def ask(host: Any, model: dict[str, Any], path: str, key: str, body: dict[str, A
 
 
 def probe(model: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return where a model is asked its probe, and the body: what is nearest, or how a text goes on."""
+    """Return where a model is asked its probe, and the body: what is nearest, or how a text continues."""
     prompt, expected = model["probe"]["prompt"], model["probe"]["expected"]
     if model["engine"] == "triton":
         return "/v1/rerank", {"model": called(model), "query": prompt, "documents": ["bread", expected], "top_n": 1}

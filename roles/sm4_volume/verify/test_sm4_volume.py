@@ -92,7 +92,7 @@ def test_boot_opens_it_and_goes_on_without_it(host: Any, hostvars: dict[str, Any
 
 
 def test_nothing_can_be_written_while_it_is_locked(host: Any, hostvars: dict[str, Any]) -> None:
-    """Below the mount point the folder is closed, to root too."""
+    """Below the mount point the directory is closed, to root too."""
     for volume in volumes(hostvars):
         parent = host.check_output("dirname %s", volume["mount"])
         name = host.check_output("basename %s", volume["mount"])

@@ -21,7 +21,7 @@ def test_runs(host: Any) -> None:
 def test_hears(host: Any, hostvars: dict[str, Any]) -> None:
     """The metadata service answers this instance, and has no notice for it."""
     if not hostvars.get("dualtrack_instance_id"):
-        pytest.skip("this host is no instance: it has no metadata")
+        pytest.skip("this host is not an instance: it has no metadata")
     base = hostvars["spot_guard_metadata_url"]
     head = "X-aws-ec2-metadata-token"
     token = host.check_output(f"curl -sf -X PUT -H '{head}-ttl-seconds: 60' {base}/latest/api/token")

@@ -18,7 +18,7 @@ resource "aws_iam_role" "node" {
 locals {
   # Keys of the role that somebody took from an instance are worth nothing elsewhere: S3 answers them only through an endpoint of
   # the VPC, and from the private address, that they were issued for. Module network has that endpoint. No condition of this
-  # kind is possible where requests leave by the internet, as those to EC2 Auto Scaling do: those are narrow by themselves.
+  # kind is possible where requests leave by the internet, as those to EC2 Auto Scaling do: those are narrow in themselves.
   # https://aws.amazon.com/blogs/security/how-to-use-policies-to-restrict-where-ec2-instance-credentials-can-be-used-from/
   own_instance = {
     StringEquals = {
@@ -111,7 +111,7 @@ resource "aws_iam_role_policy" "traffic" {
   })
 }
 
-# S3 decrypts and encrypts for a caller who may use the key; by itself the node cannot.
+# S3 decrypts and encrypts for a caller who may use the key; on its own the node cannot.
 resource "aws_iam_role_policy" "key" {
   for_each = var.kms_key_arn == null ? {} : { this = var.kms_key_arn }
 

@@ -68,7 +68,7 @@ resource "aws_autoscaling_group" "this" {
   health_check_type  = "EC2"
   # A pool without capacity must not fail the apply of everything else: `make status` shows who is missing.
   wait_for_capacity_timeout = "0"
-  # Else the group would end healthy nodes of a zone that the watch leaves out for a while (`dualtrack pools watch`).
+  # Else the group would end healthy nodes of a zone that the watch leaves out for some time (`dualtrack pools watch`).
   suspended_processes = ["AZRebalance"]
   # What module watch compares. AWS reports neither unless asked to, and does not charge for them.
   enabled_metrics = ["GroupDesiredCapacity", "GroupInServiceInstances"]

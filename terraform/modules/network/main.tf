@@ -5,7 +5,7 @@ locals {
   zones  = sort(keys(var.network.subnets))
   length = split("/", var.network.cidr)[1]
 
-  # A subnet lies inside the VPC when it is no larger and its first address, cut to the VPC's length, is the VPC's own.
+  # A subnet lies inside the VPC when it is not larger and its first address, cut to the VPC's length, is the VPC's own.
   outside = [
     for zone, cidr in var.network.subnets : "${zone} = ${cidr}"
     if !(

@@ -49,13 +49,13 @@ def lab() -> model.Access:
         ("people: [{name: anna, uid: 3001, roles: [administrator, log-administrator]}]", "does not keep it"),
         ("roles: {x: {includes: [administrator, log-administrator]}}\npeople: [{name: a, uid: 3001, roles: [x]}]",
          "does not keep it"),
-        ("people: [{name: anna, uid: 3001, roles: [user], ssh_keys: ['no key']}]", "is no public ssh key"),
+        ("people: [{name: anna, uid: 3001, roles: [user], ssh_keys: ['no key']}]", "is not a public ssh key"),
         (f"people: [{{name: a, uid: 3001, roles: [user], ssh_keys: ['command=\"sh\" {KEY}']}}]", "no public ssh key"),
         ('people: [{name: anna, uid: 3001, roles: [user], comment: "a:b"}]', "one line without a colon"),
         ("people: [{name: anna, uid: 3001, roles: [user], password: x}]", "password"),
         ("roles: {user: {grants: []}}", "is always there"),
         ("roles: {mine: {grants: [everything]}}", "which nothing here allows"),
-        ("roles: {mine: {includes: [yours]}}", "which is no role"),
+        ("roles: {mine: {includes: [yours]}}", "which is not a role"),
         ("roles: {a: {includes: [b]}, b: {includes: [c]}, c: {includes: [a]}}", "in a circle: "),
         ("roles: {a: {includes: [a]}}", "in a circle: a → a"),
         ("roles: {x: {includes: [auditor]}}\npeople: [{name: a, uid: 3001, roles: [x, user]}]", "changes nothing"),
@@ -126,9 +126,9 @@ def test_hosts_get_those_who_belong_there() -> None:
 
 @pytest.mark.parametrize(("log_host", "root"), [(False, "administrator"), (True, "log-administrator")])
 def test_root_on_hosts_and_on_log_hosts_are_others(tmp_path: Path, log_host: bool, root: str) -> None:
-    """Also for a while: a grant of the one is none on the hosts of the other."""
+    """Temporary rights, too: a grant of the one is none on the hosts of the other."""
     grants = [
-        break_glass.give(tmp_path / name, lab(), name, role, minutes=9, reason="to mend what broke", now=NOW)
+        break_glass.give(tmp_path / name, lab(), name, role, minutes=9, reason="to repair what broke", now=NOW)
         for name, role in (("chen", "administrator"), ("dina", "log-administrator"))
     ]
     told = services.host(lab(), grants, scheduled=False, trail="/t", program="/p", log_host=log_host)
@@ -142,9 +142,9 @@ def test_glass_does_not_make_one_root_everywhere(tmp_path: Path) -> None:
     path = tmp_path / "grants.json"
     with pytest.raises(Refused, match="does not keep it"):
         break_glass.give(path, lab(), "anna", "log-administrator", minutes=5, reason="to look at the store", now=NOW)
-    break_glass.give(path, lab(), "chen", "log-administrator", minutes=5, reason="to mend the store", now=NOW)
+    break_glass.give(path, lab(), "chen", "log-administrator", minutes=5, reason="to repair the store", now=NOW)
     with pytest.raises(Refused, match="does not keep it"):
-        break_glass.give(path, lab(), "chen", "administrator", minutes=5, reason="to mend a host", now=NOW)
+        break_glass.give(path, lab(), "chen", "administrator", minutes=5, reason="to repair a host", now=NOW)
 
 
 def test_rights_in_the_store() -> None:
@@ -218,7 +218,7 @@ def test_two_grants_do_not_join_what_must_stay_apart(tmp_path: Path) -> None:
     path = tmp_path / "grants.json"
     break_glass.give(path, access, "eve", "auditor", minutes=5, reason="to look at the trail", now=NOW)
     with pytest.raises(Refused):
-        break_glass.give(path, access, "eve", "administrator", minutes=5, reason="to mend the store", now=NOW)
+        break_glass.give(path, access, "eve", "administrator", minutes=5, reason="to repair the store", now=NOW)
 
 
 def test_tokens_say_who_and_until_when(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_files_that_are_gone_or_swapped_are_found(trail: Path, root: bytes, numb
 
 @pytest.mark.parametrize("keep", range(6))
 def test_a_clean_cut_is_found_through_an_anchor(trail: Path, root: bytes, keep: int) -> None:
-    """Whole segments and their heads taken off the end: by itself the rest looks like a trail that ended there."""
+    """Whole segments and their heads taken off the end: on its own the rest looks like a trail that ended there."""
     known = anchors(trail)
     place = Place(trail)
     place.heads.write_bytes(b"".join(place.heads.read_bytes().splitlines(keepends=True)[:keep]))
@@ -333,7 +333,7 @@ def test_full_disk_is_said_and_the_same_events_are_written_later(
 
 
 def test_no_false_alarm_while_it_is_written(tmp_path: Path) -> None:
-    """Judged between any two writes, also in the middle of one."""
+    """Verified between any two writes, also in the middle of one."""
     folder = tmp_path / "trail"
     begin(folder, "h")
     root, clock, reports = (folder / "root.pem").read_bytes(), Clock(), list[Report]()
@@ -344,7 +344,7 @@ def test_no_false_alarm_while_it_is_written(tmp_path: Path) -> None:
             path = folder / f"segments/{writer.segment:08d}.log"
             if path.exists():
                 whole = path.read_bytes()
-                path.write_bytes(whole + b'{"n":')  # what a reader may see of a write that goes on
+                path.write_bytes(whole + b'{"n":')  # what a reader may see of a write that continues
                 reports.append(judge(folder, root))
                 path.write_bytes(whole)
             reports.append(judge(folder, root))

@@ -134,7 +134,7 @@ def test_no_proof_where_a_head_is_not_as_it_was_signed(trail: Path, tmp_path: Pa
     assert [bool(heads.parse(it)[0].next_key) for it in rows] == [False, True, False]
     for found, code, what in (
         (rows[:1] + rows[2:], 1, "is not signed by the host's key of epoch 0"),  # who names the next key is gone
-        ([*rows[:2], b"no head\n", rows[2]], 1, f"{trail / 'heads.log'} holds a line that is no head"),
+        ([*rows[:2], b"no head\n", rows[2]], 1, f"{trail / 'heads.log'} holds a line that is not a head"),
         ([*rows[:2], rows[2][:-20]], 2, "not signed yet"),  # it is being written
     ):
         (trail / "heads.log").write_bytes(b"".join(found))

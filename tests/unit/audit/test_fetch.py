@@ -28,7 +28,7 @@ class Shown:
         return {"hits": {"hits": [{**index, "_source": it} for it in shown]}}
 
 
-@pytest.mark.attack("root on the host", "ships documents that are no records", "found", "audit fetch, audit verify")
+@pytest.mark.attack("root on the host", "ships documents that are not records", "found", "audit fetch, audit verify")
 @pytest.mark.parametrize("wrong", ROWS, ids=str)
 @pytest.mark.parametrize("at", [0, 3, 13])
 def test_documents_that_are_no_records_are_found(

@@ -1,4 +1,4 @@
-"""Retention: what may go is the begin of a chain, old, saved and not held; and a note says so that can be judged."""
+"""Retention: what may go is the begin of a chain, old, saved and not held; and a note says so that can be verified."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_hold_is_written_down_with_all_that_became_of_it(tmp_path: Path) -> None
         holds.release(tmp_path, "gpu-1", now=now)
     assert holds.release(tmp_path, "gpu-1", "case 1", now=now).reason == "case 1"
     assert [it.reason for it in holds.active(holds.read(tmp_path), date(2026, 11, 30))] == ["case 2"]
-    assert holds.active(holds.read(tmp_path), date(2026, 12, 1)) == []  # it has ended by itself
+    assert holds.active(holds.read(tmp_path), date(2026, 12, 1)) == []  # it has ended automatically
     assert [it.action for it in holds.read(tmp_path)] == ["hold", "hold", "release"]
     (tmp_path / "holds.json").write_text("{")
     with pytest.raises(BadInput, match="bring it back from a backup"):
@@ -191,7 +191,7 @@ def test_hold_is_written_down_with_all_that_became_of_it(tmp_path: Path) -> None
     [
         ("Gpu_1", "case", "", "cannot be a host"),
         ("gpu-1", " ", "", "has a reason"),
-        ("gpu-1", "case", "soon", "is no day"),
+        ("gpu-1", "case", "soon", "is not a day"),
         ("gpu-1", "case", "2026-11-25", "is over"),
     ],
 )
@@ -296,7 +296,7 @@ def test_notes_follow_each_other_through_epochs(written: Path, tmp_path: Path, p
     assert starts[-1].epoch >= 2
     last = without(written, tmp_path / "last", 55, 10)
     assert judge(last, root, starts=starts).findings == ()
-    # What came back from an older snapshot is judged from an older note; what the notes do not cover is found.
+    # What came back from an older snapshot is verified from an older note; what the notes do not cover is found.
     assert judge(without(written, tmp_path / "older", 41, 8), root, starts=starts).findings == ()
     assert judge(without(written, tmp_path / "newer", 60, 11), root, starts=starts).findings
     with pytest.raises(Findings, match="not signed by the host's key"):

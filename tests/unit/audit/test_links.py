@@ -1,4 +1,4 @@
-"""No link in a trail, or in a witness's folder, leads a reader, a judge or a writer to another place."""
+"""No link in a trail, or in a witness's directory, leads a reader, a verifier or a writer to another place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dualtrack.security.audit.writer import Writer, begin
 from tests.support import reference_audit
 from tests.support.attack_helpers import START, Clock
 
-#: What is judged, and what lies beside it.
+#: What is verified, and what lies beside it.
 JUDGED = ("host", "heads.log", "segments", "segments/00000001.log", "segments/00000003.log")
 #: How else a name may not lead to its file.
 PUT: dict[str, Callable[[Path, Path], object]] = {
@@ -47,11 +47,11 @@ def content(path: Path) -> dict[str, bytes]:
 def names(error: DualtrackError, path: Path) -> bool:
     """Tell whether an error is one line that says what is wrong with a file."""
     said = str(error)
-    return "\n" not in said and f"{path} is no " in said
+    return "\n" not in said and f"{path} is not a " in said
 
 
 def write(trail: Path) -> None:
-    """Go on with a trail, up to another head and another key."""
+    """Continue with a trail, up to another head and another key."""
     with Writer(trail, clock=Clock(START + 10**12)) as writer:
         writer.append("sudo", "ops", b"and on")
         writer.turn()
@@ -136,7 +136,7 @@ def test_no_trail_is_begun_behind_a_link(tmp_path: Path, name: str) -> None:
 
 
 def test_other_keys_that_are_links_are_not_written_over(trail: Path, tmp_path: Path) -> None:
-    """What is no key of the present epoch is destroyed: of what lies elsewhere not a byte is."""
+    """What is not a key of the present epoch is destroyed: of what lies elsewhere not a byte is."""
     (tmp_path / "precious").write_bytes(b"precious")
     (trail / "keys/000099.pem").symlink_to(tmp_path / "precious")
     with pytest.raises(Refused) as caught:
@@ -174,7 +174,7 @@ def test_a_witness_follows_no_link(tmp_path: Path, name: str, there: bool) -> No
 
 
 class Meddling:
-    """A store in whose answers somebody puts links into the new folder."""
+    """A store in whose answers somebody puts links into the new directory."""
 
     def __init__(self, folder: Path, name: str, target: Path) -> None:
         self.put = lambda: (folder / name).symlink_to(target)

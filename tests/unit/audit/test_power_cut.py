@@ -1,4 +1,4 @@
-"""Trails and witnesses after a power cut at any moment: all that was acknowledged is there, and they go on."""
+"""Trails and witnesses after a power cut at any moment: all that was acknowledged is there, and they continue."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_power_cut_while_it_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_power_cut_makes_no_witness_sign_twice_or_forget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chance: random.Random, kill: int
 ) -> None:
-    """Of the segments that it said it signed, it signs no other head, and it goes on; ``kill`` 0: nobody killed it."""
+    """Of segments that it said it signed, it signs no other head, and it continues; ``kill`` 0: nobody killed it."""
     host = Host()
     one = host.chain(3)
     other = host.chain(3, mark=1)

@@ -36,7 +36,7 @@ def fill(folder: Path, segments: int) -> None:
 
 
 class Panel:
-    """Three witnesses, and who judges by them."""
+    """Three witnesses, and who verifies by them."""
 
     def __init__(self, folder: Path) -> None:
         self.folders = [folder / f"w-{number}" for number in (1, 2, 3)]

@@ -167,7 +167,7 @@ def test_place_without_anchors_is_no_agreement(trail: Path, root: bytes, tmp_pat
 def test_anchor_of_a_time_that_no_clock_shows_is_refused(tmp_path: Path) -> None:
     data = msgspec.json.encode({"host": "h", "segment": 1, "digest": "0" * 64, "last": 1, "ended": 1 << 63})
     (tmp_path / "anchors").write_bytes(data + b"\n")
-    with pytest.raises(BadInput, match="number 1 is no anchor"):
+    with pytest.raises(BadInput, match="number 1 is not an anchor"):
         list(kept.read([str(tmp_path / "anchors")]))
 
 
@@ -186,13 +186,13 @@ def test_trail_is_not_begun_for_a_name_that_is_none(tmp_path: Path, host: str) -
     assert not (tmp_path / "trail").exists()
 
 
-@pytest.mark.attack("root on the host", "drowns the judge in findings", "prevented", "a bound")
+@pytest.mark.attack("root on the host", "drowns the verifier in findings", "prevented", "a bound")
 def test_findings_are_bounded(trail: Path, root: bytes) -> None:
     with (trail / "segments/00000002.log").open("ab") as file:
         file.write(b"\n" * 3_000_000)
     report = judge(trail, root)
     assert len(report.findings) == MOST
-    assert "judged no further" in report.findings[-1].detail
+    assert "verified no further" in report.findings[-1].detail
 
 
 @pytest.mark.attack("root on the host", "leaves a file of terabytes", "prevented", "a bound")

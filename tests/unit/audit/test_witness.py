@@ -77,7 +77,7 @@ def test_another_history_after_what_was_cosigned_is_a_fork(host: Host, mine: Pat
     assert sorted((it.what, it.segment) for it in found.found) == [("fork", 4), ("fork", 5), ("fork", 6)]
     evidence = [it.evidence for it in said(mine) if it.kind == "finding"]
     assert {heads.parse(f"{it}\n".encode())[0].segment for it in evidence} == {4, 5, 6}
-    assert look(mine, host, host.chain(1, one)).segment == 6  # the true one goes on
+    assert look(mine, host, host.chain(1, one)).segment == 6  # the true one continues
 
 
 @pytest.mark.attack("root on the host", "rolls the trail back before a witness", "found", "the witness")
@@ -121,7 +121,7 @@ def test_a_gap_is_waited_for_and_then_found(host: Host, mine: Path) -> None:
 
 def test_a_registered_key_that_changed_is_refused(host: Host, mine: Path) -> None:
     look(mine, host, host.chain(1))
-    with pytest.raises(Refused, match="another one than before"):
+    with pytest.raises(Refused, match="differs from the one before"):
         look(mine, Host("vault-1"), host.nodes[-1])
 
 
@@ -260,7 +260,7 @@ class World(RuleBasedStateMachine):
 
     @rule(at=st.integers(0), turn=st.booleans(), length=st.integers(1, 3))
     def sign(self, at: int, turn: bool, length: int) -> None:
-        """Go on from any head: the newest, or an old one, which forks."""
+        """Continue from any head: the newest, or an old one, which forks."""
         nodes = self.host.nodes
         before = nodes[-1 - at % (len(nodes) + 1)] if at % (len(nodes) + 1) < len(nodes) else None
         for _ in range(length):

@@ -48,7 +48,7 @@ def test_the_arithmetic_by_hand() -> None:
 
 
 def test_cheap_cloud_is_never_beaten_and_says_so() -> None:
-    """A spot price at the bottom of its range, and a server twice as dear: a full server costs more by the call."""
+    """A spot price at the bottom of its range, a server twice as expensive: a full server costs more by the call."""
     found = breakeven.report(changed(cloud__node_usd_per_hour=9.73, local__day_cny=560))
     assert found.break_even_calls_per_month is None
     assert not found.agrees_with_guide
@@ -91,7 +91,7 @@ def test_at_the_break_even_local_is_no_dearer_and_below_it_is(
     )
     calls = report.reckoning.break_even_calls_per_month
     if calls is None:
-        # More servers, each full, do not help: local stays the dearer one.
+        # More servers, each full, do not help: local stays the more expensive one.
         many = math.floor(1000 * report.reckoning.server_calls_per_month)
         at_home, away = chart.costs(report, many)
         assert at_home >= away * (1 - 1e-9)
@@ -129,7 +129,7 @@ def edited(folder: Path, *path: str, value: object) -> Path:
     [
         (("exchange", "cny_per_usd"), 0, "exchange.cny_per_usd is 0: more than 0"),
         (("exchange", "cny_per_usd"), -7, "exchange.cny_per_usd is -7"),
-        (("exchange", "taken"), "yesterday", "'yesterday' is no date"),
+        (("exchange", "taken"), "yesterday", "'yesterday' is not a date"),
         (("cloud", "utilisation", "value"), 1.2, "cloud.utilisation is 1.2: a part of the time"),
         (("cloud", "minimum_nodes", "value"), 0.5, "nodes are whole"),
         (("local", "tokens_per_s", "value"), 0, "local.tokens_per_s is 0"),
@@ -213,7 +213,7 @@ def test_everything_that_runs_is_counted_once() -> None:
         servers=(Server(name="sovereign-1", address="10.30.0.11", roles=("gpu",), gpus=8, cny_per_day=280),),
     )  # fmt: skip
     by_name = {(row.name, row.kind): row for row in found.rows}
-    assert by_name["spot", P4DE].usd_per_hour == pytest.approx(2 * 14.26)  # the dearer end of the range
+    assert by_name["spot", P4DE].usd_per_hour == pytest.approx(2 * 14.26)  # the higher price of the range
     assert by_name["ondemand", P4DE].usd_per_hour == pytest.approx(27.45)
     assert by_name["weights", "STANDARD"].usd_per_month == pytest.approx(140 * 0.023)
     assert by_name["checkpoints", "DEEP_ARCHIVE"].usd_per_month == pytest.approx(0.99)

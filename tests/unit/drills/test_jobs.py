@@ -40,7 +40,7 @@ def test_all_right() -> None:
 @pytest.mark.parametrize(
     ("results", "queued", "twice", "lost", "unfinished", "verdict"),
     [
-        # Still in the queue or at work when the patience ended: nothing is lost.
+        # Still in the queue or at work when the timeout ended: nothing is lost.
         ({1: RIGHT[1], 2: RIGHT[2]}, (3, 4), (), (), (3, 4), "unfinished"),
         # Neither a result nor in the queue.
         ({1: RIGHT[1], 2: RIGHT[2], 3: RIGHT[3]}, (), (), (4,), (), "lost"),

@@ -1,4 +1,4 @@
-"""The spot drill's verdict, its patience, and what it says and exits with."""
+"""The spot drill's verdict, its timeout, and what it says and exits with."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Steps(Cluster):
 
 @pytest.fixture
 def drill(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], spot.Drill]:
-    """A drill on a cluster, with nobody to join, and a patience of a second."""
+    """A drill on a cluster, with nobody to join, and a timeout of a second."""
     monkeypatch.setenv("DUALTRACK_PATIENCE", str(1 / spot.STALL_S))
     monkeypatch.setattr(spot.Drill, "join", lambda _: None)
     monkeypatch.setattr(spot.status, "status", lambda: spot.status.Status((), "emulator", "", "", ()))

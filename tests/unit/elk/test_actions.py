@@ -1,5 +1,5 @@
 """Every action that the pinned store knows, read out of its own programs: nobody's role has one over audit indices that
-it should not have. No list is written by hand, so that an action of a newer version is judged on the day it is pinned.
+it should not have. No list is written by hand, so that an action of a newer version is checked on the day it is pinned.
 
 The rights are compared as the security plugin does: `*` and `?` in patterns, its own groups of actions (from its jar).
 """

@@ -44,7 +44,7 @@ def test_hdr() -> None:
     assert (errors.code, errors.where) == ("errors", "leaf1/22 -- spine1/2")
     assert "SymbolErrorCounter 1843" in errors.seen
     assert "LinkErrorRecoveryCounter is full" in errors.seen
-    assert len(found.findings) == 4  # waiting packets are no damage, and the adapters inside the switches no cables
+    assert len(found.findings) == 4  # waiting packets are not damage, and the adapters inside the switches no cables
 
 
 def test_ndr_switches_are_told_apart_by_their_guids() -> None:
@@ -206,7 +206,7 @@ def test_a_switch_that_is_gone_is_one_finding() -> None:
 def test_a_link_that_is_up_but_carries_nothing() -> None:
     links = [Link(ends=c.ends, width=c.width, speed=c.speed, state="Initialize") for c in wanted().cables]
     assert codes(compare.compare(wanted(), seen(*links))) == ["not-active"] * 4
-    # Without a manager that is no news: one finding, not one a cable.
+    # Without a manager that is not news: one finding, not one a cable.
     assert codes(compare.compare(wanted(), seen(*links, managers=()))) == ["manager-missing"]
 
 

@@ -66,9 +66,9 @@ def test_ends(text: str, end: End) -> None:
         ),
         ("leaf[1-2]/9", "leaf[1-2]/2", r"port leaf1/2 is named twice: .* and in 'leaf\[1-2\]/2 -- spine1"),
         ("node[1-4]", "node[1-5]", "4 ends on the left and 5 on the right"),
-        ("node[1-4]", "node[4-1]", r"\[4-1\].* is no range"),
+        ("node[1-4]", "node[4-1]", r"\[4-1\].* is not a range"),
         ("node[1-4]", "node[1-4", "a bracket too many"),
-        (" -- node", " - node", "is no cable .*leaf1/7 -- spine1/1"),
+        (" -- node", " - node", "is not a cable .*leaf1/7 -- spine1/1"),
         ("leaf[1-2]/[1-2]", "leaf[1-4]", "names no port of switch leaf1"),
         ("node[1-4]", "node[1-4]/a/b/1", "is not understood"),
         ("speed: HDR", "speed: HDR100", "'HDR100' is a rate .*width: 2x and speed: HDR"),
@@ -80,7 +80,7 @@ def test_ends(text: str, end: End) -> None:
         ("spine1]", "spine1, spine2]", "switch spine2 has no cable"),
         ("speed: HDR", "speed: HDR\nspede: HDR", "unknown field `spede`.*explains every field"),
         ("speed: HDR", "speed: HDR\ncounters: {SymbolError: 1}", "did you mean SymbolErrorCounter"),
-        ("speed: HDR", "speed: HDR\nnames: {leaf1: hello}", "'hello' is no GUID"),
+        ("speed: HDR", "speed: HDR\nnames: {leaf1: hello}", "'hello' is not a GUID"),
         ("speed: HDR", "speed: HDR\nnames: {leaf1: '0x1', leaf2: '01'}", "leaf1 and leaf2 have the same GUID"),
         ("speed: HDR", "speed: [", "is not valid YAML"),
     ],
@@ -96,7 +96,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, before: str, after: str, said
 def test_file_that_is_not_there_or_empty(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="dualtrack fabric declare writes one"):
         spec.load(tmp_path / "none.yml")
-    with pytest.raises(BadInput, match="is a folder"):
+    with pytest.raises(BadInput, match="is a directory"):
         spec.load(tmp_path)
     with pytest.raises(BadInput, match="names no cables"):
         load(tmp_path, "switches: []\ncables: []\nspeed: HDR\n")

@@ -1,4 +1,4 @@
-"""A broken inventory is refused with a sentence that says how to mend it."""
+"""A broken inventory is refused with a sentence that says how to fix it."""
 
 from __future__ import annotations
 

@@ -298,7 +298,7 @@ def test_a_full_disk(base: Path, small: Path) -> None:
 
 
 def test_while_others_have_the_files_open(base: Path, made: Path, tmp_path: Path) -> None:
-    """A search that goes on has its version whole; what others have open keeps nothing, nor do files beside it."""
+    """A search that continues has its version whole; what others have open keeps nothing, nor do files beside it."""
     docs = Path(shutil.copytree(made / "docs", tmp_path / "docs"))
     (docs / "last.md").write_text("也是张三丰的。")
     with Keys(base) as keys, Catalog(base, keys) as catalog, closing(embedding._kept(base)) as vectors:

@@ -1,4 +1,4 @@
-"""Weights and least scores: fitted where they win, and judged on other questions."""
+"""Weights and least scores: fitted where they win, and evaluated on other questions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_fusion_wins_where_it_is_better() -> None:
     [
         [((1, 1, 1), 0.8)],  # nothing to win
         [((1, 2, 3), 0.8)],  # worse
-        # Better and worse by chance: what wins in four parts is no better in the fifth.
+        # Better and worse by chance: what wins in four parts is not better in the fifth.
         [((2, 1, 1), 0.8), ((1, 2, 1), 0.8), ((1, 1, 2), 0.8), ((1, 1, 1), 0.8), ((1, 2, 2), 0.8)],
     ],
 )

@@ -150,7 +150,7 @@ def test_lists_of_fractions_are_no_places(seed: int) -> None:
 
 
 def test_what_would_take_much_memory_cannot_be_called_clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A number of five characters is no text of forty.
+    # A number of five characters is not text of forty.
     assert len(body.text(b"[" + b"1e40," * 1000 + b"1]")) < 15_000
     monkeypatch.setattr(body, "MOST_VALUES", 1000)
     assert not body.holds(b"[" + b"1," * 1000 + b"1]")

@@ -1,4 +1,4 @@
-"""What is found in texts, and what is not: generated records with traps, and judges that others wrote."""
+"""What is found in texts, and what is not: generated records with traps, and checkers that others wrote."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_identity_cards_as_others_judge_them() -> None:
         assert bool(numbers.identity_cards([number])[0]) is expected, number
     assert all(numbers.identity_cards(right))
     assert not any(numbers.identity_cards([it.ljust(18, "0")[:18] for it in days]))
-    # The other judge knows the counties, too: what it takes we take.
+    # The other checker knows the counties, too: what it takes we take.
     taken = [it for it in right if validator.is_valid(it)]
     assert taken
     assert all(numbers.identity_cards(taken))

@@ -46,9 +46,9 @@ def test_both_forms(file: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "is no list of questions"),
+        (b"", "is not a list of questions"),
         (b"[]", "has no questions"),
-        (b"a: b", "is no list of questions"),
+        (b"a: b", "is not a list of questions"),
         (ONE.encode() + b"\n{", "line 2: "),
         (b'{"question": "a"}', "missing required field `sources`"),
         (b'{"question": 1, "sources": []}', "Expected `str`, got `int`"),

@@ -137,7 +137,7 @@ def _torn_keys(base: Path) -> None:
     [
         (_removed, BadInput, "there is no master key", "missing"),
         (_another, BadInput, "is not the master key of", "wrong"),
-        (_short, BadInput, "is no master key", "wrong"),
+        (_short, BadInput, "is not a master key", "wrong"),
         (_open, Refused, "others may read or write", "there"),
         (_no_keys, External, "keys.sqlite is not there", "there"),
         (_torn_keys, External, "keys.sqlite", "there"),

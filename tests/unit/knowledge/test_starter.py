@@ -44,7 +44,7 @@ def read(word):
     elif word == "much":
         sys.stdout.buffer.write(data * 4)
     elif word == "warns":
-        sys.stderr.write("a cell is no date\n" * 100_000)
+        sys.stderr.write("a cell is not a date\n" * 100_000)
     else:
         sys.stdout.buffer.write(data)
     return 7 if word == "seven" else 0

@@ -157,7 +157,7 @@ def test_a_copy_is_changed_at_its_source(site: Site) -> None:
         deletion.delete(site.copy, ["geranium"], [])
     with pytest.raises(Refused, match="has something of its own"):
         copy.run(site.source, Source(place=str(site.copy)), keep=5, say=lambda _: None)
-    with pytest.raises(BadInput, match="is no copy"):
+    with pytest.raises(BadInput, match="is not a copy"):
         copy.status(site.source)
 
 

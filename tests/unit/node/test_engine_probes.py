@@ -97,7 +97,7 @@ def test_the_last_answer_is_repeated_while_others_are_worked_on(engine: Engine, 
 
 
 @pytest.mark.parametrize(
-    "state", [{"pace": 0}, {"pace": None}, {"others": 0}], ids=["frozen", "no word", "slow by itself"]
+    "state", [{"pace": 0}, {"pace": None}, {"others": 0}], ids=["frozen", "no word", "slow on its own"]
 )
 def test_an_engine_that_does_not_work_gets_no_answer(engine: Engine, probes: Probes, state: dict[str, Any]) -> None:
     assert answered(engine, probes) == Answer(200, RIGHT)

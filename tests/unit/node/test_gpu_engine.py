@@ -193,7 +193,7 @@ def test_a_wrong_answer_is_hopeless_and_ends_the_engine(host: Host) -> None:
 def test_an_engine_that_dies_is_tried_again_later(host: Host) -> None:
     host.start(DIES="1")
     code, text = host.ended()
-    assert (code, "has ended by itself (3)" in text) == (75, True)
+    assert (code, "has ended unexpectedly (3)" in text) == (75, True)
 
 
 def test_an_engine_that_dies_while_it_serves_is_tried_again(host: Host) -> None:
@@ -201,7 +201,7 @@ def test_an_engine_that_dies_while_it_serves_is_tried_again(host: Host) -> None:
     assert host.notified.recv(100) == b"READY=1"
     os.kill(int(host.children()[0]), signal.SIGKILL)
     code, text = host.ended()
-    assert (code, "has ended by itself (-9)" in text) == (75, True)
+    assert (code, "has ended unexpectedly (-9)" in text) == (75, True)
 
 
 def test_a_stop_while_the_model_is_loaded_ends_both(host: Host) -> None:

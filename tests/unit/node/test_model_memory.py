@@ -1,4 +1,4 @@
-"""What a model needs of memory: known figures, and files that are no models."""
+"""What a model needs of memory: known figures, and files that are not models."""
 
 from __future__ import annotations
 
@@ -139,4 +139,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "does not fit" in capsys.readouterr().out
     (tmp_path / "m.gguf").write_bytes(b"PK\3\4")
     assert model_memory.main([path, "--context", "64", "--requests", "1"]) == 2
-    assert capsys.readouterr().err == "dualtrack-model-memory: m.gguf is no GGUF file\n"
+    assert capsys.readouterr().err == "dualtrack-model-memory: m.gguf is not a GGUF file\n"

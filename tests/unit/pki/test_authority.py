@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 def openssl(*words: str) -> str:
-    """Run the judge: another program than the one that made the certificates."""
+    """Run the reference verifier, which is not the program that made the certificates."""
     done = subprocess.run(["openssl", *words], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
@@ -132,7 +132,7 @@ def test_an_authority_that_ended_is_not_used(tmp_path: Path) -> None:
 def test_what_is_damaged_is_named(tmp_path: Path) -> None:
     found = authority.issue(tmp_path, "shipper", "gpu-1")
     Path(found.certificate).write_text("nothing")
-    with pytest.raises(BadInput, match=r"gpu-1\.pem is no certificate"):
+    with pytest.raises(BadInput, match=r"gpu-1\.pem is not a certificate"):
         authority.issue(tmp_path, "shipper", "gpu-1")
     with pytest.raises(BadInput, match="holds no authority"):
         list(authority.listed(tmp_path / "elsewhere"))

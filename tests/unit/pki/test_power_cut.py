@@ -1,4 +1,4 @@
-"""An authority's folder after a power cut at any moment of its exchange: what was said to be done is done."""
+"""An authority's directory after a power cut at any moment of its exchange: what was said to be done is done."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def digest(folder: Path) -> str:
 def test_power_cut_while_an_authority_is_exchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chance: random.Random, kill: int
 ) -> None:
-    """Hosts may have been told of the next authority: it is the same one after the cut, and the exchange goes on.
+    """Hosts may have been told of the next authority: it is the same one after the cut, and the exchange continues.
 
     A step whose process was killed is taken again; ``kill`` 0: nobody killed it.
     """
@@ -53,7 +53,7 @@ def test_power_cut_while_an_authority_is_exchanged(
         pki = left / "pki"
         now = authority.trusted(pki / "ca.pem")
         assert authority.signed(pki / "ca.pem", b"retired", stated), left
-        asked = authority.issue(pki, "admin", "admin")  # before anybody goes on with the exchange
+        asked = authority.issue(pki, "admin", "admin")  # before anybody continues with the exchange
         assert authority.issued_by(Path(asked.certificate), now[0]), left
         if done := moment.acknowledged:
             assert now in known[done - 1 : done + 1], left
@@ -64,7 +64,7 @@ def test_power_cut_while_an_authority_is_exchanged(
 
 
 def goes_on(moment: Moment, left: Path, made: authority.Issued) -> None:
-    """Assert that what a cut left goes on, as the authority that somebody was told of where somebody was."""
+    """Assert that what a cut left continues, as the authority that somebody was told of where somebody was."""
     pki = left / "var/pki"
     found = authority.ensure(pki)
     assert (pki / "ca.pem").read_bytes() == Path(found.certificate).read_bytes()
@@ -78,7 +78,7 @@ def goes_on(moment: Moment, left: Path, made: authority.Issued) -> None:
 def test_power_cut_after_an_authority_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chance: random.Random
 ) -> None:
-    """At every moment: what is left goes on, or begins anew where nobody was told of it."""
+    """At every moment: what is left continues, or begins anew where nobody was told of it."""
     (tmp_path / "disk").mkdir()
     with Recorder(tmp_path / "disk", monkeypatch) as recorder:
         made = authority.ensure(tmp_path / "disk/var/pki")
@@ -95,7 +95,7 @@ def test_power_cut_after_an_authority_was_made(
 def test_power_cut_after_who_made_an_authority_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chance: random.Random, kill: int
 ) -> None:
-    """Who asks next finds what the killed one left, and is told of it: it is on the disk by then."""
+    """Whoever asks next finds what the killed one left, and is told of it: it is on the disk by then."""
     (tmp_path / "disk").mkdir()
     with Recorder(tmp_path / "disk", monkeypatch, kill) as recorder:
         with pytest.raises(Killed):

@@ -42,7 +42,7 @@ class Site:
         return [hashlib.sha256((self.hosts / name / "ca.pem").read_bytes()).hexdigest() for _, name, _ in HOSTS]
 
     def cut_off(self) -> list[tuple[str, str]]:
-        """Return who does not believe whom, by the judge's word."""
+        """Return who does not believe whom, by the verifier's word."""
         return [
             (one, other)
             for _, one, _ in HOSTS
@@ -114,7 +114,7 @@ def test_the_new_one_issues_only_when_everybody_trusts_it(site: Site) -> None:
         rotation.take(site.pki, "new", site.digests())
     site.bring("gpu-2")
     assert rotation.take(site.pki, "new", site.digests()).state == "new"
-    assert not rotation.take(site.pki, "both").changed  # a playbook that is run again goes on
+    assert not rotation.take(site.pki, "both").changed  # a playbook that is run again continues
     assert not rotation.take(site.pki, "new").changed
 
 

@@ -199,7 +199,7 @@ def test_the_report_reckons_hours_times_price() -> None:
     found = report(entries, files.load())
     rows = {it.lifecycle: it for it in found.rows}
     assert (rows["spot"].node_hours, rows["on-demand"].node_hours) == (pytest.approx(5 / 3), pytest.approx(4 / 3))
-    # The dearer end of the range that the facts give for p4de in us-east-1: 9.73 to 14.26.
+    # the higher price of the range that the facts give for p4de in us-east-1: 9.73 to 14.26.
     assert rows["spot"].usd == pytest.approx(14.26 * 5 / 3)
     assert rows["spot"].usd_on_demand == pytest.approx(27.45 * 5 / 3)
     assert found.saved == pytest.approx((27.45 - 14.26) * 5 / 3)
@@ -251,7 +251,7 @@ def test_the_unit_holds_for_systemd(tmp_path: Path) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("systemd-analyze is not installed")
-    folder = tmp_path / "a folder, 50%"
+    folder = tmp_path / "a directory, 50%"
     text = unit.unit(
         CLI, ["pools", "watch", "--prices", str(folder / "my $prices.yml")], user="root", root=tmp_path,
         state=folder, folder=folder / "pools",

@@ -173,7 +173,7 @@ def test_a_failure_that_capacity_does_not_mend_raises_nothing() -> None:
         seen = {**world.groups, "spot": msgspec.structs.replace(broken, failures=(failure(world.now, "a", "other"),))}
         decisions, world.memory = decide(Observation(world.now, seen), world.memory, POLICY, world.now)
         assert kinds(list(decisions)) == []
-    assert any("not for want of capacity" in it.reason for it in decisions)
+    assert any("not because of missing capacity" in it.reason for it in decisions)
 
 
 def test_a_doubtful_answer_changes_nothing_and_is_not_remembered() -> None:

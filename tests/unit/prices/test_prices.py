@@ -92,20 +92,20 @@ def test_a_date_counts_from_the_first_day_that_it_can_mean(taken: str, first: da
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"on_demand": -1.0}, "-1 is no price"),
-        ({"on_demand": 0}, "0 is no price"),
-        ({"spot": 12_000.0}, "12000 is no price"),
-        ({"spot": [9.0, -2.0]}, "-2 is no price"),
+        ({"on_demand": -1.0}, "-1 is not a price"),
+        ({"on_demand": 0}, "0 is not a price"),
+        ({"spot": 12_000.0}, "12000 is not a price"),
+        ({"spot": [9.0, -2.0]}, "-2 is not a price"),
         ({"spot_by_hour": [1.0] * 23}, "has 23 levels"),
-        ({"spot_by_hour": [1.0] * 23 + [0.0]}, "0 is no price"),
+        ({"spot_by_hour": [1.0] * 23 + [0.0]}, "0 is not a price"),
         ({"history": []}, "history is empty"),
-        ({"history": [["2026-11-20T00:00:00Z", -3.0]]}, "-3 is no price"),
+        ({"history": [["2026-11-20T00:00:00Z", -3.0]]}, "-3 is not a price"),
         ({"history": [["2026-11-20T00:00:00", 3.0]]}, "timezone"),
         ({"history": [["yesterday", 3.0]]}, "Invalid RFC3339"),
         ({"spot": 1.0, "history": [["2026-11-20T00:00:00Z", 3.0]]}, "spot and history exclude each other"),
         ({}, "it gives no price"),
         ({"on_demand": 1.0, "where": []}, "where is empty"),
-        ({"on_demand": 1.0, "where": ["mars"]}, "'mars' is no region or zone"),
+        ({"on_demand": 1.0, "where": ["mars"]}, "'mars' is not a region or zone"),
         ({"on_demand": 1.0, "source": "nobody"}, "source 'nobody' is not among the sources"),
         ({"on_demand": 1.0, "where": ["us-east-1", "us-east-1"]}, "on_demand is given twice"),
         ({"on_demand": "27"}, "Expected `float"),
@@ -123,7 +123,7 @@ def test_a_wrong_entry_is_named_in_one_line(tmp_path: Path, change: dict[str, An
 def test_a_source_needs_a_date(tmp_path: Path, taken: str) -> None:
     data = document(on_demand=27.0)
     data["sources"]["mine"]["taken"] = taken
-    with pytest.raises(BadInput, match=r"source mine: .* is no date"):
+    with pytest.raises(BadInput, match=r"source mine: .* is not a date"):
         load(tmp_path, data)
 
 
@@ -137,14 +137,14 @@ def test_nan_is_no_price(tmp_path: Path) -> None:
     file = tmp_path / "prices.yml"
     file.write_text("schema: dualtrack.prices/1\nsources: {mine: {what: x, taken: '2026'}}\n"
                     "prices: [{type: a, where: [us-east-1], source: mine, on_demand: .nan}]\n")  # fmt: skip
-    with pytest.raises(BadInput, match="nan is no price"):
+    with pytest.raises(BadInput, match="nan is not a price"):
         files.load(file)
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no price file"):
         files.load(tmp_path / "none.yml")
-    with pytest.raises(BadInput, match="is a folder"):
+    with pytest.raises(BadInput, match="is a directory"):
         files.load(tmp_path)
 
 
@@ -267,5 +267,5 @@ def test_a_price_too_low_to_be_true_is_not_believed(tmp_path: Path) -> None:
 def test_a_range_is_planned_at_its_dearer_end_and_said(tmp_path: Path) -> None:
     found = read(tmp_path, spot=[9.0, 14.0])
     assert set(found.spot[P4DE][A]) == {14.0}
-    assert any("9.00 to 14.00: planned at the dearer end" in note for note in found.notes)
+    assert any("9.00 to 14.00: planned at the higher price" in note for note in found.notes)
     assert any("hours differ by demand only" in note for note in found.notes)

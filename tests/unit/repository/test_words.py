@@ -1,10 +1,10 @@
-"""The linter of words reads its list from docs/style.md, and reports prose only."""
+"""The linter of words reads its list from docs/style.md, and reports prose only, in Markdown as in source files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ci.words import findings, prose, task_names, word_list
+from ci.words import comments, files, findings, prose, python, texts, word_list
 
 STYLE = (Path(__file__).resolve().parents[3] / "docs/style.md").read_text(encoding="utf-8")
 
@@ -40,5 +40,50 @@ def test_quotations_are_read_where_they_are_not_excepted() -> None:
     assert {word for _, word in reported(prose(text))} == {"folder", "is no"}
 
 
-def test_of_yaml_the_names_of_tasks_are_read() -> None:
-    assert reported(task_names("# folder\n- name: Make a folder\n  file: {path: folder}\n")) == [(2, "folder")]
+def test_a_word_is_found_across_lines_but_not_across_code() -> None:
+    assert reported(python('"""It is\n    no file.\n"""\n')) == [(1, "is no")]
+    assert reported(python("# It is\n# no file.\n")) == [(1, "is no")]
+    assert reported(python('x = 1  # so it is\ny("no file")\n')) == []
+
+
+def test_of_python_comments_docstrings_and_messages_are_read() -> None:
+    text = (
+        '"""Doc of a folder."""\n'
+        "def folder(folder: str) -> str:  # the folder\n"
+        "    there = {'folder': folder}\n"
+        "    return f'{folder} is a folder, not {folder / \"folder\"}'\n"
+    )
+    assert reported(python(text)) == [(1, "folder"), (2, "folder"), (4, "folder")]
+
+
+def test_of_python_code_in_prose_is_not_read() -> None:
+    assert reported(python('"""`folder`, ``folder`` and\n    folder: a key, folder=1\n"""\nx = "folder"\n')) == []
+
+
+def test_of_yaml_comments_names_messages_and_descriptions_are_read() -> None:
+    text = (
+        "# a folder\n- name: Make a folder\n  file: {path: folder}\n  vars:\n    folder: x folder\n"
+        "  description: >-\n    C(folder), a\n    folder.\n  type: folder\n  fail_msg: no folder\n"
+    )
+    assert reported(texts(text)) == [(1, "folder"), (2, "folder"), (8, "folder"), (10, "folder")]
+
+
+def test_of_opentofu_comments_and_descriptions_are_read() -> None:
+    text = 'folder = "a folder" # a folder\ndescription   = "A folder."\n'
+    assert reported(texts(text)) == [(1, "folder"), (2, "folder")]
+
+
+def test_of_shell_and_templates_comments_are_read() -> None:
+    assert reported(comments('cd "$folder" # the folder\n{# a folder #}\n${folder#folder}\n')) == [
+        (1, "folder"),
+        (2, "folder"),
+    ]
+
+
+def test_every_kind_of_file_is_read() -> None:
+    read = {name: how.__name__ for name, how in files()}
+    assert read["README.md"] == read["roles/base/README.md"] == "prose"
+    assert read["ci/words.py"] == read["tools/dualtrack/core/files.py"] == "python"
+    assert read["roles/base/meta/argument_specs.yml"] == read["terraform/modules/network/main.tf"] == "texts"
+    assert read["Makefile"] == read["ci/lint.sh"] == read["roles/gateway/templates/haproxy.cfg.j2"] == "comments"
+    assert not {"docs/style.md", "roles/serving/files/gateway.py"} & set(read)

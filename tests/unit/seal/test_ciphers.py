@@ -1,4 +1,4 @@
-"""The ciphers, against the standards' own answers, against each other, and against gmssl as an independent judge."""
+"""The ciphers, against the standards' own answers, each other, and gmssl as an independent reference."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_mangled_share_is_named_and_left_out(fields: dict[str, Any]) -> None:
 
 
 def test_a_forger_who_knows_the_format_cannot_pass() -> None:
-    """Bob makes another value and the digest that goes with it: then his share disagrees with all the others."""
+    """Bob makes another value and the digest that goes with it: then the new share disagrees with all the others."""
     shares = five()
     bob = shares[1][1]
     value = "1" * 32

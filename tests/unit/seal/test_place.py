@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all, and nothing of another's is lost or left."""
+"""Files and directories appear whole or not at all, and nothing of another's is lost or left."""
 
 from __future__ import annotations
 
@@ -169,11 +169,11 @@ def test_the_output_must_not_be_in_what_is_read(tmp_path: Path) -> None:
     assert (tmp_path / "in/f").read_text() == "content"
 
 
-# --- folders
+# --- directories
 
 
 def grow(root: Path, chance: random.Random) -> None:
-    """Make a folder with what folders have."""
+    """Make a directory with what directories have."""
     root.mkdir()
     for number in range(20):
         (root / f"f{number}").write_bytes(chance.randbytes(chance.choice([0, 1, 511, 512, 513, 5000, 70000])))

@@ -124,7 +124,7 @@ def test_an_hour_without_a_price_gets_no_spot() -> None:
 
 
 def test_a_zone_that_is_dear_at_some_hours_is_left_out_where_others_are_not() -> None:
-    """A group buys in all its zones: one that is dear for an hour would be bought in at that hour, too."""
+    """A group buys in all its zones: one that is expensive for an hour would be bought in at that hour, too."""
     made = plan(case({P4DE: {A: at(9.0, 27.0, 9), B: flat(10.0), C: flat(11.0)}}))
     assert made.spot_zones == (B, C)
     assert made.spot_sizes == (2,) * 24

@@ -245,7 +245,7 @@ def test_a_plan_for_elsewhere_is_not_written(folder: Path) -> None:
 
 
 def prices(folder: Path, *, days_old: float = 1, night: float = 8.0, noon: float = 26.0) -> Path:
-    """Write a price file: dear from 08:00 to 20:00 in Shanghai, cheap at night, three days; none outlives its hour."""
+    """Write a price file of three days: expensive from 08:00 to 20:00 (Shanghai), cheap at night; no price is older."""
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=days_old)
     moments = [end - timedelta(hours=number) for number in range(72)]
     rows = [[at.isoformat(), noon if 8 <= (at.hour + 8) % 24 < 20 else night] for at in moments]

@@ -42,8 +42,8 @@ def has(cache: Cache, address: Address, content: bytes, *, begun: int | None = N
     [
         ("s3://weights/models/one@latest", "hosts would differ"),
         ("s3://weights/models/one", "names no version"),
-        ("weights/models/one@v1", "is no address"),
-        ("s3://weights/models/one@", "is no version"),
+        ("weights/models/one@v1", "is not an address"),
+        ("s3://weights/models/one@", "is not a version"),
     ],
 )
 def test_what_is_not_one_version_for_good_is_refused_with_the_reason(text: str, why: str) -> None:
@@ -64,7 +64,7 @@ def test_a_file_names_versions_a_line_each(tmp_path: Path) -> None:
     path.write_text(f"# a comment\n\n{TWO}\n  {ONE}  \n{TWO}\n")
     assert prefetch_list.read(path) == [TWO, ONE]
     path.write_text("nonsense\n")
-    with pytest.raises(BadInput, match="is no address"):
+    with pytest.raises(BadInput, match="is not an address"):
         prefetch_list.read(path)
     with pytest.raises(BadInput, match="cannot be read"):
         prefetch_list.read(tmp_path / "absent")
@@ -96,7 +96,7 @@ def test_what_is_named_stays_when_room_is_made(tmp_path: Path) -> None:
 
 @pytest.fixture(params=["open", "mapped"])
 def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """A folder, one file of which another process has open, or only in its memory."""
+    """A directory, one file of which another process has open, or only in its memory."""
     (tmp_path / "model").write_bytes(b"x" * 5000)
     code = (
         "import mmap, sys, time; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ);"

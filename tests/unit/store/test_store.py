@@ -44,13 +44,13 @@ def test_an_address_is_what_it_was_written_as(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (f"s3://weights/one@v1#sha256:{DIGEST[1:]}", "is no SHA-256"),
-        (f"s3://weights/one@v1#sha256:{DIGEST.upper()}", "is no SHA-256"),
-        ("s3://weights/one@v1#sha256:", "is no SHA-256"),
-        (f"s3://weights/one@v1#sha256:{DIGEST}#sha256:{DIGEST}", "is no version"),
+        (f"s3://weights/one@v1#sha256:{DIGEST[1:]}", "is not a SHA-256"),
+        (f"s3://weights/one@v1#sha256:{DIGEST.upper()}", "is not a SHA-256"),
+        ("s3://weights/one@v1#sha256:", "is not a SHA-256"),
+        (f"s3://weights/one@v1#sha256:{DIGEST}#sha256:{DIGEST}", "is not a version"),
         (f"s3://weights/one@latest#sha256:{DIGEST}", "only one version has a digest"),
         (f"s3://weights/one#sha256:{DIGEST}", "only one version has a digest"),
-        (f"s3://weights/one@v1#md5:{DIGEST}", "is no version"),
+        (f"s3://weights/one@v1#md5:{DIGEST}", "is not a version"),
     ],
 )
 def test_a_digest_that_proves_nothing_is_refused(text: str, why: str) -> None:
@@ -72,7 +72,7 @@ def test_no_text_is_an_address_by_accident(text: str) -> None:
     "path", ["", "/etc/passwd", "../up", "a/../../b", "a//b", "a/", ".", "a\0b", "a\\b", "a\nb", "x" * 300]
 )
 def test_paths_that_could_leave_the_folder_are_no_files(path: str) -> None:
-    with pytest.raises(BadInput, match="is no name of a file"):
+    with pytest.raises(BadInput, match="is not a name of a file"):
         manifest.decode(manifest.encode(of(File(path=path, size=1))), "it")
 
 
@@ -87,7 +87,7 @@ def test_a_safe_path_stays_below(path: str) -> None:
     [
         (of(), "names no files"),
         (of(File(path="a", size=1), File(path="a", size=2)), "a is named twice"),
-        (of(File(path="a", size=1), File(path="a/b", size=2)), "a/b lies in a folder that is a file"),
+        (of(File(path="a", size=1), File(path="a/b", size=2)), "a/b lies in a directory that is a file"),
         (of(File(path="a", size=-1)), "has -1 bytes"),
         (of(File(path="a", size=2 * PART, parts=(DIGEST,))), "has 1 digests for"),
         (of(File(path="a", size=1, parts=("x" * 64,))), "a digest that is none"),

@@ -1,4 +1,4 @@
-"""Tiers in money and hours, by hand; a plan that breaks a recovery budget is refused, by us and by OpenTofu alike."""
+"""Cost and hours of tiers, by hand; a plan that breaks a recovery budget is refused, by us and by OpenTofu alike."""
 
 from __future__ import annotations
 

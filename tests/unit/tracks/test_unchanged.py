@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of a few files, and the state folder of its hosts."""
+    """A checkout of a few files, and the state directory of its hosts."""
     files = {
         "ansible/site.yml": "[{import_playbook: playbooks/base.yml}, {import_playbook: playbooks/spot.yml}]",
         "ansible/playbooks/base.yml": "[{hosts: all, roles: [base]}]",
@@ -106,7 +106,7 @@ def test_new_files_are_the_runs_own_or_not(checkout: Path, name: str, witness: b
 
 
 def test_authority_is_no_input_of_a_track_without_search_store(checkout: Path) -> None:
-    """In the lab both tracks share its folder, and the local one makes files there while the cloud track comes up."""
+    """In the lab both tracks share its directory; the local one makes files there while the cloud track comes up."""
     found = hosts(checkout)
     alone = Hosts(found.variables, found.groups | {"audited": []})
     first = unchanged.inputs(alone, now=NOW)

@@ -94,7 +94,7 @@ def main() -> None:
         echo(f"dualtrack: {visible(str(error))}", err=True)
         sys.exit(int(error.code))
     except KeyboardInterrupt:
-        echo("dualtrack: interrupted; the next run goes on from here", err=True)
+        echo("dualtrack: interrupted; the next run continues from here", err=True)
         sys.exit(int(Exit.INTERRUPTED))
     except BrokenPipeError:  # whoever read our output has read enough
         sys.stderr.close()
@@ -102,7 +102,7 @@ def main() -> None:
     except MemoryError:
         echo("dualtrack: there is not enough memory for this", err=True)
         sys.exit(int(Exit.EXTERNAL))
-    except OSError as error:  # a full disk, a folder that is not ours: the system's own words are clear enough
-        said = visible(f"{error.filename or 'cannot go on'}: {error.strerror or error}")
+    except OSError as error:  # a full disk, a directory that is not ours: the system's own words are clear enough
+        said = visible(f"{error.filename or 'cannot continue'}: {error.strerror or error}")
         echo(f"dualtrack: {said}", err=True)
         sys.exit(int(Exit.EXTERNAL))

@@ -23,13 +23,13 @@ app = typer.Typer(no_args_is_help=True)
 
 PEOPLE = typer.Option(
     ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
-    help="The file of people; the deployment's without it.",
+    help="The file of people; inventories/access.yml without it.",
 )  # fmt: skip
 GRANTS = typer.Option(
     STATE / "access/grants.json",
     "--grants",
     metavar="FILE",
-    help="Where rights for a while are noted; the deployment's without it.",
+    help="Where temporary rights are recorded; the deployment's without it.",
 )
 PKI = typer.Option(
     STATE / "pki",
@@ -42,7 +42,7 @@ MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 
 @app.command()
 def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> None:
-    """Show the people, their roles and grants, and who has rights for a while."""
+    """Show the people, their roles and grants, and who has temporary rights."""
     access = model.load(file)
     force = glass.in_force(grants, access)
     if json:
@@ -78,7 +78,7 @@ def matrix(
     ),
     json: bool = JSON,
 ) -> None:
-    """Print who may do what. With --test each role tries all of it; exit code 1 when a cell comes otherwise.
+    """Print who may do what. With --test each role tries all of it; exit code 1 when a cell differs.
 
     `found`: root on a host can do it; it cannot be prevented there, and the audit trail shows it. Nothing is changed:
     what would be destructive is aimed at names that do not exist.
@@ -161,9 +161,9 @@ def token(
 
 @app.command(name="break-glass")
 def break_glass(
-    name: str = typer.Argument(..., metavar="NAME", help="Who needs more than his own roles."),
+    name: str = typer.Argument(..., metavar="NAME", help="Who needs more than their own roles."),
     role: str = typer.Option("administrator", "--role", help="Which role."),
-    minutes: int = typer.Option(60, "--minutes", help="For how long; it ends by itself."),
+    minutes: int = typer.Option(60, "--minutes", help="For how long; it ends automatically."),
     reason: str = typer.Option(..., "--reason", help="Why, in words: it goes into every host's audit trail."),
     file: Path = PEOPLE,
     grants: Path = GRANTS,
@@ -172,7 +172,7 @@ def break_glass(
 ) -> None:
     """Give somebody a role for minutes, and print a token for the search store; then `dualtrack play people` brings it.
 
-    It ends by itself everywhere, also where the controller is away. Who audits cannot be made an administrator.
+    It ends automatically everywhere, also where the controller is away. Who audits cannot be made an administrator.
     """
     from dualtrack.security.access import tokens
 
@@ -193,7 +193,7 @@ def revoke(
     id: str = typer.Argument(..., metavar="NUMBER", help="The grant's number (`dualtrack access people`)."),
     grants: Path = GRANTS,
 ) -> None:
-    """End rights for a while before their time; `dualtrack play people` brings it everywhere."""
+    """End temporary rights before their time; `dualtrack play people` brings it everywhere."""
     echo(f"ended: {glass.end(grants, id).line}; now: dualtrack play people", err=True)
 
 

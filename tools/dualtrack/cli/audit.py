@@ -45,7 +45,7 @@ def turns(writer: Writer) -> None:
 def begin(
     folder: Path = TRAIL, host: str = typer.Option("", "--host", help="Its name; this machine's without it.")
 ) -> None:
-    """Begin a trail and print the public key to register elsewhere: all that comes later is judged by it."""
+    """Begin a trail and print the public key to register elsewhere: all that comes later is verified by it."""
     echo(writer.begin(folder, host or socket.gethostname()).pem().decode(), nl=False)
 
 
@@ -74,7 +74,7 @@ def record(
 def collect(folder: Path = TRAIL) -> None:
     """Record what the journal of this host says of logins and rights (sudo, sshd, auditd, …), until Ctrl-C.
 
-    Each entry once: after a restart it goes on behind the last one that is in the trail. Whoever is in the group
+    Each entry once: after a restart it continues behind the last one that is in the trail. Whoever is in the group
     systemd-journal may.
     """
     with Daemon() as daemon, Writer(folder) as writer:
@@ -98,7 +98,7 @@ def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
 def turn(folder: Path = TRAIL, json: bool = JSON) -> None:
     """End the present key's epoch now: its key may be stolen. It signs what is there, names another one, and is gone.
 
-    Keys change by themselves once a day. Where a service writes the trail, tell it: systemctl reload
+    Keys change automatically once a day. Where a service writes the trail, tell it: systemctl reload
     dualtrack-audit-collect, or SIGUSR1 to its process.
     """
     with Writer(folder) as writer:
@@ -135,7 +135,7 @@ def verify(
     anchor_place: list[str] = typer.Option(
         [], "--anchors", metavar="PLACE", help="Heads that were kept elsewhere: a file, or s3://BUCKET/PATH."
     ),
-    live: bool = typer.Option(False, "--live", help="The host is alive: that nothing came for a while is a finding."),
+    live: bool = typer.Option(False, "--live", help="The host is alive: that nothing came lately is a finding."),
     witness: list[Path] = typer.Option(
         [], "--witness", metavar="FILE", help="The public key of a witness that counts; its statements by --anchors."
     ),
@@ -175,7 +175,7 @@ def verify(
         told += f", co-signed up to segment {report.cosigned}" if witness else ""
         echo(f"{report.host}: {told}, {stamp(report.begun)} to {stamp(report.ended)} by its clock")
         if report.retired:
-            echo(f"records 1 to {report.retired} were retired, says the authority; they are not judged here")
+            echo(f"records 1 to {report.retired} were retired, says the authority; they are not verified here")
         if report.findings:
             rows = [
                 (it.kind, f"{it.first}-{it.last}" if it.last else "", stamp(it.begun), stamp(it.ended), it.detail)
@@ -192,7 +192,7 @@ def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Star
     if ca is None:
         raise BadInput("--retired without --ca", hint="whose word is it? name the authority's ca.pem")
     if os.path.lexists(Place(folder).root):
-        raise Refused(f"{folder} is a host's own trail, which nothing shortens", hint="judge it without --retired")
+        raise Refused(f"{folder} is a host's own trail, which nothing shortens", hint="verify it without --retired")
     return retention_receipts.starts(retention_receipts.read(file, ca), root)
 
 

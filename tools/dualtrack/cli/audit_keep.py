@@ -148,7 +148,7 @@ def restore(
 ) -> None:
     """Bring back from a snapshot the indices that the store has lost; one that is there stays as it is.
 
-    Hosts then send again what the snapshot lacks: by themselves after a store was lost, else `audit ship --again`.
+    Hosts then send again what the snapshot lacks: automatically after a store was lost, else `audit ship --again`.
     """
     connection = _as_controller(store, pki, ssh)
     found = keeping.chosen(keeping.listed(connection, repository), name)
@@ -183,7 +183,7 @@ def retain(
 ) -> None:
     """Show which days are old enough to leave the store, which stay and why; remove them with --apply.
 
-    A day goes only when its records were judged, are in a snapshot, are not held, and begin their host's chain. The
+    A day goes only when its records were verified, are in a snapshot, are not held, and begin their host's chain. The
     authority notes what went, for `audit verify --retired`. With --snapshots old snapshots go, too, and with them for
     good what only they have; the only one of something that is held stays. Exit code 1 when a trail that is not in
     order keeps its days.

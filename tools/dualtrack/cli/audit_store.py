@@ -82,10 +82,10 @@ def ship(
         0, "--reach", metavar="DAYS", min=0, help="How far back it sends again; to the trail's begin without it."
     ),
 ) -> None:
-    """Send the trail to the search store, each record exactly once, and go on with what comes, until Ctrl-C.
+    """Send the trail to the search store, each record exactly once, and continue with what comes, until Ctrl-C.
 
     The trail is the queue: through outages, kills and full disks nothing is lost and nothing is sent twice for good.
-    To a store that was built anew it sends again by itself.
+    To a store that was built anew it sends again automatically.
     """
     from dualtrack.data.checkpoints.actions import bytes_of
 
@@ -113,7 +113,7 @@ def fetch(
     token: Path | None = TOKEN,
     json: bool = JSON,
 ) -> None:
-    """Bring a host's trail out of the store, as the store has it, for `dualtrack audit verify` to judge."""
+    """Bring a host's trail out of the store, as the store has it, for `dualtrack audit verify` to verify."""
     with reading(store, ca, who, cert, cert_key, user, password, token) as found, Progress("fetched") as count:
         total = fetching.fetch(found, host, folder, count)
     if json:

@@ -51,10 +51,10 @@ def witness(
     ),
     json: bool = JSON,
 ) -> None:
-    """Co-sign the newest heads of other hosts, each segment once; say what does not go on from what was co-signed.
+    """Co-sign the newest heads of other hosts, each segment once; say what does not continue from what was co-signed.
 
-    DIR/statements.log is what to give away: `audit verify --anchors FILE --witness KEY` judges a trail by it. Exit code
-    1 when something was found now. A witness that was rolled back or has lost what it signed signs nothing more.
+    DIR/statements.log is what to give away: `audit verify --anchors FILE --witness KEY` verifies a trail by it. Exit
+    code 1 when something was found now. A witness that was rolled back or has lost what it signed signs nothing more.
     """
     if begin:
         echo(witnesses.begin(folder, name or socket.gethostname()).pem().decode(), nl=False)

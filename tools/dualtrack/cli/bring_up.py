@@ -27,7 +27,7 @@ def asked(yes: bool) -> Callable[[Any, str], bool]:
 
     def ask(plan: Any, owner: str) -> bool:
         echo(plan.text, err=True)
-        return yes or typer.confirm(f"Go on, in {owner}?", err=True)
+        return yes or typer.confirm(f"Continue, in {owner}?", err=True)
 
     return ask
 

@@ -42,7 +42,7 @@ def report(
 ) -> None:
     """Show what runs now costs by the hour and month: pools, stored data, servers, against the budget.
 
-    Exit code 1 when the budget is broken or cannot be judged, or when things run without their tags.
+    Exit code 1 when the budget is broken or cannot be checked, or when things run without their tags.
     """
     own = checked_budget(budget)
     of = numbers.load(assumptions or numbers.GUIDE)

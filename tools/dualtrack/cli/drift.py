@@ -1,4 +1,4 @@
-"""`dualtrack drift`: is everything still as declared, and if not, what, since when, and what mends it."""
+"""`dualtrack drift`: is everything still as declared, and if not, what, since when, and what repairs it."""
 
 from __future__ import annotations
 
@@ -52,4 +52,4 @@ def _show(drifted: Sequence[Drift], title: str) -> None:
         rows += [("", f"  {field.path}", f"{field.declared or 'nothing'} → {field.actual or 'nothing'}", "", "", "")
                  for field in it.fields]  # fmt: skip
     if rows:
-        table(("kind", "name", "what, declared → actual", "since", "by", "mended by"), rows, title=title)
+        table(("kind", "name", "what, declared → actual", "since", "by", "repaired by"), rows, title=title)

@@ -1,4 +1,4 @@
-"""`dualtrack drill …`: break something on purpose while work goes on, and count what it cost."""
+"""`dualtrack drill …`: break something on purpose while work continues, and count what it cost."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def ingest(
 ) -> None:
     """Take in a directory: read, cleaned of personal data, cut and indexed; then switch to the new version.
 
-    What is not new is not read again; an interrupted run goes on where it was. Exit code 1 when a file was left out.
+    What is not new is not read again; an interrupted run continues where it was. Exit code 1 when a file was left out.
     """
     from dualtrack.tracks import knowledge
 

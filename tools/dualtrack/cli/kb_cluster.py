@@ -25,7 +25,7 @@ def register(kb: typer.Typer) -> None:
 
 @app.command()
 def fill(cluster: Path = CLUSTER, base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSON) -> None:
-    """Send what the cluster lacks of the version that answers, remove what is not in it. Interrupted, it goes on."""
+    """Send what the cluster lacks of the version that answers, remove what is not in it. Interrupted, it continues."""
     from dualtrack.tracks import knowledge
 
     done = knowledge.fill(base, cluster, key_file, Said())

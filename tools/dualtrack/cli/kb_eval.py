@@ -37,8 +37,8 @@ def evaluate(
 ) -> None:
     """Measure how well questions are answered: by vectors, by words (BM25), and by both.
 
-    Recall, MRR and nDCG of sources, and which questions are refused. What is fitted is judged on other questions than
-    it was fitted on. Words count only where they win, and only after --fit.
+    Recall, MRR and nDCG of sources, and which questions are refused. What is fitted is evaluated on other questions
+    than it was fitted on. Words count only where they win, and only after --fit.
     """
     from dualtrack.knowledge import evaluation_page as shown
     from dualtrack.tracks import knowledge

@@ -160,7 +160,7 @@ def reclaim(
     notice: float = typer.Option(120, "--notice", metavar="SECONDS", help="How long before; 0: gone without a word."),
     recommend: bool = typer.Option(False, "--recommend", help="Only a rebalance recommendation; nothing is taken."),
 ) -> None:
-    """Take the spot instance HOST back as AWS does: a notice in its metadata, and its end when the notice is over."""
+    """Reclaim the spot instance HOST as AWS does: a notice in its metadata, and its end when the notice is over."""
     found = control.find(host)
     it = spot.ask(control.store().folder, found, notice=notice, recommend=recommend)
     if recommend:

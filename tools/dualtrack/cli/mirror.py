@@ -1,4 +1,4 @@
-"""`dualtrack mirror …`: everything that a site without a way out installs from, on a disk."""
+"""`dualtrack mirror …`: everything that an air-gapped site installs from, on a disk."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def build(
     ),
     json: bool = JSON,
 ) -> None:
-    """Fetch what a site needs, and sign it. Ended in the middle it goes on; again, it brings what is new.
+    """Fetch what a site needs, and sign it. Ended in the middle it continues; again, it brings what is new.
 
     Packages that dualtrack builds (own), Debian's, Python wheels with the AWS provider, Go modules with OpenTofu, Maven
     artifacts, versions of models. What was there before serves until the new mirror is whole.

@@ -127,7 +127,7 @@ def unit(
 ) -> None:
     """Print a systemd unit that runs the watch with these options, shut off from all that it does not need."""
     if stack is StackName.aws and inventory is None:
-        # OpenTofu writes where it runs, and the unit may write nowhere but into its own folder.
+        # OpenTofu writes where it runs, and the unit may write nowhere but into its own directory.
         raise BadInput(
             "a unit for a real account reads the stack's output from a file",
             hint="tofu output -json inventory > FILE, and --inventory FILE",
@@ -188,7 +188,7 @@ def _show_status(found: Status) -> None:
             (it.pool, it.lifecycle, f"{it.nodes} of {it.desired}", str(it.max), str(it.raised), ", ".join(it.zones),
              avoided or "-", _usd(it.usd_per_day))
         )  # fmt: skip
-    columns = ("pool", "lifecycle", "nodes", "max", "stand in for spot", "zones", "avoided", "on-demand US$ a day")
+    columns = ("pool", "lifecycle", "nodes", "max", "replacing spot", "zones", "avoided", "on-demand US$ a day")
     table(columns, rows)
     ceiling = "no ceiling yet (no watch has run)" if found.ceiling is None else f"the ceiling is {found.ceiling:,.2f}"
     echo(f"on-demand: {_usd(found.usd_per_day)} US$ a day; {ceiling}; prices: {'; '.join(found.prices)}")
@@ -217,7 +217,7 @@ def _show_report(found: Report) -> None:
     )
     echo(f"together {_usd(found.usd)} US$, all on demand {_usd(found.usd_on_demand)}: saved {_usd(found.saved)}")
     extra = _usd(found.stand_in_extra)
-    echo(f"on-demand stood in for spot for {found.stand_in_hours:.2f} node hours, {extra} US$ dearer")
+    echo(f"on-demand stood in for spot for {found.stand_in_hours:.2f} node hours, {extra} US$ more expensive")
     echo(f"{found.seen_hours:.2f} hours seen, {found.unseen_hours:.2f} not; prices: {'; '.join(found.prices)}")
     if found.unreadable:
         echo(f"{found.unreadable} lines of the journal cannot be read", err=True)

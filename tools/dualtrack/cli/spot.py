@@ -64,7 +64,7 @@ def plan(
     ),
     json: bool = JSON,
 ) -> None:
-    """Plan a day of GPUs: spot where it is cheap enough, on-demand under a ceiling, beside all on-demand in money.
+    """Plan a day of GPUs: spot where it is cheap enough, on-demand under a ceiling, beside the cost of all on-demand.
 
     Exit code 1 when the plan is short of the demand.
     """

@@ -68,7 +68,7 @@ def pull(
     """Bring a checkpoint into the cache and print where it is.
 
     It appears when all of it is there and checked; with a digest in the address it is the version that was meant, or
-    nothing, whoever else may write to the bucket. A pull that was ended, in whatever way, goes on where it was; of
+    nothing, whoever else may write to the bucket. A pull that was ended, in whatever way, continues where it was; of
     many that ask for the same version one pulls and the others wait. What was not used for longest makes room.
 
     With a key, sealed files are verified and opened between the network and the disk: what lies in the cache is plain,

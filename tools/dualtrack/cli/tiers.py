@@ -85,7 +85,7 @@ def restore(
     days: int = typer.Option(7, "--days", min=1, max=365, help="How long S3 keeps the readable copy."),
     cache: Path = typer.Option(None, "--cache", metavar="DIRECTORY", help="The cache; DUALTRACK_STORE without it."),
     poll: float = typer.Option(300, "--poll", min=0.1, help="Seconds between two looks."),
-    no_wait: bool = typer.Option(False, "--no-wait", help="Ask S3 and end; the same command goes on later."),
+    no_wait: bool = typer.Option(False, "--no-wait", help="Ask S3 and end; the same command continues later."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Ask for nothing: say what it takes and costs."),
     yes: bool = typer.Option(False, "--yes", help="Do not ask whether to spend the money."),
     prices: Path = PRICES,
@@ -95,7 +95,7 @@ def restore(
 ) -> None:
     """Bring an archived checkpoint back: ask for it, wait, fetch it into the cache, check it; promised beside actual.
 
-    May be ended at any moment and called again: it goes on where it was, and nothing is paid twice.
+    May be ended at any moment and called again: it continues where it was, and nothing is paid twice.
     """
     asked = drill.Asked(
         address=address,

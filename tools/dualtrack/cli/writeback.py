@@ -109,7 +109,7 @@ def push_(
     key_file: Path | None = KEY_FILE,
     json: bool = JSON,
 ) -> None:
-    """Send what was approved and is not there yet, and remove what is not here any more. Interrupted, it goes on.
+    """Send what was approved and is not there yet, and remove what is not here any more. Interrupted, it continues.
 
     Exit code 1 where a document could not be cleaned of personal data: it stays here.
     """

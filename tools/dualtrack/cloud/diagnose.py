@@ -10,7 +10,7 @@ from typing import Any
 from dualtrack.core.errors import BadInput, DualtrackError, External, Missing
 
 _CREDENTIALS_HINT = "log in (aws sso login, aws configure) and check AWS_PROFILE"
-# What a user can mend in a file, by the summary that OpenTofu gives to it.
+# What a user can fix in a file, by the summary that OpenTofu gives to it.
 _INPUT = re.compile(
     r"invalid value for|resource precondition failed|module output value precondition failed|unsuitable value|"
     r"no value for required variable|undeclared variable|invalid expression|unsupported argument|"
@@ -31,7 +31,7 @@ def errors_of(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def ignored_variables(events: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a line for each value that was given to a variable which does not exist.
 
-    OpenTofu only warns and goes on without it; a misspelt `pool` would apply the default pools.
+    OpenTofu only warns and continues without it; a misspelt `pool` would apply the default pools.
     """
     found = [event["diagnostic"] for event in events if event.get("type") == "diagnostic"]
     lines = [

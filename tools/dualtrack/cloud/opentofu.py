@@ -134,7 +134,7 @@ def _compile(output: Path, log: Path, progress: Progress) -> None:
                 packages += 1
                 if packages % 100 == 0:
                     progress(f"building OpenTofu: {packages} packages compiled")
-    proc.pause(0)  # stopped on purpose: that is no failure of the build
+    proc.pause(0)  # stopped on purpose: that is not a failure of the build
     if process.returncode != 0:
         raise External(f"go build of OpenTofu failed: {proc.last_line(log.read_text())}; all of it: {log}")
 

@@ -76,7 +76,7 @@ def registry_answers(host: str, timeout: float = 3.0) -> bool:
 
 
 def mirror(host: str, progress: Progress = lambda _: None) -> Path:
-    """Make sure that the filesystem mirror holds the pinned provider under ``host``, and return the mirror's folder."""
+    """Make sure that the filesystem mirror holds the pinned provider under ``host``; return the mirror's directory."""
     system = f"{platform.system().lower()}_{ {'x86_64': 'amd64'}.get(platform.machine(), platform.machine()) }"
     if system != _PLATFORM:
         raise Missing(
@@ -98,7 +98,7 @@ def mirror(host: str, progress: Progress = lambda _: None) -> Path:
 
 
 def _unpacked(version: str, progress: Progress) -> Path:
-    """Return the folder that holds the provider's executable, fetched and verified on the first call."""
+    """Return the directory that holds the provider's executable, fetched and verified on the first call."""
     pins = paths.pins()
     home = paths.cache_dir() / "providers"
     target = home / f"aws-{version}-{pins['provider_zip_sha256'][:12]}"

@@ -28,7 +28,7 @@ from dualtrack.core.files import alone
 from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 
-#: Shown the plan and, for a real account, whose it is; answers whether to go on.
+#: Shown the plan and, for a real account, whose it is; answers whether to continue.
 Confirm = Callable[[Plan, str], bool]
 
 #: A destroy needs no key, but the variable has no default: this one satisfies its check and opens nothing.

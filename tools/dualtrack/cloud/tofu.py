@@ -28,7 +28,7 @@ from dualtrack.core.errors import BadInput, External, Interrupted
 
 @dataclass(frozen=True)
 class Tofu:
-    """OpenTofu in one folder.
+    """OpenTofu in one directory.
 
     ``folder`` holds the configuration, ``data`` what init makes (TF_DATA_DIR), ``log`` gets everything that is said.
     """
@@ -40,7 +40,7 @@ class Tofu:
     config: Path | None = None
 
     def init(self, backend: Mapping[str, str], backend_file: Path | None = None) -> None:
-        """Prepare the folder: modules, provider, backend. ``backend`` wins over the settings in ``backend_file``."""
+        """Prepare the directory: modules, provider, backend. ``backend`` wins over the settings in ``backend_file``."""
         # A file and pairs are one repeated option, which python-terraform cannot write from a dictionary.
         settings = ([str(backend_file)] if backend_file else []) + [f"{key}={value}" for key, value in backend.items()]
         options: dict[str, Any] = {"reconfigure": IsFlagged, "input": False, "backend-config": settings}
@@ -49,7 +49,7 @@ class Tofu:
             raise diagnose.failure("preparing the stack", diagnose.parse_text(text), proc.last_line(text), self.log)
 
     def init_offline(self) -> None:
-        """Prepare the folder without its backend: enough to validate and to test."""
+        """Prepare the directory without its backend: enough to validate and to test."""
         code, text = self._capture("init", backend=False, input=False)
         if code != 0:
             raise diagnose.failure("preparing the stack", diagnose.parse_text(text), proc.last_line(text), self.log)
@@ -66,7 +66,7 @@ class Tofu:
             raise diagnose.failure("validation", errors, proc.last_line(text), self.log)
 
     def plan(self, variables: Mapping[str, Any], *, destroy: bool = False, refresh_only: bool = False) -> Plan:
-        """Return what an apply (or, with ``destroy``, a destroy) would do, saved in the data folder.
+        """Return what an apply (or, with ``destroy``, a destroy) would do, saved in the data directory.
 
         With ``refresh_only`` it only compares the state with what there is: see `shown`.
         """

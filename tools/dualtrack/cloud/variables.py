@@ -12,12 +12,12 @@ from dualtrack.core.errors import BadInput
 
 
 def folder(name: str) -> Path:
-    """Return the folder of a stack."""
+    """Return the directory of a stack."""
     return paths.ROOT / "terraform" / "stacks" / name
 
 
 def read(where: Path, *, skip: Callable[[str], bool] = lambda _: False) -> dict[str, Any]:
-    """Return the variables of the stack in a folder; files whose text ``skip`` says yes to count as not there.
+    """Return the variables of the stack in a directory; files whose text ``skip`` says yes to count as not there.
 
     Defaults, then terraform.tfvars, then terraform.tfvars.json, then *.auto.tfvars and *.auto.tfvars.json by name.
     BadInput names the file that is damaged.
@@ -34,7 +34,7 @@ def chosen(setting: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in filter(None, setting.split(":")):
         if not word.endswith(".json"):
-            raise BadInput(f"DUALTRACK_VARIABLES names {word}, which is no .json file")
+            raise BadInput(f"DUALTRACK_VARIABLES names {word}, which is not a .json file")
         found.update(values_of(Path(word)))
     return found
 

@@ -39,7 +39,7 @@ def read_as(path: Path, type_: type[T], what: str, hint: str = "") -> T:
     except FileNotFoundError:
         raise BadInput(f"there is no {what.split(' ', 1)[1]} {path}", hint=hint) from None
     except IsADirectoryError:
-        raise BadInput(f"{path} is a folder, not {what}", hint="name the file in it") from None
+        raise BadInput(f"{path} is a directory, not {what}", hint="name the file in it") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
@@ -68,24 +68,24 @@ def read_with_facts(
         with os.fdopen(handle, "rb") as file:
             info = os.fstat(file.fileno())
             if regular and not stat.S_ISREG(info.st_mode):
-                raise BadInput(f"{path} is no regular file")
+                raise BadInput(f"{path} is not a regular file")
             data = file.read(limit + 1)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from None
     except ValueError:  # where the path has a NUL
-        raise BadInput(f"cannot read {str(path)!r}: it is no path") from None
+        raise BadInput(f"cannot read {str(path)!r}: it is not a path") from None
     if len(data) > limit:
         raise BadInput(f"{path} is too long for what it should hold")
     return data, info
 
 
 def read_small(path: Path, kind: type[T], limit: int, what: str) -> T:
-    """Return a regular JSON file of ``limit`` bytes at most as ``kind``; BadInput where it is no ``what``."""
+    """Return a regular JSON file of ``limit`` bytes at most as ``kind``; BadInput where it is not a ``what``."""
     data = read_whole(path, limit, regular=True)
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadInput(f"{path} is no {what}: {error}") from None
+        raise BadInput(f"{path} is not a {what}: {error}") from None
 
 
 def read_secret(path: Path, limit: int, *, given: bool = True, follow: bool = True, regular: bool = False) -> bytes:
@@ -132,7 +132,7 @@ def open_below(folder: Path, name: str) -> BufferedReader:
 def open_own(folder: Path, name: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
     """Open a regular file of our own by its path below ``folder``; return its handle. OSError where it cannot be done.
 
-    NotOwn where anything else is in its place, or in that of a directory on the way: what is ours is no link.
+    NotOwn where anything else is in its place, or in that of a directory on the way: what is ours is not a link.
     """
     try:
         return _open_below(folder, name, flags, mode)
@@ -143,7 +143,7 @@ def open_own(folder: Path, name: str, flags: int = os.O_RDONLY, mode: int = 0o60
 
 def not_own(path: Path, what: str) -> NotOwn:
     """Return the error that something else is in the place of a file or a directory (``what``) of our own."""
-    return NotOwn(f"{path} is no {what}", hint="no link is followed there: find out who put it in its place")
+    return NotOwn(f"{path} is not a {what}", hint="no link is followed there: find out who put it in its place")
 
 
 def check_own_folder(path: Path) -> None:
@@ -203,14 +203,14 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """Make a folder, and those above it that are missing, so that its name outlives a power cut.
+    """Make a directory, and those above it that are missing, so that its name outlives a power cut.
 
     From above, each on the disk before the next one is made. So where somebody was killed while doing this, it is only
     the lowest that is there whose name may still have to come to the disk.
     """
     missing = [it for it in (folder, *folder.parents) if not it.exists()]
     lowest = missing[-1].parent if missing else folder
-    with contextlib.suppress(PermissionError):  # whoever may not read the folder above has not made this one
+    with contextlib.suppress(PermissionError):  # whoever may not read the directory above has not made this one
         sync_path(lowest.parent)
     for it in reversed(missing):
         it.mkdir(exist_ok=True, mode=mode if it == folder else 0o777)
@@ -250,7 +250,7 @@ def check_new(directory: Path) -> None:
     if os.path.lexists(directory):
         raise _taken(directory)
     if not (above := _above(directory.absolute())).is_dir():
-        raise Refused(f"{above} is no directory", hint="name another directory")
+        raise Refused(f"{above} is not a directory", hint="name another directory")
 
 
 def _above(directory: Path) -> Path:
@@ -263,7 +263,7 @@ def _taken(path: Path) -> Refused:
 
 
 def sync_path(path: Path) -> None:
-    """Bring a file's data to the disk, or a folder's names: what is new, or gone, outlives a power cut then."""
+    """Bring a file's data to the disk, or a directory's names: what is new, or gone, outlives a power cut then."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

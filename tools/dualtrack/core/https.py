@@ -76,7 +76,7 @@ def _six(text: str) -> str:
     except ValueError:
         found = None
     if found is None or found.scope_id:  # an interface's name is of one machine, and in no certificate
-        raise ValueError("what is in the URL's brackets is no IPv6 address")
+        raise ValueError("what is in the URL's brackets is not an IPv6 address")
     return str(found)
 
 
@@ -100,7 +100,7 @@ def trusted(ca_file: Path) -> ssl.SSLContext:
         context.load_verify_locations(cadata=_certificates(data))
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", "") or error
-        raise BadInput(f"{ca_file} is no certificate of an authority: {reason}", hint="it has to be PEM") from None
+        raise BadInput(f"{ca_file} is not a certificate of an authority: {reason}", hint="it has to be PEM") from None
     return context
 
 

@@ -85,7 +85,7 @@ def document(kind: str, body: Any, *, stack: str = "") -> None:
 
 
 def _spelled(value: Any) -> Any:
-    """Return what JSON has no characters for, such as names of files that are no UTF-8, as Python writes it."""
+    """Return what JSON has no characters for, such as names of files that are not UTF-8, as Python writes it."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
@@ -130,5 +130,5 @@ class Steps:
             echo(f"[{time.monotonic() - self.begin:6.1f} s] {visible(text)}", err=True)
 
     def named(self, name: str) -> Callable[[str], None]:
-        """Return a `say` that puts ``name`` in front, for work that goes on side by side."""
+        """Return a `say` that puts ``name`` in front, for work that continues side by side."""
         return lambda text: self(f"{name}: {text}")

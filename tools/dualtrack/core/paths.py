@@ -47,7 +47,7 @@ def environment() -> dict[str, str]:
 
 
 def cache_dir() -> Path:
-    """Return (and make) the cache folder shared by all checkouts; `DUALTRACK_CACHE` moves it."""
+    """Return (and make) the cache directory shared by all checkouts; `DUALTRACK_CACHE` moves it."""
     base = os.environ.get("DUALTRACK_CACHE")
     path = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dualtrack"
     path.mkdir(parents=True, exist_ok=True)

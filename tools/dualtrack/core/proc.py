@@ -72,7 +72,8 @@ def run(
     return done
 
 
-#: Programs that `stop` reaches, and for how many seconds each may go on after that; None for as long as it likes.
+#: Programs that `stop` reaches, and for how many seconds each may keep running after that; None for as long as it
+#: likes.
 _children: dict[subprocess.Popen[Any], float | None] = {}
 _stopping = threading.Event()
 _PR_SET_PDEATHSIG = 1
@@ -82,7 +83,7 @@ _PR_SET_PDEATHSIG = 1
 def tracked(process: subprocess.Popen[Any], patience: float | None = 10.0) -> Iterator[None]:
     """Count a process among those that `stop` reaches, and end it when the block is left by an exception.
 
-    One that goes on ``patience`` seconds after `stop` is made to end: a program may lose a signal. (Python throws away
+    One that runs on ``patience`` seconds after `stop` is made to end: a program may lose a signal. (Python throws away
     what a handler raises while a lock is released after a fork, and Ansible forks for every task.)
     """
     _children[process] = patience

@@ -28,4 +28,4 @@ def retried(
         except failure as error:
             seconds = wait(tries, error)
         (pause or proc.pause)(seconds)
-    raise AssertionError("the tries do not end by themselves")
+    raise AssertionError("the tries do not end")

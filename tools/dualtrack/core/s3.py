@@ -49,7 +49,7 @@ def until_next(tries: int, error: Again) -> float:
     External when there were enough of them.
     """
     if tries >= error.tries:
-        raise External(f"{error}: {tries} tries", hint="the same command goes on from here") from None
+        raise External(f"{error}: {tries} tries", hint="the same command continues from here") from None
     return min(LONGEST_S, 0.2 * float(2 ** (tries - 1))) * random.uniform(0.5, 1)  # noqa: S311 - nothing secret
 
 
@@ -84,7 +84,7 @@ class Bucket:
         self.bucket = bucket
 
     def sender(self) -> Any:
-        """Return a boto3 client for its transfer manager, which tries by itself and lets S3 check what it gets.
+        """Return a boto3 client for its transfer manager, which tries automatically and lets S3 check what it gets.
 
         It creates objects and replaces none: what the bucket's policy demands of whoever writes a version. The transfer
         manager does not know that parameter, so it is added where a request is made.
@@ -251,7 +251,7 @@ def meaning(error: Any, what: str, bucket: str) -> Exception:
         return Changed(f"{what} was replaced by another object meanwhile", hint="nothing of it is served: pull again")
     if word in EXPIRED:
         return External(
-            f"{what}: the credentials have expired ({word})", hint="log in again and repeat the command: it goes on"
+            f"{what}: the credentials have expired ({word})", hint="log in again and repeat the command: it continues"
         )
     region = said.get("Region") or headers.get("x-amz-bucket-region") or ""
     if word in ELSEWHERE:

@@ -1,4 +1,4 @@
-"""Work that goes on side by side: tasks with needs, run in threads, shown as they go."""
+"""Work that continues side by side: tasks with needs, run in threads, shown as they go."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _run(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
                     _settle(running.pop(future), future, view, outcome)
         except KeyboardInterrupt:
             proc.stop()  # leaving the pool waits for its threads, which end soon now
-            raise Interrupted("interrupted", hint="the next run goes on from here") from None
+            raise Interrupted("interrupted", hint="the next run continues from here") from None
     for name in waiting:
         view.progress[name].state = "skipped"
     if outcome.error is not None:

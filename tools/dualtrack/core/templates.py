@@ -53,7 +53,7 @@ class Kept(FileSystemBytecodeCache):
             bucket.reset()
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        """Write it for the next who asks, where there is room."""
+        """Write it for the next caller, where there is room."""
         with suppress(OSError):
             super().dump_bytecode(bucket)
 

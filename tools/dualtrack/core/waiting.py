@@ -1,7 +1,7 @@
 """Waiting for what happens outside this process, for as long as it makes progress.
 
 A fixed number of seconds is too short on a busy machine and too long for what is dead. `until` therefore gives up
-after a time without progress, where progress is any value that changes while work goes on: the size of a console log,
+after a time without progress, where progress is any value that changes while work continues: the size of a console log,
 the processor time of a host, the number of hosts that are done. That time is counted in seconds of an idle machine: a
 machine with ten runnable processes on two cores needs five seconds for what takes one.
 """
@@ -37,7 +37,7 @@ def slowness() -> float:
     """Return how many times as long as on an idle machine work takes now: runnable processes per core, 1 to SLOWEST.
 
     The load averages lag behind by a minute; the number of processes that are runnable now does not, but jumps. The
-    larger of the two is taken, since waiting a little too long costs less than giving up on work that goes on.
+    larger of the two is taken, since waiting a little too long costs less than giving up on work that continues.
     """
     try:
         with open("/proc/loadavg", encoding="ascii") as file:  # noqa: PTH123 - several times a second

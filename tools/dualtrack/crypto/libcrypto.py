@@ -233,7 +233,7 @@ def _read(call: str, pem: bytes, passphrase: bytes | None) -> int:
     lib.ERR_clear_error()
     if not handle:
         if passphrase:
-            raise BadInput("cannot read the private key: the passphrase is wrong, or it is no key")
+            raise BadInput("cannot read the private key: the passphrase is wrong, or it is not a key")
         raise _not_a_key("it is not PEM of the right kind")
     return handle
 

@@ -60,7 +60,7 @@ Say = Callable[[str], None]
 
 
 class Program(msgspec.Struct, frozen=True):
-    """An archive on this machine, and the digest of what it was made from: the name of its folder on a host."""
+    """An archive on this machine, and the digest of what it was made from: the name of its directory on a host."""
 
     digest: str
     archive: str
@@ -139,7 +139,7 @@ def _file(module: str) -> Path | None:
 
 
 def _data(package: Path) -> Iterator[Path]:
-    """Yield what is no code in a package's directory, and in those directories below that are no packages."""
+    """Yield what is not code in a package's directory, and in those directories below that are not packages."""
     for path in package.iterdir():
         if path.suffix in DATA and path.is_file():
             yield path
@@ -148,7 +148,7 @@ def _data(package: Path) -> Iterator[Path]:
 
 
 def _fill(folder: Path, python: str, machine: str, name: str, *, compiled: bool) -> None:
-    """Make the archive's content in an empty folder."""
+    """Make the archive's content in an empty directory."""
     lib = folder / "lib"
     run(
         [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--python", sys.executable, "--target", lib,
@@ -179,7 +179,7 @@ def unneeded(lib: Path) -> Iterator[Path]:
 
 
 def _packed(folder: Path) -> bytes:
-    """Return a folder as a compressed archive that depends on nothing but its content."""
+    """Return a directory as a compressed archive that depends on nothing but its content."""
 
     def plain(it: tarfile.TarInfo) -> tarfile.TarInfo:
         it.mode = 0o755 if it.isdir() or it.name == "dualtrack-store" else 0o644

@@ -149,6 +149,6 @@ def _host(name: str, i: Instance, pool: Pool | None, given: dict[str, object]) -
 
 
 def lifecycle(i: Instance, pool: Pool | None) -> Lifecycle:
-    """Return how an instance was bought: what AWS says outranks the plan, for one kind may stand in for the other."""
+    """Return how an instance was bought: what AWS says outranks the plan, for one kind may replace the other."""
     planned: Lifecycle = pool.lifecycle if pool else "spot" if i.tag_lifecycle == "spot" else "on-demand"
     return "spot" if i.lifecycle == "spot" else planned

@@ -51,7 +51,7 @@ def load(path: Path = DEFAULT) -> Facts:
             f"there is no facts file {path}", hint="inventories/local/facts.yml shows how one looks"
         ) from None
     except IsADirectoryError:
-        raise BadInput(f"{path} is a folder, not a facts file", hint="name the file in it") from None
+        raise BadInput(f"{path} is a directory, not a facts file", hint="name the file in it") from None
     except msgspec.ValidationError as error:
         raise BadInput(
             f"{path}: {error}", hint="the comments in inventories/local/facts.yml explain every field"

@@ -47,7 +47,7 @@ def chunks(blocks: Sequence[Block], count: Count, most: int) -> Iterator[Chunk]:
         if block.kind == "heading":
             yield from flush()
             headings = [*((level, text) for level, text in headings if level < block.level), (block.level, block.text)]
-            # Headings that are longer than half of a chunk are no headings.
+            # Headings that are longer than half of a chunk are not headings.
             room, used = max(most - count(" > ".join(it for _, it in headings)), most // 2), 0
             continue
         for part in cut(block.text, count, room):

@@ -1,7 +1,7 @@
-"""What lexical scores weigh, and below which score nothing was found: fitted, and judged on other questions (pure).
+"""What lexical scores weigh, and below which score nothing was found: fitted, and evaluated on other questions (pure).
 
-Figures of a fit on the questions that it was made on flatter. So questions are split in five parts; each part is judged
-by what was fitted on the other four.
+Figures of a fit on the questions that it was made on flatter. So questions are split in five parts; each part is
+evaluated by what was fitted on the other four.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOTHING = -1.0
 
 @dataclass(frozen=True)
 class Asked:
-    """What a question got, for each of WEIGHTS: how its ranking is judged, and its best score."""
+    """What a question got, for each of WEIGHTS: how its ranking is evaluated, and its best score."""
 
     question: str
     judged: tuple[Judged, ...]

@@ -1,6 +1,6 @@
 """A directory becomes a part of the knowledge base: read, cleaned, cut, and made a version that is switched to.
 
-What is not new is not read again, and whoever is killed goes on where it was: the same documents end in the same
+What is not new is not read again, and whoever is killed continues where it was: the same documents end in the same
 version, however often they were interrupted.
 """
 
@@ -85,11 +85,11 @@ def ingest(
     ``keep`` versions stay, the newest and the current one among them. What was deleted (`ledger`) stays out.
     """
     if not source.is_dir():
-        raise BadInput(f"{source} is no directory")
+        raise BadInput(f"{source} is not a directory")
     for it in labels:
         kind, _, name = it.partition(":")
         if kind not in LABELS or bool(name) != (kind != "everyone"):
-            raise BadInput(f"'{it}' is no label", hint="everyone, group:NAME, person:NAME or role:NAME")
+            raise BadInput(f"'{it}' is not a label", hint="everyone, group:NAME, person:NAME or role:NAME")
     versions.own(base)
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(base / "ingest", say), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:

@@ -185,7 +185,7 @@ def _master(path: Path, *, given: bool, make: bool) -> bytes:
             hint="--key-file names it; a new one: head -c 32 /dev/urandom" if make else "--key-file names it",
         )
     if len(found := read_secret(path, MOST_MASTER_BYTES, given=given)) < MASTER_BYTES:
-        raise BadInput(f"{path} is no master key", hint=f"it has at least {MASTER_BYTES} bytes")
+        raise BadInput(f"{path} is not a master key", hint=f"it has at least {MASTER_BYTES} bytes")
     return found
 
 

@@ -25,7 +25,7 @@ from dualtrack.knowledge.pii import characters
 MOST_BYTES, MOST_LINES, LONGEST = 64 << 10, 1000, 128
 #: Written between parts of a document: nothing is found over it.
 BORDER = "。"
-#: What people write inside of names and numbers. A comma ends something: 小张，三天 is no 张三.
+#: What people write inside of names and numbers. A comma ends something: 小张，三天 is not 张三.
 SEPARATORS = frozenset(characters.SEPARATORS) - {","} | {"\v", "\f"}
 #: Digests that are made for one document, and places that are looked at: two seconds each.
 MOST_DIGESTS, MOST_PLACES = 500_000, 4_000_000
@@ -40,7 +40,7 @@ Mac = Callable[[bytes], bytes]
 
 
 class Plain:
-    """A text made plain; ``inside[n]`` says that its character ``n`` goes on with the number or word before it."""
+    """A text made plain; ``inside[n]`` says that its character ``n`` continues with the number or word before it."""
 
     def __init__(self, text: str) -> None:
         """Make a text plain."""

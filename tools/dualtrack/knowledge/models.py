@@ -53,7 +53,7 @@ TOKEN_BYTES = 3
 
 
 def load(directory: Path) -> Model:
-    """Return the model in a directory; BadInput for what is no model."""
+    """Return the model in a directory; BadInput for what is not a model."""
     card, written = read_card(directory)
     if card.endpoint:
         return RemoteModel(directory, card, card.endpoint)
@@ -63,7 +63,7 @@ def load(directory: Path) -> Model:
 def read_card(directory: Path) -> tuple[Card, bytes]:
     """Return a model's card, and how it is spelled; nothing for the default model, which has none in its package.
 
-    BadInput where it is no card.
+    BadInput where it is not a card.
     """
     if not os.path.lexists(directory / CARD):
         return BGE_SMALL_ZH, b""
@@ -95,7 +95,7 @@ def _tried(data: bytes, file: Path, *texts: str) -> Any:
 
 @contextlib.contextmanager
 def _reported(kind: type[DualtrackError], what: str) -> Iterator[None]:
-    """Raise ``kind`` for whatever a library raises: panics of those in Rust are no Exception."""
+    """Raise ``kind`` for whatever a library raises: panics of those in Rust are not an Exception."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -121,7 +121,7 @@ class OnnxModel(Model):
     """A model on this machine: model.onnx and tokenizer.json in a directory, and card.json for any but the default."""
 
     def __init__(self, directory: Path, card: Card, written: bytes) -> None:
-        """Load it. One thread: sums in another order would be other numbers. BadInput for what is no such model."""
+        """Load it. One thread: sums in another order would be other numbers. BadInput for anything else."""
         import onnxruntime
 
         self.room = 0
@@ -207,7 +207,7 @@ class RemoteModel(Model):
         self.directory, self.card, self._endpoint = directory, card, endpoint
         self.together = max(1, min(TOGETHER, NUMBERS // card.dimension))
         self._client = _client(endpoint.url, directory / AUTHORITY, f"{directory / CARD} names it")
-        # Where it answers is no part of what it is.
+        # Where it answers is not part of what it is.
         digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(
             card, endpoint=msgspec.structs.replace(endpoint, url="")
         ), order="sorted"))  # fmt: skip
@@ -303,7 +303,7 @@ def _once(client: Client, model: str, texts: Sequence[str]) -> Vectors:
         raise External(
             "the model does not answer with a vector for each text", hint=f"is {model} a model for embeddings?"
         )
-    with np.errstate(over="ignore"):  # what is too large is no number then
+    with np.errstate(over="ignore"):  # what is too large is not a number then
         found = np.array([it.embedding for it in rows], np.float32)
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():

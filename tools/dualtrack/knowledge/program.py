@@ -172,7 +172,7 @@ class _Lines:
                 self._read += data
 
     def renew(self, *first: bytes) -> None:
-        """Become a new process of this program, which goes on with some lines and what was read."""
+        """Become a new process of this program, which continues with some lines and what was read."""
         rest = os.memfd_create("requests", 0)
         os.write(rest, b"".join(it + b"\n" for it in first) + self._read)
         os.lseek(rest, 0, os.SEEK_SET)

@@ -18,7 +18,7 @@ from dualtrack.core.files import read_whole
 
 MOST_BYTES = 4 << 20
 MOST_QUESTIONS = 10_000
-#: A list of mappings with a list: what is nested deeper is no list of questions.
+#: A list of mappings with a list: what is nested deeper is not a list of questions.
 DEPTH = 3
 HINT = '{"question": "…", "sources": ["collection/path"]}'
 FORMS = f"JSON lines like {HINT}, or a list of such in YAML"
@@ -37,7 +37,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(path: Path) -> list[Question]:
-    """Return the questions of a file; BadInput, with the line or the number, where something in it is no question."""
+    """Return the questions of a file; BadInput, with the line or the number, for what is not a question."""
     data = read_whole(path, MOST_BYTES)
     try:
         text = data.decode("utf-8-sig")
@@ -87,7 +87,7 @@ def _yaml(path: Path, text: str) -> Iterator[tuple[str, Question]]:
     except (yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"{path} is neither JSON lines nor YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(listed, list):
-        raise BadInput(f"{path} is no list of questions", hint=FORMS)
+        raise BadInput(f"{path} is not a list of questions", hint=FORMS)
     for number, it in enumerate(listed, 1):
         with _said(path, place := f"question {number}"):
             found = msgspec.convert(it, Question)

@@ -110,7 +110,7 @@ class Searcher:
         ]
         found.sort(key=lambda it: it[:2])
         order = np.array([place for _, place, _ in found], np.int64)
-        # Each row by itself, in the same order of sums, however many there are.
+        # Each row separately, in the same order of sums, however many there are.
         nearness = (self.version.vectors[permitted.rows[order]].astype(np.float64) * asked).sum(axis=1)
         return Candidates([it for _, _, it in found], nearness, said[order])
 

@@ -175,7 +175,7 @@ def listed(base: Path) -> list[Listed]:
     current = (base / CURRENT).resolve()
     found = []
     for folder in (base / "versions").glob("[0-9a-f]*"):
-        with contextlib.suppress(OSError, msgspec.MsgspecError):  # what is no version, or a damaged one
+        with contextlib.suppress(OSError, msgspec.MsgspecError):  # what is not a version, or a damaged one
             card = msgspec.json.decode((folder / CARD).read_bytes(), type=Made)
             written = folder.stat().st_mtime_ns
             since = datetime.fromtimestamp(written // 10**9, UTC)

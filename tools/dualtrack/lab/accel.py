@@ -14,7 +14,7 @@ from dualtrack.core.paths import cache_dir
 SIGN = "Unable to mount root fs"
 PROBE_S = 15
 #: An older processor, with what SM4's fast implementation needs. `max` takes a fifth more processor time to boot (36.2
-#: and 30.1 s): kernels and libraries prefer instructions that are dear to emulate, where it has them.
+#: and 30.1 s): kernels and libraries prefer instructions that are expensive to emulate, where it has them.
 #: Without the two that a saved state cannot be restored with; a machine that boots has the same processor.
 EMULATED = "SandyBridge,+avx2,-x2apic,-tsc-deadline"
 

@@ -1,4 +1,4 @@
-"""A Debian in a folder: one run of mmdebstrap, its steps told while they happen, its failure as one line."""
+"""A Debian in a directory: one run of mmdebstrap, its steps told while they happen, its failure as one line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def own_sources() -> Path:
 def bootstrap(
     root: Path, packages: Sequence[str], hooks: Sequence[str], *, log: Path, say: Callable[[str], None]
 ) -> None:
-    """Make a Debian with ``packages`` in the new folder ``root``.
+    """Make a Debian with ``packages`` in the new directory ``root``.
 
     ``hooks`` are mmdebstrap's own options (`--customize-hook=…`). Raises External with mmdebstrap's last line when it
     fails; all that it said is in ``log``.
@@ -85,7 +85,7 @@ def bootstrap(
 
 
 def publish(made: Path, target: Path) -> None:
-    """Move a folder that was made into its place in the cache; when somebody else was faster, theirs is as good."""
+    """Move a directory that was made into its place in the cache; when somebody else was faster, theirs is as good."""
     try:
         made.rename(target)
     except OSError:

@@ -379,7 +379,7 @@ def init_of(host: Host) -> int:
 
 
 def root_of(host: Host) -> Path:
-    """Return a path outside that leads to the root folder of a running host."""
+    """Return a path outside that leads to the root directory of a running host."""
     return Path(f"/proc/{init_of(host)}/root")
 
 

@@ -114,7 +114,7 @@ class QuietMirror(Files):
 
 
 def main(namespace: str, port: str, mirror: str, lab: str) -> None:
-    """Serve until killed. ``port`` is the loopback port of the API outside the namespace, ``lab`` the lab's folder."""
+    """Serve until killed. ``port`` is the loopback port of the API outside the namespace, ``lab`` its directory."""
     fault_injection.install(Path(lab))
     threading.Thread(target=tell, args=(Store(Path(lab)),), daemon=True, name="instances").start()
     app = DomainDispatcherApplication(create_backend_app)

@@ -149,7 +149,7 @@ def decode(content: bytes, where: str = SCENARIO_PATH) -> Scenario:
 
 
 def install(root: Path, scenario: Scenario) -> None:
-    """Put nvidia-smi and its scenario below ``root``, the root folder of a host (or what is laid over it)."""
+    """Put nvidia-smi and its scenario below ``root``, the root directory of a host (or what is laid over it)."""
     program = Path(__file__).with_name("nvidia_smi.py").read_bytes()
     # The host's own Python, whatever the environment of the one who calls it.
     program = program.replace(b"#!/usr/bin/env python3", b"#!/usr/bin/python3", 1)

@@ -9,7 +9,7 @@ from dualtrack.lab.model import HostSpec, Layout
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write one file of a host, with the folders above it."""
+    """Write one file of a host, with the directories above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-#: A tree of the metadata: a mapping is a folder, a string a value.
+#: A tree of the metadata: a mapping is a directory, a string a value.
 Tree = Mapping[str, "Tree | str"]
 
 
@@ -84,7 +84,7 @@ def credentials(i: Instance) -> dict[str, str]:
 
 
 def look_up(node: Tree | str, path: list[str]) -> str | None:
-    """Return what a GET of ``path`` below ``node`` answers (folders list their entries), None for "not found"."""
+    """Return what a GET of ``path`` below ``node`` answers (directories list their entries), None for "not found"."""
     for part in path:
         if isinstance(node, str) or part not in node:
             return None

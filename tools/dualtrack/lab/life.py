@@ -8,7 +8,7 @@ from dualtrack.core.proc import last_line
 from dualtrack.lab import cgroup
 from dualtrack.lab.state import Store
 
-#: Processor time counts in steps of this many seconds, so that what only ticks is no progress for long. The whole boot
+#: Processor time counts in steps of this many seconds, so that what only ticks is not progress for long. The whole boot
 #: of a container takes 0.4 s, and an idle one uses none in a minute. An emulated machine that boots uses a core, an
 #: idle one 1 or 2 per cent of it.
 CONTAINER_STEP_S, MACHINE_STEP_S = 0.05, 5.0

@@ -36,7 +36,7 @@ SHARED = "srv/shared"
 
 
 def shared(folder: Path) -> Path:
-    """Return (and make) the folder that all containers of a lab share; ``folder`` is the overlay of one of them."""
+    """Return (and make) the directory that all containers of a lab share; ``folder`` is the overlay of one of them."""
     path = folder.parent.parent / "shared"
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -73,7 +73,8 @@ def boot(folder: Path, spec: HostSpec, layout: Layout, image: Path, log: Path) -
         str(root), str(image), str(folder / "upper"), str(folder / "work"), "" if spec.instance_id else spec.user,
         "systemd-nspawn", "-q", "-D", str(root), "-M", spec.name, "--register=no", "--keep-unit", "--link-journal=no",
         f"--network-bridge={layout.bridge(spec.ip)}", "--resolv-conf=off", "--timezone=off", "--boot",
-        # A network file system (EFS, NFS) is a folder that all containers of the lab see: a container cannot mount NFS.
+        # A network file system (EFS, NFS) is a directory that all containers of the lab see: a container cannot mount
+        # NFS.
         f"--bind={shared(folder)}:/{SHARED}",
         # Slurm wants devices where its configuration names GPUs; the ones that lead nowhere are the ones we may give.
         *(f"--bind=/dev/null:/dev/nvidia{index}" for index in range(spec.gpus)),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A stand-in for `nvidia-smi` on lab hosts, which have no GPU: it answers from a scenario file.
+"""A simulator of `nvidia-smi` on lab hosts, which have no GPU: it answers from a scenario file.
 
 Installed as /usr/bin/nvidia-smi inside a host and run by that host's own Python, so it uses the standard library alone.
 Flags, column names, words and exit codes follow https://docs.nvidia.com/deploy/nvidia-smi/index.html; what it does not

@@ -84,10 +84,10 @@ def ask(lab: Path, host: Host, *, notice: float, recommend: bool = False) -> Rec
     """Ask that an instance be taken back in ``notice`` seconds (0: at once, without a word).
 
     With ``recommend`` it only gets a rebalance recommendation. A second call replaces the first. Raises BadInput for a
-    host that is no emulated instance.
+    host that is not an emulated instance.
     """
     if not host.instance_id:
-        raise BadInput(f"{host.name} is no instance of the emulated cloud", hint="dualtrack lab status lists those")
+        raise BadInput(f"{host.name} is not an instance of the emulated cloud", hint="dualtrack lab status lists those")
     if not 0 <= notice <= 86400:
         raise BadInput(f"a notice of {notice:g} seconds", hint="0 to 86400; AWS gives 120")
     now = datetime.now(UTC).timestamp()

@@ -1,6 +1,6 @@
 """The root file system that every lab host starts from: Debian as a cloud image has it, built once per content.
 
-The folder is shared, read-only, by all hosts of all checkouts; each host writes to an overlay of its own.
+The directory is shared, read-only, by all hosts of all checkouts; each host writes to an overlay of its own.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def path() -> Path:
 
 
 def build(say: Callable[[str], None] = lambda _: None) -> Path:
-    """Build the image unless it is there, telling ``say`` what goes on; return its folder. Takes about 30-50 s.
+    """Build the image unless it is there, telling ``say`` the progress; return its directory. Takes about 30-50 s.
 
     Raises External with the last line of mmdebstrap when that fails; nothing half made is ever found under `path`.
     """

@@ -14,7 +14,7 @@ from dualtrack.data.mirror.debian import COUNTRIES, Apt
 from dualtrack.lab.bootstrap import apt_sources
 from dualtrack.serving import countries
 
-#: In the lab's folder; inventories/lab names it.
+#: In the lab's directory; inventories/lab names it.
 NAME = "countries.mmdb"
 
 
@@ -36,7 +36,7 @@ def ensure(say: Say) -> Path:
 
 
 def put(folder: Path, say: Say) -> None:
-    """Have the database in the lab's folder."""
+    """Have the database in the lab's directory."""
     data = ensure(say).read_bytes()
     path = folder / NAME
     if not path.exists() or path.read_bytes() != data:

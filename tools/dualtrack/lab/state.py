@@ -49,7 +49,7 @@ class Running(msgspec.Struct, frozen=True, order=True, kw_only=True):
 
 
 class Store:
-    """The lab's folder (`.lab`), by name."""
+    """The lab's directory (`.lab`), by name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -155,7 +155,7 @@ class Store:
             f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n"
             f"    UserKnownHostsFile {self.known_hosts.file}\n"
             f"    ProxyCommand {self.proxy_command()}\n    ConnectTimeout 40\n    LogLevel ERROR\n"
-            # A host whose power is cut says nothing; an emulated one may be busy for a while.
+            # A host whose power is cut says nothing; an emulated one may be busy temporarily.
             f"    ServerAliveInterval 15\n    ServerAliveCountMax 8\n    KexAlgorithms {KEX}\n"
         )
         write_atomically(self.ssh_config, text.encode())

@@ -1,7 +1,7 @@
 """One lab host as a virtual machine: its disks before the first boot, and the command that runs it.
 
-In the host's folder: `root.qcow2`, a layer above the image's root file system; `boot.img`, a file system of its own for
-/boot; `<serial>.nvme` for each data disk, sparse; `machine.json`, how it is put together; `control.sock`, QEMU's.
+In the host's directory: `root.qcow2`, a layer above the image's root file system; `boot.img`, a file system of its own
+for /boot; `<serial>.nvme` for each data disk, sparse; `machine.json`, how it is put together; `control.sock`, QEMU's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CPUS = 1
 MEMORY_MIB = 1536
 
 
-#: In a machine's folder, until its first start: the folders of the snapshot that it goes on from, and of the image.
+#: In a machine's directory, until its first start: those of the snapshot that it continues from, and of the image.
 RESTORE = "restore"
 
 
@@ -52,7 +52,7 @@ class Disk(msgspec.Struct, frozen=True):
 
     @property
     def file(self) -> str:
-        """The name of the file that holds its content, in the machine's folder."""
+        """The name of the file that holds its content, in the machine's directory."""
         return f"{self.serial}.nvme"
 
     @property
@@ -130,7 +130,7 @@ def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> No
 
 
 def snapshot_of(folder: Path) -> Path | None:
-    """Return the folder of the snapshot that the machine has yet to go on from; None for every later start."""
+    """Return the directory of the snapshot that the machine has yet to continue from; None for every later start."""
     try:
         return Path((folder / RESTORE).read_text().splitlines()[0])
     except FileNotFoundError:
@@ -138,7 +138,7 @@ def snapshot_of(folder: Path) -> Path | None:
 
 
 def boot_instead(folder: Path) -> None:
-    """Let a machine that did not go on from its snapshot boot: its root disk is made anew, from the image."""
+    """Let a machine that did not continue from its snapshot boot: its root disk is made anew, from the image."""
     image = Path((folder / RESTORE).read_text().splitlines()[1])
     vmsnapshot.new_root(folder / "root.qcow2", image / "root.img", "raw")
     (folder / RESTORE).unlink()

@@ -155,7 +155,7 @@ def path() -> Path:
 
 
 def build(say: Callable[[str], None] = lambda _: None) -> Path:
-    """Build the image unless it is there, telling ``say`` what goes on; return its folder. Takes about 4 minutes.
+    """Build the image unless it is there, telling ``say`` the progress; return its directory. Takes about 4 minutes.
 
     Raises External with the last line of what failed; nothing half made is ever found under `path`.
     """

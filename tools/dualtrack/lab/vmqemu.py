@@ -31,7 +31,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def command(start: Start) -> list[str]:
-    """Return the command line of a machine that has nothing but its root disk; control sockets are in its folder."""
+    """Return the command line of a machine that has nothing but its root disk; control sockets are in its directory."""
     return [
         # QEMU dies with its keeper, whatever ends that.
         "setpriv", "--pdeathsig", "KILL",

@@ -1,8 +1,8 @@
 """The keeper of one virtual machine: starts QEMU, and starts it again when the machine reboots.
 
 Ends with 0 when the machine powered itself off, with 1 when QEMU failed or the machine does nothing but reboot. QEMU
-dies with it. A new machine goes on from a snapshot where there is one (vmsnapshot). Before each other start kernel and
-initramfs are read out of the machine's own /boot, as a boot loader would.
+dies with it. A new machine continues from a snapshot where there is one (vmsnapshot). Before each other start kernel
+and initramfs are read out of the machine's own /boot, as a boot loader would.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def run_once(folder: Path, log: Path) -> str:
     finally:
         process.kill()
     if (folder / vm.RESTORE).exists():
-        print(f"{folder.name} cannot go on from {snapshot}: it boots", file=sys.stderr)
+        print(f"{folder.name} cannot continue from {snapshot}: it boots", file=sys.stderr)
         vm.boot_instead(folder)
         return run_once(folder, log)
     if process.returncode != 0 or not reason.startswith("guest-"):

@@ -1,4 +1,4 @@
-"""A machine that has booted, kept: new machines go on from there instead of booting, 5 to 8 times cheaper.
+"""A machine that has booted, kept: new machines continue from there instead of booting, 5 to 8 times cheaper.
 
 Only where machines are emulated, and only for the first start of a new one: it has nothing of its own yet. Every later
 start is a boot from its own /boot. The snapshot has a root disk and no other device; a new machine gets its boot disk,
@@ -46,9 +46,9 @@ systemctl daemon-reload
 systemctl --no-block start lab-snapshot.service
 """
 
-#: Brings the booted machine to where a new one goes on, and the boot disk out. Modules that a new machine needs for its
-#: devices, and programs that its first login starts, are in memory then. `is-system-running` is there for the waiting:
-#: it fails, too, for a machine with a failed unit.
+#: Brings the booted machine to where a new one continues, and the boot disk out. Modules that a new machine needs for
+#: its devices, and programs that its first login starts, are in memory then. `is-system-running` is there for the
+#: waiting: it fails, too, for a machine with a failed unit.
 LAST_STEPS = f"""\
 set -eu
 systemctl is-system-running --wait || true
@@ -69,7 +69,7 @@ echo '{READY}' > /dev/ttyS0
 """
 SNAPSHOT_UNIT = """\
 [Unit]
-Description=Bring this machine to where new ones go on
+Description=Bring this machine to where new ones continue
 DefaultDependencies=no
 
 [Service]
@@ -135,7 +135,7 @@ def path(*, cpus: int, memory_mib: int) -> Path | None:
 
 
 def build(say: Callable[[str], None] = lambda _: None, *, cpus: int, memory_mib: int) -> Path | None:
-    """Make the snapshot unless it is there, telling ``say`` what goes on; return its folder, or None as `path` does.
+    """Make the snapshot unless it is there, telling ``say`` the progress; return its directory, or None as `path` does.
 
     The image must have been built. Raises External when the machine does not come up; nothing half made is ever found
     under `path`.
@@ -146,7 +146,7 @@ def build(say: Callable[[str], None] = lambda _: None, *, cpus: int, memory_mib:
     with locked(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as scratch:
         if target.is_dir():  # another checkout has just made it
             return target
-        say("booting a machine to go on from")
+        say("booting a machine to continue from")
         made = Path(scratch, "made")
         made.mkdir()
         os.link(kernel.startable(_boot_file("vmlinuz")), made / "kernel")
@@ -168,7 +168,7 @@ def new_root(disk: Path, below: Path, kind: str) -> None:
 
 
 def start_of(snapshot: Path, *, cpus: int, memory_mib: int, root: Path, console: Path) -> vmqemu.Start:
-    """Return how a machine with the disk ``root`` goes on from ``snapshot``."""
+    """Return how a machine with the disk ``root`` continues from ``snapshot``."""
     return vmqemu.Start(
         name="snapshot", cpus=cpus, memory_mib=memory_mib, accelerator=tuple(accel.options(snapshot / "kernel")),
         kernel=snapshot / "kernel", initrd=snapshot / "initrd", cmdline=vmqemu.CMDLINE, root=root, console=console,
@@ -176,7 +176,7 @@ def start_of(snapshot: Path, *, cpus: int, memory_mib: int, root: Path, console:
 
 
 def restore_options(snapshot: Path) -> list[str]:
-    """Return QEMU's options that load the state; the machine stands still afterwards, until it is told to go on."""
+    """Return QEMU's options that load the state; the machine stands still afterwards, until it is told to continue."""
     return ["-S", "-incoming", f"exec:cat {shlex.quote(str(snapshot / 'state'))}"]
 
 
@@ -233,7 +233,7 @@ def _await(process: subprocess.Popen[bytes], console: Path, text: str) -> None:
         return False
 
     waiting.until(
-        shown, f"the machine to go on from to say '{text}'", stall=STILL_S, limit=LONGEST_S,
+        shown, f"the machine to continue from to say '{text}'", stall=STILL_S, limit=LONGEST_S,
         progress=lambda: (console.stat().st_size, _processor_seconds(process.pid)), last=lambda: last_line(said()),
         hint=f"all of it: {console}",
     )  # fmt: skip

@@ -34,7 +34,7 @@ LATER = frozenset({429, 502, 503, 504})
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store said: HTTP's number, and its JSON as objects; what ``is_text`` is no JSON.
+    """What the store said: HTTP's number, and its JSON as objects; what ``is_text`` is not JSON.
 
     ``after_s`` is the seconds for which it asks to be left alone (Retry-After).
     """
@@ -163,7 +163,7 @@ def through(words: Sequence[str]) -> Opener:
     def opener() -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
-            # Ends by itself when our end is closed.
+            # Ends automatically when our end is closed.
             subprocess.Popen(
                 list(words),
                 stdin=theirs.fileno(),
@@ -179,9 +179,9 @@ def through(words: Sequence[str]) -> Opener:
 class SearchStore:
     """A cluster by the addresses of its nodes (https://HOST:PORT); each request goes to one that answers.
 
-    ``ca`` is the only authority that is believed. Who asks is known by ``cert`` and ``key`` or, a person, by the first
-    line of a file: of ``token``, or of ``password`` together with ``user``. ``opener`` opens a stream to a name and
-    port.
+    ``ca`` is the only authority that is believed. The caller is known by ``cert`` and ``key`` or, a person, by the
+    first line of a file: of ``token``, or of ``password`` together with ``user``. ``opener`` opens a stream to a name
+    and port.
     """
 
     def __init__(
@@ -235,7 +235,8 @@ def node(
         at = https.address(address, PORT)
     except ValueError as error:
         named = "what is named" if "@" in address else address  # it may have a password
-        raise BadInput(f"{named} is no address of a store: {error}", hint="https://HOST:9200, without a path") from None
+        wrong = f"{named} is not an address of a store: {error}"
+        raise BadInput(wrong, hint="https://HOST:9200, without a path") from None
     try:
         return Store(at.host, opener(at.host, at.port), ca, certificate=cert, key=key, timeout=timeout)
     except FileNotFoundError:

@@ -22,7 +22,7 @@ from dualtrack.serving import sse
 
 #: Seconds without a byte: the first token of a long prompt takes longest, and more while others are served.
 SILENCE_S = 300.0
-#: Of an answer that is no stream.
+#: Of an answer that is not a stream.
 ANSWER_BYTES = 4 << 20
 PROMPT_BYTES = 4 << 20
 KEY = re.compile(r"[!-~]{1,512}")
@@ -158,7 +158,7 @@ class Client:
         try:
             self._at = https.address(url, 443, path=True)
         except ValueError as error:
-            raise BadInput(f"this is no address of {called}: {error}", hint=f"https://HOST:PORT; {look}") from None
+            raise BadInput(f"this is not an address of {called}: {error}", hint=f"https://HOST:PORT; {look}") from None
         self._tls, self._silence_s = https.trusted(ca_file), silence_s
         self._called, self._look, self._key = called, look, key
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}

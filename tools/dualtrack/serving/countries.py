@@ -44,7 +44,7 @@ def ranges(lines: Iterable[str], what: str) -> Iterator[tuple[Address, Address, 
                 raise ValueError
             backwards = int(end) < int(first) or (last is not None and int(first) <= int(last[1]))
         except ValueError:
-            raise BadInput(f"{what}, line {number}: this is no range of addresses with a country") from None
+            raise BadInput(f"{what}, line {number}: this is not a range of addresses with a country") from None
         if backwards:
             raise BadInput(f"{what}, line {number}: the ranges are not in order")
         if last is not None and last[2] == found[3] and int(last[1]) + 1 == int(first):
@@ -78,7 +78,7 @@ def convert(four: Path, six: Path, out: Path) -> None:
         try:
             lines = path.read_text(encoding="ascii").splitlines()
         except UnicodeDecodeError:
-            raise BadInput(f"{path} is no text of tor-geoipdb's") from None
+            raise BadInput(f"{path} is not a text of tor-geoipdb's") from None
         made = min(made, generated(lines, str(path)))
         for first, end, country in ranges(lines, str(path)):
             of.setdefault(country, []).append(IPRange(str(first), str(end)))

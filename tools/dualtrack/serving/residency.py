@@ -1,7 +1,7 @@
 """What the law asks for when personal data leaves China: by how many persons' requests went to the cloud track.
 
 The limits come with the gateways' counts (`hosts.agents.gateway_persons`), where their source is named. This says which
-limit a count has reached, and is no legal advice: what is asked of critical infrastructure, of important data,
+limit a count has reached, and is not legal advice: what is asked of critical infrastructure, of important data,
 and of data that was collected abroad, is not in a count.
 """
 

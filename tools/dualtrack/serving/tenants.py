@@ -42,7 +42,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who asks: with which keys, for which models (``*`` for all), how often, and for how many tokens.
+    """The caller: with which keys, for which models (``*`` for all), how often, and for how many tokens.
 
     None for no limit. Tokens are those read and those written together. ``sensitive`` says that its requests may hold
     sensitive personal data, which is counted apart when it leaves the country; ``screened``, that a request with any
@@ -97,7 +97,7 @@ def check(found: Tenants, where: str) -> Tenants:
             )
         for model in tenant.models:
             if model != ALL and not NAME.fullmatch(model):
-                raise BadInput(f"{at}: {model!r} is no name of a model", hint="lower-case, or * for all")
+                raise BadInput(f"{at}: {model!r} is not a name of a model", hint="lower-case, or * for all")
         if not tenant.models or (ALL in tenant.models and len(tenant.models) > 1):
             raise BadInput(f"{at}: models must be names, or * alone")
         _distinct(tenant.models, f"{at}: the model")
@@ -108,7 +108,7 @@ def check(found: Tenants, where: str) -> Tenants:
                 raise BadInput(f"{at}: {limit} must be null or between 1 and {most}")
         for key in tenant.keys:
             if not KEY_ID.fullmatch(key.id):
-                raise BadInput(f"{at}: {key.id!r} is no id of a key", hint="k- and lower-case letters or digits")
+                raise BadInput(f"{at}: {key.id!r} is not an id of a key", hint="k- and lower-case letters or digits")
             if not DIGEST.fullmatch(key.sha256):
                 raise BadInput(f"{at}: key {key.id} has no SHA-256", hint="64 hexadecimal digits, lower-case")
             if not _is_time(key.added):

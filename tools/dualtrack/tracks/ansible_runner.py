@@ -89,7 +89,7 @@ def configure(
     may be a secret. The whole output is appended to ``log``, `logs/configure.log` of the state without it;
     ``progress`` gets one line a task, and one for each host that changed or failed. Raises ConfigureFailed when a host
     fails or cannot be reached, External when Ansible does. On Ctrl-C Ansible and all that it started are ended before
-    Interrupted or KeyboardInterrupt goes on.
+    Interrupted or KeyboardInterrupt is passed on.
     """
     program = Path(sys.executable).with_name("ansible-playbook")
     if not program.exists():
@@ -117,7 +117,7 @@ def configure(
     with proc.tracked(child), os.fdopen(receive, encoding="utf-8", errors="replace") as pipe:
         changed, failures = collect(events(pipe), progress or quiet)
         code = child.wait()
-    proc.pause(0)  # stopped on purpose: what Ansible says of that is no failure of a host
+    proc.pause(0)  # stopped on purpose: what Ansible says of that is not a failure of a host
     result = Result(changed=changed, failures=failures, seconds=round(time.monotonic() - started, 1), log=str(log))
     if result.failures:
         raise ConfigureFailed(result)

@@ -83,7 +83,7 @@ def join(stack: Stack, *, say: Say) -> provision.Settled | None:
     return settled
 
 
-#: How long no instance of a pool that is short may come until the track goes on without, in seconds.
+#: How long no instance of a pool that is short may come until the track continues without, in seconds.
 CAPACITY_STALL_S = 300.0
 
 

@@ -227,7 +227,7 @@ def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = 
             say(last)
         return msgspec.json.decode(data, type=kind)
     if running.returncode == Exit.INTERRUPTED:
-        raise Interrupted("interrupted; the next run goes on from here")
+        raise Interrupted("interrupted; the next run continues from here")
     if running.returncode < 0:  # what it said last was no error
         raise External(
             f"the program of the knowledge base was ended by signal {-running.returncode}",

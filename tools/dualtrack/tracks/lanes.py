@@ -120,7 +120,7 @@ def configure(inventories: Sequence[Path], hosts: Hosts, *, log: Path, say: Say)
             errors = [error for future in futures if (error := future.exception())]
         except KeyboardInterrupt:
             proc.stop()  # leaving the pool waits for its threads, which end soon now
-            raise Interrupted("interrupted", hint="the next run goes on from here") from None
+            raise Interrupted("interrupted", hint="the next run continues from here") from None
     for error in sorted(errors, key=lambda it: not isinstance(it, DualtrackError)):
         raise error
     results = [result for future in futures if (result := future.result())]

@@ -35,8 +35,9 @@ from dualtrack.verify import plan
 RECORD = "/var/lib/dualtrack/configured"
 #: What decides how hosts are configured, in the checkout, beside their roles: playbooks, plugins, this package, pins.
 CODE = ("ansible", "plugins", "inventories", "tools/dualtrack", "requirements", "pyproject.toml")
-#: Variables that name files or folders on this machine whose content roles bring to hosts, or compare with them; and
-#: the group whose hosts have the role. The lab gives them to all hosts, also to those of a track without search store.
+#: Variables that name files or directories on this machine whose content roles bring to hosts, or compare with them;
+#: and the group whose hosts have the role. The lab gives them to all hosts, also to those of a track without search
+#: store.
 FILES = {
     "access_file": "all",
     "access_grants_file": "all",
@@ -61,7 +62,8 @@ FILES = {
     "sm4_volume_custodians": "role_storage",
     "sm4_volume_keep_dir": "role_storage",
 }
-#: Those of them that are folders of an authority: certificates lie there by kind, each named after its host or person.
+#: Those of them that are directories of an authority: certificates lie there by kind, each named after its host or
+#: person.
 AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "gateway_ca_dir", "knowledge_base_ca_dir", "logs_ca_dir", "serving_ca_dir")
 #: Settings of Ansible and of this program that may change what is applied. How long waits last does not.
 SETTINGS = ("ANSIBLE_", "DUALTRACK_")
@@ -234,7 +236,7 @@ def _text_of(path: Path, _written: int) -> str:
 
 
 def _named(hosts: Hosts) -> Iterator[Path]:
-    """Return the files and folders that variables name, of those hosts that have the role."""
+    """Return the files and directories that variables name, of those hosts that have the role."""
     for name, group in FILES.items():
         for host in hosts.groups.get(group, ()):
             value = hosts.variables[host].get(name) or ()
@@ -243,7 +245,7 @@ def _named(hosts: Hosts) -> Iterator[Path]:
 
 
 def _foreign(path: Path, hosts: Hosts) -> bool:
-    """Tell whether a file is another's: of a person, or of a host of the other track, which shares the folders.
+    """Tell whether a file is another's: of a person, or of a host of the other track, which shares the directories.
 
     The registered key of another's host counts where one of ours is a witness, who is told all keys.
     """
@@ -256,7 +258,7 @@ def _foreign(path: Path, hosts: Hosts) -> bool:
 
 
 def _keys(hosts: Hosts) -> set[Path]:
-    """Return the folders of registered keys."""
+    """Return the directories of registered keys."""
     every = hosts.variables.values()
     return {(ROOT / str(facts["audit_keys_dir"])).resolve() for facts in every if facts.get("audit_keys_dir")}
 

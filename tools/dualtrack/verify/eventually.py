@@ -1,4 +1,4 @@
-"""Patience, for checks of what comes by itself: daemons that were just started, volumes that a boot still opens."""
+"""Timeouts, for checks of what comes up on its own: daemons that were just started, volumes that a boot still opens."""
 
 from __future__ import annotations
 

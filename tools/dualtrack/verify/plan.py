@@ -22,7 +22,7 @@ class Play(msgspec.Struct, frozen=True):
 
 
 def read(path: Path) -> list[Any]:
-    """Return the plays or tasks of a file as they are written; BadInput when it is no list of them."""
+    """Return the plays or tasks of a file as they are written; BadInput when it is not a list of them."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     except (OSError, yaml.YAMLError) as error:

@@ -176,7 +176,7 @@ def listen(worker: Worker, say: Progress) -> list[model.Check]:
             if check.outcome == "failed":
                 say(f"{check.host}: not true that {check.check}")
         code = worker.child.wait()
-    proc.pause(0)  # stopped on purpose: that is no finding
+    proc.pause(0)  # stopped on purpose: that is not a finding
     if code not in (0, 1):
         said = last_line(worker.log.read_text(errors="replace"))
         raise External(f"the checks could not run (pytest ended with {code}): {said}")

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Take the ciphers' files out of the kernel source that the distribution's package put into /usr/src. DKMS calls this in
-# the build folder with the kernel's release, such as 6.1.0-44-amd64.
+# the build directory with the kernel's release, such as 6.1.0-44-amd64.
 set -eu
 series=$(printf '%s\n' "$1" | cut -d. -f1,2)
 archive=/usr/src/linux-source-$series.tar.xz

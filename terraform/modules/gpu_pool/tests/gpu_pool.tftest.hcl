@@ -65,7 +65,7 @@ run "spot_with_an_on_demand_base" {
       aws_autoscaling_group.this.mixed_instances_policy[0].instances_distribution[0].on_demand_percentage_above_base_capacity == 0 &&
       aws_autoscaling_group.this.capacity_rebalance
     )
-    error_message = "above its base, a spot pool buys spot only, and replaces before it is taken back"
+    error_message = "above its base, a spot pool buys spot only, and replaces before it is reclaimed"
   }
 
   assert {

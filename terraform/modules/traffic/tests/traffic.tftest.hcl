@@ -73,7 +73,7 @@ run "every_address_is_checked" {
     condition = { for c in aws_route53_health_check.address : c.ip_address => [c.type, c.port, c.resource_path, c.request_interval, c.failure_threshold, c.fqdn] } == {
       for a in ["203.0.113.10", "203.0.113.11", "198.51.100.10"] : a => ["HTTP", 8080, "/ready", 10, 2, "api.llm.example.com"]
     }
-    error_message = "each address by itself, as a user would ask it"
+    error_message = "each address on its own, as a user would ask it"
   }
 
   assert {

@@ -124,7 +124,7 @@ def _wrong(of: Assumptions) -> Iterator[str]:
         *((f"source {it}", of.sources[it].taken) for it in of.sources),
     ]:
         if not dated(taken):
-            yield f'{name}: {taken!r} is no date: write taken: "2026-11-25", in quotes'
+            yield f'{name}: {taken!r} is not a date: write taken: "2026-11-25", in quotes'
 
 
 def _sources(of: Assumptions) -> Iterator[tuple[str, str]]:

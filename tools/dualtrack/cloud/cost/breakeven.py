@@ -2,7 +2,7 @@
 
 Money is ¥ a month of 365.25 / 12 days. A server costs the same whether it works or not; the cloud costs by the call,
 but never less than the nodes that stay up. One server can serve so many calls and no more: beyond that another one is
-bought, and where a full server is dearer by the call than the cloud, no number of calls makes it pay.
+bought, and where a full server is more expensive by the call than the cloud, no number of calls makes it pay.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def reckon(of: Assumptions) -> Reckoning:
 def _meet(
     server: float, capacity: float, call: float, minimum: float, more_staff: float
 ) -> tuple[int | None, int, str]:
-    """Return the least calls a month at which local is no dearer, the servers for them, and the reason.
+    """Return the least calls a month at which local is no more expensive, the servers for them, and the reason.
 
     Local with ``k`` servers costs ``k * server + more_staff`` more than nothing, the cloud ``max(minimum, n * call)``;
     ``n`` may be ``k * capacity`` at most.

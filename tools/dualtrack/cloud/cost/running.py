@@ -1,4 +1,4 @@
-"""What runs now, in money: instances by pool, stored bytes by class, owned servers, against a budget. Pure."""
+"""What runs now, and its cost: instances by pool, stored bytes by class, owned servers, against a budget. Pure."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def report(output: Output, deployment: str, seen: Seen, facts: Facts, budget: float | None) -> Report:
-    """Return what runs now costs, the dearest first, and what is not in order with it."""
+    """Return what runs now costs, the most expensive first, and what is not in order with it."""
     ours = [it for it in seen.instances if it.tag_deployment in ("", deployment)]
     rows = [*_nodes(output, ours, facts), *_tiers(output.region, seen.stored, facts.storage), *_servers(seen, facts)]
     rows.sort(key=lambda row: -(row.usd_per_month or 0))

@@ -57,7 +57,7 @@ def _calls(calls: int | None) -> str:
 
 
 def running(report: Running) -> None:
-    """Print what runs now, the dearest first, with the sums in both currencies."""
+    """Print what runs now, the most expensive first, with the sums in both currencies."""
     table(
         ("track", "pool, data or server", "kind", "lifecycle", "quantity", "$/h", "$/month"),
         [

@@ -1,7 +1,7 @@
 """When an answer of the API is not believed. Pure.
 
 An API that fails, lags or lies often does so with an empty list, and "no nodes" is the most expensive thing to believe.
-So a node counts as gone only when EC2 itself says of that very node that it ended; no answer is no evidence.
+So a node counts as gone only when EC2 itself says of that very node that it ended; a missing answer is not evidence.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def doubt(
     if unknown:
         return f"the group lists {_some(unknown)}, of which EC2 knows nothing"
     if contradicted and len(contradicted) == len(listed):
-        # One that ended a moment ago is listed for a while; all of them at once are two answers that do not agree.
+        # One that ended a moment ago is still listed for some time; all of them at once are two answers that do not
+        # agree.
         return f"the group lists {_some(contradicted)}, which EC2 says ended"
     if now - since > REMEMBERED_S:
         return ""

@@ -1,4 +1,4 @@
-"""Which stack is watched: its output, its API, and the folder of its watch. And what the commands show of it."""
+"""Which stack is watched: its output, its API, and the directory of its watch. And what the commands show of it."""
 
 from __future__ import annotations
 

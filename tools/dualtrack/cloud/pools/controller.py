@@ -111,7 +111,7 @@ class Watch:
             self.store.save(self.kept)
 
     def _count(self, seen: Observation) -> None:
-        """Write down what runs, when that has changed or it is time: the report's money is reckoned from it."""
+        """Write down what runs, when that has changed or it is time: the report's money is calculated from it."""
         counts, standing = counted(seen, self.kept.counts), stand_ins(self.kept.memory)
         before = (self.kept.counts, self.kept.stand_in)
         if (counts, standing) == before and seen.at - self.kept.counted_at < COUNT_S:
@@ -152,6 +152,6 @@ def counted(seen: Observation, before: tuple[Count, ...]) -> tuple[Count, ...]:
 
 
 def stand_ins(memory: Memory) -> dict[str, int]:
-    """Return how many nodes of each on-demand pool stand in for spot. Pure."""
+    """Return how many nodes of each on-demand pool replace spot. Pure."""
     pools = sorted({pool for shares in memory.raised.values() for pool in shares})
     return {pool: memory.standing_in(pool) for pool in pools}

@@ -9,7 +9,7 @@ HOURS = 24
 
 
 def by_pool(output: contract.Output, book: Book) -> dict[str, float | None]:
-    """Return US$ a day of a node of each GPU pool on demand: of its dearest type, None where one is not known."""
+    """Return US$ a day of a node of each GPU pool on demand: of its most expensive type, None where none is known."""
     return {
         name: _dearest(pool.instance_types, book, output.region) for name, pool in output.pools.items() if pool.gpus
     }
@@ -33,7 +33,7 @@ def dates(output: contract.Output, book: Book) -> tuple[str, ...]:
 
 
 def spot_usd(found: Spot | None, at: float) -> float | None:
-    """Return US$ an hour of a spot price at a moment, the dearer end of a range; None where nothing is known."""
+    """Return US$ an hour of a spot price at a moment, the higher price of a range; None where nothing is known."""
     if found is None:
         return None
     if found.level is not None:

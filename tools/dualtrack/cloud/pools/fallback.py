@@ -1,4 +1,4 @@
-"""On-demand for spot: which pool stands in for which, how many nodes, and when they go again. Pure."""
+"""On-demand for spot: which pool replaces which, how many nodes, and when they go again. Pure."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Budget:
 def raise_for(
     spot: Group, count: int, groups: Mapping[str, Group], shares: dict[str, int], budget: Budget, now: float
 ) -> tuple[dict[str, int], list[str]]:
-    """Let up to ``count`` more nodes stand in for a spot pool; return the new shares, and why some could not be had."""
+    """Let up to ``count`` more nodes replace a spot pool; return the new shares, and why some could not be had."""
     fresh, problems = dict(shares), []
     candidates = pools_for(spot, groups)
     if not candidates:

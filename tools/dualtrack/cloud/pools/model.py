@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 PoolLifecycle = Literal["spot", "on-demand"]
-#: Why a launch failed: no capacity in a zone; a quota of the account; or something that more money does not mend.
+#: Why a launch failed: no capacity in a zone; a quota of the account; or something that more money does not solve.
 Why = Literal["capacity", "quota", "other"]
 
 
@@ -154,7 +154,7 @@ class Memory(msgspec.Struct, frozen=True):
     raised: dict[str, dict[str, int]] = {}
 
     def standing_in(self, on_demand: str) -> int:
-        """Return how many nodes of an on-demand pool stand in for spot."""
+        """Return how many nodes of an on-demand pool replace spot."""
         return sum(shares.get(on_demand, 0) for shares in self.raised.values())
 
 

@@ -80,7 +80,7 @@ def _look(
 
 
 def _complaints(group: Group, policy: Policy, now: float) -> list[Decision]:
-    """Return what is wrong with a group that only a person can mend."""
+    """Return what is wrong with a group that only a person can repair."""
     notes = []
     recent = [it for it in group.failures if now - policy.window_s <= it.at <= now] if group.short else []
     quota = next((it for it in recent if it.why == "quota"), None)
@@ -88,7 +88,8 @@ def _complaints(group: Group, policy: Policy, now: float) -> list[Decision]:
     if quota is not None:
         notes.append(note(group.pool, f"{group.group} has no quota left ({quota.code}): {fallback.quota_of(group)}"))
     if other is not None:
-        notes.append(note(group.pool, f"{group.group} cannot launch, and not for want of capacity: {other.message}"))
+        why = f"{group.group} cannot launch, and not because of missing capacity: {other.message}"
+        notes.append(note(group.pool, why))
     if not group.launches:
         # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
         why = "AWS does so after a day of failures; aws autoscaling resume-processes ends it"
@@ -137,7 +138,7 @@ def _stand_in(
 def _for_one(
     name: str, mine: dict[str, int], seen: dict[str, Group], pools: dict[str, PoolMemory], budget: Budget, now: float
 ) -> tuple[dict[str, int], str, str]:
-    """Return what stands in for one spot pool from now on, why, and what to say."""
+    """Return what replaces one spot pool from now on, why, and what to say."""
     group = seen.get(name)
     if group is None:  # the stack has no such pool any more
         fresh, problems = fallback.lower_to(0, mine, seen)

@@ -1,4 +1,4 @@
-"""What the watch brought: the timeline, and the money, reckoned from its journal and the price facts. Pure."""
+"""What the watch brought: the timeline, and the money, calculated from its journal and the price facts. Pure."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def report(
 
 
 def _gap(entry: Entry, pool: str, book: Book, region: str, at: float) -> float | None:
-    """Return how much dearer an hour of an on-demand pool's node is than spot would be; None where not known."""
+    """Return how much more an hour of an on-demand pool's node costs than spot would; None where not known."""
     type_ = next((it.type for it in entry.counts if it.pool == pool), "")
     usual, spot = book.on_demand(type_, region), spot_usd(book.spot(type_, region), at)
     return usual.usd - spot if usual is not None and spot is not None else None

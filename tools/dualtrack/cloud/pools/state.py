@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     applied: bool = True
     action: Action | None = None
     counts: tuple[Count, ...] = ()
-    stand_in: dict[str, int] = {}  # on-demand pool to how many of its nodes stand in for spot
+    stand_in: dict[str, int] = {}  # on-demand pool to how many of its nodes replace spot
     region: str = ""  # (start) where the pools are
 
 
@@ -55,7 +55,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Store:
-    """The folder of one stack's watch. A dry run has a memory of its own: it must not count as done what was not."""
+    """The directory of one stack's watch. A dry run has a memory of its own: it must not count as done what was not."""
 
     def __init__(self, folder: Path, *, dry: bool = False) -> None:
         self.folder, self.dry = folder, dry

@@ -36,7 +36,7 @@ Restart=on-failure
 RestartSec=30
 WorkingDirectory=/
 
-# It reads its program, calls one API over TLS, and writes one folder.
+# It reads its program, calls one API over TLS, and writes one directory.
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome={home}

@@ -1,4 +1,4 @@
-"""Zones without capacity: out of a spot pool's group for a while, and back. Pure."""
+"""Zones without capacity: out of a spot pool's group temporarily, and back. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ DOUBLINGS = 3
 
 
 def starved(group: Group, policy: Policy, now: float, before: Mapping[str, Starved]) -> dict[str, int]:
-    """Return the zones whose last launches all failed for want of capacity: zone to how often, within the window.
+    """Return the zones whose last launches all failed because of missing capacity: zone to how often, within the
+    window.
 
     ``before``: when each zone was last left out. What failed until then has had its consequence: a zone that gets
-    another chance is judged by that chance.
+    another chance is assessed by that chance.
     """
     last: dict[str, float] = {}
     for at, zone in group.successes:
@@ -57,7 +58,7 @@ def decide(group: Group, memory: PoolMemory, policy: Policy, now: float) -> tupl
             times = history[zone].times if zone in history else 0
             history[zone] = Starved(times + 1, now)
             seconds = policy.cooldown_s * 2 ** min(times, DOUBLINGS)
-            avoided[zone] = Avoided(now + seconds, f"{failing[zone]} launches failed there for want of capacity")
+            avoided[zone] = Avoided(now + seconds, f"{failing[zone]} launches failed there because of missing capacity")
         reasons.append(f"{zone} is left out for {_minutes(avoided[zone].until - now)}: {avoided[zone].why}")
     for zone in back:
         del avoided[zone]

@@ -57,7 +57,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """One price and where it is from: US$ an instance hour; ``low`` where it is the dearer end of a range."""
+    """One price and where it is from: US$ an instance hour; ``low`` where it is the higher price of a range."""
 
     usd: float
     taken: str
@@ -115,7 +115,8 @@ def book(file: File) -> Book:
     """Return what a file says, checked; BadInput names the entry that is wrong."""
     for name, source in file.sources.items():
         if not dated(source.taken):
-            raise BadInput(f"source {name}: {source.taken!r} is no date", hint='write taken: "2026-11-25", in quotes')
+            wrong = f"source {name}: {source.taken!r} is not a date"
+            raise BadInput(wrong, hint='write taken: "2026-11-25", in quotes')
     if not 0 < file.holds_hours < math.inf:
         raise BadInput(f"holds_hours is {file.holds_hours:g}", hint="hours, more than 0")
     on_demand: dict[tuple[str, str], Fact] = {}
@@ -173,7 +174,7 @@ def _wrong(entry: Entry, file: File) -> Iterator[str]:
         yield "where is empty: write regions or zones"
     for place in entry.where:
         if not (REGION.fullmatch(place) or ZONE.fullmatch(place)):
-            yield f"{place!r} is no region or zone: write us-east-1 or us-east-1a"
+            yield f"{place!r} is not a region or zone: write us-east-1 or us-east-1a"
     kinds = _kinds(entry)
     if len(kinds) > 1:
         yield f"{' and '.join(kinds)} exclude each other: keep one"
@@ -201,7 +202,7 @@ def implausible(usd: float) -> str:
     """Return what is wrong with a figure as US$ an instance hour, '' when it can be one."""
     if 0 < usd <= MOST_USD:
         return ""
-    return f"{usd:g} is no price: US$ an instance hour, more than 0 and {MOST_USD:g} at most"
+    return f"{usd:g} is not a price: US$ an instance hour, more than 0 and {MOST_USD:g} at most"
 
 
 def dated(taken: str) -> bool:

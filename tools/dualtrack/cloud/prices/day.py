@@ -64,8 +64,8 @@ def by_hour(
     """Return the mean price of each hour of the day, from a history, and how many hours of the day lack one.
 
     ``rows`` is (seconds since 1970, US$), oldest first; each holds until the next, ``holds`` seconds at most. ``hours``
-    is what `slots` returns. A clock hour counts with the dearest price in it. An hour of the day that is known on less
-    than half of the days since the history begins has no price: better none than one out of a lucky day.
+    is what `slots` returns. A clock hour counts with the most expensive price in it. An hour of the day that is known
+    on less than half of the days since the history begins has no price: better none than one out of a lucky day.
     """
     total, known, wanted = [0.0] * 24, [0] * 24, [0] * 24
     index, last = 0, len(rows)

@@ -76,7 +76,7 @@ def _history(api: Any, types: Sequence[str], zones: Sequence[str], start: dateti
 def scores(api: Any, types: Sequence[str], region: str, nodes: int) -> tuple[dict[str, int], str]:
     """Return AWS's placement score (1 to 10) by zone for ``nodes`` spot instances; with none, why in one line.
 
-    Scores are an opinion, not a promise: a plan goes on without them.
+    Scores are an opinion, not a promise: a plan continues without them.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -172,7 +172,7 @@ def _kind_notes(found: dict[tuple[str, str], Spot]) -> Iterator[str]:
     """Yield what kind of knowledge the spot prices are, where it is less than a price by zone and hour."""
     ranges = {spot.type: spot.level for spot in found.values() if spot.level and spot.level.low is not None}
     for type_, level in ranges.items():
-        yield f"{type_}: spot is known as a range, {level.low:.2f} to {level.usd:.2f}: planned at the dearer end"
+        yield f"{type_}: spot is known as a range, {level.low:.2f} to {level.usd:.2f}: planned at the higher price"
     if any(spot.regional for spot in found.values()):
         yield "some spot prices are a whole region's: zones do not differ in them"
     if found and all(spot.level for spot in found.values()):

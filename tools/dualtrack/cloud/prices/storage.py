@@ -57,4 +57,4 @@ def check(found: Storage) -> None:
                 raise BadInput(f"{name}: source {source!r} is not among the sources")
     for name, told in found.sources.items():
         if not dated(told.taken):
-            raise BadInput(f"source {name}: {told.taken!r} is no date", hint='write taken: "2026-11-25", in quotes')
+            raise BadInput(f"source {name}: {told.taken!r} is not a date", hint='write taken: "2026-11-25", in quotes')

@@ -64,7 +64,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """One zone in one hour: nodes, and what one spot node costs there (the dearest of the types), None without."""
+    """One zone in one hour: nodes, and what one spot node costs there (of the most expensive type), None without."""
 
     zone: str
     spot: int
@@ -90,7 +90,7 @@ class Hour(msgspec.Struct, frozen=True, kw_only=True):
 class Money(msgspec.Struct, frozen=True, kw_only=True):
     """The day in US$. ``all_on_demand`` is for the same nodes, so that a plan that is short saves nothing by it.
 
-    ``at_most`` is the plan when AWS takes the dearest zone and type of the lists at every hour;
+    ``at_most`` is the plan when AWS takes the most expensive zone and type of the lists at every hour;
     ``on_demand_at_most`` the part of the ceiling that is then used, on the longest day of the year.
     """
 

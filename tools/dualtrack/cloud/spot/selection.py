@@ -121,13 +121,13 @@ def _options(
 
 
 def _level(case: Case, types: Sequence[str], zones: Sequence[str], hour: int) -> float:
-    """Return what a spot node costs in an hour: the mean over the zones of their dearest type."""
+    """Return what a spot node costs in an hour: the mean over the zones of their most expensive type."""
     levels = [usd for zone in zones if (usd := dearest(case, types, zone, hour)) is not None]
     return sum(levels) / len(levels) if levels else 0.0
 
 
 def dearest(case: Case, types: Sequence[str], zone: str, hour: int) -> float | None:
-    """Return the dearest spot price among some types in a zone and hour, None where none is offered or known."""
+    """Return the most expensive spot price among some types in a zone and hour, None where none is offered or known."""
     found = (case.market.spot.get(type_, {}).get(zone) for type_ in types)
     return max((usd for levels in found if levels and (usd := levels[hour]) is not None), default=None)
 

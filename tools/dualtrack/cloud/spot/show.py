@@ -80,7 +80,7 @@ def summary(planned: Planned) -> Iterator[str]:
         f"all on demand    ${money.all_on_demand:,.2f}: the plan saves ${money.saving:,.2f},"
         f" {money.saving_percent:.1f} %"
     )
-    yield f"at most          ${money.at_most:,.2f}, with the dearest zone and type at every hour"
+    yield f"at most          ${money.at_most:,.2f}, with the most expensive zone and type at every hour"
     if planned.limits.ceiling is not None:
         yield (
             f"ceiling          ${planned.limits.ceiling:,.2f} a day on demand; the plan uses up to"

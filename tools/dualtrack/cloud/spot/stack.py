@@ -13,7 +13,7 @@ from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, Refused
 from dualtrack.core.files import write_atomically
 
-#: Where the plan goes without `--output`, in the stack's folder.
+#: Where the plan goes without `--output`, in the stack's directory.
 FILE = "pools.auto.tfvars.json"
 
 
@@ -27,7 +27,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(where: Path) -> Stack:
-    """Return the variables of the stack in a folder, without those that an earlier plan wrote.
+    """Return the variables of the stack in a directory, without those that an earlier plan wrote.
 
     BadInput names the file that is damaged, and the variable that is not as the stack declares it.
     """

@@ -113,7 +113,7 @@ def ask(remote: Bucket, objects: Sequence[Object], way: str, days: int) -> int:
 
 
 def wait(remote: Bucket, prefix: str, poll: float, say: Say) -> float:
-    """Wait until everything can be read; return the seconds. May be ended and called again: S3 goes on."""
+    """Wait until everything can be read; return the seconds. May be ended and called again: S3 continues."""
     begin, last = time.monotonic(), -1
     while True:
         objects = look(remote, prefix)

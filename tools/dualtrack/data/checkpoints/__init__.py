@@ -2,7 +2,7 @@
 
 - `address`: how a checkpoint is named; `manifest`: what belongs to a version, with its digests. Both pure.
 - `remote`: the calls to S3, and what their failures mean.
-- `cache`: the folder on the disk: what is complete, what is in use, what goes first.
+- `cache`: the directory on the disk: what is complete, what is in use, what goes first.
 - `journal`: which parts of an unfinished version are safely on the disk.
 - `named`, `fill`: the versions that a host must have, and how they come there.
 - `program`, `launcher`: all of this as an archive for hosts that have Python and no package index.

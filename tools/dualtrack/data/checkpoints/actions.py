@@ -46,14 +46,14 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def folder(option: Path | None) -> Path:
-    """Return the cache's folder: the option, the setting DUALTRACK_STORE, or the user's own cache."""
+    """Return the cache's directory: the option, the setting DUALTRACK_STORE, or the user's own cache."""
     from dualtrack.core import paths
 
     return option or Path(os.environ.get("DUALTRACK_STORE") or paths.cache_dir() / "store")
 
 
 def bytes_of(text: str) -> int:
-    """Return the bytes in "140 GB", "64MiB" or "1000"; BadInput for what is no size."""
+    """Return the bytes in "140 GB", "64MiB" or "1000"; BadInput for what is not a size."""
     units = {"": 1, "B": 1, **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", 1)},
              **{f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", 1)}}  # fmt: skip
     number = text.strip().rstrip("abikgmtABIKGMT")
@@ -63,7 +63,7 @@ def bytes_of(text: str) -> int:
         if not 0 <= value < 1e18:
             raise ValueError
     except (ValueError, KeyError):
-        raise BadInput(f"{text!r} is no size", hint="140GB, 64MiB, or a number of bytes") from None
+        raise BadInput(f"{text!r} is not a size", hint="140GB, 64MiB, or a number of bytes") from None
     return int(value)
 
 
@@ -153,7 +153,7 @@ def verify(cache: Cache, names: Sequence[str], say: Callable[[str], None]) -> di
 
 
 def hold(cache: Cache, name: str, command: Sequence[str]) -> NoReturn:
-    """Become a command that holds a version as long as it runs, and finds its folder in DUALTRACK_CHECKPOINT."""
+    """Become a command that holds a version as long as it runs, and finds its directory in DUALTRACK_CHECKPOINT."""
     [it] = chosen(cache, [name])
     program = shutil.which(command[0])
     if program is None:

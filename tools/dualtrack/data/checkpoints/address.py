@@ -9,7 +9,7 @@ import msgspec
 from dualtrack.core.errors import BadInput
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-#: A version is part of an object's key and of a folder's name.
+#: A version is part of an object's key and of a directory's name.
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LATEST = "latest"
 MANIFEST = ".dualtrack-manifest.json"
@@ -65,10 +65,10 @@ def parse(text: str) -> Address:
     rest, digest = _digest(text, rest)
     bucket, _, path = rest.partition("/")
     if scheme != "s3" or not BUCKET.fullmatch(bucket) or not path.strip("/"):
-        raise BadInput(f"{text!r} is no address of a checkpoint", hint=HOW)
+        raise BadInput(f"{text!r} is not an address of a checkpoint", hint=HOW)
     path, at, version = path.rpartition("@") if "@" in path else (path, "", "")
     if at and not VERSION.fullmatch(version):
-        raise BadInput(f"{text!r}: {version!r} is no version", hint="letters, digits, dots, hyphens; 64 at most")
+        raise BadInput(f"{text!r}: {version!r} is not a version", hint="letters, digits, dots, hyphens; 64 at most")
     if any(word in ("", ".", "..") for word in path.rstrip("/").split("/")):
         raise BadInput(f"{text!r}: the path has an empty word, or dots alone", hint=HOW)
     if digest and version in ("", LATEST):
@@ -82,5 +82,5 @@ def _digest(text: str, rest: str) -> tuple[str, str]:
     if not mark:
         return rest, ""
     if not DIGEST.fullmatch(digest):
-        raise BadInput(f"{text!r}: {digest!r} is no SHA-256", hint="64 hexadecimal digits in lower case")
+        raise BadInput(f"{text!r}: {digest!r} is not a SHA-256", hint="64 hexadecimal digits in lower case")
     return before, digest

@@ -64,7 +64,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cache:
-    """A cache in a folder."""
+    """A cache in a directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -77,11 +77,11 @@ class Cache:
         return f"{word}-{of.digest[:16]}"
 
     def version(self, key: str) -> Path:
-        """Return the folder of a complete version."""
+        """Return the directory of a complete version."""
         return self.root / "versions" / key
 
     def staging(self, key: str) -> Path:
-        """Return the folder in which a version is made."""
+        """Return the directory in which a version is made."""
         return self.root / "staging" / key
 
     def _ref(self, address: Address, form: str) -> Path:
@@ -177,9 +177,9 @@ class Cache:
             # Who may only read the cache may hold what is in it: that needs no right to write.
             with contextlib.suppress(OSError):
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            raise External(f"cannot lock {path}: Permission denied", hint="--cache names a folder of yours") from None
+            raise External(f"cannot lock {path}: Permission denied", hint="--cache names a directory") from None
         except OSError as error:
-            raise External(f"cannot lock {path}: {error.strerror}", hint="--cache names a folder of yours") from None
+            raise External(f"cannot lock {path}: {error.strerror}", hint="--cache names a directory") from None
 
     @contextlib.contextmanager
     def _lock(self, key: str, kind: str, *, wait: bool) -> Iterator[bool]:
@@ -192,7 +192,7 @@ class Cache:
     # --- in and out
 
     def publish(self, key: str, address: Address, of: Manifest, form: str = "") -> Path:
-        """Make a version that is complete in its staging folder appear, after all of it is safely on the disk.
+        """Make a version that is complete in its staging directory appear, after all of it is safely on the disk.
 
         Nobody changes it from then on, by mistake neither; what was unsealed is not for everybody to read.
         """
@@ -221,7 +221,7 @@ class Cache:
             write_atomically(self.version(key) / "entry.json", msgspec.json.encode(noted))
 
     def discard(self, folder: Path) -> None:
-        """Make a folder of the cache disappear at once, and delete it then."""
+        """Make a directory of the cache disappear at once, and delete it then."""
         trash = self.root / "trash" / uuid.uuid4().hex
         trash.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):

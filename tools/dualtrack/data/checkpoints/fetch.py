@@ -34,7 +34,7 @@ class Stopped(Exception):
 
 
 class Fetch:
-    """The fetching of one version into its staging folder."""
+    """The fetching of one version into its staging directory."""
 
     def __init__(self, remote: Remote, plan: Plan, folder: Path, *, jobs: int, tick: Callable[[int], object]) -> None:
         self.remote, self.folder, self.jobs = remote, folder, jobs

@@ -20,7 +20,7 @@ PART = 32 << 20
 #: Bytes that are read at once.
 BLOCK = 1 << 20
 DIGEST = re.compile(r"[0-9a-f]{64}")
-#: More than this is no manifest: 140 GB in parts of 32 MiB have half a megabyte.
+#: More than this is not a manifest: 140 GB in parts of 32 MiB have half a megabyte.
 MOST_BYTES = 64 << 20
 
 
@@ -76,7 +76,7 @@ def parts(of: Manifest) -> Iterator[Part]:
 
 
 def decode(data: bytes, origin: str, *, pushed: bool = False) -> Manifest:
-    """Return the manifest in ``data``, or BadInput: paths stay inside the folder, digests fit the sizes.
+    """Return the manifest in ``data``, or BadInput: paths stay inside the directory, digests fit the sizes.
 
     ``pushed``: it is the manifest of a version, which has the digest of every part: what had none would be anything.
     """
@@ -103,7 +103,7 @@ def _wrong(of: Manifest) -> Iterator[str]:
     seen: set[str] = set()
     for file in of.files:
         if not safe(file.path):
-            yield f"{file.path!r} is no name of a file in a folder"
+            yield f"{file.path!r} is not a name of a file in a directory"
         if file.path in seen:
             yield f"{file.path} is named twice"
         seen.add(file.path)
@@ -116,7 +116,7 @@ def _wrong(of: Manifest) -> Iterator[str]:
     for path in seen:
         folders = path.split("/")[:-1]
         if any("/".join(folders[: end + 1]) in seen for end in range(len(folders))):
-            yield f"{path} lies in a folder that is a file"
+            yield f"{path} lies in a directory that is a file"
 
 
 def _unproven(of: Manifest) -> Iterator[str]:
@@ -137,7 +137,7 @@ def agree(wanted: Manifest, there: Manifest) -> bool:
 
 
 def safe(path: str) -> bool:
-    """Return whether a path names a file below a folder, whatever the folder is."""
+    """Return whether a path names a file below a directory, whatever the directory is."""
     words = path.split("/")
     return (
         0 < len(path.encode()) <= 1024

@@ -126,7 +126,7 @@ def _alone(
 
 
 def _same_plan(cache: Cache, key: str, of: Manifest) -> None:
-    """Begin the staging folder, or go on in it; one of a damaged or another plan is begun anew."""
+    """Begin the staging directory, or continue in it; one of a damaged or another plan is begun anew."""
     file = cache.staging(key) / "plan.json"
     try:
         begun_as = read(file, Manifest)

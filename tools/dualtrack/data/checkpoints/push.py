@@ -1,4 +1,4 @@
-"""`store push`: a folder into the bucket as a version that never changes: its files first, its manifest last."""
+"""`store push`: a directory into the bucket as a version that never changes: its files first, its manifest last."""
 
 from __future__ import annotations
 
@@ -80,22 +80,22 @@ def _pushed(address: Address, digest: str, of: Manifest, sent: int) -> Pushed:
 
 
 def _files(source: Path) -> Iterator[str]:
-    """Yield the files below a folder in order; BadInput for what cannot be part of a version."""
+    """Yield the files below a directory in order; BadInput for what cannot be part of a version."""
     if not source.is_dir():
-        raise BadInput(f"{source} is no folder", hint="a checkpoint is a folder of files")
+        raise BadInput(f"{source} is not a directory", hint="a checkpoint is a directory of files")
     for folder, folders, names in os.walk(source):
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)
             relative = str(path.relative_to(source))
             if path.is_symlink() or not path.is_file():
-                raise BadInput(f"{path} is no plain file", hint="links and sockets cannot be pushed")
+                raise BadInput(f"{path} is not a plain file", hint="links and sockets cannot be pushed")
             if name == MANIFEST:
                 raise BadInput(f"{path} is named like a manifest")
             yield relative
         linked = next((it for it in folders if Path(folder, it).is_symlink()), None)
         if linked:
-            raise BadInput(f"{Path(folder, linked)} is a link to a folder", hint="links cannot be pushed")
+            raise BadInput(f"{Path(folder, linked)} is a link to a directory", hint="links cannot be pushed")
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -147,7 +147,7 @@ def _upload(source: Path, address: Address, remote: Remote, file: File, jobs: in
         what = f"s3://{remote.bucket}/{key}"
         why = meaning(said, what, remote.bucket) if isinstance(said, ClientError) else Again(f"{what}: {error}")
         raise (
-            External(f"{why}", hint="the same command goes on from here") if isinstance(why, Again) else why
+            External(f"{why}", hint="the same command continues from here") if isinstance(why, Again) else why
         ) from None
     return file.size
 

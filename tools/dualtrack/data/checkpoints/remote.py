@@ -66,7 +66,7 @@ class Remote(Bucket):
             for it in self._objects(start):
                 key: str = it["Key"]
                 if key.endswith("/"):
-                    continue  # what consoles make as a folder
+                    continue  # what consoles make as a directory
                 if key == start:
                     yield File(path=key.rsplit("/", 1)[-1], size=it["Size"], etag=it["ETag"])
                 elif key.startswith(f"{start}/"):

@@ -1,8 +1,8 @@
 """Unsealing on the way: chunks of sealed files are verified and decrypted between the socket and the disk.
 
-A sealed file's parts are cut at its chunks, so each is fetched, checked by its tags and written by itself, in any
-order, and an ended pull goes on with the parts that are missing. The last chunk is verified first: it alone proves how
-long the content is. The sealed bytes never lie on the disk, and nothing is read or written twice.
+A sealed file's parts are cut at its chunks, so each is fetched, checked by its tags and written separately, in any
+order, and an ended pull continues with the parts that are missing. The last chunk is verified first: it alone proves
+how long the content is. The sealed bytes never lie on the disk, and nothing is read or written twice.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[
         for number, file in enumerate(of.files)
     ]
     shown = Manifest(schema=of.schema, part=of.part, files=tuple(files), pushed=of.pushed)
-    # The same rules as for what was pushed: no name twice, none that is a folder, too.
+    # The same rules as for what was pushed: no name twice, none that is a directory, too.
     return Plan(manifests.decode(manifests.encode(shown), f"{address}, unsealed,"), keys, sealed, UNSEALED)
 
 
@@ -105,7 +105,7 @@ def _pin(file: File) -> str:
 def _start(bytes_of: Callable[[int, int], bytearray], file: File, part: int, key: str) -> bytes:
     """Return the bytes with an object's header; where digests are known it is the header that was pushed.
 
-    Anybody can seal for a public key, so a header that opens is no proof of who sealed. The header has the key of all
+    Anybody can seal for a public key, so a header that opens is not proof of who sealed. The header has the key of all
     chunks, and who does not have that key makes no chunk that opens.
     """
     if not file.parts:
@@ -140,7 +140,7 @@ def _open(remote: Remote, key: str, file: File, part: int, identities: Sequence[
     except SealError as error:
         raise type(error)(error.reason, f"{key}: {error}", chunk=error.chunk) from None
     if opened.header.content is Content.FOLDER:
-        raise Refused(f"{key} is a sealed folder", hint="seal a checkpoint's files one by one, or pull it as it is")
+        raise Refused(f"{key} is a sealed directory", hint="seal a checkpoint's files one by one, or pull it as it is")
     if part % layout.chunk:
         raise BadInput(f"{key} has chunks of {layout.chunk} bytes, which do not fit into parts of {part}")
     found = Sealed(file, layout, opened.payload, sm4.gcm(opened.payload.key))

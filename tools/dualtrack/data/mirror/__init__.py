@@ -1,4 +1,4 @@
-"""A package repository of our own: what a site without a way out installs from, signed and kept in the cache.
+"""A package repository of our own: what an air-gapped site installs from, signed and kept in the cache.
 
 >>> from dualtrack.data.mirror import build
 >>> build(cache_dir() / "mirror", print)   # doctest: +SKIP

@@ -74,7 +74,7 @@ def wheels(lock: str, python: str, machine: str, say: Say = lambda _: None) -> l
     """Return the wheels that requirements/``lock``.txt pins, for a host's Python ("3.11") and processor ("x86_64").
 
     pip fetches them once, from its index, or from the mirror that `DUALTRACK_MIRROR` names; what they need besides is
-    in the lock as well. External when one cannot be had, or is another one than the lock allows.
+    in the lock as well. External when one cannot be had, or differs from the one that the lock allows.
     """
     requirement = ROOT / "requirements" / f"{lock}.txt"
     if not requirement.is_file():

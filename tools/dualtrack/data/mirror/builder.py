@@ -1,8 +1,8 @@
 """The whole mirror, on a disk that is carried in: its parts fetched, laid out, deduplicated, signed; all or nothing.
 
-What was fetched stays in `.NAME-parts` beside the mirror, so that a build that was ended goes on there and the next one
-fetches only what is new. The mirror itself is made of hard links to it, in a new folder that takes the old one's place
-when it is complete and signed.
+What was fetched stays in `.NAME-parts` beside the mirror, so that a build that was ended continues there and the next
+one fetches only what is new. The mirror itself is made of hard links to it, in a new directory that takes the old one's
+place when it is complete and signed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PARTS = ("own", "debian", "wheels", "go", "maven", "models")
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A file's digest, and what the file looked like when it was reckoned."""
+    """A file's digest, and what the file looked like when it was calculated."""
 
     size: int
     mtime_ns: int
@@ -64,7 +64,7 @@ def build(
     if unknown := set(parts) - set(PARTS):
         raise BadInput(f"the mirror has no part {min(unknown)}", hint=f"its parts: {', '.join(PARTS)}")
     if dest.exists() and not (dest / manifest.NAME).is_file() and any(dest.iterdir()):
-        raise BadInput(f"{dest} is not empty, and no mirror", hint="name a new folder, or one that `mirror build` made")
+        raise BadInput(f"{dest} is not empty, and no mirror", hint="name a new directory, or one of `mirror build`")
     work, secret = dest.with_name(f".{dest.name}-parts"), cache_dir() / "mirror-key"
     with locked(dest):
         private = signing.ensure_key(secret)
@@ -125,7 +125,7 @@ def lay_out(
     *,
     valid: timedelta = timedelta(days=manifest.DAYS),
 ) -> Made:
-    """Lay files out in a new folder, sign it, and put it in the old one's place; ``memory`` keeps known digests.
+    """Lay files out in a new directory, sign it, and put it in the old one's place; ``memory`` keeps known digests.
 
     `public.asc` beside the ``private`` key is its public half.
     """

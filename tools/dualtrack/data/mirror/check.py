@@ -33,7 +33,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 def read(folder: Path, key: Path) -> Manifest:
     """Return the mirror's manifest, also one that has expired.
 
-    BadInput for a folder or a key that is none, and for a manifest that is not signed by that key and nobody else.
+    BadInput for a directory or a key that is none, and for a manifest that is not signed by that key and nobody else.
     """
     if not (folder / manifest.NAME).is_file():
         raise BadInput(f"{folder} holds no mirror", hint="the directory that `dualtrack mirror build --dest` made")

@@ -1,7 +1,7 @@
 """Debian's packages for a site: what the lab's hosts, the roles and `make setup` install, with all it depends on.
 
 apt itself works out what is needed and fetches it, from this machine's own sources and with Debian's own signatures
-checked; it goes on where an earlier run was ended. What it brought becomes one suite, signed by the mirror's key.
+checked; it continues where an earlier run was ended. What it brought becomes one suite, signed by the mirror's key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the mirror brings besides Debian's packages, each by the client that a site would use, each checked by its lock.
 
-Every function takes a folder to work in, which it finds again in the next run, and returns the files it stands for: by
-their path in the mirror, where they lie now.
+Every function takes a directory to work in, which it finds again in the next run, and returns the files it stands for:
+by their path in the mirror, where they lie now.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOOLING = {
     "bench", "checkov", "gixy", "index-bench", "lab-endpoint", "milvus-lite", "node", "pii-bench", "schemathesis",
     "sslyze",
 }  # fmt: skip
-#: Folders with a go.mod whose programs `make setup` builds.
+#: Directories with a go.mod whose programs `make setup` builds.
 GO = ("toolkit", "opentofu")
 
 

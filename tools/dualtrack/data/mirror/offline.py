@@ -1,4 +1,5 @@
-"""The mirror that was carried in: how this machine and its lab use it alone, where `DUALTRACK_MIRROR` names its folder.
+"""The mirror that was carried in: how this machine and its lab use it alone, where `DUALTRACK_MIRROR` names its
+directory.
 
 Nothing is trusted for lying there: the signature is checked with the key in `DUALTRACK_MIRROR_KEY`, which came another
 way, and so is until when it is valid; apt checks each package by the same key, pip by the locks, Go by go.sum.
@@ -18,7 +19,8 @@ from dualtrack.data.mirror import check, signed
 
 
 def folder() -> Path | None:
-    """Return the mirror's folder, None where there is a way out. BadInput when it is no mirror, or not that key's.
+    """Return the mirror's directory, None where there is a way out. BadInput when it is not a mirror, or not that
+    key's.
 
     Refused when it has expired, unless `DUALTRACK_MIRROR_EXPIRED` accepts that.
     """

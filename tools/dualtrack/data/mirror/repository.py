@@ -36,7 +36,7 @@ def build(
     """Build the mirror in ``dest`` unless it is there already from the same sources, or was carried in.
 
     `dest/apt` is the repository (apt's suite is `/`), `dest/apt/dualtrack-mirror.asc` the key that signs it; `dest` may
-    be served as it is, the private key lies in the folder
+    be served as it is, the private key lies in the directory
     ``secret`` (one beside it, where none is named). A copy of the public key is put into
     ``lab``/mirror (`.lab` by default), where inventories/lab looks for it.
     """

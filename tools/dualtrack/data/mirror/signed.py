@@ -1,4 +1,4 @@
-"""The manifest's text, and not a byte of it before it is known who signed it: gpgv judges, this module asks exactly.
+"""The manifest's text, and not a byte of it before it is known who signed it: gpgv checks, this module asks exactly.
 
 An exit code tells little: `gpg --decrypt` ends with 0 for a text that nobody signed, gpgv for a key that was revoked.
 So the file must be one text signed in the clear and nothing beside it, with one signature in its block; gpgv must say
@@ -231,7 +231,7 @@ def day(word: str | None) -> date | None:
 
 
 def hold(name: Path, known: Dates, accepted: date | None) -> None:
-    """Raise Refused, which says how to go on, where a manifest does not count today."""
+    """Raise Refused, which says how to continue, where a manifest does not count today."""
     if why := out_of_date(known, datetime.now(UTC), accepted):
         raise Refused(f"{name} {why}")
 

@@ -1,7 +1,7 @@
-"""The mirror's signing key: made once per mirror, kept outside the folder that is served.
+"""The mirror's signing key: made once per mirror, kept outside the directory that is served.
 
-gpg is given a home folder that lives as long as one call. Its agent then outlives nothing, and the length of the
-cache folder's path does not matter (a unix socket's may have 107 characters).
+gpg is given a home directory that lives as long as one call. Its agent then outlives nothing, and the length of the
+cache directory's path does not matter (a unix socket's may have 107 characters).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def clear_sign(private: Path, text: str) -> str:
 
 @contextmanager
 def _home(private: Path | None = None) -> Iterator[list[str]]:
-    """Yield the words that start gpg in a fresh home folder, with the key ``private`` imported."""
+    """Yield the words that start gpg in a fresh home directory, with the key ``private`` imported."""
     with tempfile.TemporaryDirectory(prefix="dt-gpg-") as folder:
         gpg = ["gpg", "--homedir", folder, *_BATCH]
         try:

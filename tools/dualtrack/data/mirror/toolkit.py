@@ -59,7 +59,7 @@ def control(toolkit: str, architecture: str) -> str:
 
 
 def build(work: Path, progress: Callable[[str], None]) -> apt.Package:
-    """Build the programs and pack them in the empty folder ``work``; needs go, gcc and dpkg-deb.
+    """Build the programs and pack them in the empty directory ``work``; needs go, gcc and dpkg-deb.
 
     About half a minute without Go's cache, a second with it.
     """

@@ -1,4 +1,5 @@
-"""Answers gateways' probes for an engine that reads prompts one after the other, so that long prompts are no failure.
+"""Answers gateways' probes for an engine that reads prompts one after the other, so that long prompts are not a
+failure.
 
 A part of the services on hosts with the role serving (`llamacpp_engine`), with nothing but Python and `engine`. The
 host's HAProxy passes probes, and nothing else, to a socket in the abstract namespace, ``dualtrack-probes-`` and the

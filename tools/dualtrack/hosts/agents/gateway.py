@@ -83,10 +83,10 @@ def parse_wanted(data: bytes) -> dict[str, dict[str, str]]:
         raise BadInput(f"the input must be an object with exactly {', '.join(sorted((*NAMES, *BESIDE)))}")
     for name, entries in found.items():
         if not isinstance(entries, dict):
-            raise BadInput(f"{name} is no object")
+            raise BadInput(f"{name} is not an object")
         for word in (it for pair in entries.items() for it in pair):
             if not isinstance(word, str) or not WORD.fullmatch(word):
-                raise BadInput(f"{name}: {ascii(word)[:80]} is no word of letters, digits and ._:/*-")
+                raise BadInput(f"{name}: {ascii(word)[:80]} is not a word of letters, digits and ._:/*-")
     return found
 
 
@@ -113,7 +113,7 @@ def parse_stat(text: str) -> list[dict[str, Any]]:
     try:
         rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "), newline="")))
     except csv.Error as error:
-        raise Refused(f"what HAProxy says is no CSV: {error}") from None
+        raise Refused(f"what HAProxy says is not CSV: {error}") from None
     if not text.startswith("# pxname,svname,"):
         raise Refused(f"HAProxy says: {text}")
     return [
@@ -375,7 +375,7 @@ def _is_state(text: str) -> None:
 
 
 def save(state: Path = STATE, path: Path = SOCKET) -> dict[str, bool]:
-    """Keep the servers' state as HAProxy tells it; return whether it is another one than before."""
+    """Keep the servers' state as HAProxy tells it; return whether it is different from before."""
     said = Haproxy(path).ask("show servers state\n")
     _is_state(said)
     with locked(state.parent):

@@ -8,7 +8,7 @@ Part of the program of hosts with the role gateway (beside `gateway`), called by
 
 Refused is one that is old, small, wrong about addresses that are known to everybody, that gives private networks a
 country, or that differs by more than a fifth from the one in use in how many addresses are in China. The one in use
-stays then. nginx notices another file by itself.
+stays then. nginx notices another file automatically.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def reader(data: Path, words: Sequence[str]) -> tuple[Country, Any]:
         opened = maxminddb.open_database(str(data), maxminddb.MODE_MEMORY)
         about = opened.metadata()
     except (maxminddb.InvalidDatabaseError, OSError, ValueError) as error:
-        raise Refused(f"{data.name} is no database of addresses: {error}") from None
+        raise Refused(f"{data.name} is not a database of addresses: {error}") from None
 
     def country(address: str) -> str:
         try:

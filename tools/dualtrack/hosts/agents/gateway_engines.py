@@ -1,7 +1,7 @@
 """Tells a gateway's HAProxy which engines answer as which models, a track at a time.
 
 Part of the program of hosts with the role gateway (beside `gateway`), called by that role for its own track, and over
-ssh by `dualtrack` for the other one, whose engines come and go by themselves:
+ssh by `dualtrack` for the other one, whose engines come and go automatically:
 
     dualtrack-gateway engines TRACK    reads {"models": {name: {"prompt": …, "expected": …, "api": a key of PROBES,
                                        "engines": {name: {"host": by its certificate, "address": …, "port": …,
@@ -50,7 +50,7 @@ backend model-{model}.{track}
   retries 2
   retry-on conn-failure
   option httpchk
-  # Its host says so before an engine is stopped: nothing more is sent there, and what runs there ends by itself.
+  # Its host says so before an engine is stopped: nothing more is sent there, and what runs there ends on its own.
   http-check disable-on-404
   http-check send meth POST uri {path} ver HTTP/1.1 hdr Host engine hdr Content-Type application/json \
 hdr Authorization "Bearer {key}" hdr Prefer wait={wait_s} body '{probe}'

@@ -5,7 +5,7 @@ Part of the program of hosts with the role gateway (beside `gateway`):
     dualtrack-gateway persons [YEAR]    prints {"year": 2026, "named": [digests], "keys": [digests], "sensitive_named":
                                         [digests], "sensitive_keys": [digests], "limits": {what: [numbers]}}
 
-The router writes a line for a person whom it has not seen for a while as it sends the request on: a keyed digest of the
+The router writes a line for a person whom it has not seen lately as it sends the request on: a keyed digest of the
 year (in China), the tenant, and whom the request names, or else its API key. The service of `gateway_tokens` takes the
 lines into a file for each year, with each digest once, and frees the place that they took. Taking a line twice changes
 nothing, so nothing is lost or counted twice whenever that service is killed.
@@ -50,7 +50,7 @@ def year_of(now: float) -> int:
 
 
 def parse(line: bytes) -> tuple[int, str, str] | None:
-    """Return a line's year, the kind of its person, and the person's digest; None for what is no such line."""
+    """Return a line's year, the kind of its person, and the person's digest; None for any other line."""
     found = LINE.fullmatch(line)
     if found is None:
         return None

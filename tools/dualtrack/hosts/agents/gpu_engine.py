@@ -222,7 +222,7 @@ def serve(settings: Settings, key: str, folder: Path, ended: threading.Event) ->
             if child.poll() is None:
                 left = api.drain(settings.drain_s)
         if child.poll() is not None:
-            raise Later(f"the engine has ended by itself ({child.returncode}); its own words are above")
+            raise Later(f"the engine has ended unexpectedly ({child.returncode}); its own words are above")
     finally:
         if child.poll() is None:
             child.terminate()

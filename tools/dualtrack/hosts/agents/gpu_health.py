@@ -51,7 +51,7 @@ def parse_xids(journal: str) -> list[tuple[str, int]]:
 
 
 def _message(line: str) -> str:
-    """Return what a line of `journalctl --output=json` says; what is no text is left out, as all that is not whole."""
+    """Return what a line of `journalctl --output=json` says; what is not text is left out, as all that is not whole."""
     try:
         message = json.loads(line)["MESSAGE"]
     except (ValueError, KeyError, TypeError):

@@ -28,7 +28,7 @@ from dualtrack.hosts.agents.engine import Hopeless, Later
 
 #: Tokens of questions that a thread reads between two tokens of every answer. By 2048, which is usual, streams stand
 #: still for 15 seconds while another's question is read; 64 cost 4 percent of the reading (143, 138 tokens a second).
-#: Questions are read one after the other all the same: who asks, also a gateway's probe, waits for those before it
+#: Questions are read one after the other all the same: the caller, also a gateway's probe, waits for those before it
 #: (`engine_probes`).
 READ_AT_ONCE = 64
 BUSY, STEPS = ("llamacpp:requests_processing", "llamacpp:requests_deferred"), "llamacpp:n_decode_total"

@@ -2,11 +2,11 @@
 
 A part of the programs that run engines (role serving), and a command on their hosts:
 
-    dualtrack-model-memory FILE.gguf|FOLDER --context 32768 --requests 14 [--gpus 4 --memory 80]
+    dualtrack-model-memory FILE.gguf|DIRECTORY --context 32768 --requests 14 [--gpus 4 --memory 80]
 
-A GGUF file, or `config.json` beside the safetensors of a folder, says what the model is; nothing else is read, and
-pickled weights are refused. Without ``--gpus`` it is this host's own memory. Exit codes: 0 it fits, 2 it is no model, 3
-it does not fit.
+A GGUF file, or `config.json` beside the safetensors of a directory, says what the model is; nothing else is read, and
+pickled weights are refused. Without ``--gpus`` it is this host's own memory. Exit codes: 0 it fits, 2 it is not a
+model, 3 it does not fit.
 
 The sums, in bytes, on each of t GPUs:
   weights      what is on the disk / t
@@ -43,7 +43,7 @@ STRING, ARRAY = 8, 9
 
 
 class BadModel(ValueError):
-    """The file or folder is no model whose memory can be told."""
+    """The file or directory is not a model whose memory can be told."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Model:
 
 
 def read(path: Path) -> Model:
-    """Return a model of a GGUF file or a folder; BadModel for what is none."""
+    """Return a model of a GGUF file or a directory; BadModel for what is none."""
     try:
         return from_folder(path) if path.is_dir() else from_gguf(path)
     except (OSError, struct.error, UnicodeDecodeError, RecursionError) as error:
@@ -70,7 +70,7 @@ def read(path: Path) -> Model:
 
 
 def from_folder(folder: Path) -> Model:
-    """Return the model whose `config.json` and safetensors a folder has."""
+    """Return the model whose `config.json` and safetensors a directory has."""
     with (folder / "config.json").open("rb") as file:
         text = file.read(CONFIG_BYTES + 1)
     try:
@@ -78,7 +78,7 @@ def from_folder(folder: Path) -> Model:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise BadModel("config.json is no JSON object of at most 1 MiB")
+        raise BadModel("config.json is not a JSON object of at most 1 MiB")
     found = found.get("text_config") or found
     weights = sum(it.stat().st_size for it in folder.glob("*.safetensors"))
     if not weights:
@@ -99,7 +99,7 @@ def from_gguf(path: Path) -> Model:
     """Return the model of a GGUF file, from its metadata (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)."""
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise BadModel(f"{path.name} is no GGUF file")
+            raise BadModel(f"{path.name} is not a GGUF file")
         version, _, entries = _unpack(file, "<IQQ")
         if version not in (2, 3) or entries > MOST_ENTRIES:
             raise BadModel(
@@ -211,7 +211,7 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="dualtrack-model-memory", description="Whether a model fits, with the arithmetic."
     )
-    parser.add_argument("model", type=Path, help="a GGUF file, or a folder with config.json and safetensors")
+    parser.add_argument("model", type=Path, help="a GGUF file, or a directory with config.json and safetensors")
     parser.add_argument("--context", type=int, required=True, help="tokens of one request, prompt and answer")
     parser.add_argument("--requests", type=int, required=True, help="how many at once")
     parser.add_argument("--gpus", type=int, default=0, help="over how many GPUs it is shared out (tensor parallel)")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Watches for the notice that this spot instance is taken back, and saves what the time allows.
+"""Watches for the notice that this spot instance is reclaimed, and saves what the time allows.
 
 On a rebalance recommendation the node takes no new jobs. On the notice itself: it is drained, which takes it out of the
 traffic's records, too (traffic_keeper), and its jobs are put back into the queue before the instance ends. A job that
@@ -48,7 +48,7 @@ def log(text: str) -> None:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command; one that is not there, or waits for a controller that does not answer, has failed."""
-    try:  # what is no UTF-8 is text of a user, who must not end this program by it
+    try:  # what is not UTF-8 is text of a user, who must not end this program by it
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=COMMAND_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 127, "", str(error))
@@ -105,7 +105,7 @@ class Metadata:
 
 
 def parse_ids(stdout: str) -> frozenset[str]:
-    """Return the job ids that squeue prints, one a line; what is no number is none."""
+    """Return the job ids that squeue prints, one a line; what is not a number is none."""
     return frozenset(it for it in stdout.split() if re.fullmatch("[0-9]+", it))
 
 
@@ -140,7 +140,7 @@ class Slurm:
     def jobs(self) -> dict[str, str] | None:
         """Return the jobs that run here with their checkpoint signals ('' for none), None when nobody answers.
 
-        Each one's comment is asked for by itself: nothing in it can be taken for another job.
+        Each one's comment is asked for separately: nothing in it can be taken for another job.
         """
         found = {}
         ids = self.ids()
@@ -277,7 +277,7 @@ class Guard:
             left = {job for job in left if not slurm.requeue(job)}
             for job in left - set(self.still(slurm, left)):
                 if job not in asked or slurm.died_of(job, asked[job]) is False:
-                    left.discard(job)  # it has ended, or is in the queue by itself
+                    left.discard(job)  # it has ended, or is in the queue again
             if left:
                 self.sleep(1)
         self.note("requeued" if not left else "not requeued in time", sorted(left) or None)

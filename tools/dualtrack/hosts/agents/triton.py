@@ -255,14 +255,14 @@ def running(name: str, library: Path, runtime: Path, parameters: Mapping[str, st
         "--model-control-mode=explicit", "--disable-auto-complete-config", "--log-info=false", "--exit-timeout-secs=10",
     ]  # fmt: skip
     try:
-        # Its own words are no answer of the program that runs it.
+        # Its own words are not an answer of the program that runs it.
         child = subprocess.Popen(words, stdout=2, env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
     except OSError as error:
         raise Hopeless(f"{words[0]} cannot be started: {error}") from None
     try:
         while not path.is_socket():
             if child.poll() is not None:
-                raise Hopeless(f"Triton has ended by itself ({child.returncode}); its own words are above")
+                raise Hopeless(f"Triton has ended unexpectedly ({child.returncode}); its own words are above")
             time.sleep(0.05)
         yield Triton(name, path, child, parameters)
     finally:

@@ -122,7 +122,7 @@ class Front:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(ended.wait(), LOOK_S)
             if not ended.is_set():
-                raise Later(f"Triton has ended by itself ({code}); its own words are above")
+                raise Later(f"Triton has ended unexpectedly ({code}); its own words are above")
             engine.notify("STOPPING=1")
             until = asyncio.get_running_loop().time() + self.settings.drain_s
             while self.active and asyncio.get_running_loop().time() < until:

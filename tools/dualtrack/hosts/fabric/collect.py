@@ -31,7 +31,7 @@ ASK = (
     """for at; do echo "lid ${at%/*} $(smpquery -t 300 portinfo "${at%/*}" "${at#*/}" 2>/dev/null"""
     """ | sed -n 's/^CapMask:\\.*//p')"; done"""
 )
-#: What a snapshot folder holds: the file of each text, and what was run for it.
+#: What a snapshot directory holds: the file of each text, and what was run for it.
 FILES = {
     "topology": ("ibnetdiscover.txt", "ibnetdiscover"),
     "links": ("iblinkinfo.txt", "iblinkinfo -l"),
@@ -151,6 +151,6 @@ def read(folder: Path) -> Raw:
             texts[field] = (folder / name).read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise BadInput(
-                f"{folder / name} cannot be read: {error.strerror}", hint="dualtrack fabric snapshot -o writes a folder"
+                f"{folder / name} cannot be read: {error.strerror}", hint="dualtrack fabric snapshot -o writes one"
             ) from None
     return Raw(**texts)

@@ -14,7 +14,7 @@ NAMED = 4
 
 
 def compare(declared: Declared, seen: Seen, before: Seen | None = None) -> Report:
-    """Return what is not as declared. ``before`` is an earlier look: error counters are then judged by their growth.
+    """Return what is not as declared. ``before`` is an earlier look: error counters are then assessed by their growth.
 
     Raises BadInput when the file calls a node by a name that several nodes have.
     """

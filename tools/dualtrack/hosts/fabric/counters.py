@@ -59,7 +59,7 @@ def findings(thresholds: Mapping[str, int], seen: Seen, before: Seen | None = No
         earlier = before.counters.get(end, {}) if before else {}
         new = growth(earlier, values)
         bad = {name: new[name] for name, most in thresholds.items() if new.get(name, 0) > most}
-        # A full counter stands still: no growth is no proof that nothing happened.
+        # A full counter stands still: no growth is not proof that nothing happened.
         full = [name for name in thresholds if values.get(name, 0) >= FULL[name]]
         if not bad and not full:
             continue

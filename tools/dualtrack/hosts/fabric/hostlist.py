@@ -30,7 +30,7 @@ def _numbers(inside: str, text: str) -> list[str]:
         match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not match or last < first or last - first >= MOST:
-            raise BadInput(f"[{inside}] in {text!r} is no range", hint="a range is written [1-20] or [1,3,5]")
+            raise BadInput(f"[{inside}] in {text!r} is not a range", hint="a range is written [1-20] or [1,3,5]")
         width = len(match[1]) if match[1].startswith("0") else 0
         found += [f"{number:0{width}d}" for number in range(first, last + 1)]
     return found
@@ -47,7 +47,7 @@ def pairs(line: str) -> list[tuple[str, str]]:
     """Return the cables that a line `A -- B` stands for: both sides expanded, first to first, second to second."""
     sides = [side.strip() for side in line.split(" -- ")]
     if len(sides) != 2 or not all(sides):
-        raise BadInput(f"{line!r} is no cable", hint="write both ends: leaf1/7 -- spine1/1")
+        raise BadInput(f"{line!r} is not a cable", hint="write both ends: leaf1/7 -- spine1/1")
     left, right = (expand(side) for side in sides)
     if len(left) != len(right):
         raise BadInput(

@@ -70,7 +70,7 @@ def load(path: Path) -> Declared:
             f"there is no fabric file {path}", hint="dualtrack fabric declare writes one of what is there"
         ) from None
     except IsADirectoryError:
-        raise BadInput(f"{path} is a folder, not a fabric file", hint="name the file in it") from None
+        raise BadInput(f"{path} is a directory, not a fabric file", hint="name the file in it") from None
     except msgspec.ValidationError as error:
         raise BadInput(f"{path}: {error}", hint="docs/how-to/fabric-check.md explains every field") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -149,7 +149,7 @@ def guid(name: str, text: str) -> str:
     """Return a GUID as `0x` and 16 digits, from any way in which the tools print it."""
     digits = text.lower().removeprefix("0x").replace(":", "")
     if not re.fullmatch(r"[0-9a-f]{1,16}", digits):
-        raise BadInput(f"names: {name}: {text!r} is no GUID", hint="write it as '0x0c42a10300abcdef', in quotes")
+        raise BadInput(f"names: {name}: {text!r} is not a GUID", hint="write it as '0x0c42a10300abcdef', in quotes")
     return f"0x{int(digits, 16):016x}"
 
 

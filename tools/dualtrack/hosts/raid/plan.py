@@ -72,7 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def declared(entries: Sequence[Mapping[str, Any]]) -> tuple[tuple[Array, ...], tuple[str, ...]]:
-    """Return the arrays of `nvme_raid_arrays`, and what is wrong with them by themselves, whatever the host has."""
+    """Return the arrays of `nvme_raid_arrays`, and what is wrong with them in themselves, whatever the host has."""
     arrays: list[Array] = []
     problems: list[str] = []
     for entry in entries:

@@ -67,7 +67,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def declared(entries: Sequence[Mapping[str, Any]]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
-    """Return the volumes of `sm4_volume_volumes`, and what is wrong with them by themselves."""
+    """Return the volumes of `sm4_volume_volumes`, and what is wrong with them in themselves."""
     volumes: list[Volume] = []
     problems: list[str] = []
     for entry in entries:
@@ -82,7 +82,7 @@ def declared(entries: Sequence[Mapping[str, Any]]) -> tuple[tuple[Volume, ...], 
         problems += [
             f"two volumes have the {field} {value}" for value in sorted(set(values)) if values.count(value) > 1
         ]
-    # The second volume's key would take the place of the first one's, which then never opens again by itself.
+    # The second volume's key would take the place of the first one's, which then never opens again automatically.
     keys = [(volume.key_file, volume.key_device) for volume in volumes if volume.key_file]
     problems += [f"two volumes have the key file {key[0]}" for key in sorted(set(keys)) if keys.count(key) > 1]
     return tuple(volumes), tuple(problems)
@@ -112,7 +112,7 @@ def escrow_problems(custodians: Sequence[str], threshold: int, keep_dir: str) ->
     """Return why a recovery key could not be kept; asked before a volume is made."""
     problems = []
     if not keep_dir:
-        problems.append("sm4_volume_keep_dir is empty: name a folder for the sealed shares and header backups")
+        problems.append("sm4_volume_keep_dir is empty: name a directory for the sealed shares and header backups")
     if len(set(custodians)) != len(custodians):
         problems.append("sm4_volume_custodians names a custodian twice")
     if len(custodians) > MAX_CUSTODIANS:

@@ -100,7 +100,7 @@ def patiently(ask: Callable[[], T]) -> T:
 
     def wait(_: int, away: Away) -> float:
         if time.monotonic() + away.after_s > until:
-            raise External(f"the cluster does not answer: {away}", hint="the next run goes on from here") from None
+            raise External(f"the cluster does not answer: {away}", hint="the next run continues from here") from None
         return max(PAUSE_S, away.after_s)
 
     return retried(ask, Away, wait)

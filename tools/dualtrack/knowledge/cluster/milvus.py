@@ -73,7 +73,7 @@ class Milvus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     replicas: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
 
     def check(self) -> None:
-        """Raise ValueError for what is no node, and where it knows us by nothing."""
+        """Raise ValueError for what is not a node, and where it knows us by nothing."""
         https.address(self.url, PORT)
         if bool(self.certificate) != bool(self.certificate_key):
             raise ValueError("certificate and certificate_key are named together")
@@ -158,7 +158,7 @@ class Collection:
             yield Near(float(it["distance"]), it["id"], it["entity"].get("sealed"))
 
     def health(self) -> Health:
-        """Return whether the collection is loaded; Milvus does not count its nodes for who asks for that alone."""
+        """Return whether the collection is loaded; Milvus does not count its nodes when asked for that alone."""
         state = self._call("get_load_state")["state"].name
         return Health({"NotExist": "no collection", "NotLoad": "not loaded"}.get(state, state.lower()), None)
 

@@ -126,7 +126,7 @@ class OpenSearch(
     replicas: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
 
     def check(self) -> None:
-        """Raise ValueError for what is no node."""
+        """Raise ValueError for what is not a node."""
         self.addresses()
 
     def addresses(self) -> tuple[https.Address, ...]:
@@ -195,7 +195,7 @@ class Nodes:
             wrong = next((it.index.error for it in found.items if it.index.error is not None), "it does not say why")
             raise External(
                 f"the cluster does not take a chunk: {Answer(status=200, body=wrong).reason[:300]}",
-                hint="the next run goes on from here",
+                hint="the next run continues from here",
             )
 
     def remove(self, documents: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ def load(path: Path) -> Cluster:
         found: Cluster = msgspec.convert({"kind": "opensearch", **said}, Cluster)
         found.check()
     except (msgspec.ValidationError, ValueError) as error:
-        raise BadInput(f"{path} is no {WHERE}: {error}", hint="JSON: kind, ca_file, …") from None
+        raise BadInput(f"{path} is not a {WHERE}: {error}", hint="JSON: kind, ca_file, …") from None
     return found
 
 
@@ -64,7 +64,7 @@ class Filled(msgspec.Struct, frozen=True, kw_only=True):
 def fill(base: Path, cluster: Cluster, key_file: Path | None = None, *, say: Say) -> Filled:
     """Have in the cluster the documents of the version that answers, and no others.
 
-    What is there is not sent again, so an interrupted run goes on. BadInput for an index of another model; External
+    What is there is not sent again, so an interrupted run continues. BadInput for an index of another model; External
     where the cluster does not answer, or the version is damaged.
     """
     adapter, directory = connected(cluster), versions.current(base)

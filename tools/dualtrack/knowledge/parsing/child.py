@@ -1,4 +1,4 @@
-"""The process that reads one document: `python -m dualtrack.knowledge.parsing.child FORMAT`, and who asks for it.
+"""The process that reads one document: `python -m dualtrack.knowledge.parsing.child FORMAT`, and its caller.
 
 The document comes on stdin, blocks go to stdout (MessagePack); the reason why there are none goes to stderr, with exit
 code 65. With `--serve DESCRIPTOR` such processes are forked (`starter`).
@@ -66,7 +66,7 @@ def parse(data: bytes, form: str) -> Parsed:
 
 
 def _run(form: str, data: bytes) -> tuple[int, bytes, bytes]:
-    """Have a process read a document; once more where what starts it has ended, as for want of memory."""
+    """Have a process read a document; once more where what starts it has ended, as because of missing memory."""
     made = STARTERS.setdefault(LIBRARIES.get(form, ()), starter.Starter("dualtrack.knowledge.parsing.child"))
     with contextlib.suppress(starter.Gone):
         return made.run(form, data, seconds=PATIENCE_S, most=MOST_ANSWER)

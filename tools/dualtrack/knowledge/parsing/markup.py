@@ -81,7 +81,7 @@ def mail(data: bytes) -> Parsed:
     """Return a mail's subject, who wrote it to whom, and its text; attachments are left out, and said so."""
     message = email.message_from_bytes(data, policy=email.policy.default)
     if not isinstance(message, EmailMessage) or not message.keys():
-        raise Unreadable("it is no mail: it has no header")
+        raise Unreadable("it is not a mail: it has no header")
     blocks = [Block(kind="heading", text=str(message["Subject"]), level=1)] if message["Subject"] else []
     blocks += [Block(kind="text", text=f"{name}: {message[name]}") for name in ("From", "To", "Date") if message[name]]
     body = message.get_body(("plain", "html"))

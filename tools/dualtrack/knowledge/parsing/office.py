@@ -23,7 +23,7 @@ def pdf(data: bytes) -> Parsed:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
         encrypted = "password" in str(error).lower()
-        raise Unreadable("it is encrypted" if encrypted else "it is no PDF, or a broken one") from None
+        raise Unreadable("it is encrypted" if encrypted else "it is not a PDF, or a broken one") from None
     if len(document) > MOST_PAGES:
         raise Unreadable(f"it has more than {MOST_PAGES:,} pages")
     blocks, empty = [], 0
@@ -48,7 +48,7 @@ def unpacked(data: bytes) -> None:
     try:
         entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        raise Unreadable("it is no office document, or a broken or encrypted one") from None
+        raise Unreadable("it is not an office document, or a broken or encrypted one") from None
     total = sum(it.file_size for it in entries)
     if len(entries) > MOST_FILES or total > MOST_BYTES or total > MOST_TIMES * max(len(data), 10_000):
         raise Unreadable(
@@ -77,7 +77,7 @@ def docx(data: bytes) -> Parsed:
                 )
                 blocks.append(Block(kind="heading" if level else "text", text=it.text.strip(), level=level))
     except (KeyError, ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
-        raise Unreadable(f"it is no DOCX document, or a broken one: {error}") from None
+        raise Unreadable(f"it is not a DOCX document, or a broken one: {error}") from None
     return Parsed(blocks)
 
 
@@ -101,5 +101,5 @@ def xlsx(data: bytes) -> Parsed:
                 [Block(kind="heading", text=sheet.title, level=1), *text.rows(rows, f"sheet {number}")] if rows else []
             )
     except (KeyError, ValueError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise Unreadable(f"it is no XLSX workbook, or a broken one: {error}") from None
+        raise Unreadable(f"it is not an XLSX workbook, or a broken one: {error}") from None
     return Parsed(blocks)

@@ -25,7 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def decoded(data: bytes) -> str:
-    """Return a text; Unreadable where its encoding is not sure, or it is no text."""
+    """Return a text; Unreadable where its encoding is not sure, or it is not text."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
             try:
@@ -57,7 +57,7 @@ def _has(character: str, encoding: str) -> bool:
 
 def _text(text: str) -> str:
     if len(_CONTROL.findall(text[:100_000])) > len(text[:100_000]) // 100:
-        raise Unreadable("it is no text: it is full of control characters")
+        raise Unreadable("it is not text: it is full of control characters")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -103,7 +103,7 @@ def table(data: bytes) -> Parsed:
     try:
         found = list(csv.reader(io.StringIO(text), dialect))
     except csv.Error as error:
-        raise Unreadable(f"it is no CSV: {error}") from None
+        raise Unreadable(f"it is not CSV: {error}") from None
     return Parsed(rows(found, ""))
 
 

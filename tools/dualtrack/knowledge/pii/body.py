@@ -22,13 +22,13 @@ DEEPEST, IN_STRING = 100, 24
 #: Characters of a string that are looked at together with what is before and after it.
 END = 256
 #: Between fields, and between values of a list: no number goes over either, or lists of numbers would be telephones,
-#: and two of a list are no place without a word that says so.
+#: and two of a list are not a place without a word that says so.
 BREAK, NEXT = ";\n", " ;;; "
 #: Values that a body may have, by its commas and colons, texts included: each takes many times its own length.
 MOST_VALUES = 1 << 21
 #: Characters of a value that are written after the name of a field further out, whose first value it is.
 LABELLED = 64
-#: Written where a string is cut: letters, so that digits beside them are no number, and a line that ends.
+#: Written where a string is cut: letters, so that digits beside them are not a number, and a line that ends.
 CUT = "z\nz"
 #: Characters of a number that may be written with a point or an exponent, and digits before and after its point.
 LONGEST_NUMBER, MOST_DIGITS = 64, 20
@@ -40,7 +40,7 @@ _ESCAPED = re.compile(r"(?<!\\)\\++u(?![dD][89a-fA-F])([0-9a-fA-F]{4})")
 
 
 class Unreadable(ValueError):
-    """A body is no JSON in UTF-8, or deeper than is looked at."""
+    """A body is not JSON in UTF-8, or deeper than is looked at."""
 
 
 class _Fields(list[tuple[str, Any]]):
@@ -54,7 +54,7 @@ class _Number(str):
 
 
 def _refuse(constant: str) -> object:
-    raise Unreadable(f"{constant} is no JSON")
+    raise Unreadable(f"{constant} is not JSON")
 
 
 _HOOKS: Any = {"object_pairs_hook": _Fields, "parse_int": _Number, "parse_float": _Number}
@@ -66,7 +66,7 @@ _GENEROUS = json.JSONDecoder(**_HOOKS, parse_constant=_Number, strict=False)
 def holds(body: bytes) -> bool:
     """Tell whether a request holds personal data: in texts, numbers and names of its JSON, escapes resolved.
 
-    Also where it is no JSON, or no text: what cannot be read cannot be called clean.
+    Also where it is not JSON, or no text: what cannot be read cannot be called clean.
     """
     try:
         return bool(scan(text(body)))

@@ -31,7 +31,7 @@ FEWEST_DIGITS = 10
 NUMBER, OTHER_DIGITS = 0, 1
 #: A match is kept as one number: where it ends, and below that the number of its pattern.
 _BITS = 6
-#: As far as a number goes on whose digits have much between them; and the last character, which may be an X.
+#: As far as a number continues whose digits have much between them; and the last character, which may be an X.
 LONGEST, ONE = 4096, 4
 #: Bytes before a number that are looked at, and of a window around a match of digits: 19 digits in a row fit in.
 CONTEXT, BEFORE_DIGITS, AFTER_DIGITS = 40, 64, 48
@@ -162,7 +162,7 @@ def find(data: bytes) -> Windows | None:
 
 
 def _alone(data: bytes, length: Places, ends: Places) -> npt.NDArray[np.bool_]:
-    """Return which matches are no part of a longer word, of those that must not be one: most of them are."""
+    """Return which matches are not part of a longer word, of those that must not be one: most of them are."""
     some, codes = np.flatnonzero(length), np.frombuffer(data, np.uint8)
     after = ends[some]
     before = after - length[some] - 1
@@ -247,7 +247,7 @@ def _number_heads() -> frozenset[bytes]:
 
 
 def _over(data: bytes, place: int) -> int:
-    """Return where a number ends that goes on at a place, whatever is between its digits."""
+    """Return where a number ends that continues at a place, whatever is between its digits."""
     for reach in (64, LONGEST):
         text = data[place : boundary(data, min(place + reach, len(data)))].decode()
         if (length := _digits_of(text)) < len(text):
@@ -256,7 +256,7 @@ def _over(data: bytes, place: int) -> int:
 
 
 def _begin(data: bytes, place: int) -> int:
-    """Return where a number begins that goes on at a place, and what is before it."""
+    """Return where a number begins that continues at a place, and what is before it."""
     for reach in (64, LONGEST):
         text = data[boundary(data, max(0, place - reach)) : place].decode()[::-1]
         if (length := _digits_of(text)) < len(text):

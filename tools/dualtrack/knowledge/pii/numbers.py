@@ -144,7 +144,7 @@ RULES = (
         _card, many=luhn,
     ),
     _rule(rf"{WHOLE}(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){WHOLE_AFTER}", "phone", one=_mobile),
-    # A point after the code (EPP, WHOIS) is no decimal one where a sign or zeros say that it is a code.
+    # A point after the code (EPP, WHOIS) is not a decimal one where a sign or zeros say that it is a code.
     _rule(
         rf"{WHOLE}(?:(?:00)?86[ -]?0?|(?:00|(?<=\+))86\.0?)(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){WHOLE_AFTER}",
         "phone", one=_mobile,
@@ -160,7 +160,7 @@ _WORD = frozenset(string.ascii_letters + string.digits + "_")
 
 
 def apart(text: str, start: int, end: int) -> bool:
-    """Return whether digits are a word of their own, or follow or precede letters that are no part of a digest."""
+    """Return whether digits are a word of their own, or follow or precede letters that are not part of a digest."""
     if text[start - 1] not in _WORD and text[end] not in _WORD:
         return True
     before = _WORD_BEFORE.search(text, max(0, start - 40), start)
@@ -284,7 +284,7 @@ def find(text: str, codes: Codes) -> Iterator[tuple[str, int, int]]:
         return
     for rule, may in zip(RULES, starts(codes, it), strict=True):
         matches = (found for place in it.starts[may].tolist() if (found := rule.pattern.match(text, place)))
-        # What is before an identifier and belongs to it, such as the code of a country, is no part of another word.
+        # What is before an identifier and belongs to it, such as the code of a country, is not part of another word.
         spans = {found.span(1): found.span() for found in matches if rule.one(found)}
         yield from _judged(_apart(text, spans), rule.kind, rule.many)
     written = _apart(text, {span: span for span in spread(text, it)})

@@ -48,7 +48,7 @@ class Family:
     """Rules that share hits; ``hint`` makes Hyperscan's pattern from that of any digit.
 
     ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
-    before it at most. ``length`` are the bytes of a hit that is no part of a longer word; 0 where it may be. With
+    before it at most. ``length`` are the bytes of a hit that is not part of a longer word; 0 where it may be. With
     ``digits``, those of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
     """
 

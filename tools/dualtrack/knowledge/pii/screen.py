@@ -44,7 +44,7 @@ class Screen:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one question, in time or not at all."""
-        with contextlib.suppress(TimeoutError, OSError, EOFError):  # who asks takes no answer for `1`
+        with contextlib.suppress(TimeoutError, OSError, EOFError):  # the caller takes no answer for `1`
             async with asyncio.timeout(PATIENCE_S):
                 writer.write(await self._answer(reader))
                 await writer.drain()

@@ -31,7 +31,7 @@ VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
 #: For check digits by Luhn, one number at a time: twice a digit, and its digits added.
 DOUBLED = str.maketrans("0123456789", "0246813579")
-#: A value that is a call is no secret, but code that asks for one.
+#: A value that is a call is not a secret, but code that asks for one.
 CALL = re.compile(r"[$A-Za-z_][\w.:>-]*\(")
 SHORTEST_SECRET = 4
 #: Nor is what stands for one: a special token, a variable.
@@ -182,7 +182,7 @@ CARS = (
         digits=True,
     ),
 )
-#: Six groups and no more: longer ones are fingerprints, and all zeros or ones are no device.
+#: Six groups and no more: longer ones are fingerprints, and all zeros or ones are not a device.
 MACS = shape(
     rb"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}",
     Rule("mac", re.compile(

@@ -9,7 +9,7 @@
     GET  /metrics               Prometheus; the host's HAProxy lets only those pass that may read it
     GET  /                      the page
 
-Who asks is known by a token (`dualtrack access token NAME --for knowledge`). Errors have OpenAI's form, or Dify's.
+The caller is known by a token (`dualtrack access token NAME --for knowledge`). Errors have OpenAI's form, or Dify's.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Api:
     def _way(
         self, name: str, answer: Callable[[Request, Person], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
-        """Return a route that knows who asks, counts, and has errors in the form that the way's clients know."""
+        """Return a route that knows the caller, counts, and has errors in the form that the way's clients know."""
 
         async def route(request: Request) -> Response:
             began = time.monotonic()
@@ -149,11 +149,11 @@ class Api:
         return known
 
     async def _given(self, request: Request, person: Person, kind: type[T]) -> T:
-        """Return what is asked; the errors of `_body`, and of what is no such request."""
+        """Return what is asked; the errors of `_body`, and of any other request."""
         return msgspec.json.decode(await self._body(request, person), type=kind)
 
     async def _body(self, request: Request, person: Person) -> bytes:
-        """Return what is sent; Refusal for somebody who asks too often, and for too much."""
+        """Return what is sent; Refusal for a caller that asks too often, and for too much."""
         if after := self.limit.take(person.name):
             raise Refusal(429, "rate_limit_exceeded", f"more than {self.settings.per_minute} questions a minute", after)
         data, size = b"", 0

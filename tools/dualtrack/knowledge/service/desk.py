@@ -111,7 +111,7 @@ class Desk:
             fitted, _ = retrieval.load(self._base, self._model.digest)
             kinds = (it for it in self._kinds() if self._searcher is searcher)  # another version came: no more of this
             searcher.prepare(kinds, words=bool(fitted and fitted.weight))
-        except DualtrackError as error:  # who asks is told
+        except DualtrackError as error:  # the caller is told
             echo(f"an index is not made yet: {error}", err=True)
 
     def _loaded(self) -> Searcher | Clustered:
@@ -161,7 +161,7 @@ class Desk:
                     if size > most or time.monotonic() > until:
                         raise External("the gateway's answer has no end")
                     yield it
-            except BadInput as error:  # what it says of the service's own request is no matter of who asked
+            except BadInput as error:  # what it says of the service's own request is not a matter of who asked
                 raise External(str(error)) from None
 
         return answers(ask, clean, hits, before=said, characters=self._settings.source_characters)

@@ -69,7 +69,7 @@ class Refusal(Exception):
 
 
 def text(it: Said) -> str:
-    """Return what a message says; BadInput for what is no text."""
+    """Return what a message says; BadInput for what is not text."""
     if isinstance(it.content, str):
         return it.content
     parts = it.content or []

@@ -1,4 +1,4 @@
-"""Who asks: a token says a name, and the file of people what that name may see now.
+"""The caller: a token says a name, and the file of people what that name may see now.
 
 So rights that are taken away are gone for tokens that are still good, as soon as the file is another one.
 """
@@ -23,7 +23,7 @@ LEEWAY_S = 30
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Somebody who asks, and the labels of what they may see."""
+    """A caller, and the labels of what they may see."""
 
     name: str
     labels: frozenset[str]
@@ -47,7 +47,7 @@ class People:
         try:
             self._key = ECKey.import_key(read_whole(token_key, TOKEN_BYTES))
         except (OSError, ValueError, JoseError) as error:
-            raise External(f"{token_key} is no key of tokens: {error}") from None
+            raise External(f"{token_key} is not a key of tokens: {error}") from None
         self._read()
 
     def known(self, token: str) -> Person:
@@ -86,5 +86,5 @@ class People:
             except (OSError, ValueError, DualtrackError, msgspec.MsgspecError) as error:
                 # Nobody is let in by a file that cannot be read: it may have taken rights away.
                 self._labels, self._seen = {}, None
-                raise External(f"{self._path} is no file of people: {error}") from None
+                raise External(f"{self._path} is not a file of people: {error}") from None
             self._labels, self._seen = labels, seen

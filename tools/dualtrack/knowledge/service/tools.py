@@ -49,7 +49,7 @@ TOOL = {
 
 
 class Tools:
-    """Answers the protocol's requests. ``search`` is told who asks; ``failed`` hears what is not for clients."""
+    """Answers the protocol's requests. ``search`` is told the caller; ``failed`` hears what is not for clients."""
 
     def __init__(self, search: Search, failed: Callable[[Exception], None]) -> None:
         self._search, self._failed = search, failed

@@ -1,7 +1,7 @@
 """A copy of a knowledge base, kept equal to it: a new version is staged, checked, and switched to by one rename.
 
     sync.json          what was copied last, and when: where it is, nothing else changes the knowledge base
-    staging/<version>  a version that is coming; whoever is killed goes on with it
+    staging/<version>  a version that is coming; whoever is killed continues with it
 
 The order: keys come, then the ledger of deletions, and what it has loses its key; the version gets its name; it becomes
 the current one. Whoever is killed in between leaves a whole version that answers, the one before or the new one.
@@ -79,15 +79,15 @@ def run(
 
     ``keep`` versions stay, of those that the source still has. BadInput for a master key that is missing or another
     one; Refused where ``base`` has something of its own, or the source knows less deletions than it; External where
-    something fails: the next run goes on from there.
+    something fails: the next run continues from there.
     """
     base = base.resolve()
     if base.exists() and not base.is_dir():
-        raise BadInput(f"{base} is no directory")
+        raise BadInput(f"{base} is not a directory")
     if source.is_at(base):
         raise BadInput(f"{base} would be a copy of itself")
     if not (base / versions.COPIED).exists() and base.exists() and (own := _own(base)):
-        raise Refused(f"{base} is no copy, and has something of its own: {own[0]}", hint="name another directory")
+        raise Refused(f"{base} is not a copy, and has something of its own: {own[0]}", hint="name another directory")
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(base / "sync", say) as lock:
         before = _before(base) or State(source="")
@@ -263,7 +263,7 @@ def status(base: Path) -> State:
     """Return what was copied last; BadInput where nothing was."""
     found = read(base / versions.COPIED, State, "dualtrack sync run makes it anew")
     if found is None:
-        raise BadInput(f"{base} is no copy of a knowledge base", hint="dualtrack sync run --from SOURCE makes one")
+        raise BadInput(f"{base} is not a copy of a knowledge base", hint="dualtrack sync run --from SOURCE makes one")
     return found
 
 

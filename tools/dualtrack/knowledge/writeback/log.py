@@ -109,7 +109,7 @@ class Names(Master):
             super().__init__(shared_key.parent, shared_key)
         except BadInput:
             raise BadInput(
-                f"{shared_key} is no shared key",
+                f"{shared_key} is not a shared key",
                 hint="--shared-key names it, 32 random bytes: openssl rand -out FILE 32",
             ) from None
 
@@ -256,5 +256,5 @@ def at(bucket: str, shared_key: Path, *, region: str = "", endpoint: str = "") -
     """Return the log at s3://BUCKET/PREFIX under a shared key; BadInput for what is none."""
     name, _, prefix = bucket.removeprefix("s3://").partition("/")
     if not bucket.startswith("s3://") or not BUCKET.fullmatch(name) or not PREFIX.fullmatch(prefix.strip("/")):
-        raise BadInput(f"{bucket} is no place in S3", hint="s3://BUCKET/PREFIX")
+        raise BadInput(f"{bucket} is not a place in S3", hint="s3://BUCKET/PREFIX")
     return Log(Bucket(name, region=region, endpoint=endpoint), prefix, Names(shared_key))

@@ -136,7 +136,7 @@ def push(
     """Send what was approved and is not in the bucket, and remove what is not here any more.
 
     With ``check`` what is there is read, and sent again where it is damaged. Refused where another writer writes there;
-    External where something fails: the next run goes on from there.
+    External where something fails: the next run continues from there.
     """
     with locked(base / "writeback", say), Decisions(base) as decisions:
         sender = _Sender(log, decisions, take_over=take_over, check=check)

@@ -67,7 +67,7 @@ def pull(log: Log, to: Path, say: Say) -> Pulled:
     External where a document is missing or damaged, or the log is shorter than it was.
     """
     if to.exists() and not to.is_dir():
-        raise BadInput(f"{to} is no directory")
+        raise BadInput(f"{to} is not a directory")
     to.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(to / "writeback", say):
         for left in reversed(range(TRIES)):
@@ -134,7 +134,7 @@ class _Pull:
         self._clear()
 
     def _clear(self) -> None:
-        """Remove files that were being written, or had another name, and are no document's."""
+        """Remove files that were being written, or had another name, and belong to no document."""
         known = {it.file for it in self._here.documents.values()}
         for name in self._here.writing:
             if name not in known:

@@ -1,6 +1,6 @@
-"""Bucket policies of the emulated AWS: conditions that moto does not know are judged by the request.
+"""Bucket policies of the emulated AWS: conditions that moto does not know are checked by the request.
 
-moto takes a statement whose condition it cannot judge as one that applies. All buckets of the stack insist on TLS,
+moto takes a statement whose condition it cannot check as one that applies. All buckets of the stack insist on TLS,
 which the emulator, on loopback, stands for without having it, and on manifests that are never replaced: no object could
 be written or read. What applies is left to moto, also a refusal.
 """
@@ -14,12 +14,12 @@ from typing import Any
 import flask
 from moto.s3 import models
 
-#: Keys that are judged here. Callers of the emulator have no principal: what is said of roles does not apply to them.
+#: Keys that are checked here. Callers of the emulator have no principal: what is said of roles does not apply to them.
 KNOWN = frozenset({"aws:securetransport", "aws:principalarn", "s3:if-none-match", "s3:objectcreationoperation"})
 
 
 def install() -> None:
-    """Let the emulated buckets judge each request by what it carries."""
+    """Let the emulated buckets check each request by what it carries."""
     plain = models.FakeBucket.get_permission
 
     def get_permission(self: Any, action: str, resource: str) -> Any:

@@ -35,7 +35,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def current(lab: Path) -> Scenario:
-    """Return the scenario of the lab in folder ``lab``, empty where it has none; BadInput where it is damaged."""
+    """Return the scenario of the lab in directory ``lab``, empty where it has none; BadInput where it is damaged."""
     path = lab / scenario.FILE
     return scenario.load(path) if path.exists() else Scenario()
 

@@ -1,4 +1,4 @@
-"""The scenario as the lab's folder holds it now, and how often each of its rules has been used."""
+"""The scenario as the lab's directory holds it now, and how often each of its rules has been used."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import msgspec
 
 from dualtrack.core.errors import BadInput
 
-#: The file's name in the lab's folder.
+#: The file's name in the lab's directory.
 FILE = "aws-conditions.json"
 
 Lifecycle = Literal["spot", "on-demand"]
@@ -113,7 +113,7 @@ Rule = Denial | Throttle | Delay | Lie
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Everything that is out of the ordinary. ``retry_s``: how long a short group waits before it tries again.
 
-    ``price_file`` names a JSON file of prices (relative to the lab's folder), read after ``prices``.
+    ``price_file`` names a JSON file of prices (relative to the lab's directory), read after ``prices``.
     """
 
     source: str = ""  # where its facts are from, and of which day
@@ -135,7 +135,7 @@ def decode(data: bytes, kind: type[T], where: str) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInput(f"{where} is no scenario: {error}", hint="dualtrack lab aws clear removes it") from None
+        raise BadInput(f"{where} is not a scenario: {error}", hint="dualtrack lab aws clear removes it") from None
 
 
 def parse(data: bytes, where: str) -> Scenario:
@@ -154,7 +154,7 @@ def load(path: Path) -> Scenario:
     try:
         return check(msgspec.yaml.decode(data, type=Scenario), str(path))
     except msgspec.MsgspecError as error:
-        raise BadInput(f"{path} is no scenario: {error}") from None
+        raise BadInput(f"{path} is not a scenario: {error}") from None
 
 
 def check(it: Scenario, where: str) -> Scenario:

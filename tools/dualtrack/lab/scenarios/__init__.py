@@ -1,1 +1,1 @@
-"""Drills: something is broken on purpose while work goes on, and what it cost is counted."""
+"""Drills: something is broken on purpose while work continues, and what it cost is counted."""

@@ -1,9 +1,9 @@
 """An engine without a model, quick enough to be asked hundreds of times a second: knows one capital.
 
-    echo_engine.py FOLDER ADDRESS PORT [TLS]
+    echo_engine.py DIRECTORY ADDRESS PORT [TLS]
 
-It lies while FOLDER/lie is there, and adds a byte to FOLDER/marked for each request with the word `marked` in it. TLS
-names a folder with tls.pem, tls.pem.key and ca.pem: then it takes mutual TLS, as hosts with the role serving do.
+It lies while DIRECTORY/lie is there, and adds a byte to DIRECTORY/marked for each request with the word `marked` in it.
+TLS names a directory with tls.pem, tls.pem.key and ca.pem: then it takes mutual TLS, as hosts with the role serving do.
 Standard library alone: it is brought to hosts, and runs there.
 """
 

@@ -202,13 +202,13 @@ def _signal(name: str) -> tuple[str, ...]:
 SIDES: tuple[tuple[Track, tenants.Residency], ...] = (("cloud", "any"), ("local", "prefer-local"))
 RESTART = ("systemctl", "restart", UNIT)
 LIE, TRUTH = ("touch", f"{FOLDER}/lie"), ("rm", "-f", f"{FOLDER}/lie")
-#: Fault, where, who asks, whether clients repeat as OpenAI's do, and what is done.
+#: Fault, where, the caller, whether clients repeat as OpenAI's do, and what is done.
 FAULTS: tuple[tuple[str, str, tenants.Residency, bool, Fault], ...] = (
     *(
         (fault, track, residency, False, partial(engine, track, break_, mend))
         for track, residency in SIDES
         for fault, break_, mend in (
-            ("killed", _signal("KILL"), ()),  # it is started again by itself
+            ("killed", _signal("KILL"), ()),  # it is started again automatically
             ("frozen", _signal("STOP"), (_signal("CONT"), RESTART)),
             ("lies", LIE, (TRUTH,)),
         )

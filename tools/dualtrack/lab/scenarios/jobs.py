@@ -129,7 +129,7 @@ class Cluster:
         raise External(f"{command[0]} failed on every controller: {said}")
 
     def prepare(self) -> None:
-        """Make the drill's folder, with the job in it."""
+        """Make the drill's directory, with the job in it."""
         made = ["install", "-d", "-o", USER, "-g", USER, *(f"{self.folder}/{it}" for it in PLACES), self.folder]
         run(control.exec_command(self.controllers[0], made))
         words = control.exec_command(self.controllers[0], ["runuser", "-u", USER, "--", "tee", f"{self.folder}/job.sh"])

@@ -1,4 +1,4 @@
-"""The spot drill: nodes are taken back while jobs run, spot has no capacity, then no quota, then returns.
+"""The spot drill: nodes are reclaimed while jobs run, spot has no capacity, then no quota, then returns.
 
 The watch (`dualtrack pools watch`) runs as operators run it, in a process of its own; the drill plays AWS, joins the
 instances that come, and counts what the jobs left behind.
@@ -55,7 +55,8 @@ class Pace:
 SHORT = Pace(25, 40, ("--interval", "2", "--grace", "4", "--hold", "20", "--cooldown", "20"), False)
 WHOLE = Pace(90, 120, ("--interval", "5", "--grace", "15", "--hold", "60", "--cooldown", "60"), True)
 #: How long no job may make a step, no result and no node come, until the drill stops waiting; and how long it waits for
-#: one thing at all. In seconds. A node takes 300 s to join on a machine that is busy, while jobs on the others go on.
+#: one thing at all. In seconds. A node takes 300 s to join on a machine that is busy, while jobs on the others
+#: continue.
 STALL_S, LIMIT_S = 480.0, 5400.0
 
 
@@ -77,7 +78,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What the drill cost. ``money`` is the watch's own reckoning (`dualtrack pools report`).
+    """What the drill cost. ``money`` is the watch's own calculation (`dualtrack pools report`).
 
     ``gave_up`` says what the drill stopped waiting for, '' where all of it came.
     """
@@ -136,7 +137,7 @@ class Drill:
                 if there():
                     return True
                 said = f"jobs by node: {self.cluster.running()}"
-            except External as error:  # no controller answers, for a while
+            except External as error:  # no controller answers, temporarily
                 said = str(error)
             self.join()
             return False
@@ -150,7 +151,7 @@ class Drill:
         """Return what changes while the drill makes progress: steps, starts and results of jobs, and nodes."""
         try:
             jobs = self.cluster.progress()
-        except External as error:  # no controller answers, for a while
+        except External as error:  # no controller answers, temporarily
             jobs = str(error)
         return (jobs, *(f"{host.name}: {host.state}" for host in control.status().hosts))
 
@@ -213,7 +214,7 @@ def spot(say: Say, *, short: bool = False) -> Report:
     """Run the drill on the cloud track that is up, and return what it cost.
 
     Raises Missing when the track is not up or too small, External when a program fails. What does not come is in the
-    report. The conditions that the drill makes are taken back, and the watch is ended, however it ends.
+    report. The conditions that the drill makes are removed, and the watch is ended, however it ends.
     """
     pace = SHORT if short else WHOLE
     controllers, nodes = names("control"), names("spot")
@@ -283,7 +284,7 @@ def refused(why: str) -> bool:
 
 
 def standing_in() -> bool:
-    """Tell whether the watch still has on-demand nodes that stand in for spot."""
+    """Tell whether the watch still has on-demand nodes that replace spot."""
     return any(pool.raised for pool in context.status(context.place("emulator"), context.prices(None)).pools)
 
 

@@ -1,7 +1,7 @@
 """Break-glass: rights beyond one's own, for minutes, with a reason, seen by everybody.
 
-A grant ends by itself, wherever it went: the rule for `sudo` bears its end, and the token for the search store, too.
-The list of grants is kept on the controller, closed ones as well.
+A grant ends automatically, wherever it went: the rule for `sudo` bears its end, and the token for the search store,
+too. The list of grants is kept on the controller, closed ones as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEPT = 1000
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody has beyond his own roles, and until when (UTC)."""
+    """What somebody has beyond their own roles, and until when (UTC)."""
 
     id: str
     name: str

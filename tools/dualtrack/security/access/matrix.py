@@ -108,6 +108,6 @@ def expected(access: Access) -> Iterator[Cell]:
 def tester(access: Access, role: str, busy: Collection[str]) -> str:
     """Return somebody who has this role alone, '' where nobody has: more roles would blur what this one allows.
 
-    ``busy`` are those who have more for a while.
+    ``busy`` are those who have temporary rights.
     """
     return next((it.name for it in access.people if it.roles == (role,) and it.name not in busy), "")

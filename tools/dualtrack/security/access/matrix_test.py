@@ -73,9 +73,9 @@ class _Tried(msgspec.Struct, frozen=True, kw_only=True):
 def trial(access: model.Access, inventories: Sequence[Path], say: Progress, busy: Collection[str] = ()) -> Trial:
     """Try every cell on the hosts of the inventories, and in their stores, and look for the refusals in the trail.
 
-    ``busy`` are people who have more than their roles for a while, and so show nothing of what a role allows.
-    Needs an inventory with a host that is up, and for each role a person who has it alone; what cannot be tried for
-    want of a person or a service is left out, and its cell says so by having no outcome.
+    ``busy`` are people who have more than their roles for now, and so show nothing of what a role allows.
+    Needs an inventory with a host that is up, and for each role a person who has it alone; what cannot be tried
+    because a person or a service is missing is left out, and its cell says so by having no outcome.
     """
     variables = read_inventory(inventories)["_meta"]["hostvars"]
     hosts = {name: it for name, it in variables.items() if it.get("dualtrack_track")}
@@ -167,7 +167,7 @@ def _on_host(config: Path, host: str, role: str, person: str, mark: str, *, log_
 
 @contextmanager
 def _requests(store: Store) -> Iterator[dict[str, Sequence[tuple[str, str, Any]]]]:
-    """Yield the requests to try. A restore needs a snapshot that is there: a small one, while the block goes on.
+    """Yield the requests to try. A restore needs a snapshot that is there: a small one, while the block lasts.
 
     It is asked for an index that is there and open: who may restore hears that, and nothing is written over.
     ``store`` is spoken to as the administrator of the authority; one that was never verified, or has no repository, has

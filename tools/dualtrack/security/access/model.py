@@ -1,7 +1,8 @@
 """People, roles and what a role grants (pure): one file, checked whole before any of it is used.
 
 A grant is something that a service of ours can allow. Roles are made of grants and of other roles; a person has roles.
-Whoever reads the audit trail changes nothing: that no person has both is checked here, over all of his roles together.
+Whoever reads the audit trail changes nothing: that no person has both is checked here, over all of their roles
+together.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ CHANGING = frozenset((
 ))  # fmt: skip
 READING = frozenset({"trail.read"})
 #: Root where the trails of all hosts lie reads them, whatever the store's own rights say: nobody is that who is root on
-#: the hosts that they judge.
+#: the hosts that they audit.
 APART = frozenset({"hosts.administer", "log_hosts.administer"})
 
 #: Names of accounts, users of the search store, and parts of certificates.
@@ -138,7 +139,7 @@ def problems(access: Access) -> Iterator[str]:
             yield f"role '{name}' is always there, and means the same everywhere: give yours another name"
         for it in role.includes:
             if it not in roles:
-                yield f"role '{name}' includes '{it}', which is no role: {', '.join(sorted(roles))}"
+                yield f"role '{name}' includes '{it}', which is not a role: {', '.join(sorted(roles))}"
         for it in role.grants:
             if it not in GRANTS:
                 yield f"role '{name}' grants '{it}', which nothing here allows: {', '.join(GRANTS)}"
@@ -171,7 +172,7 @@ def _people(access: Access, roles: Mapping[str, Role]) -> Iterator[str]:
                 yield f"{it.name}: '{group}' cannot be a group: up to 31 lower-case letters, digits and hyphens"
         for key in it.ssh_keys:
             if not _is_key(key):
-                yield f"{it.name}: '{key[:30]}…' is no public ssh key: TYPE and BASE64, as in a .pub file, no options"
+                yield f"{it.name}: '{key[:30]}…' is not a public ssh key: write TYPE and BASE64, without options"
 
 
 def separate(access: Access, name: str, roles: Sequence[str]) -> str:

@@ -61,8 +61,8 @@ def host(
     """Return what a host is told; ``scheduled``: jobs are submitted from it, or run on it; ``log_host``: it is one of
     the search store, whose administrators are others.
 
-    ``trail`` is the folder of its audit trail, ``program`` what reads it: an auditor may call it as the trail's user,
-    with these words and no others.
+    ``trail`` is the directory of its audit trail, ``program`` what reads it: an auditor may call it as the trail's
+    user, with these words and no others.
     """
     people = [it for it in access.people if _has_account(access, it, grants, scheduled)]
     used = sorted({role for it in people for role in it.roles})
@@ -107,7 +107,7 @@ def scheduler(access: Access) -> dict[str, Any]:
 
 
 def cluster(access: Access) -> Iterator[dict[str, Any]]:
-    """Yield Kubernetes' bindings: over all namespaces who reads or administers, in one of his own who only uses it."""
+    """Yield Kubernetes' bindings: for readers and administrators in all namespaces, for users in one of their own."""
     for it in access.people:
         found = access.grants(it.roles)
         for grant, role in CLUSTER_ROLES.items():

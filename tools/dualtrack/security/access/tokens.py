@@ -1,4 +1,4 @@
-"""Tokens (JWT, ES256): who somebody is, for a while and for one service, signed by the controller.
+"""Tokens (JWT, ES256): who somebody is, for a limited time and for one service, signed by the controller.
 
 A token says who it is, and which grant it belongs to; what that allows is the store's to know. So rights that are taken
 away are gone for tokens, too, at once. The key lies beside the authority's, and leaves the controller never.
@@ -20,7 +20,7 @@ from dualtrack.security.pki.authority import MAX_KEY, TOKEN_KEY
 
 
 def key(folder: Path) -> ECKey:
-    """Return the key that signs tokens, from an authority's folder; made where there is none."""
+    """Return the key that signs tokens, from an authority's directory; made where there is none."""
     path = folder / TOKEN_KEY
     with locked(path):
         if not path.is_file():
@@ -29,7 +29,7 @@ def key(folder: Path) -> ECKey:
 
 
 def public(folder: Path) -> str:
-    """Return the public half (PEM), by which the store judges tokens."""
+    """Return the public half (PEM), by which the store checks tokens."""
     return key(folder).as_pem(private=False).decode()
 
 

@@ -97,7 +97,7 @@ def _anchor(line: bytes, place: str, number: int) -> Anchor | None:
         if line.endswith(b"\n") and (it := witness_log.parse(line)[0]).kind == "head":
             return Anchor(host=it.host, segment=it.segment, digest=it.digest, last=it.last, ended=it.ended)
     except (msgspec.MsgspecError, UnicodeDecodeError, BadInput) as error:
-        raise BadInput(f"{place}, number {number} is no anchor: {error}") from None
+        raise BadInput(f"{place}, number {number} is not an anchor: {error}") from None
     return None
 
 

@@ -1,7 +1,7 @@
-"""What a witness does with heads (pure): co-sign what goes on from what it co-signed, and nothing twice.
+"""What a witness does with heads (pure): co-sign what continues from what it co-signed, and nothing twice.
 
-Heads are judged by the host's registered key and the keys that its epochs named since. A second head for a segment, or
-one that goes on from another history, is a finding, whoever signed it.
+Heads are verified by the host's registered key and the keys that its epochs named since. A second head for a segment,
+or one that continues from another history, is a finding, whoever signed it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def after(known: Known, *, segment: int, digest: str, last: int, chain: str, key
 def consider(
     known: Known, lines: Sequence[bytes], *, now: int, earlier: Mapping[int, str] = MappingProxyType({})
 ) -> Verdict:
-    """Judge the heads that somebody shows of a host: from the last co-signed one on, and those of ``earlier`` segments.
+    """Verify the heads that somebody shows of a host: from the last co-signed one on, and those of ``earlier``
+    segments.
 
     ``earlier`` has the digests that were co-signed of them; ``now`` is in nanoseconds since 1970.
     """
@@ -125,7 +126,7 @@ def segment_of(text: bytes) -> int:
 
 
 def _next(verdict: Verdict, shown: list[tuple[Head, bytes, bytes, bytes]]) -> None:
-    """Judge all heads of the segment that comes next: exactly one that fits is co-signed."""
+    """Verify all heads of the segment that comes next: exactly one that fits is co-signed."""
     known, fitting = verdict.known, dict[str, tuple[Head, bytes]]()
     for head, data, signature, text in shown:
         digest = heads.digest(data)

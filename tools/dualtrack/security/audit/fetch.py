@@ -1,6 +1,6 @@
-"""A host's trail out of the search store: the files that `dualtrack audit verify` judges, as the store has them.
+"""A host's trail out of the search store: the files that `dualtrack audit verify` verifies, as the store has them.
 
-So the store is judged like the host is: by the registered key, and by what is anchored elsewhere.
+So the store is verified like the host is: by the registered key, and by what is anchored elsewhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], ob
     doubled ones too: judging is not this function's work.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise Refused(f"{folder} is not empty", hint="name a new folder: nothing there is written over")
+        raise Refused(f"{folder} is not empty", hint="name a new directory: nothing there is written over")
     place = Place(folder)
     place.segments.mkdir(parents=True, exist_ok=True)
     with _new(place, folder / "host") as file:
@@ -42,7 +42,7 @@ def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], ob
         for found in pages(store, host, "segment"):
             line = index_documents.line_of_head(found)
             file.write(line)
-            with contextlib.suppress(BadInput):  # a line that is no head is for the judge to find
+            with contextlib.suppress(BadInput):  # a line that is not a head is for the verifier to find
                 head = heads.parse(line)[0]
                 ends.setdefault(head.segment, head.last)
                 if 0 < last <= head.last:
@@ -53,7 +53,7 @@ def fetch(store: SearchStore, host: str, folder: Path, count: Callable[[int], ob
     file = _new(place, place.segment(segment))
     try:
         for found in pages(store, host, "n"):
-            n = found["n"] if type(found["n"]) is int else 0  # another one is a line that is none, for the judge
+            n = found["n"] if type(found["n"]) is int else 0  # another one is a line that is none, for the verifier
             if limit and n > limit:
                 break
             while left and n > left[0][1]:
@@ -129,7 +129,7 @@ def search(
     filters: list[dict[str, Any]] = [
         {"term": {name: value}} for name, value in (("host", host), ("kind", kind)) if value
     ]
-    filters.append({"exists": {"field": "n"}})  # a head is no event
+    filters.append({"exists": {"field": "n"}})  # a head is not an event
     if since or until:
         between = {name: value for name, value in (("gte", since), ("lte", until)) if value}
         filters.append({"range": {"@timestamp": between}})

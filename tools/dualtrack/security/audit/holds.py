@@ -23,7 +23,7 @@ FILE = "holds.json"
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A hold that began or was released: when (nanoseconds since 1970), by whom, and why.
 
-    ``until`` is the last day of a hold that ends by itself (2026-12-31), '' for one that must be released.
+    ``until`` is the last day of a hold that ends automatically (2026-12-31), '' for one that must be released.
     """
 
     at: int
@@ -79,7 +79,7 @@ def hold(folder: Path, host: str, reason: str, until: str = "", *, now: int = 0)
     try:
         over = bool(until) and date.fromisoformat(until) < day(change.at)
     except ValueError:
-        raise BadInput(f"{until!r} is no day", hint="2026-12-31") from None
+        raise BadInput(f"{until!r} is not a day", hint="2026-12-31") from None
     if over:
         raise BadInput(f"{until} is over")
     with files.locked(folder / FILE):

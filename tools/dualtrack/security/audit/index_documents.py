@@ -85,7 +85,7 @@ def of_asks(name: str, indices: Sequence[str]) -> bytes:
 def line_of(found: dict[str, Any]) -> bytes:
     """Return the line of a segment's file that a document was made from, byte for byte.
 
-    Of a document that was never a record, a line that is none: it is for the judge to find, and hides nothing else.
+    Of a document that was never a record, a line that is none: it is for the verifier to find, and hides nothing else.
     """
     try:
         chain = bytes.fromhex(found["chain"])

@@ -1,7 +1,7 @@
 """Events out of the journal of systemd: what concerns rights and logins, each once, without a state of its own.
 
 An entry is recorded as journald has it, with its cursor. Who begins again finds the last cursor in the trail itself and
-goes on after it: what is in the trail is never asked for again, and what is not was never lost.
+continues after it: what is in the trail is never asked for again, and what is not was never lost.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def genuine(name: str, found: dict[str, Any]) -> bool:
     """Tell whether an entry comes from the program of that name: root is believed, others if they are that program.
 
     `_UID` came with the message itself. `_EXE` is looked up afterwards: who sends and at once becomes the program is
-    taken for it, and is still named by his `_UID`.
+    taken for it, and is still named by its `_UID`.
     """
     if _text(found, "_UID") == "0":
         return True
@@ -125,7 +125,7 @@ def last_cursor(place: Place) -> str:
 
 
 def cursor(entry: bytes) -> str:
-    """Return an entry's cursor, '' for what is no entry of the journal."""
+    """Return an entry's cursor, '' for what is not an entry of the journal."""
     try:
         found = msgspec.json.decode(entry)[CURSOR]
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, KeyError, TypeError, IndexError):

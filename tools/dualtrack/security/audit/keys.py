@@ -1,4 +1,4 @@
-"""The host's keys, one an epoch: born here, used for a while, then destroyed.
+"""The host's keys, one an epoch: born here, used for a limited time, then destroyed.
 
 Whoever takes today's key can sign for today. Yesterday's heads are signed by a key that nobody has any more, and name
 today's public key.

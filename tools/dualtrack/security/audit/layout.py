@@ -1,4 +1,4 @@
-"""Where the files of a trail lie, for who writes and who judges."""
+"""Where the files of a trail lie, for who writes and who verifies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEGMENT = re.compile(r"(?!0{8})([0-9]{8})\.log")
 
 
 class Place:
-    """A trail's folder.
+    """A trail's directory.
 
     segments/NNNNNNNN.log   the records of a segment, a line each
     heads.log               the segments' heads, a line each, signed
@@ -108,7 +108,7 @@ class Place:
                 raise BadInput(f"{self.folder} holds no trail", hint="dualtrack audit init") from None
             found = None
         if found is None:
-            raise BadInput(f"the file host in {self.folder} is no name of a host")
+            raise BadInput(f"the file host in {self.folder} is not a name of a host")
         return found[1]
 
     def _entries(self) -> list[tuple[str, bool]]:

@@ -52,7 +52,7 @@ def prove(folder: Path, number: int) -> Proof:
             head, data, signature = heads.parse(text)
         except BadInput:
             if text.endswith(b"\n"):
-                raise Findings(f"{place.heads} holds a line that is no head", hint=VERIFY) from None
+                raise Findings(f"{place.heads} holds a line that is not a head", hint=VERIFY) from None
             break  # it is written just now
         signed = Signed(data.decode(), signature.hex())
         if head.first <= number <= head.last:
@@ -119,7 +119,7 @@ def check(data: bytes, root: bytes) -> tuple[Record, Head]:
     try:
         proof = msgspec.json.decode(data, type=Proof)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInput(f"this is no proof: {error}") from None
+        raise BadInput(f"this is not a proof: {error}") from None
     if proof.schema != SCHEMA:
         raise BadInput(f"this is a proof of another kind: {proof.schema}")
     key = libcrypto.public_key(root)

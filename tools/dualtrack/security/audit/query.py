@@ -14,7 +14,7 @@ from dualtrack.security.audit.record import Record
 
 
 def matching(folder: Path, kind: str = "", text: str = "") -> Iterator[Record]:
-    """Yield the events of a kind with a text in them, in order; lines that are no records are passed over."""
+    """Yield the events of a kind with a text in them, in order; lines that are not records are passed over."""
     place = Place(folder)
     if not os.path.lexists(place.root):
         raise BadInput(f"{folder} holds no trail")
@@ -43,7 +43,7 @@ def missing(folder: Path) -> str:
     present, signed = place.numbers(), set[int]()
     for name in place.strangers():
         if ".damaged-" not in name:  # put aside by the writer
-            return f"{place.segments / name} is no segment"
+            return f"{place.segments / name} is not a segment"
     for line in place.head_lines():
         try:
             signed.add(number := heads.parse(line)[0].segment)

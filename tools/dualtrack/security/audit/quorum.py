@@ -143,7 +143,7 @@ def _compare(
     place: Place, report: Report, voices: Sequence[_Voice], quorum: int, before: int
 ) -> tuple[int, list[Finding]]:
     """Walk through all segments that the trail has or a witness speaks of; return how far enough of them agree."""
-    # What was retired is fixed by the note that the judge began behind: it is neither there nor missing.
+    # What was retired is fixed by the note that the verifier began behind: it is neither there nor missing.
     first = report.first
     said = [_Cursor(voice.name, _of(voice.path, report.host, first)) for voice in voices]
     trail = _heads(place, first, report.segments)
@@ -217,7 +217,7 @@ def _of(path: Path, host: str, first: int) -> Iterator[Statement]:
 
 
 def _heads(place: Place, first: int, last: int) -> Iterator[tuple[Head, str]]:
-    """Yield the heads that the trail's own judge has found good, each with its digest."""
+    """Yield the heads that the trail's own verifier has found good, each with its digest."""
     for text in place.head_lines() if last >= first else ():
         head, data, _ = heads.parse(text)
         if head.segment >= first:  # older ones were sent again since they were retired

@@ -41,7 +41,7 @@ Host = Annotated[str, msgspec.Meta(pattern=rf"\A{HOST}\Z")]
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """An event: ``n`` from 1 on without a gap, ``t`` in nanoseconds since 1970 by the host's clock, which may be wrong.
 
-    ``raw`` is a body that is no UTF-8, in base64; ``more`` says that the next record of this source goes on with it.
+    ``raw`` is a body that is not UTF-8, in base64; ``more`` says that the next record of this source continues with it.
     """
 
     n: Number
@@ -87,7 +87,7 @@ def split(text: bytes) -> tuple[bytes, bytes]:
             raise ValueError
         return data, found
     except (ValueError, UnicodeDecodeError):
-        raise BadInput("this line is no record") from None
+        raise BadInput("this line is not a record") from None
 
 
 def decode(data: bytes) -> Record:
@@ -95,10 +95,10 @@ def decode(data: bytes) -> Record:
     try:
         found = msgspec.json.decode(data, type=Record)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInput(f"this line is no record: {error}") from None
+        raise BadInput(f"this line is not a record: {error}") from None
     # Another reader may take the other of two fields with one name, or stop at what this one passes over.
     if encode(found) != data or (found.raw and (found.body or not _is_base64(found.raw))):
-        raise BadInput("this line is no record: it is not spelled as the format says")
+        raise BadInput("this line is not a record: it is not spelled as the format says")
     return found
 
 

@@ -1,7 +1,7 @@
 """Retention in the search store: whole days go, once it is certain that nothing is hidden by it.
 
-Old days take no more documents; each host's trail is judged up to where they end, by the registered key; a snapshot of
-them is taken; the authority notes what goes; then it goes, a host's days in one step. Whatever is found on the way
+Old days take no more documents; each host's trail is verified up to where they end, by the registered key; a snapshot
+of them is taken; the authority notes what goes; then it goes, a host's days in one step. Whatever is found on the way
 keeps them. An end in between leaves days that are still there, and at most a note of what the next run removes.
 """
 
@@ -40,7 +40,7 @@ SURVEY = {
 
 
 class Keeper(msgspec.Struct, frozen=True, kw_only=True):
-    """What retention works with: the authority's folder, that of registered keys, anchors, where snapshots go."""
+    """What retention works with: the authority's directory, that of registered keys, anchors, where snapshots go."""
 
     store: SearchStore
     pki: Path
@@ -101,7 +101,7 @@ def retain(
 def _retire(
     keeper: Keeper, going: Sequence[Index], *, apply: bool, now: int, say: Callable[[str], object]
 ) -> dict[str, str]:
-    """Judge what would go, and remove it with ``apply``; return which hosts' days stay, and why."""
+    """Verify what would go, and remove it with ``apply``; return which hosts' days stay, and why."""
     stays, notes = dict[str, str](), dict[str, retention_receipts.Note | None]()
     days = {host: [it for it in going if it.host == host] for host in sorted({it.host for it in going})}
     blocked = set[str]()

@@ -41,7 +41,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(bucket: Mapping[str, Any]) -> Index | None:
-    """Return an index as the store counts it (SURVEY in `retain`); None for one whose name is no host's and day's."""
+    """Return an index as the store counts it (SURVEY in `retain`); None for one whose name has no host and day."""
     found = index_documents.INDEX.fullmatch(bucket["key"])
     try:
         when = date(*map(int, found.groups()[1:])) if found else None
@@ -105,7 +105,7 @@ def _ordered(mine: Sequence[Index], why: dict[str, str]) -> None:
         if not late:
             return
         for it in late:
-            why[it.name] = "what stays does not go on behind it"
+            why[it.name] = "what stays does not continue behind it"
 
 
 def spare(

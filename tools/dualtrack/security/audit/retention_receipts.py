@@ -2,7 +2,7 @@
 
 A line for each time, in a file a host: JSON, a space, and the authority's signature. A note holds the last head that
 went and the heads that named the next key since the note before it, each with the host's own signature. So a note can
-be judged by the host's registered key as the trail itself, and that it was retention is the authority's word alone.
+be verified by the host's registered key as the trail itself, and that it was retention is the authority's word alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     ``head`` is None where no head went yet, ``epochs`` are the heads that named the next key since the note before.
     ``at`` is when (nanoseconds since 1970), ``by`` who did it, ``indices`` what was removed, ``snapshot`` where it is
-    kept, ``findings`` what the judge said of it: silences, clocks that were set back.
+    kept, ``findings`` what the verifier said of it: silences, clocks that were set back.
     """
 
     host: Host
@@ -49,7 +49,7 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 def path(folder: Path, host: str) -> Path:
-    """Return where the notes of a host lie, in the authority's folder."""
+    """Return where the notes of a host lie, in the authority's directory."""
     return folder / FOLDER / f"{index_documents.host(host)}.notes"
 
 
@@ -74,7 +74,7 @@ def read(file: Path, ca: Path) -> list[Note]:
             data, signature = heads.split(line)
             note = msgspec.json.decode(data, type=Note)
         except (BadInput, msgspec.MsgspecError, UnicodeDecodeError):
-            raise BadInput(f"{file}, line {number} is no note of a retirement") from None
+            raise BadInput(f"{file}, line {number} is not a note of a retirement") from None
         if not authority.signed(ca, PURPOSE + data, signature):
             raise Findings(f"{file}, line {number} is not the authority's word: nothing says that this was retention")
         found.append(note)
@@ -84,7 +84,7 @@ def read(file: Path, ca: Path) -> list[Note]:
 def starts(notes: Sequence[Note], root: bytes) -> list[Start]:
     """Return where judging may begin, a place for each note, in order (pure).
 
-    Findings where a note names a head that is not the host's, by its registered key, or notes do not go on.
+    Findings where a note names a head that is not the host's, by its registered key, or notes do not continue.
     """
     found = list[Start]()
     key, epoch = libcrypto.public_key(root), 0
@@ -107,7 +107,7 @@ def _start(note: Note, key: libcrypto.PublicKey, epoch: int, before: Start | Non
     else:
         data = note.head.head.encode()
         previous = heads.digest(data)
-        # The last head of an epoch names the next key, and was judged with the others that do; no newer head went
+        # The last head of an epoch names the next key, and was verified with the others that do; no newer head went
         # where it is that of the note before.
         known = note.head in note.epochs[-1:] or (before is not None and before.previous == previous)
         head = heads.decode(data) if known else verified(note.head, key, epoch)
@@ -134,7 +134,7 @@ def compose(
     """Return what a note says of record ``n`` and of the heads up to ``segment`` that go with it.
 
     That is the record's time, the chain's hash behind it, the head, and what named keys since the note ``before``.
-    ``folder`` is a trail that was judged; BadInput where it does not hold them.
+    ``folder`` is a trail that was verified; BadInput where it does not hold them.
     """
     place = Place(folder)
     since, head = (before[1].segment, before[0].head) if before else (0, None)

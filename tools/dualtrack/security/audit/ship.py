@@ -34,7 +34,7 @@ REMIND_S = 60.0
 #: Seconds between two looks at which store this is.
 MEET_S = 60.0
 DAY_NS = 86_400 * 10**9
-#: Asks only for what is judged, item by item: an answer to 2,000 records is then 50 kB.
+#: Asks only for what is verified, item by item: an answer to 2,000 records is then 50 kB.
 BULK = "/_bulk?filter_path=errors," + ",".join(
     f"items.create.{it}" for it in ("_index", "status", "error.type", "error.reason")
 )
@@ -61,7 +61,7 @@ class Shipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class _Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Records for one request, and where the trail goes on behind them; ``n`` and ``chain`` are the last one's."""
+    """Records for one request, and where the trail continues behind them; ``n`` and ``chain`` are the last one's."""
 
     segment: int
     offset: int
@@ -91,7 +91,7 @@ class Shipper:
         self._check()
 
     def _check(self) -> None:
-        """Refuse to go on behind a record that is not there any more: the trail was changed, or is another one."""
+        """Refuse to continue behind a record that is not there any more: the trail was changed, or is another one."""
         if not self.at.n:
             return
         segment, end = self.at.segment, self.at.offset
@@ -261,7 +261,7 @@ class Shipper:
         self.at = msgspec.structs.replace(self.at, behind=self.waiting())
         try:
             files.write_atomically(self.state, msgspec.json.encode(self.at))
-        except DualtrackError as error:  # a full disk: shipping goes on, and a restart sends some again
+        except DualtrackError as error:  # a full disk: shipping continues, and a restart sends some again
             self.tell(str(error))
 
 
@@ -298,7 +298,7 @@ def _left(host: str, sent: list[bytes], answer: Any) -> tuple[int, list[str]]:
     it will never take.
 
     Also for one that lies in another index than the host's: somebody gave that one's name to another as an alias, and
-    may do with the record what he likes.
+    may do anything with the record.
     """
     try:
         items = [it["create"] for it in answer["items"]]
@@ -308,7 +308,7 @@ def _left(host: str, sent: list[bytes], answer: Any) -> tuple[int, list[str]]:
         for item in items:
             status, index = item["status"], item["_index"]
             if index_documents.host_of(index) != host:
-                raise External(f"the store put a record into {str(index)[:200]!r}, which is no index of {host}")
+                raise External(f"the store put a record into {str(index)[:200]!r}, which is not an index of {host}")
             if status < 300 or status == 409:  # 409: it is there already, since a document's name is its content
                 continue
             error = item.get("error") or {}

@@ -69,7 +69,7 @@ def split(text: bytes) -> tuple[bytes, bytes]:
             raise ValueError
         return data, found
     except (ValueError, UnicodeDecodeError):
-        raise BadInput("this line is no head") from None
+        raise BadInput("this line is not a head") from None
 
 
 def decode(data: bytes) -> Head:
@@ -77,9 +77,9 @@ def decode(data: bytes) -> Head:
     try:
         found = msgspec.json.decode(data, type=Head)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInput(f"this line is no head: {error}") from None
+        raise BadInput(f"this line is not a head: {error}") from None
     if encode(found) != data or found.last < found.first:
-        raise BadInput("this line is no head: it is not spelled as the format says")
+        raise BadInput("this line is not a head: it is not spelled as the format says")
     return found
 
 

@@ -1,6 +1,6 @@
 """Judging a trail, in one pass and constant memory: is every record as it was written, and are all there?
 
-What is found has a name, the records it concerns, and the times between which it lies. Whoever judges must have the
+What is found has a name, the records it concerns, and the times between which it lies. Whoever verifies must have the
 root's public key, and heads that were anchored, from elsewhere than the host: its administrator can write all files.
 """
 
@@ -81,7 +81,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a trail holds, how far it is signed, and what is wrong with it. Times in nanoseconds since 1970.
 
     ``cosigned`` is the last segment up to which enough witnesses co-signed every one, where any were asked for.
-    ``retired`` is the last record that was retired before it was judged, 0 where the trail is there from its begin.
+    ``retired`` is the last record that was retired before it was verified, 0 where the trail is there from its begin.
     ``anchors`` is how many heads that were kept elsewhere it was compared with, ``first`` the first segment of it all.
     """
 
@@ -163,7 +163,7 @@ def judge(
             Finding(kind="inserted", first=run.next, last=run.next, begun=run.time, ended=run.time, detail=str(error))
         )
     except _TooMany:
-        more = "so much is wrong that it was judged no further"
+        more = "so much is wrong that it was verified no further"
         run.findings[-1] = Finding(
             kind="altered", first=run.next, last=run.next, begun=run.time, ended=run.time, detail=more
         )
@@ -182,7 +182,7 @@ def judge(
 
 
 def _trail(run: _Run, known: Sequence[Anchor], start: Start | None, now: int) -> None:
-    """Judge heads and records in order, then what is not signed, and what lies elsewhere."""
+    """Verify heads and records in order, then what is not signed, and what lies elsewhere."""
     present, follows = run.place.numbers(), True
     wanted = {it.segment for it in known}
     if start is not None:
@@ -206,7 +206,7 @@ def _trail(run: _Run, known: Sequence[Anchor], start: Start | None, now: int) ->
         _tail(present, run, now)
     _anchored(known, run)
     for name in run.place.strangers():
-        run.add("damaged" if ".damaged-" in name else "inserted", 0, 0, f"{name} is no segment of this trail")
+        run.add("damaged" if ".damaged-" in name else "inserted", 0, 0, f"{name} is not a segment of this trail")
     if run.signed == 0 and follows:
         run.add("not signed", 1, run.count, "no head is there: nothing proves any of it")
     if now and now - run.time > SILENCE_NS:
@@ -220,7 +220,7 @@ def _start(place: Place, starts: Sequence[Start]) -> Start | None:
     first = 0
     with contextlib.suppress(BadInput):
         first = heads.parse(next(place.head_lines(), b""))[0].segment
-    # A trail that goes on behind an older one was brought back from a snapshot, and is there from then on.
+    # A trail that continues behind an older one was brought back from a snapshot, and is there from then on.
     exact = [it for it in starts if it.segment + 1 == first]
     usable = exact or (list(starts) if first > 1 else [])
     return usable[-1] if usable else None
@@ -249,7 +249,7 @@ def _heads(run: _Run) -> Iterator[tuple[Head, bytes, bytes]]:
         except BadInput:
             # Else it is written just now, or was torn by a crash; anchors tell what should be there.
             if text.endswith(b"\n") or len(text) > heads.LINE:
-                run.add("altered", run.next, run.next, "heads.log holds a line that is no head")
+                run.add("altered", run.next, run.next, "heads.log holds a line that is not a head")
             return
         yield found
 
@@ -275,7 +275,7 @@ def _fits(head: Head, data: bytes, signature: bytes, run: _Run) -> bool:
 
 
 def _next_key(head: Head, run: _Run) -> bool:
-    """Go on with the key that a head names, if it does."""
+    """Continue with the key that a head names, if it does."""
     if head.next_key:
         try:
             run.key, run.epoch = libcrypto.public_key(head.next_key.encode()), run.epoch + 1
@@ -287,7 +287,7 @@ def _next_key(head: Head, run: _Run) -> bool:
 
 
 def _segment(head: Head, run: _Run) -> None:
-    """Judge the records of one segment against its head, and go on from what the head says."""
+    """Verify the records of one segment against its head, and continue from what the head says."""
     path = run.place.segment(head.segment)
     before = len(run.findings)
     if head.first <= run.gone:
@@ -310,7 +310,8 @@ def _segment(head: Head, run: _Run) -> None:
 
 
 def _records(path: Path, run: _Run, *, live: bool = False) -> None:
-    """Judge the records of a file: numbers without a gap, each hash right. After a finding go on from what is there.
+    """Verify the records of a file: numbers without a gap, each hash right. After a finding continue from what is
+    there.
 
     ``live``: the last line may be written just now.
     """
@@ -359,7 +360,7 @@ def _when(found: record.Record, run: _Run) -> None:
 
 
 def _tail(present: Sequence[int], run: _Run, now: int) -> None:
-    """Judge what is not signed yet: the one segment after the last head, and no other."""
+    """Verify what is not signed yet: the one segment after the last head, and no other."""
     number, first = run.segments + 1, run.next
     if number in present:
         before, run.begun, run.span = run.begun, 0, (0, 0)
@@ -381,4 +382,4 @@ def _anchored(known: Sequence[Anchor], run: _Run) -> None:
             run.add("rolled back", 0, it.last, f"the trail ends before segment {it.segment}, which was anchored",
                     ended=it.ended)  # fmt: skip
         elif run.digests.get(it.segment) != it.digest:
-            run.add("rewritten", 0, it.last, f"segment {it.segment} is another one than was anchored", ended=it.ended)
+            run.add("rewritten", 0, it.last, f"segment {it.segment} differs from the anchored one", ended=it.ended)

@@ -48,11 +48,11 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begin(folder: Path, name: str) -> libcrypto.PublicKey:
-    """Make a witness in a new folder; return the key to register with whoever judges."""
+    """Make a witness in a new directory; return the key to register with whoever verifies."""
     if folder.exists() and any(folder.iterdir()):
-        raise Refused(f"{folder} is not empty", hint="a witness begins once; another one takes another folder")
+        raise Refused(f"{folder} is not empty", hint="a witness begins once; another one takes another directory")
     if not name or "\n" in name or len(name) > 253:
-        raise BadInput(f"{name!r} is no name of a witness")
+        raise BadInput(f"{name!r} is not a name of a witness")
     # Whole or not there: half a witness looks like one that has forgotten.
     draft = folder.with_name(f".{folder.name}.new-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)  # left by a power cut, of a process with the same number
@@ -70,7 +70,7 @@ def begin(folder: Path, name: str) -> libcrypto.PublicKey:
 
 
 def registered(folder: Path) -> list[tuple[str, bytes]]:
-    """Return the hosts in a folder of registered keys, and the keys (PEM); BadInput where there are none."""
+    """Return the hosts in a directory of registered keys, and the keys (PEM); BadInput where there are none."""
     found = [(path.stem, path.read_bytes()) for path in sorted(folder.glob("*.pem"))]
     if not found:
         raise BadInput(f"{folder} holds no registered keys", hint="HOST.pem, as `dualtrack audit init` printed it")
@@ -78,7 +78,7 @@ def registered(folder: Path) -> list[tuple[str, bytes]]:
 
 
 def carried(folder: Path) -> Shown:
-    """Return what shows the heads in copies of `heads.log`: HOST/heads.log in a folder."""
+    """Return what shows the heads in copies of `heads.log`: HOST/heads.log in a directory."""
 
     def shown(host: str, since: int) -> list[bytes]:
         found, none = list[tuple[int, bytes]](), 0
@@ -86,7 +86,7 @@ def carried(folder: Path) -> Shown:
             if text.endswith(b"\n"):
                 found.append((cosignature.segment_of(text), text))
                 none += not found[-1][0]
-            if none > MOST:  # nothing behind so much that is no head is worth reading
+            if none > MOST:  # nothing behind so much that is not a head is worth reading
                 break
         twice = {number for number, count in Counter(number for number, _ in found).items() if count > 1}
         return [text for number, text in found if number >= since or number in twice]
@@ -95,7 +95,7 @@ def carried(folder: Path) -> Shown:
 
 
 class Witness:
-    """The one who writes a witness's folder; a context manager. ``known`` is how far each host is co-signed."""
+    """The one who writes a witness's directory; a context manager. ``known`` is how far each host is co-signed."""
 
     known: dict[str, Known]
     _found: dict[str, set[tuple[str, int, str]]]
@@ -123,10 +123,10 @@ class Witness:
         os.close(self._lock)
 
     def know(self, host: str, root: bytes) -> None:
-        """Take a host on, by its registered key; Refused where that is another one than before."""
+        """Take a host on, by its registered key; Refused where that differs from the one before."""
         known = self.known.get(host) or cosignature.start(host, root)
         if libcrypto.public_key(root).point != libcrypto.public_key(known.keys[0][1].encode()).point:
-            raise Refused(f"the registered key of {host} is another one than before", hint="who changed it, and why?")
+            raise Refused(f"the registered key of {host} differs from the one before", hint="who changed it, and why?")
         self.known[host] = known
 
     def round(self, host: str, shown: Shown, *, pause: Callable[[float], object] = time.sleep) -> Round:
@@ -200,7 +200,7 @@ class Witness:
                 raise self._forgotten("it signed more than it knows of")
             data = data.rstrip(b"\n")
             if said is not None and (missing or said.rpartition(b" ")[0] != data):
-                raise self._forgotten(f"statement {self._count + 1} is another one than it signed")
+                raise self._forgotten(f"statement {self._count + 1} differs from what it signed")
             if said is None:
                 missing.append(data)
             self._learn(data)

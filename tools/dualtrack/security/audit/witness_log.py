@@ -22,10 +22,10 @@ Kind = Literal["begun", "host", "head", "finding"]
 class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """``n`` counts from 1, ``at`` is nanoseconds since 1970 by the witness's clock.
 
-    Of a head: ``host``, ``segment``, ``digest`` and, to go on from there, its last record, the chain's hash behind it,
-    its end, the epoch of its key, and the ``key`` (PEM) that it names for the next epoch. Of a beginning: the witness's
-    name as ``host`` and its public ``key``. Of a host that is taken on: its registered ``key``. Of a finding: ``what``,
-    and the other head's line as ``evidence``.
+    Of a head: ``host``, ``segment``, ``digest`` and, to continue from there, its last record, the chain's hash behind
+    it, its end, the epoch of its key, and the ``key`` (PEM) that it names for the next epoch. Of a beginning: the
+    witness's name as ``host`` and its public ``key``. Of a host that is taken on: its registered ``key``. Of a finding:
+    ``what``, and the other head's line as ``evidence``.
     """
 
     n: Number
@@ -72,9 +72,9 @@ def decode(data: bytes) -> Statement:
         found = msgspec.json.decode(data, type=Statement)
         exact = encode(found) == data
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BadInput(f"this line is no statement of a witness: {error}") from None
+        raise BadInput(f"this line is not a statement of a witness: {error}") from None
     if not exact:
-        raise BadInput("this line is no statement of a witness: it is spelled in another way")
+        raise BadInput("this line is not a statement of a witness: it is spelled in another way")
     return found
 
 
@@ -83,7 +83,7 @@ def parse(text: bytes) -> tuple[Statement, bytes, bytes]:
     try:
         data, signature = heads.split(text)
     except BadInput:
-        raise BadInput("this line is no statement of a witness") from None
+        raise BadInput("this line is not a statement of a witness") from None
     return decode(data), data, signature
 
 

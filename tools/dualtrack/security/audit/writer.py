@@ -1,7 +1,7 @@
 """Writing a trail: records in groups, each group on the disk before anybody is told that it is safe.
 
 One writer a trail (a lock of the kernel's). After a crash the next one takes off a last line that is not whole, which
-nobody was told of, and goes on; a whole line that is wrong was changed by somebody: what follows it is put aside, and
+nobody was told of, and continues; a whole line that is wrong was changed by somebody: what follows it is put aside, and
 that is an event in the chain.
 """
 
@@ -30,12 +30,12 @@ EPOCH_NS = 24 * 3600 * 10**9
 
 
 def begin(folder: Path, host: str) -> libcrypto.PublicKey:
-    """Begin a trail for ``host`` in a new folder; return the key to register elsewhere."""
+    """Begin a trail for ``host`` in a new directory; return the key to register elsewhere."""
     place = Place(folder)
     if os.path.lexists(place.root) or os.path.lexists(place.heads):
-        raise Refused(f"{folder} holds a trail", hint="a trail is begun once; another host takes another folder")
+        raise Refused(f"{folder} holds a trail", hint="a trail is begun once; another host takes another directory")
     if not re.fullmatch(record.HOST, host):
-        raise BadInput(f"{host!r} is no name of a host", hint="letters, digits, dots, hyphens, underscores")
+        raise BadInput(f"{host!r} is not a name of a host", hint="letters, digits, dots, hyphens, underscores")
     make_folder(folder)
     place.check_folders()
     make_folder(place.segments, mode=0o700)

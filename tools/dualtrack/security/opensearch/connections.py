@@ -17,7 +17,7 @@ from dualtrack.security.pki import authority
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A node of a store: where it listens, the folder of its authority, and the ssh configuration that leads to it."""
+    """A node of a store: where it listens, its authority's directory, and the ssh configuration that leads to it."""
 
     name: str
     address: str
@@ -80,7 +80,7 @@ def written(hosts: Mapping[str, Mapping[str, Any]], folder: Path) -> Path:
 
 @contextmanager
 def reached(inventories: Sequence[Path]) -> Iterator[list[Node]]:
-    """Yield the nodes of the stores in the inventories, for as long as the block goes on."""
+    """Yield the nodes of the stores in the inventories, for as long as the block lasts."""
     variables = read_inventory(inventories)["_meta"]["hostvars"]
     with tempfile.TemporaryDirectory(prefix="dte-") as folder:
         yield nodes(variables, written(variables, Path(folder)))

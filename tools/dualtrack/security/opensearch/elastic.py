@@ -96,7 +96,7 @@ def wanted(
 ) -> Wanted:  # fmt: skip
     """Return what the store should have. ``hosts`` may ship trails and send logs, ``nodes`` are the store's own.
 
-    Grants for a while (kind `glass`) have no certificate, and tokens do not count here: they get nothing.
+    Temporary grants (kind `glass`) have no certificate, and tokens do not count here: they get nothing.
     """
     roles: dict[str, Any] = {GATE: _role(["monitor"], [(_named("*"), ["create_doc", "auto_configure"])])}
     mappings = {GATE: _mapping([authority.distinguished("node", it) for it in nodes], [GATE, "kibana_system"])}

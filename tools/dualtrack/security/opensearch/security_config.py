@@ -40,7 +40,7 @@ Documents = dict[str, dict[str, Any]]
 
 
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Somebody with ``rights`` (of RIGHTS) here: a person by his name, or a grant for a while by its number."""
+    """Somebody with ``rights`` (of RIGHTS) here: a person by name, or a temporary grant by its number."""
 
     name: str
     rights: tuple[Literal["auditor", "administrator"], ...]
@@ -58,7 +58,7 @@ def security(
     """Return the security plugin's documents by their type.
 
     ``passwords`` are those of people who have one, by name; ``known`` are the users that the store has now: a hash that
-    fits stays. ``token_key`` (PEM) judges tokens; without it there are none.
+    fits stays. ``token_key`` (PEM) checks tokens; without it there are none.
     """
     return {
         "config": {
@@ -112,7 +112,7 @@ def security(
 
 #: What an administrator may do with ordinary indices. Each action is named, since the store compares an index's name
 #: with rights, and not an alias': whoever may make aliases, also by a data stream, a rollover or a copy, can have what
-#: is sent to an audit index of tomorrow written into one of his own.
+#: is sent to an audit index of tomorrow written into one of their own.
 ADMINISTRATION = [
     "indices:data/read*", "indices:data/write*", "indices_monitor", "indices:admin/create*",
     "indices:admin/auto_create", "indices:admin/delete", "indices:admin/get", "indices:admin/mapping/*",

@@ -1,1 +1,1 @@
-"""A private certificate authority: a folder on the controller, for the project's own services and who may call them."""
+"""A private certificate authority: a directory on the controller, for the project's services and their callers."""

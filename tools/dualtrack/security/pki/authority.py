@@ -1,7 +1,7 @@
-"""The authority's folder, and certificates out of it: made when they are asked for, renewed when their time runs out.
+"""The authority's directory and its certificates: made when they are asked for, renewed when their time runs out.
 
-    ca.pem, ca.key            the authority; the key leaves this folder never. While it is replaced ca.pem has two, of
-                              which the first issues (`rotation`)
+    ca.pem, ca.key            the authority; the key never leaves this directory. While it is replaced ca.pem has two:
+                              the first one issues (`rotation`)
     former.pem                certificates of the authorities before it: what they stated stays their word
     KIND/NAME.pem, .key       a certificate with the authority's signature, and its key
 
@@ -57,7 +57,7 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
-    """Return the authority of a folder, after making it where there is none. BadInput when only half of it is there.
+    """Return the authority of a directory, after making it where there is none. BadInput when only half of it is there.
 
     A key alone, where nothing was ever issued, is one that a power cut left: its certificate is made. Refused when the
     authority's time is over: renewing it means that everybody must learn the new one first.
@@ -69,7 +69,7 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
         begun = key_path.is_file() and not path.is_file() and _unused(folder)
         if path.is_file() != key_path.is_file() and not begun:
             missing = key_path if path.is_file() else path
-            raise BadInput(f"{missing} is missing", hint="bring it back from a backup, or name a new folder")
+            raise BadInput(f"{missing} is missing", hint="bring it back from a backup, or name a new directory")
         if made := not path.is_file():
             folder.chmod(0o700)
             # The same key again: should the certificate be lost in another way, a backup of it still fits.
@@ -80,7 +80,7 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
     if certificate.not_valid_after_utc <= now:
         raise Refused(
             f"the authority in {folder} ended on {certificate.not_valid_after_utc:%Y-%m-%d}",
-            hint="make a new folder; before its end `dualtrack pki rotate` replaces it",
+            hint="make a new directory; before its end `dualtrack pki rotate` replaces it",
         )
     return _issued("authority", certificate, path, key_path, path, changed=made)
 
@@ -127,14 +127,14 @@ def issue(
 
 
 def sign(folder: Path, data: bytes) -> bytes:
-    """Return the authority's signature on what its folder's owner states. ``data`` begins with what it is."""
+    """Return the authority's signature on what its directory's owner states. ``data`` begins with what it is."""
     return _read_key(folder / "ca.key").sign(data, ec.ECDSA(hashes.SHA256()))
 
 
 def signed(authority: Path, data: bytes, signature: bytes) -> bool:
     """Tell whether a signature is that of an authority whose certificate is in a file; it may hold more than one.
 
-    For the ca.pem of an authority's folder those count that issued here before it (former.pem): a statement outlives
+    For the ca.pem of an authority's directory those count that issued here before it (former.pem): a statement outlives
     the exchange of its authority. An auditor elsewhere, who has ca.pem only, needs one file of both for statements of
     before the last exchange: `cat ca.pem former.pem`. It is for statements alone, and nobody's list of who may
     connect. Where an authority was replaced because its key was stolen, what the thief states cannot be told apart.
@@ -150,7 +150,7 @@ def signed(authority: Path, data: bytes, signature: bytes) -> bool:
 
 
 def listed(folder: Path) -> Iterator[Issued]:
-    """Yield the authority and every certificate in its folder."""
+    """Yield the authority and every certificate in its directory."""
     ca = folder / "ca.pem"
     if not ca.is_file():
         raise BadInput(f"{folder} holds no authority", hint="`dualtrack pki issue` makes one")
@@ -174,11 +174,11 @@ def trusted(path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError:
-        raise BadInput(f"{path} is no certificate", hint="bring it back from a backup") from None
+        raise BadInput(f"{path} is not a certificate", hint="bring it back from a backup") from None
 
 
 def former(folder: Path) -> list[x509.Certificate]:
-    """Return the authorities that issued in a folder before those in its ca.pem, the latest first."""
+    """Return the authorities that issued in a directory before those in its ca.pem, the latest first."""
     path = folder / "former.pem"
     return trusted(path) if path.is_file() else []
 
@@ -192,7 +192,7 @@ def remember(folder: Path, gone: Sequence[x509.Certificate]) -> None:
 
 
 def generation(of: x509.Certificate) -> int:
-    """Return the how-manieth authority of its folder one is: part of its name, so that no two are called alike."""
+    """Return the how-manieth authority of its directory one is: part of its name, so that no two are called alike."""
     common = str(of.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
     number = common.rpartition(" ")[2]
     return int(number) if number.isdecimal() else 1
@@ -211,7 +211,7 @@ def following(folder: Path, before: x509.Certificate, now: datetime) -> x509.Cer
     return certificate
 
 
-#: The key by which the search store judges tokens (dualtrack.security.access.tokens).
+#: The key by which the search store checks tokens (dualtrack.security.access.tokens).
 TOKEN_KEY = "token.key"  # noqa: S105 - a file's name
 
 
@@ -255,7 +255,7 @@ def pem(of: x509.Certificate) -> bytes:
 
 
 def _unused(folder: Path) -> bool:
-    """Tell whether nothing says that a folder's authority was ever used: nothing issued, stated or exchanged."""
+    """Tell whether nothing says that a directory's authority was ever used: nothing issued, stated or exchanged."""
     return not any(it.is_dir() or it.name in ("next.key", "former.pem") for it in folder.iterdir())
 
 
@@ -347,7 +347,7 @@ def _read(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:
-        raise BadInput(f"{path} is no certificate", hint="remove it; another is made") from None
+        raise BadInput(f"{path} is not a certificate", hint="remove it; another is made") from None
 
 
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:

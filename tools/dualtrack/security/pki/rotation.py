@@ -4,7 +4,7 @@
     new      the new one issues; both are trusted, and the key of tokens is another one. Only when everybody has that
              ca.pem.
     alone    the old one goes out of ca.pem. Only when no certificate of it is left. What it stated stays valid: its
-             certificate is kept in former.pem, which nobody who connects is judged by.
+             certificate is kept in former.pem, which nobody who connects is checked by.
 
 Which it is follows from ca.pem alone: the authority that stands first issues. One rename decides, so there is no state
 between; the new one's key waits in next.key until it is its turn.
@@ -28,13 +28,13 @@ from dualtrack.security.pki import authority
 Step = Literal["both", "new", "alone"]
 #: settled: one authority; the others are called after the last step that was taken.
 State = Literal["settled", "both", "new"]
-#: Certificates that are used straight out of the folder, and made again when they are asked for: the administrator's,
-#: people's (`dualtrack audit search --as`), and those that `dualtrack verify` asks under.
+#: Certificates that are used straight out of the directory, and made again when they are asked for: the
+#: administrator's, people's (`dualtrack audit search --as`), and those that `dualtrack verify` asks under.
 OWN_KINDS, OWN = frozenset({"admin", "person"}), "dualtrack-verify"
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a folder stands: ``bundle`` is the SHA-256 of ca.pem, ``old`` the certificates that the old one issued.
+    """Where a directory stands: ``bundle`` is the SHA-256 of ca.pem, ``old`` the certificates that the old one issued.
 
     ``authorities`` are those in ca.pem, the one that issues first; ``next`` is the step that comes next.
     """
@@ -48,7 +48,7 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look(folder: Path) -> Rotation:
-    """Return where a folder stands; BadInput where it holds no authority."""
+    """Return where a directory stands; BadInput where it holds no authority."""
     path = folder / "ca.pem"
     if not path.is_file():
         raise BadInput(f"{folder} holds no authority", hint="`dualtrack pki issue` makes one")
@@ -92,7 +92,7 @@ def take(
             _write(folder, [found[0], authority.following(folder, found[0], now or datetime.now(UTC))])
         elif step == "new":
             _everybody(at, have)
-            # Who has a copy of the folder could be anybody for ever by it. Another one is made when it is asked for.
+            # Who has a copy of the directory could be anybody for ever by it. Another one is made when it is asked for.
             destroy(folder / authority.TOKEN_KEY)
             _write(folder, [found[1], found[0]])
             authority.tidy(folder)

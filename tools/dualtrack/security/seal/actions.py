@@ -47,10 +47,10 @@ class Check:
 
 def seal(source: str, target: str, recipients: Sequence[Recipient], *, force: bool, tick: Tick,
          exponent: int = EXPONENT) -> int:  # fmt: skip
-    """Seal a file, a folder or stdin; return how many bytes of content that was."""
+    """Seal a file, a directory or stdin; return how many bytes of content that was."""
     _apart(source, target)
     if target == PIPE and os.isatty(1):
-        raise Refused("what is sealed is no text for this terminal", hint="-o FILE, or a pipe")
+        raise Refused("what is sealed is not text for this terminal", hint="-o FILE, or a pipe")
     is_folder = source != PIPE and Path(source).is_dir()
     opened = new(recipients, Content.FOLDER if is_folder else Content.BYTES, exponent)
     with _reading(source, is_folder, tick) as read, atomic_output.target(target, force=force, mode=_usual()) as write:
@@ -60,10 +60,10 @@ def seal(source: str, target: str, recipients: Sequence[Recipient], *, force: bo
 
 
 def unseal(source: str, target: str, identities: Sequence[Identity], *, force: bool, tick: Tick) -> Opened:
-    """Unseal a file or stdin to a file, a folder or stdout; return its header.
+    """Unseal a file or stdin to a file, a directory or stdout; return its header.
 
-    To a file or folder nothing is written that is not whole. To stdout each chunk goes once it is verified, and an
-    error says when those that follow are not in order. A folder goes to stdout as the tar stream that it is.
+    To a file or directory nothing is written that is not whole. To stdout each chunk goes once it is verified, and an
+    error says when those that follow are not in order. A directory goes to stdout as the tar stream that it is.
     """
     _apart(source, target)
     with atomic_output.source(source, tick) as read:
@@ -87,7 +87,7 @@ def unseal_range(
         raise BadInput("a range is read from a file, not from a pipe")
     with SealedFile(Path(source), identities) as file:
         if file.opened.header.content is Content.FOLDER:
-            raise BadInput(f"{source} holds a folder; a range of it means nothing")
+            raise BadInput(f"{source} holds a directory; a range of it means nothing")
         pieces = file.pieces(offset, max(0, file.size - offset) if length is None else length)
         with atomic_output.target(target, force=force, mode=0o600) as write:
             for piece in pieces:

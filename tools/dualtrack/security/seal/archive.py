@@ -133,7 +133,7 @@ def shown(name: bytes) -> str:
 
 def alien(why: str) -> Damaged:
     """Return the error of an archive that is authentic and yet not as `seal` writes it."""
-    return Damaged(Reason.ARCHIVE, f"what was sealed is no directory as dualtrack seals it: {why}")
+    return Damaged(Reason.ARCHIVE, f"what was sealed is not a directory as dualtrack seals it: {why}")
 
 
 class _Bytes:
@@ -249,7 +249,7 @@ def _member(header: _Header, records: dict[bytes, bytes]) -> Member:
         if not 0 < len(target) <= MAX_NAME or b"\0" in target:
             raise alien(f"a link to nothing: {shown(name)}")
     elif header.target or b"linkpath" in records:
-        raise alien(f"a target of what is no link: {shown(name)}")
+        raise alien(f"a target of what is not a link: {shown(name)}")
     return Member(kind, name.removesuffix(b"/"), header.mode, size, mtime, target)
 
 

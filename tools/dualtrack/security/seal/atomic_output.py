@@ -41,7 +41,7 @@ def source(name: str, tick: Callable[[int], None]) -> Iterator[Read]:
         raise BadInput(f"cannot open {name}: {error.strerror}") from None
     if stat.S_ISDIR(os.fstat(file).st_mode):
         os.close(file)
-        raise BadInput(f"{name} is a folder")
+        raise BadInput(f"{name} is a directory")
     _widen(file)
 
     def read(view: memoryview) -> int:
@@ -83,7 +83,7 @@ def target(name: str, *, force: bool, mode: int) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def folder(name: str) -> Iterator[Path]:
-    """Give an empty folder to fill; it becomes ``name`` when the block ends well, and is removed otherwise."""
+    """Give an empty directory to fill; it becomes ``name`` when the block ends well, and is removed otherwise."""
     path = Path(name)
     check_free(path, force=False)
     with _partial(path, lambda: _new_folder(path)) as (temporary, _), _writing(path):
@@ -95,13 +95,13 @@ def folder(name: str) -> Iterator[Path]:
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """Refuse to write where something is already; with ``force`` a file may be replaced, a folder never."""
+    """Refuse to write where something is already; with ``force`` a file may be replaced, a directory never."""
     if path.is_dir():
-        raise Refused(f"{path} is a folder that exists", hint="remove it, or choose another name")
+        raise Refused(f"{path} is a directory that exists", hint="remove it, or choose another name")
     if not os.path.lexists(path):
         return
     if not stat.S_ISREG(path.lstat().st_mode):  # /dev/null would be gone
-        raise Refused(f"{path} is no plain file", hint="write to stdout (-) and send that there")
+        raise Refused(f"{path} is not a plain file", hint="write to stdout (-) and send that there")
     if not force:
         raise Refused(f"{path} exists", hint="--force replaces it")
 

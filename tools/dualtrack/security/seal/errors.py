@@ -18,7 +18,7 @@ class Reason(StrEnum):
     CHUNK = "chunk"  # a chunk is damaged, moved or from another file
     TRUNCATED = "truncated"  # the end is missing
     TRAILING = "trailing"  # something follows the end
-    ARCHIVE = "archive"  # authentic, but not a folder as `seal` writes it
+    ARCHIVE = "archive"  # authentic, but not a directory as `seal` writes it
 
 
 class SealError(DualtrackError):

@@ -26,7 +26,7 @@ class Given:
 
 
 def split(secret: Path, threshold: int, custodians: Sequence[Path], output: Path, made: str) -> list[Given]:
-    """Split what is in ``secret``; the folder ``output`` gets one sealed share per custodian, all or none of them.
+    """Split what is in ``secret``; the directory ``output`` gets one sealed share per custodian, all or none of them.
 
     Refused where others may read or write ``secret``: what they know already is not worth custodians.
     """

@@ -24,7 +24,7 @@ class _Place:
         self.hops = 0
 
 
-_Spot = tuple[_Place, int]  # so many names below a place, in what is no place: no link is there, nor further down
+_Spot = tuple[_Place, int]  # so many names below a place, in what is not a place: no link is there, nor further down
 
 
 class _Astray(Exception):
@@ -32,7 +32,7 @@ class _Astray(Exception):
 
 
 class Links:
-    """The links of one directory. Whatever is no link counts as a directory, as somebody may make one of it."""
+    """The links of one directory. Whatever is not a link counts as a directory, as somebody may make one of it."""
 
     def __init__(self) -> None:
         self._root = _Place(None)

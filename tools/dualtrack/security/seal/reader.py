@@ -104,5 +104,5 @@ def _open(path: Path) -> int:
         raise BadInput(f"cannot open {path}: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise BadInput(f"{path} is no file", hint="parts are read from files only, not from pipes")
+        raise BadInput(f"{path} is not a file", hint="parts are read from files only, not from pipes")
     return file

@@ -51,7 +51,7 @@ def _empty(top: int) -> None:
 
 
 def _clear(directory: int) -> list[str]:
-    """Remove what is no directory; return the names of those that are."""
+    """Remove what is not a directory; return the names of those that are."""
     found = []
     with os.scandir(directory) as entries:
         for entry in entries:

@@ -93,7 +93,7 @@ class Passphrase:
 
 
 def characters(passphrase: bytes) -> int:
-    """Return how many characters a passphrase has, without blanks around it; each byte that is no UTF-8 is one."""
+    """Return how many characters a passphrase has, without blanks around it; each byte that is not UTF-8 is one."""
     return len(passphrase.decode("utf-8", "surrogateescape").strip())
 
 

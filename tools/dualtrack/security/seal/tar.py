@@ -63,7 +63,7 @@ def _check(root: Path) -> None:
                 links.add(os.fsencode(name), os.fsencode(_target(root, top, name)))
             elif not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
                 raise BadInput(
-                    f"{_shown(root, name)} is no file, directory or link", hint="devices, pipes and sockets"
+                    f"{_shown(root, name)} is not a file, directory or link", hint="devices, pipes and sockets"
                     " cannot be sealed",
                 )  # fmt: skip
             if abs(_time(info)) > archive.MAX_TIME:
@@ -108,7 +108,7 @@ def _walk(root: Path, top: int) -> Iterator[Entry]:
         if not archive.acceptable(os.fsencode(name)):
             raise BadInput(
                 f"{_shown(root, name)} is deeper down than {archive.MAX_NAME} bytes of names reach",
-                hint="seal what is in it by itself",
+                hint="seal what is in it separately",
             )
         yield name, info
         if stat.S_ISDIR(info.st_mode):

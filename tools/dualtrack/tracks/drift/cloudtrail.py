@@ -6,7 +6,7 @@ from typing import Any
 
 from dualtrack.core import aws
 
-#: Events that read are no change; names of what CloudTrail is asked for.
+#: Events that read are not changes; names of what CloudTrail is asked for.
 READS = ("Describe", "Get", "List", "Head")
 
 

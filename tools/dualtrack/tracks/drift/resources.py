@@ -16,7 +16,7 @@ EXPECTED = {
     ("aws_autoscaling_group", "desired_capacity"): "schedules, `dualtrack pools watch` and operators size groups",
 }
 SENSITIVE = "(sensitive)"
-#: A value longer than this is cut: a policy is no line of a table.
+#: A value longer than this is cut: a policy is not a line of a table.
 LONGEST = 120
 MEND = {"emulator": "make cloud-up", "aws": "make cloud-up STACK=aws"}
 
