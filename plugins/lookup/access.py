@@ -67,7 +67,7 @@ class LookupModule(LookupBase):
         file, grants = str(self.get_option("file")), str(self.get_option("grants"))
         try:
             access = people(ROOT / file) if file else model.Access()
-            found = break_glass.in_force(Path(grants), access) if grants else ()
+            found = break_glass.active_grants(Path(grants), access) if grants else ()
             return [msgspec.to_builtins(self._one(str(term), access, found)) for term in terms]
         except DualtrackError as error:
             raise AnsibleLookupError(str(error)) from None

@@ -41,7 +41,7 @@ from dualtrack.security.audit.witness import Witness
 directory, history, root = (Path(word) for word in sys.argv[1:])
 lines = history.read_bytes().splitlines(keepends=True)
 with Witness(directory) as mine:
-    mine.know("vault-1", root.read_bytes())
+    mine.register_host("vault-1", root.read_bytes())
     print("ready", flush=True)
     while True:
         begin = mine.known["vault-1"].segment

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dualtrack.cloud.pools.model import Decision, Failure, Group, Memory, Node, Observation, Policy, Resize, Rezone
+from dualtrack.cloud.pools.model import Decision, Failure, Group, Node, Observation, Policy, Resize, Rezone, State
 from dualtrack.cloud.pools.reconcile import decide
 from dualtrack.inventory import contract
 
@@ -59,8 +59,8 @@ class World:
     capacity: set[str] = field(default_factory=lambda: set(ZONES))
     quota: bool = True  # there is quota for on-demand
     now: float = 1_000_000.0
-    memory: Memory = field(default_factory=Memory)
-    doubt: str = ""
+    memory: State = field(default_factory=State)
+    inconsistency: str = ""
     obeys: bool = True  # AWS does what it is asked
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class World:
         """Let time pass, AWS launch and the watch look; do what it decides; return that."""
         self.now += seconds
         self.launch()
-        seen = {name: msgspec.structs.replace(it, doubt=self.doubt) for name, it in self.groups.items()}
+        seen = {name: msgspec.structs.replace(it, inconsistency=self.inconsistency) for name, it in self.groups.items()}
         decisions, self.memory = decide(Observation(self.now, seen), self.memory, self.policy, self.now)
         self.log += [(self.now, it) for it in decisions]
         for it in decisions:

@@ -70,7 +70,7 @@ def test_the_wait_ends_the_tries_by_what_it_raises(paused: list[float]) -> None:
 def test_s3_is_tried_as_often_as_the_failure_says(paused: list[float], kind: type[s3.Again], tries: int) -> None:
     call = Flaky(*(kind("s3://b/k: SlowDown") for _ in range(99)))
     with pytest.raises(External, match=re.escape(f"s3://b/k: SlowDown: {tries} tries (the same command continues")):
-        s3.patient(call)
+        s3.with_retries(call)
     assert call.calls == tries
     for number, seconds in enumerate(paused):
         longest = min(s3.LONGEST_S, 0.2 * 2**number)

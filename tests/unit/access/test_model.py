@@ -128,7 +128,7 @@ def test_hosts_get_those_who_belong_there() -> None:
 def test_root_on_hosts_and_on_log_hosts_are_others(tmp_path: Path, log_host: bool, root: str) -> None:
     """Temporary rights, too: a grant of the one is none on the hosts of the other."""
     grants = [
-        break_glass.give(tmp_path / name, lab(), name, role, minutes=9, reason="to repair what broke", now=NOW)
+        break_glass.grant(tmp_path / name, lab(), name, role, minutes=9, reason="to repair what broke", now=NOW)
         for name, role in (("chen", "administrator"), ("dina", "log-administrator"))
     ]
     told = services.host(lab(), grants, scheduled=False, trail="/t", program="/p", log_host=log_host)
@@ -141,10 +141,10 @@ def test_root_on_hosts_and_on_log_hosts_are_others(tmp_path: Path, log_host: boo
 def test_glass_does_not_make_one_root_everywhere(tmp_path: Path) -> None:
     path = tmp_path / "grants.json"
     with pytest.raises(Refused, match="does not keep it"):
-        break_glass.give(path, lab(), "anna", "log-administrator", minutes=5, reason="to look at the store", now=NOW)
-    break_glass.give(path, lab(), "chen", "log-administrator", minutes=5, reason="to repair the store", now=NOW)
+        break_glass.grant(path, lab(), "anna", "log-administrator", minutes=5, reason="to look at the store", now=NOW)
+    break_glass.grant(path, lab(), "chen", "log-administrator", minutes=5, reason="to repair the store", now=NOW)
     with pytest.raises(Refused, match="does not keep it"):
-        break_glass.give(path, lab(), "chen", "administrator", minutes=5, reason="to repair a host", now=NOW)
+        break_glass.grant(path, lab(), "chen", "administrator", minutes=5, reason="to repair a host", now=NOW)
 
 
 def test_rights_in_the_store() -> None:
@@ -177,9 +177,11 @@ def test_bindings_for_kubernetes() -> None:
 
 def test_breaking_the_glass(tmp_path: Path) -> None:
     path = tmp_path / "grants.json"
-    grant = break_glass.give(path, lab(), "chen", "administrator", minutes=30, reason="the store is read-only", now=NOW)
-    assert break_glass.in_force(path, lab(), NOW + timedelta(minutes=29)) == (grant,)
-    assert break_glass.in_force(path, lab(), NOW + timedelta(minutes=30)) == ()
+    grant = break_glass.grant(
+        path, lab(), "chen", "administrator", minutes=30, reason="the store is read-only", now=NOW
+    )
+    assert break_glass.active_grants(path, lab(), NOW + timedelta(minutes=29)) == (grant,)
+    assert break_glass.active_grants(path, lab(), NOW + timedelta(minutes=30)) == ()
     assert path.stat().st_mode & 0o777 == 0o600
     told = services.host(lab(), (grant,), scheduled=False, trail="/t", program="/p")
     assert [it.name for it in told.people] == ["anna", "bo", "dina", "chen"]
@@ -188,8 +190,8 @@ def test_breaking_the_glass(tmp_path: Path) -> None:
     assert told.notices == (grant.line,)
     assert services.store(lab(), (grant,))[-1] == {"name": grant.id, "kind": "glass", "rights": ["administrator"]}
     assert break_glass.end(path, grant.id, NOW + timedelta(minutes=1)).until == NOW + timedelta(minutes=1)
-    assert break_glass.in_force(path, lab(), NOW + timedelta(minutes=2)) == ()
-    assert len(break_glass.listed(path)) == 1  # what was given is not forgotten
+    assert break_glass.active_grants(path, lab(), NOW + timedelta(minutes=2)) == ()
+    assert len(break_glass.list_grants(path)) == 1  # what was given is not forgotten
 
 
 @pytest.mark.parametrize(
@@ -209,16 +211,16 @@ def test_what_no_glass_gives(
     tmp_path: Path, name: str, role: str, minutes: int, reason: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        break_glass.give(tmp_path / "grants.json", lab(), name, role, minutes=minutes, reason=reason, now=NOW)
+        break_glass.grant(tmp_path / "grants.json", lab(), name, role, minutes=minutes, reason=reason, now=NOW)
     assert not (tmp_path / "grants.json").exists()
 
 
 def test_two_grants_do_not_join_what_must_stay_apart(tmp_path: Path) -> None:
     access = model.Access((model.Person(name="eve", uid=3009, roles=("idle",)),), {"idle": model.Role()})
     path = tmp_path / "grants.json"
-    break_glass.give(path, access, "eve", "auditor", minutes=5, reason="to look at the trail", now=NOW)
+    break_glass.grant(path, access, "eve", "auditor", minutes=5, reason="to look at the trail", now=NOW)
     with pytest.raises(Refused):
-        break_glass.give(path, access, "eve", "administrator", minutes=5, reason="to repair the store", now=NOW)
+        break_glass.grant(path, access, "eve", "administrator", minutes=5, reason="to repair the store", now=NOW)
 
 
 def test_tokens_say_who_and_until_when(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_snapshots_that_go_take_nothing_with_them_that_is_held(
     indices, taken, held = world
     taken = sorted(taken, key=lambda it: it.begun)
     live = {it.name for number, it in enumerate(indices) if mask >> number & 1}
-    verdicts = {it.index: it for it in retention_policy.spare(taken, live, held, today=TODAY, days=days)}
+    verdicts = {it.index: it for it in retention_policy.expired_snapshots(taken, live, held, today=TODAY, days=days)}
     goes = [it for it in taken if verdicts[it.name].goes]
     stays = [it for it in taken if it not in goes]
     whole = [it for it in taken if it.whole]
@@ -132,8 +132,8 @@ def test_snapshots_go_when_their_time_is_over() -> None:
     old, other = "audit-a-2026.01.01", "audit-b-2026.01.01"
     taken = [one("first", 40, old, other), one("torn", 39, state="PARTIAL"), one("second", 38, old),
              one("third", 37, old), one("young", 3, other), one("now", 0, state="IN_PROGRESS")]  # fmt: skip
-    spare = retention_policy.spare
-    goes = lambda held: [it.index for it in spare(taken, set(), held, today=TODAY, days=30) if it.goes]  # noqa: E731
+    expired = retention_policy.expired_snapshots
+    goes = lambda held: [it.index for it in expired(taken, set(), held, today=TODAY, days=30) if it.goes]  # noqa: E731
     assert goes({}) == ["first", "torn", "second", "third"]
     assert goes({"a": "case"}) == ["first", "torn", "second"]
     assert goes({"b": "case"}) == ["first", "torn", "second", "third"]
@@ -392,7 +392,7 @@ def test_shipper_goes_back_as_far_as_it_is_told(tmp_path: Path, reach: int, segm
         return Shipper(trail, store, state, alarm=10**9, tell=lambda _: None, reach=reach)
 
     lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
-    shipper().again("another")
+    shipper().resend_from_start("another")
     at = shipper().at  # it would refuse to begin where the record before is another one
     assert (at.segment, at.offset, at.store, at.n) == (segment, 0, "another", 5 * (segment - 1))
     assert at.heads == sum(map(len, lines[: segment - 1]))

@@ -100,7 +100,7 @@ def test_power_cut_makes_no_witness_sign_twice_or_forget(
 
     def look(folder: Path, node: Node) -> int:
         with Witness(folder, clock=lambda: NOW) as it:
-            it.know(host.name, host.root.pem())
+            it.register_host(host.name, host.root.pem())
             return it.round(host.name, store(shown(node)), pause=lambda _: None).segment
 
     witnesses.begin(tmp_path / "disk/w", "w-1")

@@ -47,7 +47,7 @@ class Panel:
     def see(self, trail: Path, *numbers: int) -> None:
         for number in numbers:
             with Witness(self.folders[number - 1]) as it:
-                it.know("vault-1", (trail / "root.pem").read_bytes())
+                it.register_host("vault-1", (trail / "root.pem").read_bytes())
                 lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
                 it.round("vault-1", store(lines), pause=lambda _: None)
 

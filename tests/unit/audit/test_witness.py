@@ -27,7 +27,7 @@ from tests.support.simulated_witnesses import NOW, Host, Node, shown, store
 def look(folder: Path, host: Host, *histories: Node) -> Round:
     """Let a witness look once at what a store has."""
     with Witness(folder, clock=lambda: NOW) as it:
-        it.know(host.name, host.root.pem())
+        it.register_host(host.name, host.root.pem())
         return it.round(host.name, store(shown(*histories)), pause=lambda _: None)
 
 
@@ -86,7 +86,7 @@ def test_what_was_rolled_back_is_found(host: Host, mine: Path) -> None:
     look(mine, host, node)
     asked: list[float] = []
     with Witness(mine) as it:
-        it.know(host.name, host.root.pem())
+        it.register_host(host.name, host.root.pem())
         found = it.round(host.name, store(shown(node.history()[2])), pause=asked.append)
     assert [it.what for it in found.found] == ["rolled back"]
     assert asked == [2.0]  # not before it was asked twice
@@ -114,7 +114,7 @@ def test_a_gap_is_waited_for_and_then_found(host: Host, mine: Path) -> None:
     lines = [it.line for it in node.history() if it.head.segment != 3]
     for now, kinds in ((node.head.ended, []), (node.head.ended + 3600 * SECOND, ["removed"])):
         with Witness(mine, clock=lambda: now) as it:  # noqa: B023
-            it.know(host.name, host.root.pem())
+            it.register_host(host.name, host.root.pem())
             found = it.round(host.name, store(lines))
         assert (found.segment, [it.what for it in found.found]) == (2, kinds)
 

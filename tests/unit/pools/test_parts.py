@@ -145,12 +145,12 @@ def test_quotas_have_names(type_: str, spot: str, on_demand: str) -> None:
     ],
 )
 def test_a_node_is_gone_only_when_ec2_says_so(remembered: str, listed: str, states: dict[str, str], said: str) -> None:
-    found = consistency.doubt(tuple(remembered), 1000, frozenset(listed), states, 1060)
+    found = consistency.inconsistency(tuple(remembered), 1000, frozenset(listed), states, 1060)
     assert (said in found) if said else found == ""
 
 
 def test_what_was_remembered_long_ago_is_no_evidence() -> None:
-    assert consistency.doubt(("1",), 0, frozenset(), {}, consistency.REMEMBERED_S + 1) == ""
+    assert consistency.inconsistency(("1",), 0, frozenset(), {}, consistency.REMEMBERED_S + 1) == ""
 
 
 @given(
@@ -160,7 +160,7 @@ def test_what_was_remembered_long_ago_is_no_evidence() -> None:
 )
 def test_no_node_vanishes_on_silence(remembered: set[int], listed: set[int], states: dict[int, str]) -> None:
     told = {str(key): value for key, value in states.items()}
-    found = consistency.doubt(tuple(map(str, sorted(remembered))), 0, frozenset(map(str, listed)), told, 60)
+    found = consistency.inconsistency(tuple(map(str, sorted(remembered))), 0, frozenset(map(str, listed)), told, 60)
     if not found:
         assert all(told.get(str(gone)) == "terminated" for gone in remembered - listed)
         assert {str(it) for it in listed} <= told.keys()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack.cloud.pools.model import Memory, Observation, Policy, Resize
+from dualtrack.cloud.pools.model import Observation, Policy, Resize, State
 from dualtrack.cloud.pools.reconcile import decide
 from dualtrack.core import paths
 from tests.support.simulated_pools import COST, POLICY, ZONES, World, failure, group, kinds, node, reasons, sizes
@@ -180,7 +180,7 @@ def test_a_doubtful_answer_changes_nothing_and_is_not_remembered() -> None:
     world = World()
     world.run(5)
     before = world.memory
-    world.doubt, world.capacity = "the group lists no instance", set()
+    world.inconsistency, world.capacity = "the group lists no instance", set()
     world.groups["spot"] = msgspec.structs.replace(world.groups["spot"], nodes=())
     decisions = world.run(120)
     assert kinds(decisions) == []
@@ -197,7 +197,7 @@ def test_one_doubtful_group_blocks_every_raise_because_the_money_is_not_known() 
     for _ in range(20):
         world.now += 60
         world.launch()
-        seen = {**world.groups, "other": group("other", doubt="no such group")}
+        seen = {**world.groups, "other": group("other", inconsistency="no such group")}
         decisions, world.memory = decide(Observation(world.now, seen), world.memory, POLICY, world.now)
         assert kinds(list(decisions)) in ([], ["avoid"])
     assert any("nor then what is spent" in it.reason for it in decisions)
@@ -227,10 +227,10 @@ def test_a_long_time_without_a_look_is_not_counted_as_waiting() -> None:
 
 
 def test_the_skew_of_clocks_is_said_and_counts_for_nothing() -> None:
-    decisions, _ = decide(Observation(1e9, {"spot": group()}, skew=-300), Memory(), POLICY, 1e9)
+    decisions, _ = decide(Observation(1e9, {"spot": group()}, skew=-300), State(), POLICY, 1e9)
     assert "-300 s off" in decisions[0].reason
     future = group(nodes=(), failures=tuple(failure(1e9 + 7200) for _ in range(9)))
-    memory = Memory()
+    memory = State()
     for minute in range(20):
         at = 1e9 + 60 * minute
         found, memory = decide(Observation(at, {"spot": future, "ondemand": group("ondemand")}), memory, POLICY, at)
@@ -285,7 +285,7 @@ STEPS = st.lists(
     st.tuples(
         st.sets(st.sampled_from(sorted(ZONES))),  # zones with capacity
         st.integers(0, 2),  # nodes reclaimed
-        st.sampled_from(["", "", "", "", "doubt"]),
+        st.sampled_from(["", "", "", "", "inconsistency"]),
         st.sampled_from([True, True, True, False]),  # AWS does what it is asked
         st.sampled_from([30.0, 60.0, 60.0, 600.0]),  # seconds to the next look
         st.sampled_from([None] * 12 + [1, 2, 3]),  # a size set by the operator
@@ -303,15 +303,15 @@ def test_whatever_happens(
     ceiling = nodes * COST
     world = World(policy=msgspec.structs.replace(POLICY, ceiling=ceiling), base=base, spot=3)
     set_by_operator = base
-    for capacity, gone, doubt, obeys, seconds, wish in steps:
+    for capacity, gone, inconsistency, obeys, seconds, wish in steps:
         if wish is not None:
             world.set_size("ondemand", wish)
             set_by_operator = wish
-        world.capacity, world.doubt, world.obeys = capacity, doubt, obeys
+        world.capacity, world.inconsistency, world.obeys = capacity, inconsistency, obeys
         world.reclaim(gone)
         before = world.size
         decisions = world.step(seconds)
-        if doubt:
+        if inconsistency:
             assert kinds(decisions) == []
         asked = [it.action.to for it in decisions if isinstance(it.action, Resize)]
         for size in asked:

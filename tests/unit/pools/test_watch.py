@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dualtrack.cloud.pools.controller import Watch
-from dualtrack.cloud.pools.model import Action, Group, Memory, Observation, PoolMemory, Resize
-from dualtrack.cloud.pools.state import Entry, Kept, Store
+from dualtrack.cloud.pools.model import Action, Group, Observation, PoolState, Resize, State
+from dualtrack.cloud.pools.state import Entry, PersistedState, Store
 from dualtrack.core.errors import External, Refused
 from dualtrack.inventory import contract
 from tests.support.simulated_pools import OUTPUT, POLICY, group, node
@@ -23,7 +23,7 @@ class Fake:
         self.now = 1e9
         self.did: list[Action] = []
 
-    def observe(self, output: contract.Output, memory: Memory) -> Observation:  # noqa: ARG002
+    def observe(self, output: contract.Output, memory: State) -> Observation:  # noqa: ARG002
         self.now += 60
         if self.fails:
             raise External("AWS does not answer: timed out")
@@ -63,7 +63,7 @@ def test_a_failing_api_is_said_once_and_changes_nothing(tmp_path: Path) -> None:
 def test_what_is_decided_is_written_down_before_it_is_done(tmp_path: Path) -> None:
     cloud, said = Fake(group("spot"), group("ondemand")), []
     watch = new_watch(cloud, tmp_path, said)
-    kept: list[Kept] = []
+    kept: list[PersistedState] = []
     journal: list[Entry] = []
 
     def act(action: Action) -> None:
@@ -91,7 +91,7 @@ def test_a_zone_is_remembered_as_avoided_before_it_is_taken_out(tmp_path: Path) 
     watch.round()
     at = cloud.now
     cloud.groups["spot"] = group("spot", failures=(failure(at), failure(at)))
-    kept: list[Kept] = []
+    kept: list[PersistedState] = []
     cloud.act = lambda _: kept.append(watch.store.load()[0])
     watch.round()
     assert list(kept[0].memory.pools["spot"].avoided) == ["a"]
@@ -123,14 +123,14 @@ def test_a_dry_run_does_nothing_and_counts_nothing_as_done(tmp_path: Path) -> No
 
 def test_a_damaged_memory_is_put_aside(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.save(Kept(memory=Memory(5.0, {"spot": PoolMemory(at=5.0)})))
+    store.save(PersistedState(memory=State(5.0, {"spot": PoolState(at=5.0)})))
     assert store.load()[0].memory.at == 5.0
     store.file.write_bytes(store.file.read_bytes()[:20])
     assert "damaged" in store.peek()[1]
     assert store.file.exists(), "a look must not move it"
     kept, said = store.load()
-    assert (kept, "put aside as damaged-" in said) == (Kept(), True)
-    assert store.load() == (Kept(), "")
+    assert (kept, "put aside as damaged-" in said) == (PersistedState(), True)
+    assert store.load() == (PersistedState(), "")
     assert list(tmp_path.glob("damaged-*.json"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dualtrack.cloud.pools.model import Memory, Rezone
+from dualtrack.cloud.pools.model import Rezone, State
 from tests.support.simulated_pools import POLICY, ZONES, World, kinds, reasons
 
 
@@ -88,7 +88,7 @@ def test_without_a_memory_zones_left_out_come_back_after_a_cooldown_and_sizes_ar
         world.reclaim(1)
         world.run(1)
     world.set_size("ondemand", 3)
-    world.memory = Memory()
+    world.memory = State()
     world.capacity = set(ZONES)
     decisions = world.run(120)
     assert kinds(decisions) == ["return"]

@@ -56,7 +56,7 @@ class Lab:
             "demand": "16",
             **more,
         }
-        return actions.make(
+        return actions.build_plan(
             actions.Request(**request), now, lambda service, region: aws.client(service, region, self.url, attempts=1)
         )
 
@@ -138,7 +138,7 @@ def test_the_program_takes_the_file_that_is_written(tmp_path: Path) -> None:
     if program is None:
         pytest.skip("no tofu or terraform here: make setup builds one")
     folder = variables.folder("emulator")
-    made = actions.make(actions.Request(folder=folder, max_age=10_000), datetime.now(UTC))
+    made = actions.build_plan(actions.Request(folder=folder, max_age=10_000), datetime.now(UTC))
     for name in ("variables.tf", "lab.auto.tfvars"):
         shutil.copyfile(folder / name, tmp_path / name)
     (tmp_path / "outputs.tf").write_text('output "pools" {\n  value = var.pools\n}\n')

@@ -165,7 +165,7 @@ def test_no_two_pools_have_a_schedule_of_one_name(folder: Path) -> None:
     found = stack.read(folder).pools
     gpus = ",".join(f"{hour}-{hour + 1}={8 * (hour % 5)}" for hour in range(24))
     request = actions.Request(folder=folder, demand=gpus, spot_max=1, on_demand_max=8, max_age=10_000)
-    after = actions.make(request, NOW).pools
+    after = actions.build_plan(request, NOW).pools
     names = [name for pool in found for name in after[pool].get("schedules", {})]
     assert len(names) > 10
     assert len(set(names)) == len(names)
@@ -226,12 +226,17 @@ def test_a_file_that_would_win_over_the_plan_is_said(tmp_path: Path) -> None:
 def test_a_plan_does_not_feed_on_an_earlier_one(folder: Path) -> None:
     """What a plan wrote is not read back: a pool added to the stack later is in the next plan, and nothing creeps."""
     request = actions.Request(folder=folder, max_age=10_000, ceiling=100.0)
-    first = actions.make(request, NOW).variables
+    first = actions.build_plan(request, NOW).variables
     stack.write(folder / stack.FILE, first, force=False)
-    assert actions.make(request, NOW).variables == first
+    assert actions.build_plan(request, NOW).variables == first
     text = VARIABLES.replace("control =", 'later = { lifecycle = "spot" }\n    control =')
     (folder / "variables.tf").write_text(text)
-    assert set(json.loads(actions.make(request, NOW).variables)["pools"]) == {"spot", "ondemand", "control", "later"}
+    assert set(json.loads(actions.build_plan(request, NOW).variables)["pools"]) == {
+        "spot",
+        "ondemand",
+        "control",
+        "later",
+    }
 
 
 def test_a_plan_for_elsewhere_is_not_written(folder: Path) -> None:

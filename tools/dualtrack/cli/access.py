@@ -44,7 +44,7 @@ MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> None:
     """Show the people, their roles and grants, and who has temporary rights."""
     access = model.load(file)
-    force = glass.in_force(grants, access)
+    force = glass.active_grants(grants, access)
     if json:
         rows = [
             {"name": it.name, "uid": it.uid, "roles": it.roles, "groups": it.groups,
@@ -96,7 +96,7 @@ def matrix(
     inventories = deployment.inventories()
     if len(inventories) == 1:
         raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
-    busy = {it.name for it in glass.in_force(grants, access)}
+    busy = {it.name for it in glass.active_grants(grants, access)}
     report = matrix_test.trial(access, inventories, Steps(quiet=json), busy)
     if json:
         document("access-trial", report)
@@ -177,7 +177,7 @@ def break_glass(
     from dualtrack.security.access import tokens
 
     access = model.load(file)
-    grant = glass.give(grants, access, name, role, minutes=minutes, reason=reason)
+    grant = glass.grant(grants, access, name, role, minutes=minutes, reason=reason)
     bears = [f"person-{name}", f"glass-{grant.id}"]
     made = tokens.issue(authority, name, bears, until=grant.until)
     if json:

@@ -94,7 +94,7 @@ def ship(
         alarm=bytes_of(alarm), tell=lambda said: echo(said, err=True), reach=reach,
     )  # fmt: skip
     if again:
-        shipper.again()
+        shipper.resend_from_start()
     with Daemon() as daemon:
         last = shipping.follow(shipper, once=once, stopped=daemon.stopped, pause=daemon.wait)
     echo(f"shipped up to record {last}", err=True)

@@ -79,7 +79,7 @@ def _look(
     rounds: list[Round] = []
     for host, root in witnesses.registered(keys):
         try:
-            mine.know(host, root)
+            mine.register_host(host, root)
             rounds.append(mine.round(host, shown))
         except (Away, Refused) as error:
             if not lasting:

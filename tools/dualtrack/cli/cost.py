@@ -54,7 +54,7 @@ def report(
         now=time.time(),
     )
     place = applied(stack.value)
-    found = running.report(place.output, place.deployment, gather.see(place, facts), costs, own or place.budget)
+    found = running.report(place.output, place.deployment, gather.collect(place, facts), costs, own or place.budget)
     if json:
         document("cost-report", found, stack=stack.value)
     else:

@@ -193,7 +193,7 @@ def _show_status(found: Status) -> None:
     ceiling = "no ceiling yet (no watch has run)" if found.ceiling is None else f"the ceiling is {found.ceiling:,.2f}"
     echo(f"on-demand: {_usd(found.usd_per_day)} US$ a day; {ceiling}; prices: {'; '.join(found.prices)}")
     echo("a watch is running" if found.watching else "no watch is running: dualtrack pools watch")
-    problems: list[Any] = [it.doubt for it in found.pools if it.doubt] + [found.problem]
+    problems: list[Any] = [it.inconsistency for it in found.pools if it.inconsistency] + [found.problem]
     for problem in filter(None, problems):
         echo(f"problem: {problem}", err=True)
 

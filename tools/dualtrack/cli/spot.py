@@ -86,7 +86,7 @@ def plan(
         on_demand_max=on_demand_max,
         base=base,
     )
-    planned = actions.make(request, datetime.now(UTC), _api(stack) if live else None)
+    planned = actions.build_plan(request, datetime.now(UTC), _api(stack) if live else None)
     if json:
         document("spot-plan", planned, stack=stack.value)
     else:

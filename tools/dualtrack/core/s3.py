@@ -38,7 +38,7 @@ class Tampered(Again):
     tries = 2
 
 
-def patient(call: Callable[[], T]) -> T:
+def with_retries(call: Callable[[], T]) -> T:
     """Return what a call returns, trying again where that helps; External when it does not."""
     return retried(call, Again, until_next)
 
@@ -105,7 +105,7 @@ class Bucket:
             with self._meaning(f"s3://{self.bucket}/{prefix}"):
                 return list(self._objects(prefix))
 
-        return patient(call)
+        return with_retries(call)
 
     def versions(self, prefix: str) -> list[bytes]:
         """Return the content of every version of the objects under a prefix, also of those that were deleted since."""
@@ -119,7 +119,7 @@ class Bucket:
                     found.append(answer["Body"].read(MOST_BYTES))
             return found
 
-        return patient(call)
+        return with_retries(call)
 
     def restore(self, key: str, way: str, days: int) -> bool:
         """Ask for an archived object to be readable for some days; return False where it was asked for before."""
@@ -136,11 +136,11 @@ class Bucket:
                     return False
             return True
 
-        return patient(call)
+        return with_retries(call)
 
     def head(self, key: str) -> dict[str, Any] | None:
         """Return what is known of an object, None where there is none."""
-        return patient(lambda: self._head(key))
+        return with_retries(lambda: self._head(key))
 
     def _head(self, key: str) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
@@ -169,7 +169,7 @@ class Bucket:
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object as `put_once`, trying again where that helps."""
-        return patient(lambda: self.put_once(key, data))
+        return with_retries(lambda: self.put_once(key, data))
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
         """Write an object in place of the one with a tag; return False where another one is there."""
@@ -185,7 +185,7 @@ class Bucket:
                     raise
             return True
 
-        return patient(call)
+        return with_retries(call)
 
     def read(self, key: str, most: int) -> tuple[bytes, str] | None:
         """Return an object and its tag, None where there is none; External where it has more than ``most`` bytes."""
@@ -204,7 +204,7 @@ class Bucket:
                     raise External(f"s3://{self.bucket}/{key} has more than {most:,} bytes")
                 return data, str(answer["ETag"])
 
-        return patient(call)
+        return with_retries(call)
 
     def remove(self, key: str) -> None:
         """Remove an object, which need not be there."""
@@ -213,7 +213,7 @@ class Bucket:
             with self._meaning(f"s3://{self.bucket}/{key}"):
                 self.client.delete_object(Bucket=self.bucket, Key=key)
 
-        patient(call)
+        with_retries(call)
 
     @contextmanager
     def _meaning(self, what: str) -> Iterator[None]:

@@ -304,7 +304,7 @@ def wait_host(lab: Store, spec: HostSpec) -> Host:
 
     def there() -> HostState | None:
         found = next((host for host in (lab.record() or Record(0, 0)).hosts if host.spec == spec), None)
-        if found is not None and found.state == "running" and lets_in(lab, spec):
+        if found is not None and found.state == "running" and accepts_login(lab, spec):
             return found
         if found is not None and found.state == "failed":
             raise External(f"host {spec.name} does not stay up", hint=f"its console: {lab.host_log(spec.name)}")
@@ -322,7 +322,7 @@ def wait_host(lab: Store, spec: HostSpec) -> Host:
     return describe(lab, found)
 
 
-def lets_in(lab: Store, spec: HostSpec) -> bool:
+def accepts_login(lab: Store, spec: HostSpec) -> bool:
     """Tell whether a host takes ssh. While a machine boots, its daemon greets long before it lets anybody in."""
     if not host_keys.answers(str(spec.address), proxy=proxy(lab, spec)):
         return False

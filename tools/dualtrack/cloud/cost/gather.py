@@ -14,7 +14,7 @@ from dualtrack.inventory import deployment, ec2
 from dualtrack.inventory import facts as facts_file
 
 
-def see(of: Applied, facts: Path | None) -> Seen:
+def collect(of: Applied, facts: Path | None) -> Seen:
     """Return what runs, what is stored and which servers are owned; External when the API refuses or is silent."""
     instances = tuple(ec2.instances(aws.client("ec2", of.output.region, of.endpoint), untagged=True))
     s3 = aws.client("s3", of.output.region, of.endpoint)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from dualtrack.cloud.pools import activities, consistency
-from dualtrack.cloud.pools.model import Action, Failure, Group, Memory, Node, Observation, PoolMemory, Resize
+from dualtrack.cloud.pools.model import Action, Failure, Group, Node, Observation, PoolState, Resize, State
 from dualtrack.core import aws
 from dualtrack.core.errors import External
 from dualtrack.inventory import contract
@@ -32,10 +32,10 @@ class Api:
         self.scaling = aws.client("autoscaling", region, endpoint, attempts=TRIES, timeout=TIMEOUT_S)
         self.ec2 = aws.client("ec2", region, endpoint, attempts=TRIES, timeout=TIMEOUT_S)
 
-    def observe(self, output: contract.Output, memory: Memory) -> Observation:
+    def observe(self, output: contract.Output, memory: State) -> Observation:
         """Return how the GPU pools of a stack are now; External when the API fails or is too slow.
 
-        What the API says without failing may still be wrong: such groups carry a `doubt`.
+        What the API says without failing may still be wrong: such groups carry a `inconsistency`.
         """
         wanted = {pool.autoscaling_group: name for name, pool in output.pools.items() if pool.gpus}
         with _errors():
@@ -50,7 +50,7 @@ class Api:
                 )
                 found |= {wanted[it["AutoScalingGroupName"]]: it for it in page["AutoScalingGroups"]}
             ids = {i["InstanceId"] for it in found.values() for i in it["Instances"]}
-            ids |= {i for name in found for i in memory.pools.get(name, PoolMemory(at=0)).nodes}
+            ids |= {i for name in found for i in memory.pools.get(name, PoolState(at=0)).nodes}
             instances = {it["InstanceId"]: it for it in self._instances(sorted(ids))}
             groups = {}
             for name in wanted.values():
@@ -137,7 +137,7 @@ def missing(output: contract.Output, name: str) -> Group:
         max=pool.max,
         zones={},
         subnets=(),
-        doubt=f"the API knows no group {pool.autoscaling_group}",
+        inconsistency=f"the API knows no group {pool.autoscaling_group}",
     )
 
 
@@ -150,14 +150,14 @@ def describe(
     name: str,
     group: dict[str, Any],
     instances: dict[str, dict[str, Any]],
-    memory: PoolMemory | None,
+    memory: PoolState | None,
     at: float,
 ) -> Group:
     """Return a pool as its group, its instances and what is remembered of it show it. Pure."""
     pool = output.pools[name]
     states = {key: _state(it, pool.autoscaling_group) for key, it in instances.items()}
     listed = frozenset(it["InstanceId"] for it in group["Instances"])
-    remembered = memory or PoolMemory(at=at)
+    remembered = memory or PoolState(at=at)
     suspended = {it["ProcessName"] for it in group.get("SuspendedProcesses", [])}
     nodes = [
         Node(
@@ -185,7 +185,7 @@ def describe(
         nodes=tuple(nodes),
         balances="AZRebalance" not in suspended,
         launches="Launch" not in suspended,
-        doubt=consistency.doubt(remembered.nodes, remembered.at, listed, states, at),
+        inconsistency=consistency.inconsistency(remembered.nodes, remembered.at, listed, states, at),
     )
 
 

@@ -14,7 +14,7 @@ OVER = {"terminated", "shutting-down", "stopped", "stopping"}
 REMEMBERED_S = 1800.0
 
 
-def doubt(
+def inconsistency(
     remembered: tuple[str, ...], since: float, listed: frozenset[str], states: Mapping[str, str], now: float
 ) -> str:
     """Return why a group's list of instances is not believed, '' when it is.

@@ -88,7 +88,7 @@ class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     zones: tuple[str, ...]
     avoided: dict[str, float]
     usd_per_day: float | None
-    doubt: str
+    inconsistency: str = msgspec.field(name="doubt")
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ def status(where: Place, book: Book) -> Status:
                 zones=group.inside,
                 avoided={zone: it.until for zone, it in known.avoided.items()} if known else {},
                 usd_per_day=Budget({name: group}, Policy(costs=costs_now)).usd_per_day(),
-                doubt=group.doubt,
+                inconsistency=group.inconsistency,
             )
         )
     total = Budget(groups, Policy(costs=costs_now)).usd_per_day() if groups else None

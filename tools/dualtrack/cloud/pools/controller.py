@@ -9,9 +9,9 @@ from typing import Protocol
 
 import msgspec
 
-from dualtrack.cloud.pools.model import Action, Decision, Memory, Observation, Policy, PoolMemory
+from dualtrack.cloud.pools.model import Action, Decision, Observation, Policy, PoolState, State
 from dualtrack.cloud.pools.reconcile import decide
-from dualtrack.cloud.pools.state import Count, Entry, Kept, Store
+from dualtrack.cloud.pools.state import Count, Entry, PersistedState, Store
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import External
 from dualtrack.inventory import contract
@@ -23,7 +23,7 @@ COUNT_S = 900.0
 class Cloud(Protocol):
     """What the loop needs of AWS (`api.Api`)."""
 
-    def observe(self, output: contract.Output, memory: Memory) -> Observation:
+    def observe(self, output: contract.Output, memory: State) -> Observation:
         """Return how the pools are now, or raise External."""
 
     def act(self, action: Action) -> None:
@@ -46,7 +46,7 @@ class Watch:
         self.cloud, self.output, self.policy, self.store, self.apply, self.say = (
             cloud, output, policy, store, apply, say,
         )  # fmt: skip
-        self.kept = Kept()
+        self.kept = PersistedState()
 
     def run(self, *, once: bool, interval: float) -> None:
         """Go round every ``interval`` seconds until stopped, or once. Refused when another watch of the stack runs.
@@ -105,9 +105,9 @@ class Watch:
     def _notes(self, entries: list[Entry]) -> None:
         """Tell what was not told in the last round."""
         words = tuple(f"{it.kind} {it.pool} {it.reason}" for it in entries)
-        self._tell(*(it for it, text in zip(entries, words, strict=True) if text not in self.kept.told))
-        if set(words) != set(self.kept.told):
-            self.kept = msgspec.structs.replace(self.kept, told=words)
+        self._tell(*(it for it, text in zip(entries, words, strict=True) if text not in self.kept.announced))
+        if set(words) != set(self.kept.announced):
+            self.kept = msgspec.structs.replace(self.kept, announced=words)
             self.store.save(self.kept)
 
     def _count(self, seen: Observation) -> None:
@@ -126,32 +126,32 @@ class Watch:
             self.say(entry)
 
 
-def imagined(before: Memory, after: Memory) -> Memory:
+def imagined(before: State, after: State) -> State:
     """Return what a dry run remembers: how long things have lasted, but nothing of what it did not do. Pure."""
     pools = {}
     for name, it in after.pools.items():
-        known = before.pools.get(name, PoolMemory(at=it.at))
+        known = before.pools.get(name, PoolState(at=it.at))
         pools[name] = msgspec.structs.replace(it, asked=None, avoided=known.avoided, starved=known.starved)
     return msgspec.structs.replace(after, pools=pools, raised=before.raised)
 
 
 def counted(seen: Observation, before: tuple[Count, ...]) -> tuple[Count, ...]:
-    """Return how many nodes run by pool, type, zone and how they are bought. Of a doubted pool: as before. Pure."""
+    """Return how many nodes run by pool, type, zone and how they are bought. An inconsistent pool: as before. Pure."""
     counts: Counter[tuple[str, str, bool, str]] = Counter()
     for name, group in seen.groups.items():
-        for node in group.nodes if not group.doubt else ():
+        for node in group.nodes if not group.inconsistency else ():
             counts[name, node.type, node.bought, node.zone] += 1
     fresh = [
         Count(pool=pool, type=kind, lifecycle="on-demand" if bought else "spot", zone=zone, nodes=nodes)
         for (pool, kind, bought, zone), nodes in sorted(counts.items())
     ]
-    doubted = {name for name, group in seen.groups.items() if group.doubt}
+    inconsistent = {name for name, group in seen.groups.items() if group.inconsistency}
     return tuple(
-        sorted([*fresh, *(it for it in before if it.pool in doubted)], key=lambda it: msgspec.structs.astuple(it))
+        sorted([*fresh, *(it for it in before if it.pool in inconsistent)], key=lambda it: msgspec.structs.astuple(it))
     )
 
 
-def stand_ins(memory: Memory) -> dict[str, int]:
+def stand_ins(memory: State) -> dict[str, int]:
     """Return how many nodes of each on-demand pool replace spot. Pure."""
     pools = sorted({pool for shares in memory.raised.values() for pool in shares})
     return {pool: memory.standing_in(pool) for pool in pools}

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 import msgspec
 
 from dualtrack.cloud.pools import activities
-from dualtrack.cloud.pools.model import Asked, Decision, Group, Lack, Memory, Policy, PoolMemory, Resize, Surplus
+from dualtrack.cloud.pools.model import (
+    Decision,
+    Group,
+    PendingResize,
+    Policy,
+    PoolState,
+    Resize,
+    Shortfall,
+    State,
+    Surplus,
+)
 
 
 def pools_for(spot: Group, groups: Mapping[str, Group]) -> list[Group]:
@@ -19,7 +29,7 @@ def pools_for(spot: Group, groups: Mapping[str, Group]) -> list[Group]:
     ]
 
 
-def settle(group: Group, memory: Memory, policy: Policy, now: float) -> tuple[str, Memory]:
+def settle(group: Group, memory: State, policy: Policy, now: float) -> tuple[str, State]:
     """Compare an on-demand group's size with what was asked for; return what to say ('' for nothing) and what holds.
 
     A size that nobody here asked for is the operator's (or a schedule's): from then on nothing of it is the watch's,
@@ -53,16 +63,16 @@ def _share(shares: dict[str, int], pool: str, count: int) -> dict[str, int]:
     return {**rest, pool: count} if count else rest
 
 
-def _with(memory: Memory, pool: str, it: PoolMemory) -> Memory:
+def _with(memory: State, pool: str, it: PoolState) -> State:
     return msgspec.structs.replace(memory, pools={**memory.pools, pool: it})
 
 
-def time_of(group: Group, memory: PoolMemory, standing_in: int, now: float) -> PoolMemory:
+def time_of(group: Group, memory: PoolState, standing_in: int, now: float) -> PoolState:
     """Return the memory with its clocks: since when a spot pool lacks nodes, or has more standing in than it needs."""
     lack = surplus = None
     if group.short > standing_in:
-        before = memory.lack or Lack(now, group.short - standing_in)
-        lack = Lack(before.since, min(before.least, group.short - standing_in))
+        before = memory.lack or Shortfall(now, group.short - standing_in)
+        lack = Shortfall(before.since, min(before.least, group.short - standing_in))
     elif group.short < standing_in:
         past = memory.surplus or Surplus(now, group.short)
         surplus = Surplus(past.since, max(past.most, group.short))
@@ -74,7 +84,7 @@ class Budget:
 
     def __init__(self, groups: Mapping[str, Group], policy: Policy) -> None:
         self.policy = policy
-        self.doubted = sorted(group.group for group in groups.values() if group.doubt)
+        self.inconsistent = sorted(group.group for group in groups.values() if group.inconsistency)
         self.sizes = {
             name: max(group.desired, len(group.nodes))
             for name, group in groups.items()
@@ -110,8 +120,8 @@ class Budget:
 
     def room(self, pool: str, wanted: int) -> tuple[int, str]:
         """Return how many of ``wanted`` nodes the ceiling still pays for, and why not all ('' when all)."""
-        if self.doubted:
-            return 0, f"what the API says of {', '.join(self.doubted)} is not believed, nor then what is spent"
+        if self.inconsistent:
+            return 0, f"what the API says of {', '.join(self.inconsistent)} is not believed, nor then what is spent"
         cost, spent, ceiling = self.policy.costs.get(pool), self.usd_per_day(), self.policy.ceiling
         if cost is None or spent is None:
             return 0, f"what a node of {pool if cost is None else 'another pool'} costs is not known"
@@ -155,7 +165,7 @@ def raise_for(
 
 def _stuck(group: Group, budget: Budget, now: float) -> str:
     """Return why more nodes of an on-demand pool are not asked for, '' when they may be."""
-    if group.doubt:
+    if group.inconsistency:
         return f"what the API says of {group.group} is not believed"
     if not group.launches:
         return f"launches of {group.group} are suspended"
@@ -185,7 +195,7 @@ def lower_to(keep: int, shares: dict[str, int], groups: Mapping[str, Group]) -> 
         group = groups.get(pool)
         if excess <= 0:
             break
-        if group is None or group.doubt:
+        if group is None or group.inconsistency:
             problems.append(f"what the API says of pool {pool} is not believed: it is not lowered")
             continue
         gone = min(excess, shares[pool])
@@ -206,10 +216,10 @@ def trim(raised: dict[str, dict[str, int]], groups: Mapping[str, Group], budget:
     return touched
 
 
-def resize(group: Group, before: Memory, size: int, now: float) -> tuple[Resize, Asked]:
+def resize(group: Group, before: State, size: int, now: float) -> tuple[Resize, PendingResize]:
     """Return the action that gives an on-demand group ``size`` nodes, and what to remember until that is seen."""
     shares = {spot: its[group.pool] for spot, its in before.raised.items() if its.get(group.pool)}
-    return Resize(pool=group.pool, group=group.group, was=group.desired, to=size), Asked(
+    return Resize(pool=group.pool, group=group.group, was=group.desired, to=size), PendingResize(
         was=group.desired, to=size, at=now, before=shares
     )
 

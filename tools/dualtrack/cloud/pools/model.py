@@ -35,7 +35,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """A pool, with its group as AWS described it.
 
     ``zones`` are those the stack gives the pool, with their subnets; ``subnets`` those that the group has now.
-    ``successes`` are (time, zone) of launches. ``doubt`` says why this answer is not believed, '' when it is.
+    ``successes`` are (time, zone) of launches. ``inconsistency`` says why this answer is not believed, '' when it is.
     """
 
     pool: str
@@ -54,7 +54,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     successes: tuple[tuple[float, str], ...] = ()
     balances: bool = True  # AZRebalance is active: AWS would end nodes of a zone that is taken out
     launches: bool = True  # Launch is not suspended
-    doubt: str = ""
+    inconsistency: str = ""
 
     @property
     def short(self) -> int:
@@ -88,12 +88,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     hold_s: float = 900
     cooldown_s: float = 1800
     window_s: float = 900  # a failed launch older than this says nothing of now
-    strikes: int = 2  # failed launches in the window that make a zone starved
+    failure_threshold: int = 2  # failed launches in the window that make a zone starved
     gap_s: float = 300  # longer without a look, and what was going on is not assumed to have gone on
     settle_s: float = 600  # a group that still has its old size after so long was set back by somebody
 
 
-class Lack(msgspec.Struct, frozen=True):
+class Shortfall(msgspec.Struct, frozen=True):
     """Spot has been short since then, by at least ``least`` nodes beyond what stands in."""
 
     since: float
@@ -107,21 +107,21 @@ class Surplus(msgspec.Struct, frozen=True):
     most: int
 
 
-class Avoided(msgspec.Struct, frozen=True):
+class ExcludedZone(msgspec.Struct, frozen=True):
     """A zone that is kept out of a spot pool's group, until then."""
 
     until: float
     why: str
 
 
-class Starved(msgspec.Struct, frozen=True):
+class CapacityBackoff(msgspec.Struct, frozen=True):
     """How often a zone was starved since it last had capacity, and when it last was."""
 
     times: int
     at: float
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class PendingResize(msgspec.Struct, frozen=True, kw_only=True):
     """A size that was asked for and not seen yet. ``before``: what stood in for each spot pool until then."""
 
     was: int
@@ -130,7 +130,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     before: dict[str, int]
 
 
-class PoolMemory(msgspec.Struct, frozen=True, kw_only=True):
+class PoolState(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of one pool since it was last seen and believed, at ``at``.
 
     ``base`` is the size that the operator (or a schedule) gave an on-demand pool.
@@ -139,18 +139,18 @@ class PoolMemory(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     nodes: tuple[str, ...] = ()
     base: int = 0
-    asked: Asked | None = None
-    lack: Lack | None = None
+    asked: PendingResize | None = None
+    lack: Shortfall | None = None
     surplus: Surplus | None = None
-    avoided: dict[str, Avoided] = {}
-    starved: dict[str, Starved] = {}
+    avoided: dict[str, ExcludedZone] = {}
+    starved: dict[str, CapacityBackoff] = {}
 
 
-class Memory(msgspec.Struct, frozen=True):
+class State(msgspec.Struct, frozen=True):
     """What is remembered. ``raised``: spot pool, on-demand pool, how many nodes of it stand in."""
 
     at: float = 0.0
-    pools: dict[str, PoolMemory] = {}
+    pools: dict[str, PoolState] = {}
     raised: dict[str, dict[str, int]] = {}
 
     def standing_in(self, on_demand: str) -> int:

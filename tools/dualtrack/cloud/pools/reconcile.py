@@ -10,17 +10,17 @@ import msgspec
 
 from dualtrack.cloud.pools import fallback, zones
 from dualtrack.cloud.pools.fallback import Budget, note
-from dualtrack.cloud.pools.model import Decision, Group, Kind, Memory, Observation, Policy, PoolMemory
+from dualtrack.cloud.pools.model import Decision, Group, Kind, Observation, Policy, PoolState, State
 
 #: A clock that is off by this much is said, in seconds. Nothing depends on ours: all times are AWS's.
 SKEW_S = 60.0
 
 
-def decide(observation: Observation, memory: Memory, policy: Policy, now: float) -> tuple[tuple[Decision, ...], Memory]:
+def decide(observation: Observation, memory: State, policy: Policy, now: float) -> tuple[tuple[Decision, ...], State]:
     """Return the decisions of this round and what to remember.
 
-    ``now`` is AWS's clock. Pools whose answers are not believed (`Group.doubt`) are neither acted upon nor remembered
-    as they seem. When the clock went back, nothing is decided and waiting starts anew.
+    ``now`` is AWS's clock. Pools whose answers are not believed (`Group.inconsistency`) are neither acted upon nor
+    remembered as they seem. When the clock went back, nothing is decided and waiting starts anew.
     """
     if now < memory.at - 1:
         said = f"AWS's clock went back by {memory.at - now:.0f} s: waiting starts anew"
@@ -29,9 +29,9 @@ def decide(observation: Observation, memory: Memory, policy: Policy, now: float)
     if abs(observation.skew) > SKEW_S:
         notes.append(note("", f"this machine's clock is {observation.skew:+.0f} s off AWS's, which counts"))
     for name, group in sorted(observation.groups.items()):
-        if group.doubt:
-            notes.append(note(name, f"no action for {group.group}: {group.doubt}"))
-    groups = {name: group for name, group in observation.groups.items() if not group.doubt}
+        if group.inconsistency:
+            notes.append(note(name, f"no action for {group.group}: {group.inconsistency}"))
+    groups = {name: group for name, group in observation.groups.items() if not group.inconsistency}
     memory, settled = _look(groups, memory, policy, now)
     notes += settled
     decisions: list[Decision] = []
@@ -44,7 +44,7 @@ def decide(observation: Observation, memory: Memory, policy: Policy, now: float)
     return (*notes, *decisions, *resizes), msgspec.structs.replace(memory, at=now)
 
 
-def _restart(memory: Memory, now: float) -> Memory:
+def _restart(memory: State, now: float) -> State:
     """Return the memory with every clock of it set anew."""
     pools = {
         name: msgspec.structs.replace(
@@ -55,20 +55,20 @@ def _restart(memory: Memory, now: float) -> Memory:
     return msgspec.structs.replace(memory, at=now, pools=pools)
 
 
-def _with(memory: Memory, pool: str, it: PoolMemory) -> Memory:
+def _with(memory: State, pool: str, it: PoolState) -> State:
     return msgspec.structs.replace(memory, pools={**memory.pools, pool: it})
 
 
 def _look(
-    groups: dict[str, Group], memory: Memory, policy: Policy, now: float
-) -> tuple[Memory, list[Decision]]:  # fmt: skip
+    groups: dict[str, Group], memory: State, policy: Policy, now: float
+) -> tuple[State, list[Decision]]:  # fmt: skip
     """Take what was seen into the memory: sizes that somebody else set, nodes, and the clocks of spot pools."""
     notes: list[Decision] = []
     for name, group in sorted(groups.items()):
         if group.lifecycle == "on-demand":
             said, memory = fallback.settle(group, memory, policy, now)
             notes += [note(name, said)] if said else []
-        known = memory.pools.get(name) or PoolMemory(at=now, base=group.desired)
+        known = memory.pools.get(name) or PoolState(at=now, base=group.desired)
         if now - known.at > policy.gap_s:
             known = msgspec.structs.replace(known, lack=None, surplus=None)
         known = msgspec.structs.replace(known, at=now, nodes=tuple(node.id for node in group.nodes))
@@ -98,8 +98,8 @@ def _complaints(group: Group, policy: Policy, now: float) -> list[Decision]:
 
 
 def _stand_in(
-    seen: dict[str, Group], groups: dict[str, Group], memory: Memory, policy: Policy, now: float
-) -> tuple[list[Decision], Memory]:
+    seen: dict[str, Group], groups: dict[str, Group], memory: State, policy: Policy, now: float
+) -> tuple[list[Decision], State]:
     """Return the new sizes of the on-demand pools, each with its reasons, and what to remember."""
     budget = Budget(seen, policy)
     raised = {spot: dict(shares) for spot, shares in memory.raised.items()}
@@ -119,7 +119,7 @@ def _stand_in(
         raised[name] = fresh
     for pool in fallback.trim(raised, groups, budget):
         why.setdefault(pool, []).append(f"the ceiling is {policy.ceiling:,.0f} US$ a day")
-    after = Memory(memory.at, pools, {spot: shares for spot, shares in raised.items() if shares})
+    after = State(memory.at, pools, {spot: shares for spot, shares in raised.items() if shares})
     decisions = []
     for pool, reasons in sorted(why.items()):
         group, size = groups[pool], pools[pool].base + after.standing_in(pool)
@@ -136,14 +136,14 @@ def _stand_in(
 
 
 def _for_one(
-    name: str, mine: dict[str, int], seen: dict[str, Group], pools: dict[str, PoolMemory], budget: Budget, now: float
+    name: str, mine: dict[str, int], seen: dict[str, Group], pools: dict[str, PoolState], budget: Budget, now: float
 ) -> tuple[dict[str, int], str, str]:
     """Return what replaces one spot pool from now on, why, and what to say."""
     group = seen.get(name)
     if group is None:  # the stack has no such pool any more
         fresh, problems = fallback.lower_to(0, mine, seen)
         return fresh, f"there is no pool {name} any more", "; ".join(problems)
-    if group.lifecycle == "spot" and not group.doubt:
+    if group.lifecycle == "spot" and not group.inconsistency:
         if pools[name].lack is not None:
             return _more(group, pools[name], mine, seen, budget, now)
         if pools[name].surplus is not None:
@@ -152,7 +152,7 @@ def _for_one(
 
 
 def _more(
-    group: Group, known: PoolMemory, mine: dict[str, int], seen: dict[str, Group], budget: Budget, now: float
+    group: Group, known: PoolState, mine: dict[str, int], seen: dict[str, Group], budget: Budget, now: float
 ) -> tuple[dict[str, int], str, str]:
     """Return (shares, why, something to say) of a spot pool that lacks nodes."""
     assert known.lack is not None  # noqa: S101 - for the type checker
@@ -172,7 +172,7 @@ def _more(
 
 
 def _less(
-    group: Group, known: PoolMemory, mine: dict[str, int], seen: dict[str, Group], policy: Policy, now: float
+    group: Group, known: PoolState, mine: dict[str, int], seen: dict[str, Group], policy: Policy, now: float
 ) -> tuple[dict[str, int], str, str]:
     """Return (shares, why, something to say) of a spot pool for which more stands in than it needs."""
     assert known.surplus is not None  # noqa: S101 - for the type checker

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from dualtrack.cloud.pools.model import Action, Kind, Memory
+from dualtrack.cloud.pools.model import Action, Kind, State
 from dualtrack.core.append_log import AppendLog
 from dualtrack.core.errors import External
 from dualtrack.core.files import alone, lock, write_atomically
@@ -43,12 +43,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     region: str = ""  # (start) where the pools are
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """The memory file. ``ceiling`` is the one that the watch last ran with, ``told`` what it need not say again."""
+class PersistedState(msgspec.Struct, frozen=True, kw_only=True):
+    """The memory file. ``ceiling`` is the one that the watch last ran with, ``announced`` what it has said."""
 
-    memory: Memory = Memory()
+    memory: State = State()
     ceiling: float | None = None
-    told: tuple[str, ...] = ()
+    announced: tuple[str, ...] = msgspec.field(default=(), name="told")
     counted_at: float = 0.0
     counts: tuple[Count, ...] = ()
     stand_in: dict[str, int] = {}
@@ -72,7 +72,7 @@ class Store:
         ):  # fmt: skip
             yield
 
-    def load(self) -> tuple[Kept, str]:
+    def load(self) -> tuple[PersistedState, str]:
         """Return what is kept, and what to say of it. A damaged file is put aside: it is safe to know nothing.
 
         Then every size counts as the operator's, and nothing is lowered below it.
@@ -84,14 +84,14 @@ class Store:
             problem = f"{self.file.name} was damaged and is put aside as {aside.name}: all sizes count as set by you"
         return kept, problem
 
-    def peek(self) -> tuple[Kept, str]:
+    def peek(self) -> tuple[PersistedState, str]:
         """Return what is kept without touching a damaged file, and what to say of it."""
         try:
-            return msgspec.json.decode(self.file.read_bytes(), type=Kept), ""
+            return msgspec.json.decode(self.file.read_bytes(), type=PersistedState), ""
         except FileNotFoundError:
-            return Kept(), ""
+            return PersistedState(), ""
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return Kept(), f"{self.file.name} is damaged ({error}): the watch will put it aside"
+            return PersistedState(), f"{self.file.name} is damaged ({error}): the watch will put it aside"
 
     def busy(self) -> bool:
         """Tell whether a watch holds the lock."""
@@ -101,7 +101,7 @@ class Store:
         except FileNotFoundError:
             return False
 
-    def save(self, kept: Kept) -> None:
+    def save(self, kept: PersistedState) -> None:
         """Keep it; External when the disk refuses."""
         write_atomically(self.file, msgspec.json.encode(kept) + b"\n")
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dualtrack.cloud.pools.model import Avoided, Decision, Group, Policy, PoolMemory, Rezone, Starved
+from dualtrack.cloud.pools.model import CapacityBackoff, Decision, ExcludedZone, Group, Policy, PoolState, Rezone
 
 #: A zone that is starved again soon after it came back stays out twice as long, and so on, up to 2 to this power.
 DOUBLINGS = 3
 
 
-def starved(group: Group, policy: Policy, now: float, before: Mapping[str, Starved]) -> dict[str, int]:
+def starved(group: Group, policy: Policy, now: float, before: Mapping[str, CapacityBackoff]) -> dict[str, int]:
     """Return the zones whose last launches all failed because of missing capacity: zone to how often, within the
     window.
 
@@ -29,16 +29,16 @@ def starved(group: Group, policy: Policy, now: float, before: Mapping[str, Starv
         recent = max(now - policy.window_s, settled) < failure.at <= now
         if recent and failure.why == "capacity" and failure.zone and failure.at > last.get(failure.zone, 0.0):
             counts[failure.zone] = counts.get(failure.zone, 0) + 1
-    return {zone: count for zone, count in counts.items() if count >= policy.strikes}
+    return {zone: count for zone, count in counts.items() if count >= policy.failure_threshold}
 
 
-def decide(group: Group, memory: PoolMemory, policy: Policy, now: float) -> tuple[list[Decision], PoolMemory]:
+def decide(group: Group, memory: PoolState, policy: Policy, now: float) -> tuple[list[Decision], PoolState]:
     """Return which zones a spot pool's group leaves or gets back, and what to remember of it."""
     failing = starved(group, policy, now, memory.starved)
     avoided = {zone: it for zone, it in memory.avoided.items() if zone in group.zones}
     for zone in group.zones:
         if zone not in group.inside and zone not in avoided:
-            avoided[zone] = Avoided(now + policy.cooldown_s, "it was out of the group when the watch looked")
+            avoided[zone] = ExcludedZone(now + policy.cooldown_s, "it was out of the group when the watch looked")
     history = {zone: it for zone, it in memory.starved.items() if not _works(group, zone, it, now)}
     back = [zone for zone, it in avoided.items() if it.until <= now]
     out = [zone for zone in group.inside if zone in failing or (zone in avoided and zone not in back)]
@@ -56,9 +56,11 @@ def decide(group: Group, memory: PoolMemory, policy: Policy, now: float) -> tupl
     for zone in out:
         if zone not in avoided:
             times = history[zone].times if zone in history else 0
-            history[zone] = Starved(times + 1, now)
+            history[zone] = CapacityBackoff(times + 1, now)
             seconds = policy.cooldown_s * 2 ** min(times, DOUBLINGS)
-            avoided[zone] = Avoided(now + seconds, f"{failing[zone]} launches failed there because of missing capacity")
+            avoided[zone] = ExcludedZone(
+                now + seconds, f"{failing[zone]} launches failed there because of missing capacity"
+            )
         reasons.append(f"{zone} is left out for {_minutes(avoided[zone].until - now)}: {avoided[zone].why}")
     for zone in back:
         del avoided[zone]
@@ -73,7 +75,7 @@ def decide(group: Group, memory: PoolMemory, policy: Policy, now: float) -> tupl
     return [*notes, decision], fresh
 
 
-def _works(group: Group, zone: str, before: Starved, now: float) -> bool:
+def _works(group: Group, zone: str, before: CapacityBackoff, now: float) -> bool:
     """Tell whether a zone has had capacity since it was starved."""
     return any(where == zone and before.at < at <= now for at, where in group.successes)
 

@@ -61,7 +61,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
         return tfvars.render(self.pools, self.plan.prices)
 
 
-def make(request: Request, now: datetime, api: Api | None = None) -> Planned:
+def build_plan(request: Request, now: datetime, api: Api | None = None) -> Planned:
     """Return the plan for ``request`` at ``now`` (aware); with ``api`` spot prices are read from there.
 
     Raises BadInput for what cannot be planned, External where AWS does not answer.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dualtrack.core.errors import External, Refused
-from dualtrack.core.s3 import Bucket, Changed, patient
+from dualtrack.core.s3 import Bucket, Changed, with_retries
 from dualtrack.data.checkpoints import manifest as manifests
 from dualtrack.data.checkpoints.address import DIGEST_MARK, MANIFEST, Address
 from dualtrack.data.checkpoints.manifest import File, Manifest
@@ -18,7 +18,7 @@ class Remote(Bucket):
 
     def manifest(self, address: Address) -> Manifest:
         """Return what belongs to an address: the stored manifest of a version, or one made from the listing."""
-        return patient(lambda: self._manifest(address))
+        return with_retries(lambda: self._manifest(address))
 
     def _manifest(self, address: Address) -> Manifest:
         if address.version:
@@ -31,7 +31,7 @@ class Remote(Bucket):
 
     def stored(self, address: Address) -> tuple[Manifest, str]:
         """Return the manifest of a version and its SHA-256; Refused where the address names another digest."""
-        return patient(lambda: self._stored(address))
+        return with_retries(lambda: self._stored(address))
 
     def _stored(self, address: Address) -> tuple[Manifest, str]:
         with self._meaning(f"{address}"):
@@ -47,7 +47,7 @@ class Remote(Bucket):
 
     def latest(self, address: Address) -> Address:
         """Return the version of a path that was pushed last."""
-        return patient(lambda: self._latest(address))
+        return with_retries(lambda: self._latest(address))
 
     def _latest(self, address: Address) -> Address:
         newest: tuple[Any, str] | None = None

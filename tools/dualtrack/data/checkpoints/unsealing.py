@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dualtrack.core.errors import BadInput, Refused
-from dualtrack.core.s3 import Again, Tampered, patient
+from dualtrack.core.s3 import Again, Tampered, with_retries
 from dualtrack.crypto import sm4
 from dualtrack.crypto.kdf import PayloadKey
 from dualtrack.crypto.sizes import TAG
@@ -117,7 +117,7 @@ def _start(bytes_of: Callable[[int, int], bytearray], file: File, part: int, key
             raise Tampered(f"{key}: its first bytes are not what was pushed")
         return bytes(memoryview(data)[:START])
 
-    return patient(first)
+    return with_retries(first)
 
 
 def _open(remote: Remote, key: str, file: File, part: int, identities: Sequence[Identity]) -> Sealed:
@@ -132,7 +132,7 @@ def _open(remote: Remote, key: str, file: File, part: int, identities: Sequence[
                 body.close()
             return data
 
-        return patient(read)
+        return with_retries(read)
 
     try:
         opened = open_header(_start(bytes_of, file, part, key), identities)
@@ -151,5 +151,5 @@ def _open(remote: Remote, key: str, file: File, part: int, identities: Sequence[
         data = bytes_of(place, size) + bytearray(layout.chunk + TAG - size)
         found.verify(Piece(index, True, size, data), key)
 
-    patient(last)
+    with_retries(last)
     return found

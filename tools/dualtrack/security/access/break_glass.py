@@ -42,18 +42,18 @@ class Grants(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...] = ()
 
 
-def listed(path: Path) -> tuple[Grant, ...]:
+def list_grants(path: Path) -> tuple[Grant, ...]:
     """Return all grants that were ever given, the newest last."""
     return (read(path, Grants) or Grants()).grants
 
 
-def in_force(path: Path, access: model.Access, now: datetime | None = None) -> tuple[Grant, ...]:
+def active_grants(path: Path, access: model.Access, now: datetime | None = None) -> tuple[Grant, ...]:
     """Return the grants that have not ended, of people who are still there."""
     now, names = now or datetime.now(UTC), {it.name for it in access.people}
-    return tuple(it for it in listed(path) if it.until > now and it.name in names)
+    return tuple(it for it in list_grants(path) if it.until > now and it.name in names)
 
 
-def give(
+def grant(
     path: Path, access: model.Access, name: str, role: str, *, minutes: int, reason: str, now: datetime | None = None
 ) -> Grant:
     """Note a grant and return it; BadInput for a wrong one, Refused where it would join what must stay apart."""
@@ -67,7 +67,7 @@ def give(
         raise BadInput("a reason in words is missing", hint='--reason "the store is read-only, ticket 4711"')
     now = (now or datetime.now(UTC)).replace(microsecond=0)
     with locked(path):
-        others = [it.role for it in in_force(path, access, now) if it.name == name]
+        others = [it.role for it in active_grants(path, access, now) if it.name == name]
         if complaint := model.separate(access, name, [*person.roles, *others, role]):
             raise Refused(complaint)
         grant = Grant(
@@ -78,7 +78,7 @@ def give(
             since=now,
             until=now + timedelta(minutes=minutes),
         )
-        write_atomically(path, msgspec.json.encode(Grants((*listed(path), grant)[-KEPT:])), 0o600)
+        write_atomically(path, msgspec.json.encode(Grants((*list_grants(path), grant)[-KEPT:])), 0o600)
     return grant
 
 
@@ -86,7 +86,7 @@ def end(path: Path, id: str, now: datetime | None = None) -> Grant:
     """End a grant before its time, and return it; BadInput where there is none that is in force."""
     now = (now or datetime.now(UTC)).replace(microsecond=0)
     with locked(path):
-        grants = listed(path)
+        grants = list_grants(path)
         found = [it for it in grants if it.id == id and it.until > now]
         if not found:
             raise BadInput(f"no grant {id} is in force", hint="dualtrack access people shows them")

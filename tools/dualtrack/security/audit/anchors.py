@@ -46,13 +46,13 @@ def keep(anchor: Anchor, place: str, *, days: int) -> bool:
         with Path(place).open("ab") as file:
             file.write(data + b"\n")
         return True
-    from dualtrack.core.s3 import patient
+    from dualtrack.core.s3 import with_retries
 
     remote, path = _bucket(place)
     key = "/".join(filter(None, (path.strip("/"), anchor.host, f"{anchor.segment:08d}.json")))
     until = datetime.now(UTC) + timedelta(days=days)
     lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until, "ChecksumAlgorithm": "SHA256"}
-    return patient(lambda: remote.put_once(key, data, **lock))
+    return with_retries(lambda: remote.put_once(key, data, **lock))
 
 
 def read(places: Iterable[str]) -> Iterator[Anchor]:

@@ -91,7 +91,7 @@ def retain(
     if saved_days:
         live = {it.name for it in indices} - {it.index for it in found if it.goes}
         taken = snapshots.listed(keeper.store, keeper.repository)  # one more, maybe
-        spare = retention_policy.spare(taken, live, held, today=today, days=saved_days)
+        spare = retention_policy.expired_snapshots(taken, live, held, today=today, days=saved_days)
         for it in spare if apply else ():
             if it.goes:
                 snapshots.remove(keeper.store, keeper.repository, it.index)

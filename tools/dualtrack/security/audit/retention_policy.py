@@ -108,7 +108,7 @@ def _ordered(mine: Sequence[Index], why: dict[str, str]) -> None:
             why[it.name] = "what stays does not continue behind it"
 
 
-def spare(
+def expired_snapshots(
     snapshots: Sequence[Snapshot], live: Collection[str], held: Mapping[str, str], *, today: date, days: int
 ) -> list[Verdict]:
     """Return what becomes of each snapshot when they are kept for ``days`` days; ``live`` is what the store has.

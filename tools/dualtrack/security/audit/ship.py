@@ -110,7 +110,7 @@ class Shipper:
                 hint="dualtrack audit verify",
             )
 
-    def again(self, store: str = "") -> None:
+    def resend_from_start(self, store: str = "") -> None:
         """Begin anew, ``reach`` days back: what the store has stays there once, what it lacks comes back."""
         since = time.time_ns() - self.reach * DAY_NS if self.reach else 0
         at = Shipped(store=store or self.at.store)
@@ -125,9 +125,9 @@ class Shipper:
         except BadInput as error:
             raise External(f"heads.log: {error}", hint="dualtrack audit verify") from None
         self.at = at
-        self._took()
+        self._record_ack()
 
-    def _meet(self) -> None:
+    def _check_store_identity(self) -> None:
         """Find out whether this is the store of the last time."""
         if time.monotonic() - self._met < MEET_S:
             return
@@ -135,13 +135,13 @@ class Shipper:
         self._met = time.monotonic()
         if known and found and found != known:
             self.tell("this is another store than before: what the trail has is sent again")
-            self.again(found)
+            self.resend_from_start(found)
         elif found:
             self.at = msgspec.structs.replace(self.at, store=found)
 
     def step(self) -> bool:
         """Send one group and note that it was taken; False when there is nothing to send. Away: try again later."""
-        self._meet()
+        self._check_store_identity()
         signed = (
             self.place.size(self.place.heads) or 0
         )  # what these heads name was written before: it is sent before them
@@ -151,15 +151,15 @@ class Shipper:
                 behind = (group.segment, group.offset)
                 self._ahead = (behind, self._beside.submit(self._group, *behind))
             self._send(group.documents)
-            self._took(segment=group.segment, offset=group.offset, n=group.n, chain=group.chain)
+            self._record_ack(segment=group.segment, offset=group.offset, n=group.n, chain=group.chain)
             return True
         if (group.segment, group.offset) != (self.at.segment, self.at.offset):
-            self._took(segment=group.segment, offset=group.offset)
+            self._record_ack(segment=group.segment, offset=group.offset)
             return True
         batch, end = self._heads(signed)
         if batch:
             self._send([index_documents.of_head(self.host, it) for it in batch])
-            self._took(heads=end)
+            self._record_ack(heads=end)
         return bool(batch)
 
     def waiting(self) -> int:
@@ -256,7 +256,7 @@ class Shipper:
             if status == 403:
                 raise External(f"the store does not take a record (403): the certificate is not that of {self.host}")
 
-    def _took(self, **fields: Any) -> None:
+    def _record_ack(self, **fields: Any) -> None:
         self.at = msgspec.structs.replace(self.at, at=time.time_ns(), **fields)
         self.at = msgspec.structs.replace(self.at, behind=self.waiting())
         try:

@@ -122,7 +122,7 @@ class Witness:
     def __exit__(self, *_: object) -> None:
         os.close(self._lock)
 
-    def know(self, host: str, root: bytes) -> None:
+    def register_host(self, host: str, root: bytes) -> None:
         """Take a host on, by its registered key; Refused where that differs from the one before."""
         known = self.known.get(host) or cosignature.start(host, root)
         if libcrypto.public_key(root).point != libcrypto.public_key(known.keys[0][1].encode()).point:
