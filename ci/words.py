@@ -24,11 +24,12 @@ EXCEPT = {
 ROW = re.compile(r"^\| `(?P<old>(?:[^`\\]|\\.)+)` \| (?P<new>.+?) \|$", re.M)
 CODE = re.compile(r"^```.*?^```[ ]*$|`[^`\n]+`|\]\([^)\n]*\)|<[^>\n]+>", re.M | re.S)
 QUOTED = re.compile(r"\"[^\"\n]*\"")
-#: Inside of comments, strings and YAML: code in backticks, Ansible's C(code), keys of YAML and of arguments.
-INLINE = re.compile(r"``[^`]+``|`[^`]+`|\b[CIVO]\([^)]*\)|^[ ]*(?:- )?[a-z_]+:(?=\s)|\b\w+=", re.M)
+#: Inside of comments, strings and YAML: code in backticks, Ansible's C(code), keys of YAML, arguments, calls.
+INLINE = re.compile(r"``[^`]+``|`[^`]+`|\b[CIVO]\([^)]*\)|^[ ]*(?:- )?[a-z_]+:(?=\s)|\b\w+=|\b\w+\.\w+\(", re.M)
 BRACES = re.compile(r"\{[^{}]*\}")
 PYTHON = re.compile(r'"""(?:\\.|[^\\])*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*', re.S)
 COMMENT = re.compile(r"(?:^|(?<=\s))#.*$|\{#.*?#\}", re.M)
+UNIT = re.compile(COMMENT.pattern + r"|^Description=.*$", re.M)
 KEYS = "description|short_description|fail_msg|success_msg|msg|mend|fix|hint|reason"
 #: In YAML and HCL also names of tasks, messages and descriptions, with the lines of theirs that follow.
 TEXT = re.compile(
@@ -89,8 +90,8 @@ def python(text: str) -> str:
 
 
 def comments(text: str) -> str:
-    """Return the comments of shell, Makefile, TOML and templates."""
-    return only(COMMENT, text)
+    """Return the comments of shell, Makefile, TOML and templates, and systemd's descriptions."""
+    return only(UNIT, text)
 
 
 def texts(text: str) -> str:

@@ -173,13 +173,13 @@ def bomb() -> bytes:
     ("form", "data", "said"),
     [
         ("docx", bomb, "times its size"),
-        ("docx", lambda: b"PK\x03\x04 nothing", "no office document"),
-        ("xlsx", lambda: b"PK" + bytes(200), "no office document"),
-        ("pdf", lambda: b"%PDF-1.7\n" + b"1 0 obj<</Length 99999999999>>stream" * 50, "no PDF"),
+        ("docx", lambda: b"PK\x03\x04 nothing", "not an office document"),
+        ("xlsx", lambda: b"PK" + bytes(200), "not an office document"),
+        ("pdf", lambda: b"%PDF-1.7\n" + b"1 0 obj<</Length 99999999999>>stream" * 50, "not a PDF"),
         ("pdf", lambda: pdf(" "), "no text"),
         ("html", lambda: b"<div>" * 2000 + b"x", "nested too deeply"),
         ("html", lambda: b'<meta charset="utf-8"><p>\xff', "and is not"),
-        ("eml", lambda: b"no header here", "no mail"),
+        ("eml", lambda: b"no header here", "not a mail"),
     ],
 )
 def test_hostile_documents(python: Path, form: str, data: Callable[[], bytes], said: str) -> None:

@@ -94,7 +94,9 @@ def test_files_that_are_named(said: dict[str, Any], tmp_path: Path) -> None:
         if field != "token_file":  # beside a certificate it may be missing
             refused(lambda field=field: taken(file, {**said, field: ""}), "where a cluster is")
         for other in others:
-            refused(lambda field=field, other=other: taken(file, {**said, field: str(other)}), "cannot read|no regular")
+            refused(
+                lambda field=field, other=other: taken(file, {**said, field: str(other)}), "cannot read|not a regular"
+            )
         for data in (b"", b"\n", b"nonsense\nmore", b"\xff\xff", b"\0"):
             broken.write_bytes(data)
             broken.chmod(0o600)
@@ -117,7 +119,7 @@ def test_a_key_with_a_passphrase(said: dict[str, Any], tmp_path: Path) -> None:
 def test_the_file_itself(said: dict[str, Any], tmp_path: Path) -> None:
     """Also where it was right a moment ago: it is read again by every command."""
     for path in hostile.no_files(tmp_path / "files"):
-        refused(lambda path=path: cluster.load(path), "cannot read|no regular file|where a cluster is")
+        refused(lambda path=path: cluster.load(path), "cannot read|not a regular file|where a cluster is")
     file, text, deep = tmp_path / "cluster.json", json.dumps(said), 100_000
     for data in (
         "", "[1]", "1", "null", '"x"', "[" * deep, '{"a":' * deep, "[" * deep + "]" * deep, text[:-1], text + "}",

@@ -57,7 +57,7 @@ def test_a_probe_that_says_nothing_is_not_taken(gateway: Gateway, tmp_path: Path
             probe[at] = number
             text = json.dumps({**card, "endpoint": {**card["endpoint"], "probe": "here"}})
             path.write_text(text.replace('"here"', f"[{', '.join(probe)}]"))
-            with pytest.raises(BadInput, match="no card of a model"):
+            with pytest.raises(BadInput, match="not a card of a model"):
                 models.load(tmp_path / "model")
     for probe in ([0.0] * 32, [-it for it in card["endpoint"]["probe"]], [1e-300] * 32, [0.1] * 64):
         path.write_text(json.dumps({**card, "endpoint": {**card["endpoint"], "probe": probe}}))
@@ -77,8 +77,8 @@ def refusals(gateway: Gateway, place: Path) -> Iterator[tuple[dict[str, Any], st
     (place / "empty").touch()
     for option in ("authority", "tokenizer"):
         for it in others:
-            yield {option: it}, "cannot read|no regular file"
-    yield {"authority": place / "empty"}, "no certificate"
+            yield {option: it}, "cannot read|not a regular file"
+    yield {"authority": place / "empty"}, "not a certificate"
     for at, text in enumerate((
         issued, good + issued, issued + good, b"-----BEGIN PRIVATE KEY-----\n" + good,
         good + b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", good + b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
@@ -88,9 +88,9 @@ def refusals(gateway: Gateway, place: Path) -> Iterator[tuple[dict[str, Any], st
         yield {"authority": place / f"key-{at}"}, "has a private key in it"
     for at, text in enumerate((b"nonsense", good[:-40], b"\xff")):
         (place / f"bad-{at}").write_bytes(text)
-        yield {"authority": place / f"bad-{at}"}, "no certificate"
+        yield {"authority": place / f"bad-{at}"}, "not a certificate"
     for url in hostile.URLS:
-        yield {"url": url}, "no address of the model.*--name"
+        yield {"url": url}, "not an address of the model.*--name"
     for option, of in (("passage", "passage"), ("query", "question")):
         for text in ("x" * 91, "袋" * 31, "x" * 5000):
             yield {option: text}, f"tokens of a {of}, fewer than"
@@ -237,7 +237,7 @@ def test_files_of_a_model_that_are_none(gateway: Gateway, tmp_path: Path) -> Non
     card = json.loads(path.read_text())
     for url in hostile.URLS:
         path.write_text(json.dumps({**card, "endpoint": {**card["endpoint"], "url": url}}))
-        with pytest.raises(BadInput, match=r"no address of the model: .*card\.json") as error:
+        with pytest.raises(BadInput, match=r"not an address of the model: .*card\.json") as error:
             models.load(tmp_path / "model")
         assert str(error.value).isprintable()
         assert hostile.SECRET not in str(error.value)

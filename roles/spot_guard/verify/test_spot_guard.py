@@ -27,7 +27,7 @@ def test_hears(host: Any, hostvars: dict[str, Any]) -> None:
     token = host.check_output(f"curl -sf -X PUT -H '{head}-ttl-seconds: 60' {base}/latest/api/token")
     ask = f"curl -s -o /dev/null -w '%{{http_code}}' -H '{head}: {token}' {base}/latest/meta-data"
     assert host.check_output(f"{ask}/instance-life-cycle") == "200"
-    assert host.check_output(f"{ask}/spot/instance-action") == "404", "this instance is being taken back"
+    assert host.check_output(f"{ask}/spot/instance-action") == "404", "this instance is being reclaimed"
 
 
 def test_may_drain(host: Any, hostvars: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ def lab() -> model.Access:
         ("roles: {x: {includes: [administrator, log-administrator]}}\npeople: [{name: a, uid: 3001, roles: [x]}]",
          "does not keep it"),
         ("people: [{name: anna, uid: 3001, roles: [user], ssh_keys: ['no key']}]", "is not a public ssh key"),
-        (f"people: [{{name: a, uid: 3001, roles: [user], ssh_keys: ['command=\"sh\" {KEY}']}}]", "no public ssh key"),
+        (f"people: [{{name: a, uid: 3001, roles: [user], ssh_keys: ['command=\"sh\" {KEY}']}}]", "not a public ssh"),
         ('people: [{name: anna, uid: 3001, roles: [user], comment: "a:b"}]', "one line without a colon"),
         ("people: [{name: anna, uid: 3001, roles: [user], password: x}]", "password"),
         ("roles: {user: {grants: []}}", "is always there"),

@@ -174,14 +174,14 @@ def test_anchor_of_a_time_that_no_clock_shows_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize("host", [b"\xff\n", b"", b"vault-1", b" vault-1\n", b"vault-1\r\n", b"a" * 300 + b"\n"])
 def test_host_that_is_no_name(trail: Path, root: bytes, host: bytes) -> None:
     (trail / "host").write_bytes(host)
-    with pytest.raises(BadInput, match="no name of a host"):
+    with pytest.raises(BadInput, match="not a name of a host"):
         judge(trail, root)
     assert reference_audit.verdict(trail, root)
 
 
 @pytest.mark.parametrize("host", [" a ", "a\rb", "a\nb", "", "-a", "ä", "a" * 254])
 def test_trail_is_not_begun_for_a_name_that_is_none(tmp_path: Path, host: str) -> None:
-    with pytest.raises(BadInput, match="no name of a host"):
+    with pytest.raises(BadInput, match="not a name of a host"):
         begin(tmp_path / "trail", host)
     assert not (tmp_path / "trail").exists()
 

@@ -81,7 +81,7 @@ def test_a_file_that_is_none_lets_nobody_in(people: People, tmp_path: Path, text
     (tmp_path / "new").write_bytes(os.fsencode(text))
     (tmp_path / "new").replace(tmp_path / "people.json")
     for _ in range(2):
-        with pytest.raises(External, match="no file of people"):
+        with pytest.raises(External, match="not a file of people"):
             people.known(held)
     write(tmp_path, {"bo": sorted(BO.labels)})
     assert people.known(held) == BO
@@ -90,7 +90,7 @@ def test_a_file_that_is_none_lets_nobody_in(people: People, tmp_path: Path, text
 def test_a_key_that_is_none(tmp_path: Path) -> None:
     write(tmp_path, {})
     (tmp_path / "key.pem").write_text("no key")
-    with pytest.raises(External, match="no key of tokens"):
+    with pytest.raises(External, match="not a key of tokens"):
         People(tmp_path / "people.json", tmp_path / "key.pem")
 
 

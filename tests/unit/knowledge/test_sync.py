@@ -314,7 +314,7 @@ def test_what_is_in_the_way(site: Site, tmp_path: Path) -> None:
     for base, said in (
         (own, "has something of its own: staging"),
         (site.source, "copy of itself"),
-        (site.docs / "b.md", "no dir"),
+        (site.docs / "b.md", "not a dir"),
     ):
         with pytest.raises(DualtrackError, match=said):
             copy.run(base, Source(place=str(site.source)), keep=5, say=lambda _: None)

@@ -21,7 +21,7 @@ def test_model_or_engine_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Hopeless, match="is not there"):
         start(SETTINGS, "k", tmp_path)
     (tmp_path / "m.gguf").touch()
-    with pytest.raises(Hopeless, match="no GGUF file"):
+    with pytest.raises(Hopeless, match="not a GGUF file"):
         start(SETTINGS, "k", tmp_path)
     gguf(tmp_path / "m.gguf", SMOLLM2)
     with pytest.raises(Hopeless, match="/nowhere cannot be loaded"):

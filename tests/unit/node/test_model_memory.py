@@ -100,7 +100,7 @@ def test_a_gguf_file_that_says_too_little(tmp_path: Path, change: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [("", "no JSON object"), ("[]", "no JSON object"), ("[" * 100_000, "recursion|no JSON"),
+    [("", "not a JSON object"), ("[]", "not a JSON object"), ("[" * 100_000, "recursion|not a JSON"),
      ("{}", "hidden_size is None"),
      (json.dumps({**LLAMA_70B, "num_hidden_layers": True}), "num_hidden_layers is True"),
      (json.dumps({**LLAMA_70B, "pad": "x" * (1 << 20)}), "at most 1 MiB")],

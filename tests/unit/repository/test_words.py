@@ -80,6 +80,10 @@ def test_of_shell_and_templates_comments_are_read() -> None:
     ]
 
 
+def test_descriptions_of_units_are_read() -> None:
+    assert reported(comments("[Unit]\nDescription=Makes the folder\nfolder=folder\n")) == [(2, "folder")]
+
+
 def test_every_kind_of_file_is_read() -> None:
     read = {name: how.__name__ for name, how in files()}
     assert read["README.md"] == read["roles/base/README.md"] == "prose"

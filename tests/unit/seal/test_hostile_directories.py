@@ -155,7 +155,7 @@ def test_a_directory_that_its_owner_may_not_list_is_removed_like_any_other(here:
         "from dualtrack.security.seal import atomic_output\n"
         "from dualtrack.core.errors import External\n"
         "try:\n"
-        "    with atomic_output.directory('out') as made:\n"
+        "    with atomic_output.folder('out') as made:\n"
         "        for name in ('a', 'a/b', 'r', 'r/c'):\n"
         "            (made / name).mkdir()\n"
         "            (made / name / 'f').write_text('PLAINTEXT')\n"

@@ -136,7 +136,7 @@ def test_nobody_there(gateway: Gateway) -> None:
     "url", ["http://h", "h", "https://", "https://h:x", "https://h:99999", "https://u@h", "https://h?q"]
 )
 def test_addresses_that_are_none(url: str, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no address"):
+    with pytest.raises(BadInput, match="not an address"):
         Client(url, tmp_path, "k")
 
 
@@ -144,7 +144,7 @@ def test_authority_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
         Client("https://h", tmp_path / "none.pem", "k")
     (tmp_path / "ca.pem").write_text("nonsense")
-    with pytest.raises(BadInput, match="no certificate"):
+    with pytest.raises(BadInput, match="not a certificate"):
         Client("https://h", tmp_path / "ca.pem", "k")
 
 

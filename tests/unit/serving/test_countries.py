@@ -58,9 +58,11 @@ def test_its_age_is_that_of_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{HEAD}5,1,CN\n", "not in order"), (f"{HEAD}1,5,CN\n3,9,US\n", "not in order"), (f"{HEAD}1,5\n", "no range"),
-        (f"{HEAD}1,99999999999,CN\n", "no range"), (f"{HEAD}1,5,CHN\n", "no range"), ("1,5,CN\n", "when it was made"),
-        ("", "when it was made"), (f"{HEAD}zz::,5,CN\n", "no range"), ("\N{SNOWMAN}", "no text of tor-geoipdb's"),
+        (f"{HEAD}5,1,CN\n", "not in order"), (f"{HEAD}1,5,CN\n3,9,US\n", "not in order"),
+        (f"{HEAD}1,5\n", "not a range"),
+        (f"{HEAD}1,99999999999,CN\n", "not a range"), (f"{HEAD}1,5,CHN\n", "not a range"),
+        ("1,5,CN\n", "when it was made"),
+        ("", "when it was made"), (f"{HEAD}zz::,5,CN\n", "not a range"), ("\N{SNOWMAN}", "not a text of tor-geoipdb's"),
     ],
 )  # fmt: skip
 def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:

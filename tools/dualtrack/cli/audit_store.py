@@ -113,7 +113,7 @@ def fetch(
     token: Path | None = TOKEN,
     json: bool = JSON,
 ) -> None:
-    """Bring a host's trail out of the store, as the store has it, for `dualtrack audit verify` to verify."""
+    """Bring a host's trail out of the store, as the store has it, as input for `dualtrack audit verify`."""
     with reading(store, ca, who, cert, cert_key, user, password, token) as found, Progress("fetched") as count:
         total = fetching.fetch(found, host, folder, count)
     if json:

@@ -47,8 +47,7 @@ def run(
 ) -> None:  # fmt: skip
     """Copy what is new: the version that answers at the source, its keys, and all deletions; then switch to it.
 
-    Both have the same master key. An interrupted run continues where it was; until it is done the version before
-    answers.
+    Both have the same master key. An interrupted run continues where it was; until it is done the old version answers.
     """
     at = Source(place=source, identity=identity, known_hosts=known_hosts, port=port)
     done = copy.run(base, at, key_file, keep=keep, check=check, say=Said())

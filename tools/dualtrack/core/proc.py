@@ -72,8 +72,7 @@ def run(
     return done
 
 
-#: Programs that `stop` reaches, and for how many seconds each may keep running after that; None for as long as it
-#: likes.
+#: Programs that `stop` reaches, and for how many seconds each may run on after that; None for as long as it likes.
 _children: dict[subprocess.Popen[Any], float | None] = {}
 _stopping = threading.Event()
 _PR_SET_PDEATHSIG = 1

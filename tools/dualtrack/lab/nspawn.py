@@ -73,8 +73,7 @@ def boot(folder: Path, spec: HostSpec, layout: Layout, image: Path, log: Path) -
         str(root), str(image), str(folder / "upper"), str(folder / "work"), "" if spec.instance_id else spec.user,
         "systemd-nspawn", "-q", "-D", str(root), "-M", spec.name, "--register=no", "--keep-unit", "--link-journal=no",
         f"--network-bridge={layout.bridge(spec.ip)}", "--resolv-conf=off", "--timezone=off", "--boot",
-        # A network file system (EFS, NFS) is a directory that all containers of the lab see: a container cannot mount
-        # NFS.
+        # A network file system (EFS, NFS) is a directory that all containers of a lab see: containers cannot mount NFS.
         f"--bind={shared(folder)}:/{SHARED}",
         # Slurm wants devices where its configuration names GPUs; the ones that lead nowhere are the ones we may give.
         *(f"--bind=/dev/null:/dev/nvidia{index}" for index in range(spec.gpus)),

@@ -36,8 +36,7 @@ RECORD = "/var/lib/dualtrack/configured"
 #: What decides how hosts are configured, in the checkout, beside their roles: playbooks, plugins, this package, pins.
 CODE = ("ansible", "plugins", "inventories", "tools/dualtrack", "requirements", "pyproject.toml")
 #: Variables that name files or directories on this machine whose content roles bring to hosts, or compare with them;
-#: and the group whose hosts have the role. The lab gives them to all hosts, also to those of a track without search
-#: store.
+#: and the group whose hosts have the role. The lab gives them to all hosts, also to those without search store.
 FILES = {
     "access_file": "all",
     "access_grants_file": "all",
@@ -62,8 +61,7 @@ FILES = {
     "sm4_volume_custodians": "role_storage",
     "sm4_volume_keep_dir": "role_storage",
 }
-#: Those of them that are directories of an authority: certificates lie there by kind, each named after its host or
-#: person.
+#: Those that are directories of an authority: certificates lie there by kind, each named after its host or person.
 AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "gateway_ca_dir", "knowledge_base_ca_dir", "logs_ca_dir", "serving_ca_dir")
 #: Settings of Ansible and of this program that may change what is applied. How long waits last does not.
 SETTINGS = ("ANSIBLE_", "DUALTRACK_")

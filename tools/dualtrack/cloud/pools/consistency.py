@@ -28,8 +28,7 @@ def inconsistency(
     if unknown:
         return f"the group lists {_some(unknown)}, of which EC2 knows nothing"
     if contradicted and len(contradicted) == len(listed):
-        # One that ended a moment ago is still listed for some time; all of them at once are two answers that do not
-        # agree.
+        # One that ended a moment ago is still listed; all of them at once are two answers that do not agree.
         return f"the group lists {_some(contradicted)}, which EC2 says ended"
     if now - since > REMEMBERED_S:
         return ""

@@ -1,5 +1,4 @@
-"""The mirror that was carried in: how this machine and its lab use it alone, where `DUALTRACK_MIRROR` names its
-directory.
+"""The mirror that was carried in: how this machine and its lab use it alone, where `DUALTRACK_MIRROR` names it.
 
 Nothing is trusted for lying there: the signature is checked with the key in `DUALTRACK_MIRROR_KEY`, which came another
 way, and so is until when it is valid; apt checks each package by the same key, pip by the locks, Go by go.sum.

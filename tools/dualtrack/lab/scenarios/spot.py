@@ -55,8 +55,7 @@ class Pace:
 SHORT = Pace(25, 40, ("--interval", "2", "--grace", "4", "--hold", "20", "--cooldown", "20"), False)
 WHOLE = Pace(90, 120, ("--interval", "5", "--grace", "15", "--hold", "60", "--cooldown", "60"), True)
 #: How long no job may make a step, no result and no node come, until the drill stops waiting; and how long it waits for
-#: one thing at all. In seconds. A node takes 300 s to join on a machine that is busy, while jobs on the others
-#: continue.
+#: one thing at all. In seconds. A node takes 300 s to join on a machine that is busy, while the other jobs continue.
 STALL_S, LIMIT_S = 480.0, 5400.0
 
 

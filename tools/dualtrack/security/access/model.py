@@ -1,8 +1,7 @@
 """People, roles and what a role grants (pure): one file, checked whole before any of it is used.
 
 A grant is something that a service of ours can allow. Roles are made of grants and of other roles; a person has roles.
-Whoever reads the audit trail changes nothing: that no person has both is checked here, over all of their roles
-together.
+Whoever reads the audit trail changes nothing: that no person has both is checked here, over all roles together.
 """
 
 from __future__ import annotations

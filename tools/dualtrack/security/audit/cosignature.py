@@ -83,8 +83,7 @@ def after(known: Known, *, segment: int, digest: str, last: int, chain: str, key
 def consider(
     known: Known, lines: Sequence[bytes], *, now: int, earlier: Mapping[int, str] = MappingProxyType({})
 ) -> Verdict:
-    """Verify the heads that somebody shows of a host: from the last co-signed one on, and those of ``earlier``
-    segments.
+    """Verify the heads that are shown of a host: from the last co-signed one on, and those of ``earlier`` segments.
 
     ``earlier`` has the digests that were co-signed of them; ``now`` is in nanoseconds since 1970.
     """

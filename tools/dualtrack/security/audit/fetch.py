@@ -1,4 +1,4 @@
-"""A host's trail out of the search store: the files that `dualtrack audit verify` verifies, as the store has them.
+"""A host's trail out of the search store: the files that `dualtrack audit verify` reads, as the store has them.
 
 So the store is verified like the host is: by the registered key, and by what is anchored elsewhere.
 """

@@ -310,8 +310,7 @@ def _segment(head: Head, run: _Run) -> None:
 
 
 def _records(path: Path, run: _Run, *, live: bool = False) -> None:
-    """Verify the records of a file: numbers without a gap, each hash right. After a finding continue from what is
-    there.
+    """Verify a file's records: numbers without a gap, each hash right. After a finding continue from what is there.
 
     ``live``: the last line may be written just now.
     """
