@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from dualtrack.core import proc
@@ -85,16 +86,14 @@ class Outcome:
 
 def check(tasks: Sequence[Task]) -> None:
     """Raise BadInput when a task needs one that is not there, or tasks need each other in a circle."""
-    left = {task.name: set(task.needs) for task in tasks}
-    for name, needs in left.items():
-        if missing := needs - left.keys():
+    needs = {task.name: set(task.needs) for task in tasks}
+    for name, names in needs.items():
+        if missing := names - needs.keys():
             raise BadInput(f"task {name} needs {sorted(missing)[0]}, which is not there")
-    while left:
-        free = [name for name, needs in left.items() if not needs & left.keys()]
-        if not free:
-            raise BadInput(f"tasks need each other in a circle: {', '.join(sorted(left))}")
-        for name in free:
-            del left[name]
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        raise BadInput(f"tasks need each other in a circle: {', '.join(sorted(set(error.args[1])))}") from None
 
 
 def run(tasks: Sequence[Task], *, quiet: bool = False) -> Mapping[str, object]:
