@@ -9,7 +9,7 @@ import typer
 
 from dualtrack.cli.audit import stamp, until_ended
 from dualtrack.cli.audit_store import CA, STORE
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import LAB
@@ -104,7 +104,7 @@ def snapshots(
     cert: Path = CERT,
     cert_key: Path = CERT_KEY,
     repository: str = REPOSITORY,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show the snapshots, the newest last. Exit code 1 when the newest one is not whole."""
     found = keeping.listed(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository)
@@ -176,7 +176,7 @@ def retain(
     ssh: str = SSH,
     repository: str = REPOSITORY,
     apply: bool = typer.Option(False, "--apply", help="Remove what goes; without it this is only shown."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show which days are old enough to leave the store, which stay and why; remove them with --apply.
 
@@ -242,7 +242,7 @@ def release(
 def holds(
     history: bool = typer.Option(False, "--history", help="Every change, not only what is held now."),
     pki: Path = PKI,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show which hosts are held, why, since when and by whom."""
     changes = ledger.read(pki)

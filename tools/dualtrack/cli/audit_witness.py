@@ -11,7 +11,7 @@ import typer
 
 from dualtrack.cli.audit import until_ended
 from dualtrack.cli.audit_store import CERT, CERT_KEY
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.core.output import document, echo, table
 from dualtrack.remote.opensearch_nodes import Away, SearchStore
@@ -50,7 +50,7 @@ def witness(
     interval: int = typer.Option(
         0, "--interval", min=0, help="Seconds from one look to the next, until Ctrl-C; one look without it."
     ),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Co-sign the newest heads of other hosts, each segment once; say what does not go on from what was co-signed.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 #: The path of a command, and how it is called.
 EXAMPLES = {
     "up": "dualtrack up --facts facts.yml",
+    "status": "dualtrack status --format wide",
     "verify": "dualtrack verify --role slurm --limit 'cloud-*'",
     "play": "dualtrack play people --dry-run",
     "drift": "dualtrack drift --stack aws --no-hosts",

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import External, Findings
 from dualtrack.core.output import document, echo, table
 from dualtrack.tracks import serving, steering
@@ -32,7 +32,7 @@ class Track(StrEnum):
 
 
 @app.command()
-def status(json: bool = JSON) -> None:
+def status(json: bool = LISTING) -> None:
     """Show what is in force on each gateway: the track that is asked first, what is held, and each engine's state."""
     now = steering.status(serving.sites())
     if json:

@@ -31,6 +31,8 @@ class Entry(NamedTuple):
 
     def load(self, wanted: str = "") -> Any:
         """Import the module and return the command; no further module where one has the command ``wanted``."""
+        from dualtrack.cli import formats
+
         thing = getattr(importlib.import_module(f"dualtrack.cli.{self.module}"), self.attribute)
         app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
         app.callback()(lambda: None)
@@ -44,6 +46,7 @@ class Entry(NamedTuple):
             app.command(name=self.name)(thing)
         command: Any = typer.main.get_command(app).commands[self.name]  # type: ignore[attr-defined] # it is a group
         command.rich_help_panel = PANEL_OF[self.name]
+        formats.add(command)
         _explain(command, self.name)
         keep_old_names(command, self.name)
         return command

@@ -8,7 +8,7 @@ from enum import StrEnum
 import typer
 
 from dualtrack.cli import lab_aws
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.lab import control, power, removal
 from dualtrack.lab import gpu as fake
@@ -38,7 +38,7 @@ class GpuFailure(StrEnum):
 
 
 @app.command()
-def up(json: bool = JSON) -> None:
+def up(json: bool = LISTING) -> None:
     """Bring the lab up, or repair it after a crash. Running hosts are left alone."""
     _show(control.up(Steps(quiet=json)), json)
 
@@ -50,7 +50,7 @@ def down() -> None:
 
 
 @app.command()
-def status(json: bool = JSON) -> None:
+def status(json: bool = LISTING) -> None:
     """Show the lab: its hosts, and where the emulated AWS API answers on loopback (`aws_endpoint`)."""
     _show(control.status(), json)
 
@@ -170,7 +170,7 @@ def reclaim(
 
 
 @disks.command("list")
-def list_disks(host: str, json: bool = JSON) -> None:
+def list_disks(host: str, json: bool = LISTING) -> None:
     """List the disks of HOST by serial number, also those that are pulled."""
     found = power.disks(host)
     if json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import Exit, Findings, Refused
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.progress import Progress, size
@@ -98,7 +98,7 @@ def fill(
     jobs: int = JOBS,
     region: str = REGION,
     endpoint: str = ENDPOINT,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Bring all versions that a file names into the cache; one that cannot be had does not stop the others.
 
@@ -145,7 +145,7 @@ def push(
 
 
 @app.command(name="list")
-def list_(cache: Path = CACHE, json: bool = JSON) -> None:
+def list_(cache: Path = CACHE, json: bool = LISTING) -> None:
     """Show what the cache holds: complete versions, the last used first, and unfinished ones."""
     where = _cache(cache)
     rows = actions.rows(where)

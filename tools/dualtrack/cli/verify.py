@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from dualtrack import verify as checks
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import Exit
 from dualtrack.core.output import Steps, document
 from dualtrack.inventory import deployment
@@ -19,7 +19,7 @@ def verify(
     ),
     role: list[str] = typer.Option(None, "--role", help="Only this role's checks (may be repeated)."),
     limit: str = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Check by behaviour that hosts are as their roles promise. Exit code 1 when one is not."""
     report = checks.verify(
