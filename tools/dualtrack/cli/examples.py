@@ -6,6 +6,7 @@ from __future__ import annotations
 EXAMPLES = {
     "up": "dualtrack up --facts facts.yml",
     "status": "dualtrack status --format wide",
+    "explain": "dualtrack explain hosts.gpus",
     "verify": "dualtrack verify --role slurm --limit 'cloud-*'",
     "play": "dualtrack play people --dry-run",
     "drift": "dualtrack drift --stack aws --no-hosts",

@@ -100,6 +100,8 @@ ENTRIES = (
     Entry("status", "Show both tracks: every host, whether it answers, and when it was last verified.",
           "status", "status"),
     Entry("doctor", "Check what this machine lacks, with the next step for each.", "doctor", "doctor"),
+    Entry("explain", "Explain an exit code, a role or a variable of one, a field of the facts file, a variable of a"
+          " stack, an alert.", "explain", "explain"),
     Entry("setup", "Build expensive artifacts once and share them between checkouts: OpenTofu, its provider, the"
           " lab's image.", "tracks", "setup"),
     Entry("cloud", "The cloud track: OpenTofu's stack and its instances.", "cloud"),
@@ -159,7 +161,7 @@ BY_NAME = {it.name: it for it in ENTRIES}
 
 #: The panels of the help, in its order.
 PANELS = {
-    "Start": ("up", "down", "status", "doctor", "setup"),
+    "Start": ("up", "down", "status", "doctor", "explain", "setup"),
     "Tracks": ("cloud", "local", "verify", "play", "use", "drift", "inventory", "failover"),
     "Cloud and cost": ("pools", "spot", "cost", "tiers"),
     "Models and knowledge": ("serving", "kb", "sync", "writeback", "pii", "residency"),
