@@ -43,7 +43,7 @@ class Entry(NamedTuple):
                 importlib.import_module(f"dualtrack.cli.{name}").register(thing)
             app.add_typer(thing, name=self.name, help=self.help)
         else:
-            app.command(name=self.name)(thing)
+            app.command(name=self.name, context_settings=SETTINGS.get(self.name))(thing)
         command: Any = typer.main.get_command(app).commands[self.name]  # type: ignore[attr-defined] # it is a group
         command.rich_help_panel = PANEL_OF[self.name]
         formats.add(command)
@@ -112,6 +112,12 @@ ENTRIES = (
           "play", "play"),
     Entry("use", "Choose the stack that commands are about without --stack; without a name print the one in force.",
           "use", "use"),
+    Entry("ssh", "Log in to a host of a track that is up, its host key verified, or run a command on it.", "hosts",
+          "ssh"),
+    Entry("logs", "Show the journal of a host of a track that is up. --json prints each entry as a line of JSON.",
+          "hosts", "logs"),
+    Entry("events", "List what this controller has recorded: decisions about pools, verifications, break-glass access,"
+          " tracks.", "hosts", "events"),
     Entry("drift", "Compare what runs with what was declared: OpenTofu, the live API and the hosts' checks. Changes"
           " nothing.", "drift", "drift"),
     Entry("inventory", "Print the hosts of both tracks, from the stack's output, the live API and your facts file.",
@@ -159,10 +165,13 @@ ENTRIES = (
 )  # fmt: skip
 BY_NAME = {it.name: it for it in ENTRIES}
 
+#: Commands whose last words are another program's.
+SETTINGS = {"ssh": {"allow_interspersed_args": False}}
+
 #: The panels of the help, in its order.
 PANELS = {
     "Start": ("up", "down", "status", "doctor", "explain", "setup"),
-    "Tracks": ("cloud", "local", "verify", "play", "use", "drift", "inventory", "failover"),
+    "Tracks": ("cloud", "local", "verify", "play", "use", "ssh", "logs", "events", "drift", "inventory", "failover"),
     "Cloud and cost": ("pools", "spot", "cost", "tiers"),
     "Models and knowledge": ("serving", "kb", "sync", "writeback", "pii", "residency"),
     "Data": ("store", "mirror"),
