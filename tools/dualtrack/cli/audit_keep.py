@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.cli import names
 from dualtrack.cli.audit import stamp, until_ended
 from dualtrack.cli.audit_store import CA, STORE
 from dualtrack.cli.options import JSON, LISTING
@@ -108,6 +109,7 @@ def snapshots(
 ) -> None:
     """Show the snapshots, the newest last. Exit code 1 when the newest one is not whole."""
     found = keeping.listed(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository)
+    names.keep_snapshots(it.name for it in found)
     if json:
         document("audit-snapshots", {"snapshots": found})
     else:
@@ -135,7 +137,9 @@ def _authority(pki: Path) -> Path:
 
 
 def restore(
-    name: str = typer.Argument("", metavar="[SNAPSHOT]", help="Its name; the newest whole one without it."),
+    name: str = typer.Argument(
+        "", metavar="[SNAPSHOT]", help="Its name; the newest whole one without it.", autocompletion=names.snapshots
+    ),
     store: list[str] = STORE,
     pki: Path = PKI,
     ssh: str = SSH,

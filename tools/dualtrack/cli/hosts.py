@@ -8,6 +8,7 @@ import time
 
 import typer
 
+from dualtrack.cli import names
 from dualtrack.cli.options import JSON, LISTING
 from dualtrack.cli.watching import INTERVAL, WATCH, until_interrupted
 from dualtrack.core import moments
@@ -17,7 +18,9 @@ from dualtrack.tracks import events as recorded
 from dualtrack.tracks import reach
 from dualtrack.tracks.events import Event
 
-HOST = typer.Argument(..., metavar="HOST", help="A name, an instance id or an address of `dualtrack status`.")
+HOST = typer.Argument(
+    ..., metavar="HOST", help="A name, an instance id or an address of `dualtrack status`.", autocompletion=names.hosts
+)
 #: What systemd calls a unit, or a pattern of such names.
 UNIT = re.compile(r"[A-Za-z0-9*?@:_.\\][A-Za-z0-9*?@:_.\\-]*")
 LINES = 100

@@ -6,7 +6,7 @@ import time
 
 import typer
 
-from dualtrack.cli import context
+from dualtrack.cli import context, names
 from dualtrack.cli.context import StackName
 from dualtrack.core.errors import BadInput
 from dualtrack.core.output import echo, form
@@ -53,6 +53,7 @@ def _asked(ctx: typer.Context, value: bool) -> bool:
     return not ctx.resilient_parsing and form.format in ("json", "yaml")
 
 
+LIMIT = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern.", autocompletion=names.hosts)
 JSON_HELP = "Print one JSON document: short for --format json."
 #: A command with this option has `--format`, too (formats.py). JSON is for those that print lines of text without it,
 #: LISTING for those that print tables.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dualtrack.cli import names as completed
 from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import Exit, Findings, Refused
 from dualtrack.core.output import document, echo, table
@@ -33,7 +34,11 @@ CACHE = typer.Option(None, "--cache", metavar="DIRECTORY", help="The cache; DUAL
 REGION = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it.")
 ENDPOINT = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's; AWS_ENDPOINT_URL without it.")
 JOBS = typer.Option(8, "--jobs", min=1, max=64, help="Parts side by side.")
-NAMES = typer.Argument(None, metavar="[NAME]…", help="Names in `store list`, their beginnings, or addresses.")
+NAMES = typer.Argument(
+    None, metavar="[NAME]…", help="Names in `store list`, their beginnings, or addresses.",
+    autocompletion=completed.checkpoints,
+)  # fmt: skip
+GONE = typer.Argument(..., metavar="NAME…", autocompletion=completed.checkpoints)
 
 
 def _cache(option: Path | None) -> Cache:
@@ -206,7 +211,7 @@ def gc(
 
 
 @app.command()
-def remove(names: list[str] = typer.Argument(..., metavar="NAME…"), cache: Path = CACHE) -> None:
+def remove(names: list[str] = GONE, cache: Path = CACHE) -> None:
     """Remove versions by name, unless they are in use."""
     where = _cache(cache)
     for it in actions.chosen(where, names):
@@ -217,7 +222,7 @@ def remove(names: list[str] = typer.Argument(..., metavar="NAME…"), cache: Pat
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def hold(
-    name: str = typer.Argument(..., metavar="NAME"),
+    name: str = typer.Argument(..., metavar="NAME", autocompletion=completed.checkpoints),
     command: list[str] = typer.Argument(..., metavar="-- COMMAND…"),
     cache: Path = CACHE,
 ) -> None:
