@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-failover drill-load bench docs docs-site lock clean
+.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-failover drill-load bench docs docs-site man lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,9 @@ docs: setup ## write what is generated: role READMEs, the command reference
 
 docs-site: setup ## build the documentation site into build/site, English and Chinese (again in lint: broken links fail)
 	@ci/docs_site.sh
+
+man: setup ## write man pages of all commands into build/man (shown by: man -M build/man dualtrack)
+	@$(BIN)/python ci/man_pages.py
 
 lock: setup ## resolve every Python environment anew, to exact versions with digests
 	@ci/lock.sh --upgrade

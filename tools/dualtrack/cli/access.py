@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import ROOT, STATE
@@ -41,7 +41,7 @@ MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 
 
 @app.command()
-def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> None:
+def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = LISTING) -> None:
     """Show the people, their roles and grants, and who has temporary rights."""
     access = model.load(file)
     force = glass.active_grants(grants, access)
@@ -53,15 +53,16 @@ def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = JSON) -> Non
         ]  # fmt: skip
         document("access-people", {"people": rows, "for_a_while": force})
         return
-    table(("name", "uid", "roles", "groups", "what for"),
-          [(it.name, str(it.uid), ", ".join(it.roles), ", ".join(it.groups), it.comment)
-           for it in access.people])  # fmt: skip
+    table(("name", "uid", "roles", "groups", "what for", "grants"),
+          [(it.name, str(it.uid), ", ".join(it.roles), ", ".join(it.groups), it.comment,
+            ", ".join(sorted(access.grants(it.roles))))
+           for it in access.people], wide=1)  # fmt: skip
     for grant in force:
         echo(grant.line)
 
 
 @app.command(name="grants")
-def list_grants(json: bool = JSON) -> None:
+def list_grants(json: bool = LISTING) -> None:
     """List what a role of your own can be made of."""
     if json:
         document("access-grants", {"grants": dict(model.GRANTS)})
@@ -76,7 +77,7 @@ def matrix(
     test: bool = typer.Option(
         False, "--test", help="Try every cell on the tracks that are up, as the people themselves."
     ),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Print who may do what. With --test each role tries all of it; exit code 1 when a cell differs.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.core.files import read_whole, write_atomically
@@ -150,7 +150,7 @@ def verify(
         help="The authority's notes of what left the store when its time was over (PKI/retired/HOST.notes).",
     ),
     ca: Path | None = typer.Option(None, "--ca", metavar="FILE", help="The authorities that the notes may come from."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Say whether every record is as it was written and none is missing. Exit code 1 names what is wrong, and when.
 
@@ -225,7 +225,7 @@ def show(
     kind: str = typer.Option("", "--kind", help="Only these events."),
     text: str = typer.Option("", "--text", help="Only events with this in them."),
     last: int = typer.Option(50, "--last", min=1, help="The newest so many."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show events, the newest last. Shown is what the files say: `audit verify` tells what that is worth.
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.cli import names
 from dualtrack.cli.audit import stamp
 from dualtrack.cli.audit_store import CA, STORE
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
@@ -107,10 +108,11 @@ def snapshots(
     cert: Path = CERT,
     cert_key: Path = CERT_KEY,
     repository: str = REPOSITORY,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show the snapshots, the newest last. Exit code 1 when the newest one is not whole."""
     found = keeping.listed(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository)
+    names.keep_snapshots(it.name for it in found)
     if json:
         document("audit-snapshots", {"snapshots": found})
     else:
@@ -138,7 +140,9 @@ def _authority(pki: Path) -> Path:
 
 
 def restore(
-    name: str = typer.Argument("", metavar="[SNAPSHOT]", help="Its name; the newest whole one without it."),
+    name: str = typer.Argument(
+        "", metavar="[SNAPSHOT]", help="Its name; the newest whole one without it.", autocompletion=names.snapshots
+    ),
     store: list[str] = STORE,
     pki: Path = PKI,
     ssh: str = SSH,
@@ -179,7 +183,7 @@ def retain(
     ssh: str = SSH,
     repository: str = REPOSITORY,
     apply: bool = typer.Option(False, "--apply", help="Remove what goes; without it this is only shown."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show which days are old enough to leave the store, which stay and why; remove them with --apply.
 
@@ -245,7 +249,7 @@ def release(
 def holds(
     history: bool = typer.Option(False, "--history", help="Every change, not only what is held now."),
     pki: Path = PKI,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show which hosts are held, why, since when and by whom."""
     changes = ledger.read(pki)

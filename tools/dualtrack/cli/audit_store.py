@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from dualtrack.cli.audit import TRAIL
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput
 from dualtrack.core.output import document, echo, table
@@ -137,7 +137,7 @@ def search(
     since: str = typer.Option("", "--since", help="Not before: 2026-11-25, 2026-11-25T14:00, now-1h."),
     until: str = typer.Option("", "--until", help="Not after."),
     last: int = typer.Option(50, "--last", min=1, max=10_000, help="The newest so many."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Find events of all hosts: who, what, when, where; the newest last."""
     with reading(store, ca, who, cert, cert_key, user, password, token) as asked:

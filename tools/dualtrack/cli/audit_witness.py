@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.audit_store import CERT, CERT_KEY
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.core.output import document, echo, table
@@ -49,7 +49,7 @@ def witness(
     interval: int = typer.Option(
         0, "--interval", min=0, help="Seconds from one look to the next, until Ctrl-C; one look without it."
     ),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Co-sign the newest heads of other hosts, each segment once; say what does not continue from what was co-signed.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, STACK
+from dualtrack.cli.options import LISTING, STACK
 from dualtrack.cloud.applied import applied, checked_budget
 from dualtrack.cloud.cost import assumptions as numbers
 from dualtrack.cloud.cost import breakeven as sums
@@ -38,7 +38,7 @@ def report(
     facts: Path = typer.Option(
         None, "--facts", metavar="FILE", help="Your facts file; the one last brought up without it."
     ),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show what runs now costs by the hour and month: pools, stored data, servers, against the budget.
 
@@ -71,7 +71,7 @@ def breakeven(
     write: Path = typer.Option(
         None, "--write-assumptions", metavar="FILE", help="Write the guide's case there, to edit."
     ),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Say from how many calls a month a server of your own is cheaper than the cloud, and how sure that is.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import Exit
 from dualtrack.core.output import document, table
 from dualtrack.lab import doctor as machine
 
 
-def doctor(json: bool = JSON) -> None:
+def doctor(json: bool = LISTING) -> None:
     """Check what this machine lacks, with the next step for each."""
     found = machine.diagnose()
     if json:

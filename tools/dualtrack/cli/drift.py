@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, STACK
+from dualtrack.cli.options import LISTING, STACK
 from dualtrack.core.errors import BadInput, Exit
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.tracks.drift.detect import Wanted, look
@@ -18,7 +18,7 @@ def drift(
     stack: StackName = STACK,
     cloud: bool = typer.Option(True, "--cloud/--no-cloud", help="Look at resources, instances and pools."),
     hosts: bool = typer.Option(True, "--hosts/--no-hosts", help="Look at the hosts of the tracks that are up."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Compare what runs with what was declared: OpenTofu, the live API and the hosts' checks. Changes nothing.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import Exit, External
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.lab.scenarios import attacks
@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def audit(
     short: bool = typer.Option(False, "--short", help="Without the attacks that need a whole host: minutes less."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Attack the audit trail, the search store and what protects both, and print what prevents or finds each attack.
 
@@ -41,7 +41,7 @@ def audit(
 @app.command()
 def spot(
     short: bool = typer.Option(False, "--short", help="Shorter jobs, a shorter notice, and no shortage of quota."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Take spot nodes back while 20 jobs run, let spot be short, let it return; exit code 1 when work was lost.
 
@@ -60,7 +60,7 @@ def spot(
 
 
 @app.command()
-def failover(json: bool = JSON) -> None:
+def failover(json: bool = LISTING) -> None:
     """Have engines, the link and the gateway fail while clients ask 200 times a second, and count what it cost them.
 
     Exit code 1 when a request that may be repeated failed, when a failure was known too late, or when a request that

@@ -5,8 +5,13 @@ from __future__ import annotations
 #: The path of a command, and how it is called.
 EXAMPLES = {
     "up": "dualtrack up --facts facts.yml",
+    "status": "dualtrack status --format wide",
+    "explain": "dualtrack explain hosts.gpus",
     "verify": "dualtrack verify --role slurm --limit 'cloud-*'",
     "play": "dualtrack play people --dry-run",
+    "ssh": "dualtrack ssh gateway-1 -- uptime",
+    "logs": "dualtrack logs gateway-1 haproxy --since 2h",
+    "events": "dualtrack events --since 1d",
     "drift": "dualtrack drift --stack aws --no-hosts",
     "inventory": "dualtrack inventory --format yaml --file hosts.yml",
     "cloud up": "dualtrack cloud up --stack aws",

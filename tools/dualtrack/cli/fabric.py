@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import BadInput, Exit, Refused
 from dualtrack.core.files import write_atomically
 from dualtrack.core.output import console, document, echo
@@ -41,7 +41,7 @@ def check(
     from_: Path = FROM,
     since: Path = SINCE,
     timeout: int = TIMEOUT,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Say what is not as declared: both ends of each cable, expected and seen, and what to do. Exit code 1 for any."""
     wanted = spec.load(file)

@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli import names as completed
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import External, Findings
 from dualtrack.core.output import document, echo, table
 from dualtrack.tracks import serving, steering
@@ -14,6 +15,11 @@ from dualtrack.tracks.steering import Verb
 
 app = typer.Typer(no_args_is_help=True)
 LAST = typer.Option(False, "--last", help="Also where nothing could answer a model any more.")
+
+
+ENGINE = typer.Argument(
+    ..., metavar="ENGINE", help="As in `dualtrack failover status`.", autocompletion=completed.hosts
+)
 
 
 class First(StrEnum):
@@ -32,7 +38,7 @@ class Track(StrEnum):
 
 
 @app.command()
-def status(json: bool = JSON) -> None:
+def status(json: bool = LISTING) -> None:
     """Show what is in force on each gateway: the track that is asked first, what is held, and each engine's state."""
     now = steering.status(serving.sites())
     if json:
@@ -70,7 +76,7 @@ def hold(
 
 @app.command()
 def drain(
-    engine: str = typer.Argument(..., metavar="ENGINE", help="As in `dualtrack failover status`."),
+    engine: str = ENGINE,
     last: bool = LAST, json: bool = JSON,
 ) -> None:  # fmt: skip
     """Ask an engine nothing more until it is released; what runs there ends. Then its host can be taken out."""

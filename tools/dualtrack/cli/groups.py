@@ -31,6 +31,8 @@ class Entry(NamedTuple):
 
     def load(self, wanted: str = "") -> Any:
         """Import the module and return the command; no further module where one has the command ``wanted``."""
+        from dualtrack.cli import formats
+
         thing = getattr(importlib.import_module(f"dualtrack.cli.{self.module}"), self.attribute)
         app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
         app.callback()(lambda: None)
@@ -41,9 +43,10 @@ class Entry(NamedTuple):
                 importlib.import_module(f"dualtrack.cli.{name}").register(thing)
             app.add_typer(thing, name=self.name, help=self.help)
         else:
-            app.command(name=self.name)(thing)
+            app.command(name=self.name, context_settings=SETTINGS.get(self.name))(thing)
         command: Any = typer.main.get_command(app).commands[self.name]  # type: ignore[attr-defined] # it is a group
         command.rich_help_panel = PANEL_OF[self.name]
+        formats.add(command)
         _explain(command, self.name)
         keep_old_names(command, self.name)
         return command
@@ -97,6 +100,8 @@ ENTRIES = (
     Entry("status", "Show both tracks: every host, whether it answers, and when it was last verified.",
           "status", "status"),
     Entry("doctor", "Check what this machine lacks, with the next step for each.", "doctor", "doctor"),
+    Entry("explain", "Explain an exit code, a role or a variable of one, a field of the facts file, a variable of a"
+          " stack, an alert.", "explain", "explain"),
     Entry("setup", "Build expensive artifacts once and share them between checkouts: OpenTofu, its provider, the"
           " lab's image.", "tracks", "setup"),
     Entry("cloud", "The cloud track: OpenTofu's stack and its instances.", "cloud"),
@@ -107,6 +112,12 @@ ENTRIES = (
           "play", "play"),
     Entry("use", "Choose the stack that commands are about without --stack; without a name print the one in force.",
           "use", "use"),
+    Entry("ssh", "Log in to a host of a track that is up, its host key verified, or run a command on it.", "hosts",
+          "ssh"),
+    Entry("logs", "Show the journal of a host of a track that is up. --json prints each entry as a line of JSON.",
+          "hosts", "logs"),
+    Entry("events", "List what this controller has recorded: decisions about pools, verifications, break-glass access,"
+          " tracks.", "hosts", "events"),
     Entry("drift", "Compare what runs with what was declared: OpenTofu, the live API and the hosts' checks. Changes"
           " nothing.", "drift", "drift"),
     Entry("inventory", "Print the hosts of both tracks, from the stack's output, the live API and your facts file.",
@@ -154,10 +165,13 @@ ENTRIES = (
 )  # fmt: skip
 BY_NAME = {it.name: it for it in ENTRIES}
 
+#: Commands whose last words are another program's.
+SETTINGS = {"ssh": {"allow_interspersed_args": False}}
+
 #: The panels of the help, in its order.
 PANELS = {
-    "Start": ("up", "down", "status", "doctor", "setup"),
-    "Tracks": ("cloud", "local", "verify", "play", "use", "drift", "inventory", "failover"),
+    "Start": ("up", "down", "status", "doctor", "explain", "setup"),
+    "Tracks": ("cloud", "local", "verify", "play", "use", "ssh", "logs", "events", "drift", "inventory", "failover"),
     "Cloud and cost": ("pools", "spot", "cost", "tiers"),
     "Models and knowledge": ("serving", "kb", "sync", "writeback", "pii", "residency"),
     "Data": ("store", "mirror"),

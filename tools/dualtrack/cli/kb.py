@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
+from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import ROOT, STATE
@@ -231,7 +231,7 @@ def serve(settings: Path = typer.Argument(..., help="Its settings, as the role k
 
 
 @app.command()
-def versions(base: Path = BASE, json: bool = JSON) -> None:
+def versions(base: Path = BASE, json: bool = LISTING) -> None:
     """List the versions that are kept, the newest first, and which one answers."""
     found = kept.listed(base)
     if json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.kb import MODEL, PEOPLE
-from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
+from dualtrack.cli.options import BASE, KEY_FILE, LISTING, Said
 from dualtrack.core.files import write_atomically
 from dualtrack.core.output import document, echo, table
 from dualtrack.knowledge import questions as asked
@@ -33,7 +33,7 @@ def evaluate(
     people: Path = PEOPLE,
     key_file: Path | None = KEY_FILE,
     model: Path | None = MODEL,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Measure how well questions are answered: by vectors, by words (BM25), and by both.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.output import document, echo, table
 from dualtrack.security.seal import escrow, keyfiles
 
@@ -61,7 +61,7 @@ def split(
         ..., "--custodian", "-c", help="A custodian's public key file (one for each)."
     ),
     output: Path = typer.Option(..., "--output", "-o", help="The directory to make for the shares."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Split a secret among custodians, a sealed share for each; fewer than the threshold learn nothing."""
     given = escrow.split(secret, threshold, custodian, output, datetime.now(UTC).date().isoformat())

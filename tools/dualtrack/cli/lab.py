@@ -7,8 +7,8 @@ from enum import StrEnum
 
 import typer
 
-from dualtrack.cli import lab_aws
-from dualtrack.cli.options import JSON
+from dualtrack.cli import lab_aws, names
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.lab import control, power, removal
 from dualtrack.lab import gpu as fake
@@ -21,6 +21,10 @@ app.add_typer(hosts, name="host")
 disks = typer.Typer(help="The NVMe disks of a virtual machine: list, pull, insert.", no_args_is_help=True)
 app.add_typer(disks, name="disk")
 app.add_typer(lab_aws.app, name="aws")
+
+HOST = typer.Argument(..., metavar="HOST", help="A host of the lab.", autocompletion=names.lab_hosts)
+NAME = typer.Argument(..., metavar="NAME", help="A host of the lab.", autocompletion=names.lab_hosts)
+DISK = typer.Argument(..., metavar="DISK", help="Its serial number.")
 
 
 class Kind(StrEnum):
@@ -38,7 +42,7 @@ class GpuFailure(StrEnum):
 
 
 @app.command()
-def up(json: bool = JSON) -> None:
+def up(json: bool = LISTING) -> None:
     """Bring the lab up, or repair it after a crash. Running hosts are left alone."""
     _show(control.up(Steps(quiet=json)), json)
 
@@ -50,20 +54,22 @@ def down() -> None:
 
 
 @app.command()
-def status(json: bool = JSON) -> None:
+def status(json: bool = LISTING) -> None:
     """Show the lab: its hosts, and where the emulated AWS API answers on loopback (`aws_endpoint`)."""
     _show(control.status(), json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-def ssh(host: str, command: list[str] = typer.Argument(None, help="A command to run; without one, a shell.")) -> None:
+def ssh(
+    host: str = HOST, command: list[str] = typer.Argument(None, help="A command to run; without one, a shell.")
+) -> None:
     """Log in to HOST (a name, an instance id or an address) over ssh, its host key checked."""
     words = control.ssh_command(host, _command(command or []))
     os.execvp(words[0], words)  # noqa: S606 - replaces this process, so that signals and the terminal are ssh's
 
 
 @app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-def exec_(host: str, command: list[str] = typer.Argument(..., help="The command, after `--`.")) -> None:
+def exec_(host: str = HOST, command: list[str] = typer.Argument(..., help="The command, after `--`.")) -> None:
     """Run a command as root inside HOST without ssh: `dualtrack lab exec HOST -- COMMAND …`."""
     words = control.exec_command(host, _command(command))
     os.execvp(words[0], words)  # noqa: S606
@@ -71,7 +77,7 @@ def exec_(host: str, command: list[str] = typer.Argument(..., help="The command,
 
 @app.command()
 def gpu(
-    host: str,
+    host: str = HOST,
     index: int = typer.Option(None, "--gpu", help="Only this GPU; all without it."),
     utilization: int = typer.Option(None, min=0, max=100, help="Per cent."),
     memory_used: int = typer.Option(None, min=0, help="MiB in use."),
@@ -131,32 +137,32 @@ def add(
 
 
 @hosts.command()
-def remove(name: str) -> None:
+def remove(name: str = NAME) -> None:
     """Take a server down and delete its disk. One that is not there is reported, with exit code 0."""
     echo(f"{name} is removed" if removal.remove_host(name, Steps()) else f"there is no host {name}", err=True)
 
 
 @app.command("power-cut")
-def power_cut(host: str) -> None:
+def power_cut(host: str = HOST) -> None:
     """Cut the power of HOST: off at once, unwritten data lost. Its disks stay; it stays off until `power-on`."""
     echo(f"{power.cut(host).name} is off", err=True)
 
 
 @app.command("power-off")
-def power_off(host: str) -> None:
+def power_off(host: str = HOST) -> None:
     """Shut HOST down in good order and wait until it is off."""
     echo(f"{power.off(host).name} is off", err=True)
 
 
 @app.command("power-on")
-def power_on(host: str) -> None:
+def power_on(host: str = HOST) -> None:
     """Switch HOST on and wait until it takes ssh."""
     echo(f"{power.on(host).name} is up", err=True)
 
 
 @app.command()
 def reclaim(
-    host: str,
+    host: str = HOST,
     notice: float = typer.Option(120, "--notice", metavar="SECONDS", help="How long before; 0: gone without a word."),
     recommend: bool = typer.Option(False, "--recommend", help="Only a rebalance recommendation; nothing is taken."),
 ) -> None:
@@ -170,7 +176,7 @@ def reclaim(
 
 
 @disks.command("list")
-def list_disks(host: str, json: bool = JSON) -> None:
+def list_disks(host: str = HOST, json: bool = LISTING) -> None:
     """List the disks of HOST by serial number, also those that are pulled."""
     found = power.disks(host)
     if json:
@@ -180,15 +186,15 @@ def list_disks(host: str, json: bool = JSON) -> None:
 
 
 @disks.command()
-def pull(host: str, disk: str) -> None:
+def pull(host: str = HOST, disk: str = DISK) -> None:
     """Pull DISK (its serial number) out of HOST, running or not. What is on it stays on it."""
     echo(f"{power.pull(host, disk)} is pulled", err=True)
 
 
 @disks.command()
 def insert(
-    host: str,
-    disk: str,
+    host: str = HOST,
+    disk: str = DISK,
     new: int = typer.Option(
         0, "--new", min=0, max=65536, metavar="MIB", help="A new, empty disk of this size instead."
     ),

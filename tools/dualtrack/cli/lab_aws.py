@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import LAB
 from dualtrack.lab.fault_injection import edit
@@ -35,7 +35,7 @@ CALLS = typer.Option(None, "--calls", min=1, help="So many calls; without it, un
 
 
 @app.command()
-def show(json: bool = JSON) -> None:
+def show(json: bool = LISTING) -> None:
     """Show the conditions in force, and how often each rule has been used."""
     found = edit.show(LAB)
     if json:

@@ -6,9 +6,10 @@ import time
 
 import typer
 
-from dualtrack.cli import context
+from dualtrack.cli import context, names
 from dualtrack.cli.context import StackName
-from dualtrack.core.output import echo
+from dualtrack.core.errors import BadInput
+from dualtrack.core.output import echo, form
 from dualtrack.core.paths import STATE
 
 FACTS = typer.Option(
@@ -23,6 +24,7 @@ FACTS = typer.Option(
 def _announce(ctx: typer.Context, value: StackName) -> StackName:
     """Say on stderr which stack a command is about, and where that comes from."""
     if not ctx.resilient_parsing:
+        form.stack = value.value
         source = getattr(ctx.get_parameter_source("stack"), "name", "")
         echo(f"stack: {value.value} ({'--stack' if source == 'COMMANDLINE' else context.in_force()[1]})", err=True)
     return value
@@ -35,7 +37,28 @@ STACK = typer.Option(
 )  # fmt: skip
 #: For commands whose output programs read, such as Ansible: without the line on stderr.
 QUIET_STACK = typer.Option(context.default, "--stack", envvar=context.VARIABLE, help=STACK_HELP, show_default=False)
-JSON = typer.Option(False, "--json", help="Print one JSON document.")
+
+
+def _document(ctx: typer.Context, value: bool) -> bool:
+    """Tell a command without a table whether to print its document: with json, yaml and csv."""
+    return _asked(ctx, value) or form.format == "csv"
+
+
+def _asked(ctx: typer.Context, value: bool) -> bool:
+    """Tell a command with a table whether to print its document instead: with json and yaml."""
+    if value and form.format == "table":
+        form.format = "json"
+    elif value and form.format != "json":
+        raise BadInput(f"--json and --format {form.format}", hint="name one: --json is short for --format json")
+    return not ctx.resilient_parsing and form.format in ("json", "yaml")
+
+
+LIMIT = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern.", autocompletion=names.hosts)
+JSON_HELP = "Print one JSON document: short for --format json."
+#: A command with this option has `--format`, too (formats.py). JSON is for those that print lines of text without it,
+#: LISTING for those that print tables.
+JSON = typer.Option(False, "--json", callback=_document, help=JSON_HELP)
+LISTING = typer.Option(False, "--json", callback=_asked, help=JSON_HELP)
 #: Options of the knowledge base.
 BASE = typer.Option(STATE / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
 KEY_FILE = typer.Option(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import document, echo, table
 from dualtrack.knowledge.pii.kinds import KINDS
@@ -57,7 +57,7 @@ def mask(
 
 
 @app.command()
-def kinds(json: bool = JSON) -> None:
+def kinds(json: bool = LISTING) -> None:
     """List the kinds that are looked for, and how GB/T 35273-2020 and GB/T 45574-2025 rank them."""
     if json:
         document("pii-kinds", {"kinds": list(KINDS.values())})

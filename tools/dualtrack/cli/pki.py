@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import Findings
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import STATE
@@ -49,7 +49,7 @@ def issue(
 
 
 @app.command()
-def show(folder: Path = FOLDER, json: bool = JSON) -> None:
+def show(folder: Path = FOLDER, json: bool = LISTING) -> None:
     """Show the authority and its certificates, and how long each is good. Exit code 1 when one has ended."""
     found, now = list(authority.listed(folder)), datetime.now(UTC)
     if json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from dualtrack.cli import names
+from dualtrack.cli.options import LIMIT
 from dualtrack.core.errors import BadInput
 from dualtrack.core.output import Steps, echo
 from dualtrack.inventory import deployment
@@ -12,9 +14,11 @@ from dualtrack.tracks import ansible_runner, unchanged
 
 def play(
     playbook: str = typer.Argument(
-        "", help="A playbook of ansible/playbooks, without .yml; all are listed without it."
+        "",
+        help="A playbook of ansible/playbooks, without .yml; all are listed without it.",
+        autocompletion=names.playbooks,
     ),
-    limit: str = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern."),
+    limit: str = LIMIT,
     check: bool = typer.Option(False, "--dry-run", help="Change nothing; show what would change."),
     settings: list[str] = typer.Option(
         None, "--set", metavar="NAME=VALUE", help="What the playbook is told. Never a secret: others can see it."

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import typer
 
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, STACK
+from dualtrack.cli.options import JSON, LISTING, STACK
 from dualtrack.cloud.pools import context as pools
 from dualtrack.cloud.pools import unit as text
 from dualtrack.cloud.pools.context import Status
@@ -20,7 +19,7 @@ from dualtrack.cloud.pools.report import Report
 from dualtrack.cloud.pools.report import report as reckon
 from dualtrack.cloud.pools.state import Entry, Store
 from dualtrack.core.errors import BadInput
-from dualtrack.core.output import document, echo, json_text, table
+from dualtrack.core.output import document, echo, records, table
 from dualtrack.core.paths import ROOT, STATE
 
 app = typer.Typer(no_args_is_help=True)
@@ -53,12 +52,12 @@ def watch(
     inventory: Path = INVENTORY,
     endpoint: str = ENDPOINT,
     prices: Path = PRICES,
-    json: bool = typer.Option(False, "--json", help="Print each decision as a line of JSON."),
+    json: bool = JSON,
 ) -> None:
     """Watch the pools: raise on-demand while spot has no capacity or quota, and leave starved zones out.
 
     Records of the nodes' name that are not their instances' addresses are taken out. Every decision is printed with its
-    reason and kept in a journal (`dualtrack pools report`).
+    reason and kept in a journal (`dualtrack pools report`); --json prints each one as a line of JSON.
     """
     where = pools.place(stack.value, inventory=inventory, endpoint=endpoint)
     allowed = pools.policy(
@@ -70,7 +69,7 @@ def watch(
         cooldown=cooldown,
         interval=interval,
     )
-    say = _line_json if json else _line
+    say = records("pools-entry") if json else _line
     pools.watch(where, allowed, apply=apply, once=once, interval=interval, say=say)
 
 
@@ -80,7 +79,7 @@ def status(
     inventory: Path = INVENTORY,
     endpoint: str = ENDPOINT,
     prices: Path = PRICES,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show the pools: sizes, what the watch has raised, which zones it avoids, money a day against the ceiling."""
     found = pools.status(pools.place(stack.value, inventory=inventory, endpoint=endpoint), pools.prices(prices))
@@ -95,7 +94,7 @@ def report(
     since: float = typer.Option(0.0, "--hours", metavar="N", min=0, help="Only the last so many hours."),
     stack: StackName = STACK,
     prices: Path = PRICES,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Print what the watch did and why, and what its pools cost beside on-demand at the same hours."""
     store = Store(pools.folder(stack.value))
@@ -170,10 +169,6 @@ def _line(entry: Entry) -> None:
     would = "would " if not entry.applied and entry.action is not None else ""
     where = f" {entry.pool}:" if entry.pool else ""
     echo(f"{_time(entry.at)} {would}{entry.kind}{where} {entry.reason}")
-
-
-def _line_json(entry: Entry) -> None:
-    echo(json_text(msgspec.json.encode({"schema": "dualtrack.pools-entry/1", **msgspec.to_builtins(entry)})))
 
 
 def _usd(value: float | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import document, echo, table
 from dualtrack.serving import countries
@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def report(
     year: int = typer.Option(None, "--year", min=2000, max=9999, help="A calendar year in China; this one without it."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show how many persons' requests went to the cloud track in a year, against the limits of China's rules of 2024.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import BadInput, External, Findings
 from dualtrack.core.output import document, echo, table
 from dualtrack.inventory import deployment
@@ -39,7 +39,7 @@ class Where(StrEnum):
 
 
 @app.command()
-def status(json: bool = JSON) -> None:
+def status(json: bool = LISTING) -> None:
     """Show every engine as its gateway sees it. Exit code 1 when a gateway does not say."""
     now = serving.status(serving.sites())
     if json:
@@ -56,7 +56,7 @@ def status(json: bool = JSON) -> None:
 
 
 @app.command()
-def usage(json: bool = JSON) -> None:
+def usage(json: bool = LISTING) -> None:
     """Show the tokens that each tenant has used this month. Exit code 1 when a gateway does not say."""
     now = tokens.usage(serving.sites())
     if json:
@@ -91,7 +91,7 @@ def tune(
     clients: int = typer.Option(64, "--clients", min=1, max=1024, help="Clients that ask one after another."),
     seconds: float = typer.Option(4.0, "--seconds", min=1, max=600, help="How long each load lasts; two for each row."),
     chart: Path = typer.Option(None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:  # fmt: skip
     """Measure how a model of embeddings batches on its host, and propose a batch and a delay that keep its time.
 
@@ -188,7 +188,7 @@ def add(
 
 
 @key.command(name="list")
-def list_keys(json: bool = JSON) -> None:
+def list_keys(json: bool = LISTING) -> None:
     """List tenants, what they may do, and their keys by id; never a key."""
     found = tenants.load(serving.tenants_file(serving.sites())).tenants
     if json:

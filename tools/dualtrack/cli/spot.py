@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, STACK
+from dualtrack.cli.options import LISTING, STACK
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.spot import actions, show, stack, tfvars
@@ -62,7 +62,7 @@ def plan(
     force: bool = typer.Option(
         False, "--force", help="Overwrite a file that was not written by a plan, or was edited."
     ),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Plan a day of GPUs: spot where it is cheap enough, on-demand under a ceiling, beside the cost of all on-demand.
 

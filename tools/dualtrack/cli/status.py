@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dualtrack.cli.options import JSON
-from dualtrack.core.output import document, echo, table
+from dualtrack.cli.options import LISTING
+from dualtrack.cli.watching import INTERVAL, WATCH, changes, redraw
+from dualtrack.core.output import document, echo, form, records, table
 from dualtrack.tracks import status as both
+from dualtrack.tracks.status import Status
 
 
-def status(json: bool = JSON) -> None:
+def status(watch: bool = WATCH, interval: float = INTERVAL, json: bool = LISTING) -> None:
     """Show both tracks: every host, whether it answers, and when it was last verified."""
-    show_status(json)
+    if not watch:
+        show_status(json)
+    elif json:
+        changes(both.status, records("status"), interval)
+    else:
+        changes(both.status, _redrawn, interval)
+
+
+def _redrawn(now: Status) -> None:
+    redraw()
+    _show(now)
 
 
 def show_status(json: bool) -> None:
@@ -17,11 +29,19 @@ def show_status(json: bool) -> None:
     now = both.status()
     if json:
         document("status", now)
-        return
-    columns = ("host", "track", "pool", "lifecycle", "address", "state", "verified")
-    rows = [(h.name, h.track, h.pool, h.lifecycle, h.address, h.state, h.verified_at or "never") for h in now.hosts]
-    if rows:
-        table(columns, rows)
+    else:
+        _show(now)
+
+
+def _show(now: Status) -> None:
+    columns = ("host", "track", "pool", "lifecycle", "address", "state", "verified", "zone", "instance", "roles")
+    rows = [
+        (h.name, h.track, h.pool, h.lifecycle, h.address, h.state, h.verified_at or "never",
+         h.zone, h.instance_id, ", ".join(h.roles))
+        for h in now.hosts
+    ]  # fmt: skip
+    if rows or form.format == "csv":
+        table(columns, rows, wide=3, title=f"stack {now.stack}" if now.stack else "")
     for problem in now.problems:
         echo(problem, err=True)
     if not now.hosts and not now.problems:

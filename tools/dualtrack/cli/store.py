@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.options import JSON
+from dualtrack.cli import names as completed
+from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import Exit, Findings, Refused
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.progress import Progress, size
@@ -33,7 +34,11 @@ CACHE = typer.Option(None, "--cache", metavar="DIRECTORY", help="The cache; DUAL
 REGION = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it.")
 ENDPOINT = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's; AWS_ENDPOINT_URL without it.")
 JOBS = typer.Option(8, "--jobs", min=1, max=64, help="Parts side by side.")
-NAMES = typer.Argument(None, metavar="[NAME]…", help="Names in `store list`, their beginnings, or addresses.")
+NAMES = typer.Argument(
+    None, metavar="[NAME]…", help="Names in `store list`, their beginnings, or addresses.",
+    autocompletion=completed.checkpoints,
+)  # fmt: skip
+GONE = typer.Argument(..., metavar="NAME…", autocompletion=completed.checkpoints)
 
 
 def _cache(option: Path | None) -> Cache:
@@ -98,7 +103,7 @@ def fill(
     jobs: int = JOBS,
     region: str = REGION,
     endpoint: str = ENDPOINT,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Bring all versions that a file names into the cache; one that cannot be had does not stop the others.
 
@@ -145,7 +150,7 @@ def push(
 
 
 @app.command(name="list")
-def list_(cache: Path = CACHE, json: bool = JSON) -> None:
+def list_(cache: Path = CACHE, json: bool = LISTING) -> None:
     """Show what the cache holds: complete versions, the last used first, and unfinished ones."""
     where = _cache(cache)
     rows = actions.rows(where)
@@ -206,7 +211,7 @@ def gc(
 
 
 @app.command()
-def remove(names: list[str] = typer.Argument(..., metavar="NAME…"), cache: Path = CACHE) -> None:
+def remove(names: list[str] = GONE, cache: Path = CACHE) -> None:
     """Remove versions by name, unless they are in use."""
     where = _cache(cache)
     for it in actions.chosen(where, names):
@@ -217,7 +222,7 @@ def remove(names: list[str] = typer.Argument(..., metavar="NAME…"), cache: Pat
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def hold(
-    name: str = typer.Argument(..., metavar="NAME"),
+    name: str = typer.Argument(..., metavar="NAME", autocompletion=completed.checkpoints),
     command: list[str] = typer.Argument(..., metavar="-- COMMAND…"),
     cache: Path = CACHE,
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, STACK
+from dualtrack.cli.options import JSON, LISTING, STACK
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.tiers import amounts, drill
@@ -31,7 +31,7 @@ def plan(
     ),
     prices: Path = PRICES,
     region: str = typer.Option("", "--region", help="Prices of this region; the stack's without it."),
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show what each class of data costs in each tier that it passes, and what reading it again takes.
 

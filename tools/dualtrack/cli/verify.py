@@ -7,19 +7,22 @@ from pathlib import Path
 import typer
 
 from dualtrack import verify as checks
-from dualtrack.cli.options import JSON
+from dualtrack.cli import names
+from dualtrack.cli.options import LIMIT, LISTING
 from dualtrack.core.errors import Exit
 from dualtrack.core.output import Steps, document
 from dualtrack.inventory import deployment
+
+ROLE = typer.Option(None, "--role", help="Only this role's checks (may be repeated).", autocompletion=names.roles)
 
 
 def verify(
     inventory: list[Path] = typer.Option(
         None, "--inventory", "-i", help="An Ansible inventory; the tracks that are up without it."
     ),
-    role: list[str] = typer.Option(None, "--role", help="Only this role's checks (may be repeated)."),
-    limit: str = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern."),
-    json: bool = JSON,
+    role: list[str] = ROLE,
+    limit: str = LIMIT,
+    json: bool = LISTING,
 ) -> None:
     """Check by behaviour that hosts are as their roles promise. Exit code 1 when one is not."""
     report = checks.verify(

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import typer
 
-from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
+from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import document, echo, table, visible
 from dualtrack.knowledge.writeback import log, push, receive
@@ -46,7 +46,7 @@ def review(
     shared_key: Path = SHARED_KEY,
     base: Path = BASE,
     key_file: Path | None = KEY_FILE,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Show what waits to be sent, as it would leave; with IDs whole texts. --approve and --reject decide about them.
 

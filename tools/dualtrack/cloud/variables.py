@@ -47,11 +47,24 @@ def files(where: Path) -> Iterator[Path]:
 
 def _defaults(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for entry in _hcl(file).get("variable", []):
+    for entry in declared(file):
         for name, body in entry.items():
             if "default" in body:
                 found[name.strip('"')] = body["default"]
     return found
+
+
+def declared(file: Path) -> list[dict[str, Any]]:
+    """Return the variables that a file declares, by name: `description`, `type`, and `default` where it has one."""
+    found: list[dict[str, Any]] = _hcl(file).get("variable", [])
+    return found
+
+
+def resources(file: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the resources of one kind that a file declares: the name, and what it says of it."""
+    for entry in _hcl(file).get("resource", []):
+        for name, body in entry.get(kind, entry.get(f'"{kind}"', {})).items():
+            yield name.strip('"'), body
 
 
 def values_of(file: Path) -> dict[str, Any]:

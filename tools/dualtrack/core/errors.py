@@ -21,6 +21,18 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # Ctrl-C
 
 
+#: What each exit code means; docs/reference/exit-codes.md has the same words.
+MEANING = {
+    Exit.OK: "it did what was asked",
+    Exit.FINDINGS: "it ran to the end, and what it looked at is not in order (a failed check, an unreachable host)",
+    Exit.BAD_INPUT: "a file, an option or a value is wrong; nothing was touched",
+    Exit.MISSING: "this machine lacks a prerequisite; the message names it",
+    Exit.EXTERNAL: "a host, an API or a program outside failed; the message says which and what it said",
+    Exit.REFUSED: "you said no, or it would not have been safe; nothing was touched",
+    Exit.INTERRUPTED: "Ctrl-C; programs that ran were stopped in order, the next run continues from there",
+}
+
+
 class DualtrackError(Exception):
     """Base of all errors shown to users: one line, plus the exit code of its class."""
 

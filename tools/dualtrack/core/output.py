@@ -17,6 +17,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+class Form:
+    """How the command that runs prints its result: table, wide, json, yaml or csv, and the stack that it is about."""
+
+    format = "table"
+    stack = ""
+    #: Names of the columns of the last table in CSV; a further table begins after an empty line.
+    columns: tuple[str, ...] | None = None
+
+    def reset(self) -> None:
+        """Forget what an earlier command of this process asked for."""
+        self.format, self.stack, self.columns = "table", "", None
+
+
+#: Set by the command line before a command begins.
+form = Form()
+
 STYLE = {
     "up": "green",
     "running": "green",
@@ -43,23 +60,25 @@ def visible(text: str, keep: str = "") -> str:
     """
     if _ORDINARY.fullmatch(text):
         return text
-    return "".join(it.encode("unicode_escape").decode() if it not in keep and _hidden(it) else it for it in text)
+    return "".join(it.encode("unicode_escape").decode() if it not in keep and hidden(it) else it for it in text)
 
 
-def _hidden(it: str) -> bool:
+def hidden(it: str) -> bool:
+    """Tell whether a character commands a terminal, changes the order of what is read, or shows nothing."""
     return unicodedata.category(it) in UNSEEN or bool(BLANK.match(it))
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a text of one or more lines."""
-    print(visible(text, keep="\n\t"), end="\n" if nl else "", file=sys.stderr if err else sys.stdout, flush=True)
+    """Print a text of one or more lines; with CSV it goes to stderr, where it is none of the rows."""
+    file = sys.stderr if err or form.format == "csv" else sys.stdout
+    print(visible(text, keep="\n\t"), end="\n" if nl else "", file=file, flush=True)
 
 
 def json_text(data: bytes) -> str:
     """Return JSON in which every character shows: the same document."""
 
     def escaped(it: str) -> str:
-        if it == "\n" or not _hidden(it):
+        if it == "\n" or not hidden(it):
             return it
         units = it.encode("utf-16-be", "surrogatepass").hex()
         return "".join(f"\\u{units[begin : begin + 4]}" for begin in range(0, len(units), 4))
@@ -68,20 +87,51 @@ def json_text(data: bytes) -> str:
 
 
 def document(kind: str, body: Any, *, stack: str = "") -> None:
-    """Print the one JSON document of a command: `schema` names its kind and version, the rest is ``body``'s fields.
+    """Print the one document of a command: `schema` names its kind and version, the rest is ``body``'s fields.
 
-    ``stack`` is the one that the command is about; it becomes a field unless ``body`` has one of that name.
+    ``stack`` is the one that the command is about; it becomes a field unless ``body`` has one of that name. The format
+    is JSON, or what the caller asked for.
     """
     import msgspec
 
     data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
-    if stack:
+    if stack := stack or form.stack:
         data.setdefault("stack", stack)
+    if form.format in ("yaml", "csv"):
+        from dualtrack.core import formats
+
+        sys.stdout.write(formats.text(encoded(data), form.format))
+    else:
+        sys.stdout.write(json_text(msgspec.json.format(encoded(data), indent=2)) + "\n")
+
+
+def records(kind: str) -> Callable[[Any], None]:
+    """Return what prints documents of one kind as they come: a line of JSON or CSV, or a document of YAML, for each."""
+    import msgspec
+
+    def show(body: Any) -> None:
+        data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
+        if form.format == "csv":
+            _csv(tuple(data), [["" if it is None else str(it) for it in data.values()]])
+        elif form.format == "yaml":
+            from dualtrack.core import formats
+
+            sys.stdout.write("---\n" + formats.text(encoded(data), "yaml"))
+        else:
+            sys.stdout.write(json_text(encoded(data)) + "\n")
+        sys.stdout.flush()
+
+    return show
+
+
+def encoded(data: Any) -> bytes:
+    """Return a document as JSON, also where it holds what JSON has no characters for."""
+    import msgspec
+
     try:
-        encoded = msgspec.json.encode(data)
+        return msgspec.json.encode(data)
     except UnicodeEncodeError:
-        encoded = msgspec.json.encode(_spelled(data))
-    sys.stdout.write(json_text(msgspec.json.format(encoded, indent=2)) + "\n")
+        return msgspec.json.encode(_spelled(data))
 
 
 def _spelled(value: Any) -> Any:
@@ -101,20 +151,42 @@ def console(*, err: bool = False) -> Console:
     return Console(stderr=err, width=None if stream.isatty() else 200, highlight=False, soft_wrap=not stream.isatty())
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
-    """Print a table; cells whose word has a colour (see STYLE) are shown in it."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", wide: int = 0) -> None:
+    """Print a table; cells whose word has a colour (see STYLE) are shown in it.
+
+    The last ``wide`` columns are shown with `--format wide` and csv only.
+    """
+    if form.format == "csv":
+        _csv(columns, rows)
+        return
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    coloured, shown_columns = form.format == "table", len(columns)
+    if coloured:
+        shown_columns -= wide
+    heading = " · ".join(filter(None, (title, f"stack {form.stack}" if form.stack else "")))
     # Text, not strings: rich would take square brackets for its own.
-    shown = Table(box=box.SIMPLE, pad_edge=False, title_justify="left", title_style="bold")
-    shown.title = Text(visible(title)) if title else None
-    for column in columns:
+    shown = Table(box=box.SIMPLE, pad_edge=False, title_justify="left", title_style="bold" if coloured else "")
+    shown.header_style = "table.header" if coloured else ""
+    shown.title = Text(visible(heading)) if heading else None
+    for column in columns[:shown_columns]:
         shown.add_column(Text(visible(column)))
     for row in rows:
-        shown.add_row(*(Text(visible(cell), style=STYLE.get(cell, "")) for cell in row))
+        cells = row[:shown_columns]
+        shown.add_row(*(Text(visible(cell), style=STYLE.get(cell, "") if coloured else "") for cell in cells))
     console().print(shown)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from dualtrack.core import formats
+
+    names = tuple(columns)
+    gap = "\n" if form.columns is not None and form.columns != names else ""
+    head = [names] if form.columns != names else []
+    form.columns = names
+    sys.stdout.write(gap + formats.csv_text([*head, *rows]))
 
 
 class Steps:

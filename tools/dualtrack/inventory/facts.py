@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from dualtrack.core.errors import BadInput
 from dualtrack.core.paths import ROOT
@@ -21,25 +22,41 @@ ROLES: tuple[str, ...] = typing.get_args(Role)
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One server as the operator describes it."""
 
-    name: str
-    address: str
-    roles: tuple[Role, ...] = ()
-    gpus: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
-    disks: tuple[str, ...] = ()
-    machine: Literal["", "nspawn", "qemu"] = ""
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 22
-    user: str = ""
-    cny_per_day: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
-    vars: dict[str, object] = {}
+    name: Annotated[str, Meta(description="Unique; letters, digits, hyphens.")]
+    address: Annotated[str, Meta(description="IPv4, reachable from here.")]
+    roles: Annotated[tuple[Role, ...], Meta(description="What the host is for.")] = ()
+    gpus: Annotated[int, Meta(ge=0, le=64, description="How many GPUs it must have.")] = 0
+    disks: Annotated[
+        tuple[str, ...],
+        Meta(description="Data disks by stable name (/dev/disk/by-id/…): never /dev/nvme0n1, which can change."),
+    ] = ()
+    machine: Annotated[
+        Literal["", "nspawn", "qemu"],
+        Meta(description="(lab only) qemu: a virtual machine with the disks named; a container without it."),
+    ] = ""
+    port: Annotated[int, Meta(ge=1, le=65535, description="The port of its ssh server.")] = 22
+    user: Annotated[str, Meta(description="Its login user, where it differs from the file's `user`.")] = ""
+    cny_per_day: Annotated[
+        Annotated[float, Meta(ge=0, le=1e6)] | None,
+        Meta(description="What it costs in ¥ a day, all in, for `dualtrack cost report`; 0 where another host has it."),
+    ] = None
+    vars: Annotated[dict[str, object], Meta(description="Further Ansible variables of this host.")] = {}
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file as a whole."""
 
-    hosts: tuple[Server, ...]
-    provider: Literal["lab", "machines"] = "machines"
-    user: str = "ops"
-    ssh_private_key: str = ""
+    hosts: Annotated[tuple[Server, ...], Meta(description="The servers of the local track.")]
+    provider: Annotated[
+        Literal["lab", "machines"],
+        Meta(description="lab: the hosts are made on this machine, as lab hosts; machines: they exist and take ssh."),
+    ] = "machines"
+    user: Annotated[str, Meta(description="The login user of hosts that name none; needs sudo without a password.")] = (
+        "ops"
+    )
+    ssh_private_key: Annotated[
+        str, Meta(description="(machines only) The key to log in with; your ssh agent and defaults without it.")
+    ] = ""
 
 
 def load(path: Path = DEFAULT) -> Facts:

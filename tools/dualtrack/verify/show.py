@@ -9,8 +9,12 @@ from dualtrack.verify.model import Report
 def show(report: Report) -> None:
     """Print a row a host, what was not checked and where, and last of all each failure with the assertion."""
     table(
-        ("host", "state", "passed", "failed", "roles"),
-        [(h.name, h.state, str(h.passed), str(len(h.failures)), ", ".join(h.roles)) for h in report.hosts],
+        ("host", "state", "passed", "failed", "roles", "not checked", "reason"),
+        [
+            (h.name, h.state, str(h.passed), str(len(h.failures)), ", ".join(h.roles), str(len(h.skipped)), h.reason)
+            for h in report.hosts
+        ],
+        wide=2,
     )
     unchecked: dict[str, list[str]] = {}
     for host in report.hosts:

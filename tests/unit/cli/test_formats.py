@@ -1,0 +1,148 @@
+"""`--format`: on every command with `--json`, the same document in each format, and nothing else on stdout."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout
+from inspect import unwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtrack.cli import commands
+from dualtrack.cli.options import LISTING
+from dualtrack.core import formats, output
+from dualtrack.core.output import document, echo, form, records, table
+from tests.conftest import CLI
+from tests.unit.cli.test_cli import prints_table
+
+FORMATS = ("table", "wide", "json", "yaml", "csv")
+DOCUMENTS = {
+    path: command for path, command in commands() if any("--json" in it.opts for it in command.params)
+}  # fmt: skip
+TEXT = st.text(st.characters(codec=None, exclude_categories=()))
+#: These print their tables in modules of their own.
+ELSEWHERE = {("verify",), ("spot", "plan"), ("cost", "report"), ("cost", "breakeven"), ("fabric", "check")}
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> Any:
+    form.reset()
+    yield
+    form.reset()
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "DUALTRACK_LAB_DIR": str(folder)}
+    return subprocess.run([CLI, *words], env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def printed(call: Any) -> tuple[str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        call()
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=" ".join)
+def test_what_has_json_has_every_format(path: tuple[str, ...]) -> None:
+    (option,) = [it for it in DOCUMENTS[path].params if "--format" in it.opts]
+    assert tuple(option.type.choices) == FORMATS
+    assert not option.required
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=" ".join)
+def test_what_prints_a_table_prints_it_with_csv(path: tuple[str, ...]) -> None:
+    function = unwrap(DOCUMENTS[path].callback)
+    listing = LISTING in (function.__defaults__ or ())
+    assert listing == (prints_table(function) or path in ELSEWHERE)
+
+
+def test_the_document_is_the_same_in_json_and_yaml(tmp_path: Path) -> None:
+    as_json, short, as_yaml = (
+        run(tmp_path, "doctor", *it) for it in (("--format", "json"), ("--json",), ("--format", "yaml"))
+    )
+    assert as_json.stdout == short.stdout
+    assert yaml.safe_load(as_yaml.stdout) == json.loads(as_json.stdout)
+
+
+def test_csv_has_the_columns_of_the_table_and_notes_go_to_stderr(tmp_path: Path) -> None:
+    rows = list(csv.reader(io.StringIO(run(tmp_path, "doctor", "--format", "csv").stdout)))
+    assert rows[0] == ["check", "state", "detail", "what to do"]
+    assert {len(it) for it in rows} == {4}
+    done = run(tmp_path, "pools", "report", "--format", "csv")
+    assert (done.stdout, "there is no journal" in done.stderr) == ("", True)
+
+
+def test_csv_of_a_command_without_a_table_has_the_fields_of_its_document(tmp_path: Path) -> None:
+    done = run(tmp_path, "use", "--format", "csv")
+    assert done.stdout == "field,value\nschema,dualtrack.use/1\nstack,emulator\nfrom,default\n"
+
+
+def test_an_empty_table_has_its_first_row(tmp_path: Path) -> None:
+    assert run(tmp_path, "status", "--format", "csv").stdout.startswith("host,track,pool,")
+
+
+def test_wide_has_further_columns(tmp_path: Path) -> None:
+    narrow, wide = (run(tmp_path, "access", "people", "--format", it).stdout for it in ("table", "wide"))
+    assert "grants" not in narrow
+    assert "grants" in wide
+
+
+@pytest.mark.parametrize(
+    "words", [("doctor", "--json", "--format", "yaml"), ("doctor", "--format", "xml")], ids=" ".join
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = run(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_the_stack_is_in_the_heading_of_tables_and_in_documents() -> None:
+    form.stack = "aws"
+    assert "Pools · stack aws" in printed(lambda: table(("a",), [("b",)], title="Pools"))[0]
+    assert json.loads(printed(lambda: document("test", {"a": 1}))[0])["stack"] == "aws"
+
+
+def test_records_come_one_by_one() -> None:
+    def three() -> None:
+        for number in range(3):
+            records("test")({"number": number, "note": None})
+
+    assert [json.loads(it)["number"] for it in printed(three)[0].splitlines()] == [0, 1, 2]
+    form.format = "yaml"
+    assert [it["number"] for it in yaml.safe_load_all(printed(three)[0])] == [0, 1, 2]
+    form.format = "csv"
+    assert printed(three)[0].splitlines()[:2] == ["schema,number,note", "dualtrack.test/1,0,"]
+
+
+def test_a_second_table_begins_after_an_empty_line() -> None:
+    form.format = "csv"
+
+    def two() -> None:
+        table(("a",), [("1",)])
+        echo("a note")
+        table(("b",), [("2",)])
+
+    assert printed(two) == ("a\n1\n\nb\n2\n", "a note\n")
+
+
+@given(TEXT)
+def test_every_character_shows_in_every_format(text: str) -> None:
+    for name in ("yaml", "csv"):
+        form.format = name
+        out, _ = printed(lambda: document("test", {text: [text]}))
+        assert not [it for it in out if it != "\n" and output.hidden(it)]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda it: st.lists(it) | st.dictionaries(
+    st.text(), it)))  # fmt: skip
+def test_yaml_is_read_as_it_was(data: Any) -> None:
+    assert yaml.safe_load(formats.yaml_text({"data": data})) == {"data": data}
