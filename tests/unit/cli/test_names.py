@@ -15,9 +15,9 @@ from tests.conftest import CLI, ROOT
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    (tmp_path / "inventories/lab").mkdir(parents=True)
+    (tmp_path / "state/inventories/lab").mkdir(parents=True)
     found = {"gateway-1": {}, "gpu-1": {}, "-oEvil": {}, "a\x1b[2J": {}}
-    (tmp_path / "inventories/lab/hosts-local.json").write_text(json.dumps({"all": {"hosts": found}}))
+    (tmp_path / "state/inventories/lab/hosts-local.json").write_text(json.dumps({"all": {"hosts": found}}))
     (tmp_path / "hosts.d").mkdir()
     (tmp_path / "hosts.d/ghost-1.json").write_text("{}")
     (tmp_path / "cache/names").mkdir(parents=True)
@@ -63,7 +63,7 @@ def test_nothing_there_completes_to_nothing(tmp_path: Path, words: tuple[str, ..
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"all": []}', "null"])
 def test_damaged_files_complete_to_nothing(site: Path, text: str) -> None:
-    (site / "inventories/lab/hosts-local.json").write_text(text)
+    (site / "state/inventories/lab/hosts-local.json").write_text(text)
     (site / "cache/names/snapshots.json").write_text(text)
     assert complete(site, "ssh", "") == []
     assert complete(site, "audit", "restore", "") in ([], ["all"])

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -188,6 +189,33 @@ def test_processes_that_were_replaced_get_the_maps_too(
         expected = {name: entries for name, entries in wanted.items() if name in gateway.NAMES}
         assert all(it.maps() == expected for it in (haproxy, *replaced.values()))
         assert not apply(tmp_path, wanted)["changed"]
+
+
+def test_first_process_that_starts_itself_anew_is_waited_for(
+    tmp_path: Path, haproxy: Haproxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile the old process has the socket of commands, and the new one has read the old maps."""
+    apply(tmp_path, of("a", 3))
+    before = {path: list(lines) for path, lines in haproxy.force.items()}
+    place = tmp_path / "master.sock"
+    monkeypatch.setattr(gateway, "MASTER", place)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))  # nobody listens
+    looks, first = 0, None
+
+    def waited(_: float) -> None:
+        nonlocal looks, first
+        if (looks := looks + 1) == 3:
+            haproxy.force.update(before)
+            place.unlink()
+            first = Haproxy(tmp_path, socket=place.name)
+            first.first({})
+
+    monkeypatch.setattr(gateway.time, "sleep", waited)
+    assert apply(tmp_path, NOTHING) == {"changed": True, "running": True}
+    assert haproxy.maps() == {name: {} for name in gateway.NAMES}
+    assert first is not None
+    first.end()
 
 
 def test_one_that_was_replaced_has_the_maps_of_a_former_release(

@@ -26,6 +26,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ COMMAND_BYTES = 15 << 10
 ANSWER_BYTES = 256 << 20
 #: Seconds until an answer; one that has been replaced is not waited for so long: others may, too.
 ANSWER_S, REPLACED_S = 30.0, 2.0
+#: Seconds between two looks at a socket on which nobody listens.
+LOOK_S = 0.05
 PROXY = "model-"
 
 Maps = Mapping[str, Mapping[str, str]]
@@ -223,9 +226,20 @@ class Haproxy:
 
 
 def replaced() -> list[Haproxy]:
-    """Return the processes that a reload has replaced and that still answer on connections of before."""
-    with contextlib.suppress(NotRunning):
-        _, _, old = Haproxy(MASTER).ask("show proc\n").partition("\n# old workers\n")
+    """Return the processes that a reload has replaced and that still answer on connections of before.
+
+    Nobody listens on the first process's socket while it starts itself anew in a reload: that is waited for, so that
+    the new process has its socket when this returns. Where there is no such socket, no process was replaced.
+    """
+    until = time.monotonic() + ANSWER_S
+    while MASTER.exists():
+        try:
+            _, _, old = Haproxy(MASTER).ask("show proc\n").partition("\n# old workers\n")
+        except (NotRunning, Refused):
+            if time.monotonic() >= until:
+                raise
+            time.sleep(LOOK_S)
+            continue
         return [Haproxy(MASTER, f"@!{it} ", REPLACED_S) for it in re.findall(r"^([0-9]+) +worker ", old, re.MULTILINE)]
     return []
 
