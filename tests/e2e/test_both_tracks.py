@@ -65,7 +65,7 @@ def rows(site: Cli) -> dict[str, dict[str, Any]]:
 
 def tasks(site: Cli) -> int:
     """Return how many tasks have begun on the hosts of the local track."""
-    return sum(log.read_text(errors="replace").count("\nTASK [") for log in site.folder.glob("logs/configure-local*"))
+    return sum(log.read_text(errors="replace").count("\nTASK [") for log in site.state.glob("logs/configure-local*"))
 
 
 def interrupt(site: Cli, *words: str) -> None:
@@ -302,7 +302,7 @@ def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:
 def test_the_stores_copy_holds_before_the_registered_key(site: Cli, tmp_path: Path) -> None:
     site("audit", "fetch", "gateway-1", str(tmp_path / "trail"), "--as", "bo")
     # What came last may not be signed yet; all else is.
-    site("audit", "verify", str(tmp_path / "trail"), "--key", str(site.folder / "audit-keys/gateway-1.pem"))
+    site("audit", "verify", str(tmp_path / "trail"), "--key", str(site.state / "audit-keys/gateway-1.pem"))
 
 
 def test_inventory_feeds_ansible(site: Cli) -> None:

@@ -45,7 +45,7 @@ def stack_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A lab directory in which stacks keep their state, while the tests of one file run."""
     folder = tmp_path_factory.mktemp("lab")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paths, "LAB", folder)
+        patch.setattr(paths, "STATE", folder)
         patch.delenv("DUALTRACK_TOFU", raising=False)
         yield folder
 

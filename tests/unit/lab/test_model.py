@@ -97,8 +97,8 @@ def test_bad_host_names_are_refused(name: str) -> None:
 
 
 def test_trails_of_hosts_that_were_removed_are_put_aside_one_after_the_other(tmp_path: Path) -> None:
-    lab, keys = Store(tmp_path), tmp_path / "audit-keys"
-    keys.mkdir()
+    lab, keys = Store(tmp_path), tmp_path / "state/audit-keys"
+    keys.mkdir(parents=True)
     lab.retire_trail("vault-1")  # it had none
     assert not (keys / "gone").exists()
     for life, name in enumerate(("vault-1", "vault-1.2", "vault-1.3"), start=1):

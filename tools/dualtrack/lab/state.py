@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 
 from dualtrack.core.errors import BadInput
 from dualtrack.core.files import read, write_atomically
+from dualtrack.core.paths import state_dir
 from dualtrack.core.proc import run
 from dualtrack.lab.model import HostSpec, Layout
 from dualtrack.remote.known_hosts import KnownHosts
@@ -160,12 +162,17 @@ class Store:
         )
         write_atomically(self.ssh_config, text.encode())
 
+    @property
+    def audit_keys(self) -> Path:
+        """Where the deployment registers the audit keys of the lab's hosts."""
+        return state_dir(self.folder, os.environ.get("DUALTRACK_STATE_DIR")) / "audit-keys"
+
     def retire_trail(self, name: str) -> None:
         """Put a host's registered audit key aside, numbered: its trail went with its disk, the next one is another.
 
         Here a host goes because somebody says so by its name. Elsewhere a trail that is gone is a finding (role audit).
         """
-        path = self.folder / "audit-keys" / f"{name}.pem"
+        path = self.audit_keys / f"{name}.pem"
         gone = path.parent / "gone"
         lives = sorted(gone.glob(f"{name}.*.pem"))
         current = path.with_name(f"{name}.{len(lives) + 1}.pem") if lives else path
@@ -175,6 +182,6 @@ class Store:
 
     def clear(self) -> None:
         """Forget hosts, their audit keys and the supervisor; other keys and logs stay."""
-        for name in ("hosts", "hosts.d", "run", "shared", "audit-keys"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for path in (*(self.folder / name for name in ("hosts", "hosts.d", "run", "shared")), self.audit_keys):
+            shutil.rmtree(path, ignore_errors=True)
         (self.folder / "aws-conditions.json").unlink(missing_ok=True)
