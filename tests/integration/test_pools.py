@@ -333,7 +333,7 @@ def test_objects_pass_where_a_policy_insists_on_tls(aws: Bed) -> None:
 def test_a_second_watch_is_refused(stack: Stack) -> None:
     from dualtrack.cloud.pools.state import Store
 
-    with Store(stack.state / "pools/emulator").alone():
+    with Store(stack.folder / "state/pools/emulator").alone():
         done = cli(stack, "watch", "--once", "--apply", "--ceiling", "0", code=5)
     assert "another watch is at work" in done.stderr
 
