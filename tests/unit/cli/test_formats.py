@@ -30,7 +30,9 @@ DOCUMENTS = {
 }  # fmt: skip
 TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 #: These print their tables in modules of their own.
-ELSEWHERE = {("verify",), ("spot", "plan"), ("cost", "report"), ("cost", "breakeven"), ("fabric", "check")}
+ELSEWHERE = {
+    ("verify",), ("spot", "plan"), ("spot", "apply"), ("cost", "report"), ("cost", "breakeven"), ("fabric", "check"),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,8 @@ EXAMPLES = {
     "failover drain": "dualtrack failover drain gpu-1",
     "pools status": "dualtrack pools status --stack aws",
     "spot plan": "dualtrack spot plan --demand 08-20=16,20-08=32 --live",
+    "spot apply": "dualtrack spot apply --demand 16 --dry-run",
+    "pools watch": "dualtrack pools watch --ceiling 1400 --dry-run",
     "cost report": "dualtrack cost report --stack aws",
     "serving chat": 'dualtrack serving chat "What is a checkpoint?"',
     "serving key add": "dualtrack serving key add research --requests-per-minute 60",
