@@ -5,6 +5,7 @@ from __future__ import annotations
 #: The path of a command, and how it is called.
 EXAMPLES = {
     "up": "dualtrack up --facts facts.yml",
+    "init": "dualtrack init --host gpu-1=192.0.2.11,roles=gpu+serving,gpus=8 --dry-run",
     "status": "dualtrack status --format wide",
     "explain": "dualtrack explain hosts.gpus",
     "verify": "dualtrack verify --role slurm --limit 'cloud-*'",
