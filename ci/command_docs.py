@@ -28,7 +28,7 @@ def page() -> str:
     ]
     for path, command in commands():
         arguments = [p for p in command.params if p.param_type_name == "argument"]
-        options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+        options = [p for p in command.params if p.param_type_name == "option" and p.name != "help" and not p.hidden]
         words = " ".join(["dualtrack", *path, *map(placeholder, arguments)])
         lines += [f"## {words}", "", " ".join((command.help or "").split()), ""]
         if command.epilog:

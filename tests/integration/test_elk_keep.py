@@ -147,7 +147,7 @@ def test_old_days_go_and_the_rest_is_in_order_by_the_authority_s_word_alone(cli:
     assert [it for it, (goes, _) in plan.items() if goes] == sorted(trail.index(back) for back in (4, 3))
     assert plan[trail.index(0)][1] == "the newest of its host"
     assert trail.there() == before  # it was only shown
-    retain(cli, bed, "--apply")
+    retain(cli, bed, "--yes")
     assert trail.there() == sorted(trail.index(back) for back in (2, 1, 0))
 
     fetched = trail.fetched()
@@ -177,7 +177,7 @@ def test_old_days_go_and_the_rest_is_in_order_by_the_authority_s_word_alone(cli:
     done = cli("audit", "verify", str(trail.folder), "--key", str(trail.key), *trail.retired(), check=False)
     assert (done.returncode, "host's own trail" in done.stderr) == (5, True)
     # The next day the next one goes: notes follow each other.
-    retain(cli, bed, "--apply", days=1)
+    retain(cli, bed, "--yes", days=1)
     assert trail.there() == sorted(trail.index(back) for back in (1, 0))
     assert trail.judged(trail.fetched(), *trail.retired()) == []
     # What is sent again is what was retired before, and goes again.
@@ -185,7 +185,7 @@ def test_old_days_go_and_the_rest_is_in_order_by_the_authority_s_word_alone(cli:
     assert trail.there() == sorted(trail.index(back) for back in range(5))
     assert trail.judged(trail.fetched(), *trail.retired()) == []
     keeper(cli, bed, "snapshot")
-    retain(cli, bed, "--apply", days=1)
+    retain(cli, bed, "--yes", days=1)
     assert trail.there() == sorted(trail.index(back) for back in (1, 0))
     assert trail.judged(trail.fetched(), *trail.retired()) == []
 
@@ -216,7 +216,7 @@ def test_old_snapshots_go_and_the_last_one_of_what_is_held_stays(cli: Cli, bed: 
     trail = Kept(cli, bed, "saved", 3, 3 * DAY)
     trail.ship()
     keeper(cli, bed, "snapshot")
-    retain(cli, bed, "--apply")
+    retain(cli, bed, "--yes")
     keeper(cli, bed, "snapshot")
     mine = authority.issue(bed.pki, "admin", "admin")
     store = SearchStore([bed.url], ca=Path(mine.authority), cert=Path(mine.certificate), key=Path(mine.key))
@@ -251,7 +251,7 @@ def test_what_somebody_changed_stays(cli: Cli, bed: Bed) -> None:
         assert not shipper.call("POST", "/_bulk", forged).body["errors"]
         assert ship(other, odd.index(3), range(1, 2), "odd") == [201]  # and one that is not a record at all
     keeper(cli, bed, "snapshot")
-    found = retain(cli, bed, "--apply", code=1)
+    found = retain(cli, bed, "--yes", code=1)
     assert "its trail is not in order" in found[trail.index(3)][1]
     assert "no key of it is registered" in found[stranger.index(3)][1]
     assert "where record 1 should be is none" in found[odd.index(3)][1]

@@ -195,15 +195,15 @@ def cli(stack: Stack, *words: str, code: int = 0) -> subprocess.CompletedProcess
 
 def test_the_commands(stack: Stack) -> None:
     quick = ("--once", "--grace", "0", "--hold", "0", "--cooldown", "5")
-    cli(stack, "watch", "--once")
+    cli(stack, "watch", "--once", "--dry-run")
     stack.deny(lifecycle="spot")
     stack.reclaim(1)
-    dry = cli(stack, "watch", *quick).stdout
+    dry = cli(stack, "watch", *quick, "--dry-run").stdout
     assert "would raise ondemand: 1 → 2 nodes" in dry
     assert stack.sizes() == (1, 1), "a dry run acted"
-    refused = cli(stack, "watch", *quick, "--apply", code=2)
+    refused = cli(stack, "watch", *quick, "--yes", code=2)
     assert "--ceiling" in refused.stderr
-    done = cli(stack, "watch", *quick, "--apply", "--ceiling", "1400", "--json").stdout
+    done = cli(stack, "watch", *quick, "--yes", "--ceiling", "1400", "--json").stdout
     entries = [json.loads(line) for line in done.splitlines()]
     assert {it["schema"] for it in entries} == {"dualtrack.pools-entry/1"}
     assert "raise" in {it["kind"] for it in entries}
@@ -216,7 +216,7 @@ def test_the_commands(stack: Stack) -> None:
     deadline = time.monotonic() + 20
     while stack.sizes() != (2, 1):
         assert time.monotonic() < deadline
-        cli(stack, "watch", *quick, "--apply", "--ceiling", "1400")
+        cli(stack, "watch", *quick, "--yes", "--ceiling", "1400")
     lab = Cli(stack.folder)
     report = lab.json("pools", "report")
     assert [it["kind"] for it in report["events"] if it["applied"] and it["kind"] in ("raise", "lower")] == [
@@ -334,7 +334,7 @@ def test_a_second_watch_is_refused(stack: Stack) -> None:
     from dualtrack.cloud.pools.state import Store
 
     with Store(stack.folder / "state/pools/emulator").alone():
-        done = cli(stack, "watch", "--once", "--apply", "--ceiling", "0", code=5)
+        done = cli(stack, "watch", "--once", "--yes", "--ceiling", "0", code=5)
     assert "another watch is at work" in done.stderr
 
 

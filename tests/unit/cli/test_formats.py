@@ -7,6 +7,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from inspect import unwrap
 from pathlib import Path
@@ -30,7 +31,9 @@ DOCUMENTS = {
 }  # fmt: skip
 TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 #: These print their tables in modules of their own.
-ELSEWHERE = {("verify",), ("spot", "plan"), ("cost", "report"), ("cost", "breakeven"), ("fabric", "check")}
+ELSEWHERE = {
+    ("verify",), ("spot", "plan"), ("spot", "apply"), ("cost", "report"), ("cost", "breakeven"), ("fabric", "check"),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +149,20 @@ def test_every_character_shows_in_every_format(text: str) -> None:
     st.text(), it)))  # fmt: skip
 def test_yaml_is_read_as_it_was(data: Any) -> None:
     assert yaml.safe_load(formats.yaml_text({"data": data})) == {"data": data}
+
+
+@pytest.mark.parametrize(("text", "expected"), [('{"stack": "aws"}', "aws"), ("{}", None), ("[", None)])
+def test_commands_about_running_tracks_name_their_stack(tmp_path: Path, text: str, expected: str | None) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/tracks.json").write_text(text)
+    code = (
+        "import typer; from dualtrack.cli import formats, groups; from dualtrack.cli.options import LISTING;"
+        " from dualtrack.core.output import document\n"
+        "def status(json: bool = LISTING): document('test', {})\n"
+        "app = typer.Typer(); app.callback()(lambda: None); app.command('verify')(status)\n"
+        "command = typer.main.get_command(app); formats.add(command)\n"
+        "command.main(['verify', '--json'], prog_name='dualtrack')"
+    )
+    env = {**os.environ, "DUALTRACK_LAB_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout).get("stack") == expected

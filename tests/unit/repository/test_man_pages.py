@@ -38,7 +38,7 @@ def test_every_option_is_in_its_page(pages: list[Path]) -> None:
     text = {it.stem: it.read_text().replace("\\-", "-") for it in pages}
     for path, command in commands():
         for option in command.params:
-            if option.param_type_name == "option" and option.name != "help":
+            if option.param_type_name == "option" and option.name != "help" and not option.hidden:
                 assert f"\\fB{option.opts[0]}\\fR" in text[f"dualtrack-{path[0]}"], (path, option.opts)
 
 

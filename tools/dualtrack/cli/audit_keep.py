@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from dualtrack.cli import names
 from dualtrack.cli.audit import stamp
 from dualtrack.cli.audit_store import CA, STORE
+from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
 from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings
@@ -182,10 +184,11 @@ def retain(
     ),
     ssh: str = SSH,
     repository: str = REPOSITORY,
-    apply: bool = typer.Option(False, "--apply", help="Remove what goes; without it this is only shown."),
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     json: bool = LISTING,
 ) -> None:
-    """Show which days are old enough to leave the store, which stay and why; remove them with --apply.
+    """Show which days are old enough to leave the store, which stay and why; then remove them.
 
     A day goes only when its records were verified, are in a snapshot, are not held, and begin their host's chain. The
     authority notes what went, for `audit verify --retired`. With --snapshots old snapshots go, too, and with them for
@@ -201,18 +204,28 @@ def retain(
         repository=repository,
         anchors=tuple(anchors.read(anchor_place)),
     )
-    found = retaining.retain(keeper, days, apply=apply, saved_days=snapshots, say=Steps())
-    if json:
-        document("audit-retain", {"applied": apply, "indices": found.indices, "snapshots": found.snapshots})
-    else:
-        goes = "gone" if apply else "goes"
-        for what, verdicts in (("index", found.indices), ("snapshot", found.snapshots)):
-            if verdicts or what == "index":
-                table((what, "", "why"), [(it.index, goes if it.goes else "stays", it.why) for it in verdicts])
-        if not apply and any(it.goes for it in (*found.indices, *found.snapshots)):
-            echo("nothing was removed: --apply does it")
+    shows = only_shows(yes=yes, dry_run=dry_run, json=json)
+    if shows or not yes:
+        found = retaining.retain(keeper, days, apply=False, saved_days=snapshots, say=Steps())
+        _show_retained(found, json, applied=False)
+        if not shows and any(it.goes for it in (*found.indices, *found.snapshots)):
+            confirmed("Remove what goes?")
+            yes = True
+    if yes and not shows:
+        found = retaining.retain(keeper, days, apply=True, saved_days=snapshots, say=Steps())
+        _show_retained(found, json, applied=True)
     if wrong := [it for it in found.indices if it.wrong]:
         raise Findings(f"{wrong[0].index} stays: {wrong[0].why}")
+
+
+def _show_retained(found: Any, json: bool, *, applied: bool) -> None:
+    if json:
+        document("audit-retain", {"applied": applied, "indices": found.indices, "snapshots": found.snapshots})
+        return
+    goes = "gone" if applied else "goes"
+    for what, verdicts in (("index", found.indices), ("snapshot", found.snapshots)):
+        if verdicts or what == "index":
+            table((what, "", "why"), [(it.index, goes if it.goes else "stays", it.why) for it in verdicts])
 
 
 def hold(

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from dualtrack.cli.confirm import answer
 from dualtrack.core.output import document, echo
 from dualtrack.inventory import facts
 
@@ -27,7 +28,7 @@ def asked(yes: bool) -> Callable[[Any, str], bool]:
 
     def ask(plan: Any, owner: str) -> bool:
         echo(plan.text, err=True)
-        return yes or typer.confirm(f"Continue, in {owner}?", err=True)
+        return yes or answer(f"Continue, in {owner}?")
 
     return ask
 

@@ -10,6 +10,8 @@ from dualtrack.core.errors import BadInput
 from dualtrack.core.paths import STATE
 
 FILE = STATE / "context.json"
+#: What the tracks were last brought up with (dualtrack.inventory.deployment).
+TRACKS = STATE / "tracks.json"
 VARIABLE = "DUALTRACK_STACK"
 
 
@@ -28,6 +30,14 @@ def stored() -> StackName | None:
         return None
     except (ValueError, KeyError, TypeError):
         raise BadInput(f"{FILE} is damaged", hint="dualtrack use aws, or emulator, writes it again") from None
+
+
+def running() -> str:
+    """Return the stack of the cloud track that is up; '' where none is, or where that cannot be read."""
+    try:
+        return str(json.loads(TRACKS.read_bytes()).get("stack", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def default() -> StackName:

@@ -5,6 +5,7 @@ from __future__ import annotations
 #: The path of a command, and how it is called.
 EXAMPLES = {
     "up": "dualtrack up --facts facts.yml",
+    "init": "dualtrack init --host gpu-1=192.0.2.11,roles=gpu+serving,gpus=8 --dry-run",
     "status": "dualtrack status --format wide",
     "explain": "dualtrack explain hosts.gpus",
     "verify": "dualtrack verify --role slurm --limit 'cloud-*'",
@@ -20,6 +21,8 @@ EXAMPLES = {
     "failover drain": "dualtrack failover drain gpu-1",
     "pools status": "dualtrack pools status --stack aws",
     "spot plan": "dualtrack spot plan --demand 08-20=16,20-08=32 --live",
+    "spot apply": "dualtrack spot apply --demand 16 --dry-run",
+    "pools watch": "dualtrack pools watch --ceiling 1400 --dry-run",
     "cost report": "dualtrack cost report --stack aws",
     "serving chat": 'dualtrack serving chat "What is a checkpoint?"',
     "serving key add": "dualtrack serving key add research --requests-per-minute 60",

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from dualtrack.cli import context
 from dualtrack.core.output import form
 
 
@@ -20,9 +21,16 @@ class Format(StrEnum):
     csv = "csv"
 
 
+#: Groups and commands about the tracks that are up: their documents and tables name the stack of the cloud track.
+RUNNING = {"verify", "failover", "serving", "residency"}
+
+
 def _chosen(ctx: typer.Context, value: Format | None) -> None:
     """Note the format before the other options are read; the next command of this process begins anew."""
     form.reset()
+    if not ctx.resilient_parsing and RUNNING & set(ctx.command_path.split()[:2]):
+        form.stack = context.running()
+        ctx.call_on_close(form.reset)
     if value and not ctx.resilient_parsing:
         form.format = value.value
         ctx.call_on_close(form.reset)

@@ -97,6 +97,8 @@ ENTRIES = (
           "tracks", "up"),
     Entry("down", "Take both tracks down, and the lab with them. A failure of one track does not stop the other.",
           "tracks", "down"),
+    Entry("init", "Write the first files of a site, checked: facts.yml for your servers, terraform.tfvars for a real"
+          " AWS account.", "init", "init"),
     Entry("status", "Show both tracks: every host, whether it answers, and when it was last verified.",
           "status", "status"),
     Entry("doctor", "Check what this machine lacks, with the next step for each.", "doctor", "doctor"),
@@ -170,7 +172,7 @@ SETTINGS = {"ssh": {"allow_interspersed_args": False}}
 
 #: The panels of the help, in its order.
 PANELS = {
-    "Start": ("up", "down", "status", "doctor", "explain", "setup"),
+    "Start": ("up", "down", "init", "status", "doctor", "explain", "setup"),
     "Tracks": ("cloud", "local", "verify", "play", "use", "ssh", "logs", "events", "drift", "inventory", "failover"),
     "Cloud and cost": ("pools", "spot", "cost", "tiers"),
     "Models and knowledge": ("serving", "kb", "sync", "writeback", "pii", "residency"),

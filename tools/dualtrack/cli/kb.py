@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
 from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import document, echo, table
@@ -307,7 +308,8 @@ def delete_person(
     documents: list[str] = typer.Option(
         [], "--document", metavar="COLLECTION/PATH", help="A document to delete as well (may be repeated)."
     ),
-    yes: bool = typer.Option(False, "--yes", help="Delete them. Without it they are listed, and nothing is changed."),
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     trail: Path | None = typer.Option(
         None, "--trail", metavar="DIRECTORY", help="An audit trail of this host that gets the receipt."
     ),
@@ -315,7 +317,7 @@ def delete_person(
     key_file: Path | None = KEY_FILE,
     json: bool = JSON,
 ) -> None:  # fmt: skip
-    """Delete the documents that mention a person, in all versions, and keep them and later ones out; with --yes.
+    """Delete the documents that mention a person, in all versions, and keep them and later ones out.
 
     Their keys are destroyed: nothing that is left of them can be read. Whoever was interrupted runs it again.
     """
@@ -323,7 +325,8 @@ def delete_person(
     from dualtrack.tracks import knowledge
 
     people = [] if documents and identifiers is None else mentions.read(identifiers)
-    if not yes:
+    shows = only_shows(yes=yes, dry_run=dry_run, json=json)
+    if shows or not yes:
         found = deletion.mentioned(base, people, documents, key_file)
         if json:
             document("kb-mentions", {"documents": found})
@@ -331,8 +334,10 @@ def delete_person(
         for it in found:
             why = f"{it.mentions} mentions" if it.mentions else "named" if it.named else "the same file"
             echo(f"{it.collection}/{it.source}: {why}, in {it.versions} versions")
-        echo(f"{len(found)} documents; nothing was changed: --yes deletes them")
-        return
+        echo(f"{len(found)} documents")
+        if shows or not found:
+            return
+        confirmed("Delete them, in all versions?")
     receipt = knowledge.delete_person(base, people, documents, key_file, trail)
     if json:
         document("kb-receipt", receipt)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from dualtrack.cli import names
+from dualtrack.cli.confirm import DRY_RUN, YES, confirmed
 from dualtrack.cli.options import LIMIT
 from dualtrack.core.errors import BadInput
 from dualtrack.core.output import Steps, echo
 from dualtrack.inventory import deployment
+from dualtrack.inventory import target as targets
 from dualtrack.tracks import ansible_runner, unchanged
 
 
@@ -19,12 +23,16 @@ def play(
         autocompletion=names.playbooks,
     ),
     limit: str = LIMIT,
-    check: bool = typer.Option(False, "--dry-run", help="Change nothing; show what would change."),
+    check: bool = DRY_RUN,
+    yes: bool = YES,
     settings: list[str] = typer.Option(
         None, "--set", metavar="NAME=VALUE", help="What the playbook is told. Never a secret: others can see it."
     ),
 ) -> None:
-    """Run a playbook on the hosts of the tracks that are up, such as a key rotation, or one phase again."""
+    """Run a playbook on the hosts of the tracks that are up, such as a key rotation, or one phase again.
+
+    Asks first, except where all hosts are the lab's; --dry-run says what would change on them.
+    """
     known = sorted(path.stem for path in (ansible_runner.SITE.parent / "playbooks").glob("*.yml"))
     if not playbook:
         for name in known:
@@ -39,6 +47,8 @@ def play(
     inventories = deployment.inventories()
     if len(inventories) == 1:
         raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
+    if not check and not yes and (real := _real(inventories)):
+        confirmed(f"Run {playbook} on {limit or 'all hosts'} of {', '.join(real)}?")
     if not check:
         unchanged.forget_matching(inventories, limit or "all")
     result = ansible_runner.configure(
@@ -52,3 +62,9 @@ def play(
     changed = {host: count for host, count in result.changed.items() if count}
     what = ", ".join(f"{host}: {count}" for host, count in changed.items()) or "nothing"
     echo(f"{playbook}: {'would change' if check else 'changed'} {what} ({result.seconds} s)", err=True)
+
+
+def _real(inventories: list[Path]) -> list[str]:
+    """Return the environments whose hosts are real."""
+    lab = {targets.of(name).environment for name in ("lab", "emulator")}
+    return sorted({it.name for it in inventories if it != deployment.COMMON} - lab)

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, LISTING, STACK
 from dualtrack.cloud.pools import context as pools
@@ -29,7 +30,6 @@ INVENTORY = typer.Option(
 )
 ENDPOINT = typer.Option("", "--endpoint", help="Ask this API instead of the stack's own.")
 PRICES = typer.Option(None, "--prices", help="Your price file; the repository's dated facts without it.")
-APPLY = typer.Option(False, "--apply/--dry-run", help="Act; without it, only say what would be done (needs --ceiling).")
 CEILING = typer.Option(
     None, "--ceiling", metavar="USD_PER_DAY", help="What all on-demand GPU nodes together may cost a day."
 )
@@ -42,7 +42,8 @@ COOLDOWN = typer.Option(1800.0, "--cooldown", min=1, help="Seconds that a zone w
 @app.command()
 def watch(
     once: bool = typer.Option(False, "--once", help="Look once, decide, and end."),
-    apply: bool = APPLY,
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     ceiling: float = CEILING,
     interval: float = INTERVAL,
     grace: float = GRACE,
@@ -56,6 +57,7 @@ def watch(
 ) -> None:
     """Watch the pools: raise on-demand while spot has no capacity or quota, and leave starved zones out.
 
+    Looks once and asks before it acts; --yes acts, --dry-run only says what it would do. To act needs --ceiling.
     Records of the nodes' name that are not their instances' addresses are taken out. Every decision is printed with its
     reason and kept in a journal (`dualtrack pools report`); --json prints each one as a line of JSON.
     """
@@ -70,7 +72,14 @@ def watch(
         interval=interval,
     )
     say = records("pools-entry") if json else _line
-    pools.watch(where, allowed, apply=apply, once=once, interval=interval, say=say)
+    if only_shows(yes=yes, dry_run=dry_run, json=json):
+        pools.watch(where, allowed, apply=False, once=once, interval=interval, say=say)
+        return
+    pools.check_ceiling(allowed)
+    if not yes:
+        pools.watch(where, allowed, apply=False, once=True, interval=interval, say=say)
+        confirmed("Do this?" if once else "Act so, from now on?")
+    pools.watch(where, allowed, apply=True, once=once, interval=interval, say=say)
 
 
 @app.command()
@@ -134,7 +143,7 @@ def unit(
     words = [
         "pools",
         "watch",
-        "--dry-run" if dry_run else "--apply",
+        "--dry-run" if dry_run else "--yes",
         "--stack",
         stack.value,
         "--ceiling",

@@ -29,6 +29,8 @@ OPTIONS = {
     "pki rotate": {"--folder": "--pki"},
     "pki show": {"--folder": "--pki"},
     "play": {"--check": "--dry-run"},
+    "audit retain": {"--apply": "--yes"},
+    "pools watch": {"--apply": "--yes"},
     "pools report": {"--since": "--hours"},
 }
 

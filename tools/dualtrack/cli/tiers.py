@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.cli.confirm import answer
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, LISTING, STACK
 from dualtrack.cloud import variables
@@ -87,7 +88,7 @@ def restore(
     poll: float = typer.Option(300, "--poll", min=0.1, help="Seconds between two looks."),
     no_wait: bool = typer.Option(False, "--no-wait", help="Ask S3 and end; the same command continues later."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Ask for nothing: say what it takes and costs."),
-    yes: bool = typer.Option(False, "--yes", help="Do not ask whether to spend the money."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask whether to spend the money."),
     prices: Path = PRICES,
     region: str = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it."),
     endpoint: str = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's."),
@@ -110,7 +111,7 @@ def restore(
         region=region,
         endpoint=endpoint,
     )
-    confirm = None if yes else lambda text: typer.confirm(text, err=True)
+    confirm = None if yes else answer
     found = drill.restore(asked, confirm, lambda text: echo(text, err=True))
     if found is None:
         return

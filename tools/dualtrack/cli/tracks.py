@@ -38,7 +38,7 @@ def _setup_tasks() -> list[Task]:
 
 def setup(quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress.")) -> None:
     """Build expensive artifacts once and share them between checkouts: OpenTofu, its provider, the lab's image."""
-    task_graph.run(_setup_tasks(), quiet=quiet)
+    task_graph.run(_setup_tasks(), quiet=quiet, kind="setup")
 
 
 def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None:
@@ -56,7 +56,8 @@ def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None
         Task("cloud track", cloud_up, needs=("lab", "AWS provider")),
         Task("local track", lambda say: local_track.up(facts_file(facts), say=say, full=full), needs=("lab",)),
     ]
-    results = task_graph.run(tasks, quiet=json)
+    now = deployment.current()
+    results = task_graph.run(tasks, quiet=json, kind="up again" if now.stack or now.facts else "up")
     show_settled([results["cloud track"], results["local track"]], json)
     if not json:
         show_status(json=False)

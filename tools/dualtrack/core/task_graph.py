@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
-from dualtrack.core import proc
+from dualtrack.core import estimates, proc
 from dualtrack.core.errors import BadInput, Interrupted
 from dualtrack.core.output import echo, visible
 
@@ -45,8 +45,11 @@ class Progress:
 class View:
     """Shows tasks as they go: a live table on a terminal, a line per step elsewhere, nothing when quiet."""
 
-    def __init__(self, tasks: Sequence[Task], *, quiet: bool = False) -> None:
+    def __init__(self, tasks: Sequence[Task], *, quiet: bool = False, kind: str = "") -> None:
         self.progress = {task.name: Progress() for task in tasks}
+        self.needs = {task.name: task.needs for task in tasks}
+        #: What the tasks took in former runs; None where no estimate is wanted.
+        self.usual = estimates.medians(kind) if kind else None
         self.quiet = quiet
         self.live = not quiet and sys.stderr.isatty()
         self.begin = time.monotonic()
@@ -56,6 +59,21 @@ class View:
         self.progress[name].said = text
         if not self.live and not self.quiet:
             echo(f"[{time.monotonic() - self.begin:6.1f} s] {name}: {visible(text)}", err=True)
+
+    def estimate(self) -> str:
+        """Return how far all of it is, and how long it will take; '' where no estimate is wanted."""
+        if self.usual is None:
+            return ""
+        done = [name for name, it in self.progress.items() if it.state in ("ok", "failed")]
+        open_ = {name: needs for name, needs in self.needs.items() if name not in done}
+        elapsed = {name: self.progress[name].seconds for name in open_}
+        return estimates.line(len(done), len(self.needs), estimates.left(open_, self.usual, elapsed))
+
+    def say_estimate(self) -> None:
+        """Say it, where lines are printed and something is still to be done."""
+        text = self.estimate()
+        if text and not self.live and not self.quiet and any(not it.end for it in self.progress.values()):
+            echo(f"[{time.monotonic() - self.begin:6.1f} s] {text}", err=True)
 
     def __rich__(self) -> object:
         """Return the table as it stands now (rich asks several times a second)."""
@@ -73,6 +91,8 @@ class View:
         for name, p in self.progress.items():
             said = Text(visible(p.said[:90]), style="dim")
             table.add_row(marks[p.state], name, f"{p.seconds:5.0f} s" if p.begin else "", said)
+        if text := self.estimate():
+            table.add_row("", Text(text, style="bold"), "", "")
         return table
 
 
@@ -96,14 +116,23 @@ def check(tasks: Sequence[Task]) -> None:
         raise BadInput(f"tasks need each other in a circle: {', '.join(sorted(set(error.args[1])))}") from None
 
 
-def run(tasks: Sequence[Task], *, quiet: bool = False) -> Mapping[str, object]:
+def run(tasks: Sequence[Task], *, quiet: bool = False, kind: str = "") -> Mapping[str, object]:
     """Run all tasks, each as soon as what it needs is done; return their results by name.
+
+    With a ``kind`` of work it is said how long it will take, from the former runs of that kind.
 
     After a failure nothing new starts, what runs may end, and the first failure is raised. Ctrl-C is passed on to the
     programs that tasks have started, which are waited for, so that nothing half made is left.
     """
     check(tasks)
-    view = View(tasks, quiet=quiet)
+    view = View(tasks, quiet=quiet, kind=kind)
+    found = _shown(tasks, view)
+    if kind:
+        estimates.remember(kind, {name: it.seconds for name, it in view.progress.items()})
+    return found
+
+
+def _shown(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
     if not view.live:
         return _run(tasks, view)
     from rich.live import Live
@@ -136,6 +165,8 @@ def _run(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
                 done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
                     _settle(running.pop(future), future, view, outcome)
+                if done and outcome.error is None:
+                    view.say_estimate()
         except KeyboardInterrupt:
             proc.stop()  # leaving the pool waits for its threads, which end soon now
             raise Interrupted("interrupted", hint="the next run continues from here") from None

@@ -62,13 +62,20 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 def load(path: Path = DEFAULT) -> Facts:
     """Return the facts in ``path``; BadInput with file, field and what was expected when it is not in order."""
     try:
-        facts = msgspec.yaml.decode(path.read_bytes(), type=Facts)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise BadInput(
             f"there is no facts file {path}", hint="inventories/local/facts.yml shows how one looks"
         ) from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a directory, not a facts file", hint="name the file in it") from None
+    return parsed(data, path)
+
+
+def parsed(data: bytes, path: Path) -> Facts:
+    """Return the facts in ``data``; ``path`` is what errors name."""
+    try:
+        facts = msgspec.yaml.decode(data, type=Facts)
     except msgspec.ValidationError as error:
         raise BadInput(
             f"{path}: {error}", hint="the comments in inventories/local/facts.yml explain every field"

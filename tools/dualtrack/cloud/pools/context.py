@@ -145,6 +145,13 @@ def status(where: Place, book: Book) -> Status:
     )
 
 
+def check_ceiling(allowed: Policy) -> None:
+    """Raise BadInput where a watch that shall act has no ceiling."""
+    if allowed.ceiling is None:
+        hint = "--ceiling USD_PER_DAY, of which 0 raises nothing; --dry-run needs none"
+        raise BadInput("to act, the watch needs to know what on-demand may cost", hint=hint)
+
+
 def watch(
     where: Place, allowed: Policy, *, apply: bool, once: bool, interval: float, say: Callable[[Entry], None]
 ) -> None:  # fmt: skip
@@ -152,11 +159,8 @@ def watch(
     from dualtrack.cloud.pools.api import Api
     from dualtrack.cloud.pools.controller import Watch
 
-    if apply and allowed.ceiling is None:
-        raise BadInput(
-            "--apply needs to know what on-demand may cost", hint="--ceiling USD_PER_DAY; 0 raises nothing"
-        )  # fmt: skip
-
+    if apply:
+        check_ceiling(allowed)
     cloud = Api(where.output.region, where.endpoint)
     store = Store(where.folder, dry=not apply)
     Watch(cloud, where.output, allowed, store, apply=apply, say=say).run(once=once, interval=interval)
