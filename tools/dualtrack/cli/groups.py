@@ -8,6 +8,8 @@ pattern of a lazy group (https://click.palletsprojects.com/en/stable/complex/#la
 from __future__ import annotations
 
 import importlib
+import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import typer
@@ -68,14 +70,27 @@ def _explain(command: Any, path: str) -> None:
         _explain(it, f"{path} {name}")
 
 
+def speaks_chinese(environment: Mapping[str, str]) -> bool:
+    """Tell whether messages are to be in Chinese: the first of three variables that is set says it, as for gettext."""
+    said = (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return next(filter(None, said), "").startswith("zh")
+
+
 class LazyGroup(TyperGroup):
     """The top level: knows the names and the first lines of ENTRIES, and imports one when it is resolved."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self._loaded: dict[str, Any] = {}
+        words, panels = {it.name: it.help for it in ENTRIES}, PANEL_OF
+        if speaks_chinese(os.environ):
+            from dualtrack.cli import chinese
+
+            self.help = chinese.SUMMARY
+            words = {name: chinese.breakable(text) for name, text in chinese.HELP.items()}
+            panels = {name: chinese.PANELS[panel] for name, panel in PANEL_OF.items()}
         for it in ENTRIES:
-            self.commands[it.name] = TyperCommand(it.name, help=it.help, rich_help_panel=PANEL_OF[it.name])
+            self.commands[it.name] = TyperCommand(it.name, help=words[it.name], rich_help_panel=panels[it.name])
 
     def load(self, name: str) -> Any:
         """Return a command with its parameters and all of its commands. KeyError when there is none of this name."""
