@@ -18,7 +18,7 @@ from dualtrack.security.access import break_glass, model, services
 DOCUMENTATION = """
 name: access
 short_description: what people may do on a host, in the search store or in the scheduler
-description: Returns what the roles access, elk, slurm and knowledge_base are told, as a dictionary.
+description: Returns what the roles access, opensearch, slurm and knowledge_base are told, as a dictionary.
 options:
   _terms:
     description: one of host, store, scheduler, knowledge

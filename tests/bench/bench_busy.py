@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.support import elk_testbed as elk_bed
+from tests.support import opensearch_testbed as opensearch_bed
 
 RATE = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 SECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
@@ -34,7 +34,7 @@ def taken(pid: int) -> float:
 
 def main() -> None:
     """Write for some time, and count what both took after their start."""
-    with tempfile.TemporaryDirectory(prefix="dtb-", dir="/var/tmp") as name, elk_bed.running() as bed:
+    with tempfile.TemporaryDirectory(prefix="dtb-", dir="/var/tmp") as name, opensearch_bed.running() as bed:
         place, found = Path(name, "trail"), bed.certificate("busy")
         subprocess.run([CLI, "audit", "init", place, "--host", "busy"], check=True, capture_output=True)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from measure import Case, alternate, show
-from tests.support import elk_testbed as elk_bed
+from tests.support import opensearch_testbed as opensearch_bed
 
 from dualtrack.security.audit import index_documents, record, ship
 
@@ -59,7 +59,7 @@ def bulk(folder: Path, host: str, made: Path, login: list[str], url: str) -> Pat
 
 def main() -> None:
     """Ship in turns with curl, each time a host that the store has not seen."""
-    with tempfile.TemporaryDirectory(prefix="dtb-", dir="/var/tmp") as name, elk_bed.running(heap="1g") as bed:
+    with tempfile.TemporaryDirectory(prefix="dtb-", dir="/var/tmp") as name, opensearch_bed.running(heap="1g") as bed:
         folder = Path(name)
         for number in range(RUNS + 1):
             for kind in ("ours", "curl"):

@@ -12,7 +12,7 @@ from dualtrack.core import paths
 from tests.support.tried import Tried
 
 if TYPE_CHECKING:
-    from tests.support.elk_testbed import Bed
+    from tests.support.opensearch_testbed import Bed
     from tests.support.terraform_testbed import Emulator
 
 
@@ -25,9 +25,10 @@ def tried(record_property: Callable[[str, object], None]) -> Tried:
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Bed]:
     """A search store of one node, for the tests of one file."""
-    from tests.support import elk_testbed as elk_bed  # brings Ansible along, which the other files do without
+    # Brings Ansible along, which the other files do without.
+    from tests.support import opensearch_testbed as opensearch_bed
 
-    with elk_bed.running() as found:
+    with opensearch_bed.running() as found:
         yield found
 
 

@@ -24,9 +24,9 @@ from dualtrack.security.audit import fetch, ship
 from dualtrack.security.audit.verify import Anchor, judge
 from dualtrack.security.audit.writer import Writer, begin
 from dualtrack.security.pki import authority
-from tests.support import elk_testbed as elk_bed
+from tests.support import opensearch_testbed as opensearch_bed
 from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
-from tests.support.elk_testbed import Bed
+from tests.support.opensearch_testbed import Bed
 from tests.support.store_attacks import DOCUMENT, HOST_ATTACKS, STORE_ATTACKS, layout
 from tests.support.tried import ADMIN, CONTROLLER, ROOT, THIEF, Tried
 
@@ -352,7 +352,7 @@ def test_certificates_that_are_none(shipped: Host, bed: Bed, tried: Tried, tmp_p
         with tried.attack("a stranger", f"shows {what}", "prevented", "TLS"):
             try:
                 store = Store(
-                    bed.address, elk_bed.straight(bed.address, bed.port), bed.pki / "ca.pem",
+                    bed.address, opensearch_bed.straight(bed.address, bed.port), bed.pki / "ca.pem",
                     certificate=Path(it.certificate), key=Path(it.key),
                 )  # fmt: skip
                 with store:
@@ -368,7 +368,7 @@ def test_who_left(shipped: Host, bed: Bed, tried: Tried) -> None:
     path = f"/{shipped.index}/_search"
     with bed.open("person", "auditor") as mine, bed.open() as anybody, bed.open("admin", "admin") as admin:
         assert [mine.call("POST", path, {}).status, anybody.call("POST", path, {}, headers).status] == [200, 200]
-        assert bed.settle(admin, {}, [it for it in elk_bed.PEOPLE if it.name != "auditor"])
+        assert bed.settle(admin, {}, [it for it in opensearch_bed.PEOPLE if it.name != "auditor"])
         with tried.attack("an auditor who has left", "searches with what they still have", "prevented", "rights"):
             assert [mine.call("POST", path, {}).status, anybody.call("POST", path, {}, headers).status] == [403, 403]
-        bed.settle(admin, elk_bed.PASSWORDS)
+        bed.settle(admin, opensearch_bed.PASSWORDS)

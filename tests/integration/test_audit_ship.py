@@ -19,7 +19,7 @@ import pytest
 from dualtrack.security.audit import record
 from tests.conftest import CLI, Cli, wait
 from tests.support.child import read_until
-from tests.support.elk_testbed import PASSWORDS, Bed
+from tests.support.opensearch_testbed import PASSWORDS, Bed
 
 #: `make drill-audit` sends a hundred thousand events, and kills for as long as that takes.
 EVENTS = 100_000 if os.environ.get("DUALTRACK_WHOLE") else 10_000

@@ -26,9 +26,9 @@ from dualtrack.security.audit import index_documents, witness_log
 from dualtrack.security.audit.witness import Witness
 from dualtrack.security.pki import authority
 from tests.conftest import CLI, Cli, wait
-from tests.support import elk_testbed as elk_bed
+from tests.support import opensearch_testbed as opensearch_bed
 from tests.support.child import read_until
-from tests.support.elk_testbed import Bed
+from tests.support.opensearch_testbed import Bed
 from tests.support.simulated_witnesses import Host
 
 #: `make drill-audit` kills a thousand times.
@@ -300,7 +300,7 @@ def test_another_host_s_index_says_nothing_of_this_one(bed: Bed, tmp_path: Path)
     panel.refresh()
     assert panel.see("w-1") == {"host": "gpu", "segment": 1, "signed": 1, "found": []}
     password = tmp_path / "password"
-    password.write_text(f"{elk_bed.PASSWORDS['auditor']}\n")
+    password.write_text(f"{opensearch_bed.PASSWORDS['auditor']}\n")
     panel.cli("audit", "fetch", "gpu", str(tmp_path / "fetched"), "--store", bed.url, "--ca", str(bed.pki / "ca.pem"),
               "--user", "auditor", "--password-file", str(password))  # fmt: skip
     assert panel.verify(tmp_path / "fetched", "w-1", quorum=1) == []

@@ -15,7 +15,7 @@ import msgspec
 from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.cluster import opensearch
 from dualtrack.security.pki import authority
-from tests.support import elk_testbed
+from tests.support import opensearch_testbed
 
 NODES = ("knn-1", "knn-2", "knn-3")
 #: What the knowledge base may do in the cluster: all with its own index, and nothing with others.
@@ -25,7 +25,7 @@ ROLE = {
 }
 
 
-class KnnBed(elk_testbed.Bed):
+class KnnBed(opensearch_testbed.Bed):
     """A node with the plugin, which says that it is of this version and needs no scripts."""
 
     def _lay_out(self, heap: str) -> None:
@@ -49,7 +49,7 @@ class Knn:
 
     module, missing = opensearch, "no such index"
 
-    def __init__(self, beds: list[elk_testbed.Bed], folder: Path) -> None:
+    def __init__(self, beds: list[opensearch_testbed.Bed], folder: Path) -> None:
         self.beds, self.file = beds, folder / "cluster.json"
         self.mine = authority.issue(beds[0].pki, "knowledge", "kb", ["kb"])
         self.write()
@@ -86,7 +86,7 @@ class Knn:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Knn]:
     """Run three nodes for the block, and let the knowledge base have an index there."""
-    with elk_testbed.cluster(*NODES, heap="384m", kind=KnnBed) as beds:
+    with opensearch_testbed.cluster(*NODES, heap="384m", kind=KnnBed) as beds:
         with beds[0].open("admin", "admin") as store:
             at = "/_plugins/_security/api"
             for path, body in ((f"{at}/roles/kb", ROLE), (f"{at}/rolesmapping/kb", {"backend_roles": ["knowledge"]})):

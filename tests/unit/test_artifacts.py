@@ -82,7 +82,7 @@ def test_the_mirror_is_made_by_the_same_code(
     assert world["asked"] == 1
 
 
-def test_what_the_role_elk_needs_is_pinned() -> None:
+def test_what_the_role_opensearch_needs_is_pinned() -> None:
     assert {it.split(":")[1] for it in pins()["maven"]} >= {"opensearch", "opensearch-security"}
 
 

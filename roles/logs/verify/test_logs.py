@@ -19,12 +19,16 @@ SOON_S = 40
 def node(host: Any, hostvars: dict[str, Any]) -> Node:
     """Return a node of the store, as the controller reaches it; skips where none is among the hosts checked."""
     config = Path(host.backend.ssh_config)
-    found = [it for it in hostvars.get("elk_nodes", ()) if f"Host {it['name']}\n" in config.read_text()]
+    found = [it for it in hostvars.get("opensearch_nodes", ()) if f"Host {it['name']}\n" in config.read_text()]
     if not found:
         pytest.skip("no node of the store is among the hosts that are checked")
-    port = int(hostvars.get("elk_port", 9200))
+    port = int(hostvars.get("opensearch_port", 9200))
     return Node(
-        name=found[0]["name"], address=found[0]["address"], port=port, pki=Path(hostvars["elk_ca_dir"]), config=config
+        name=found[0]["name"],
+        address=found[0]["address"],
+        port=port,
+        pki=Path(hostvars["opensearch_ca_dir"]),
+        config=config,
     )
 
 
@@ -43,7 +47,7 @@ def test_keys(host: Any) -> None:
 
 def test_a_line_is_found(host: Any, hostvars: dict[str, Any]) -> None:
     """A line is in the store seconds later, in this host's index of the day."""
-    people = [it["name"] for it in hostvars.get("elk_people", ()) if "administrator" in it["rights"]]
+    people = [it["name"] for it in hostvars.get("opensearch_people", ()) if "administrator" in it["rights"]]
     if not people:
         pytest.skip("nobody runs the store, so nobody can look")
     mark = f"verify{secrets.token_hex(8)}"

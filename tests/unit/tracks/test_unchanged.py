@@ -47,7 +47,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hosts(checkout: Path, **more: Any) -> Hosts:
     facts = {
         "ansible_host": "10.30.0.11", "audit_ca_dir": str(checkout / "state/pki"), "access_file": "state/people.yml",
-        "audit_keys_dir": str(checkout / "state/audit-keys"), "elk_elastic_license": "", **more,
+        "audit_keys_dir": str(checkout / "state/audit-keys"), "opensearch_elastic_license": "", **more,
     }  # fmt: skip
     groups = {"all": ["gpu-1"], "track_local": ["gpu-1"], "audited": ["gpu-1"], "track_cloud": []}
     return Hosts({"gpu-1": facts}, groups)
@@ -232,6 +232,7 @@ def test_no_role_looks_across_tracks() -> None:
     assert found == {
         "roles/access/vars/main.yml",  # its own dictionary of Unix groups
         "roles/infiniband/vars/main.yml",  # hosts of one fabric: asks whether each declares itself a manager
+        "roles/opensearch/vars/main.yml",  # names only: variables of the former name, which are refused
         "roles/slurm/tasks/preflight.yml",  # whether its controllers, of its own track, are in the inventory
     }
 

@@ -25,7 +25,7 @@ from dualtrack.security.audit import snapshots as keeping
 
 CERT = typer.Option(..., "--cert", metavar="FILE", help="A certificate of kind keeper, or admin.")
 CERT_KEY = typer.Option(..., "--cert-key", metavar="FILE", help="Its private key.")
-REPOSITORY = typer.Option("disk", "--repository", help="The repository of snapshots; the role elk makes `disk`.")
+REPOSITORY = typer.Option("disk", "--repository", help="The repository of snapshots; the role opensearch makes `disk`.")
 
 
 PKI = typer.Option(
@@ -75,7 +75,7 @@ def indices(
 ) -> None:
     """Create the indices that hosts ask for, each its own, until Ctrl-C: hosts may write to them, and create none.
 
-    The role elk runs this on the store's nodes.
+    The role opensearch runs this on the store's nodes.
     """
     keeper = index_requests.Keeper(
         SearchStore(store, ca=ca, cert=cert, key=cert_key), days, lambda said: echo(said, err=True)
@@ -94,7 +94,7 @@ def snapshot(
 ) -> None:
     """Take a snapshot of all indices, whole or an error. Only what is new since the last one is written.
 
-    The role elk's timer does this once a day, by a certificate that can do nothing else.
+    The role opensearch's timer does this once a day, by a certificate that can do nothing else.
     """
     name = keeping.called("taken", time.time_ns())
     found = keeping.take(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository, name)

@@ -59,7 +59,7 @@ def show(folder: Path = FOLDER, json: bool = LISTING) -> None:
         table(("kind", "name", "ends", "left"), rows)
     if ended := [f"{it.kind} {it.name}" for it in found if it.ends <= now]:
         raise Findings(
-            f"ended: {', '.join(ended)}", hint="the role elk renews its own; `dualtrack pki issue` the others"
+            f"ended: {', '.join(ended)}", hint="the role opensearch renews its own; `dualtrack pki issue` the others"
         )
 
 

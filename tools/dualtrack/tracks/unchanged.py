@@ -43,9 +43,9 @@ FILES = {
     "audit_ca_dir": "audited",
     "audit_keys_dir": "audited",
     "logs_ca_dir": "audited",
-    "elk_ca_dir": "role_log",
-    "elk_elastic_key": "role_log",
-    "elk_elastic_license": "role_log",
+    "opensearch_ca_dir": "role_log",
+    "opensearch_elastic_key": "role_log",
+    "opensearch_elastic_license": "role_log",
     "gateway_ca_dir": "role_gateway",
     "gateway_certificate": "role_gateway",
     "gateway_certificate_key": "role_gateway",
@@ -62,7 +62,14 @@ FILES = {
     "sm4_volume_keep_dir": "role_storage",
 }
 #: Those that are directories of an authority: certificates lie there by kind, each named after its host or person.
-AUTHORITIES = ("audit_ca_dir", "elk_ca_dir", "gateway_ca_dir", "knowledge_base_ca_dir", "logs_ca_dir", "serving_ca_dir")
+AUTHORITIES = (
+    "audit_ca_dir",
+    "opensearch_ca_dir",
+    "gateway_ca_dir",
+    "knowledge_base_ca_dir",
+    "logs_ca_dir",
+    "serving_ca_dir",
+)
 #: Settings of Ansible and of this program that may change what is applied. How long waits last does not.
 SETTINGS = ("ANSIBLE_", "DUALTRACK_")
 IGNORED = ("DUALTRACK_PATIENCE", "DUALTRACK_FACTS", "DUALTRACK_VARIABLES", "DUALTRACK_CGROUP")

@@ -31,7 +31,7 @@ PROBE = Path(__file__).with_name("probe.sh")
 RECORDED_S = 60
 #: An index that is never there: a shipper's name that no host can have in the lab's or an operator's inventory.
 NOWHERE = "audit-dualtrack-matrix-2000.01.01"
-#: The index of one document that `dualtrack verify` leaves behind (roles/elk/verify).
+#: The index of one document that `dualtrack verify` leaves behind (roles/opensearch/verify).
 VERIFIED = "audit-dualtrack-verify-2000.01.01"
 #: How each action on the store is tried: requests that change nothing where they are allowed, or undo themselves.
 REQUESTS: Mapping[str, Sequence[tuple[str, str, Any]]] = {
@@ -140,7 +140,7 @@ def _counts(it: _Tried, hosts: Mapping[str, Any]) -> bool:
 
 def _is_log_host(name: str, facts: Mapping[str, Any]) -> bool:
     """Tell whether a host is one of the search store, by its variables."""
-    return any(it["name"] == name for it in facts.get("elk_nodes", ()))
+    return any(it["name"] == name for it in facts.get("opensearch_nodes", ()))
 
 
 def _on_host(config: Path, host: str, role: str, person: str, mark: str, *, log_host: bool) -> list[_Tried]:

@@ -20,7 +20,7 @@ from dualtrack.security.audit.layout import Place, lines
 from dualtrack.security.audit.writer import Writer
 
 #: What is asked for: logins and rights (facilities auth and authpriv), the kernel's audit, our own programs, and whom
-#: the search store refused or who changed rights there (role elk, log4j2.properties).
+#: the search store refused or who changed rights there (role opensearch, log4j2.properties).
 MATCHES = (
     "SYSLOG_FACILITY=4", "SYSLOG_FACILITY=10", "+", "_TRANSPORT=audit", "+", "SYSLOG_IDENTIFIER=dualtrack", "+",
     "_SYSTEMD_UNIT=dualtrack-opensearch.service", "PRIORITY=5", "+",

@@ -50,12 +50,12 @@ def nodes(hosts: Mapping[str, Mapping[str, Any]], config: Path) -> list[Node]:
         Node(
             name=name,
             address=str(it["address"]),
-            port=int(facts.get("elk_port", 9200)),
-            pki=Path(str(facts["elk_ca_dir"])),
+            port=int(facts.get("opensearch_port", 9200)),
+            pki=Path(str(facts["opensearch_ca_dir"])),
             config=config,
         )
         for name, facts in hosts.items()
-        for it in facts.get("elk_nodes", ())
+        for it in facts.get("opensearch_nodes", ())
         if it["name"] == name
     ]
 
