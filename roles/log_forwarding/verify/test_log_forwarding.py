@@ -58,5 +58,5 @@ def test_a_line_is_found(host: Any, hostvars: dict[str, Any]) -> None:
             lambda: store.call("POST", "/logs-*/_search", query).body["hits"]["hits"], lambda hits: bool(hits), SOON_S
         )
     assert found, f"the journal has it, the store does not: see journalctl -u {UNIT}"
-    name = hostvars["logs_host"] or hostvars["inventory_hostname"].lower()
+    name = hostvars["log_forwarding_host"] or hostvars["inventory_hostname"].lower()
     assert found[0]["_index"].startswith(f"logs-{name}-"), found[0]["_index"]
