@@ -70,7 +70,7 @@ resource "aws_autoscaling_group" "this" {
   wait_for_capacity_timeout = "0"
   # Else the group would end healthy nodes of a zone that the watch leaves out for some time (`dualtrack pools watch`).
   suspended_processes = ["AZRebalance"]
-  # What module watch compares. AWS reports neither unless asked to, and does not charge for them.
+  # What module monitoring compares. AWS reports neither unless asked to, and does not charge for them.
   enabled_metrics = ["GroupDesiredCapacity", "GroupInServiceInstances"]
 
   mixed_instances_policy {

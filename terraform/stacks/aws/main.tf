@@ -44,8 +44,8 @@ module "storage" {
   tags          = local.tags
 }
 
-module "traffic" {
-  source = "../../modules/traffic"
+module "dns_failover" {
+  source = "../../modules/dns_failover"
   count  = var.traffic == null ? 0 : 1
 
   deployment = var.name
@@ -54,6 +54,12 @@ module "traffic" {
   fall_back  = var.traffic.fall_back
   check      = var.traffic.check
   tags       = local.tags
+}
+
+# The state of before has the module under its former name.
+moved {
+  from = module.traffic
+  to   = module.dns_failover
 }
 
 module "pool" {
@@ -81,11 +87,11 @@ module "pool" {
   kms_key_arn = var.kms_key_arn
 
   # Users are sent to the nodes that serve; the controllers keep the records (role traffic_keeper), and no node can.
-  traffic = contains(each.value.roles, "controller") ? one([for t in module.traffic : { zone_arn = t.zone_arn, record = t.nodes }]) : null
+  traffic = contains(each.value.roles, "controller") ? one([for t in module.dns_failover : { zone_arn = t.zone_arn, record = t.nodes }]) : null
 }
 
-module "watch" {
-  source = "../../modules/watch"
+module "monitoring" {
+  source = "../../modules/monitoring"
 
   deployment      = var.name
   account_id      = data.aws_caller_identity.current.account_id
@@ -94,6 +100,12 @@ module "watch" {
   missing_minutes = var.watch.missing_minutes
   budget_usd      = var.watch.budget_usd
   # Route53 reports to CloudWatch in us-east-1 only, and an alarm writes to a topic of its own region only.
-  health_checks = merge([for t in module.traffic : t.health_checks if var.region == "us-east-1"]...)
+  health_checks = merge([for t in module.dns_failover : t.health_checks if var.region == "us-east-1"]...)
   tags          = local.tags
+}
+
+# The state of before has the module under its former name.
+moved {
+  from = module.watch
+  to   = module.monitoring
 }

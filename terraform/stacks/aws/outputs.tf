@@ -12,7 +12,7 @@ output "inventory" {
     pools   = { for name, pool in module.pool : name => pool.pool }
     storage = module.storage.buckets
     # Not there, rather than null, where there is no traffic: an output of before reads the same.
-  }, [for t in module.traffic : { traffic = { zone_id = t.zone_id, name = t.nodes } }]...)
+  }, [for t in module.dns_failover : { traffic = { zone_id = t.zone_id, name = t.nodes } }]...)
 
   precondition {
     condition     = var.traffic == null || length(var.pools) == 0 || anytrue([for pool in var.pools : contains(pool.roles, "controller")])
@@ -27,10 +27,10 @@ output "inventory" {
 
 output "traffic_name_servers" {
   description = "What the zone's NS record in the zone above it must say; empty without traffic."
-  value       = flatten(module.traffic[*].name_servers)
+  value       = flatten(module.dns_failover[*].name_servers)
 }
 
 output "alarm_topic" {
   description = "The topic that alarms and the budget write to, for subscribers other than e-mail."
-  value       = module.watch.topic_arn
+  value       = module.monitoring.topic_arn
 }

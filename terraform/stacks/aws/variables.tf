@@ -172,7 +172,7 @@ variable "kms_key_arn" {
 }
 
 variable "watch" {
-  description = "Who is told what; see modules/watch."
+  description = "Who is told what; see modules/monitoring."
   type = object({
     emails          = optional(list(string), [])
     missing_minutes = optional(number, 15)
@@ -182,7 +182,7 @@ variable "watch" {
 }
 
 variable "traffic" {
-  description = "Names that send users to one track or the other; see modules/traffic. No zone, no records when left out."
+  description = "Names that send users to one track or the other; see modules/dns_failover. No zone, no records when left out."
   type = object({
     zone = string
     domestic = optional(object({

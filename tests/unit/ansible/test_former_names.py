@@ -11,7 +11,7 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 
 ROLES = Path(__file__).parents[3] / "roles"
-FORMER = {"opensearch": "elk"}
+FORMER = {"opensearch": "elk", "log_forwarding": "logs"}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -72,13 +72,13 @@ def test_all_plays_that_need_the_search_store_are_tagged() -> None:
     tagged = {
         Path(play["ansible.builtin.import_playbook"]).stem for play in plays if play.get("tags") == lanes.SHIPPING
     }
-    store = re.compile(r"\b(audit|logs)_store\b")
+    store = re.compile(r"\b(audit|log_forwarding)_store\b")
     defaults = {path.parts[-3] for path in ROOT.glob("roles/*/defaults/main.yml") if store.search(path.read_text())}
     roles = {
         path.stem: {role["role"] for play in yaml.safe_load(path.read_text()) for role in play.get("roles", ())}
         for path in (ROOT / "ansible/playbooks").glob("*.yml")
     }
-    assert defaults == {"audit", "logs"}
+    assert defaults == {"audit", "log_forwarding"}
     assert defaults == {role for name in tagged for role in roles[name]}
 
 

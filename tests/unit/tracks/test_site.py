@@ -24,15 +24,23 @@ def played(*names: str) -> list[str]:
 
 
 def test_what_has_no_host_is_left_out_and_the_order_and_tags_stay() -> None:
-    assert played(*LOCAL) == ["validate", "base", "access", "network", "audit", "logs"]
-    assert played(*LOCAL, "role_storage") == ["validate", "base", "access", "network", "storage", "audit", "logs"]
+    assert played(*LOCAL) == ["validate", "base", "access", "network", "audit", "log_forwarding"]
+    assert played(*LOCAL, "role_storage") == [
+        "validate",
+        "base",
+        "access",
+        "network",
+        "storage",
+        "audit",
+        "log_forwarding",
+    ]
     assert played("track_cloud", "role_gpu", "scheduled") == [
         "validate", "base", "access", "network", "gpu", "models", "scheduler", "spot",
     ]  # fmt: skip
     assert played() == ["validate"]
     tags = {Path(it["ansible.builtin.import_playbook"]).stem: it.get("tags")
             for it in yaml.safe_load(site.playbook(groups(*LOCAL)))}  # fmt: skip
-    assert {name for name, tag in tags.items() if tag == "shipping"} == {"audit", "logs"}
+    assert {name for name, tag in tags.items() if tag == "shipping"} == {"audit", "log_forwarding"}
 
 
 def test_hosts_in_all_groups_get_the_whole_site() -> None:

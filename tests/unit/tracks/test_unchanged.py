@@ -232,7 +232,8 @@ def test_no_role_looks_across_tracks() -> None:
     assert found == {
         "roles/access/vars/main.yml",  # its own dictionary of Unix groups
         "roles/infiniband/vars/main.yml",  # hosts of one fabric: asks whether each declares itself a manager
-        "roles/opensearch/vars/main.yml",  # names only: variables of the former name, which are refused
+        "roles/log_forwarding/vars/main.yml",  # names only: variables of the former name, which are refused
+        "roles/opensearch/vars/main.yml",  # the same
         "roles/slurm/tasks/preflight.yml",  # whether its controllers, of its own track, are in the inventory
     }
 

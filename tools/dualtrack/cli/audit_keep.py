@@ -53,7 +53,7 @@ def admit(
 ) -> None:
     """Let a host ship its trail to the store: it gets the index in which it asks for others.
 
-    The roles audit and logs do this for each host. Who is admitted already stays so.
+    The roles audit and log_forwarding do this for each host. Who is admitted already stays so.
     """
     from dualtrack.security.opensearch import reconcile
     from dualtrack.security.pki import authority

@@ -42,7 +42,7 @@ FILES = {
     "access_grants_file": "all",
     "audit_ca_dir": "audited",
     "audit_keys_dir": "audited",
-    "logs_ca_dir": "audited",
+    "log_forwarding_ca_dir": "audited",
     "opensearch_ca_dir": "role_log",
     "opensearch_elastic_key": "role_log",
     "opensearch_elastic_license": "role_log",
@@ -67,7 +67,7 @@ AUTHORITIES = (
     "opensearch_ca_dir",
     "gateway_ca_dir",
     "knowledge_base_ca_dir",
-    "logs_ca_dir",
+    "log_forwarding_ca_dir",
     "serving_ca_dir",
 )
 #: Settings of Ansible and of this program that may change what is applied. How long waits last does not.

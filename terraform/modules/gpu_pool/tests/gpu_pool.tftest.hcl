@@ -293,7 +293,7 @@ run "reports_what_the_alarms_compare" {
 
   assert {
     condition     = aws_autoscaling_group.this.enabled_metrics == toset(["GroupDesiredCapacity", "GroupInServiceInstances"])
-    error_message = "module watch would wait for metrics that never come"
+    error_message = "module monitoring would wait for metrics that never come"
   }
 }
 

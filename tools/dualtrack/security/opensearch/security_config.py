@@ -207,7 +207,10 @@ def audit_template(replicas: int, shards: int = 1) -> dict[str, Any]:
 
 
 def logs_template(replicas: int, shards: int = 1) -> dict[str, Any]:
-    """Return the template of ordinary logs' indices: what roles/logs sends can be searched, other fields are kept."""
+    """Return the template of ordinary logs' indices.
+
+    What the role log_forwarding sends can be searched, other fields are kept.
+    """
     word = {"type": "keyword", "ignore_above": 8191}
     return {
         "index_patterns": ["logs-*-*-*-*"],
