@@ -65,3 +65,12 @@ def test_progress(kind: str, hook: dict[str, object], line: str | None) -> None:
 
 def test_events_without_a_resource_show_nothing() -> None:
     assert progress_line({"type": "change_summary"}) is None
+
+
+def test_a_move_is_told_from_a_change() -> None:
+    """A module that was renamed in the tree has its resources moved in the state; nothing of them changes."""
+    events = [planned("module.monitoring[0].aws_sns_topic.alarms", "move"), planned("aws_vpc.this", "update")]
+    found = read_plan(events, FILE)
+    assert found.counts == {"add": 0, "change": 1, "destroy": 0}
+    assert found.summary == "0 to add, 1 to change, 0 to destroy, 1 to move in the state"
+    assert found.text.splitlines()[0] == "  → module.monitoring[0].aws_sns_topic.alarms"

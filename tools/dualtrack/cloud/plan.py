@@ -12,7 +12,7 @@ _VERBS = {"create": "created", "update": "changed", "delete": "destroyed", "repl
 
 @dataclass(frozen=True)
 class Change:
-    """One resource and what would happen to it: create, update, delete or replace."""
+    """One resource and what would happen to it: create, update, delete, replace, or move (another address, no more)."""
 
     address: str
     action: str
@@ -42,12 +42,14 @@ class Plan:
         """One line for people."""
         if not self.changes:
             return "No changes"
-        return "{add} to add, {change} to change, {destroy} to destroy".format(**self.counts)
+        text = "{add} to add, {change} to change, {destroy} to destroy".format(**self.counts)
+        moved = sum(change.action == "move" for change in self.changes)
+        return f"{text}, {moved} to move in the state" if moved else text
 
     @property
     def text(self) -> str:
         """The whole plan for people: a line for each resource, then the summary."""
-        marks = {"create": "+", "update": "~", "delete": "-", "replace": "-/+"}
+        marks = {"create": "+", "update": "~", "delete": "-", "replace": "-/+", "move": "→"}
         return "\n".join([f"{marks.get(c.action, '?'):>3} {c.address}" for c in self.changes] + [self.summary])
 
 
