@@ -102,6 +102,49 @@ def test_an_entry_in_both_places_is_nobodys_guess(lab: Path, tmp_path: Path) -> 
     assert files(lab) == before
 
 
+@pytest.mark.parametrize("kind", ["bytes", "directory", "dangling link"])
+def test_damaged_inventories_move_as_they_are(lab: Path, tmp_path: Path, kind: str) -> None:
+    path = lab / "inventories/aws/hosts-cloud.json"
+    path.unlink()
+    if kind == "bytes":
+        path.write_bytes(b"\xff\xfe")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    assert state_migration.move(lab, tmp_path / ".state") == list(paths.STATE_ENTRIES)
+    assert os.path.lexists(tmp_path / ".state/inventories/aws/hosts-cloud.json")
+
+
+def test_a_relative_link_leads_to_the_same_place(lab: Path, tmp_path: Path) -> None:
+    (lab / "pki").rename(tmp_path / "elsewhere")
+    (lab / "pki").symlink_to("../elsewhere")
+    state_migration.move(lab, tmp_path / "deep/state")
+    assert (tmp_path / "deep/state/pki/ca.pem").read_text() == "pki/ca.pem\n"
+    assert not os.path.lexists(lab / "pki")
+
+
+def test_host_keys_are_added_to_those_that_are_there(lab: Path, tmp_path: Path) -> None:
+    state = tmp_path / ".state"
+    state.mkdir()
+    (state / "known_hosts").write_text("newer\n")
+    state_migration.move(lab, state)
+    assert (state / "known_hosts").read_text() == "newer\nssh/known_hosts\n"
+
+
+def test_of_several_commands_one_moves_it_and_the_others_are_silent(lab: Path) -> None:
+    env = {name: it for name, it in os.environ.items() if not name.startswith("DUALTRACK_")}
+    env["DUALTRACK_LAB_DIR"] = str(lab)
+    (lab / "context.json").unlink()
+    running = [
+        subprocess.Popen([CLI, "use"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    said = [it.communicate(timeout=120)[1] for it in running]
+    assert [it.returncode for it in running] == [0] * 6
+    assert sorted(text.count("\n") for text in said) == [0] * 5 + [1]
+
+
 def test_where_the_state_is(tmp_path: Path) -> None:
     default = paths.ROOT / ".state"
     assert paths.state_dir(paths.ROOT / ".lab", None) == paths.state_dir(paths.ROOT / ".lab", "") == default

@@ -231,3 +231,52 @@ def test_entries_of_a_journal_are_read_as_they_are() -> None:
     assert parsed(PRIORITY="9").priority == "9"
     assert reach.parsed("h", b"[]") is None
     assert reach.parsed("h", b"-- No entries --\n") is None
+
+
+DAMAGED = [
+    b"\xff\xfe\0garbage", b"{}", b'{"all":[]}', b'{"all":{"hosts":["a"]}}', b'{"all":{"hosts":{"a":5}}}',
+    b'{"all":{"hosts":{"a', b'{"a":' * 5000,
+]  # fmt: skip
+UNUSABLE = [
+    {"ansible_ssh_common_args": "'x"}, {"ansible_host": "a\0b"},
+    {"ansible_ssh_private_key_file": "~no-such-user-here/x"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", DAMAGED, ids=lambda data: repr(data[:30]))
+@pytest.mark.parametrize("words", [("ssh", "a"), ("logs", "a"), ("kb", "address"), ("play", "base", "--yes")])
+def test_a_damaged_inventory_is_one_line(tmp_path: Path, data: bytes, words: tuple[str, ...]) -> None:
+    place = tmp_path / "inventories/lab/hosts-local.json"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(data)
+    done = run_in(tmp_path, *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "is damaged" in done.stderr
+
+
+@pytest.mark.parametrize("facts", UNUSABLE, ids=lambda facts: next(iter(facts)))
+def test_a_host_that_cannot_be_reached_as_it_is_written_is_one_line(tmp_path: Path, facts: dict[str, str]) -> None:
+    place = tmp_path / "inventories/lab/hosts-local.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps({"all": {"hosts": {"a": facts}, "children": {}}}))
+    done = run_in(tmp_path, "ssh", "a")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_a_pipe_in_the_place_of_a_state_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tracks.json")
+    done = run_in(tmp_path, "status")
+    assert (done.returncode, "is damaged" in done.stderr) == (2, True)
+
+
+def test_a_closed_stdout_is_no_reason_to_fail(tmp_path: Path) -> None:
+    env = {**os.environ, "DUALTRACK_STATE_DIR": str(tmp_path), "DUALTRACK_LAB_DIR": str(tmp_path / "lab")}
+    done = subprocess.run(
+        ["sh", "-c", f"{CLI} status --json >&-"], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def run_in(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "DUALTRACK_STATE_DIR": str(state), "DUALTRACK_LAB_DIR": str(state / "lab")}
+    return subprocess.run([CLI, *words], env=env, capture_output=True, text=True, check=False, timeout=120)

@@ -66,8 +66,8 @@ def _settle_state() -> None:
     if paths.misplaced(paths.LAB, paths.STATE):
         from dualtrack.core import state_migration
 
-        moved = state_migration.move(paths.LAB, paths.STATE)
-        echo(f"dualtrack: the state of the deployment ({', '.join(moved)}) is now in {paths.STATE}", err=True)
+        if moved := state_migration.move(paths.LAB, paths.STATE):
+            echo(f"dualtrack: the state of the deployment ({', '.join(moved)}) is now in {paths.STATE}", err=True)
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -88,6 +88,9 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def main() -> None:
     """Run the command line; a DualtrackError becomes one line on stderr and its exit code."""
+    if sys.stdout is None or sys.stderr is None:  # closed by the caller: what is printed there is lost
+        nowhere = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     try:
         app()
     except DualtrackError as error:
@@ -99,6 +102,11 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has read enough
         sys.stderr.close()
         sys.exit(int(Exit.OK))
+    except RuntimeError as error:
+        if "home directory" not in str(error):  # pathlib's, where neither HOME nor a user's entry names one
+            raise
+        echo("dualtrack: this user has no home directory: set HOME, and DUALTRACK_CACHE for the cache", err=True)
+        sys.exit(int(Exit.MISSING))
     except MemoryError:
         echo("dualtrack: there is not enough memory for this", err=True)
         sys.exit(int(Exit.EXTERNAL))

@@ -28,7 +28,7 @@ def stored() -> StackName | None:
         return StackName(json.loads(FILE.read_bytes())["stack"])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(f"{FILE} is damaged", hint="dualtrack use aws, or emulator, writes it again") from None
 
 

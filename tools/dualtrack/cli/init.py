@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,10 @@ def init(
             region = _ask("Region", region)
             operator = _ask("Addresses that may open ssh, such as 203.0.113.7/32").split(",")
             image = _ask("Image (AMI) of Debian 12 for amd64 there")
+    if facts.absolute() == target.absolute():
+        raise BadInput(f"both files would be {facts}", hint="--facts and --tfvars name two files")
+    if operator and not image:
+        raise BadInput("there is no image for the instances", hint="--image AMI: Debian 12 for amd64 in that region")
     made: dict[Path, str] = {}
     if servers:
         made[facts] = initial.facts_text(servers, user, key, facts)
@@ -103,5 +108,5 @@ def _ask(question: str, default: str | None = None) -> str:
 
 
 def _must_be_new(path: Path, force: bool) -> None:
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise Refused(f"{path} is there already", hint="--force replaces it; --facts and --tfvars name other files")

@@ -45,7 +45,7 @@ def play(
         if not name.isidentifier() or not equals:
             raise BadInput(f"--set {name}{equals}", hint="write it as NAME=VALUE, the name a variable's")
     inventories = deployment.inventories()
-    if len(inventories) == 1:
+    if len(inventories) == 1 or not any(it.hosts for it in deployment.generated()):
         raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
     if not check and not yes and (real := _real(inventories)):
         confirmed(f"Run {playbook} on {limit or 'all hosts'} of {', '.join(real)}?")

@@ -302,14 +302,15 @@ def _cannot(path: Path, error: OSError) -> External:
 def read(path: Path, kind: type[T], hint: str = "delete it", *, follow: bool = True) -> T | None:
     """Return the JSON file at ``path`` as ``kind``, None where there is none; BadInput where it is damaged.
 
-    Without ``follow`` Refused where it is a link, or anything but a file.
+    Without ``follow`` Refused where it is a link, or anything but a file. A pipe in its place is not waited for.
     """
     try:
-        with path.open("rb") if follow else os.fdopen(open_own(path.parent, path.name), "rb") as file:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        with os.fdopen(os.open(path, flags) if follow else open_own(path.parent, path.name), "rb") as file:
             return msgspec.json.decode(file.read(), type=kind)
     except FileNotFoundError:
         return None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is damaged: {error}", hint=hint) from None
 
 

@@ -33,19 +33,20 @@ def move(lab: Path, state: Path) -> list[str]:
             with contextlib.ExitStack() as held:
                 for path in _locks(lab, names):
                     held.enter_context(_closing(hold(path, f"{path.parent} is in use", hint="end that program first")))
+                inventories = dict(_renamed(lab / "inventories", lab / KEYS, state / "known_hosts"))
                 state.mkdir(parents=True, exist_ok=True)
                 _copy_keys(lab / KEYS, state / "known_hosts")
+                for path, data in inventories.items():
+                    write_atomically(path, data)
                 for name in names:
-                    if name == "inventories":
-                        _name_keys(lab / name, lab / KEYS, state / "known_hosts")
-                    (lab / name).rename(state / name)
+                    _move(lab / name, state / name)
                 sync_path(state)
                 sync_path(lab)
             return names
     except OSError as error:
         raise External(
-            f"the state cannot be moved from {lab} to {state}: {error.strerror}",
-            hint="move it by hand, or name a place in DUALTRACK_STATE_DIR",
+            f"the state cannot be moved from {lab} to {state}: {error.filename or ''}: {error.strerror}",
+            hint="repeat the command when that is repaired: what has moved stays, the rest follows",
         ) from None
 
 
@@ -66,14 +67,29 @@ def _locks(lab: Path, names: list[str]) -> Iterator[Path]:
 
 
 def _copy_keys(old: Path, new: Path) -> None:
-    """Copy the host keys: the lab keeps those of its own hosts, and nothing tells which are whose."""
-    if old.is_file() and not new.exists():
-        write_atomically(new, old.read_bytes(), 0o600)
+    """Add the host keys that are not there yet; the lab keeps its file, since nothing tells which key is whose."""
+    if old.is_file():
+        there = new.read_bytes() if new.exists() else b""
+        lines = there.splitlines(keepends=True)
+        missing = [line for line in old.read_bytes().splitlines(keepends=True) if line not in lines]
+        if missing:
+            write_atomically(new, b"".join([*lines, *missing]), 0o600)
 
 
-def _name_keys(inventories: Path, old: Path, new: Path) -> None:
-    """Have generated inventories of hosts that are not the lab's name the copy."""
+def _renamed(inventories: Path, old: Path, new: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yield generated inventories of hosts that are not the lab's, with the name of the copy of the host keys."""
     for path in sorted(inventories.glob("*/hosts-*.json")):
-        if path.parent.name != "lab":
-            text = path.read_text(encoding="utf-8")
-            write_atomically(path, text.replace(str(old.absolute()), str(new.absolute())).encode())
+        if path.parent.name != "lab" and path.is_file():
+            data = path.read_bytes()
+            changed = data.replace(str(old.absolute()).encode(), str(new.absolute()).encode())
+            if changed != data:
+                yield path, changed
+
+
+def _move(old: Path, new: Path) -> None:
+    """Rename an entry; a link that says where it leads from its own place is made anew."""
+    if old.is_symlink() and not (target := old.readlink()).is_absolute():
+        new.symlink_to(old.parent.absolute() / target)
+        old.unlink()
+    else:
+        old.rename(new)

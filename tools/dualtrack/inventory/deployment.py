@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,13 +48,25 @@ def write(target: Target, track: str, hosts: Sequence[Host], connection: render.
     return path
 
 
+class _Group(msgspec.Struct, frozen=True):
+    hosts: dict[str, dict[str, Any]] = {}
+    children: dict[str, Any] = {}
+
+
+class _Generated(msgspec.Struct, frozen=True):
+    all: _Group
+
+
+def generated(state: Path | None = None) -> Iterator[_Group]:
+    """Yield hosts and groups of each generated file, without Ansible, which needs seconds; BadInput for damage."""
+    for path in sorted(((state or STATE) / "inventories").glob("*/hosts-*.json")):
+        if found := read(path, _Generated, hint="make up, or dualtrack cloud join, writes it again"):
+            yield found.all
+
+
 def in_group(group: str) -> bool:
-    """Tell whether a host of a track that is up is in a group; Ansible needs seconds for that answer."""
-    for path in (STATE / "inventories").glob("*/hosts-*.json"):
-        found = read(path, dict[str, Any])
-        if found and group in found["all"]["children"]:
-            return True
-    return False
+    """Tell whether a host of a track that is up is in a group."""
+    return any(group in it.children for it in generated())
 
 
 def inventories(*environments: str) -> list[Path]:

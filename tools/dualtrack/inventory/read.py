@@ -26,8 +26,11 @@ def read_inventory(inventories: Sequence[Path]) -> Inventory:
     done = run(
         words, cwd=ROOT / "ansible", check=False,
         env={"ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"), "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
-             "ANSIBLE_NOCOLOR": "true", **environment()},
+             "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true", "ANSIBLE_NOCOLOR": "true", **environment()},
     )  # fmt: skip
     if done.returncode != 0:
         raise BadInput(f"the inventory cannot be read: {last_line(done.stderr)}")
-    return msgspec.json.decode(done.stdout, type=dict[str, Any])
+    try:
+        return msgspec.json.decode(done.stdout, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadInput(f"the inventory cannot be read: {error}") from None

@@ -58,7 +58,12 @@ def settings(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
 def options(name: str, arguments: str) -> dict[str, str]:
     """Return ssh arguments (`-o Key=value`, `-J jump`, …) as settings."""
     found = {}
-    words = iter(shlex.split(arguments))
+    try:
+        words = iter(shlex.split(arguments))
+    except ValueError as error:
+        raise BadInput(
+            f"ssh arguments {arguments[:200]!r}: {error}", hint="make up writes the inventory again"
+        ) from None
     for word in words:
         letter, rest = word[:2], word[2:]
         if letter != "-o" and letter not in LETTERS:

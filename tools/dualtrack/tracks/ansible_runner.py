@@ -151,6 +151,7 @@ def environment(given: os._Environ[str] | dict[str, str], events_fd: int) -> dic
         "ANSIBLE_CONFIG": str(CONFIG),
         "ANSIBLE_CALLBACKS_ENABLED": "dualtrack_events",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
         "ANSIBLE_NOCOLOR": "true",
         "DUALTRACK_EVENTS_FD": str(events_fd),
         "PYTHONUNBUFFERED": "1",

@@ -69,6 +69,8 @@ def server(word: str) -> dict[str, Any]:
 
 def facts_text(hosts: Sequence[dict[str, Any]], user: str, key: str, path: Path) -> str:
     """Return a facts file for machines of one's own, checked; ``path`` is what errors name."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9._-]{0,63}", user):
+        raise BadInput(f"user {user!r} cannot log in", hint="letters, digits, . _ and -, such as ops or ec2-user")
     content: dict[str, Any] = {"provider": "machines", "user": user}
     if key:
         content["ssh_private_key"] = key

@@ -19,9 +19,9 @@ import msgspec
 
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, External
-from dualtrack.core.files import read
 from dualtrack.core.paths import STATE
 from dualtrack.core.proc import last_line
+from dualtrack.inventory import deployment
 from dualtrack.inventory.model import NAME
 from dualtrack.remote.host_keys import FAILED
 
@@ -48,9 +48,8 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
 def hosts(state: Path = STATE) -> dict[str, Mapping[str, Any]]:
     """Return the variables of every host of the tracks that are up, by name."""
     found: dict[str, Mapping[str, Any]] = {}
-    for path in sorted((state / "inventories").glob("*/hosts-*.json")):
-        document = read(path, dict[str, Any]) or {}
-        found.update(document.get("all", {}).get("hosts", {}))
+    for it in deployment.generated(state):
+        found.update(it.hosts)
     return {name: facts for name, facts in found.items() if NAME.fullmatch(name)}
 
 
@@ -70,7 +69,23 @@ def find(word: str, state: Path = STATE) -> tuple[str, Mapping[str, Any]]:
 
 
 def ssh_words(name: str, facts: Mapping[str, Any], command: Sequence[str] = ()) -> list[str]:
-    """Return the ssh command line for a shell or a command on a host, connected and verified as by Ansible."""
+    """Return the ssh command line for a shell or a command on a host, connected and verified as by Ansible.
+
+    BadInput where the inventory's variables make none.
+    """
+    try:
+        # No option can follow `--`, whatever the inventory calls the host.
+        words = [*_options(facts), "--", str(facts.get("ansible_host", name)), *command]
+    except (ValueError, RuntimeError) as error:
+        raise BadInput(
+            f"the inventory does not say how to reach {name}: {error}", hint="make up writes it again"
+        ) from None
+    if any("\0" in word for word in words):
+        raise BadInput(f"the inventory does not say how to reach {name}: a zero byte", hint="make up writes it again")
+    return words
+
+
+def _options(facts: Mapping[str, Any]) -> list[str]:
     words = ["ssh", "-o", "ConnectTimeout=10"]
     for variable in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
         words += shlex.split(str(facts.get(variable, "")))
@@ -78,8 +93,7 @@ def ssh_words(name: str, facts: Mapping[str, Any], command: Sequence[str] = ()) 
         words += ["-i", str(Path(str(key)).expanduser()), "-o", "IdentitiesOnly=yes"]
     if facts.get("ansible_user"):
         words += ["-o", f"User={facts['ansible_user']}"]
-    # No option can follow `--`, whatever the inventory calls the host.
-    return [*words, "-p", str(facts.get("ansible_port", 22)), "--", str(facts.get("ansible_host", name)), *command]
+    return [*words, "-p", str(facts.get("ansible_port", 22))]
 
 
 def journal(
