@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, Cli
 
-ALONE = ("own-servers.md", "real-account.md")
+ALONE = ("own-servers.md", "real-account.md", "set-up-your-shell.md")
 
 
 @pytest.mark.parametrize("page", ALONE)
