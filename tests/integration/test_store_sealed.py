@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dualtrack.data.checkpoints.cache import begun
 
+from dualtrack.data.checkpoints.cache import begun
 from tests.conftest import CLI
 from tests.support.store_testbed import Fault, Store, store
 
@@ -138,7 +138,7 @@ def test_a_version_with_nothing_sealed_says_so(bed: Store, fresh: Store, tmp_pat
 
 
 def test_a_killed_pull_goes_on_and_serves_nothing_torn(bed: Store, fresh: Store, chance: random.Random) -> None:
-    """Killed once before anything is on the disk, then at random shares of the bytes: how long a pull takes says little."""
+    """Killed once before anything is on the disk, then at random shares of the bytes."""
     words = ("pull", "s3://vault/model@v1", "-i", bed.folder / "owner.key")
     kills, left = int(os.environ.get("DUALTRACK_KILLS", "6")) // 2, 0
     for number in range(kills):
