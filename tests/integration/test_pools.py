@@ -33,7 +33,7 @@ def test_capacity_fails_on_demand_comes_and_goes_when_spot_holds(stack: Stack) -
     stack.rounds(2)
     stack.deny(lifecycle="spot")
     stack.reclaim(1)
-    stack.until(lambda: stack.sizes() == (1, 2), what="standing in")
+    stack.until(lambda: stack.sizes() == (1, 2), what="the fallback")
     assert "raise" in stack.did()
     assert "InsufficientInstanceCapacity" in stack.reasons()
     stack.recover()
@@ -50,7 +50,7 @@ def test_spot_quota_fails_and_the_ceiling_holds(stack: Stack) -> None:
     stack.rounds(2)
     stack.deny(lifecycle="spot", error="quota")
     stack.reclaim(2)
-    stack.until(lambda: stack.sizes() == (0, 2), what="standing in")
+    stack.until(lambda: stack.sizes() == (0, 2), what="the fallback")
     stack.rounds(6)
     assert stack.sizes() == (0, 2)
     assert "MaxSpotInstanceCountExceeded" in stack.reasons()
@@ -147,7 +147,7 @@ def test_all_nodes_really_gone_is_believed(stack: Stack) -> None:
     stack.rounds(2)
     stack.deny(lifecycle="spot")
     stack.reclaim(2)
-    stack.until(lambda: stack.sizes() == (0, 3), what="standing in for both")
+    stack.until(lambda: stack.sizes() == (0, 3), what="the fallback of both")
 
 
 def test_a_killed_watch_goes_on_and_lowers_only_what_it_raised(stack: Stack) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtrack.cloud.pools import activities, consistency, context, costs, unit
+from dualtrack.cloud.pools.model import State
 from dualtrack.cloud.pools.report import report
 from dualtrack.cloud.pools.state import Count, Entry
 from dualtrack.cloud.prices import files
@@ -191,7 +192,7 @@ def test_the_report_reckons_hours_times_price() -> None:
     entries = [
         Entry(at=0.0, kind="start", region="us-east-1"),
         Entry(at=0.0, kind="nodes", counts=counts(2, 1)),
-        Entry(at=hour, kind="nodes", counts=counts(1, 2), stand_in={"ondemand": 1}),
+        Entry(at=hour, kind="nodes", counts=counts(1, 2), fallback={"ondemand": 1}),
         Entry(at=hour, kind="raise", pool="ondemand", reason="spot was short"),
         Entry(at=2 * hour, kind="nodes", counts=counts(2, 1)),
         Entry(at=3 * hour, kind="note", reason="the end"),
@@ -203,8 +204,8 @@ def test_the_report_reckons_hours_times_price() -> None:
     assert rows["spot"].usd == pytest.approx(14.26 * 5 / 3)
     assert rows["spot"].usd_on_demand == pytest.approx(27.45 * 5 / 3)
     assert found.saved == pytest.approx((27.45 - 14.26) * 5 / 3)
-    assert found.stand_in_hours == pytest.approx(1 / 3)
-    assert found.stand_in_extra == pytest.approx((21.96 - 14.11) / 3)
+    assert found.fallback_hours == pytest.approx(1 / 3)
+    assert found.fallback_extra == pytest.approx((21.96 - 14.11) / 3)
     assert [it.kind for it in found.events] == ["start", "raise", "note"]
     assert (found.seen_hours, found.unseen_hours) == (pytest.approx(1), 0)
 
@@ -237,14 +238,14 @@ def test_an_unknown_price_is_said_and_no_sum_is_made_up() -> None:
     assert report([], files.load()).rows == ()
 
 
-def test_a_stand_in_that_never_came_cost_nothing() -> None:
+def test_a_fallback_that_never_came_cost_nothing() -> None:
     entries = [
         Entry(at=0.0, kind="start", region="us-east-1"),
-        Entry(at=0.0, kind="nodes", counts=counts(1, 0), stand_in={"ondemand": 1}),
+        Entry(at=0.0, kind="nodes", counts=counts(1, 0), fallback={"ondemand": 1}),
         Entry(at=900.0, kind="note"),
     ]
     found = report(entries, files.load())
-    assert (found.stand_in_hours, found.stand_in_extra) == (0, 0)
+    assert (found.fallback_hours, found.fallback_extra) == (0, 0)
 
 
 def test_the_unit_holds_for_systemd(tmp_path: Path) -> None:
@@ -313,3 +314,10 @@ def test_an_inventory_without_gpus_is_refused(tmp_path: Path) -> None:
         file.write_text(content)
         with pytest.raises(DualtrackError):
             context.place("aws", inventory=file)
+
+
+def test_what_is_on_disk_keeps_its_names() -> None:
+    entry = Entry(at=1.0, kind="nodes", fallback={"ondemand": 1})
+    state = State(at=1.0, pools={}, fallback={"spot": {"ondemand": 1}})
+    assert json.loads(msgspec.json.encode(entry))["stand_in"] == {"ondemand": 1}
+    assert json.loads(msgspec.json.encode(state))["raised"] == {"spot": {"ondemand": 1}}

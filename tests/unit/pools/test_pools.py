@@ -29,13 +29,13 @@ def test_on_demand_steps_in_after_the_grace_and_leaves_after_the_hold() -> None:
     world.reclaim()
     assert kinds(world.run(5)) == []
     assert kinds(world.run(2)) == ["raise"]
-    assert (world.size, world.memory.raised) == (2, {"spot": {"ondemand": 1}})
+    assert (world.size, world.memory.fallback) == (2, {"spot": {"ondemand": 1}})
     assert "InsufficientInstanceCapacity" in reasons(world)
     assert kinds(world.run(60)) == []
     world.capacity = set(ZONES)
     assert sizes(world.run(14)) == []
     assert sizes(world.run(4)) == [1]
-    assert world.memory.raised == {}
+    assert world.memory.fallback == {}
     assert sizes(world.run(60)) == []
 
 
@@ -140,7 +140,7 @@ def test_what_the_operator_sets_is_never_lowered() -> None:
     assert world.size == 3
 
 
-def test_standing_in_is_counted_from_the_size_that_the_operator_set() -> None:
+def test_fallback_is_counted_from_the_size_that_the_operator_set() -> None:
     world = World(on_demand_max=6)
     world.run(2)
     world.set_size("ondemand", 3)
@@ -185,7 +185,7 @@ def test_a_doubtful_answer_changes_nothing_and_is_not_remembered() -> None:
     decisions = world.run(120)
     assert kinds(decisions) == []
     assert all("no action for" in it.reason for it in decisions)
-    assert (world.memory.pools, world.memory.raised) == (before.pools, before.raised)
+    assert (world.memory.pools, world.memory.fallback) == (before.pools, before.fallback)
 
 
 def test_one_doubtful_group_blocks_every_raise_because_the_money_is_not_known() -> None:
@@ -245,7 +245,7 @@ def test_an_action_that_aws_does_not_follow_is_asked_for_again() -> None:
     world.obeys = False
     assert "raise" in kinds(world.run(3))
     world.run(1)
-    assert (world.memory.raised, world.size) == ({}, 1)
+    assert (world.memory.fallback, world.size) == ({}, 1)
     assert "still has 1 nodes as its size, not 2 as asked" in reasons(world)
     world.obeys = True
     world.run(8)
@@ -259,7 +259,7 @@ def test_an_action_that_aws_does_not_follow_is_asked_for_again() -> None:
     assert world.size == 1, "a lowering that AWS refused was forgotten, and the money with it"
 
 
-def test_a_pool_that_left_the_stack_no_longer_has_stand_ins() -> None:
+def test_a_pool_that_left_the_stack_no_longer_has_a_fallback() -> None:
     world = World()
     world.capacity = set()
     world.reclaim()
@@ -270,7 +270,7 @@ def test_a_pool_that_left_the_stack_no_longer_has_stand_ins() -> None:
     assert world.size == 1
 
 
-def test_only_pools_with_the_same_gpus_and_roles_stand_in() -> None:
+def test_only_pools_with_the_same_gpus_and_roles_replace_spot() -> None:
     for more in ({"gpus": 4}, {"roles": ("controller",)}):
         world = World()
         world.groups["ondemand"] = msgspec.structs.replace(world.groups["ondemand"], **more)

@@ -117,7 +117,7 @@ def test_a_dry_run_does_nothing_and_counts_nothing_as_done(tmp_path: Path) -> No
     assert cloud.did == []
     assert {it.applied for it in said} == {False}
     assert "raise" in {it.kind for it in said}
-    assert watch.kept.memory.raised == {}
+    assert watch.kept.memory.fallback == {}
     assert not (tmp_path / "memory.json").exists()
 
 

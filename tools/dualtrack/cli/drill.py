@@ -102,7 +102,7 @@ def _show(report: Report) -> None:
     if money.usd is not None and money.usd_on_demand is not None:
         echo(
             f"nodes: {money.usd:.2f} US$ at the dated prices, {money.usd_on_demand:.2f} all on demand; "
-            f"standing in took {money.stand_in_hours:.2f} node hours"
+            f"on-demand fallback took {money.fallback_hours:.2f} node hours"
         )
     echo(f"{report.headline}; {jobs.starts - jobs.jobs} starts more than jobs ({report.seconds:.0f} s)")
 

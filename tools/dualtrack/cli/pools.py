@@ -90,7 +90,7 @@ def status(
     prices: Path = PRICES,
     json: bool = LISTING,
 ) -> None:
-    """Show the pools: sizes, what the watch has raised, which zones it avoids, money a day against the ceiling."""
+    """Show the pools: sizes, what the controller has raised, which zones it avoids, money a day against the ceiling."""
     found = pools.status(pools.place(stack.value, inventory=inventory, endpoint=endpoint), pools.prices(prices))
     if json:
         document("pools-status", found, stack=stack.value)
@@ -220,8 +220,8 @@ def _show_report(found: Report) -> None:
         title="What it cost",
     )
     echo(f"together {_usd(found.usd)} US$, all on demand {_usd(found.usd_on_demand)}: saved {_usd(found.saved)}")
-    extra = _usd(found.stand_in_extra)
-    echo(f"on-demand stood in for spot for {found.stand_in_hours:.2f} node hours, {extra} US$ more expensive")
+    extra = _usd(found.fallback_extra)
+    echo(f"on-demand replaced spot for {found.fallback_hours:.2f} node hours, {extra} US$ more expensive")
     echo(f"{found.seen_hours:.2f} hours seen, {found.unseen_hours:.2f} not; prices: {'; '.join(found.prices)}")
     if found.unreadable:
         echo(f"{found.unreadable} lines of the journal cannot be read", err=True)

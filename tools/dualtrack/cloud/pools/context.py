@@ -126,7 +126,7 @@ def status(where: Place, book: Book) -> Status:
                 nodes=len(group.nodes),
                 desired=group.desired,
                 max=group.max,
-                raised=kept.memory.standing_in(name),
+                raised=kept.memory.fallback_nodes(name),
                 zones=group.inside,
                 avoided={zone: it.until for zone, it in known.avoided.items()} if known else {},
                 usd_per_day=Budget({name: group}, Policy(costs=costs_now)).usd_per_day(),

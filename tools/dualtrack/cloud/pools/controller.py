@@ -112,12 +112,12 @@ class Watch:
 
     def _count(self, seen: Observation) -> None:
         """Write down what runs, when that has changed or it is time: the report's money is calculated from it."""
-        counts, standing = counted(seen, self.kept.counts), stand_ins(self.kept.memory)
-        before = (self.kept.counts, self.kept.stand_in)
-        if (counts, standing) == before and seen.at - self.kept.counted_at < COUNT_S:
+        counts, replacing = counted(seen, self.kept.counts), fallback_nodes(self.kept.memory)
+        before = (self.kept.counts, self.kept.fallback)
+        if (counts, replacing) == before and seen.at - self.kept.counted_at < COUNT_S:
             return
-        self.store.append(Entry(at=seen.at, kind="nodes", applied=self.apply, counts=counts, stand_in=standing))
-        self.kept = msgspec.structs.replace(self.kept, counts=counts, stand_in=standing, counted_at=seen.at)
+        self.store.append(Entry(at=seen.at, kind="nodes", applied=self.apply, counts=counts, fallback=replacing))
+        self.kept = msgspec.structs.replace(self.kept, counts=counts, fallback=replacing, counted_at=seen.at)
         self.store.save(self.kept)
 
     def _tell(self, *entries: Entry) -> None:
@@ -132,7 +132,7 @@ def imagined(before: State, after: State) -> State:
     for name, it in after.pools.items():
         known = before.pools.get(name, PoolState(at=it.at))
         pools[name] = msgspec.structs.replace(it, asked=None, avoided=known.avoided, starved=known.starved)
-    return msgspec.structs.replace(after, pools=pools, raised=before.raised)
+    return msgspec.structs.replace(after, pools=pools, fallback=before.fallback)
 
 
 def counted(seen: Observation, before: tuple[Count, ...]) -> tuple[Count, ...]:
@@ -151,7 +151,7 @@ def counted(seen: Observation, before: tuple[Count, ...]) -> tuple[Count, ...]:
     )
 
 
-def stand_ins(memory: State) -> dict[str, int]:
+def fallback_nodes(memory: State) -> dict[str, int]:
     """Return how many nodes of each on-demand pool replace spot. Pure."""
-    pools = sorted({pool for shares in memory.raised.values() for pool in shares})
-    return {pool: memory.standing_in(pool) for pool in pools}
+    pools = sorted({pool for shares in memory.fallback.values() for pool in shares})
+    return {pool: memory.fallback_nodes(pool) for pool in pools}

@@ -29,7 +29,7 @@ def pools_for(spot: Group, groups: Mapping[str, Group]) -> list[Group]:
     ]
 
 
-def settle(group: Group, memory: State, policy: Policy, now: float) -> tuple[str, State]:
+def adopt_size(group: Group, memory: State, policy: Policy, now: float) -> tuple[str, State]:
     """Compare an on-demand group's size with what was asked for; return what to say ('' for nothing) and what holds.
 
     A size that nobody here asked for is the operator's (or a schedule's): from then on nothing of it is the watch's,
@@ -39,22 +39,24 @@ def settle(group: Group, memory: State, policy: Policy, now: float) -> tuple[str
     if known is None:
         return "", memory  # seen for the first time: all of it is the operator's
     asked, size = known.asked, group.desired
-    if size == known.base + memory.standing_in(group.pool):
-        return "", _with(memory, group.pool, msgspec.structs.replace(known, asked=None))
+    if size == known.base + memory.fallback_nodes(group.pool):
+        return "", memory.with_pool(group.pool, msgspec.structs.replace(known, asked=None))
     if asked is not None and size == asked.was and now - asked.at <= policy.settle_s:
-        raised = {spot: _share(shares, group.pool, asked.before.get(spot, 0)) for spot, shares in memory.raised.items()}
+        shares_by_spot = {
+            spot: _share(shares, group.pool, asked.before.get(spot, 0)) for spot, shares in memory.fallback.items()
+        }
         for spot, count in asked.before.items():
             if count:
-                raised.setdefault(spot, {group.pool: count})
-        back = msgspec.structs.replace(memory, raised=raised)
+                shares_by_spot.setdefault(spot, {group.pool: count})
+        back = msgspec.structs.replace(memory, fallback=shares_by_spot)
         said = f"{group.group} still has {size} nodes as its size, not {asked.to} as asked"
-        return said, _with(back, group.pool, msgspec.structs.replace(known, asked=None))
-    expected = known.base + memory.standing_in(group.pool)
-    raised = {spot: _share(shares, group.pool, 0) for spot, shares in memory.raised.items()}
-    theirs = msgspec.structs.replace(memory, raised=raised)
+        return said, back.with_pool(group.pool, msgspec.structs.replace(known, asked=None))
+    expected = known.base + memory.fallback_nodes(group.pool)
+    shares_by_spot = {spot: _share(shares, group.pool, 0) for spot, shares in memory.fallback.items()}
+    theirs = msgspec.structs.replace(memory, fallback=shares_by_spot)
     return (
         f"somebody set the size of {group.group} to {size} (it was {expected}): that is the operator's now",
-        _with(theirs, group.pool, msgspec.structs.replace(known, base=size, asked=None)),
+        theirs.with_pool(group.pool, msgspec.structs.replace(known, base=size, asked=None)),
     )
 
 
@@ -63,17 +65,13 @@ def _share(shares: dict[str, int], pool: str, count: int) -> dict[str, int]:
     return {**rest, pool: count} if count else rest
 
 
-def _with(memory: State, pool: str, it: PoolState) -> State:
-    return msgspec.structs.replace(memory, pools={**memory.pools, pool: it})
-
-
-def time_of(group: Group, memory: PoolState, standing_in: int, now: float) -> PoolState:
-    """Return the memory with its clocks: since when a spot pool lacks nodes, or has more standing in than it needs."""
+def with_clocks(group: Group, memory: PoolState, fallback: int, now: float) -> PoolState:
+    """Return the memory with its clocks: since when a spot pool lacks nodes, or more replace it than it needs."""
     lack = surplus = None
-    if group.short > standing_in:
-        before = memory.lack or Shortfall(now, group.short - standing_in)
-        lack = Shortfall(before.since, min(before.least, group.short - standing_in))
-    elif group.short < standing_in:
+    if group.short > fallback:
+        before = memory.lack or Shortfall(now, group.short - fallback)
+        lack = Shortfall(before.since, min(before.least, group.short - fallback))
+    elif group.short < fallback:
         past = memory.surplus or Surplus(now, group.short)
         surplus = Surplus(past.since, max(past.most, group.short))
     return msgspec.structs.replace(memory, lack=lack, surplus=surplus)
@@ -188,7 +186,7 @@ def quota_of(group: Group) -> str:
 
 
 def lower_to(keep: int, shares: dict[str, int], groups: Mapping[str, Group]) -> tuple[dict[str, int], list[str]]:
-    """Let only ``keep`` nodes stand in any longer; return the new shares, and what kept some from going."""
+    """Let no more than ``keep`` nodes replace spot; return the new shares, and what kept some from going."""
     fresh, problems = dict(shares), []
     excess = sum(shares.values()) - keep
     for pool in sorted(shares, reverse=True):
@@ -204,13 +202,13 @@ def lower_to(keep: int, shares: dict[str, int], groups: Mapping[str, Group]) -> 
     return fresh, problems
 
 
-def trim(raised: dict[str, dict[str, int]], groups: Mapping[str, Group], budget: Budget) -> list[str]:
-    """Take from what stands in until the ceiling holds, which may have been lowered; return the pools it came from."""
+def trim(fallback: dict[str, dict[str, int]], groups: Mapping[str, Group], budget: Budget) -> list[str]:
+    """Remove fallback nodes until the rest costs less than the ceiling, which may have been lowered; return their pools."""
     touched = []
-    for spot in sorted(raised, reverse=True):
-        for pool in sorted(raised[spot], reverse=True):
-            while pool in groups and raised[spot].get(pool, 0) and budget.over():
-                raised[spot] = _share(raised[spot], pool, raised[spot][pool] - 1)
+    for spot in sorted(fallback, reverse=True):
+        for pool in sorted(fallback[spot], reverse=True):
+            while pool in groups and fallback[spot].get(pool, 0) and budget.over():
+                fallback[spot] = _share(fallback[spot], pool, fallback[spot][pool] - 1)
                 budget.sizes[pool] -= 1
                 touched.append(pool)
     return touched
@@ -218,14 +216,14 @@ def trim(raised: dict[str, dict[str, int]], groups: Mapping[str, Group], budget:
 
 def resize(group: Group, before: State, size: int, now: float) -> tuple[Resize, PendingResize]:
     """Return the action that gives an on-demand group ``size`` nodes, and what to remember until that is seen."""
-    shares = {spot: its[group.pool] for spot, its in before.raised.items() if its.get(group.pool)}
+    shares = {spot: its[group.pool] for spot, its in before.fallback.items() if its.get(group.pool)}
     return Resize(pool=group.pool, group=group.group, was=group.desired, to=size), PendingResize(
         was=group.desired, to=size, at=now, before=shares
     )
 
 
-def lines(problems: list[str]) -> str:
-    """Return problems as the end of a sentence."""
+def in_parentheses(problems: list[str]) -> str:
+    """Return problems as the end of a sentence, each once."""
     return f" ({'; '.join(dict.fromkeys(problems))})" if problems else ""
 
 

@@ -94,7 +94,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shortfall(msgspec.Struct, frozen=True):
-    """Spot has been short since then, by at least ``least`` nodes beyond what stands in."""
+    """Spot has been short since then, by at least ``least`` nodes beyond what replaces it."""
 
     since: float
     least: int
@@ -147,15 +147,19 @@ class PoolState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What is remembered. ``raised``: spot pool, on-demand pool, how many nodes of it stand in."""
+    """What is remembered. ``fallback``: spot pool, on-demand pool, how many nodes of it replace spot."""
 
     at: float = 0.0
     pools: dict[str, PoolState] = {}
-    raised: dict[str, dict[str, int]] = {}
+    fallback: dict[str, dict[str, int]] = msgspec.field(default_factory=dict, name="raised")
 
-    def standing_in(self, on_demand: str) -> int:
+    def fallback_nodes(self, on_demand: str) -> int:
         """Return how many nodes of an on-demand pool replace spot."""
-        return sum(shares.get(on_demand, 0) for shares in self.raised.values())
+        return sum(shares.get(on_demand, 0) for shares in self.fallback.values())
+
+    def with_pool(self, pool: str, state: PoolState) -> State:
+        """Return the state with that of one pool replaced."""
+        return msgspec.structs.replace(self, pools={**self.pools, pool: state})
 
 
 class Resize(msgspec.Struct, frozen=True, tag="resize", kw_only=True):

@@ -1,7 +1,7 @@
-"""The decisions of one round: from what is seen and remembered to actions with reasons and a new memory. Pure.
+"""The decisions of one reconciliation cycle: from an observation and a state to actions with reasons, and a new state.
 
-Level-triggered: nothing depends on having seen an event. Whatever happened since the last round, a restart of the watch
-or a hand at the console included, the next round starts from what is there.
+Pure and level-triggered: nothing depends on having seen an event. Whatever happened since the last cycle, a restart of
+the controller or a change at the console included, the next cycle starts from what is there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SKEW_S = 60.0
 
 
 def decide(observation: Observation, memory: State, policy: Policy, now: float) -> tuple[tuple[Decision, ...], State]:
-    """Return the decisions of this round and what to remember.
+    """Return the decisions of this cycle and what to remember.
 
     ``now`` is AWS's clock. Pools whose answers are not believed (`Group.inconsistency`) are neither acted upon nor
     remembered as they seem. When the clock went back, nothing is decided and waiting starts anew.
@@ -32,15 +32,15 @@ def decide(observation: Observation, memory: State, policy: Policy, now: float) 
         if group.inconsistency:
             notes.append(note(name, f"no action for {group.group}: {group.inconsistency}"))
     groups = {name: group for name, group in observation.groups.items() if not group.inconsistency}
-    memory, settled = _look(groups, memory, policy, now)
+    memory, settled = _observe(groups, memory, policy, now)
     notes += settled
     decisions: list[Decision] = []
     for name, group in sorted(groups.items()):
         if group.lifecycle == "spot":
             found, fresh = zones.decide(group, memory.pools[name], policy, now)
             decisions += found
-            memory = _with(memory, name, fresh)
-    resizes, memory = _stand_in(observation.groups, groups, memory, policy, now)
+            memory = memory.with_pool(name, fresh)
+    resizes, memory = _resize_fallback(observation.groups, groups, memory, policy, now)
     return (*notes, *decisions, *resizes), msgspec.structs.replace(memory, at=now)
 
 
@@ -55,31 +55,27 @@ def _restart(memory: State, now: float) -> State:
     return msgspec.structs.replace(memory, at=now, pools=pools)
 
 
-def _with(memory: State, pool: str, it: PoolState) -> State:
-    return msgspec.structs.replace(memory, pools={**memory.pools, pool: it})
-
-
-def _look(
+def _observe(
     groups: dict[str, Group], memory: State, policy: Policy, now: float
 ) -> tuple[State, list[Decision]]:  # fmt: skip
     """Take what was seen into the memory: sizes that somebody else set, nodes, and the clocks of spot pools."""
     notes: list[Decision] = []
     for name, group in sorted(groups.items()):
         if group.lifecycle == "on-demand":
-            said, memory = fallback.settle(group, memory, policy, now)
+            said, memory = fallback.adopt_size(group, memory, policy, now)
             notes += [note(name, said)] if said else []
         known = memory.pools.get(name) or PoolState(at=now, base=group.desired)
         if now - known.at > policy.gap_s:
             known = msgspec.structs.replace(known, lack=None, surplus=None)
         known = msgspec.structs.replace(known, at=now, nodes=tuple(node.id for node in group.nodes))
         if group.lifecycle == "spot":
-            known = fallback.time_of(group, known, sum(memory.raised.get(name, {}).values()), now)
-        memory = _with(memory, name, known)
-        notes += _complaints(group, policy, now)
+            known = fallback.with_clocks(group, known, sum(memory.fallback.get(name, {}).values()), now)
+        memory = memory.with_pool(name, known)
+        notes += _operator_notes(group, policy, now)
     return memory, notes
 
 
-def _complaints(group: Group, policy: Policy, now: float) -> list[Decision]:
+def _operator_notes(group: Group, policy: Policy, now: float) -> list[Decision]:
     """Return what is wrong with a group that only a person can repair."""
     notes = []
     recent = [it for it in group.failures if now - policy.window_s <= it.at <= now] if group.short else []
@@ -97,18 +93,18 @@ def _complaints(group: Group, policy: Policy, now: float) -> list[Decision]:
     return notes
 
 
-def _stand_in(
+def _resize_fallback(
     seen: dict[str, Group], groups: dict[str, Group], memory: State, policy: Policy, now: float
 ) -> tuple[list[Decision], State]:
     """Return the new sizes of the on-demand pools, each with its reasons, and what to remember."""
     budget = Budget(seen, policy)
-    raised = {spot: dict(shares) for spot, shares in memory.raised.items()}
+    shares_by_spot = {spot: dict(shares) for spot, shares in memory.fallback.items()}
     why: dict[str, list[str]] = {}
     notes: list[Decision] = []
     pools = dict(memory.pools)
-    for name in sorted({*groups, *raised}):
-        mine = raised.get(name, {})
-        fresh, reason, said = _for_one(name, mine, seen, pools, budget, now)
+    for name in sorted({*groups, *shares_by_spot}):
+        mine = shares_by_spot.get(name, {})
+        fresh, reason, said = _fallback_for(name, mine, seen, pools, budget, now)
         notes += [note(name, said)] if said else []
         for pool in {*mine, *fresh}:
             if mine.get(pool, 0) != fresh.get(pool, 0):
@@ -116,17 +112,17 @@ def _stand_in(
                 budget.free(pool, mine.get(pool, 0) - fresh.get(pool, 0))
         if mine != fresh and name in pools:
             pools[name] = msgspec.structs.replace(pools[name], lack=None, surplus=None)
-        raised[name] = fresh
-    for pool in fallback.trim(raised, groups, budget):
+        shares_by_spot[name] = fresh
+    for pool in fallback.trim(shares_by_spot, groups, budget):
         why.setdefault(pool, []).append(f"the ceiling is {policy.ceiling:,.0f} US$ a day")
-    after = State(memory.at, pools, {spot: shares for spot, shares in raised.items() if shares})
+    after = State(memory.at, pools, {spot: shares for spot, shares in shares_by_spot.items() if shares})
     decisions = []
     for pool, reasons in sorted(why.items()):
-        group, size = groups[pool], pools[pool].base + after.standing_in(pool)
+        group, size = groups[pool], pools[pool].base + after.fallback_nodes(pool)
         if size == group.desired:
             continue
         action, asked = fallback.resize(group, memory, size, now)
-        after = _with(after, pool, msgspec.structs.replace(pools[pool], asked=asked))
+        after = after.with_pool(pool, msgspec.structs.replace(pools[pool], asked=asked))
         kind: Kind = "raise" if size > group.desired else "lower"
         reason = "; ".join(dict.fromkeys(reasons))
         decisions.append(
@@ -135,7 +131,7 @@ def _stand_in(
     return [*notes, *decisions], after
 
 
-def _for_one(
+def _fallback_for(
     name: str, mine: dict[str, int], seen: dict[str, Group], pools: dict[str, PoolState], budget: Budget, now: float
 ) -> tuple[dict[str, int], str, str]:
     """Return what replaces one spot pool from now on, why, and what to say."""
@@ -145,13 +141,13 @@ def _for_one(
         return fresh, f"there is no pool {name} any more", "; ".join(problems)
     if group.lifecycle == "spot" and not group.inconsistency:
         if pools[name].lack is not None:
-            return _more(group, pools[name], mine, seen, budget, now)
+            return _raise_fallback(group, pools[name], mine, seen, budget, now)
         if pools[name].surplus is not None:
-            return _less(group, pools[name], mine, seen, budget.policy, now)
+            return _lower_fallback(group, pools[name], mine, seen, budget.policy, now)
     return mine, "", ""
 
 
-def _more(
+def _raise_fallback(
     group: Group, known: PoolState, mine: dict[str, int], seen: dict[str, Group], budget: Budget, now: float
 ) -> tuple[dict[str, int], str, str]:
     """Return (shares, why, something to say) of a spot pool that lacks nodes."""
@@ -166,15 +162,15 @@ def _more(
         return mine, "", said
     fresh, problems = fallback.raise_for(group, lacking, seen, mine, budget, now)
     got = sum(fresh.values()) - sum(mine.values())
-    why = f"{group.group} lacked {lacking} nodes for {waited:.0f} s ({code}){fallback.lines(problems)}"
-    said = f"{lacking - got} nodes stay missing in {group.group}{fallback.lines(problems)}" if problems else ""
+    why = f"{group.group} lacked {lacking} nodes for {waited:.0f} s ({code}){fallback.in_parentheses(problems)}"
+    said = f"{lacking - got} nodes stay missing in {group.group}{fallback.in_parentheses(problems)}" if problems else ""
     return fresh, why, said
 
 
-def _less(
+def _lower_fallback(
     group: Group, known: PoolState, mine: dict[str, int], seen: dict[str, Group], policy: Policy, now: float
 ) -> tuple[dict[str, int], str, str]:
-    """Return (shares, why, something to say) of a spot pool for which more stands in than it needs."""
+    """Return (shares, why, something to say) of a spot pool that more nodes replace than it needs."""
     assert known.surplus is not None  # noqa: S101 - for the type checker
     held = now - known.surplus.since
     if held < policy.hold_s:

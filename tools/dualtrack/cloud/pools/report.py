@@ -39,8 +39,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of it; times in seconds since the epoch, money in US$.
 
-    ``saved`` is what spot saved against on-demand at the same hours; ``stand_in_hours`` and ``stand_in_extra`` what
-    standing in took, and what it cost beyond the price of spot. None where a price is not known.
+    ``saved`` is what spot saved against on-demand at the same hours; ``fallback_hours`` and ``fallback_extra`` what
+    on-demand fallback took, and what it cost beyond the price of spot. None where a price is not known.
     """
 
     since: float
@@ -51,8 +51,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     usd: float | None
     usd_on_demand: float | None
     saved: float | None
-    stand_in_hours: float
-    stand_in_extra: float | None
+    fallback_hours: float = msgspec.field(name="stand_in_hours")
+    fallback_extra: float | None = msgspec.field(name="stand_in_extra")
     events: tuple[Event, ...]
     unreadable: int
     prices: tuple[str, ...]
@@ -89,7 +89,7 @@ def report(
             row = money[count.pool, count.type, count.lifecycle]
             row[0] = _plus(row[0], price, count.nodes * span)
             row[1] = _plus(row[1], usual.usd if usual else None, count.nodes * span)
-        for pool, raised in entry.stand_in.items():
+        for pool, raised in entry.fallback.items():
             nodes = min(
                 raised, sum(it.nodes for it in entry.counts if it.pool == pool)
             )  # what was asked for may not be there
@@ -128,8 +128,8 @@ def report(
         usd=usd,
         usd_on_demand=full,
         saved=None if usd is None or full is None else full - usd,
-        stand_in_hours=stood,
-        stand_in_extra=extra,
+        fallback_hours=stood,
+        fallback_extra=extra,
         events=events,
         unreadable=unreadable,
         prices=tuple(taken),

@@ -39,7 +39,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     applied: bool = True
     action: Action | None = None
     counts: tuple[Count, ...] = ()
-    stand_in: dict[str, int] = {}  # on-demand pool to how many of its nodes replace spot
+    #: On-demand pool to how many of its nodes replace spot.
+    fallback: dict[str, int] = msgspec.field(default_factory=dict, name="stand_in")
     region: str = ""  # (start) where the pools are
 
 
@@ -51,7 +52,7 @@ class PersistedState(msgspec.Struct, frozen=True, kw_only=True):
     announced: tuple[str, ...] = msgspec.field(default=(), name="told")
     counted_at: float = 0.0
     counts: tuple[Count, ...] = ()
-    stand_in: dict[str, int] = {}
+    fallback: dict[str, int] = msgspec.field(default_factory=dict, name="stand_in")
 
 
 class Store:

@@ -261,7 +261,7 @@ def play(drill: Drill, nodes: list[str]) -> None:
     drill.take_back(nodes)
     drill.reclaimed = drill.saved(nodes)
     before = len(names("ondemand"))
-    drill.until(lambda: len(names("ondemand")) > before, "an on-demand node that stands in")
+    drill.until(lambda: len(names("ondemand")) > before, "an on-demand node that replaces spot")
     if drill.pace.quota:
         edit.clear(LAB)
         edit.add(LAB, edit.Denial(error="quota", lifecycle="spot"))
@@ -271,7 +271,7 @@ def play(drill: Drill, nodes: list[str]) -> None:
     drill.note("capacity", "spot has some again")
     drill.until(lambda: len(names("spot")) >= len(nodes), "spot nodes that return")
     drill.until(lambda: not drill.cluster.running(), "the end of all jobs")
-    drill.until(lambda: not standing_in(), "the end of standing in")
+    drill.until(lambda: not has_fallback(), "the end of the fallback")
 
 
 def refused(why: str) -> bool:
@@ -282,7 +282,7 @@ def refused(why: str) -> bool:
     return any(it.why == why for group in groups if group.lifecycle == "spot" for it in group.failures)
 
 
-def standing_in() -> bool:
+def has_fallback() -> bool:
     """Tell whether the watch still has on-demand nodes that replace spot."""
     return any(pool.raised for pool in context.status(context.place("emulator"), context.prices(None)).pools)
 
