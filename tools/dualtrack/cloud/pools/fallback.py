@@ -203,7 +203,7 @@ def lower_to(keep: int, shares: dict[str, int], groups: Mapping[str, Group]) -> 
 
 
 def trim(fallback: dict[str, dict[str, int]], groups: Mapping[str, Group], budget: Budget) -> list[str]:
-    """Remove fallback nodes until the rest costs less than the ceiling, which may have been lowered; return their pools."""
+    """Remove fallback nodes until the rest costs no more than the ceiling; return the pools of those that went."""
     touched = []
     for spot in sorted(fallback, reverse=True):
         for pool in sorted(fallback[spot], reverse=True):
