@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Report words in prose that docs/style.md replaces; exit code 1 where there are any.
+"""Report words in prose that docs/style.md replaces, and prose wider than it allows; exit code 1 where there are any.
 
 The table below "Word list" in docs/style.md is the only list. KINDS says which files that git knows are read, and how.
 Code in backticks or between braces is not read, nor are the files of EXCEPT.
@@ -39,6 +39,11 @@ TEXT = re.compile(
     + r'|\b(?:description|error_message) *= *"[^\n]*"',
     re.M,
 )
+#: Of Markdown, what is not broken into lines: code, tables, the targets of links.
+UNBROKEN = re.compile(r"^```.*?^[ ]*```[ ]*$|^[ ]*\|[^\n]*$|`[^`\n]+`|\]\([^)\n]*\)", re.M | re.S)
+#: Not wrapped: written by a program, or in Chinese, which has no spaces to break at.
+NOT_WRAPPED = re.compile(r"docs/reference/commands\.md|.*zh.*")
+WIDTH = 120
 Words = list[tuple[re.Pattern[str], str]]
 
 
@@ -130,6 +135,13 @@ def findings(text: str, words: Words) -> Iterator[tuple[int, str, str]]:
             yield text.count("\n", 0, first) + 1, match[0], new
 
 
+def wide(text: str) -> Iterator[tuple[int, int]]:
+    """Yield line and width of Markdown's prose that is wider than WIDTH, what cannot be broken not counted."""
+    for number, line in enumerate(UNBROKEN.sub(lambda it: "\n" * it[0].count("\n"), text).splitlines(), 1):
+        if len(line) > WIDTH:
+            yield number, len(line)
+
+
 def main() -> None:
     """Check the tree."""
     words = word_list((ROOT / "docs/style.md").read_text(encoding="utf-8"))
@@ -140,6 +152,8 @@ def main() -> None:
         text = (ROOT / name).read_text(encoding="utf-8")
         shown = prose(text, quotes=False) if name.startswith("docs/adr/") else read(text)
         lines += [f'{name}:{line}: "{old}": {new}' for line, old, new in sorted(findings(shown, words))]
+        if name.endswith(".md") and not NOT_WRAPPED.fullmatch(name):
+            lines += [f"{name}:{line}: {width} characters: break it at {WIDTH}" for line, width in wide(text)]
     if lines:
         sys.exit("\n".join(lines))
 

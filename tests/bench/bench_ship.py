@@ -73,7 +73,8 @@ def main() -> None:
                     bulk(folder, host, made, login, bed.url)
         turn = 'n=$(cat "$0-$1" 2>/dev/null || echo 0); echo $((n + 1)) > "$0-$1"; cd "$0"; '
         ours = f'{turn} exec "{CLI}" audit ship $(cat "ours-$n.words")'
-            curl = f'{turn} test "$(curl -K "curl-$n.curl" | grep -o false | wc -l)" = "$(grep -c ^url "curl-$n.curl")"'  # each without an error
+        # Each request without an error.
+        curl = f'{turn} test "$(curl -K "curl-$n.curl" | grep -o false | wc -l)" = "$(grep -c ^url "curl-$n.curl")"'
         found = alternate([
             Case("audit ship", ["sh", "-c", ours, str(folder), "ours"]),
             Case("curl, documents made in advance", ["sh", "-c", curl, str(folder), "curl"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ci.words import comments, files, findings, prose, python, texts, word_list
+from ci.words import comments, files, findings, prose, python, texts, wide, word_list
 
 STYLE = (Path(__file__).resolve().parents[3] / "docs/style.md").read_text(encoding="utf-8")
 
@@ -91,3 +91,9 @@ def test_every_kind_of_file_is_read() -> None:
     assert read["roles/base/meta/argument_specs.yml"] == read["terraform/modules/network/main.tf"] == "texts"
     assert read["Makefile"] == read["ci/lint.sh"] == read["roles/gateway/templates/haproxy.cfg.j2"] == "comments"
     assert not {"docs/style.md", "roles/serving/files/gateway.py"} & set(read)
+
+
+def test_wide_prose_is_found_and_what_cannot_be_broken_is_not() -> None:
+    long = "word " * 30
+    page = f"{long}\n\n| {long} |\n\n```\n{long}\n```\n\n`{long}` and [a link](https://host/{'x' * 150})\n\n- {long}\n"
+    assert list(wide(page)) == [(1, 150), (11, 152)]
