@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from dualtrack.cloud.prices import files, live
 from dualtrack.cloud.prices.market import market
 from dualtrack.core.errors import BadInput, External
-from tests.unit.prices.test_prices import NOW, P4DE, A, B, document, load, wanted
+from tests.unit.cloud.prices.test_prices import NOW, P4DE, A, B, document, load, wanted
 
 
 def ec2() -> Any:

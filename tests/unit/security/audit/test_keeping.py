@@ -25,7 +25,7 @@ from dualtrack.security.audit.snapshots import Snapshot
 from dualtrack.security.audit.verify import Start, judge
 from dualtrack.security.audit.writer import Writer, begin
 from dualtrack.security.pki import authority, rotation
-from tests.unit.audit.test_chain import START, Clock, fill
+from tests.unit.security.audit.test_chain import START, Clock, fill
 
 TODAY = date(2026, 11, 26)
 DAY_NS = 86_400 * 10**9

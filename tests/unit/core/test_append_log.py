@@ -192,7 +192,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-# --- those who keep one (the audit trail: tests/unit/audit)
+# --- those who keep one (the audit trail: tests/unit/security/audit)
 
 
 def test_the_pools_journal_has_nothing_half_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
