@@ -35,7 +35,7 @@ def test_only_the_command_line_imports_the_lab() -> None:
     assert layers()[:2] == ["cli", "lab"]
 
 
-#: Directories of unit tests of something other than a package: roles and plugins, the gate, the repository, tests/support.
+#: Directories of unit tests of what is not a package: roles and plugins, the gate, the repository, tests/support.
 OTHERS = {"ansible", "gate", "repository", "support"}
 
 

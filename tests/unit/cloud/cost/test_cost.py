@@ -80,7 +80,7 @@ def test_at_the_break_even_local_is_no_dearer_and_below_it_is(
         local__tokens_per_s=local, cloud__tokens_per_s=cloud, local__staff_cny_per_month=staff,
         cloud__minimum_nodes=nodes,
     )  # fmt: skip
-    report = breakeven.Report(
+    report = breakeven.BreakEvenReport(
         break_even_calls_per_month=None,
         guide_calls_per_month=0,
         agrees_with_guide=False,
@@ -202,7 +202,7 @@ def node(id_: str, pool: str, type_: str = P4DE, zone: str = "us-east-1a", **mor
 def reported(
     *instances: ec2.Instance, stored: dict[tuple[str, str], int] | None = None, servers: tuple[Server, ...] = (),
     budget: float | None = None,
-) -> running.Report:  # fmt: skip
+) -> running.CostReport:  # fmt: skip
     return running.report(OUTPUT, "dualtrack", running.Seen(instances, stored or {}, servers), COSTS, budget)
 
 

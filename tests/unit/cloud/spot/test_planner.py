@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dualtrack.cloud.prices.market import Levels, Market
 from dualtrack.cloud.spot import demand
-from dualtrack.cloud.spot.model import Case, Demand, Limits, Plan
+from dualtrack.cloud.spot.model import Case, Demand, Limits, SpotPlan
 from dualtrack.cloud.spot.planner import plan, spread, under_ceiling
 from dualtrack.cloud.spot.selection import choose
 from dualtrack.core.errors import BadInput
@@ -58,7 +58,7 @@ def case(
     )
 
 
-def sizes(made: Plan) -> set[tuple[int, int]]:
+def sizes(made: SpotPlan) -> set[tuple[int, int]]:
     return set(zip(made.spot_sizes, made.on_demand_sizes, strict=True))
 
 

@@ -14,7 +14,7 @@ import pytest
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices.market import Market
 from dualtrack.cloud.spot import actions, demand, stack, tfvars
-from dualtrack.cloud.spot.model import Case, Demand, Limits, Plan
+from dualtrack.cloud.spot.model import Case, Demand, Limits, SpotPlan
 from dualtrack.cloud.spot.planner import plan
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, Exit, Refused
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     return where
 
 
-def made(*, low: int = 1, high: int = 3, spot: bool = True) -> Plan:
+def made(*, low: int = 1, high: int = 3, spot: bool = True) -> SpotPlan:
     """Return a plan of ``low`` spot nodes by day and ``high`` by night, and one on demand."""
     levels = dict.fromkeys(("us-east-1a", "us-east-1b"), (9.0 if spot else 27.0,) * 24)
     market = Market(

@@ -22,7 +22,7 @@ MONTH = 365.25 / 12
 TB = Amount(10**12, 1000)
 
 
-def one(of: Class, amount: Amount = TB) -> plan.Row:
+def one(of: Class, amount: Amount = TB) -> plan.TierRow:
     [row] = plan.plan(REGION, {"weights": of}, {"weights": amount}, PRICES).rows
     return row
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dualtrack.hosts.agents import embeddings, gateway_engines, triton, triton_engine
 from dualtrack.hosts.agents.engine import Later
-from dualtrack.hosts.agents.triton import Plan
+from dualtrack.hosts.agents.triton import Batching
 
 #: Milliseconds for each batch, as measured for MiniLM in 8 bits with 16 tokens on one core.
 CURVE = {1: 7.2e-3, 2: 9.4e-3, 4: 14.9e-3, 8: 26.2e-3, 16: 48.2e-3, 32: 93.1e-3}
@@ -24,14 +24,14 @@ CURVE = {1: 7.2e-3, 2: 9.4e-3, 4: 14.9e-3, 8: 26.2e-3, 16: 48.2e-3, 32: 93.1e-3}
 @pytest.mark.parametrize(
     ("budget_ms", "rate", "most", "plan"),
     [
-        (120, 50, 1, Plan(16, 0, 1)),  # one at a time is busy for 36 percent: nobody needs to wait for others
-        (60, 50, 1, Plan(8, 0, 1)),
-        (120, 150, 1, Plan(16, 20000, 1)),  # two at a time are busy for 70.5 percent, so four wait for each other
-        (120, 500, 4, Plan(16, 6000, 3)),
-        (15, 50, 1, Plan(1, 0, 1)),
+        (120, 50, 1, Batching(16, 0, 1)),  # one at a time is busy for 36 percent: nobody needs to wait for others
+        (60, 50, 1, Batching(8, 0, 1)),
+        (120, 150, 1, Batching(16, 20000, 1)),  # two at a time are busy for 70.5 percent, so four wait for each other
+        (120, 500, 4, Batching(16, 6000, 3)),
+        (15, 50, 1, Batching(1, 0, 1)),
     ],
 )
-def test_plan(budget_ms: int, rate: float, most: int, plan: Plan) -> None:
+def test_plan(budget_ms: int, rate: float, most: int, plan: Batching) -> None:
     found, why = triton.plan(CURVE, budget_ms / 1000, rate, most)
     assert found == plan
     assert why == f"answers within {budget_ms} ms at {rate:g}/s"
@@ -39,10 +39,10 @@ def test_plan(budget_ms: int, rate: float, most: int, plan: Plan) -> None:
 
 def test_what_a_host_cannot_do_is_said() -> None:
     found, why = triton.plan(CURVE, 0.12, 5000, 2)
-    assert found == Plan(16, 0, 2)
+    assert found == Batching(16, 0, 2)
     assert why == "does not answer 5000/s within 120 ms here: 465/s are possible"
     found, why = triton.plan(CURVE, 0.005, 50, 1)
-    assert found == Plan(32, 0, 1)  # too late in any case, so as many as there can be
+    assert found == Batching(32, 0, 1)  # too late in any case, so as many as there can be
     assert why.endswith("one text alone takes 7 ms")
 
 
@@ -94,7 +94,7 @@ def test_refusals_are_told_apart() -> None:
 
 
 def test_settings_of_a_model() -> None:
-    found = triton.config("x", Plan(16, 5000, 2), {"context": "256"})
+    found = triton.config("x", Batching(16, 5000, 2), {"context": "256"})
     assert found["max_batch_size"] == 16
     assert found["dynamic_batching"]["max_queue_delay_microseconds"] == 5000
     assert found["instance_group"] == [{"count": 2, "kind": "KIND_CPU"}]

@@ -10,7 +10,7 @@ import pytest
 
 from dualtrack.core.errors import BadInput, External
 from dualtrack.hosts.fabric import collect, compare, counters, draw, generate, parse, spec
-from dualtrack.hosts.fabric.model import SPEEDS, Cable, End, Finding, Link, Manager, Node, Report, Seen
+from dualtrack.hosts.fabric.model import SPEEDS, Cable, End, FabricFinding, FabricReport, Link, Manager, Node, Seen
 from dualtrack.hosts.fabric.spec import Declared
 from tests.conftest import ROOT
 
@@ -18,13 +18,13 @@ FIXTURES = ROOT / "tests/fixtures/fabric"
 ACTIVE = Manager(node="leaf1", guid="0x1", priority=8, state="MASTER")
 
 
-def judged(name: str, file: Path | None = None) -> Report:
+def judged(name: str, file: Path | None = None) -> FabricReport:
     """Hold a recorded fabric against its declaration."""
     wanted = spec.load(file or FIXTURES / name / "fabric.yml")
     return compare.compare(wanted, parse.fabric(collect.read(FIXTURES / name), wanted.names, wanted.ignore))
 
 
-def lines(report: Report) -> list[tuple[str, str, str, str]]:
+def lines(report: FabricReport) -> list[tuple[str, str, str, str]]:
     return [(f.code, f.where, f.expected, f.seen) for f in report.findings]
 
 
@@ -175,7 +175,7 @@ def cable(port: int, host: int, width: str = "4x", speed: str = "HDR") -> Cable:
     return Cable((End("leaf1", port), End(f"node{host}/mlx5_0", 1)), width, speed)
 
 
-def codes(report: Report) -> list[str]:
+def codes(report: FabricReport) -> list[str]:
     return [finding.code for finding in report.findings]
 
 
@@ -250,7 +250,7 @@ def counted(**values: int) -> Seen:
     return msgspec.structs.replace(seen(*wanted().cables), counters={End("leaf1", 1): values})
 
 
-def errors(now: Seen, before: Seen | None = None) -> list[Finding]:
+def errors(now: Seen, before: Seen | None = None) -> list[FabricFinding]:
     return list(counters.findings(wanted().thresholds, now, before))
 
 

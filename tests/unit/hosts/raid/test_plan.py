@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtrack.hosts.raid import parse
-from dualtrack.hosts.raid.plan import Array, Plan, Probe, conf, declared, filesystems, plan
+from dualtrack.hosts.raid.plan import Array, Probe, RaidPlan, conf, declared, filesystems, plan
 
 # Recorded on Debian 12 (mdadm 4.2, kernel 6.1), shortened.
 MDSTAT = """\
@@ -117,7 +117,7 @@ def whole() -> Bed:
     return bed
 
 
-def argv(found: Plan) -> list[str]:
+def argv(found: RaidPlan) -> list[str]:
     assert found.problems == ()
     return [" ".join(step.argv) for step in found.steps]
 
@@ -160,7 +160,7 @@ def test_spares_are_given_at_creation() -> None:
 
 
 def test_array_as_declared_needs_nothing() -> None:
-    assert plan([array()], whole().probe()) == Plan()
+    assert plan([array()], whole().probe()) == RaidPlan()
 
 
 def test_stopped_array_is_started_and_not_made_again() -> None:
@@ -291,12 +291,12 @@ def test_file_system_is_made_on_a_blank_array_only() -> None:
     bed = whole()
     assert argv(filesystems([array()], bed.probe())) == ["mkfs.xfs -q -L data /dev/md/data"]
     bed.signatures["md127"] = '{"signatures": [{"type": "xfs"}]}'
-    assert filesystems([array()], bed.probe()) == Plan()
+    assert filesystems([array()], bed.probe()) == RaidPlan()
     bed.signatures["md127"] = '{"signatures": [{"type": "crypto_LUKS"}]}'
     assert "crypto_LUKS" in filesystems([array()], bed.probe()).problems[0]
     # What shines through on an array that was made a moment ago is of the disks' earlier life.
     assert argv(filesystems([array()], bed.probe(), ["data"])) == ["mkfs.xfs -q -f -L data /dev/md/data"]
-    assert filesystems([array(filesystem="none", mount="")], bed.probe()) == Plan()
+    assert filesystems([array(filesystem="none", mount="")], bed.probe()) == RaidPlan()
 
 
 def test_boot_is_told_the_names() -> None:

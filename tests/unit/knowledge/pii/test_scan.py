@@ -17,7 +17,7 @@ from stdnum.iso7064 import mod_11_2
 
 from dualtrack.knowledge.pii import numbers, scan
 from dualtrack.knowledge.pii.kinds import KINDS
-from dualtrack.knowledge.pii.scan import Finding
+from dualtrack.knowledge.pii.scan import PiiFinding
 from tests.support.personal_data import Maker, Text, texts
 
 COUNT = 20_000
@@ -173,7 +173,7 @@ def test_long_texts_are_read_in_parts_as_if_they_were_one(seed: int, part: int) 
 def test_nothing_that_is_found_is_odd(text: str) -> None:
     last = 0
     for it in scan.scan(text.encode()):
-        assert isinstance(it, Finding)
+        assert isinstance(it, PiiFinding)
         assert last <= it.start < it.end
         assert text.encode()[it.start : it.end].decode()
         assert it.kind in KINDS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.lab.scenarios.attacks import Row, report
+from dualtrack.lab.scenarios.attacks import Attack, report
 
 pytest_plugins = ["pytester"]
 
@@ -53,8 +53,10 @@ def test_each_test_tells_what_it_tried(pytester: pytest.Pytester, tmp_path: Path
 
 
 def test_variants_are_one_row_and_as_bad_as_the_worst() -> None:
-    rows = [Row(who="root", what="edits", outcome=it, by="verify", seconds=1.5) for it in ("found", "missed", "found")]
-    found = report([*rows, Row(who="a thief", what="reads", outcome="prevented", by="rights", seconds=1)], "", 9.04)
+    rows = [
+        Attack(who="root", what="edits", outcome=it, by="verify", seconds=1.5) for it in ("found", "missed", "found")
+    ]
+    found = report([*rows, Attack(who="a thief", what="reads", outcome="prevented", by="rights", seconds=1)], "", 9.04)
     assert [(it.what, it.outcome, it.ways, it.seconds) for it in found.rows] == [
         ("edits", "missed", 3, 4.5),
         ("reads", "prevented", 1, 1),
@@ -73,5 +75,5 @@ def test_variants_are_one_row_and_as_bad_as_the_worst() -> None:
     ],
 )
 def test_ok_is_all_that_was_tried_and_nothing_else_broken(outcomes: tuple[str, ...], broken: str, ok: bool) -> None:
-    rows = [Row(who="root", what=f"does {it}", outcome=it, by="x", seconds=0) for it in outcomes]  # type: ignore[arg-type]
+    rows = [Attack(who="root", what=f"does {it}", outcome=it, by="x", seconds=0) for it in outcomes]  # type: ignore[arg-type]
     assert report(rows, broken, 1).ok == ok

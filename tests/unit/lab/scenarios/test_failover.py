@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from dualtrack.lab.scenarios.failover import FAULTS, Report, Row
+from dualtrack.lab.scenarios.failover import FAULTS, FailoverReport, FaultOutcome
 
-FINE = Row(
+FINE = FaultOutcome(
     fault="killed", where="cloud", requests=1000, wrong=0, failed={}, refused=0, repeated=0, cut=0, detected_s=12.0,
     slowest_s=1.0, back_s=20.0,
 )  # fmt: skip
 
 
-def report(left: int = 0, **changes: Any) -> Report:
-    return Report(rows=(FINE, replace(FINE, where="local", **changes)), left=left, bound_s=35.0, seconds=1.0)
+def report(left: int = 0, **changes: Any) -> FailoverReport:
+    return FailoverReport(rows=(FINE, replace(FINE, where="local", **changes)), left=left, bound_s=35.0, seconds=1.0)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from dualtrack.cli.drill import app
-from dualtrack.cloud.pools.report import Report as Money
+from dualtrack.cloud.pools.report import PoolsReport
 from dualtrack.core.errors import External
 from dualtrack.core.waiting import GaveUp
 from dualtrack.lab.scenarios import spot
 from dualtrack.lab.scenarios.jobs import Cluster, Job, Outcome, expected, judge
 
-MONEY = Money(
+MONEY = PoolsReport(
     since=0,
     until=1,
     seen_hours=1,
@@ -37,8 +37,8 @@ def outcome(results: dict[int, str], queued: tuple[int, ...] = (), twice: tuple[
     return judge(JOBS, 5, results, queued=queued, twice=twice, starts=3, states={})
 
 
-def report(jobs: Outcome, gave_up: str = "") -> spot.Report:
-    return spot.Report(
+def report(jobs: Outcome, gave_up: str = "") -> spot.SpotReport:
+    return spot.SpotReport(
         jobs=jobs, verdict=jobs.verdict, gave_up=gave_up, seconds=498.0, reclaimed=(), timeline=(), money=MONEY
     )
 
@@ -97,7 +97,7 @@ def drill(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], spot.Drill]:
     """A drill on a cluster, with nobody to join, and a timeout of a second."""
     monkeypatch.setenv("DUALTRACK_PATIENCE", str(1 / spot.STALL_S))
     monkeypatch.setattr(spot.Drill, "join", lambda _: None)
-    monkeypatch.setattr(spot.status, "status", lambda: spot.status.Status((), "emulator", "", "", ()))
+    monkeypatch.setattr(spot.status, "status", lambda: spot.status.TracksStatus((), "emulator", "", "", ()))
     return lambda stop: spot.Drill(spot.SHORT, lambda _: None, Steps(stop))
 
 

@@ -17,7 +17,7 @@ from dualtrack.security.audit import keys, proof, record
 from dualtrack.security.audit import signed_head as heads
 from dualtrack.security.audit.layout import Place
 from dualtrack.security.audit.record import Record
-from dualtrack.security.audit.verify import Report, judge
+from dualtrack.security.audit.verify import TrailReport, judge
 from dualtrack.security.audit.writer import Writer, begin
 from tests.support import reference_audit as audit_judge
 from tests.support.attack_helpers import SECOND, START, Clock, anchors, fill, steal
@@ -336,7 +336,7 @@ def test_no_false_alarm_while_it_is_written(tmp_path: Path) -> None:
     """Verified between any two writes, also in the middle of one."""
     folder = tmp_path / "trail"
     begin(folder, "h")
-    root, clock, reports = (folder / "root.pem").read_bytes(), Clock(), list[Report]()
+    root, clock, reports = (folder / "root.pem").read_bytes(), Clock(), list[TrailReport]()
     with Writer(folder, clock=clock, records=4, epoch_ns=10 * SECOND) as writer:
         for number in range(60):
             writer.append("sudo", "ops", f"{number}".encode())

@@ -51,7 +51,7 @@ class Panel:
                 lines = (trail / "heads.log").read_bytes().splitlines(keepends=True)
                 it.round("vault-1", store(lines), pause=lambda _: None)
 
-    def judge(self, trail: Path, *, files: Sequence[Path] = (), wanted: int = 2, now: int = NOW) -> verify.Report:
+    def judge(self, trail: Path, *, files: Sequence[Path] = (), wanted: int = 2, now: int = NOW) -> verify.TrailReport:
         report = verify.judge(trail, (trail / "root.pem").read_bytes())
         paths = files or [it / "statements.log" for it in self.folders if (it / "statements.log").exists()]
         return quorum.judge(trail, report, paths, self.keys, wanted, now=now)
@@ -62,7 +62,7 @@ def panel(tmp_path: Path) -> Panel:
     return Panel(tmp_path)
 
 
-def kinds(report: verify.Report) -> list[str]:
+def kinds(report: verify.TrailReport) -> list[str]:
     return [it.kind for it in report.findings]
 
 

@@ -12,7 +12,7 @@ from dualtrack.core.errors import External, Missing
 from dualtrack.inventory import contract
 from dualtrack.inventory.ec2 import Instance
 from dualtrack.tracks.drift import detect, hosts, live, resources
-from dualtrack.tracks.drift.model import Drift, Report
+from dualtrack.tracks.drift.model import Drift, DriftReport
 from dualtrack.verify import model
 from dualtrack.verify.record import Verified
 
@@ -173,9 +173,13 @@ def test_hosts_that_cannot_be_asked_are_unknown_and_not_clean() -> None:
     assert (drift.name, drift.since, drift.mend) == ("a", "after 2026-11-25T10:00:00Z", "make cloud-up")
     assert drift.fields[0].path == "base: BBR is on"
     assert unknown == ["host b: no route"]
-    assert Report(drifted=(), expected=(), unknown=tuple(unknown), looked_at=(), seconds=1).state == "could not tell"
-    assert Report(drifted=(drift,), expected=(), unknown=tuple(unknown), looked_at=(), seconds=1).state == "drifted"
-    assert Report(drifted=(), expected=(drift,), unknown=(), looked_at=(), seconds=1).state == "clean"
+    assert (
+        DriftReport(drifted=(), expected=(), unknown=tuple(unknown), looked_at=(), seconds=1).state == "could not tell"
+    )
+    assert (
+        DriftReport(drifted=(drift,), expected=(), unknown=tuple(unknown), looked_at=(), seconds=1).state == "drifted"
+    )
+    assert DriftReport(drifted=(), expected=(drift,), unknown=(), looked_at=(), seconds=1).state == "clean"
 
 
 def test_what_cannot_be_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

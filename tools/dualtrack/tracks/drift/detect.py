@@ -19,7 +19,7 @@ from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 from dualtrack.tracks import gather
 from dualtrack.tracks.drift import cloudtrail, hosts, live, resources
-from dualtrack.tracks.drift.model import Drift, Report
+from dualtrack.tracks.drift.model import Drift, DriftReport
 from dualtrack.verify import record
 
 Say = Callable[[str], None]
@@ -33,7 +33,7 @@ class Wanted(msgspec.Struct, frozen=True):
     hosts: bool = True
 
 
-def look(wanted: Wanted, say: Say) -> Report:
+def look(wanted: Wanted, say: Say) -> DriftReport:
     """Return what drifted. What cannot be looked at is in the report, too: it never reads as clean."""
     begin = time.monotonic()
     drifted: list[Drift] = []
@@ -57,7 +57,7 @@ def look(wanted: Wanted, say: Say) -> Report:
             expected += allowed
             unknown += lost
             done.append(name)
-    return Report(
+    return DriftReport(
         drifted=tuple(drifted),
         expected=tuple(expected),
         unknown=tuple(unknown),
