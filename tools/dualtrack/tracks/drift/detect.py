@@ -67,10 +67,11 @@ def look(wanted: Wanted, say: Say) -> DriftReport:
 
 
 def _resources(stack: Stack, say: Say) -> tuple[list[Drift], list[Drift], list[str]]:
-    seen = stacks.refresh(stack, endpoint=targets.of(stack).endpoint(), progress=say)
+    target = targets.of(stack)
+    seen = stacks.refresh(stack, endpoint=target.endpoint(), progress=say)
     since = f"after {seen.applied}" if seen.applied else ""
     found, expected = resources.drifts(seen.plan, stack, since)
-    if found and stack == "aws":
+    if found and not target.ephemeral:  # a cloud that is forgotten keeps no record of who changed it
         known = cloudtrail.last_change(
             str(stacks.outputs(stack)["inventory"]["region"]), resources.ids(seen.plan, found)
         )
