@@ -72,8 +72,8 @@ drill-data: setup ## kill a hundred pulls and pushes, restore from an archive wh
 
 drill-audit: setup ## try every attack and print what was prevented, what found; flip every byte of a trail, kill writer, shipper, store and witnesses
 	@$(BIN)/dualtrack drill audit
-	@DUALTRACK_WHOLE=1 DUALTRACK_KILLS=100 $(BIN)/pytest tests/unit/audit/test_chain.py tests/unit/audit/test_mutations.py tests/integration/test_audit.py tests/integration/test_audit_ship.py tests/integration/test_opensearch.py -q -s
-	@DUALTRACK_KILLS=1000 $(BIN)/pytest tests/unit/audit/test_witness.py tests/unit/audit/test_quorum.py tests/integration/test_audit_witness.py -q -s
+	@DUALTRACK_WHOLE=1 DUALTRACK_KILLS=100 $(BIN)/pytest tests/unit/security/audit/test_chain.py tests/unit/security/audit/test_mutations.py tests/integration/test_audit.py tests/integration/test_audit_ship.py tests/integration/test_opensearch.py -q -s
+	@DUALTRACK_KILLS=1000 $(BIN)/pytest tests/unit/security/audit/test_witness.py tests/unit/security/audit/test_quorum.py tests/integration/test_audit_witness.py -q -s
 	@DUALTRACK_WHOLE=1 $(BIN)/pytest tests/e2e/test_rotated_track.py -q -s
 
 drill-failover: up ## have engines, link and gateway fail while clients ask 200 times a second, on both tracks of the lab

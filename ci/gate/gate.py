@@ -15,7 +15,7 @@ from ci.gate.results import Result, Results
 from ci.gate.running import Run
 from ci.gate.tracing import Tracer, Untraceable
 from ci.gate.tree import Tree
-from ci.gate.units import Unit
+from ci.gate.units import Unit, file_name
 
 from dualtrack.core.errors import DualtrackError
 from dualtrack.lab import cgroup
@@ -140,7 +140,7 @@ class Gate:
 
     def _start(self, unit: Unit) -> None:
         self.say(f"runs  {unit.id}  ({self._why(unit)})".replace("  ()", ""))
-        name = unit.id.replace(":", "-")
+        name = file_name(unit.id)
         place = self._group / name
         self._groups[name] = unit.id
         environment = {

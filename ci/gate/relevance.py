@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -48,5 +47,5 @@ def _touches(inputs: dict[str, str], path: str, root: Path) -> bool:
 
 def _named_after(unit: Unit, path: str) -> bool:
     """Tell whether a unit bears the name of the role, the package or the module that a path belongs to."""
-    words = set(re.split(r"[/.]", path)) | {path}
-    return unit.name in words or any(str(PurePosixPath(word)) == path for word in unit.command)
+    named = f"/{unit.name}/" in f"/{path.replace('.', '/')}/"
+    return named or any(str(PurePosixPath(word)) == path for word in unit.command)

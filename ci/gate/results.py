@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 from ci.gate.tree import Tree
+from ci.gate.units import file_name
 
 #: How long a result holds, in seconds: package registries, certificates and dated prices are not inputs.
 EXPIRY_S = 14 * 86400
@@ -78,7 +79,7 @@ class Results:
         new.replace(path)
 
     def _file(self, unit: str) -> Path:
-        return self.directory / f"{unit.replace(':', '-')}.json"
+        return self.directory / f"{file_name(unit)}.json"
 
 
 def valid(results: Sequence[Result], tree: Tree, environment: str, now: float | None = None) -> Result | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from ci.gate import groups
 from ci.gate.results import Step
-from ci.gate.units import Unit
+from ci.gate.units import Unit, file_name
 
 #: A unit whose processes have used no processor time for this long, in seconds, will not end on its own.
 IDLE_S = 900.0
@@ -29,7 +29,7 @@ class Run:
 
     def __init__(self, unit: Unit, group: Path, directory: Path, environment: dict[str, str], root: Path) -> None:
         self.unit, self.group = unit, group
-        name = unit.id.replace(":", "-")
+        name = file_name(unit.id)
         self.log, self.steps_file = directory / f"{name}.log", directory / f"{name}.steps.jsonl"
         self.junit = directory / f"junit/{name}.xml"
         self.junit.parent.mkdir(parents=True, exist_ok=True)

@@ -35,14 +35,22 @@ class Unit:
         return f"{self.part}:{self.name}"
 
 
+def file_name(unit: str) -> str:
+    """Return what files and control groups of a unit are called after, given its id: no part of it is a directory."""
+    return unit.replace(":", "-").replace("/", "-")
+
+
 def discover(root: Path) -> list[Unit]:
     """Return every unit of the checkout at ``root``, in the order of its parts."""
     found = [Unit(part="lint", name=name, command=("ci/lint.sh", name), whole=True) for name in LINTERS]
-    packages = {path.parent for path in (root / "tests/unit").rglob("test_*.py")}
-    for package in sorted(packages):
-        # pytest looks below a directory that it is given: of the tests beside the packages, the files are named.
-        files = sorted(package.glob("test_*.py")) if package.name == "unit" else [package]
-        found.append(pytest_unit("unit", package.name, *(path.relative_to(root) for path in files)))
+    tests = root / "tests/unit"
+    packages = sorted({path.parent for path in tests.rglob("test_*.py")})
+    for package in packages:
+        # pytest looks below a directory that it is given: where other packages are below, the files are named.
+        nested = any(package in other.parents for other in packages)
+        paths = sorted(package.glob("test_*.py")) if nested else [package]
+        name = str(package.relative_to(tests))
+        found.append(pytest_unit("unit", name, *(path.relative_to(root) for path in paths)))
     for part in ("integration", "e2e"):
         files = sorted((root / "tests" / part).glob("test_*.py"))
         found += [

@@ -28,7 +28,7 @@ def raid_plan(entries: Sequence[Mapping[str, Any]], found: Mapping[str, Any], al
     """Return problems, warnings and steps for the arrays of `nvme_raid_arrays`, given what nvme_raid_probe found."""
     arrays, problems = plan.declared(_plain(entries))
     if problems:
-        return msgspec.to_builtins(plan.Plan(problems=problems))
+        return msgspec.to_builtins(plan.RaidPlan(problems=problems))
     return msgspec.to_builtins(plan.plan(arrays, _probe(found), tuple(_plain(allow_destroy))))
 
 

@@ -16,7 +16,7 @@ from dualtrack.core.proc import run
 from dualtrack.inventory import deployment
 from dualtrack.inventory.read import read_inventory
 from dualtrack.lab import control
-from dualtrack.serving.tune import Row
+from dualtrack.serving.tune import TuningRow
 from dualtrack.tracks import tune
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
@@ -64,7 +64,7 @@ def main() -> None:
                 "batches": [BATCH], "delays_ms": [0], "rate": RATE, "clients": CLIENTS, "seconds": SECONDS,
                 "tokens": tokens,
             }  # fmt: skip
-            rows: list[Row] = []
+            rows: list[TuningRow] = []
             tune.measure(inventory, served.name, host, given, rows.append)
             one, many = rows
             limits.append(alone(host, served.source, settings["library"], tokens))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dualtrack.cloud import stack
-from dualtrack.cloud.plan import Plan
+from dualtrack.cloud.plan import TofuPlan
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, DualtrackError, Exit, External, Refused
 from tests.support.terraform_testbed import KEY, Emulator, never
@@ -80,7 +80,7 @@ def test_a_real_account_is_asked_for_and_locked(aws: Emulator, account: Path) ->
     s3 = aws.client("s3")
     asked: list[tuple[str, str]] = []
 
-    def no(plan: Plan, owner: str) -> bool:
+    def no(plan: TofuPlan, owner: str) -> bool:
         asked.append((plan.summary, owner))
         return False
 

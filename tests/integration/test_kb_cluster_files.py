@@ -221,7 +221,7 @@ def test_answers_that_are_none(node: Gateway, tmp_path: Path, monkeypatch: pytes
         b'{"hits": 1, "aggregations": {"all": 1}}',
     )
     vector = np.zeros(2, np.float32)
-    row = adapter.Row("00", 0, ("everyone",), vector, "")
+    row = adapter.ClusterRow("00", 0, ("everyone",), vector, "")
     calls: tuple[Callable[[], object], ...] = (
         nodes.health, lambda: [*nodes.documents()], lambda: [*nodes.nearest(vector, frozenset({"x"}), 1)],
         lambda: nodes.remove(["00"]),

@@ -14,7 +14,7 @@ import pytest
 from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.knowledge import deletion
 from dualtrack.knowledge.writeback import push, receive, records
-from dualtrack.knowledge.writeback.log import Batch, Change, Log, State
+from dualtrack.knowledge.writeback.log import Batch, Change, Log, LogState
 from tests.conftest import Cli
 from tests.support.killing import killed
 from tests.support.store_testbed import Store, store
@@ -155,12 +155,12 @@ def test_killed_nothing_is_lost_and_nothing_is_twice(sender: Sender, tmp_path: P
     sender.run("pull", to, "--json")
     wanted = sorted(f"{it.read_text()}\n" for it in sender.docs.iterdir() if it.stem in names)
     assert sorted(it for it in files(to).values() if it.startswith("text of")) == wanted
-    log, state, number = sender.log(), State(), 0
+    log, state, number = sender.log(), LogState(), 0
     while batch := log.batch(number := number + 1):
         for it in batch.changes:
             history[it.document.hex(), it.content.hex()] += 1
     assert set(history.values()) == {1}, "something was written twice"
-    state = log.follow(State())
+    state = log.follow(LogState())
     assert {f"one/objects/{it.content.hex()}" for it in state.live.values()} == {
         it for it in objects(sender) if "/objects/" in it
     }
@@ -175,12 +175,12 @@ def test_one_writer(sender: Sender, s3: Store, tmp_path: Path) -> None:
     other.run("review", "all", "--approve")
     assert "writes to s3://learned/one since" in other.run("push", code=5)["said"]
     first = sender.log()
-    state = first.follow(State())
+    state = first.follow(LogState())
     epoch = first.hold(writer := first.epoch()[0].writer, state, take_over=False)  # type: ignore[index]
     done = other.run("push", "--take-over", "--json")
     assert (done["epoch"], done["sent"], done["removed"]) == (2, 1, 2), "what is there is what the writer has"
     # The first one was about to write: its look at the epoch is past.
-    state = first.follow(State())
+    state = first.follow(LogState())
     late = records.encode(
         records.Record(collection="learned", source="one.md", parts=(records.Part((), "late"),))
     )  # fmt: skip
@@ -210,7 +210,7 @@ def test_a_writer_that_was_replaced_removes_nothing(sender: Sender) -> None:
     theirs, content = sender.log(), b"c" * 16
 
     def take_over(_: Log) -> None:
-        theirs.hold("other", theirs.follow(State()), take_over=True)
+        theirs.hold("other", theirs.follow(LogState()), take_over=True)
         theirs.put(content, b"on its way")
 
     with before_last_look(take_over):
@@ -222,7 +222,7 @@ def test_a_writer_that_was_replaced_removes_nothing(sender: Sender) -> None:
 
 def test_what_another_removed_meanwhile_is_sent_again(sender: Sender) -> None:
     sender.approved()
-    live = next(iter(sender.log().follow(State()).live.values())).content
+    live = next(iter(sender.log().follow(LogState()).live.values())).content
     with (
         before_last_look(lambda log: log.remote.remove(log.key("objects", live.hex()))),
         pytest.raises(External, match="1 documents were removed from the bucket meanwhile"),
@@ -259,7 +259,7 @@ def test_a_hostile_bucket(sender: Sender, tmp_path: Path) -> None:
                         assert folder == to or damage is None, (name, damage)
             else:
                 try:
-                    log.hold("x", State(), take_over=False)
+                    log.hold("x", LogState(), take_over=False)
                 except DualtrackError:
                     pass
                 else:
@@ -276,7 +276,7 @@ def test_a_hostile_bucket(sender: Sender, tmp_path: Path) -> None:
 def test_names_of_files_are_ours(sender: Sender, tmp_path: Path) -> None:
     """Whatever a document is called, its file is in the directory that was named."""
     log = sender.log()
-    log.hold("x", State(), take_over=False)
+    log.hold("x", LogState(), take_over=False)
     names = [
         "../../etc/passwd",
         "/etc/passwd",

@@ -12,7 +12,7 @@ from dualtrack.security.audit import keys, record
 from dualtrack.security.audit import signed_head as heads
 from dualtrack.security.audit.layout import Place
 from dualtrack.security.audit.record import Record
-from dualtrack.security.audit.verify import Anchor, Report, judge
+from dualtrack.security.audit.verify import Anchor, TrailReport, judge
 from dualtrack.security.audit.writer import Writer
 from tests.support import reference_audit
 
@@ -83,7 +83,7 @@ def rewrite(folder: Path, key_of: Callable[[int], keys.libcrypto.PrivateKey], ch
     place.segment(len(old) + 1).unlink(missing_ok=True)
 
 
-def both(trail: Path, root: bytes) -> tuple[Report | None, list[str]]:
+def both(trail: Path, root: bytes) -> tuple[TrailReport | None, list[str]]:
     """What both say: the report (None where the command would end with one line), and the reference's fault."""
     try:
         report = judge(trail, root)

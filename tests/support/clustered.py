@@ -18,7 +18,7 @@ import pytest
 from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge import cluster, deletion, ingest, versions
 from dualtrack.knowledge.cluster import Clustered
-from dualtrack.knowledge.cluster.adapter import Row
+from dualtrack.knowledge.cluster.adapter import ClusterRow
 from tests.support.knowledge_base import Digests
 
 EVERYBODY, HR = frozenset({"everyone"}), frozenset({"everyone", "group:hr"})
@@ -53,7 +53,7 @@ class Bed(Protocol):
         """Remove rows by their ids."""
 
 
-def take_in(base: Path, docs: Path, collection: str, label: str) -> ingest.Report:
+def take_in(base: Path, docs: Path, collection: str, label: str) -> ingest.IngestReport:
     return ingest.ingest(base, docs, collection, (label,), MODEL, remove_missing=True, say=lambda _: None)
 
 
@@ -187,7 +187,7 @@ class Behaviour:
         adapter.make(versions.listed(base)[0].card)
         known = sorted({"everyone", "group:hr", *HOSTILE, *labels_of_chance(chance, 60)})
         rows = [
-            Row(f"{at:032x}", 0, (it,) if at % 2 else (it, "group:odd"), MODEL.question(it), "")
+            ClusterRow(f"{at:032x}", 0, (it,) if at % 2 else (it, "group:odd"), MODEL.question(it), "")
             for at, it in enumerate(known)
         ]
         for start in range(0, len(rows), 50):

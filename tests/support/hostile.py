@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SECRET = "hunter2"
-#: Some of the grammar of tests/unit/test_https.py: who uses `https.address` needs no more.
+#: Some of the grammar of tests/unit/core/test_https.py: who uses `https.address` needs no more.
 URLS = (
     "http://127.0.0.1:1", "https://[::1", "https://a..b", f"https://{'l' * 70}", f"https://{'h' * 300}", "https://h:0",
     f"https://u:{SECRET}@h", "https://h/?x=1", "https://h/#f", "https://h/ x", "https://h\0", "https://h\n", "https://h:1\n",

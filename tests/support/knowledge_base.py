@@ -34,7 +34,7 @@ class Digests(Model):
         return found
 
 
-def take_in(base: Path, source: Path, collection: str = "hr", **how: object) -> ingest.Report:
+def take_in(base: Path, source: Path, collection: str = "hr", **how: object) -> ingest.IngestReport:
     """Take in a directory as `dualtrack kb ingest` does."""
     options = {"say": lambda _: None, **how}
     return ingest.ingest(base, source, collection, ("everyone",), Digests(), **options)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from dualtrack.cloud import opentofu, stack
-from dualtrack.cloud.plan import Plan
+from dualtrack.cloud.plan import TofuPlan
 from dualtrack.core.errors import Missing
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f operator@test"
@@ -90,7 +90,7 @@ def programs() -> dict[str, Path]:
     return chosen
 
 
-def never(plan: Plan, owner: str) -> bool:
+def never(plan: TofuPlan, owner: str) -> bool:
     """A confirmation that must not be asked for."""
     pytest.fail(f"asked to confirm {plan.summary} on {owner}")
 

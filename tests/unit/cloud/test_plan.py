@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.cloud.plan import Plan, progress_line, read_plan
+from dualtrack.cloud.plan import TofuPlan, progress_line, read_plan
 
 FILE = Path("plan.tfplan")
 
@@ -44,7 +44,7 @@ def test_drift_that_the_plan_does_not_act_on_is_no_change() -> None:
         "change": {"resource": {"addr": "aws_autoscaling_group.this"}, "action": "update"},
     }
     plan = read_plan([drift, {"type": "outputs", "outputs": {"inventory": {"action": "noop"}}}], FILE)
-    assert plan == Plan((), False, FILE)
+    assert plan == TofuPlan((), False, FILE)
     assert plan.summary == "No changes"
 
 

@@ -42,7 +42,7 @@ COMMANDS = {
     "two": "cat shared.txt; sh two/tool.sh; ls two/listed",
     "python": PYTHON,
     "link": "cat link.txt",
-    "probe": "cat one/input.txt; test ! -e one/extra.txt",
+    "one/probe": "cat one/input.txt; test ! -e one/extra.txt",
 }
 
 
@@ -110,7 +110,7 @@ EVERY = set(COMMANDS)
     ("change", "again"),
     [
         (lambda it: it.write("shared.txt", "2"), {"one", "two"}),
-        (lambda it: it.write("one/input.txt", "2"), {"one", "link", "probe"}),
+        (lambda it: it.write("one/input.txt", "2"), {"one", "link", "one/probe"}),
         (lambda it: it.write("two/input.txt", "2"), {"two"}),
         (lambda it: it.write("two/tool.sh", "cat two/input.txt"), {"two"}),
         (lambda it: (it.root / "two/tool.sh").chmod(0o755), {"two"}),
@@ -138,7 +138,7 @@ def test_what_depends_on_a_change_runs_again_and_nothing_else(
 def test_a_file_that_appears_where_a_test_looks_for_it_by_name_is_a_change(checkout: Checkout) -> None:
     checkout.write("one/extra.txt", "")
     checkout.commit()
-    assert checkout.run()["probe"] == "failed"
+    assert checkout.run()["one/probe"] == "failed"
 
 
 def test_a_link_that_leads_elsewhere_is_a_change(checkout: Checkout) -> None:

@@ -12,7 +12,7 @@ from ci.gate.units import Unit
 UNITS = {
     "molecule:base": {"roles/base/tasks/main.yml", "roles/base/", "roles/", ""},
     "e2e:site": {"roles/base/tasks/main.yml", "roles/slurm/tasks/main.yml", "roles/base/", "roles/slurm/", ""},
-    "unit:raid": {"tools/dualtrack/hosts/raid/plan.py", "tools/dualtrack/hosts/raid/", "tools/dualtrack/", ""},
+    "unit:hosts/raid": {"tools/dualtrack/hosts/raid/plan.py", "tools/dualtrack/hosts/raid/", "tools/dualtrack/", ""},
     "lint:ruff": {"roles/base/tasks/main.yml", "roles/slurm/tasks/main.yml", "tools/dualtrack/hosts/raid/plan.py", ""},
 }  # fmt: skip
 
@@ -42,7 +42,7 @@ def units(tmp_path: Path) -> list[Unit]:
         ("roles/base/tasks/main.yml", ["molecule:base", "e2e:site", "lint:ruff"]),
         ("roles/base", ["molecule:base", "e2e:site", "lint:ruff"]),
         ("roles/slurm/tasks/main.yml", ["e2e:site", "lint:ruff"]),
-        ("tools/dualtrack/hosts/raid/plan.py", ["unit:raid", "lint:ruff"]),
+        ("tools/dualtrack/hosts/raid/plan.py", ["unit:hosts/raid", "lint:ruff"]),
         ("docs/a.md", []),
         ("roles/base/handlers.yml", ["molecule:base", "e2e:site"]),  # not there yet: may be looked up by name
     ],
@@ -58,4 +58,11 @@ def test_units_that_opened_a_path_run_the_most_specific_first(
 def test_a_unit_that_never_passed_may_depend_on_anything_and_comes_last(units: list[Unit], tmp_path: Path) -> None:
     new = Unit(part="integration", name="new", command=("true",))
     found, _ = order([new, *units], ["tools/dualtrack/hosts/raid/plan.py"], Results(tmp_path / "results"), tmp_path)
-    assert [unit.id for unit in found] == ["unit:raid", "lint:ruff", "integration:new"]
+    assert [unit.id for unit in found] == ["unit:hosts/raid", "lint:ruff", "integration:new"]
+
+
+def test_a_unit_that_is_named_after_the_path_comes_first(tmp_path: Path) -> None:
+    names = ("volume", "hosts/volume/a", "osts/raid", "hosts/raid", "raid/plan")
+    units = [Unit(part="unit", name=name, command=("true",)) for name in names]
+    found, _ = order(units, ["tools/dualtrack/hosts/raid/plan.py"], Results(tmp_path / "results"), tmp_path)
+    assert [unit.name for unit in found][:2] == ["hosts/raid", "raid/plan"]

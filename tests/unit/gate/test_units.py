@@ -11,7 +11,7 @@ from pathlib import Path
 from ci.gate import report
 from ci.gate.report import Outcome
 from ci.gate.results import Step
-from ci.gate.units import LINTED, LINTERS, discover
+from ci.gate.units import LINTED, LINTERS, discover, file_name
 
 from tests.conftest import ROOT
 
@@ -25,6 +25,30 @@ def test_every_test_file_and_scenario_is_in_one_unit() -> None:
     assert sorted(path.relative_to(ROOT) if path.is_absolute() else path for path in covered) == sorted(files)
     roles = {path.name for path in (ROOT / "roles").iterdir()}
     assert {unit.name for unit in units if unit.part == "molecule"} == roles
+
+
+def test_a_unit_of_unit_tests_is_the_files_of_one_directory(tmp_path: Path) -> None:
+    for path in (
+        "cloud/test_plan.py",
+        "cloud/test_stack.py",
+        "cloud/spot/test_plan.py",
+        "security/audit/test_chain.py",
+    ):
+        file = tmp_path / "tests/unit" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("def test_it(): pass")
+    found = {
+        unit.id: [word for word in unit.command if word.startswith("tests/")]
+        for unit in discover(tmp_path)
+        if unit.part == "unit"
+    }
+    assert found == {
+        "unit:cloud": ["tests/unit/cloud/test_plan.py", "tests/unit/cloud/test_stack.py"],
+        "unit:cloud/spot": ["tests/unit/cloud/spot"],
+        "unit:security/audit": ["tests/unit/security/audit"],
+    }
+    assert len({file_name(unit) for unit in found}) == len(found)
+    assert not any("/" in file_name(unit) for unit in found)
 
 
 def test_the_linters_are_those_of_the_script() -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from msgspec.structs import replace
 
 from dualtrack.core import svg
-from dualtrack.knowledge.evaluation import Evaluation, Row, Used
+from dualtrack.knowledge.evaluation import Evaluation, QuestionResult, Used
 from dualtrack.knowledge.evaluation_page import page, picture, said
 from dualtrack.knowledge.metrics import Judged, quality
 from dualtrack.knowledge.retrieval import Refusals
@@ -21,8 +21,10 @@ DONE = Evaluation(
     error=0.02, wins=True, weight=0.3, least=0.4, refusals=REFUSALS,
     used=Used(weight=0, least=None, quality=BAD, refusals=None), unseen=(NASTY,),
     rows=(
-        Row(question=NASTY, sources=("c/" + NASTY,), vectors=4, lexical=0, fused=1, score=0.5, refused=False),
-        Row(question="nothing", sources=(), vectors=0, lexical=0, fused=0, score=0.3, refused=True),
+        QuestionResult(
+            question=NASTY, sources=("c/" + NASTY,), vectors=4, lexical=0, fused=1, score=0.5, refused=False,
+        ),
+        QuestionResult(question="nothing", sources=(), vectors=0, lexical=0, fused=0, score=0.3, refused=True),
     ),
 )  # fmt: skip
 

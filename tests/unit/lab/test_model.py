@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtrack.core.errors import BadInput
-from dualtrack.lab.model import MAX_DEATHS, Actual, HostSpec, Layout, Plan, reconcile
+from dualtrack.lab.model import MAX_DEATHS, Actual, HostSpec, LabPlan, Layout, reconcile
 from dualtrack.lab.state import Store
 
 
@@ -20,24 +20,24 @@ def spec(name: str, last: int, **more: object) -> HostSpec:
 
 def test_nothing_to_do() -> None:
     host = spec("a", 1)
-    assert reconcile([host], {"a": Actual(spec=host, alive=True)}) == Plan()
+    assert reconcile([host], {"a": Actual(spec=host, alive=True)}) == LabPlan()
 
 
 def test_new_host_starts_and_gone_host_goes() -> None:
     old, new = spec("old", 1), spec("new", 2)
-    assert reconcile([new], {"old": Actual(spec=old, alive=True)}) == Plan(remove=("old",), start=(new,))
+    assert reconcile([new], {"old": Actual(spec=old, alive=True)}) == LabPlan(remove=("old",), start=(new,))
 
 
 def test_changed_host_is_removed_first_and_started_in_the_next_round() -> None:
     before, after = spec("a", 1), spec("a", 1, gpus=8)
-    assert reconcile([after], {"a": Actual(spec=before, alive=True)}) == Plan(remove=("a",))
-    assert reconcile([after], {}) == Plan(start=(after,))
+    assert reconcile([after], {"a": Actual(spec=before, alive=True)}) == LabPlan(remove=("a",))
+    assert reconcile([after], {}) == LabPlan(start=(after,))
 
 
 def test_replacement_at_the_same_address_waits_for_nobody_once_the_old_one_goes() -> None:
     old, new = spec("i-1", 4), spec("i-2", 4)
     plan = reconcile([new], {"i-1": Actual(spec=old, alive=True)})
-    assert plan == Plan(remove=("i-1",), start=(new,))
+    assert plan == LabPlan(remove=("i-1",), start=(new,))
 
 
 def test_two_hosts_with_one_address_never_run_together() -> None:
@@ -48,12 +48,12 @@ def test_two_hosts_with_one_address_never_run_together() -> None:
 def test_dead_host_is_started_again_but_not_for_ever() -> None:
     host = spec("a", 1)
     assert reconcile([host], {"a": Actual(spec=host, alive=False, deaths=MAX_DEATHS - 1)}).start == (host,)
-    assert reconcile([host], {"a": Actual(spec=host, alive=False, deaths=MAX_DEATHS)}) == Plan()
+    assert reconcile([host], {"a": Actual(spec=host, alive=False, deaths=MAX_DEATHS)}) == LabPlan()
 
 
 def test_host_that_powered_off_stays_off() -> None:
     host = spec("a", 1)
-    assert reconcile([host], {"a": Actual(spec=host, alive=False, stopped=True)}) == Plan()
+    assert reconcile([host], {"a": Actual(spec=host, alive=False, stopped=True)}) == LabPlan()
 
 
 specs = st.builds(spec, st.sampled_from("abcdef"), st.integers(1, 4), gpus=st.integers(0, 1))
@@ -69,7 +69,7 @@ def test_repeated_rounds_settle_and_keep_addresses_apart(desired: list[HostSpec]
         for host in plan.start:
             assert host.address not in {other.spec.address for other in actual.values()} or not before
             actual[host.name] = Actual(spec=host, alive=True)
-    assert reconcile(desired, actual) == Plan()
+    assert reconcile(desired, actual) == LabPlan()
     names = {host.name for host in desired}
     assert actual.keys() <= names
 

@@ -9,12 +9,12 @@ import pytest
 from dualtrack.core.errors import BadInput
 from dualtrack.hosts.agents.spot_guard import parse_notice
 from dualtrack.lab import reclaim
-from dualtrack.lab.control import Host
+from dualtrack.lab.control import LabHost
 from dualtrack.lab.imds import Instance, look_up, tree
 
 
-def host(instance_id: str = "i-0123456789abcdef0") -> Host:
-    return Host(
+def host(instance_id: str = "i-0123456789abcdef0") -> LabHost:
+    return LabHost(
         name="spot-01234567",
         address="10.20.0.5",
         user="admin",

@@ -33,3 +33,14 @@ def test_contract_has_every_package_and_there_are_few() -> None:
 def test_only_the_command_line_imports_the_lab() -> None:
     """The contract allows it by order alone: `cli` is the one layer above the lab."""
     assert layers()[:2] == ["cli", "lab"]
+
+
+#: Directories of unit tests of what is not a package: roles and plugins, the gate, the repository, tests/support.
+OTHERS = {"ansible", "gate", "repository", "support"}
+
+
+def test_unit_tests_lie_as_the_packages_that_they_test() -> None:
+    tests = ROOT / "tests/unit"
+    directories = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    strange = [str(it) for it in directories if str(it) not in OTHERS and not (PACKAGE / it / "__init__.py").exists()]
+    assert strange == []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dualtrack.serving.tune import Row, Tuning, best, draw
+from dualtrack.serving.tune import Tuning, TuningRow, best, draw
 
 
-def row(batch: int, delay_ms: float, texts_per_s: float, steady_p95_ms: float) -> Row:
-    return Row(
+def row(batch: int, delay_ms: float, texts_per_s: float, steady_p95_ms: float) -> TuningRow:
+    return TuningRow(
         batch=batch, delay_ms=delay_ms, texts_per_s=texts_per_s, full_p95_ms=100, steady_p95_ms=steady_p95_ms,
         mean_batch=4,
     )  # fmt: skip

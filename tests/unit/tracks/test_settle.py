@@ -11,7 +11,7 @@ from dualtrack.core.errors import Findings
 from dualtrack.tracks import provision
 from dualtrack.tracks.ansible_runner import Result
 from dualtrack.tracks.unchanged import Hosts
-from dualtrack.verify import HostReport, Report
+from dualtrack.verify import CheckReport, HostReport
 
 NAMES = ("gpu-1", "gateway-1", "log-1")
 
@@ -47,10 +47,10 @@ class Track:
             self.red -= self.mends[name]
         return Result(changed=dict.fromkeys(hosts.variables, 1), failures=(), seconds=1, log="log")
 
-    def verify(self, *_: object, **__: object) -> Report:
+    def verify(self, *_: object, **__: object) -> CheckReport:
         states = {name: "failed" if name in self.red else "passed" for name in NAMES}
         hosts = tuple(HostReport(name=it, state=state, roles=(), passed=1) for it, state in states.items())
-        return Report(
+        return CheckReport(
             ok=not self.red, headline=f"{len(self.red)} red", passed=3, failed=len(self.red), unreachable=0, seconds=1,
             verified_at="now", hosts=hosts,
         )  # fmt: skip

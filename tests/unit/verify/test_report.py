@@ -11,7 +11,7 @@ import pytest
 from dualtrack.core.errors import BadInput
 from dualtrack.remote import ssh_config
 from dualtrack.verify import record
-from dualtrack.verify.model import Check, Report, build
+from dualtrack.verify.model import Check, CheckReport, build
 from dualtrack.verify.record import Verified
 from dualtrack.verify.show import show
 
@@ -23,7 +23,7 @@ GOOD = [
 ]
 
 
-def report(checks: Sequence[Check], unreachable: dict[str, str] | None = None) -> Report:
+def report(checks: Sequence[Check], unreachable: dict[str, str] | None = None) -> CheckReport:
     return build(PLAN, unreachable or {}, checks, seconds=1.0, verified_at="2026-03-01T00:00:00Z")
 
 

@@ -10,7 +10,7 @@ from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.lab.scenarios import attacks
 from dualtrack.lab.scenarios import failover as failover_scenario
 from dualtrack.lab.scenarios import spot as spot_scenario
-from dualtrack.lab.scenarios.spot import Report
+from dualtrack.lab.scenarios.spot import SpotReport
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -91,7 +91,7 @@ def _seconds(it: float | None) -> str:
     return "" if it is None else f"{it:.1f}"
 
 
-def _show(report: Report) -> None:
+def _show(report: SpotReport) -> None:
     table(("after s", "what", "which"), [(f"{it.after_s:.0f}", it.kind, it.what) for it in report.timeline])
     for it in report.reclaimed:
         echo(

@@ -13,7 +13,7 @@ from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.lab import control, power, removal
 from dualtrack.lab import gpu as fake
 from dualtrack.lab import reclaim as spot
-from dualtrack.lab.control import Status
+from dualtrack.lab.control import LabStatus
 
 app = typer.Typer(no_args_is_help=True)
 hosts = typer.Typer(help="Hosts of the local track's kind: add, remove.", no_args_is_help=True)
@@ -209,7 +209,7 @@ def _command(words: list[str]) -> list[str]:
 
 
 def _show(status: object, json: bool) -> None:
-    assert isinstance(status, Status)  # noqa: S101 - for the type checker
+    assert isinstance(status, LabStatus)  # noqa: S101 - for the type checker
     if json:
         document("lab-status", status)
         return

@@ -15,8 +15,8 @@ from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, LISTING, STACK
 from dualtrack.cloud.pools import context as pools
 from dualtrack.cloud.pools import unit as text
-from dualtrack.cloud.pools.context import Status
-from dualtrack.cloud.pools.report import Report
+from dualtrack.cloud.pools.context import PoolsStatus
+from dualtrack.cloud.pools.report import PoolsReport
 from dualtrack.cloud.pools.report import report as reckon
 from dualtrack.cloud.pools.state import Entry, Store
 from dualtrack.core.errors import BadInput
@@ -184,7 +184,7 @@ def _usd(value: float | None) -> str:
     return "not known" if value is None else f"{value:,.2f}"
 
 
-def _show_status(found: Status) -> None:
+def _show_status(found: PoolsStatus) -> None:
     rows = []
     for it in found.pools:
         avoided = ", ".join(f"{zone} until {_time(until)}" for zone, until in it.avoided.items())
@@ -202,7 +202,7 @@ def _show_status(found: Status) -> None:
         echo(f"problem: {problem}", err=True)
 
 
-def _show_report(found: Report) -> None:
+def _show_report(found: PoolsReport) -> None:
     if not found.events and not found.rows:
         echo("there is no journal yet: dualtrack pools watch")
         return

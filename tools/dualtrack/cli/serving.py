@@ -105,7 +105,7 @@ def tune(
     total = len(given["batches"]) * len(given["delays_ms"]) + 1  # type: ignore[arg-type]
     number = iter(range(1, total + 1))
 
-    def say(row: tuning.Row) -> None:
+    def say(row: tuning.TuningRow) -> None:
         echo(
             f"{next(number)} of {total}: batch {row.batch}, {row.delay_ms:g} ms: {row.texts_per_s:g} texts/s", err=True
         )

@@ -6,7 +6,7 @@ from dualtrack.cli.options import LISTING
 from dualtrack.cli.watching import INTERVAL, WATCH, changes, redraw
 from dualtrack.core.output import document, echo, form, records, table
 from dualtrack.tracks import status as both
-from dualtrack.tracks.status import Status
+from dualtrack.tracks.status import TracksStatus
 
 
 def status(watch: bool = WATCH, interval: float = INTERVAL, json: bool = LISTING) -> None:
@@ -19,7 +19,7 @@ def status(watch: bool = WATCH, interval: float = INTERVAL, json: bool = LISTING
         changes(both.status, _redrawn, interval)
 
 
-def _redrawn(now: Status) -> None:
+def _redrawn(now: TracksStatus) -> None:
     redraw()
     _show(now)
 
@@ -33,7 +33,7 @@ def show_status(json: bool) -> None:
         _show(now)
 
 
-def _show(now: Status) -> None:
+def _show(now: TracksStatus) -> None:
     columns = ("host", "track", "pool", "lifecycle", "address", "state", "verified", "zone", "instance", "roles")
     rows = [
         (h.name, h.track, h.pool, h.lifecycle, h.address, h.state, h.verified_at or "never",

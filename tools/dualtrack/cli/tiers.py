@@ -13,7 +13,7 @@ from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.tiers import amounts, drill
 from dualtrack.cloud.tiers import plan as plans
-from dualtrack.cloud.tiers.plan import Plan, cheapest
+from dualtrack.cloud.tiers.plan import TiersPlan, cheapest
 from dualtrack.core.errors import Refused
 from dualtrack.core.output import document, echo, table
 
@@ -53,7 +53,7 @@ def plan(
         raise Refused(broken[0] + (f", and {len(broken) - 1} more" if len(broken) > 1 else ""))
 
 
-def _show(found: Plan) -> None:
+def _show(found: TiersPlan) -> None:
     rows = []
     for row in found.rows:
         for number, tier in enumerate(row.tiers):

@@ -13,7 +13,7 @@ from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import document, echo, table, visible
 from dualtrack.knowledge.writeback import log, push, receive
-from dualtrack.knowledge.writeback.log import Log, State
+from dualtrack.knowledge.writeback.log import Log, LogState
 
 app = typer.Typer(no_args_is_help=True)
 COLLECTIONS = typer.Option(
@@ -163,7 +163,7 @@ def status(
 ) -> None:
     """Print who writes to the bucket, since when, and how many documents are there."""
     log = _log(bucket, shared_key, region, endpoint)
-    epoch, state = log.epoch(), log.follow(State())
+    epoch, state = log.epoch(), log.follow(LogState())
     found = {
         "epoch": epoch[0] if epoch else None, "documents": len(state.live), "number": state.number,
         "late": len(state.late),

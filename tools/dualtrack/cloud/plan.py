@@ -11,7 +11,7 @@ _VERBS = {"create": "created", "update": "changed", "delete": "destroyed", "repl
 
 
 @dataclass(frozen=True)
-class Change:
+class ResourceChange:
     """One resource and what would happen to it: create, update, delete, replace, or move (another address, no more)."""
 
     address: str
@@ -19,10 +19,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TofuPlan:
     """A saved plan: what it would change, and the file that holds it."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[ResourceChange, ...]
     outputs_change: bool
     file: Path
 
@@ -53,20 +53,20 @@ class Plan:
         return "\n".join([f"{marks.get(c.action, '?'):>3} {c.address}" for c in self.changes] + [self.summary])
 
 
-def read_plan(events: Iterable[Mapping[str, Any]], file: Path) -> Plan:
+def read_plan(events: Iterable[Mapping[str, Any]], file: Path) -> TofuPlan:
     """Return the plan that the events of `plan -json` describe."""
-    changes: list[Change] = []
+    changes: list[ResourceChange] = []
     outputs_change = False
     for event in events:
         kind = event.get("type")
         if kind == "planned_change":
             change = event.get("change", {})
             if change.get("action") not in ("noop", "read"):
-                changes.append(Change(change["resource"]["addr"], change["action"]))
+                changes.append(ResourceChange(change["resource"]["addr"], change["action"]))
         elif kind == "outputs":
             found = event.get("outputs", {}).values()
             outputs_change = any(output.get("action", "noop") != "noop" for output in found)
-    return Plan(tuple(changes), outputs_change, file)
+    return TofuPlan(tuple(changes), outputs_change, file)
 
 
 def progress_line(event: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ from typing import Any
 from dualtrack.cloud import account, opentofu, provider
 from dualtrack.cloud.clock import offset_notice
 from dualtrack.cloud.opentofu import Binary, Progress
-from dualtrack.cloud.plan import Plan
+from dualtrack.cloud.plan import TofuPlan
 from dualtrack.cloud.tofu import Tofu
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, External, Missing, Refused
@@ -29,7 +29,7 @@ from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 
 #: Shown the plan and, for a real account, whose it is; answers whether to continue.
-Confirm = Callable[[Plan, str], bool]
+Confirm = Callable[[TofuPlan, str], bool]
 
 #: A destroy needs no key, but the variable has no default: this one satisfies its check and opens nothing.
 _NO_KEY = "ssh-ed25519 AAAA none"
@@ -41,7 +41,7 @@ class Up:
 
     outputs: dict[str, Any]
     changed: bool
-    plan: Plan
+    plan: TofuPlan
 
 
 def up(

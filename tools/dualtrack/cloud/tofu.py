@@ -21,7 +21,7 @@ from python_terraform import IsFlagged, Terraform
 
 from dualtrack.cloud import diagnose
 from dualtrack.cloud.opentofu import Binary, Progress
-from dualtrack.cloud.plan import Plan, progress_line, read_plan
+from dualtrack.cloud.plan import TofuPlan, progress_line, read_plan
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, External, Interrupted
 
@@ -65,7 +65,7 @@ class Tofu:
         if code != 0 or errors:
             raise diagnose.failure("validation", errors, proc.last_line(text), self.log)
 
-    def plan(self, variables: Mapping[str, Any], *, destroy: bool = False, refresh_only: bool = False) -> Plan:
+    def plan(self, variables: Mapping[str, Any], *, destroy: bool = False, refresh_only: bool = False) -> TofuPlan:
         """Return what an apply (or, with ``destroy``, a destroy) would do, saved in the data directory.
 
         With ``refresh_only`` it only compares the state with what there is: see `shown`.
@@ -82,11 +82,11 @@ class Tofu:
             raise BadInput("; ".join(ignored))
         return read_plan(events, file)
 
-    def planned_variables(self, plan: Plan) -> dict[str, Any]:
+    def planned_variables(self, plan: TofuPlan) -> dict[str, Any]:
         """Return the values of the input variables that ``plan`` was made with."""
         return {name: entry.get("value") for name, entry in self.shown(plan).get("variables", {}).items()}
 
-    def shown(self, plan: Plan) -> dict[str, Any]:
+    def shown(self, plan: TofuPlan) -> dict[str, Any]:
         """Return a plan in OpenTofu's documented JSON, `resource_drift` among it."""
         code, text = self._capture("show", str(plan.file), json=IsFlagged, quiet=True)
         if code != 0:
@@ -94,7 +94,7 @@ class Tofu:
         found: dict[str, Any] = json.loads(text)
         return found
 
-    def apply(self, plan: Plan, progress: Progress) -> None:
+    def apply(self, plan: TofuPlan, progress: Progress) -> None:
         """Carry ``plan`` out, with a line to ``progress`` for each resource.
 
         Raises Interrupted after Ctrl-C. After any failure the state holds what was made, and the next run carries on.

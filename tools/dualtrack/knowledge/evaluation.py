@@ -19,7 +19,7 @@ from dualtrack.knowledge.versions import Entry
 Say = Callable[[str], None]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class QuestionResult(msgspec.Struct, frozen=True, kw_only=True):
     """A question: at which place the first right source was by each way, 0 where it was not found.
 
     ``fused`` and ``refused`` are by a fit on other questions; ``score`` is the best one then.
@@ -65,7 +65,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     refusals: Refusals | None
     used: Used
     unseen: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[QuestionResult, ...]
 
 
 def evaluate(
@@ -127,7 +127,7 @@ def _evaluation(
         limit = fit.leasts[fit.parts[number]]
         first = [min(it.judged[place].places, default=0) for place in (0, -1, at[number])]
         rows.append(
-            Row(
+            QuestionResult(
                 question=it.question, sources=question.sources, vectors=first[0], lexical=first[1], fused=first[2],
                 score=it.best[chosen], refused=fitting.refused(it, chosen, limit),
             )

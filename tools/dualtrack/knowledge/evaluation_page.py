@@ -6,7 +6,7 @@ from html import escape
 
 from dualtrack.core import svg
 from dualtrack.core.output import visible
-from dualtrack.knowledge.evaluation import Evaluation, Row, Used
+from dualtrack.knowledge.evaluation import Evaluation, QuestionResult, Used
 from dualtrack.knowledge.fitting import FEWEST, FEWEST_WITHOUT
 from dualtrack.knowledge.metrics import Quality
 from dualtrack.knowledge.retrieval import Refusals
@@ -116,7 +116,7 @@ def page(done: Evaluation) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _row(it: Row) -> list[str]:
+def _row(it: QuestionResult) -> list[str]:
     found = [str(place or "–") if it.sources else "" for place in (it.vectors, it.lexical, it.fused)]
     return [it.question, "\n".join(it.sources) or "none", *found, f"{it.score:.2f}", "refused" * it.refused]
 

@@ -48,7 +48,7 @@ class Left(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a directory.
 
     ``shortened``: chunks whose vectors were made now, and whose ends the model does not read, since they were cut for
@@ -79,7 +79,7 @@ def ingest(
     keep: int = KEPT_VERSIONS,
     key_file: Path | None = None,
     say: Say,
-) -> Report:
+) -> IngestReport:
     """Take in a directory and switch to the version with it; BadInput for a directory or a label that is none.
 
     ``keep`` versions stay, the newest and the current one among them. What was deleted (`ledger`) stays out.
@@ -122,7 +122,7 @@ def ingest(
         here = [it for it in documents if it.collection == collection]
         left = [Left(it.path, reason) for it in here for reason in (it.reason, *it.left_out) if reason]
         left += [Left(path, reason) for path, reason in reader.deleted.items()]
-        return Report(
+        return IngestReport(
             version=name, changed=name != before, new=new, unchanged=len(found) - new,
             removed=len(missing) if remove_missing else 0, documents=sum(not it.reason for it in documents),
             chunks=sum(len(it.chunks) for it in documents), masked=dict(masked), left_out=left,

@@ -13,7 +13,7 @@ from dualtrack.knowledge.keys import MASTER, Keys
 from dualtrack.knowledge.ledger import Ledger
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class BaseStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a knowledge base: the version that answers, what is in it without what was deleted, and the rest.
 
     ``bytes`` are of the version's file. ``master_key``: the right one, none, or another one (`problem` says it);
@@ -54,7 +54,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     deleted_after: int
 
 
-def status(base: Path, key_file: Path | None = None) -> Status:
+def status(base: Path, key_file: Path | None = None) -> BaseStatus:
     """Return the state of a knowledge base; BadInput where it has no version."""
     kept = versions.listed(base)
     current = next((it for it in kept if it.current), None)
@@ -82,7 +82,7 @@ def status(base: Path, key_file: Path | None = None) -> Status:
         elif isinstance(error, BadInput):
             there = "wrong"
         problem = str(error)
-    return Status(
+    return BaseStatus(
         version=card.id, model=card.model_name, bytes=card.bytes, versions=len(kept), deletions=deletions,
         deleted_documents=deleted, master_key=there, problem=problem, **counts,
     )  # fmt: skip

@@ -32,7 +32,7 @@ def quiet(_: str) -> None:
     """Say nothing."""
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class LabHost(msgspec.Struct, frozen=True, kw_only=True):
     """One lab host, as `dualtrack lab status --json` prints it."""
 
     name: str
@@ -45,7 +45,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     ssh_config: str
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class LabStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The lab, as `dualtrack lab status --json` prints it. `aws_endpoint` is '' while the lab is down."""
 
     up: bool
@@ -53,7 +53,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     aws_endpoint_inside: str  # the same API as the hosts reach it
     namespace: str
     pid: int
-    hosts: tuple[Host, ...]
+    hosts: tuple[LabHost, ...]
 
 
 def store() -> Store:
@@ -111,7 +111,7 @@ def answers(port: int) -> bool:
     return False
 
 
-def up(say: Say = quiet) -> Status:
+def up(say: Say = quiet) -> LabStatus:
     """Bring the lab up, or repair it; nothing happens when it is up. Returns its status.
 
     Whatever a crash left over (processes, namespace, firewall table) is removed first. Declared hosts come back with
@@ -198,15 +198,15 @@ def down(say: Say = quiet) -> None:
             lab.clear()
 
 
-def status() -> Status:
+def status() -> LabStatus:
     """Return what the lab is doing, also when it is down."""
     lab = store()
     record = alive(lab)
     if record is None:
-        return Status(
+        return LabStatus(
             up=False, aws_endpoint="", aws_endpoint_inside="", namespace=lab.layout.namespace, pid=0, hosts=()
         )
-    return Status(
+    return LabStatus(
         up=True,
         aws_endpoint=f"http://127.0.0.1:{record.port}",
         aws_endpoint_inside=f"http://{SERVICES}:{EMULATOR_PORT}",
@@ -216,10 +216,10 @@ def status() -> Status:
     )
 
 
-def describe(lab: Store, host: HostState) -> Host:
+def describe(lab: Store, host: HostState) -> LabHost:
     """Return a host as it is printed."""
     s = host.spec
-    return Host(
+    return LabHost(
         name=s.name,
         address=str(s.address),
         user=s.user,
@@ -247,7 +247,7 @@ BOOT_S: dict[str, float] = {"nspawn": 900, "qemu": 2400}
 def add_host(
     name: str, *, address: str = "", gpus: int = 0, user: str = "ops", kind: Kind = "nspawn",
     disks: Sequence[str] = (), disk_mib: int = 768, publish: Sequence[int] = (), say: Say = quiet,
-) -> Host:  # fmt: skip
+) -> LabHost:  # fmt: skip
     """Declare a server of the local track's kind and wait until it takes ssh. Adding it again changes nothing.
 
     ``disks`` are the serial numbers of a virtual machine's NVMe disks, ``disk_mib`` the size of each. The ports to
@@ -298,7 +298,7 @@ def with_new_disks(lab: Store, before: HostSpec | None, wanted: HostSpec) -> Hos
     return before
 
 
-def wait_host(lab: Store, spec: HostSpec) -> Host:
+def wait_host(lab: Store, spec: HostSpec) -> LabHost:
     """Wait until the supervisor runs exactly ``spec`` and its ssh daemon answers."""
     log = lab.folder / "logs/labd.log"
 
@@ -355,7 +355,7 @@ def free_address(lab: Store) -> ipaddress.IPv4Address:
     raise External("no free address for another host", hint="dualtrack lab status lists them")
 
 
-def find(name: str) -> Host:
+def find(name: str) -> LabHost:
     """Return the host with this name, instance id or address."""
     hosts = status().hosts
     for host in hosts:
@@ -371,14 +371,14 @@ def ssh_command(name: str, command: Sequence[str] = ()) -> list[str]:
     return ["ssh", "-F", host.ssh_config, host.name, *(["--", *command] if command else [])]
 
 
-def init_of(host: Host) -> int:
+def init_of(host: LabHost) -> int:
     """Return the process id, outside, of a container's init."""
     if host.kind != "nspawn":
         raise BadInput(f"{host.name} is a virtual machine", hint="GPUs are played by containers only")
     return nspawn.inside(cgroup.hierarchy() / store().layout.cgroup / "hosts" / host.name)
 
 
-def root_of(host: Host) -> Path:
+def root_of(host: LabHost) -> Path:
     """Return a path outside that leads to the root directory of a running host."""
     return Path(f"/proc/{init_of(host)}/root")
 

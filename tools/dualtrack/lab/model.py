@@ -130,7 +130,7 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     stopped: bool = False  # it powered itself off: stays off until asked for again
 
 
-class Plan(msgspec.Struct, frozen=True):
+class LabPlan(msgspec.Struct, frozen=True):
     """What to do to get from what is to what should be. Removals come first: addresses are reused."""
 
     remove: tuple[str, ...] = ()
@@ -141,7 +141,7 @@ class Plan(msgspec.Struct, frozen=True):
 MAX_DEATHS = 5
 
 
-def reconcile(desired: Iterable[HostSpec], actual: Mapping[str, Actual]) -> Plan:
+def reconcile(desired: Iterable[HostSpec], actual: Mapping[str, Actual]) -> LabPlan:
     """Compare hosts that should run with those that do. A changed host is removed in this round, started in the next.
 
     The first of two desired hosts with one address wins; the second waits until the address is free.
@@ -162,4 +162,4 @@ def reconcile(desired: Iterable[HostSpec], actual: Mapping[str, Actual]) -> Plan
                 start.append(spec)
         elif name not in remove and not host.alive and not host.stopped and host.deaths < MAX_DEATHS:
             start.append(spec)
-    return Plan(remove=remove, start=tuple(start))
+    return LabPlan(remove=remove, start=tuple(start))

@@ -8,7 +8,7 @@ from dualtrack.core import waiting
 from dualtrack.core.errors import BadInput, External, Refused
 from dualtrack.core.proc import last_line
 from dualtrack.lab import control, life, vm
-from dualtrack.lab.control import Host
+from dualtrack.lab.control import LabHost
 from dualtrack.lab.state import Power
 
 #: How long a host may show no sign of life until it is off, in seconds. systemd waits in silence for a
@@ -16,7 +16,7 @@ from dualtrack.lab.state import Power
 SHUTDOWN_STALL_S = 120.0
 
 
-def cut(name: str) -> Host:
+def cut(name: str) -> LabHost:
     """Cut the power of a host: it is off at once, and what it had not written is lost. It stays off until `on`."""
     host = control.find(name)
     if host.state != "running":
@@ -24,7 +24,7 @@ def cut(name: str) -> Host:
     return _press(host, "cut", "stopped")
 
 
-def off(name: str) -> Host:
+def off(name: str) -> LabHost:
     """Shut a host down in good order and wait until it is off."""
     host = control.find(name)
     if host.state != "running":
@@ -37,7 +37,7 @@ def off(name: str) -> Host:
     return _wait(host, "stopped", SHUTDOWN_STALL_S)
 
 
-def on(name: str) -> Host:
+def on(name: str) -> LabHost:
     """Switch a host on and wait until it takes ssh."""
     host = control.find(name)
     lab = control.store()
@@ -66,7 +66,7 @@ def disks(name: str) -> list[vm.Disk]:
     return list(vm.machine(control.store().host_folder(_machine(name).name)).disks)
 
 
-def _machine(name: str) -> Host:
+def _machine(name: str) -> LabHost:
     host = control.find(name)
     if host.kind != "qemu":
         raise BadInput(
@@ -75,7 +75,7 @@ def _machine(name: str) -> Host:
     return host
 
 
-def _press(host: Host, wish: Power, then: str) -> Host:
+def _press(host: LabHost, wish: Power, then: str) -> LabHost:
     if host.instance_id:
         raise Refused(
             f"{host.name} is an emulated EC2 instance",
@@ -85,7 +85,7 @@ def _press(host: Host, wish: Power, then: str) -> Host:
     return _wait(host, then, 30)
 
 
-def _wait(host: Host, state: str, stall: float) -> Host:
+def _wait(host: LabHost, state: str, stall: float) -> LabHost:
     lab = control.store()
     waiting.until(
         lambda: control.find(host.name).state == state, f"{host.name} to be {state}", stall=stall,

@@ -20,7 +20,7 @@ from dualtrack.core.files import read, write_atomically
 from dualtrack.lab.imds import Tree
 
 if TYPE_CHECKING:
-    from dualtrack.lab.control import Host
+    from dualtrack.lab.control import LabHost
 
 log = logging.getLogger("labd")
 
@@ -80,7 +80,7 @@ def stamp(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def ask(lab: Path, host: Host, *, notice: float, recommend: bool = False) -> Reclaim:
+def ask(lab: Path, host: LabHost, *, notice: float, recommend: bool = False) -> Reclaim:
     """Ask that an instance be taken back in ``notice`` seconds (0: at once, without a word).
 
     With ``recommend`` it only gets a rebalance recommendation. A second call replaces the first. Raises BadInput for a

@@ -56,7 +56,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     last_check: str
 
 
-class Status(msgspec.Struct, frozen=True):
+class GatewayStatus(msgspec.Struct, frozen=True):
     """All engines of a gateway, and for how many seconds it has run."""
 
     engines: tuple[Engine, ...]
@@ -115,9 +115,9 @@ class Gateway(msgspec.Struct, frozen=True):
         given = msgspec.json.encode(tenants.maps(found)).decode()
         return self._said(self.run([*PROGRAM, "apply"], given), Applied)
 
-    def status(self) -> Status:
+    def status(self) -> GatewayStatus:
         """Ask how its engines are; External where it does not say."""
-        return self._said(self.run([*PROGRAM, "status"], ""), Status)
+        return self._said(self.run([*PROGRAM, "status"], ""), GatewayStatus)
 
     def engines(self, track: str, models: Mapping[str, Model]) -> bool:
         """Say which engines of a track answer as which models; return whether that was otherwise there."""

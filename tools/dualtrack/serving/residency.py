@@ -44,7 +44,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         return self.next_limit is not None and self.persons >= NEAR * self.next_limit
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class ResidencyReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of a calendar year in China, on all ``gateways`` that said it together: the kinds, and what the law asks for."""
 
     year: int
@@ -54,7 +54,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
-def report(year: int, counted: Sequence[Counted], problems: Sequence[str] = ()) -> Report:
+def report(year: int, counted: Sequence[Counted], problems: Sequence[str] = ()) -> ResidencyReport:
     """Add up what gateways have counted: whom two of them know is one person. Other years' counts are left out."""
     of = [it for it in counted if it.year == year]
     limits = of[0].limits if of else {}
@@ -68,7 +68,7 @@ def report(year: int, counted: Sequence[Counted], problems: Sequence[str] = ()) 
         kinds.append(Kind(
             kind=kind, persons=count, by_key=len(keys), next_limit=next((it for it in steps if count < it), None)
         ))  # fmt: skip
-    return Report(
+    return ResidencyReport(
         year=year, gateways=len(of), kinds=tuple(kinds), asked=ASKED[min(reached, len(ASKED) - 1)],
         problems=tuple(problems),
     )  # fmt: skip

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BATCHES, DELAYS_MS = (4, 16, 64), (0.0, 5.0, 20.0)
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class TuningRow(msgspec.Struct, frozen=True, kw_only=True):
     """A measurement with at most ``batch`` texts at once (0: no batching), of which one waits ``delay_ms`` at most.
 
     ``texts_per_s`` are answered to clients that ask one after another, ``mean_batch`` at once, 95 of 100 within
@@ -40,11 +40,11 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int
     rate: float
     clients: int
-    rows: tuple[Row, ...]
-    best: Row | None
+    rows: tuple[TuningRow, ...]
+    best: TuningRow | None
 
 
-def best(rows: Sequence[Row], latency_ms: float) -> Row | None:
+def best(rows: Sequence[TuningRow], latency_ms: float) -> TuningRow | None:
     """Return the row with the most texts a second among those that keep the time; of like ones the shortest delay."""
     kept = [it for it in rows if it.batch and it.steady_p95_ms <= latency_ms]
     most = max((it.texts_per_s for it in kept), default=0.0)
@@ -83,7 +83,7 @@ def draw(found: Tuning, path: Path) -> None:
     write_atomically(path, data.getvalue())
 
 
-def _lines(axes: Axes, rows: Sequence[Row], values: str) -> None:
+def _lines(axes: Axes, rows: Sequence[TuningRow], values: str) -> None:
     alone = [it for it in rows if not it.batch]
     for delay in sorted({it.delay_ms for it in rows if it.batch}):
         line = [*alone, *(it for it in rows if it.batch and it.delay_ms == delay)]

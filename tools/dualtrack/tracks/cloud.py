@@ -8,7 +8,7 @@ from typing import Any
 
 from dualtrack.cloud import instances, variables
 from dualtrack.cloud import stack as stacks
-from dualtrack.cloud.plan import Plan
+from dualtrack.cloud.plan import TofuPlan
 from dualtrack.core import waiting
 from dualtrack.core.errors import Missing
 from dualtrack.core.paths import STATE
@@ -19,7 +19,7 @@ from dualtrack.inventory.target import Stack
 from dualtrack.tracks import host_boot, provision, serving
 from dualtrack.verify import record
 
-Confirm = Callable[[Plan, str], bool]
+Confirm = Callable[[TofuPlan, str], bool]
 
 
 def own_variables() -> dict[str, Any]:

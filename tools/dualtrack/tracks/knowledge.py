@@ -29,7 +29,7 @@ from dualtrack.knowledge import answering, cluster, deletion, models, program
 from dualtrack.knowledge.deletion import Receipt
 from dualtrack.knowledge.embedding import Card
 from dualtrack.knowledge.evaluation import Evaluation
-from dualtrack.knowledge.ingest import Report
+from dualtrack.knowledge.ingest import IngestReport
 from dualtrack.knowledge.pii.mask import mask
 from dualtrack.knowledge.program import Found
 from dualtrack.knowledge.questions import Question
@@ -50,13 +50,13 @@ SOURCES = 5
 def ingest(
     base: Path, source: Path, collection: str, acl: tuple[str, ...], *, remove_missing: bool, keep: int,
     key_file: Path | None, directory: Path | None = None, say: Say,
-) -> Report:  # fmt: skip
+) -> IngestReport:  # fmt: skip
     """Take in a directory and return what became of it; the model is in ``directory``, or the default one."""
     request = program.Ingest(
         base=str(base.absolute()), model=str(model(say, directory)), source=str(source.absolute()),
         collection=collection, labels=acl, remove_missing=remove_missing, keep=keep, key_file=_absolute(key_file),
     )  # fmt: skip
-    return _asked(request, Report, say)
+    return _asked(request, IngestReport, say)
 
 
 def search(

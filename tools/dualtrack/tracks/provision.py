@@ -45,7 +45,7 @@ def configured(
     found = unchanged.hosts_of(inventory, group)
     before = unchanged.inputs(found)
 
-    def verified(what: str) -> verify.Report:
+    def verified(what: str) -> verify.CheckReport:
         say("verifying")
         report = verify.verify(inventories, roles=None, limit=group, progress=say, inventory=inventory)
         say(f"{what}: {report.headline}" if report.ok else f"not {what}: {report.headline}")

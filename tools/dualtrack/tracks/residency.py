@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dualtrack.core.errors import DualtrackError
-from dualtrack.serving.residency import Counted, Report, report
+from dualtrack.serving.residency import Counted, ResidencyReport, report
 from dualtrack.tracks.serving import Site, side_by_side
 
 
-def persons(sites: Sequence[Site], year: int | None = None) -> Report:
+def persons(sites: Sequence[Site], year: int | None = None) -> ResidencyReport:
     """Ask every gateway, and add up; of ``year``, or of the year that it is in China now."""
 
     def one(site: Site) -> Counted | str:

@@ -44,7 +44,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     writers: tuple[str, ...] = ()
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class EngineRow(msgspec.Struct, frozen=True, kw_only=True):
     """An engine in the status: ``track`` is that of its host, ``since_s`` how long the gateway has counted."""
 
     gateway: str
@@ -58,11 +58,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     since_s: int
 
 
-class Status(msgspec.Struct, frozen=True):
+class ServingStatus(msgspec.Struct, frozen=True):
     """Endpoints, the engines behind them, and why a gateway did not say how its engines are."""
 
     endpoints: tuple[Endpoint, ...]
-    engines: tuple[Row, ...]
+    engines: tuple[EngineRow, ...]
     problems: tuple[str, ...]
 
 
@@ -284,10 +284,10 @@ def _introduce(site: Site, track: Track, found: Mapping[str, Model], say: Say) -
         say(f"{name} was not told the {track} track's engines: {error}")
 
 
-def status(found: Sequence[Site]) -> Status:
+def status(found: Sequence[Site]) -> ServingStatus:
     """Ask every gateway how its engines are, side by side."""
 
-    def one(site: Site) -> tuple[Endpoint, tuple[Row, ...], str]:
+    def one(site: Site) -> tuple[Endpoint, tuple[EngineRow, ...], str]:
         try:
             said = site.gateway.status()
         except DualtrackError as error:
@@ -296,13 +296,13 @@ def status(found: Sequence[Site]) -> Status:
         return _with(site.endpoint, rows), rows, ""
 
     answers = side_by_side(found, one)
-    return Status(
+    return ServingStatus(
         tuple(endpoint for endpoint, _, _ in answers), tuple(row for _, rows, _ in answers for row in rows),
         tuple(problem for _, _, problem in answers if problem),
     )  # fmt: skip
 
 
-def _with(endpoint: Endpoint, rows: Sequence[Row]) -> Endpoint:
+def _with(endpoint: Endpoint, rows: Sequence[EngineRow]) -> Endpoint:
     """Return an endpoint with what its gateway was told at run time, too."""
     return msgspec.structs.replace(
         endpoint, models=tuple(dict.fromkeys((*endpoint.models, *(it.model for it in rows)))),
@@ -310,8 +310,8 @@ def _with(endpoint: Endpoint, rows: Sequence[Row]) -> Endpoint:
     )  # fmt: skip
 
 
-def _row(site: Site, engine: Engine, since_s: int) -> Row:
-    return Row(
+def _row(site: Site, engine: Engine, since_s: int) -> EngineRow:
+    return EngineRow(
         gateway=site.gateway.name, model=engine.model, track=engine.track, engine=engine.engine,
         state=engine.state, requests=engine.requests, active=engine.active, reason=engine.last_check, since_s=since_s,
     )  # fmt: skip

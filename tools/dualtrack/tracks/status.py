@@ -21,7 +21,7 @@ from dualtrack.verify import record
 State = Literal["up", "down", "unverified"]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """One host of the table. `verified_at` is ISO 8601 in UTC, '' for never (or never since it was replaced).
 
     Of a host that does not answer it is known by name only: when the last one of its name was verified.
@@ -39,10 +39,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     instance_id: str
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class TracksStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Both tracks. `problems` are things that kept a track from being looked at, in plain English."""
 
-    hosts: tuple[Row, ...]
+    hosts: tuple[HostRow, ...]
     stack: str
     facts: str
     aws_endpoint: str
@@ -58,7 +58,7 @@ def state_of(answer: host_boot.Answer, verified: record.Verified | None) -> tupl
     return ("up" if verified.ok else "unverified"), verified.verified_at
 
 
-def status(pool: str = "") -> Status:
+def status(pool: str = "") -> TracksStatus:
     """Look at both tracks now, or only at the hosts of one ``pool``: each of them is asked over ssh.
 
     A track that cannot be looked at is a problem in the answer, not an error.
@@ -87,12 +87,12 @@ def status(pool: str = "") -> Status:
     with ThreadPoolExecutor(max_workers=32) as threads:
         answers = list(threads.map(lambda pair: host_boot.ask(*pair), found))
     rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
-    return Status(hosts=rows, stack=now.stack, facts=now.facts, aws_endpoint=endpoint, problems=tuple(problems))
+    return TracksStatus(hosts=rows, stack=now.stack, facts=now.facts, aws_endpoint=endpoint, problems=tuple(problems))
 
 
-def _row(host: Host, answer: host_boot.Answer, verified: record.Verified | None) -> Row:
+def _row(host: Host, answer: host_boot.Answer, verified: record.Verified | None) -> HostRow:
     state, at = state_of(answer, verified)
-    return Row(
+    return HostRow(
         name=host.name,
         track=host.track,
         pool=host.pool,

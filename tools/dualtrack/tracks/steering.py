@@ -22,7 +22,7 @@ class Steered(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class GatewaySteering(msgspec.Struct, frozen=True, kw_only=True):
     """What is in force on a gateway, and its engines; ``problem`` says why it does not tell, '' where it does."""
 
     gateway: str
@@ -32,16 +32,16 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def status(sites: Sequence[Site]) -> list[State]:
+def status(sites: Sequence[Site]) -> list[GatewaySteering]:
     """Ask every gateway what is in force, side by side."""
 
-    def one(site: Site) -> State:
+    def one(site: Site) -> GatewaySteering:
         name = site.gateway.name
         try:
             now = site.gateway.steering()
-            return State(gateway=name, first=now.first, held=now.held, engines=site.gateway.status().engines)
+            return GatewaySteering(gateway=name, first=now.first, held=now.held, engines=site.gateway.status().engines)
         except DualtrackError as error:
-            return State(gateway=name, problem=str(error))
+            return GatewaySteering(gateway=name, problem=str(error))
 
     return side_by_side(sites, one)
 
@@ -69,7 +69,7 @@ def steer(sites: Sequence[Site], verb: Verb, what: str, *, last: bool = False) -
     return [_told(site, verb, what) for site in sites]
 
 
-def without(now: Sequence[State], what: str) -> list[str]:
+def without(now: Sequence[GatewaySteering], what: str) -> list[str]:
     """Return the models that no engine would answer as, on some gateway, were a track or an engine left out."""
     lost = set()
     for state in now:

@@ -13,7 +13,7 @@ from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, External
 from dualtrack.inventory.model import Host, Track
 from dualtrack.remote import host_keys
-from dualtrack.serving.tune import Row, Tuning, best
+from dualtrack.serving.tune import Tuning, TuningRow, best
 from dualtrack.tracks import host_boot
 
 #: As which user, and from which version, the engine itself runs (role serving).
@@ -61,7 +61,7 @@ def place(inventory: Mapping[str, Any], model: str, host: str) -> tuple[str, Map
 
 
 def measure(
-    inventory: Mapping[str, Any], model: str, host: str, given: Mapping[str, Any], say: Callable[[Row], None]
+    inventory: Mapping[str, Any], model: str, host: str, given: Mapping[str, Any], say: Callable[[TuningRow], None]
 ) -> Tuning:
     """Measure on the host, row by row; ``given`` is what its program takes (`dualtrack.hosts.agents.triton_tune`)."""
     name, facts, served = place(inventory, model, host)
@@ -80,7 +80,7 @@ def measure(
     rows = []
     for line in _lines([*host_boot.ssh_words(where, lambda _: facts), *words], name, msgspec.json.encode(asked)):
         try:
-            rows.append(msgspec.json.decode(line, type=Row))
+            rows.append(msgspec.json.decode(line, type=TuningRow))
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise External(f"{name}: its program printed a line that is not a measurement: {error}") from None
         say(rows[-1])

@@ -4,8 +4,8 @@ The checks live with the roles (roles/<role>/verify/); which of them a host gets
 there is no second list to forget.
 """
 
-from dualtrack.verify.model import Failure, HostReport, Report
+from dualtrack.verify.model import CheckReport, Failure, HostReport
 from dualtrack.verify.run import verify
 from dualtrack.verify.show import show
 
-__all__ = ["Failure", "HostReport", "Report", "show", "verify"]
+__all__ = ["CheckReport", "Failure", "HostReport", "show", "verify"]

@@ -54,7 +54,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     identity: str = ""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """All hosts, and the sum of them. ``ok`` only when every host was reached and no check failed."""
 
     ok: bool
@@ -75,7 +75,7 @@ def build(
     seconds: float,
     verified_at: str,
     identities: Mapping[str, str] | None = None,
-) -> Report:
+) -> CheckReport:
     """Return the report on the hosts of ``plan`` (host to roles), and which hosts they are by ``identities``.
 
     ``unreachable`` names the hosts that did not answer and why. A host that was reached and of which no check came back
@@ -88,7 +88,7 @@ def build(
     passed = sum(host.passed for host in hosts)
     lost = sum(host.state == "unreachable" for host in hosts)
     ok = all(host.state == "passed" for host in hosts)
-    return Report(
+    return CheckReport(
         ok=ok,
         headline=headline(hosts),
         passed=passed,

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.core.files import locked, write_atomically
-from dualtrack.verify.model import Report
+from dualtrack.verify.model import CheckReport
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -19,7 +19,7 @@ class Verified(msgspec.Struct, frozen=True):
     identity: str = ""
 
 
-def merged(before: Mapping[str, Verified], report: Report) -> dict[str, Verified]:
+def merged(before: Mapping[str, Verified], report: CheckReport) -> dict[str, Verified]:
     """Return the record after ``report``: its hosts anew, the others as they were."""
     fresh = {host.name: Verified(report.verified_at, host.state == "passed", host.identity) for host in report.hosts}
     return {**before, **fresh}
@@ -33,7 +33,7 @@ def load(path: Path) -> dict[str, Verified]:
         return {}
 
 
-def save(path: Path, report: Report) -> None:
+def save(path: Path, report: CheckReport) -> None:
     """Put ``report`` into the record, whole or not at all, also when both tracks are verified at the same time."""
     with locked(path):
         content = msgspec.json.format(msgspec.json.encode(merged(load(path), report)), indent=1)

@@ -55,7 +55,7 @@ def verify(
     progress: Progress | None = None,
     state: Path = STATE,
     inventory: Inventory | None = None,
-) -> model.Report:
+) -> model.CheckReport:
     """Run the checks of every role on the hosts that have it, and return what they found.
 
     ``inventory`` is what `read_inventory` has just said of ``inventories``, where it was asked: that takes seconds.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dualtrack.core.output import echo, table
-from dualtrack.verify.model import Report
+from dualtrack.verify.model import CheckReport
 
 
-def show(report: Report) -> None:
+def show(report: CheckReport) -> None:
     """Print a row a host, what was not checked and where, and last of all each failure with the assertion."""
     table(
         ("host", "state", "passed", "failed", "roles", "not checked", "reason"),

@@ -51,7 +51,7 @@ class Swing(msgspec.Struct, frozen=True, kw_only=True):
     at_high: int | None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class BreakEvenReport(msgspec.Struct, frozen=True, kw_only=True):
     """What `dualtrack cost breakeven` prints."""
 
     break_even_calls_per_month: int | None
@@ -116,14 +116,14 @@ def _meet(
     return calls, servers, "from here on the server costs less than the calls would in the cloud"
 
 
-def report(of: Assumptions, swing_percent: float = 50.0) -> Report:
+def report(of: Assumptions, swing_percent: float = 50.0) -> BreakEvenReport:
     """Return the break-even with its sensitivity, what moves it most first."""
     found = reckon(of)
     swings = sorted((_swing(of, name, value, swing_percent / 100) for name, value in figures(of).items() if value),
                     key=_spread, reverse=True)  # fmt: skip
     calls = found.break_even_calls_per_month
     agrees = calls is not None and abs(calls - GUIDE_CALLS) <= NEAR * GUIDE_CALLS
-    return Report(
+    return BreakEvenReport(
         break_even_calls_per_month=calls,
         guide_calls_per_month=GUIDE_CALLS,
         agrees_with_guide=agrees,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dualtrack.cloud.cost.breakeven import Report
+from dualtrack.cloud.cost.breakeven import BreakEvenReport
 from dualtrack.core.files import write_atomically
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ STEPS = 400
 MOST = 8
 
 
-def write(report: Report, path: Path) -> None:
+def write(report: BreakEvenReport, path: Path) -> None:
     """Draw to a PNG file, which appears whole or not at all."""
     import io
 
@@ -33,7 +33,7 @@ def write(report: Report, path: Path) -> None:
     write_atomically(path, data.getvalue())
 
 
-def costs(report: Report, calls: float) -> tuple[float, float]:
+def costs(report: BreakEvenReport, calls: float) -> tuple[float, float]:
     """Return what ``calls`` a month cost on the local track and in the cloud, in ¥ a month."""
     import math
 
@@ -44,7 +44,7 @@ def costs(report: Report, calls: float) -> tuple[float, float]:
     return local, cloud
 
 
-def _costs(axes: Axes, report: Report) -> None:
+def _costs(axes: Axes, report: BreakEvenReport) -> None:
     even = report.break_even_calls_per_month
     end = max(2.0 * (even or 0), 1.2 * report.reckoning.server_calls_per_month)
     calls = [end * step / STEPS for step in range(STEPS + 1)]
@@ -60,7 +60,7 @@ def _costs(axes: Axes, report: Report) -> None:
     axes.legend(loc="lower right")
 
 
-def _tornado(axes: Axes, report: Report) -> None:
+def _tornado(axes: Axes, report: BreakEvenReport) -> None:
     rows = [it for it in report.sensitivity if it.at_low != it.at_high][:MOST]
     never = 1.15 * max((end for it in rows for end in (it.at_low, it.at_high) if end is not None), default=1)
     middle = never if report.break_even_calls_per_month is None else report.break_even_calls_per_month

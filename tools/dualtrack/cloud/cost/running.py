@@ -20,7 +20,7 @@ UNTAGGED = "(untagged)"
 NOT_COUNTED = "not counted: disks of the instances, traffic, requests, the control planes, tax"
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class CostRow(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of thing that costs. ``quantity`` counts nodes, GB or servers; US$ are None where no price is known."""
 
     track: str
@@ -33,14 +33,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     usd_per_month: float | None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class CostReport(msgspec.Struct, frozen=True, kw_only=True):
     """What `dualtrack cost report` prints: US$; a month has 365.25 / 12 days.
 
     The sums hold what is priced: with anything in ``unpriced`` they are the least that it can be.
     """
 
     region: str
-    rows: tuple[Row, ...]
+    rows: tuple[CostRow, ...]
     usd_per_hour: float
     usd_per_month: float
     budget_usd_per_month: float | None
@@ -69,7 +69,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     now: float
 
 
-def report(output: Output, deployment: str, seen: Seen, facts: Facts, budget: float | None) -> Report:
+def report(output: Output, deployment: str, seen: Seen, facts: Facts, budget: float | None) -> CostReport:
     """Return what runs now costs, the most expensive first, and what is not in order with it."""
     ours = [it for it in seen.instances if it.tag_deployment in ("", deployment)]
     rows = [*_nodes(output, ours, facts), *_tiers(output.region, seen.stored, facts.storage), *_servers(seen, facts)]
@@ -82,7 +82,7 @@ def report(output: Output, deployment: str, seen: Seen, facts: Facts, budget: fl
     notes = [NOT_COUNTED]
     if others:
         notes.append(f"{others} instances of other deployments run in {output.region}, too: not counted")
-    return Report(
+    return CostReport(
         region=output.region,
         rows=tuple(rows),
         usd_per_hour=hour,
@@ -100,7 +100,7 @@ def _tagged(it: ec2.Instance, output: Output) -> bool:
     return bool(it.tag_deployment) and it.tag_pool in output.pools
 
 
-def _nodes(output: Output, instances: Iterable[ec2.Instance], facts: Facts) -> Iterable[Row]:
+def _nodes(output: Output, instances: Iterable[ec2.Instance], facts: Facts) -> Iterable[CostRow]:
     kinds: Counter[tuple[str, str, str, str]] = Counter()
     for it in instances:
         known = _tagged(it, output)
@@ -117,7 +117,7 @@ def _nodes(output: Output, instances: Iterable[ec2.Instance], facts: Facts) -> I
         known_prices = [it for it in prices if it is not None]
         hour = sum(known_prices) if len(known_prices) == len(prices) else None
         nodes = counts[name, type_, lifecycle]
-        yield Row(
+        yield CostRow(
             track="cloud",
             name=name,
             kind=type_,
@@ -136,11 +136,11 @@ def _hour(facts: Facts, type_: str, lifecycle: str, zone: str) -> float | None:
     return found.usd if found else None
 
 
-def _tiers(region: str, stored: Mapping[tuple[str, str], int], storage: Storage) -> Iterable[Row]:
+def _tiers(region: str, stored: Mapping[tuple[str, str], int], storage: Storage) -> Iterable[CostRow]:
     for (name, class_), size in stored.items():
         price = storage.of(class_, region)
         month = None if price is None else price.month_usd_per_gb * size / GB
-        yield Row(
+        yield CostRow(
             track="cloud",
             name=name,
             kind=class_,
@@ -152,11 +152,11 @@ def _tiers(region: str, stored: Mapping[tuple[str, str], int], storage: Storage)
         )
 
 
-def _servers(seen: Seen, facts: Facts) -> Iterable[Row]:
+def _servers(seen: Seen, facts: Facts) -> Iterable[CostRow]:
     for it in seen.servers:
         month = None if it.cny_per_day is None else it.cny_per_day * MONTH_DAYS / facts.exchange
         hour = None if month is None else month / MONTH_HOURS
-        yield Row(
+        yield CostRow(
             track="local",
             name=it.name,
             kind="+".join(it.roles),
@@ -181,7 +181,7 @@ def _findings(
         yield "whether the budget holds is not known: not everything has a price"
 
 
-def _dates(rows: Iterable[Row], region: str, facts: Facts) -> tuple[str, ...]:
+def _dates(rows: Iterable[CostRow], region: str, facts: Facts) -> tuple[str, ...]:
     found = set()
     for row in rows:
         if row.usd_per_month is None:

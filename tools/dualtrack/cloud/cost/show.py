@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dualtrack.cloud.cost.breakeven import GUIDE_CALLS, Report
-from dualtrack.cloud.cost.running import Report as Running
+from dualtrack.cloud.cost.breakeven import GUIDE_CALLS, BreakEvenReport
+from dualtrack.cloud.cost.running import CostReport
 from dualtrack.core.output import echo, table
 
 
-def breakeven(report: Report) -> None:
+def breakeven(report: BreakEvenReport) -> None:
     """Print the two sides, where they meet, what moves that, and whose numbers these are."""
     it, of, swing = report.reckoning, report.assumptions, f"{report.swing_percent:g}"
     table(
@@ -38,7 +38,7 @@ def breakeven(report: Report) -> None:
         echo(f"{name:<10} {source.what} ({source.taken})")
 
 
-def _meeting(report: Report) -> Iterator[str]:
+def _meeting(report: BreakEvenReport) -> Iterator[str]:
     it = report.reckoning
     if report.break_even_calls_per_month is None:
         yield f"break-even: never: {it.why}"
@@ -56,7 +56,7 @@ def _calls(calls: int | None) -> str:
     return "never" if calls is None else f"{calls:,}"
 
 
-def running(report: Running) -> None:
+def running(report: CostReport) -> None:
     """Print what runs now, the most expensive first, with the sums in both currencies."""
     table(
         ("track", "pool, data or server", "kind", "lifecycle", "quantity", "$/h", "$/month"),

@@ -91,7 +91,7 @@ class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     inconsistency: str = msgspec.field(name="doubt")
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class PoolsStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The pools now. ``usd_per_day`` is what on-demand nodes cost; ``ceiling`` what the watch last ran with."""
 
     pools: tuple[PoolStatus, ...]
@@ -103,7 +103,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
 
 
-def status(where: Place, book: Book) -> Status:
+def status(where: Place, book: Book) -> PoolsStatus:
     """Return how the pools are. When the API cannot be asked, that is the problem in the answer."""
     from dualtrack.cloud.pools.api import Api
 
@@ -134,7 +134,7 @@ def status(where: Place, book: Book) -> Status:
             )
         )
     total = Budget(groups, Policy(costs=costs_now)).usd_per_day() if groups else None
-    return Status(
+    return PoolsStatus(
         pools=tuple(rows),
         usd_per_day=total,
         ceiling=kept.ceiling,

@@ -15,7 +15,7 @@ from dualtrack.cloud.prices.book import Book
 SEEN_S = 1800.0
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class PoolsRow(msgspec.Struct, frozen=True, kw_only=True):
     """What one pool's nodes of one kind cost. ``usd`` and ``usd_on_demand`` are None where a price is not known."""
 
     pool: str
@@ -36,7 +36,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     applied: bool
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class PoolsReport(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of it; times in seconds since the epoch, money in US$.
 
     ``saved`` is what spot saved against on-demand at the same hours; ``fallback_hours`` and ``fallback_extra`` what
@@ -47,7 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     until: float
     seen_hours: float
     unseen_hours: float
-    rows: tuple[Row, ...]
+    rows: tuple[PoolsRow, ...]
     usd: float | None
     usd_on_demand: float | None
     saved: float | None
@@ -60,8 +60,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def report(
     entries: Sequence[Entry], book: Book, *, since: float = 0.0, until: float = 0.0, unreadable: int = 0
-) -> Report:
-    """Return what a journal tells between two moments (0: its beginning, its end); see `Report`."""
+) -> PoolsReport:
+    """Return what a journal tells between two moments (0: its beginning, its end); see `PoolsReport`."""
     ordered = sorted(entries, key=lambda it: it.at)
     region = next((it.region for it in reversed(ordered) if it.region), "")
     end = until or (ordered[-1].at if ordered else 0.0)
@@ -98,7 +98,7 @@ def report(
             stood += nodes * span
             extra = _plus(extra, _gap(entry, pool, book, region, start), nodes * span)
     rows = tuple(
-        Row(
+        PoolsRow(
             pool=pool,
             type=kind,
             lifecycle=lifecycle,
@@ -119,7 +119,7 @@ def report(
         for row in rows
         if (fact := book.on_demand(row.type, region)) is not None
     })  # fmt: skip
-    return Report(
+    return PoolsReport(
         since=begin,
         until=end,
         seen_hours=seen,

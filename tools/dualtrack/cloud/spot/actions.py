@@ -13,7 +13,7 @@ from dualtrack.cloud.prices import day, files, live
 from dualtrack.cloud.prices.book import region_of
 from dualtrack.cloud.prices.market import Wanted, market
 from dualtrack.cloud.spot import demand, stack, tfvars
-from dualtrack.cloud.spot.model import Case, Demand, Limits, Plan
+from dualtrack.cloud.spot.model import Case, Demand, Limits, SpotPlan
 from dualtrack.cloud.spot.planner import plan
 from dualtrack.core.errors import BadInput
 
@@ -48,7 +48,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """A plan, and all of the stack's pools as they are with it."""
 
-    plan: Plan
+    plan: SpotPlan
     demand: Demand
     limits: Limits
     gpus_per_node: int

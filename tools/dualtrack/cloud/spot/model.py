@@ -104,7 +104,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     on_demand_at_most: float
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class SpotPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The answer. ``on_demand_types`` are by price; ``prices`` says which prices were used, ``notes`` what to know."""
 
     region: str

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from dualtrack.cloud.spot import demand
-from dualtrack.cloud.spot.model import Case, Choice, Hour, Limits, Money, Plan, Share
+from dualtrack.cloud.spot.model import Case, Choice, Hour, Limits, Money, Share, SpotPlan
 from dualtrack.cloud.spot.selection import choose, dearest
 from dualtrack.core.errors import BadInput
 
@@ -14,7 +14,7 @@ from dualtrack.core.errors import BadInput
 DIGITS = 4
 
 
-def plan(case: Case) -> Plan:
+def plan(case: Case) -> SpotPlan:
     """Return the plan of the operator's day; BadInput for limits that are none, and types without a known price."""
     _check(case.limits)
     on_demand = _on_demand_types(case)
@@ -34,7 +34,7 @@ def plan(case: Case) -> Plan:
         _hour(case, choice, on_demand, hour, need[hour], asked[hour], (on_spot(hour, bought[hour]), bought[hour]))
         for hour in range(24)
     )
-    return Plan(
+    return SpotPlan(
         region=case.market.region,
         hours=hours,
         spot_types=choice.types,

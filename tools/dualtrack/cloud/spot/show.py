@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dualtrack.cloud.spot.actions import Planned
-from dualtrack.cloud.spot.model import Hour, Plan
+from dualtrack.cloud.spot.model import Hour, SpotPlan
 from dualtrack.core.output import echo, table
 
 #: Bars are this many characters at most; a fleet that is larger is drawn to scale.
@@ -36,7 +36,7 @@ def show(planned: Planned) -> None:
         echo(line)
 
 
-def merged(plan: Plan) -> Iterator[tuple[str, Hour]]:
+def merged(plan: SpotPlan) -> Iterator[tuple[str, Hour]]:
     """Yield runs of hours that are alike: ("08-20", the first of them)."""
     begin = plan.hours[0]
     for hour, following in zip(plan.hours, (*plan.hours[1:], None), strict=True):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dualtrack.cloud.spot import demand
-from dualtrack.cloud.spot.model import Demand, Limits, Plan
+from dualtrack.cloud.spot.model import Demand, Limits, SpotPlan
 from dualtrack.core.errors import BadInput
 
 #: A file that begins with this is ours, as long as its digest agrees. "//" is a comment to OpenTofu and Terraform
@@ -80,7 +80,7 @@ def _sizes(pool: Mapping[str, Any]) -> list[int]:
     return sizes
 
 
-def apply(pools: Pools, plan: Plan, bounds: Limits, names: tuple[str, str], hour: int) -> dict[str, dict[str, Any]]:
+def apply(pools: Pools, plan: SpotPlan, bounds: Limits, names: tuple[str, str], hour: int) -> dict[str, dict[str, Any]]:
     """Return all pools with the plan in the two that it is about; ``hour`` is now, whose size they are created with.
 
     Roles, disks and every other field stay, and so do the other pools. A plan without spot leaves the spot pool its

@@ -45,7 +45,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     ways: tuple[Way, ...]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class TierRow(msgspec.Struct, frozen=True, kw_only=True):
     """One class: ``gb`` of 10^9 bytes in ``objects``; ``problem`` says how its budget is broken, '' when it is not."""
 
     name: str
@@ -59,11 +59,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class TiersPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What `dualtrack tiers plan` prints."""
 
     region: str
-    rows: tuple[Row, ...]
+    rows: tuple[TierRow, ...]
     prices: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -83,7 +83,7 @@ def classes(values: Mapping[str, Any]) -> dict[str, Class]:
         raise BadInput(f"the stack's variable storage is not as it is declared: {error}") from None
 
 
-def plan(region: str, of: Mapping[str, Class], amounts: Mapping[str, Amount], prices: Storage) -> Plan:
+def plan(region: str, of: Mapping[str, Class], amounts: Mapping[str, Amount], prices: Storage) -> TiersPlan:
     """Return what each class costs; BadInput where a price is not known or an amount is of no class."""
     unknown = sorted(set(amounts) - set(of))
     if unknown:
@@ -92,20 +92,20 @@ def plan(region: str, of: Mapping[str, Class], amounts: Mapping[str, Amount], pr
     used = {tier.storage_class for row in rows for tier in row.tiers}
     sources = {prices.classes[name].source for name in used}
     dates = tuple(f"{prices.sources[name].what} ({prices.sources[name].taken})" for name in sorted(sources))
-    return Plan(region=region, rows=rows, prices=dates, notes=(
+    return TiersPlan(region=region, rows=rows, prices=dates, notes=(
         "not counted: traffic out of AWS, requests but those of a restore, versions that were replaced",
         "objects in an archive are billed 40 KB more each: archive few large ones",
     ))  # fmt: skip
 
 
-def _row(region: str, name: str, of: Class, amount: Amount, prices: Storage) -> Row:
+def _row(region: str, name: str, of: Class, amount: Amount, prices: Storage) -> TierRow:
     stages = [("STANDARD", 0)]
     stages += [("STANDARD_IA", of.ia_days)] if of.ia_days is not None else []
     stages += [("DEEP_ARCHIVE", of.deep_archive_days)] if of.deep_archive_days is not None else []
     tiers = tuple(_tier(region, class_, day, of.recovery_hours, amount, prices) for class_, day in stages)
     problem = next(_problems(name, of, tiers), "")
     standard = tiers[0].usd_per_month
-    return Row(
+    return TierRow(
         name=name,
         gb=amount.bytes / GB,
         objects=amount.objects,

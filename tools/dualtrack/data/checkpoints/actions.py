@@ -17,7 +17,7 @@ from dualtrack.data.checkpoints.address import DIGEST_MARK, Address
 from dualtrack.data.checkpoints.cache import Cache, Held, begun, check
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class CachedVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of the cache; times in seconds since 1970. ``state``: complete, pulling, unfinished, torn."""
 
     key: str
@@ -67,10 +67,10 @@ def bytes_of(text: str) -> int:
     return int(value)
 
 
-def rows(cache: Cache) -> list[Row]:
+def rows(cache: Cache) -> list[CachedVersion]:
     """Return what is in a cache: complete versions, the last used first, then unfinished ones."""
     found = [
-        Row(
+        CachedVersion(
             key=it.key,
             address=it.entry.address,
             state="complete" if cache.sound(it.key, it.entry) else "torn",
@@ -86,7 +86,9 @@ def rows(cache: Cache) -> list[Row]:
         with cache.pulling(key, wait=False) as idle:
             state = "unfinished" if idle else "pulling"
         found.append(
-            Row(key=key, address="", state=state, size=begun(cache.staging(key)), used=None, in_use=not idle, path="")
+            CachedVersion(
+                key=key, address="", state=state, size=begun(cache.staging(key)), used=None, in_use=not idle, path=""
+            )
         )
     return found
 

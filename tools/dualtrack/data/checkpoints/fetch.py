@@ -22,7 +22,7 @@ from dualtrack.core.s3 import Again, until_next
 from dualtrack.data.checkpoints import journal, manifest
 from dualtrack.data.checkpoints.journal import Journal
 from dualtrack.data.checkpoints.manifest import BLOCK, Manifest, Part
-from dualtrack.data.checkpoints.plan import Plan
+from dualtrack.data.checkpoints.plan import PullPlan
 from dualtrack.data.checkpoints.remote import Remote
 
 #: A part may take this long, and a second more for each of so many bytes: who sends slower has failed.
@@ -36,7 +36,9 @@ class Stopped(Exception):
 class Fetch:
     """The fetching of one version into its staging directory."""
 
-    def __init__(self, remote: Remote, plan: Plan, folder: Path, *, jobs: int, tick: Callable[[int], object]) -> None:
+    def __init__(
+        self, remote: Remote, plan: PullPlan, folder: Path, *, jobs: int, tick: Callable[[int], object]
+    ) -> None:
         self.remote, self.folder, self.jobs = remote, folder, jobs
         self.of, self.keys, self.sealed = plan.of, plan.keys, plan.sealed
         self._tick, self._lock, self._stop = tick, threading.Lock(), threading.Event()

@@ -33,7 +33,7 @@ class Sealed(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class PullPlan:
     """The files as they will lie in the cache, the objects' keys, and the sealed ones by their number."""
 
     of: Manifest
@@ -47,6 +47,6 @@ class Plan:
             it.gcm.close()
 
 
-def plain(remote: Remote, address: Address, of: Manifest) -> Plan:
+def plain(remote: Remote, address: Address, of: Manifest) -> PullPlan:
     """Return the plan of a pull that takes all as it lies in the bucket."""
-    return Plan(of, [remote.key(address, of, file) for file in of.files])
+    return PullPlan(of, [remote.key(address, of, file) for file in of.files])

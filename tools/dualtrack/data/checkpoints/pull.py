@@ -16,7 +16,7 @@ from dualtrack.data.checkpoints.address import LATEST, Address
 from dualtrack.data.checkpoints.cache import Cache, Entry, begun
 from dualtrack.data.checkpoints.fetch import Fetch
 from dualtrack.data.checkpoints.manifest import Manifest
-from dualtrack.data.checkpoints.plan import UNSEALED, Plan, plain
+from dualtrack.data.checkpoints.plan import UNSEALED, PullPlan, plain
 from dualtrack.data.checkpoints.remote import Remote
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _named(remote: Remote, address: Address) -> tuple[Address, Manifest]:
     return msgspec.structs.replace(address, digest=digest), of
 
 
-def _opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[Identity], jobs: int) -> Plan:
+def _opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[Identity], jobs: int) -> PullPlan:
     from dualtrack.data.checkpoints import unsealing
 
     return unsealing.opened(remote, address, of, identities, jobs)
@@ -97,7 +97,7 @@ def _warm(address: Address, cache: Cache, key: str, entry: Entry) -> Pulled:
 
 
 def _alone(
-    address: Address, cache: Cache, remote: Remote, plan: Plan, key: str, jobs: int, budget: int | None, say: Say,
+    address: Address, cache: Cache, remote: Remote, plan: PullPlan, key: str, jobs: int, budget: int | None, say: Say,
     show: Show,
 ) -> Pulled:  # fmt: skip
     """Pull as the only one who pulls this version."""

@@ -20,7 +20,7 @@ from dualtrack.crypto.sizes import TAG
 from dualtrack.data.checkpoints import manifest as manifests
 from dualtrack.data.checkpoints.address import Address
 from dualtrack.data.checkpoints.manifest import File, Manifest, Part
-from dualtrack.data.checkpoints.plan import UNSEALED, Plan
+from dualtrack.data.checkpoints.plan import UNSEALED, PullPlan
 from dualtrack.data.checkpoints.remote import Remote
 from dualtrack.security.seal import stream
 from dualtrack.security.seal.chunks import START, Layout
@@ -72,7 +72,7 @@ class Sealed:
             raise Tampered(f"{name}: {error}") from None
 
 
-def opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[Identity], jobs: int) -> Plan:
+def opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[Identity], jobs: int) -> PullPlan:
     """Return the plan of a pull that opens what is sealed; NotOpened when no key fits, External for a damaged end."""
     keys = [remote.key(address, of, file) for file in of.files]
     numbers = [number for number, file in enumerate(of.files) if file.path.endswith(SUFFIX)]
@@ -94,7 +94,7 @@ def opened(remote: Remote, address: Address, of: Manifest, identities: Sequence[
     ]
     shown = Manifest(schema=of.schema, part=of.part, files=tuple(files), pushed=of.pushed)
     # The same rules as for what was pushed: no name twice, none that is a directory, too.
-    return Plan(manifests.decode(manifests.encode(shown), f"{address}, unsealed,"), keys, sealed, UNSEALED)
+    return PullPlan(manifests.decode(manifests.encode(shown), f"{address}, unsealed,"), keys, sealed, UNSEALED)
 
 
 def _pin(file: File) -> str:

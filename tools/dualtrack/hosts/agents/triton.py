@@ -41,7 +41,7 @@ class Wrong(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Batching:
     """How requests are batched: at most ``batch`` texts at once, ``delay_us`` that the first may wait for others."""
 
     batch: int
@@ -49,7 +49,7 @@ class Plan:
     instances: int
 
 
-def plan(curve: Mapping[int, float], budget_s: float, rate: float, most: int) -> tuple[Plan, str]:
+def plan(curve: Mapping[int, float], budget_s: float, rate: float, most: int) -> tuple[Batching, str]:
     """Return how a model must batch to answer within ``budget_s``, at ``rate`` texts a second, and a sentence on it.
 
     ``curve`` has the seconds that an instance takes for each batch, ``most`` is how many instances there may be. Who
@@ -66,11 +66,11 @@ def plan(curve: Mapping[int, float], budget_s: float, rate: float, most: int) ->
         for size in sorted(it for it in curve if it <= batch):
             delay_s = (size - 1) / rate
             if delay_s <= room_s and rate * curve[size] / (size * instances) <= BUSY:
-                found = Plan(batch, int(delay_s * 1e6), instances)
+                found = Batching(batch, int(delay_s * 1e6), instances)
                 return found, f"answers within {budget_s * 1000:.0f} ms at {rate:g}/s"
     carried = most * batch / curve[batch] * BUSY
     alone = f"; one text alone takes {curve[min(curve)] * 1000:.0f} ms" if late else ""
-    return Plan(batch, 0, most), (
+    return Batching(batch, 0, most), (
         f"does not answer {rate:g}/s within {budget_s * 1000:.0f} ms here: {carried:.0f}/s are possible{alone}"
     )
 
@@ -141,7 +141,7 @@ class Triton:
         """Return a connection of its own."""
         return _Link(self.socket, timeout_s)
 
-    def load(self, wanted: Plan | None) -> None:
+    def load(self, wanted: Batching | None) -> None:
         """Have the model as wanted, or without batching; requests that run are answered first."""
         self.batch = wanted.batch if wanted else BATCHES[-1]
         self.ask(
@@ -202,7 +202,7 @@ def _seconds(it: Triton, texts: Sequence[str]) -> float:
     return time.perf_counter() - begin
 
 
-def config(name: str, wanted: Plan | None, parameters: Mapping[str, str]) -> dict[str, Any]:
+def config(name: str, wanted: Batching | None, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return Triton's settings of a model (ModelConfig, as JSON); without a plan it takes requests one at a time."""
     found: dict[str, Any] = {
         "name": name, "backend": "python", "max_batch_size": wanted.batch if wanted else BATCHES[-1],
@@ -275,6 +275,6 @@ def running(name: str, library: Path, runtime: Path, parameters: Mapping[str, st
                 child.wait()
 
 
-def describe(wanted: Plan) -> str:
+def describe(wanted: Batching) -> str:
     """Return a plan in words, for logs."""
     return ", ".join(f"{name} {value}" for name, value in asdict(wanted).items())

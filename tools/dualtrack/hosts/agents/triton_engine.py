@@ -73,10 +73,10 @@ def parameters(settings: Settings, place: Path) -> dict[str, str]:
     return {"checkpoint": str(place), "context": str(settings.context), "pooling": settings.pooling}
 
 
-def chosen(settings: Settings, it: triton.Triton) -> triton.Plan:
+def chosen(settings: Settings, it: triton.Triton) -> triton.Batching:
     """Return how to batch: as the settings say, or as the model's speed on this host allows."""
     if settings.batch:
-        return triton.Plan(settings.batch, int(settings.delay_ms * 1000), settings.instances)
+        return triton.Batching(settings.batch, int(settings.delay_ms * 1000), settings.instances)
     budget_s = settings.latency_ms / 1000
     curve = it.curve(min(settings.tokens, settings.context), budget_s / 2)
     print("; ".join(f"{batch} at once {seconds * 1000:.1f} ms" for batch, seconds in curve.items()), flush=True)

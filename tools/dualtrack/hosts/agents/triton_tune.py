@@ -33,7 +33,7 @@ STEADY = 32
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One measurement: texts a second at full load, and the milliseconds within which 95 of 100 answers came."""
 
     batch: int
@@ -44,9 +44,9 @@ class Row:
     mean_batch: float
 
 
-def measure(it: triton.Triton, text: str, given: dict[str, Any], batch: int, delay_ms: float) -> Row:
+def measure(it: triton.Triton, text: str, given: dict[str, Any], batch: int, delay_ms: float) -> Measurement:
     """Return what a batch and a delay give."""
-    it.load(triton.Plan(batch, int(delay_ms * 1000), 1) if batch else None)
+    it.load(triton.Batching(batch, int(delay_ms * 1000), 1) if batch else None)
     seconds = float(given["seconds"])
     ask(it, text, 4, seconds / 4, None)  # it warms up
     before = it.statistics()
@@ -54,7 +54,7 @@ def measure(it: triton.Triton, text: str, given: dict[str, Any], batch: int, del
     after = it.statistics()
     runs = after["execution_count"] - before["execution_count"]
     steady = ask(it, text, STEADY, seconds, float(given["rate"]))
-    return Row(
+    return Measurement(
         batch, delay_ms, round(len(full) / seconds, 1), _p95_ms(full), _p95_ms(steady),
         round((after["inference_count"] - before["inference_count"]) / max(1, runs), 1),
     )  # fmt: skip
@@ -97,7 +97,7 @@ def ask(it: triton.Triton, text: str, clients: int, seconds: float, rate: float 
     return took
 
 
-def rows(settings: triton_engine.Settings, given: dict[str, Any]) -> Iterator[Row]:
+def rows(settings: triton_engine.Settings, given: dict[str, Any]) -> Iterator[Measurement]:
     """Measure one after the other."""
     place = triton_engine.checkpoint()
     tokens = min(int(given.get("tokens", settings.tokens)), settings.context)

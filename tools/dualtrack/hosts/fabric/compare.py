@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from dualtrack.core.errors import BadInput
 from dualtrack.hosts.fabric import counters, managers
-from dualtrack.hosts.fabric.model import SPEED_ORDER, WIDTH_ORDER, Cable, End, Finding, Link, Report, Seen
+from dualtrack.hosts.fabric.model import SPEED_ORDER, WIDTH_ORDER, Cable, End, FabricFinding, FabricReport, Link, Seen
 from dualtrack.hosts.fabric.spec import Declared
 
 #: How many far ends a finding names before it counts the rest.
 NAMED = 4
 
 
-def compare(declared: Declared, seen: Seen, before: Seen | None = None) -> Report:
+def compare(declared: Declared, seen: Seen, before: Seen | None = None) -> FabricReport:
     """Return what is not as declared. ``before`` is an earlier look: error counters are then assessed by their growth.
 
     Raises BadInput when the file calls a node by a name that several nodes have.
@@ -32,7 +32,7 @@ def compare(declared: Declared, seen: Seen, before: Seen | None = None) -> Repor
     ]
     found.sort(key=lambda finding: finding.severity != "error")
     wrong = {finding.ends for finding in found}
-    return Report(
+    return FabricReport(
         ok=not found,
         headline=_headline(declared, seen, found, len(wrong)),
         cables=len(declared.cables),
@@ -40,7 +40,7 @@ def compare(declared: Declared, seen: Seen, before: Seen | None = None) -> Repor
     )
 
 
-def _headline(declared: Declared, seen: Seen, found: list[Finding], places: int) -> str:
+def _headline(declared: Declared, seen: Seen, found: list[FabricFinding], places: int) -> str:
     hosts = sum(node.kind == "host" for node in seen.nodes.values())
     switches = sum(node.kind == "switch" for node in seen.nodes.values())
     looked = f"{len(declared.cables)} cables declared; {switches} switches and {hosts} host ports answer"
@@ -49,7 +49,7 @@ def _headline(declared: Declared, seen: Seen, found: list[Finding], places: int)
     return f"{looked}; {len(found)} finding{'s' * (len(found) > 1)} at {places} place{'s' * (places > 1)}"
 
 
-def _cables(declared: Declared, seen: Seen) -> Iterator[Finding]:
+def _cables(declared: Declared, seen: Seen) -> Iterator[FabricFinding]:
     active = any(manager.state == "MASTER" for manager in seen.managers)
     lost: list[Cable] = []
     for cable in declared.cables:
@@ -60,7 +60,7 @@ def _cables(declared: Declared, seen: Seen) -> Iterator[Finding]:
         yield from _rate(cable, link)
         # Without an active manager no link becomes active: that is one finding, not one a cable.
         if link.state != "Active" and active:
-            yield Finding(
+            yield FabricFinding(
                 code="not-active", severity="error", ends=cable.ends, expected="Active", seen=link.state,
                 action="the manager did not bring it up: its log says why (/var/log/opensm.log)",
             )  # fmt: skip
@@ -69,7 +69,7 @@ def _cables(declared: Declared, seen: Seen) -> Iterator[Finding]:
     yield from _lost(rest, seen)
 
 
-def _rate(cable: Cable, link: Link) -> Iterator[Finding]:
+def _rate(cable: Cable, link: Link) -> Iterator[FabricFinding]:
     retrain = "reseat both plugs, then retrain (ibportstate … reset); still so: another cable, then another port"
     for code, expected, actual, order, slower in (
         ("width", cable.width, link.width, WIDTH_ORDER, retrain),
@@ -78,13 +78,13 @@ def _rate(cable: Cable, link: Link) -> Iterator[Finding]:
         if actual == expected:
             continue
         better = actual in order and order.index(actual) > order.index(expected)
-        yield Finding(
+        yield FabricFinding(
             code=code, severity="warning" if better else "error", ends=cable.ends, expected=expected, seen=actual,
             action="more than declared: correct the file" if better else slower,
         )  # fmt: skip
 
 
-def _gone_nodes(lost: list[Cable], seen: Seen) -> tuple[list[Finding], list[Cable]]:
+def _gone_nodes(lost: list[Cable], seen: Seen) -> tuple[list[FabricFinding], list[Cable]]:
     """Return a finding for each node that does not answer and had several cables, and the cables that are left.
 
     A dead switch is one finding, not one for each of its cables; hosts that only it connected are named with it.
@@ -103,7 +103,7 @@ def _gone_nodes(lost: list[Cable], seen: Seen) -> tuple[list[Finding], list[Cabl
         far = [_far(cable, node) for cable in cables]
         more = f" and {len(far) - NAMED} more" if len(far) > NAMED else ""
         found.append(
-            Finding(
+            FabricFinding(
                 code="node-missing",
                 severity="error",
                 ends=(_near(cables[0], node), far[0]),
@@ -115,7 +115,7 @@ def _gone_nodes(lost: list[Cable], seen: Seen) -> tuple[list[Finding], list[Cabl
     return found, [cable for cable in lost if cable not in told]
 
 
-def _lost(lost: list[Cable], seen: Seen) -> Iterator[Finding]:
+def _lost(lost: list[Cable], seen: Seen) -> Iterator[FabricFinding]:
     """Yield a finding for each declared cable that is not there: swapped with another, led elsewhere, or missing."""
     where = {end: cable for cable in lost for end in cable.ends}
     told = set[Cable]()
@@ -127,14 +127,14 @@ def _lost(lost: list[Cable], seen: Seen) -> Iterator[Finding]:
         # Swapped: the far end of ours leads to the near end of another lost cable, whose far end leads to ours.
         if twin and twin != cable and far[0] and where.get(far[0]) == twin:
             told |= {cable, twin}
-            yield Finding(
+            yield FabricFinding(
                 code="swapped", severity="error", ends=cable.ends, expected=f"{cable}; {twin}",
                 seen=f"{cable.ends[0]} leads to {far[0]}, {cable.ends[1]} to {far[1]}",
                 action=f"swap the plugs at {cable.ends[0]} and {far[1]}",
             )  # fmt: skip
         elif far[0] or far[1]:
             leads = [f"{end} leads to {to or _state(end, seen)}" for end, to in zip(cable.ends, far, strict=True)]
-            yield Finding(
+            yield FabricFinding(
                 code="miswired",
                 severity="error",
                 ends=cable.ends,
@@ -144,7 +144,7 @@ def _lost(lost: list[Cable], seen: Seen) -> Iterator[Finding]:
             )
         else:
             states = [f"{end}: {_state(end, seen)}" for end in cable.ends]
-            yield Finding(
+            yield FabricFinding(
                 code="missing",
                 severity="error",
                 ends=cable.ends,
@@ -170,11 +170,11 @@ def _state(end: End, seen: Seen) -> str:
     return seen.down.get(end, "no such port")
 
 
-def _extra(declared: Declared, seen: Seen) -> Iterator[Finding]:
+def _extra(declared: Declared, seen: Seen) -> Iterator[FabricFinding]:
     known = {end for cable in declared.cables for end in cable.ends}
     for end, link in sorted(seen.links.items()):
         if link.ends[0] == end and not known & set(link.ends):
-            yield Finding(
+            yield FabricFinding(
                 code="extra",
                 severity="warning",
                 ends=link.ends,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from dualtrack.hosts.fabric.model import Finding, Seen
+from dualtrack.hosts.fabric.model import FabricFinding, Seen
 
 #: The most that a counter may show; None leaves it unjudged. The numbers are those that infiniband-diags ships as its
 #: example (/etc/infiniband-diags/error_thresholds). Two are left unjudged: PortXmitWait counts waiting (congestion, not
@@ -47,10 +47,10 @@ def growth(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
     return {name: value - before.get(name, 0) if value >= before.get(name, 0) else value for name, value in now.items()}
 
 
-def findings(thresholds: Mapping[str, int], seen: Seen, before: Seen | None = None) -> Iterator[Finding]:
+def findings(thresholds: Mapping[str, int], seen: Seen, before: Seen | None = None) -> Iterator[FabricFinding]:
     """Yield a finding for each port whose counters show, or since ``before`` have grown by, more than they may."""
     if seen.unread and any(manager.state == "MASTER" for manager in seen.managers):
-        yield Finding(
+        yield FabricFinding(
             code="counters-unread", severity="warning", ends=(), expected="the counters of every port",
             seen=f"{seen.unread} ports gave none" if seen.unread > 0 else "ibqueryerrors did not come to its end",
             action="run ibqueryerrors by hand: it names the ports; a host whose driver hangs does not answer",
@@ -67,7 +67,7 @@ def findings(thresholds: Mapping[str, int], seen: Seen, before: Seen | None = No
         since = " since the earlier snapshot" if before else ""
         shown = [f"{name} {new[name]}" for name in thresholds if name in bad]
         shown += [f"{name} is full" for name in full]
-        yield Finding(
+        yield FabricFinding(
             code="errors",
             severity="error" if PHYSICAL & {*bad, *full} else "warning",
             ends=(end, link.other(end)) if link else (end,),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dualtrack.core.output import visible
 from dualtrack.core.svg import document, tag, text, title
-from dualtrack.hosts.fabric.model import Cable, End, Finding, Report
+from dualtrack.hosts.fabric.model import Cable, End, FabricFinding, FabricReport
 from dualtrack.hosts.fabric.spec import Declared
 
 if TYPE_CHECKING:
@@ -20,16 +20,18 @@ WIDTH, ROW, BOX = 1400.0, 170, 26
 ABSENT = {"missing", "node-missing", "miswired", "swapped"}
 
 
-def by_end(report: Report) -> dict[End, Finding]:
+def by_end(report: FabricReport) -> dict[End, FabricFinding]:
     """Return each end to the first finding that concerns it; errors come first."""
-    found: dict[End, Finding] = {}
+    found: dict[End, FabricFinding] = {}
     for finding in report.findings:
         for end in finding.ends:
             found.setdefault(end, finding)
     return found
 
 
-def of_cable(cable: Cable, found: Mapping[End, Finding], gone: Mapping[str, Finding]) -> Finding | None:
+def of_cable(
+    cable: Cable, found: Mapping[End, FabricFinding], gone: Mapping[str, FabricFinding]
+) -> FabricFinding | None:
     """Return what is wrong with a cable: at one of its ends, or that a node on it does not answer."""
     for end in cable.ends:
         if finding := found.get(end) or gone.get(end.node):
@@ -37,17 +39,17 @@ def of_cable(cable: Cable, found: Mapping[End, Finding], gone: Mapping[str, Find
     return None
 
 
-def missing_nodes(report: Report) -> dict[str, Finding]:
+def missing_nodes(report: FabricReport) -> dict[str, FabricFinding]:
     """Return the nodes that do not answer, by the finding that says so."""
     return {finding.ends[0].node: finding for finding in report.findings if finding.code == "node-missing"}
 
 
-def tree(declared: Declared, report: Report) -> Tree:
+def tree(declared: Declared, report: FabricReport) -> Tree:
     """Return the switches with what hangs on their ports, then the findings that concern no declared cable."""
     from rich.text import Text
     from rich.tree import Tree
 
-    found, gone, told = by_end(report), missing_nodes(report), list[Finding]()
+    found, gone, told = by_end(report), missing_nodes(report), list[FabricFinding]()
     root = Tree(Text(visible(report.headline)))
     for switch in declared.switches:
         branch = root.add(Text(f"{switch}{_role(switch, declared)}", style="bold red" if switch in gone else "bold"))
@@ -103,7 +105,7 @@ def box(end: End, switches: set[str]) -> str:
     return end.node if end.node in switches else end.node.split("/")[0]
 
 
-def svg(declared: Declared, report: Report) -> str:
+def svg(declared: Declared, report: FabricReport) -> str:
     """Return the picture: spines above leaves above hosts; pointing at a cable or a box says what is wrong with it."""
     switches = set(declared.switches)
     layers = rows(declared)
@@ -140,7 +142,7 @@ def _mark(name: str, declared: Declared) -> str:
 
 
 def _line(
-    start: tuple[float, float], end: tuple[float, float], number: int, cable: Cable, finding: Finding | None
+    start: tuple[float, float], end: tuple[float, float], number: int, cable: Cable, finding: FabricFinding | None
 ) -> str:
     """Return a cable; several between the same two boxes are bent apart."""
     bend = (number // 2) * (14 if number % 2 else -14)
@@ -152,7 +154,7 @@ def _line(
     return tag("path", title(said), d=path, fill="none", stroke=colour, stroke_width=3.5 if finding else 1.5, **dashes)
 
 
-def _box(name: str, x: float, y: float, step: float, switch: bool, mark: str, gone: Finding | None) -> str:
+def _box(name: str, x: float, y: float, step: float, switch: bool, mark: str, gone: FabricFinding | None) -> str:
     """Return a node's box with its name, upright where the row is crowded."""
     half = min(step, 150) / 2 - 4
     fill = "#fdecea" if gone else "#e3f2fd" if switch else "#f5f7fa"

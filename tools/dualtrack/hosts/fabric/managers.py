@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dualtrack.hosts.fabric.model import End, Finding, Manager, Seen
+from dualtrack.hosts.fabric.model import End, FabricFinding, Manager, Seen
 from dualtrack.hosts.fabric.spec import Declared
 
 
-def findings(declared: Declared, seen: Seen) -> Iterator[Finding]:
+def findings(declared: Declared, seen: Seen) -> Iterator[FabricFinding]:
     """Yield what is wrong with the managers of a fabric; without declared ones, only none and two are wrong."""
     masters = [manager for manager in seen.managers if manager.state == "MASTER"]
     wanted = f"one active manager, on {declared.active}" if declared.active else "one active manager"
     if not masters:
-        yield Finding(
+        yield FabricFinding(
             code="manager-missing",
             severity="error",
             ends=_at(seen, declared.active),
@@ -22,7 +22,7 @@ def findings(declared: Declared, seen: Seen) -> Iterator[Finding]:
             action="start it where it should be active; where it runs, restart it: ports may follow one that is gone",
         )
     elif len(masters) > 1:
-        yield Finding(
+        yield FabricFinding(
             code="manager-two",
             severity="error",
             ends=tuple(end for one in masters for end in _at(seen, one.node)),
@@ -33,7 +33,7 @@ def findings(declared: Declared, seen: Seen) -> Iterator[Finding]:
     elif declared.active and masters[0].node != declared.active:
         yield _elsewhere(declared, seen, masters[0], wanted)
     if seen.silent:
-        yield Finding(
+        yield FabricFinding(
             code="managers-unread",
             severity="warning",
             ends=(),
@@ -44,9 +44,9 @@ def findings(declared: Declared, seen: Seen) -> Iterator[Finding]:
     yield from _others(declared, seen)
 
 
-def _elsewhere(declared: Declared, seen: Seen, master: Manager, wanted: str) -> Finding:
+def _elsewhere(declared: Declared, seen: Seen, master: Manager, wanted: str) -> FabricFinding:
     if master.node == declared.standby:
-        return Finding(
+        return FabricFinding(
             code="manager-standby-took-over",
             severity="warning",
             ends=_at(seen, declared.active),
@@ -61,7 +61,7 @@ def _elsewhere(declared: Declared, seen: Seen, master: Manager, wanted: str) -> 
         if own
         else f"stop opensm on {master.node}, or declare it as active"
     )
-    return Finding(
+    return FabricFinding(
         code="manager-elsewhere",
         severity="error",
         ends=_at(seen, master.node),
@@ -71,11 +71,11 @@ def _elsewhere(declared: Declared, seen: Seen, master: Manager, wanted: str) -> 
     )
 
 
-def _others(declared: Declared, seen: Seen) -> Iterator[Finding]:
+def _others(declared: Declared, seen: Seen) -> Iterator[FabricFinding]:
     waiting = [manager for manager in seen.managers if manager.state != "MASTER"]
     ready = {manager.node for manager in seen.managers if manager.state in {"STANDBY", "MASTER"}}
     if declared.standby and declared.standby not in ready:
-        yield Finding(
+        yield FabricFinding(
             code="manager-no-standby",
             severity="error",
             ends=_at(seen, declared.standby),
@@ -87,7 +87,7 @@ def _others(declared: Declared, seen: Seen) -> Iterator[Finding]:
         return
     for manager in waiting:
         if manager.node not in {declared.active, declared.standby}:
-            yield Finding(
+            yield FabricFinding(
                 code="manager-extra",
                 severity="warning",
                 ends=_at(seen, manager.node),

@@ -91,7 +91,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     doubled: Mapping[str, tuple[str, ...]] = {}
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class FabricFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as declared: where (a cable's two ends), what should be, what is, and the next step.
 
     ``code`` is stable and documented in docs/how-to/fabric-check.md.
@@ -110,10 +110,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return " -- ".join(str(end) for end in self.ends)
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class FabricReport(msgspec.Struct, frozen=True, kw_only=True):
     """All findings, the errors first, and how much was looked at."""
 
     ok: bool
     headline: str
     cables: int
-    findings: tuple[Finding, ...]
+    findings: tuple[FabricFinding, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dualtrack.core.output import echo, table
-from dualtrack.hosts.fabric.model import Report
+from dualtrack.hosts.fabric.model import FabricReport
 
 
-def show(report: Report) -> None:
+def show(report: FabricReport) -> None:
     """Print a row a finding, then what to do about each, and one line that sums up."""
     if report.findings:
         rows = [

@@ -18,7 +18,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     replacement: bool = False
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class ArrayStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One array of /proc/mdstat. ``raid_devices`` and ``working`` are 0 where the level has no redundancy.
 
     ``action`` is what the kernel is doing to it: `resync`, `recovery`, `reshape`, `check`, or '' for nothing.
@@ -48,9 +48,9 @@ _COUNT = re.compile(r"\[(\d+)/(\d+)\] \[[U_]+\]")
 _ACTION = re.compile(r"\b(resync|recovery|reshape|check|repair)\s*=")
 
 
-def mdstat(text: str) -> dict[str, Status]:
+def mdstat(text: str) -> dict[str, ArrayStatus]:
     """Return the arrays of /proc/mdstat by device name."""
-    found: dict[str, Status] = {}
+    found: dict[str, ArrayStatus] = {}
     for block in re.split(r"\n(?=md\S+ :)", text):
         lines = block.splitlines()
         head = next((match for line in lines if (match := _HEAD.match(line))), None)
@@ -63,7 +63,7 @@ def mdstat(text: str) -> dict[str, Status]:
         )
         body = "\n".join(lines[1:])
         count, action = _COUNT.search(body), _ACTION.search(body)
-        found[device] = Status(
+        found[device] = ArrayStatus(
             device=device,
             active=state == "active",
             level=level or "",

@@ -62,7 +62,7 @@ class Step(msgspec.Struct, frozen=True):
     argv: tuple[str, ...]
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class RaidPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do. With ``problems`` nothing is done; ``warnings`` are told; ``created`` are arrays that are new."""
 
     problems: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ def _wrong(array: Array) -> Iterator[str]:
             yield f"array {array.name}: {disk} is not a stable name: use the disk's link in {BY_ID}"
 
 
-def plan(arrays: Sequence[Array], probe: Probe, allow_destroy: Sequence[str] = ()) -> Plan:
+def plan(arrays: Sequence[Array], probe: Probe, allow_destroy: Sequence[str] = ()) -> RaidPlan:
     """Return what to do to the arrays themselves; their file systems come afterwards (`filesystems`)."""
     status, devices = parse.mdstat(probe.mdstat), parse.lsblk(probe.lsblk)
     active = {name: found for name, text in probe.details.items() if (found := parse.identity(text)) and name in status}
@@ -144,8 +144,8 @@ def plan(arrays: Sequence[Array], probe: Probe, allow_destroy: Sequence[str] = (
         steps += part.steps
         created += part.created
     if problems:
-        return Plan(problems=tuple(problems), warnings=tuple(warnings))
-    return Plan(problems=(), warnings=tuple(warnings), steps=tuple(steps), created=tuple(created))
+        return RaidPlan(problems=tuple(problems), warnings=tuple(warnings))
+    return RaidPlan(problems=(), warnings=tuple(warnings), steps=tuple(steps), created=tuple(created))
 
 
 def _same_disk(arrays: Sequence[Array], probe: Probe) -> Iterator[str]:
@@ -165,19 +165,19 @@ def _absent(
     there: Sequence[str],
     allow_destroy: Sequence[str],
     devices: Mapping[str, parse.Device],
-) -> Plan:
+) -> RaidPlan:
     """Plan an array that is not running: put it together from its own members, or create it."""
     ours = {disk: found for disk, found in owner.items() if found and found.name == array.name}
     if ours:
         uuids = {found.uuid for found in ours.values()}
         if len(uuids) > 1:
-            return Plan(
+            return RaidPlan(
                 problems=(
                     f"array {array.name}: its disks belong to {len(uuids)} arrays of that name: look before you choose",
                 )
             )
         words = ("mdadm", "--assemble", array.device, f"--uuid={uuids.pop()}", "--run")
-        return Plan(steps=(Step(f"start {array.name} from its {len(ours)} disks", words),))
+        return RaidPlan(steps=(Step(f"start {array.name} from its {len(ours)} disks", words),))
     missing = [disk for disk in array.disks if disk not in there]
     problems = [
         f"array {array.name}: there is no disk {disk}: look at `ls {BY_ID}`, and correct its name or plug it in"
@@ -200,7 +200,7 @@ def _absent(
     if array.spares:
         create.append(f"--spare-devices={len(array.spares)}")
     steps.append(Step(f"create {array.name}, {array.level} of {len(array.members)} disks", (*create, *array.disks)))
-    return Plan(problems=tuple(problems), warnings=(), steps=tuple(steps), created=(array.name,))
+    return RaidPlan(problems=tuple(problems), warnings=(), steps=tuple(steps), created=(array.name,))
 
 
 class _Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,14 +208,14 @@ class _Running(msgspec.Struct, frozen=True, kw_only=True):
 
     array: Array
     probe: Probe
-    status: parse.Status
+    status: parse.ArrayStatus
     found: parse.Identity
     owner: dict[str, parse.Identity | None]
     there: list[str]
     allow_destroy: Sequence[str]
     devices: dict[str, parse.Device]
 
-    def plan(self) -> Plan:
+    def plan(self) -> RaidPlan:
         """Return what to do to it."""
         array, problems, warnings, steps = self.array, [], [], []
         if self.status.level != array.level:
@@ -264,7 +264,7 @@ class _Running(msgspec.Struct, frozen=True, kw_only=True):
                 f"array {array.name} has {self.found.raid_devices} members and {grown} are declared: an array is not"
                 " made smaller; declare all of them"
             )
-        return Plan(problems=tuple(problems), warnings=tuple(warnings), steps=tuple(steps))
+        return RaidPlan(problems=tuple(problems), warnings=tuple(warnings), steps=tuple(steps))
 
     def _join(self, disk: str, problems: list[str], steps: list[Step]) -> None:
         """Put a disk into the array: back, where it was a member; as a new one, where it is blank or was named."""
@@ -312,7 +312,7 @@ def _not_free(
     return ""
 
 
-def filesystems(arrays: Sequence[Array], probe: Probe, created: Sequence[str] = ()) -> Plan:
+def filesystems(arrays: Sequence[Array], probe: Probe, created: Sequence[str] = ()) -> RaidPlan:
     """Return what to do to the file systems of running arrays. ``created`` are the arrays made in this run.
 
     On those, what an earlier life left at the same place counts as blank: their disks were blank, or named.
@@ -339,7 +339,7 @@ def filesystems(arrays: Sequence[Array], probe: Probe, created: Sequence[str] = 
         # mkfs reads the stripe from the array itself, and aligns to it.
         words = (f"mkfs.{array.filesystem}", "-q", *force, "-L", array.name[:12], array.device)
         steps.append(Step(f"make {array.filesystem} on {array.name}", words))
-    return Plan(problems=tuple(problems), warnings=(), steps=() if problems else tuple(steps))
+    return RaidPlan(problems=tuple(problems), warnings=(), steps=() if problems else tuple(steps))
 
 
 def conf(probe: Probe) -> list[str]:

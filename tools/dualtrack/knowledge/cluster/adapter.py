@@ -28,7 +28,7 @@ NEIGHBOURS, BUILT = 16, 100
 Named = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class Row(NamedTuple):
+class ClusterRow(NamedTuple):
     """A chunk: its document's number (hex), which of its chunks, its labels, vector and sealed entry (base64)."""
 
     document: str
@@ -67,7 +67,7 @@ class Adapter(Protocol):
     def documents(self) -> Iterator[tuple[str, int]]:
         """Yield the documents that are there, and how many chunks of each; none where there is no index."""
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[ClusterRow]) -> None:
         """Have rows there, in place of those with the same ids."""
 
     def remove(self, documents: Sequence[str]) -> None:

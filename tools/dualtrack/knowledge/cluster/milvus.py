@@ -31,10 +31,10 @@ from dualtrack.knowledge.cluster.adapter import (
     PAGE,
     TIMEOUT_S,
     Away,
+    ClusterRow,
     Health,
     Named,
     Near,
-    Row,
     patiently,
     trusted,
 )
@@ -129,7 +129,7 @@ class Collection:
         self._asked(rows.close)
         yield from found.items()
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[ClusterRow]) -> None:
         """Have rows there, in place of those with the same ids."""
         data = [
             {"id": it.id, "document": it.document, "labels": sorted(map(_digest, it.labels)), "vector": it.vector,

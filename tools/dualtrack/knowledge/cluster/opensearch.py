@@ -19,10 +19,10 @@ from dualtrack.knowledge.cluster.adapter import (
     PAGE,
     TIMEOUT_S,
     Away,
+    ClusterRow,
     Health,
     Named,
     Near,
-    Row,
     patiently,
     trusted,
 )
@@ -181,7 +181,7 @@ class Nodes:
                 return
             after = {"after": found.after_key}
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[ClusterRow]) -> None:
         """Have rows there, in place of those with the same ids."""
         lines = b"".join(
             msgspec.json.encode({"index": {"_index": self._cluster.index, "_id": it.id}}) + b"\n"

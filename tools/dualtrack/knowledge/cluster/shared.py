@@ -14,7 +14,7 @@ from dualtrack.core.errors import BadInput, External
 from dualtrack.core.files import read_small
 from dualtrack.knowledge import versions
 from dualtrack.knowledge.cluster import milvus, opensearch
-from dualtrack.knowledge.cluster.adapter import REMOVED, SENT, Adapter, Row
+from dualtrack.knowledge.cluster.adapter import REMOVED, SENT, Adapter, ClusterRow
 from dualtrack.knowledge.cluster.milvus import Milvus
 from dualtrack.knowledge.cluster.opensearch import OpenSearch
 from dualtrack.knowledge.embedding import Model
@@ -76,7 +76,7 @@ def fill(base: Path, cluster: Cluster, key_file: Path | None = None, *, say: Say
         # Chunks that were never sent may be among too many of a document; of too few, it is sent again.
         _remove(adapter, sorted(it for it in there.keys() & wanted.keys() if there[it] != wanted[it]))
         added = chunks = 0
-        rows: list[Row] = []
+        rows: list[ClusterRow] = []
         for number, block in versions.blocks(directory, card, keys, deleted):
             if there.get(number.hex(), 0) == len(block.entries):
                 continue
@@ -106,12 +106,12 @@ def _remove(adapter: Adapter, documents: Sequence[str]) -> None:
         adapter.remove(documents[start : start + REMOVED])
 
 
-def _rows(keys: Keys, number: bytes, block: versions.Block, dimension: int) -> Iterator[Row]:
+def _rows(keys: Keys, number: bytes, block: versions.Block, dimension: int) -> Iterator[ClusterRow]:
     """Yield the chunks of a document; sent again they are the same."""
     vectors = np.frombuffer(block.vectors, np.float32).reshape(-1, dimension)
     for place, (entry, vector) in enumerate(zip(block.entries, vectors, strict=True)):
         sealed = keys.seal(number, "chunk", msgspec.msgpack.encode(entry))
-        yield Row(number.hex(), place, entry.labels, vector, base64.b64encode(sealed).decode())
+        yield ClusterRow(number.hex(), place, entry.labels, vector, base64.b64encode(sealed).decode())
 
 
 class Clustered:

@@ -29,14 +29,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     end: int
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class PiiReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was found in a text, and how often each kind."""
 
     findings: list[Found]
     kinds: dict[str, int]
 
 
-def find(source: str) -> Report:
+def find(source: str) -> PiiReport:
     """Return what is found in a file or, for ``-``, in stdin. Values are not in the report."""
     data = _read(source)
     try:
@@ -45,7 +45,7 @@ def find(source: str) -> Report:
         raise _no_text(source, error) from None
     places = _characters(data, [place for it in found for place in (it.start, it.end)])
     findings = [Found(kind=it.kind, start=next(places), end=next(places)) for it in found]
-    return Report(findings=findings, kinds=dict(Counter(it.kind for it in found)))
+    return PiiReport(findings=findings, kinds=dict(Counter(it.kind for it in found)))
 
 
 def clean(

@@ -22,7 +22,7 @@ from dualtrack.crypto.kdf import hkdf
 from dualtrack.knowledge.pii import characters
 from dualtrack.knowledge.pii.mails import AT
 from dualtrack.knowledge.pii.numbers import COUNTRY
-from dualtrack.knowledge.pii.scan import Finding, Recogniser, scan
+from dualtrack.knowledge.pii.scan import PiiFinding, Recogniser, scan
 
 Policy = Literal["remove", "mask", "pseudonym"]
 POLICIES: tuple[str, ...] = get_args(Policy)
@@ -106,7 +106,7 @@ def canonical(kind: str, value: str) -> str:
     return BEFORE_MOBILE.sub("", found) if kind == "phone" else found
 
 
-def _replaced(data: bytes, found: list[Finding], write: Callable[[str, bytes], bytes]) -> bytes:
+def _replaced(data: bytes, found: list[PiiFinding], write: Callable[[str, bytes], bytes]) -> bytes:
     parts, place = [], 0
     for it in found:
         value = data[it.start : it.end]

@@ -21,7 +21,7 @@ _KEY_END = re.compile(rb"-----END [A-Z ]{0,24}PRIVATE KEY-----|[^A-Za-z0-9+/=\s:
 ORDER = {name: number for number, name in enumerate(KINDS)}
 
 
-class Finding(msgspec.Struct, frozen=True, order=True):
+class PiiFinding(msgspec.Struct, frozen=True, order=True):
     """Personal data: where it begins and ends, in bytes of UTF-8, and its kind."""
 
     start: int
@@ -35,7 +35,7 @@ Span = tuple[int, int, str]
 Recogniser = Callable[[str], Iterator[tuple[str, int, int]]]
 
 
-def scan(data: bytes, recognisers: tuple[Recogniser, ...] = ()) -> list[Finding]:
+def scan(data: bytes, recognisers: tuple[Recogniser, ...] = ()) -> list[PiiFinding]:
     """Return what is found in a text of UTF-8, in order and without overlaps.
 
     Raises UnicodeDecodeError where the text is none: what cannot be read cannot be called clean.
@@ -50,7 +50,7 @@ def scan(data: bytes, recognisers: tuple[Recogniser, ...] = ()) -> list[Finding]
             for kind, start, end in _part(part, recognisers)
             if first <= begin + start < first + PART
         )
-    return [Finding(*it) for it in _apart(found)]
+    return [PiiFinding(*it) for it in _apart(found)]
 
 
 def _readable(data: bytes) -> None:

@@ -35,7 +35,7 @@ STAGING = "staging"
 TRIES = 3
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class SyncState(msgspec.Struct, frozen=True, kw_only=True):
     """`sync.json`: the source, its version and since when it has that (UTC), and when the copy had it.
 
     ``checked`` is when the source was asked last, and ``failed`` why the last run did not succeed. ``moved`` is how
@@ -90,7 +90,7 @@ def run(
         raise Refused(f"{base} is not a copy, and has something of its own: {own[0]}", hint="name another directory")
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(base / "sync", say) as lock:
-        before = _before(base) or State(source="")
+        before = _before(base) or SyncState(source="")
         state = replace(before, source=source.place)
         try:
             state = _Run(base, source, key_file, keep, check, lock, say).done(state)
@@ -111,10 +111,10 @@ def _own(base: Path) -> list[str]:
     return sorted(it.name for it in base.iterdir() if it.name != MASTER and not it.name.endswith(".lock"))
 
 
-def _before(base: Path) -> State | None:
+def _before(base: Path) -> SyncState | None:
     """Return what was copied before; nothing of a file that is damaged, which the next run writes anew."""
     try:
-        return read(base / versions.COPIED, State)
+        return read(base / versions.COPIED, SyncState)
     except BadInput:
         return None
 
@@ -131,7 +131,7 @@ class _Run:
     lock: int
     say: Say
 
-    def done(self, state: State) -> State:
+    def done(self, state: SyncState) -> SyncState:
         """Copy what is new, and return the state after that."""
         began, master, moved = time.monotonic(), Master(self.base, self.key_file), 0
         offered = self._offered(master)
@@ -259,13 +259,13 @@ def roll_back(base: Path, name: str, key_file: Path | None = None) -> None:
         _save(base, replace(state, held=current if current != name else ""))
 
 
-def status(base: Path) -> State:
+def status(base: Path) -> SyncState:
     """Return what was copied last; BadInput where nothing was."""
-    found = read(base / versions.COPIED, State, "dualtrack sync run makes it anew")
+    found = read(base / versions.COPIED, SyncState, "dualtrack sync run makes it anew")
     if found is None:
         raise BadInput(f"{base} is not a copy of a knowledge base", hint="dualtrack sync run --from SOURCE makes one")
     return found
 
 
-def _save(base: Path, state: State) -> None:
+def _save(base: Path, state: SyncState) -> None:
     write_atomically(base / versions.COPIED, msgspec.json.format(msgspec.json.encode(state), indent=1), 0o600)

@@ -71,7 +71,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     collection: bytes
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class LogState(msgspec.Struct, frozen=True, kw_only=True):
     """What the log says up to a number: the epoch and who wrote last, and the documents.
 
     ``late`` are batches that do not count: their epoch had ended when they were written. ``mark`` is a digest of the
@@ -86,7 +86,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     late: tuple[Batch, ...] = ()
 
 
-def apply(state: State, batch: Batch) -> State:
+def apply(state: LogState, batch: Batch) -> LogState:
     """Return what the log says after its next batch."""
     mark = hashlib.sha256(msgspec.msgpack.encode(batch)).digest()
     if batch.epoch < state.epoch:
@@ -152,7 +152,7 @@ class Log:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise External(f"s3://{self.remote.bucket}/{self.key('epoch')} is damaged: {error}") from None
 
-    def hold(self, writer: str, state: State, *, take_over: bool) -> int:
+    def hold(self, writer: str, state: LogState, *, take_over: bool) -> int:
         """Be who writes and return the epoch; Refused where somebody else is, but with ``take_over``.
 
         ``state`` is what the log says: an epoch that it has seen the end of is not held again, whoever wrote it there.
@@ -199,14 +199,14 @@ class Log:
             )
         return batch
 
-    def known(self, state: State) -> bool:
+    def known(self, state: LogState) -> bool:
         """Tell whether this is the log that said something before, at its end then or later."""
         if not state.number:
             return True
         batch = self.batch(state.number)
         return batch is not None and hashlib.sha256(msgspec.msgpack.encode(batch)).digest() == state.mark
 
-    def follow(self, state: State) -> State:
+    def follow(self, state: LogState) -> LogState:
         """Return what the log says at its end."""
         while batch := self.batch(state.number + 1):
             state = apply(state, batch)
@@ -240,7 +240,7 @@ class Log:
             raise External(f"s3://{self.remote.bucket}/{key} {what}", hint="push again from its source")
         return data
 
-    def sweep(self, state: State, there: Mapping[bytes, datetime], now: datetime) -> None:
+    def sweep(self, state: LogState, there: Mapping[bytes, datetime], now: datetime) -> None:
         """Remove documents that the log does not name; for who writes, and has read the log.
 
         What came too late stays for `LATE_DAYS`: a receiver keeps it as a conflict.

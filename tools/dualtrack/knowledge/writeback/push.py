@@ -20,7 +20,7 @@ from dualtrack.core.files import locked
 from dualtrack.knowledge import versions
 from dualtrack.knowledge.tables import Held, Table
 from dualtrack.knowledge.writeback import records
-from dualtrack.knowledge.writeback.log import CHANGES, TRIES, Batch, Change, Live, Log, Names, State
+from dualtrack.knowledge.writeback.log import CHANGES, TRIES, Batch, Change, Live, Log, LogState, Names
 from dualtrack.knowledge.writeback.records import Record, Unclean
 
 Say = Callable[[str], None]
@@ -78,16 +78,16 @@ class Decisions(Held):
         rows = [(it, int(approved), person, now) for it in contents]
         self._table.change("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)", rows)
 
-    def state(self, log: Log) -> State:
+    def state(self, log: Log) -> LogState:
         """Return what a log said when it was read last; nothing where it is not that log any more."""
         found = self._table.ask("SELECT value FROM facts WHERE name = ?", (log.place,))
         try:
-            state = msgspec.json.decode(found[0][0], type=State) if found else State()
+            state = msgspec.json.decode(found[0][0], type=LogState) if found else LogState()
         except msgspec.MsgspecError:
-            return State()
-        return state if log.known(state) else State()
+            return LogState()
+        return state if log.known(state) else LogState()
 
-    def note(self, log: Log, state: State) -> None:
+    def note(self, log: Log, state: LogState) -> None:
         """Note what a log says."""
         self._table.change("INSERT OR REPLACE INTO facts VALUES (?, ?)", [(log.place, msgspec.json.encode(state))])
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from dualtrack.core.errors import BadInput, External
 from dualtrack.core.files import check_own_folder, locked, read, write_atomically
 from dualtrack.knowledge.writeback import records
-from dualtrack.knowledge.writeback.log import Live, Log, State
+from dualtrack.knowledge.writeback.log import Live, Log, LogState
 from dualtrack.knowledge.writeback.records import Record
 
 Say = Callable[[str], None]
@@ -44,7 +44,7 @@ class Here(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     place: str
-    state: State = State()
+    state: LogState = LogState()
     documents: dict[str, Have] = {}
     writing: tuple[str, ...] = ()
 
@@ -92,7 +92,7 @@ class _Pull:
         self._log, self._to, self._here, self._say = log, to, here, say
         self._new = self._changed = 0
 
-    def done(self, state: State) -> Pulled:
+    def done(self, state: LogState) -> Pulled:
         """Bring it there."""
         self._clear()
         had = self._here.documents
@@ -150,7 +150,7 @@ class _Pull:
         check_own_folder(path.parent)
         write_atomically(path, record.text().encode(), 0o600)
 
-    def _conflicts(self, state: State) -> list[str]:
+    def _conflicts(self, state: LogState) -> list[str]:
         """Keep what came too late beside the rest, and return the files; or that the text is not there any more."""
         found = []
         for batch in state.late[len(self._here.state.late) :]:

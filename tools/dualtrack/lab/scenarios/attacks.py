@@ -27,7 +27,7 @@ from dualtrack.core.task_graph import Say
 Outcome = Literal["prevented", "found", "missed", "not tried"]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Attack(msgspec.Struct, frozen=True, kw_only=True):
     """One attack: whose, what came of it, and by what. ``ways``: variants tried; ``seconds``: for all of them."""
 
     who: str
@@ -38,12 +38,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ways: int = 1
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class AttackReport(msgspec.Struct, frozen=True, kw_only=True):
     """All attacks. ``ok`` only when each was tried, and prevented or found. ``broken``: what else failed, one line."""
 
     ok: bool
     headline: str
-    rows: tuple[Row, ...]
+    rows: tuple[Attack, ...]
     broken: str
     seconds: float
 
@@ -51,10 +51,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 #: Scenarios of roles, and what their hosts are attacked with.
 SCENARIOS = {
     "base": (
-        Row(
+        Attack(
             who="a user", what="floods the journal, then becomes root", outcome="found", by="the audit trail", seconds=0
         ),
-        Row(
+        Attack(
             who="a job on a cloud node",
             what="asks for the keys of the node's role",
             outcome="prevented",
@@ -63,7 +63,7 @@ SCENARIOS = {
         ),
     ),
     "access": (
-        Row(
+        Attack(
             who="a listed person",
             what="leads root astray by ~/.ssh",
             outcome="prevented",
@@ -75,7 +75,7 @@ SCENARIOS = {
 _WORST = ("missed", "not tried", "found", "prevented")
 
 
-def drill(say: Say, *, short: bool = False) -> Report:
+def drill(say: Say, *, short: bool = False) -> AttackReport:
     """Try everything, and return what came of it; ``short`` leaves out what needs a whole host (some 4 minutes).
 
     External when the tests cannot run at all.
@@ -87,14 +87,14 @@ def drill(say: Say, *, short: bool = False) -> Report:
     return report(rows, broken, time.monotonic() - begin)
 
 
-def report(rows: Iterable[Row], broken: str, seconds: float) -> Report:
+def report(rows: Iterable[Attack], broken: str, seconds: float) -> AttackReport:
     """Put the variants of one attack together: it came to the worst that one of them came to."""
-    found: dict[tuple[str, str, str], Row] = {}
+    found: dict[tuple[str, str, str], Attack] = {}
     for row in rows:
         key = (row.who, row.what, row.by)
         if was := found.get(key):
             outcome = min(was.outcome, row.outcome, key=_WORST.index)
-            row = Row(
+            row = Attack(
                 who=row.who,
                 what=row.what,
                 outcome=outcome,
@@ -107,7 +107,7 @@ def report(rows: Iterable[Row], broken: str, seconds: float) -> Report:
     said = ", ".join(f"{count[name]} {name}" for name in reversed(_WORST) if count[name] or name == "missed")
     ways = sum(row.ways for row in found.values())
     ok = bool(found) and not count["missed"] and not count["not tried"] and not broken
-    return Report(
+    return AttackReport(
         ok=ok,
         headline=f"{len(found)} attacks in {ways} ways: {said}",
         rows=tuple(found.values()),
@@ -116,7 +116,7 @@ def report(rows: Iterable[Row], broken: str, seconds: float) -> Report:
     )
 
 
-def tests(say: Say) -> tuple[list[Row], str]:
+def tests(say: Say) -> tuple[list[Attack], str]:
     """Run the tests that are marked; return their attacks, and in one line what else failed."""
     receive, send = os.pipe()
     words = [
@@ -132,7 +132,7 @@ def tests(say: Say) -> tuple[list[Row], str]:
         os.close(send)
         with proc.tracked(child), os.fdopen(receive, encoding="utf-8", errors="replace") as lines:
             for event in events(lines):
-                rows.append(msgspec.convert(event, Row))
+                rows.append(msgspec.convert(event, Attack))
                 say(f"{rows[-1].outcome}: {rows[-1].who} {rows[-1].what}")
             code = child.wait()
         proc.pause(0)  # stopped on purpose: nothing is missed by that
@@ -144,7 +144,7 @@ def tests(say: Say) -> tuple[list[Row], str]:
     return rows, f"{len(failed)} tests failed, the first: {failed[0]}" if failed else ""
 
 
-def scenario(name: str, rows: Sequence[Row], say: Say) -> list[Row]:
+def scenario(name: str, rows: Sequence[Attack], say: Say) -> list[Attack]:
     """Try the attacks of a role's molecule scenario on a host of its own; when it fails, all of them were missed."""
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dta-") as scratch:

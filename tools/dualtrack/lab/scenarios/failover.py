@@ -46,7 +46,7 @@ RESIDENCIES: tuple[tenants.Residency, ...] = ("any", "prefer-local", "local")
 OTHER: dict[Track, Track] = {"cloud": "local", "local": "cloud"}
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What one fault did. Times in seconds, None where the fault has no such moment.
 
     ``detected_s`` until the gateway knew, ``back_s`` until it knew of the end, ``slowest_s`` the slowest request with
@@ -67,10 +67,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     back_s: float | None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class FailoverReport(msgspec.Struct, frozen=True, kw_only=True):
     """All rows; ``left`` is how many requests that must stay came to the cloud track, ``bound_s`` of a detection."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[FaultOutcome, ...]
     left: int
     bound_s: float
     seconds: float
@@ -222,7 +222,7 @@ FAULTS: tuple[tuple[str, str, tenants.Residency, bool, Fault], ...] = (
 )
 
 
-def failover(say: Say) -> Report:
+def failover(say: Say) -> FailoverReport:
     """Run the drill, and return what it cost; Missing where the tracks that are up are not enough for it."""
     begin = time.monotonic()
     rows = []
@@ -236,12 +236,12 @@ def failover(say: Say) -> Report:
         facts = read_inventory(deployment.inventories())["_meta"]["hostvars"][drill.site.gateway.name]
     heartbeat = float(facts.get("gateway_heartbeat_s", 30))
     bound = HEARTBEATS * heartbeat + min(heartbeat / 2, ANSWER_S)
-    return Report(rows=tuple(rows), left=left, bound_s=bound, seconds=round(time.monotonic() - begin, 1))
+    return FailoverReport(rows=tuple(rows), left=left, bound_s=bound, seconds=round(time.monotonic() - begin, 1))
 
 
 def one(
     drill: Drill, streams: Streams, fault: str, where: str, residency: tenants.Residency, repeats: bool, what: Fault
-) -> Row:
+) -> FaultOutcome:
     """Have one thing fail under load; return what it did."""
     cut = streams.cut
     with drill.load(residency, repeats=repeats) as load, drill.load("local", repeats=repeats) as stays:
@@ -257,7 +257,7 @@ def one(
         failed += it.failed
         if it in told:
             failed -= Counter({kind: it.answers[kind] for kind in kinds})
-    return Row(
+    return FaultOutcome(
         fault=fault, where=where, requests=load.answers.total() + stays.answers.total(),
         wrong=load.answers["wrong"] + stays.answers["wrong"], failed=dict(failed), refused=refused,
         repeated=load.repeated + stays.repeated, cut=streams.cut - cut, detected_s=detected,

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from dualtrack.cloud.pools import context
 from dualtrack.cloud.pools.api import Api
-from dualtrack.cloud.pools.report import Report as Money
+from dualtrack.cloud.pools.report import PoolsReport
 from dualtrack.cloud.pools.report import report as reckon
 from dualtrack.cloud.pools.state import Store
 from dualtrack.core import proc, waiting
@@ -76,7 +76,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[str, ...]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class SpotReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the drill cost. ``money`` is the watch's own calculation (`dualtrack pools report`).
 
     ``gave_up`` says what the drill stopped waiting for, '' where all of it came.
@@ -88,7 +88,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     reclaimed: tuple[Saved, ...]
     timeline: tuple[Event, ...]
-    money: Money
+    money: PoolsReport
 
     @property
     def ok(self) -> bool:
@@ -209,7 +209,7 @@ def names(pool: str) -> list[str]:
     return sorted(row.name for row in status.status(pool).hosts if row.state == "up")
 
 
-def spot(say: Say, *, short: bool = False) -> Report:
+def spot(say: Say, *, short: bool = False) -> SpotReport:
     """Run the drill on the cloud track that is up, and return what it cost.
 
     Raises Missing when the track is not up or too small, External when a program fails. What does not come is in the
@@ -247,7 +247,7 @@ def spot(say: Say, *, short: bool = False) -> Report:
         Event(round(it.at - drill.begin, 1), it.kind, f"{it.pool}: {it.reason}".strip(": ")) for it in money.events
     ]
     timeline = tuple(sorted([*drill.events, *watched], key=lambda it: it.after_s))
-    return Report(
+    return SpotReport(
         jobs=outcome, verdict=outcome.verdict, gave_up=gave_up, seconds=round(time.time() - drill.begin, 1),
         reclaimed=drill.reclaimed, timeline=timeline, money=replace(money, events=()),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from dualtrack.security.audit import index_documents
 FILE = "holds.json"
 
 
-class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class HoldChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A hold that began or was released: when (nanoseconds since 1970), by whom, and why.
 
     ``until`` is the last day of a hold that ends automatically (2026-12-31), '' for one that must be released.
@@ -37,12 +37,12 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All changes, the oldest first: what is held follows from them."""
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[HoldChange, ...] = ()
 
 
-def active(changes: Sequence[Change], today: date) -> list[Change]:
+def active(changes: Sequence[HoldChange], today: date) -> list[HoldChange]:
     """Return the holds that are in force on a day (pure), each with its host and reason."""
-    found = dict[tuple[str, str], Change]()
+    found = dict[tuple[str, str], HoldChange]()
     for it in changes:
         if it.action == "hold":
             found[it.host, it.reason] = it
@@ -51,24 +51,24 @@ def active(changes: Sequence[Change], today: date) -> list[Change]:
     return [it for it in found.values() if not it.until or date.fromisoformat(it.until) >= today]
 
 
-def read(folder: Path) -> tuple[Change, ...]:
+def read(folder: Path) -> tuple[HoldChange, ...]:
     """Return all changes; BadInput for a file that is damaged: nothing is removed then."""
     hint = "bring it back from a backup: it says what must stay"
     return (files.read(folder / FILE, Ledger, hint) or Ledger()).changes
 
 
 @contextlib.contextmanager
-def unchanged(folder: Path) -> Iterator[tuple[Change, ...]]:
+def unchanged(folder: Path) -> Iterator[tuple[HoldChange, ...]]:
     """Return all changes, and let nobody add one meanwhile: what is removed inside was not held."""
     with files.locked(folder / FILE):
         yield read(folder)
 
 
-def hold(folder: Path, host: str, reason: str, until: str = "", *, now: int = 0) -> Change:
+def hold(folder: Path, host: str, reason: str, until: str = "", *, now: int = 0) -> HoldChange:
     """Hold a host's records, and note it; BadInput for a name or a day that is none."""
     if not reason.strip():
         raise BadInput("a hold has a reason", hint="--reason 'case 2026-17'")
-    change = Change(
+    change = HoldChange(
         at=now or time.time_ns(),
         by=who(),
         action="hold",
@@ -87,7 +87,7 @@ def hold(folder: Path, host: str, reason: str, until: str = "", *, now: int = 0)
     return change
 
 
-def release(folder: Path, host: str, reason: str = "", *, now: int = 0) -> Change:
+def release(folder: Path, host: str, reason: str = "", *, now: int = 0) -> HoldChange:
     """End a hold, and note it. BadInput where there is none, Refused where it is one of several and not named."""
     now = now or time.time_ns()
     with files.locked(folder / FILE):
@@ -97,7 +97,7 @@ def release(folder: Path, host: str, reason: str = "", *, now: int = 0) -> Chang
             raise BadInput(f"{host} is not held{f' for {reason!r}' if reason else ''}", hint="dualtrack audit holds")
         if len(found) > 1:
             raise Refused(f"{host} is held {len(found)} times", hint=f"--reason {found[0].reason!r}, or another one")
-        change = Change(at=now, by=who(), action="release", host=host, reason=found[0].reason)
+        change = HoldChange(at=now, by=who(), action="release", host=host, reason=found[0].reason)
         _write(folder, (*changes, change))
     return change
 
@@ -112,5 +112,5 @@ def who() -> str:
     return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
-def _write(folder: Path, changes: tuple[Change, ...]) -> None:
+def _write(folder: Path, changes: tuple[HoldChange, ...]) -> None:
     files.write_atomically(folder / FILE, msgspec.json.format(msgspec.json.encode(Ledger(changes)), indent=1) + b"\n")

@@ -19,7 +19,7 @@ from dualtrack.security.audit import record, witness_log
 from dualtrack.security.audit import signed_head as heads
 from dualtrack.security.audit.layout import Place, lines
 from dualtrack.security.audit.signed_head import Head
-from dualtrack.security.audit.verify import MOST, Finding, Report
+from dualtrack.security.audit.verify import MOST, Finding, TrailReport
 from dualtrack.security.audit.witness_log import Statement
 
 #: Nanoseconds that a head has to be co-signed in.
@@ -49,9 +49,9 @@ def split(places: Sequence[str]) -> tuple[list[str], list[Path]]:
 
 
 def judge(
-    folder: Path, report: Report, said: Sequence[Path], witnesses: Sequence[bytes], quorum: int, *, now: int,
+    folder: Path, report: TrailReport, said: Sequence[Path], witnesses: Sequence[bytes], quorum: int, *, now: int,
     patience_ns: int = PATIENCE_NS,
-) -> Report:  # fmt: skip
+) -> TrailReport:  # fmt: skip
     """Return a trail's report with what the witnesses' files make of it.
 
     ``witnesses`` are the public keys (PEM) of those who count, ``quorum`` of whom must have co-signed each head that is
@@ -140,7 +140,7 @@ def _statements(path: Path) -> Iterator[tuple[Statement, bytes, bytes]]:
 
 
 def _compare(
-    place: Place, report: Report, voices: Sequence[_Voice], quorum: int, before: int
+    place: Place, report: TrailReport, voices: Sequence[_Voice], quorum: int, before: int
 ) -> tuple[int, list[Finding]]:
     """Walk through all segments that the trail has or a witness speaks of; return how far enough of them agree."""
     # What was retired is fixed by the note that the verifier began behind: it is neither there nor missing.

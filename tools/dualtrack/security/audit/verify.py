@@ -77,7 +77,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     t: int
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class TrailReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a trail holds, how far it is signed, and what is wrong with it. Times in nanoseconds since 1970.
 
     ``cosigned`` is the last segment up to which enough witnesses co-signed every one, where any were asked for.
@@ -138,7 +138,7 @@ class _Run:
 
 def judge(
     folder: Path, root: bytes, anchors: Sequence[Anchor] = (), *, now: int = 0, starts: Sequence[Start] = ()
-) -> Report:
+) -> TrailReport:
     """Return what a trail is worth, given the root's public key (PEM) and heads that were anchored elsewhere.
 
     ``now`` (nanoseconds since 1970) makes silence at the end a finding, for a host that should be alive. ``starts``
@@ -167,7 +167,7 @@ def judge(
         run.findings[-1] = Finding(
             kind="altered", first=run.next, last=run.next, begun=run.time, ended=run.time, detail=more
         )
-    return Report(
+    return TrailReport(
         host=run.host,
         records=run.count,
         segments=run.segments,

@@ -19,7 +19,7 @@ from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 from dualtrack.tracks import gather
 from dualtrack.tracks.drift import cloudtrail, hosts, live, resources
-from dualtrack.tracks.drift.model import Drift, Report
+from dualtrack.tracks.drift.model import Drift, DriftReport
 from dualtrack.verify import record
 
 Say = Callable[[str], None]
@@ -33,7 +33,7 @@ class Wanted(msgspec.Struct, frozen=True):
     hosts: bool = True
 
 
-def look(wanted: Wanted, say: Say) -> Report:
+def look(wanted: Wanted, say: Say) -> DriftReport:
     """Return what drifted. What cannot be looked at is in the report, too: it never reads as clean."""
     begin = time.monotonic()
     drifted: list[Drift] = []
@@ -57,7 +57,7 @@ def look(wanted: Wanted, say: Say) -> Report:
             expected += allowed
             unknown += lost
             done.append(name)
-    return Report(
+    return DriftReport(
         drifted=tuple(drifted),
         expected=tuple(expected),
         unknown=tuple(unknown),
@@ -67,10 +67,11 @@ def look(wanted: Wanted, say: Say) -> Report:
 
 
 def _resources(stack: Stack, say: Say) -> tuple[list[Drift], list[Drift], list[str]]:
-    seen = stacks.refresh(stack, endpoint=targets.of(stack).endpoint(), progress=say)
+    target = targets.of(stack)
+    seen = stacks.refresh(stack, endpoint=target.endpoint(), progress=say)
     since = f"after {seen.applied}" if seen.applied else ""
     found, expected = resources.drifts(seen.plan, stack, since)
-    if found and stack == "aws":
+    if found and not target.ephemeral:  # a cloud that is forgotten keeps no record of who changed it
         known = cloudtrail.last_change(
             str(stacks.outputs(stack)["inventory"]["region"]), resources.ids(seen.plan, found)
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dualtrack.tracks.drift.model import Drift, Field
-from dualtrack.verify.model import Report
+from dualtrack.verify.model import CheckReport
 from dualtrack.verify.record import Verified
 
 
-def drifts(report: Report, before: Mapping[str, Verified], tracks: Mapping[str, str]) -> tuple[list[Drift], list[str]]:
+def drifts(
+    report: CheckReport, before: Mapping[str, Verified], tracks: Mapping[str, str]
+) -> tuple[list[Drift], list[str]]:
     """Return the hosts that are not as declared, and those that could not be asked. ``before``: the last record."""
     found, unknown = [], []
     for host in report.hosts:

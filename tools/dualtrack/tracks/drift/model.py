@@ -29,7 +29,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     mend: str
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. ``unknown`` holds what could not be looked at, and why; ``expected`` what differs by design."""
 
     drifted: tuple[Drift, ...]
