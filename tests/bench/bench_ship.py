@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -71,6 +72,7 @@ def main() -> None:
                 else:
                     login = [f"cacert = {found.authority}", f"cert = {found.certificate}", f"key = {found.key}"]
                     bulk(folder, host, made, login, bed.url)
+                    bed.make(f"audit-{host}-{datetime.now(UTC):%Y.%m.%d}")  # `audit ship` asks for its own
         turn = 'n=$(cat "$0-$1" 2>/dev/null || echo 0); echo $((n + 1)) > "$0-$1"; cd "$0"; '
         ours = f'{turn} exec "{CLI}" audit ship $(cat "ours-$n.words")'
         # Each request without an error.
