@@ -141,7 +141,7 @@ def test_a_killed_pull_goes_on_and_serves_nothing_torn(bed: Store, fresh: Store,
     begin = time.monotonic()
     fresh.run(*words)
     whole = time.monotonic() - begin
-    fresh.run("remove", *(it["key"] for it in fresh.json("list")["versions"]))
+    fresh.run("remove", "--yes", *(it["key"] for it in fresh.json("list")["versions"]))
     kills, left = int(os.environ.get("DUALTRACK_KILLS", "6")) // 2, 0
     for number in range(kills):
         process = fresh.start(*words)
@@ -151,7 +151,7 @@ def test_a_killed_pull_goes_on_and_serves_nothing_torn(bed: Store, fresh: Store,
         for it in fresh.json("list")["versions"]:
             if it["state"] == "complete":
                 same(Path(it["path"]), bed.folder)
-                fresh.run("remove", it["key"])
+                fresh.run("remove", "--yes", it["key"])
             else:
                 assert it["state"] == "unfinished"
                 left += it["size"] > 0

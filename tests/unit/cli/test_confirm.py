@@ -16,10 +16,6 @@ from dualtrack.core.errors import Refused
 from dualtrack.core.paths import ROOT
 from tests.conftest import CLI
 
-ASKING = (
-    ("play",), ("pools", "watch"), ("spot", "apply"), ("tiers", "restore"), ("audit", "retain"),
-    ("kb", "delete-person"),
-)  # fmt: skip
 #: Words for the same that earlier releases had. `sync run` and `writeback push` check what is there, and change more.
 OLD = {"--apply", "--write", "--check"}
 OTHER = {("sync", "run"), ("writeback", "push")}
@@ -30,11 +26,6 @@ COMMANDS: dict[tuple[str, ...], Any] = dict(commands())
 
 def options(path: tuple[str, ...]) -> set[str]:
     return {name for it in COMMANDS[path].params if not getattr(it, "hidden", False) for name in it.opts}
-
-
-@pytest.mark.parametrize("path", ASKING, ids=" ".join)
-def test_what_asks_has_both_options(path: tuple[str, ...]) -> None:
-    assert {"--yes", "-y", "--dry-run"} <= options(path)
 
 
 def test_no_command_has_another_word_for_it() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
@@ -193,8 +194,12 @@ def break_glass(
 def revoke(
     id: str = typer.Argument(..., metavar="NUMBER", help="The grant's number (`dualtrack access people`)."),
     grants: Path = GRANTS,
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
 ) -> None:
-    """End temporary rights before their time; `dualtrack play people` brings it everywhere."""
+    """Show temporary rights, and end them before their time; `dualtrack play people` brings it everywhere."""
+    if not agreed([f"would end {glass.in_force(grants, id).line}"], "End them now?", yes=yes, dry_run=dry_run):
+        return
     echo(f"ended: {glass.end(grants, id).line}; now: dualtrack play people", err=True)
 
 

@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
 
 from dualtrack.cli import names
 from dualtrack.cli.audit import stamp
 from dualtrack.cli.audit_store import CA, STORE
-from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed, confirmed, only_shows
 from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings
@@ -249,12 +250,20 @@ def release(
     host: str = typer.Argument(..., metavar="HOST", help="Whose hold ends."),
     reason: str = REASON,
     pki: Path = PKI,
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     json: bool = JSON,
 ) -> None:
-    """End a hold. That it was there, from when to when and by whom, stays written down."""
-    found = ledger.release(pki, host, reason)
+    """Show a hold, and end it. That it was there, from when to when and by whom, stays written down."""
+    held = ledger.find(ledger.read(pki), host, reason)
+    line = f"would release {host}: {held.reason}, since {stamp(held.at)} by {held.by}"
+    if not agreed([line], "End this hold?", yes=yes, dry_run=dry_run, json=json):
+        if json:
+            document("audit-release", {"applied": False, "hold": held})
+        return
+    found = ledger.release(pki, host, held.reason)
     if json:
-        document("audit-release", found)
+        document("audit-release", {"applied": True, **msgspec.structs.asdict(found)})
     else:
         echo(f"{host} is released: {found.reason}")
 

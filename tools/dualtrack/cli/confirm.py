@@ -5,9 +5,12 @@ A machine format never asks: without --yes it is a dry run.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import typer
 
 from dualtrack.core.errors import Refused
+from dualtrack.core.output import echo
 
 YES = typer.Option(False, "--yes", "-y", help="Do not ask.")
 DRY_RUN = typer.Option(False, "--dry-run", help="Change nothing: show what would change.")
@@ -30,3 +33,17 @@ def confirmed(question: str) -> None:
     """Ask whether to continue; Refused unless the answer is yes."""
     if not answer(question):
         raise Refused("not confirmed: nothing was changed")
+
+
+def agreed(change: Iterable[str], question: str, *, yes: bool, dry_run: bool, json: bool = False) -> bool:
+    """Show a change, a line each, and ask; return whether to make it, and False where it is only to be shown.
+
+    With `--yes` neither: the command says what it did. A document is what the caller prints.
+    """
+    shows = only_shows(yes=yes, dry_run=dry_run, json=json)
+    if not json and (shows or not yes):
+        for line in change:
+            echo(line)
+    if not shows and not yes:
+        confirmed(question)
+    return not shows

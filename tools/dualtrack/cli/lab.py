@@ -8,7 +8,7 @@ from enum import StrEnum
 import typer
 
 from dualtrack.cli import lab_aws, names
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import ENDS, JSON, LISTING
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.lab import control, power, removal
 from dualtrack.lab import gpu as fake
@@ -48,8 +48,12 @@ def up(json: bool = LISTING) -> None:
 
 
 @app.command()
-def down() -> None:
+def down(dry_run: bool = ENDS) -> None:
     """Remove every host, process, mount, namespace and device of the lab. Keys, logs and caches stay."""
+    if dry_run:
+        for line in (*(f"host {it.name}" for it in control.status().hosts), *removal.leftovers()):
+            echo(f"would remove the {line}")
+        return
     control.down(Steps())
 
 

@@ -54,6 +54,8 @@ def _asked(ctx: typer.Context, value: bool) -> bool:
 
 
 LIMIT = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern.", autocompletion=names.hosts)
+#: For commands that end what is named, without asking.
+ENDS = typer.Option(False, "--dry-run", help="End nothing: show what would be ended.")
 JSON_HELP = "Print one JSON document: short for --format json."
 #: A command with this option has `--format`, too (formats.py). JSON is for those that print lines of text without it,
 #: LISTING for those that print tables.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import BadInput, External, Findings
 from dualtrack.core.output import document, echo, table
@@ -219,14 +220,26 @@ def list_keys(json: bool = LISTING) -> None:
 @key.command()
 def revoke(
     name: str = typer.Argument(..., metavar="TENANT|KEY-ID", help="A tenant with all its keys, or one key by its id."),
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     json: bool = JSON,
 ) -> None:
-    """Take a key, or a tenant with all of them, out of the file of tenants and of every gateway, at once."""
+    """Take a key, or a tenant with all of them, out of the file of tenants and of every gateway, at once.
+
+    Shows which keys these are, and asks.
+    """
     found = serving.sites()
-    gone = tenants.remove(serving.tenants_file(found), name)
+    file = serving.tenants_file(found)
+    _, gone = tenants.revoke(tenants.load(file), name)
+    lines = [f"would revoke {it.id} of {it.tenant}" for it in gone] or [f"would remove {name}, which has no key"]
+    if not agreed(lines, "Revoke what is named?", yes=yes, dry_run=dry_run, json=json):
+        if json:
+            document("serving-revoked", {"applied": False, "keys": gone, "gateways": []})
+        return
+    gone = tenants.remove(file, name)
     told = serving.tell(found)
     if json:
-        document("serving-revoked", {"keys": gone, "gateways": told})
+        document("serving-revoked", {"applied": True, "keys": gone, "gateways": told})
     else:
         for it in gone:
             echo(f"revoked {it.id} of {it.tenant}")

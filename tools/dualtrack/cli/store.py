@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli import names as completed
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.errors import Exit, Findings, Refused
 from dualtrack.core.output import document, echo, table
@@ -211,10 +212,16 @@ def gc(
 
 
 @app.command()
-def remove(names: list[str] = GONE, cache: Path = CACHE) -> None:
-    """Remove versions by name, unless they are in use."""
+def remove(names: list[str] = GONE, cache: Path = CACHE, yes: bool = YES, dry_run: bool = DRY_RUN) -> None:
+    """Show which versions have these names, and remove them unless they are in use."""
     where = _cache(cache)
-    for it in actions.chosen(where, names):
+    found = actions.chosen(where, names)
+    if used := [it.key for it in found if it.in_use]:
+        raise Refused(f"{used[0]} is in use")
+    lines = [f"would remove {it.key}, {size(it.size)}, from {it.entry.address}" for it in found]
+    if not agreed(lines, "Remove what is named?", yes=yes, dry_run=dry_run):
+        return
+    for it in found:
         if not where.evict(it.key):
             raise Refused(f"{it.key} is in use")
         echo(f"removed {it.key}")
