@@ -102,11 +102,6 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has read enough
         sys.stderr.close()
         sys.exit(int(Exit.OK))
-    except RuntimeError as error:
-        if "home directory" not in str(error):  # pathlib's, where neither HOME nor a user's entry names one
-            raise
-        echo("dualtrack: this user has no home directory: set HOME, and DUALTRACK_CACHE for the cache", err=True)
-        sys.exit(int(Exit.MISSING))
     except MemoryError:
         echo("dualtrack: there is not enough memory for this", err=True)
         sys.exit(int(Exit.EXTERNAL))

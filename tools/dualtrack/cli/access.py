@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import JSON, LISTING, PKI
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import ROOT, STATE
@@ -31,12 +31,6 @@ GRANTS = typer.Option(
     "--grants",
     metavar="FILE",
     help="Where temporary rights are recorded; the deployment's without it.",
-)
-PKI = typer.Option(
-    STATE / "pki",
-    "--pki",
-    metavar="DIRECTORY",
-    help="The directory of the certificate authority; the deployment's without it.",
 )
 MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 

@@ -13,11 +13,10 @@ from dualtrack.cli import names
 from dualtrack.cli.audit import stamp
 from dualtrack.cli.audit_store import CA, STORE
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed, confirmed, only_shows
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import JSON, LISTING, PKI
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
-from dualtrack.core.paths import STATE
 from dualtrack.remote.opensearch import SearchStore, by_way_of, node, straight
 from dualtrack.security.audit import anchors, index_requests
 from dualtrack.security.audit import holds as ledger
@@ -28,13 +27,6 @@ CERT = typer.Option(..., "--cert", metavar="FILE", help="A certificate of kind k
 CERT_KEY = typer.Option(..., "--cert-key", metavar="FILE", help="Its private key.")
 REPOSITORY = typer.Option("disk", "--repository", help="The repository of snapshots; the role opensearch makes `disk`.")
 
-
-PKI = typer.Option(
-    STATE / "pki",
-    "--pki",
-    metavar="DIRECTORY",
-    help="The directory of the certificate authority; the deployment's without it.",
-)
 SSH = typer.Option("", "--ssh", metavar="HOST", help="Reach the store through this host's ssh server.")
 REASON = typer.Option("", "--reason", help="Which one, where a host is held more than once.")
 

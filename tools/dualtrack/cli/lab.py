@@ -8,7 +8,7 @@ from enum import StrEnum
 import typer
 
 from dualtrack.cli import lab_aws, names
-from dualtrack.cli.options import ENDS, JSON, LISTING
+from dualtrack.cli.options import ENDS, JSON, LISTING, float_option
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.lab import control, power, removal
 from dualtrack.lab import gpu as fake
@@ -167,7 +167,7 @@ def power_on(host: str = HOST) -> None:
 @app.command()
 def reclaim(
     host: str = HOST,
-    notice: float = typer.Option(120, "--notice", metavar="SECONDS", help="How long before; 0: gone without a word."),
+    notice: float = float_option(120, "--notice", metavar="SECONDS", help="How long before; 0: gone without a word."),
     recommend: bool = typer.Option(False, "--recommend", help="Only a rebalance recommendation; nothing is taken."),
 ) -> None:
     """Reclaim the spot instance HOST as AWS does: a notice in its metadata, and its end when the notice is over."""

@@ -8,20 +8,13 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import JSON, LISTING, PKI
 from dualtrack.core.errors import Findings
 from dualtrack.core.output import document, echo, table
-from dualtrack.core.paths import STATE
 from dualtrack.security.pki import authority, rotation
 
 app = typer.Typer(no_args_is_help=True)
 
-FOLDER = typer.Option(
-    STATE / "pki",
-    "--pki",
-    metavar="DIRECTORY",
-    help="The directory of the certificate authority; the deployment's without it.",
-)
 
 #: What each step of a rotation changes.
 STEPS = {
@@ -42,7 +35,7 @@ def issue(
     address: list[str] = typer.Option(
         [], "--address", help="Under which a node is called: a name or an IP address; again for more."
     ),
-    folder: Path = FOLDER,
+    folder: Path = PKI,
     json: bool = JSON,
 ) -> None:
     """Make a certificate, or show the one that is there; the authority is made with the first one.
@@ -57,7 +50,7 @@ def issue(
 
 
 @app.command()
-def show(folder: Path = FOLDER, json: bool = LISTING) -> None:
+def show(folder: Path = PKI, json: bool = LISTING) -> None:
     """Show the authority and its certificates, and how long each is good. Exit code 1 when one has ended."""
     found, now = list(authority.listed(folder)), datetime.now(UTC)
     if json:
@@ -73,7 +66,7 @@ def show(folder: Path = FOLDER, json: bool = LISTING) -> None:
 
 @app.command()
 def rotate(
-    folder: Path = FOLDER,
+    folder: Path = PKI,
     step: str = typer.Option("", "--step", help="both, new or alone: take it, if it is the next one."),
     have: list[str] = typer.Option(
         [], "--have", metavar="SHA256", help="The digest of ca.pem as a node or host has it; again for each. For `new`."

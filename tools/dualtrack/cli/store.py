@@ -11,7 +11,7 @@ import typer
 
 from dualtrack.cli import names as completed
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import JSON, LISTING, float_option
 from dualtrack.core.errors import Exit, Findings, Refused
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.progress import Progress, size
@@ -187,7 +187,7 @@ def gc(
     cache: Path = CACHE,
     budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
     free: str = typer.Option("0", "--free", metavar="SIZE", help="What shall be free on its disk, as 200GB."),
-    stale: float = typer.Option(7, "--stale-days", min=0, help="Unfinished pulls that old are removed, too."),
+    stale: float = float_option(7, "--stale-days", min=0, help="Unfinished pulls that old are removed, too."),
     keep: Path = typer.Option(None, "--keep", metavar="FILE", help="Names versions that stay, as for `prefetch`."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Remove nothing: say what would go."),
     json: bool = JSON,

@@ -86,15 +86,22 @@ def json_text(data: bytes) -> str:
     return re.sub(r"[^ -~]", lambda found: escaped(found[0]), data.decode())
 
 
+def _built(kind: str, body: Any) -> dict[str, Any]:
+    """Return a document: `schema` names its kind and version, the rest is ``body``'s fields."""
+    import msgspec
+
+    return {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
+
+
 def document(kind: str, body: Any, *, stack: str = "") -> None:
-    """Print the one document of a command: `schema` names its kind and version, the rest is ``body``'s fields.
+    """Print the one document of a command.
 
     ``stack`` is the one that the command is about; it becomes a field unless ``body`` has one of that name. The format
     is JSON, or what the caller asked for.
     """
     import msgspec
 
-    data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
+    data = _built(kind, body)
     if stack := stack or form.stack:
         data.setdefault("stack", stack)
     if form.format in ("yaml", "csv"):
@@ -107,10 +114,9 @@ def document(kind: str, body: Any, *, stack: str = "") -> None:
 
 def records(kind: str) -> Callable[[Any], None]:
     """Return what prints documents of one kind as they come: a line of JSON or CSV, or a document of YAML, for each."""
-    import msgspec
 
     def show(body: Any) -> None:
-        data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
+        data = _built(kind, body)
         if form.format == "csv":
             _csv(tuple(data), [["" if it is None else str(it) for it in data.values()]])
         elif form.format == "yaml":
