@@ -197,16 +197,19 @@ def retain(
         repository=repository,
         anchors=tuple(anchors.read(anchor_place)),
     )
-    shows = only_shows(yes=yes, dry_run=dry_run, json=json)
-    if shows or not yes:
-        found = retaining.retain(keeper, days, apply=False, saved_days=snapshots, say=Steps())
-        _show_retained(found, json, applied=False)
-        if not shows and any(it.goes for it in (*found.indices, *found.snapshots)):
-            confirmed("Remove what goes?")
-            yes = True
-    if yes and not shows:
-        found = retaining.retain(keeper, days, apply=True, saved_days=snapshots, say=Steps())
-        _show_retained(found, json, applied=True)
+    shows, agreed_to = only_shows(yes=yes, dry_run=dry_run, json=json), yes
+
+    def agree(planned: retaining.Result) -> bool:
+        nonlocal agreed_to
+        if not yes:
+            _show_retained(planned, json, applied=False)
+            if agreed_to := any(it.goes for it in (*planned.indices, *planned.snapshots)):
+                confirmed("Remove what goes?")
+        return agreed_to
+
+    found = retaining.retain(keeper, days, apply=not shows, saved_days=snapshots, say=Steps(), agree=agree)
+    if shows or agreed_to:
+        _show_retained(found, json, applied=not shows)
     if wrong := [it for it in found.indices if it.wrong]:
         raise Findings(f"{wrong[0].index} stays: {wrong[0].why}")
 

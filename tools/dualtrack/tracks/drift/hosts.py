@@ -20,7 +20,7 @@ def drifts(report: Report, before: Mapping[str, Verified], tracks: Mapping[str, 
             unknown.append(f"host {host.name}: {host.reason}")
         elif host.failures:
             fields = tuple(Field(f"{it.role}: {it.check}", "true", it.assertion) for it in host.failures)
-            mend = f"make {track}-up" if track else "the play that configures it"
+            remedy = f"make {track}-up" if track else "the play that configures it"
             found.append(
                 Drift(
                     kind="host",
@@ -29,7 +29,7 @@ def drifts(report: Report, before: Mapping[str, Verified], tracks: Mapping[str, 
                     fields=fields,
                     since=since,
                     who="",
-                    mend=mend,
+                    remedy=remedy,
                 )
             )
     return found, unknown
