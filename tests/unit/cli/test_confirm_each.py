@@ -171,11 +171,11 @@ def test_only_an_answer_or_yes_changes_something(
     words = CASES[command](tmp_path, monkeypatch)
     before, asked, path = files(tmp_path), list[str](), tuple(command.split())
 
-    def nobody(question: str, **_: Any) -> bool:
+    def nobody(question: str, *_: Any, **__: Any) -> bool:
         asked.append(question)
         raise typer.Abort
 
-    monkeypatch.setattr(typer, "confirm", nobody)
+    monkeypatch.setattr(typer, "prompt", nobody)
     call(command, [*words, "--dry-run"])
     assert (capsys.readouterr().out.count("would"), asked, files(tmp_path)) == (1, [], before)
     call(command, [*words, "--dry-run", "--yes"])
@@ -197,7 +197,7 @@ def test_only_an_answer_or_yes_changes_something(
 
 def test_what_is_asked_and_answered_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = cloud_unlock(tmp_path, monkeypatch)
-    monkeypatch.setattr(typer, "confirm", lambda *_, **__: True)
+    monkeypatch.setattr(typer, "prompt", lambda *_, **__: True)
     call("cloud unlock", words)
     assert (tmp_path / "broken").read_text() == "emulator 6a1b"
 
