@@ -25,9 +25,9 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_there_is_no_home_directory_the_error_says_what_to_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(Missing, match=r"no home directory \(set HOME, and DUALTRACK_CACHE for the cache\)"):
+    with pytest.raises(Missing, match=r"no such home directory \(set HOME, and DUALTRACK_CACHE for the cache\)"):
         paths.cache_dir()
-    with pytest.raises(Missing, match=r"~/\.ssh/id: this user has no home"):
+    with pytest.raises(Missing, match=r"~/\.ssh/id: there is no such home directory"):
         paths.expanded("~/.ssh/id")
     assert paths.expanded("/a/b") == Path("/a/b")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -54,7 +54,7 @@ def expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         hint = "set HOME, and DUALTRACK_CACHE for the cache"
-        raise Missing(f"{path}: this user has no home directory", hint=hint) from None
+        raise Missing(f"{path}: there is no such home directory", hint=hint) from None
 
 
 def cache_dir() -> Path:

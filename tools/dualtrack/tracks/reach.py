@@ -19,7 +19,7 @@ import msgspec
 
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, External
-from dualtrack.core.paths import STATE, expanded
+from dualtrack.core.paths import STATE
 from dualtrack.core.proc import last_line
 from dualtrack.inventory import deployment
 from dualtrack.inventory.model import NAME
@@ -90,7 +90,7 @@ def _options(facts: Mapping[str, Any]) -> list[str]:
     for variable in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
         words += shlex.split(str(facts.get(variable, "")))
     if key := facts.get("ansible_ssh_private_key_file"):
-        words += ["-i", str(expanded(str(key))), "-o", "IdentitiesOnly=yes"]
+        words += ["-i", str(Path(str(key)).expanduser()), "-o", "IdentitiesOnly=yes"]
     if facts.get("ansible_user"):
         words += ["-o", f"User={facts['ansible_user']}"]
     return [*words, "-p", str(facts.get("ansible_port", 22))]
