@@ -30,7 +30,7 @@ BRACES = re.compile(r"\{[^{}]*\}")
 PYTHON = re.compile(r'"""(?:\\.|[^\\])*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*', re.S)
 COMMENT = re.compile(r"(?:^|(?<=\s))#.*$|\{#.*?#\}", re.M)
 UNIT = re.compile(COMMENT.pattern + r"|^Description=.*$", re.M)
-KEYS = "description|short_description|fail_msg|success_msg|msg|mend|fix|hint|reason"
+KEYS = "description|short_description|fail_msg|success_msg|msg|remedy|fix|hint|reason"
 #: In YAML and HCL also names of tasks, messages and descriptions, with the lines of theirs that follow.
 TEXT = re.compile(
     COMMENT.pattern

@@ -11,7 +11,7 @@ from typing import Any
 REQUIRED = ("dualtrack_track", "dualtrack_pool", "dualtrack_lifecycle", "dualtrack_roles", "dualtrack_gpus")
 TRACKS = ("cloud", "local")
 LIFECYCLES = ("spot", "on-demand", "owned")
-MEND = "run `dualtrack inventory` to make the host files anew"
+FIX = "run `dualtrack inventory` to make the host files anew"
 
 
 def inventory_problems(hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]) -> list[str]:
@@ -20,7 +20,7 @@ def inventory_problems(hostvars: Mapping[str, Mapping[str, Any]], groups: Mappin
     strays = sorted(set(groups.get("all", ())) - set(hosts))
     roles = {name.removeprefix("role_") for name in groups if name.startswith("role_")}
     found = [
-        f"{name} is in neither track_cloud nor track_local, so no playbook would touch it: {MEND}, or add it to a track"
+        f"{name} is in neither track_cloud nor track_local, so no playbook would touch it: {FIX}, or add it to a track"
         for name in strays
     ]
     if not hosts:
@@ -36,7 +36,7 @@ def inventory_problems(hostvars: Mapping[str, Mapping[str, Any]], groups: Mappin
     for address, names in sorted(addresses.items()):
         if len(names) > 1:
             found.append(
-                f"{', '.join(names)} share the address {address}: one of them is stale or mistyped; {MEND}, or "
+                f"{', '.join(names)} share the address {address}: one of them is stale or mistyped; {FIX}, or "
                 f"correct the operator's facts file"
             )
     return found
@@ -46,11 +46,11 @@ def host_problems(facts: Mapping[str, Any], roles: set[str]) -> Iterator[str]:
     """Yield what is wrong with one host's own variables."""
     missing = [key for key in REQUIRED if key not in facts]
     if "ansible_host" not in facts:
-        yield f"ansible_host is missing: give its address; {MEND}"
+        yield f"ansible_host is missing: give its address; {FIX}"
     elif not _address_or_name(str(facts["ansible_host"])):
         yield f"ansible_host is '{facts['ansible_host']}', which is neither an address nor a name: correct it"
     if missing:
-        yield f"{', '.join(missing)} missing: {MEND}"
+        yield f"{', '.join(missing)} missing: {FIX}"
         return
     if facts["dualtrack_track"] not in TRACKS:
         yield f"dualtrack_track is '{facts['dualtrack_track']}': write one of {', '.join(TRACKS)}"
@@ -78,7 +78,7 @@ def group_problems(name: str, facts: Mapping[str, Any], groups: Mapping[str, Seq
         expected += [f"role_{role}" for role in facts["dualtrack_roles"] if f"role_{role}" in groups]
     for group in expected:
         if name not in groups.get(group, ()):
-            yield f"its variables say that it belongs to the group {group}, and it is not there: {MEND}"
+            yield f"its variables say that it belongs to the group {group}, and it is not there: {FIX}"
 
 
 def disk_problems(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -173,7 +173,7 @@ def test_residency_decides_which_track_answers_also_while_one_is_away(site: Cli)
         assert found == {"any": "cloud", "prefer-local": "cloud"}
     wait(lambda: answered() == usual, 120, "the local track's engine")
     for name in ("local", "prefer-local"):
-        site("serving", "key", "revoke", name)
+        site("serving", "key", "revoke", name, "--yes")
 
 
 def test_persons_whose_requests_leave_are_counted(site: Cli) -> None:
@@ -213,7 +213,7 @@ def test_embeddings_of_either_track(site: Cli) -> None:
     for residency in ("local", "cloud"):
         key = site.json("serving", "key", "add", f"embeds-{residency}", "--residency", residency)["key"]
         assert embeds(endpoint, key, "minilm") == residency
-        site("serving", "key", "revoke", f"embeds-{residency}")
+        site("serving", "key", "revoke", f"embeds-{residency}", "--yes")
     site.runbook("serve-embeddings.md")
     tuned = json.loads((site.folder / "runbook/tuned.json").read_text())
     assert [it["batch"] for it in tuned["rows"]] == [0, 8]

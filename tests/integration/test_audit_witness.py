@@ -159,11 +159,11 @@ def test_a_running_recorder_turns_its_key_on_a_signal(tmp_path: Path) -> None:
         lambda: (trail / "keys/000001.pem").exists() and not (trail / "keys/000000.pem").exists(), 30,
         "another key", lambda: proc.processor_seconds(process.pid),
     )  # fmt: skip
-    assert cli("audit", "rotate-key", str(trail), check=False).returncode == 5  # it has a writer
+    assert cli("audit", "rotate-key", str(trail), "--yes", check=False).returncode == 5  # it has a writer
     process.stdin.close()
     assert process.wait(timeout=30) == 0
     process.stdout.close()
-    assert cli.json("audit", "rotate-key", str(trail))["epoch"] == 2
+    assert cli.json("audit", "rotate-key", str(trail), "--yes")["epoch"] == 2
     cli("audit", "verify", str(trail), "--key", str(tmp_path / "key"))
 
 

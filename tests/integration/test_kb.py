@@ -276,7 +276,7 @@ def test_from_documents_to_hits(tmp_path: Path) -> None:
     assert [(it["id"], it["current"]) for it in kb(place, "versions")["versions"]] == [
         (removed["version"], True), (first["version"], False),
     ]  # fmt: skip
-    subprocess.run([CLI, "kb", "rollback", first["version"], "--base", place], check=True)
+    subprocess.run([CLI, "kb", "rollback", first["version"], "--base", place, "--yes"], check=True)
     assert kb(place, "search", "出差", "--as", "ada")["version"] == first["version"]
     wrong = subprocess.run(
         [CLI, "kb", "rollback", "../..", "--base", place], capture_output=True, text=True, check=False

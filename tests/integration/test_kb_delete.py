@@ -127,7 +127,7 @@ def test_no_trace_in_files_nor_in_a_program_that_reloaded(base: Path, made: Path
     assert holding(base, marks) == []
     # No version brings it back, nor do the same files.
     for version in [it["id"] for it in said("versions")["versions"]]:
-        run("rollback", version)
+        run("rollback", version, "--yes")
         hits = said("search", "薪酬由谁保管", "--as", "ada")["hits"]
         assert {it["source"] for it in hits} == {"leave.md", "trip.md"}
     again = said("ingest", made / "docs", "--collection", "hr", code=Exit.FINDINGS)

@@ -234,7 +234,7 @@ def test_old_snapshots_go_and_the_last_one_of_what_is_held_stays(cli: Cli, bed: 
     cli("audit", "hold", "saved", "--reason", "case", "--pki", str(bed.pki))
     found = left()
     assert (len(found), [trail.index(3) in it for it in found]) == (2, [True, False])
-    cli("audit", "release", "saved", "--pki", str(bed.pki))
+    cli("audit", "release", "saved", "--pki", str(bed.pki), "--yes")
     assert [trail.index(0) in it for it in left()] == [True]
 
 

@@ -223,7 +223,7 @@ def test_an_open_file_is_in_use(bed: Store, pushed: str) -> None:
     found = bed.json("pull", pushed)
     with (Path(found["path"]) / "config.json").open():
         assert "is in use" in bed.run("remove", found["key"], code=5).stderr
-    bed.run("remove", found["key"])
+    bed.run("remove", found["key"], "--yes")
 
 
 def test_hold_gives_the_folder_and_the_exit_code(bed: Store, pushed: str) -> None:
@@ -251,7 +251,7 @@ def test_killed_pulls_serve_nothing_torn_and_go_on(bed: Store, pushed: str, sour
     begin = time.monotonic()
     bed.run("pull", pushed)
     whole = time.monotonic() - begin
-    bed.run("remove", pushed)
+    bed.run("remove", pushed, "--yes")
     bed.faults.append(Fault("slow"))  # spreads the parts over time
     resumed = 0
     for number in range(KILLS):
@@ -264,7 +264,7 @@ def test_killed_pulls_serve_nothing_torn_and_go_on(bed: Store, pushed: str, sour
         for row in rows:
             if row["state"] == "complete":
                 assert same(source, Path(row["path"]))
-                bed.run("remove", row["key"])
+                bed.run("remove", row["key"], "--yes")
             else:
                 resumed += row["size"] > 0
     assert resumed, "every kill came too early or too late"

@@ -152,7 +152,7 @@ def test_a_killed_pull_goes_on_and_serves_nothing_torn(bed: Store, fresh: Store,
         for it in fresh.json("list")["versions"]:
             if it["state"] == "complete":
                 same(Path(it["path"]), bed.folder)
-                fresh.run("remove", it["key"])
+                fresh.run("remove", "--yes", it["key"])
             else:
                 assert it["state"] == "unfinished"
                 left += it["size"] > 0

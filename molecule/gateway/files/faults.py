@@ -81,7 +81,7 @@ def lie() -> None:
     LIE.touch()
 
 
-def mend() -> None:
+def repair() -> None:
     """End whatever is wrong."""
     LIE.unlink(missing_ok=True)
     subprocess.run(["systemctl", "kill", "--signal", "CONT", FIRST], check=False, capture_output=True)
@@ -94,7 +94,7 @@ def engine(fault: Callable[[], None], _: Load) -> tuple[float, float]:
     fault()
     until(lambda: state(FIRST) != "UP", "the fault is seen")
     seen = time.monotonic() - begin
-    mend()
+    repair()
     return seen, until(lambda: state(FIRST) == "UP", "the engine is back")
 
 

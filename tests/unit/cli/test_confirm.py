@@ -16,10 +16,6 @@ from dualtrack.core.errors import Refused
 from dualtrack.core.paths import ROOT
 from tests.conftest import CLI
 
-ASKING = (
-    ("play",), ("pools", "watch"), ("spot", "apply"), ("tiers", "restore"), ("audit", "retain"),
-    ("kb", "delete-person"),
-)  # fmt: skip
 #: Words for the same that earlier releases had. `sync run` and `writeback push` check what is there, and change more.
 OLD = {"--apply", "--write", "--check"}
 OTHER = {("sync", "run"), ("writeback", "push")}
@@ -32,11 +28,6 @@ def options(path: tuple[str, ...]) -> set[str]:
     return {name for it in COMMANDS[path].params if not getattr(it, "hidden", False) for name in it.opts}
 
 
-@pytest.mark.parametrize("path", ASKING, ids=" ".join)
-def test_what_asks_has_both_options(path: tuple[str, ...]) -> None:
-    assert {"--yes", "-y", "--dry-run"} <= options(path)
-
-
 def test_no_command_has_another_word_for_it() -> None:
     assert {path for path in COMMANDS if options(path) & OLD} == OTHER
 
@@ -45,13 +36,13 @@ def test_a_no_and_no_answer_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     def ended(*_: Any, **__: Any) -> bool:
         raise typer.Abort
 
-    monkeypatch.setattr(typer, "confirm", ended)
+    monkeypatch.setattr(typer, "prompt", ended)
     with pytest.raises(Refused, match="nobody answered"):
         confirm.confirmed("Continue?")
-    monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
+    monkeypatch.setattr(typer, "prompt", lambda *_, **__: False)
     with pytest.raises(Refused, match="not confirmed"):
         confirm.confirmed("Continue?")
-    monkeypatch.setattr(typer, "confirm", lambda *_, **__: True)
+    monkeypatch.setattr(typer, "prompt", lambda *_, **__: True)
     confirm.confirmed("Continue?")
 
 
@@ -87,7 +78,7 @@ def test_spot_apply_asks_before_it_writes(
     stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(typer, "confirm", lambda text, **_: asked.append(text) or False)
+    monkeypatch.setattr(typer, "prompt", lambda text, *_, **__: asked.append(text) or False)
     apply("--dry-run")
     assert "+++ pools.auto.tfvars.json (planned)" in capsys.readouterr().err
     assert (asked, stack.exists()) == ([], False)
@@ -116,6 +107,19 @@ def test_spot_apply_without_an_answer_writes_nothing() -> None:
     done = call("spot", "apply", "--max-age", "100000", "--demand", "17")
     assert done.returncode == 5
     assert "nobody answered: nothing was changed (--yes does it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "wrong"),
+    [("n\n", 5, 0), ("\n", 5, 0), ("what\nn\n", 5, 1), ("x\n" * 9, 2, 2), ("x\n", 5, 1), ("what\nYES\n", 0, 1)],
+)
+def test_an_answer_that_cannot_be_read_is_asked_for_again_but_not_for_ever(
+    tmp_path: Path, said: str, code: int, wrong: int
+) -> None:
+    command = [CLI, "init", "--host", "web-1=192.0.2.11", "--facts", tmp_path / "facts.yml"]
+    done = subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("Error: ")) == (code, wrong), done.stderr
+    assert (tmp_path / "facts.yml").exists() == (code == 0)
 
 
 def test_play_asks_on_real_hosts_only(tmp_path: Path) -> None:

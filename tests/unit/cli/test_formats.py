@@ -137,6 +137,20 @@ def test_a_second_table_begins_after_an_empty_line() -> None:
     assert printed(two) == ("a\n1\n\nb\n2\n", "a note\n")
 
 
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("=1+1", "'=1+1"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"), ("-1+1", "'-1+1"), ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "\\t=1"), ("\r=1", "\\r=1"), ("＝1", "'＝1"), ("-oEvil", "'-oEvil"), ("-1\n=2", "'-1\\n=2"),
+        ("-1", "-1"), ("+1,234.50", "+1,234.50"), ("-1e-05", "-1e-05"), ("-", "-"), ("a=b", "a=b"), ("", ""),
+    ],
+)  # fmt: skip
+def test_no_cell_is_a_formula(cell: str, expected: str) -> None:
+    form.format = "csv"
+    out, _ = printed(lambda: table(("a", "b"), [(cell, "")]))
+    assert list(csv.reader(io.StringIO(out)))[1] == [expected, ""]
+
+
 @given(TEXT)
 def test_every_character_shows_in_every_format(text: str) -> None:
     for name in ("yaml", "csv"):

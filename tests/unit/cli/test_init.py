@@ -60,6 +60,10 @@ def test_answers_become_files(tmp_path: Path) -> None:
         (("--host", "-x=192.0.2.11", "--yes"), "", 2),
         (("--host", "a=192.0.2.11,roles=nonsense", "--yes"), "", 2),
         (("--host", "a=192.0.2.11,disks=x", "--yes"), "", 2),
+        *(
+            (("--host", f"a={it}", "--yes"), "", 2)
+            for it in ("0.0.0.0", "224.0.0.1", "255.255.255.255", "0.1.2.3", "::1")
+        ),
         (("--operator-cidr", "0.0.0.0/0", "--image", "ami-0123456789abcdef0", "--yes"), "", 2),
         (("--operator-cidr", "203.0.113.7/32", "--yes"), "", 2),
     ],
@@ -69,6 +73,36 @@ def test_nothing_is_written(tmp_path: Path, words: tuple[str, ...], answers: str
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        "y\n" * 99, "x\n" * 99, "y\n" + "\n" * 2 + "web\n" * 99, "y\n\n\nweb\n" + "\n" * 99,
+        "y\n\n\nweb\n192.0.2.1\n\n" + "web\n" * 99, "y\n\n\nweb\n192.0.2.1\ngpu\n" + "many\n" * 99,
+        "y\n\n\nweb\n192.0.2.1\n" + "nonsense\n" * 99, "y\n\n\n" + "-\n" * 99,
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_a_program_that_answers_does_not_do_so_for_ever(tmp_path: Path, answers: str) -> None:
+    done = call(tmp_path, answers=answers)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("Error: ") == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_answer_is_asked_for_again(tmp_path: Path) -> None:
+    answers = ["y", "", "", "web", "0.0.0.0", "192.0.2.1", "cook", "gateway", "", "n", "y"]
+    done = call(tmp_path, answers="\n".join(answers) + "\n")
+    assert done.returncode == 0, done.stderr
+    assert "'0.0.0.0' is not the IPv4 address of a host (write it as 10.30.0.11)" in done.stderr
+    assert [(it.address, it.roles) for it in facts.load(tmp_path / "facts.yml").hosts] == [("192.0.2.1", ("gateway",))]
+
+
+def test_what_was_given_is_not_repeated_whole(tmp_path: Path) -> None:
+    done = call(tmp_path, "--host", f"a={'9' * 5000}", "--yes")
+    assert (done.returncode, len(done.stderr) < 500, "…" in done.stderr) == (2, True, True)
+    assert "(write it as 10.30.0.11)" in done.stderr
 
 
 def test_files_are_not_replaced_without_being_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import CLI, ROOT
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     (tmp_path / "state/inventories/lab").mkdir(parents=True)
-    found = {"gateway-1": {}, "gpu-1": {}, "-oEvil": {}, "a\x1b[2J": {}}
+    found = {"gateway-1": {}, "gpu-1": {}, "-oEvil": {}, "a\x1b[2J": {}, "g-": {}}
     (tmp_path / "state/inventories/lab/hosts-local.json").write_text(json.dumps({"all": {"hosts": found}}))
     (tmp_path / "hosts.d").mkdir()
     (tmp_path / "hosts.d/ghost-1.json").write_text("{}")

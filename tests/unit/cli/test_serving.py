@@ -122,7 +122,10 @@ def test_what_is_revoked_is_gone_at_once(run: Run, host: Host, whom: str) -> Non
     before = host.keys()
     name = json.loads(run("key", "add", "research", "--json")[1])["id"]
     assert len(host.keys()) == 2
-    assert run("key", "revoke", "research" if whom == "tenant" else name)[:2] == (0, f"revoked {name} of research\n")
+    assert run("key", "revoke", "research" if whom == "tenant" else name, "--yes")[:2] == (
+        0,
+        f"revoked {name} of research\n",
+    )
     assert host.keys() == before
     code, out, err = run("key", "revoke", name)
     assert (code, out, "no tenant and no key" in err) == (2, "", True)
@@ -138,7 +141,7 @@ def test_a_gateway_that_is_away_is_said_and_told_later(run: Run, host: Host) -> 
     assert run("key", "apply")[:2] == (0, "gateway-1: changed\n")
     assert list(host.keys()) == [tenants.digest(out.strip())]
     host.away = True
-    code, out, _ = run("key", "revoke", "research", "--json")
+    code, out, _ = run("key", "revoke", "research", "--json", "--yes")
     assert (code, len(json.loads(out)["keys"])) == (4, 1)
 
 
@@ -162,9 +165,9 @@ def test_bad_words_touch_nothing(run: Run, host: Host, words: Sequence[str], tmp
 
 def test_tenant_whose_keys_are_gone_is_listed_and_goes(run: Run, host: Host) -> None:
     name = json.loads(run("key", "add", "a", "--json")[1])["id"]
-    run("key", "revoke", name)
+    run("key", "revoke", name, "--yes")
     assert "no key" in run("key", "list")[1]
-    assert run("key", "revoke", "a")[:2] == (0, "removed a, which had no key\n")
+    assert run("key", "revoke", "a", "--yes")[:2] == (0, "removed a, which had no key\n")
     assert host.keys() == {}
 
 

@@ -150,7 +150,7 @@ def test_default_facts_are_in_order_and_name_known_roles() -> None:
         ("hosts: []", "names no hosts"),
         ("hosts: [{name: a}]", "address"),
         ("hosts: [{name: a, address: 10.1.0.1, colour: red}]", "colour"),
-        ("hosts: [{name: a, address: 10.1.0.300}]", "not an IPv4 address"),
+        ("hosts: [{name: a, address: 10.1.0.300}]", "not the IPv4 address"),
         ("hosts: [{name: a, address: 10.1.0.1, gpus: many}]", "int"),
         ("hosts: [{name: a, address: 10.1.0.1, gpus: -1}]", "gpus"),
         ("hosts: [{name: a, address: 10.1.0.1, roles: [king]}]", "king"),

@@ -12,7 +12,7 @@ import typer
 from dualtrack import __version__
 from dualtrack.cli.groups import LazyGroup
 from dualtrack.core.errors import DualtrackError, Exit
-from dualtrack.core.output import echo, visible
+from dualtrack.core.output import echo, printable
 
 app = typer.Typer(
     name="dualtrack",
@@ -94,7 +94,7 @@ def main() -> None:
     try:
         app()
     except DualtrackError as error:
-        echo(f"dualtrack: {visible(str(error))}", err=True)
+        echo(f"dualtrack: {printable(str(error))}", err=True)
         sys.exit(int(error.code))
     except KeyboardInterrupt:
         echo("dualtrack: interrupted; the next run continues from here", err=True)
@@ -102,15 +102,10 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has read enough
         sys.stderr.close()
         sys.exit(int(Exit.OK))
-    except RuntimeError as error:
-        if "home directory" not in str(error):  # pathlib's, where neither HOME nor a user's entry names one
-            raise
-        echo("dualtrack: this user has no home directory: set HOME, and DUALTRACK_CACHE for the cache", err=True)
-        sys.exit(int(Exit.MISSING))
     except MemoryError:
         echo("dualtrack: there is not enough memory for this", err=True)
         sys.exit(int(Exit.EXTERNAL))
     except OSError as error:  # a full disk, a directory that is not ours: the system's own words are clear enough
-        said = visible(f"{error.filename or 'cannot continue'}: {error.strerror or error}")
+        said = printable(f"{error.filename or 'cannot continue'}: {error.strerror or error}")
         echo(f"dualtrack: {said}", err=True)
         sys.exit(int(Exit.EXTERNAL))

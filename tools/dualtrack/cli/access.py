@@ -8,7 +8,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
+from dualtrack.cli.options import JSON, LISTING, PKI
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import ROOT, STATE
@@ -30,12 +31,6 @@ GRANTS = typer.Option(
     "--grants",
     metavar="FILE",
     help="Where temporary rights are recorded; the deployment's without it.",
-)
-PKI = typer.Option(
-    STATE / "pki",
-    "--pki",
-    metavar="DIRECTORY",
-    help="The directory of the certificate authority; the deployment's without it.",
 )
 MARKS = {"allowed": "yes", "refused": "no", "found": "found"}
 
@@ -193,8 +188,12 @@ def break_glass(
 def revoke(
     id: str = typer.Argument(..., metavar="NUMBER", help="The grant's number (`dualtrack access people`)."),
     grants: Path = GRANTS,
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
 ) -> None:
-    """End temporary rights before their time; `dualtrack play people` brings it everywhere."""
+    """Show temporary rights, and end them before their time; `dualtrack play people` brings it everywhere."""
+    if not agreed([f"would end {glass.in_force(grants, id).line}"], "End them now?", yes=yes, dry_run=dry_run):
+        return
     echo(f"ended: {glass.end(grants, id).line}; now: dualtrack play people", err=True)
 
 

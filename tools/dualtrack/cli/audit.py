@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import typer
 
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
@@ -95,16 +96,24 @@ def seal(folder: Path = TRAIL, json: bool = JSON) -> None:
 
 
 @app.command(name="rotate-key")
-def turn(folder: Path = TRAIL, json: bool = JSON) -> None:
+def turn(folder: Path = TRAIL, yes: bool = YES, dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
     """End the present key's epoch now: its key may be stolen. It signs what is there, names another one, and is gone.
+
+    Asks, since a key that is destroyed does not come back.
 
     Keys change automatically once a day. Where a service writes the trail, tell it: systemctl reload
     dualtrack-audit-collect, or SIGUSR1 to its process.
     """
+    host = Place(folder).name()
+    lines = [f"would sign the trail of {host} up to its end, name another key, and destroy the present one"]
+    if not agreed(lines, "Destroy the key?", yes=yes, dry_run=dry_run, json=json):
+        if json:
+            document("audit-turn", {"applied": False, "host": host})
+        return
     with Writer(folder) as writer:
         head = writer.turn()
     if json:
-        document("audit-turn", {"segment": head.segment, "last": head.last, "epoch": writer.epoch})
+        document("audit-turn", {"applied": True, "segment": head.segment, "last": head.last, "epoch": writer.epoch})
     else:
         echo(f"segment {head.segment}, up to record {head.last}, ends epoch {head.epoch}: another key signs now")
 

@@ -6,17 +6,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
 
 from dualtrack.cli import names
 from dualtrack.cli.audit import stamp
 from dualtrack.cli.audit_store import CA, STORE
-from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed, confirmed, only_shows
+from dualtrack.cli.options import JSON, LISTING, PKI
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, table
-from dualtrack.core.paths import STATE
 from dualtrack.remote.opensearch import SearchStore, by_way_of, node, straight
 from dualtrack.security.audit import anchors, index_requests
 from dualtrack.security.audit import holds as ledger
@@ -27,13 +27,6 @@ CERT = typer.Option(..., "--cert", metavar="FILE", help="A certificate of kind k
 CERT_KEY = typer.Option(..., "--cert-key", metavar="FILE", help="Its private key.")
 REPOSITORY = typer.Option("disk", "--repository", help="The repository of snapshots; the role opensearch makes `disk`.")
 
-
-PKI = typer.Option(
-    STATE / "pki",
-    "--pki",
-    metavar="DIRECTORY",
-    help="The directory of the certificate authority; the deployment's without it.",
-)
 SSH = typer.Option("", "--ssh", metavar="HOST", help="Reach the store through this host's ssh server.")
 REASON = typer.Option("", "--reason", help="Which one, where a host is held more than once.")
 
@@ -204,16 +197,19 @@ def retain(
         repository=repository,
         anchors=tuple(anchors.read(anchor_place)),
     )
-    shows = only_shows(yes=yes, dry_run=dry_run, json=json)
-    if shows or not yes:
-        found = retaining.retain(keeper, days, apply=False, saved_days=snapshots, say=Steps())
-        _show_retained(found, json, applied=False)
-        if not shows and any(it.goes for it in (*found.indices, *found.snapshots)):
-            confirmed("Remove what goes?")
-            yes = True
-    if yes and not shows:
-        found = retaining.retain(keeper, days, apply=True, saved_days=snapshots, say=Steps())
-        _show_retained(found, json, applied=True)
+    shows, agreed_to = only_shows(yes=yes, dry_run=dry_run, json=json), yes
+
+    def agree(planned: retaining.Result) -> bool:
+        nonlocal agreed_to
+        if not yes:
+            _show_retained(planned, json, applied=False)
+            if agreed_to := any(it.goes for it in (*planned.indices, *planned.snapshots)):
+                confirmed("Remove what goes?")
+        return agreed_to
+
+    found = retaining.retain(keeper, days, apply=not shows, saved_days=snapshots, say=Steps(), agree=agree)
+    if shows or agreed_to:
+        _show_retained(found, json, applied=not shows)
     if wrong := [it for it in found.indices if it.wrong]:
         raise Findings(f"{wrong[0].index} stays: {wrong[0].why}")
 
@@ -249,12 +245,20 @@ def release(
     host: str = typer.Argument(..., metavar="HOST", help="Whose hold ends."),
     reason: str = REASON,
     pki: Path = PKI,
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     json: bool = JSON,
 ) -> None:
-    """End a hold. That it was there, from when to when and by whom, stays written down."""
-    found = ledger.release(pki, host, reason)
+    """Show a hold, and end it. That it was there, from when to when and by whom, stays written down."""
+    held = ledger.find(ledger.read(pki), host, reason)
+    line = f"would release {host}: {held.reason}, since {stamp(held.at)} by {held.by}"
+    if not agreed([line], "End this hold?", yes=yes, dry_run=dry_run, json=json):
+        if json:
+            document("audit-release", {"applied": False, "hold": held})
+        return
+    found = ledger.release(pki, host, held.reason)
     if json:
-        document("audit-release", found)
+        document("audit-release", {"applied": True, **msgspec.structs.asdict(found)})
     else:
         echo(f"{host} is released: {found.reason}")
 

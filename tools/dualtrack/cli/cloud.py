@@ -6,6 +6,7 @@ import json as text
 
 import typer
 
+from dualtrack.cli import confirm
 from dualtrack.cli.bring_up import FULL, YES, asked, show_settled
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, STACK
@@ -58,8 +59,14 @@ def cloud_down(stack: StackName = STACK, yes: bool = YES) -> None:
 
 @app.command("unlock")
 def cloud_unlock(
-    lock: str = typer.Argument(..., help="The id that the error named."), stack: StackName = STACK
+    lock: str = typer.Argument(..., help="The id that the error named."),
+    stack: StackName = STACK,
+    yes: bool = confirm.YES,
+    dry_run: bool = confirm.DRY_RUN,
 ) -> None:
-    """Break the lock that a dead run left on the stack's state. Only when nobody else is at work on it."""
+    """Break the lock that a dead run left on the stack's state, and ask before. Only when nobody else works on it."""
+    line = f"would break the lock {lock} on the state of the stack {stack.value}"
+    if not confirm.agreed([line], "Is nobody at work on this stack?", yes=yes, dry_run=dry_run):
+        return
     stacks.unlock(stack.value, lock)
     echo("the lock is gone", err=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import LISTING, STACK
+from dualtrack.cli.options import LISTING, STACK, float_option
 from dualtrack.cloud.applied import applied, checked_budget
 from dualtrack.cloud.cost import assumptions as numbers
 from dualtrack.cloud.cost import breakeven as sums
@@ -29,7 +29,7 @@ ASSUMPTIONS = typer.Option(
 @app.command()
 def report(
     stack: StackName = STACK,
-    budget: float = typer.Option(
+    budget: float = float_option(
         None, "--budget", metavar="USD_PER_MONTH", help="US$ a month; the stack's watch.budget_usd without it."
     ),
     prices: Path = typer.Option(None, "--prices", metavar="FILE", help="Your prices of instances; see plan-spot.md."),
@@ -66,7 +66,7 @@ def report(
 @app.command()
 def breakeven(
     assumptions: Path = ASSUMPTIONS,
-    swing: float = typer.Option(50.0, "--swing", min=1, max=99, help="Per cent by which each assumption is moved."),
+    swing: float = float_option(50.0, "--swing", min=1, max=99, help="Per cent by which each assumption is moved."),
     chart: Path = typer.Option(None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture."),
     write: Path = typer.Option(
         None, "--write-assumptions", metavar="FILE", help="Write the guide's case there, to edit."

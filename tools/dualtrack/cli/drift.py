@@ -48,7 +48,7 @@ def drift(
 def _show(drifted: Sequence[Drift], title: str) -> None:
     rows: list[tuple[str, str, str, str, str, str]] = []
     for it in drifted:
-        rows.append((it.kind, it.name, it.what, it.since, it.who, it.mend))
+        rows.append((it.kind, it.name, it.what, it.since, it.who, it.remedy))
         rows += [("", f"  {field.path}", f"{field.declared or 'nothing'} → {field.actual or 'nothing'}", "", "", "")
                  for field in it.fields]  # fmt: skip
     if rows:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from dualtrack.cli.confirm import DRY_RUN, YES, answer, confirmed
+from dualtrack.cli.confirm import DRY_RUN, YES, answer, ask, confirmed
 from dualtrack.cloud import variables
 from dualtrack.core.errors import BadInput, Refused
 from dualtrack.core.files import write_atomically
@@ -53,7 +53,7 @@ def init(
     if not given:
         if answer("Do you have servers of your own (local track)?"):
             _must_be_new(facts, force)
-            user, key = _ask("Login user", user), _ask("Private key, empty for your ssh agent", "")
+            user, key = _ask("Login user", user), _ask("Private key, empty for your ssh agent")
             servers = list(_servers())
         if answer("Do you use a real AWS account (cloud track)?"):
             _must_be_new(target, force)
@@ -93,18 +93,23 @@ def init(
 
 def _servers() -> Iterator[dict[str, Any]]:
     """Ask for servers until a name is empty."""
-    while name := _ask("Name of a server, empty for no more", ""):
-        address = _ask(f"IPv4 address of {name}")
-        roles = _ask(f"Roles, any of {', '.join(ROLES)}, separated by +", "")
-        gpus = _ask("How many GPUs", "8") if "gpu" in roles.split("+") else ""
+    names = set[str]()
+
+    def new(name: str) -> str:
+        if name in names:
+            raise BadInput(f"{name} is there already", hint="an empty name ends the list")
+        return initial.host_name(name) if name else ""
+
+    while name := _ask("Name of a server, empty for no more", read=new):
+        names.add(name)
+        address = _ask(f"IPv4 address of {name}", read=initial.address)
+        roles = _ask(f"Roles, any of {', '.join(ROLES)}, separated by +", read=initial.roles)
+        gpus = _ask("How many GPUs", "8", read=initial.count) if "gpu" in roles.split("+") else ""
         yield initial.server(f"{name}={address}" + f",roles={roles}" * bool(roles) + f",gpus={gpus}" * bool(gpus))
 
 
-def _ask(question: str, default: str | None = None) -> str:
-    try:
-        return str(typer.prompt(question, default=default, show_default=bool(default), err=True)).strip()
-    except typer.Abort:
-        raise Refused("nobody answered: nothing was written", hint="dualtrack init --help names options") from None
+def _ask(question: str, default: str = "", read: Callable[[str], str] = str) -> str:
+    return ask(question, read, default, hint="dualtrack init --help names options")
 
 
 def _must_be_new(path: Path, force: bool) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed, confirmed, only_shows
 from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import document, echo, table
@@ -251,12 +251,16 @@ def rollback(
     version: str = typer.Argument(..., help="One of those that `dualtrack kb versions` lists."),
     base: Path = BASE,
     key_file: Path | None = KEY_FILE,
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
 ) -> None:
     """Have another version answer. The next `kb ingest` switches to a new one, with all documents as they are then.
 
-    What was deleted in the meantime stays deleted.
+    Shows both versions, and asks. What was deleted in the meantime stays deleted.
     """
     kept.own(base)
+    if not agreed(kept.change_to(base, version), "Have that version answer?", yes=yes, dry_run=dry_run):
+        return
     kept.roll_back(base, version, key_file)
     echo(f"version {version} answers", err=True)
 

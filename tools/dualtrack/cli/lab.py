@@ -8,7 +8,7 @@ from enum import StrEnum
 import typer
 
 from dualtrack.cli import lab_aws, names
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import ENDS, JSON, LISTING, float_option
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.lab import control, power, removal
 from dualtrack.lab import gpu as fake
@@ -48,8 +48,12 @@ def up(json: bool = LISTING) -> None:
 
 
 @app.command()
-def down() -> None:
+def down(dry_run: bool = ENDS) -> None:
     """Remove every host, process, mount, namespace and device of the lab. Keys, logs and caches stay."""
+    if dry_run:
+        for line in (*(f"host {it.name}" for it in control.status().hosts), *removal.leftovers()):
+            echo(f"would remove the {line}")
+        return
     control.down(Steps())
 
 
@@ -163,7 +167,7 @@ def power_on(host: str = HOST) -> None:
 @app.command()
 def reclaim(
     host: str = HOST,
-    notice: float = typer.Option(120, "--notice", metavar="SECONDS", help="How long before; 0: gone without a word."),
+    notice: float = float_option(120, "--notice", metavar="SECONDS", help="How long before; 0: gone without a word."),
     recommend: bool = typer.Option(False, "--recommend", help="Only a rebalance recommendation; nothing is taken."),
 ) -> None:
     """Reclaim the spot instance HOST as AWS does: a notice in its metadata, and its end when the notice is over."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import LISTING
+from dualtrack.cli.options import LISTING, float_option
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import LAB
 from dualtrack.lab.fault_injection import edit
@@ -81,7 +81,7 @@ def throttle(action: str = ACTION, calls: int = CALLS) -> None:
 @app.command()
 def slow(
     action: str = ACTION,
-    seconds: float = typer.Option(10, "--seconds", min=0.1, max=600, help="How late the answer is."),
+    seconds: float = float_option(10, "--seconds", min=0.1, max=600, help="How late the answer is."),
     calls: int = CALLS,
 ) -> None:
     """Let calls of ACTION be answered late."""

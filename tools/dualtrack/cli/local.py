@@ -7,9 +7,11 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.bring_up import FULL, facts_file, show_settled
-from dualtrack.cli.options import FACTS, JSON
+from dualtrack.cli.options import ENDS, FACTS, JSON
 from dualtrack.core.output import Steps, echo
 from dualtrack.inventory import deployment
+from dualtrack.inventory import facts as facts_files
+from dualtrack.lab import control
 from dualtrack.tracks import local as local_track
 
 app = typer.Typer(no_args_is_help=True)
@@ -22,7 +24,18 @@ def local_up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -
 
 
 @app.command("down")
-def local_down(facts: Path | None = FACTS) -> None:
+def local_down(facts: Path | None = FACTS, dry_run: bool = ENDS) -> None:
     """Remove the local track's lab hosts. Real machines are left as they are."""
     path = facts or Path(deployment.current().facts or facts_file(None))
+    if dry_run:
+        for name in leaving(path):
+            echo(f"would remove the host {name}")
+        return
     echo("the local track is down" if local_track.down(path, Steps()) else "the local track was down", err=True)
+
+
+def leaving(path: Path) -> list[str]:
+    """Return the hosts that go with the local track of a facts file: those of the lab."""
+    facts = facts_files.load(path)
+    there = {it.name for it in control.status().hosts if not it.instance_id}
+    return [it.name for it in facts.hosts if it.name in there] if facts.provider == "lab" else []

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dualtrack.core.errors import DualtrackError
 from dualtrack.core.files import write_atomically
-from dualtrack.core.paths import LAB, ROOT, STATE, cache_dir
+from dualtrack.core.paths import LAB, ROOT, cache_dir
 
-#: What a host can be called (dualtrack.inventory.model).
-HOST = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*")
 #: How many names are offered: a shell prints all of them.
 MOST = 500
 
@@ -36,8 +33,10 @@ def hosts(incomplete: str) -> list[str]:
 
 
 def _hosts() -> Iterable[str]:
-    for path in (STATE / "inventories").glob("*/hosts-*.json"):
-        yield from filter(HOST.fullmatch, json.loads(path.read_bytes())["all"]["hosts"])
+    from dualtrack.inventory import deployment
+    from dualtrack.inventory.model import NAME
+
+    return (name for group in deployment.generated() for name in group.hosts if NAME.fullmatch(name))
 
 
 def lab_hosts(incomplete: str) -> list[str]:

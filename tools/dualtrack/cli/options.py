@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from typing import Any
 
 import typer
 
@@ -19,6 +21,18 @@ FACTS = typer.Option(
     help="Your facts file; inventories/local/facts.yml without it.",
     show_default=False,
 )
+
+
+def float_option(default: Any, *names: str, **about: Any) -> Any:
+    """Return an option that takes a number, with a fraction or without; not `nan` and `inf`, which are none."""
+
+    def finite(value: Any) -> Any:
+        for it in value if isinstance(value, (list, tuple)) else [value]:
+            if it is not None and not math.isfinite(it):
+                raise typer.BadParameter(f"{it} is not a number that can be used")
+        return value
+
+    return typer.Option(default, *names, callback=finite, **about)
 
 
 def _announce(ctx: typer.Context, value: StackName) -> StackName:
@@ -54,11 +68,17 @@ def _asked(ctx: typer.Context, value: bool) -> bool:
 
 
 LIMIT = typer.Option(None, "--limit", "-l", help="Only these hosts: an Ansible pattern.", autocompletion=names.hosts)
+#: For commands that end what is named, without asking.
+ENDS = typer.Option(False, "--dry-run", help="End nothing: show what would be ended.")
 JSON_HELP = "Print one JSON document: short for --format json."
 #: A command with this option has `--format`, too (formats.py). JSON is for those that print lines of text without it,
 #: LISTING for those that print tables.
 JSON = typer.Option(False, "--json", callback=_document, help=JSON_HELP)
 LISTING = typer.Option(False, "--json", callback=_asked, help=JSON_HELP)
+PKI = typer.Option(
+    STATE / "pki", "--pki", metavar="DIRECTORY",
+    help="The directory of the certificate authority; the deployment's without it.",
+)  # fmt: skip
 #: Options of the knowledge base.
 BASE = typer.Option(STATE / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
 KEY_FILE = typer.Option(

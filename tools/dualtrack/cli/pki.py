@@ -7,20 +7,21 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
+from dualtrack.cli.options import JSON, LISTING, PKI
 from dualtrack.core.errors import Findings
 from dualtrack.core.output import document, echo, table
-from dualtrack.core.paths import STATE
 from dualtrack.security.pki import authority, rotation
 
 app = typer.Typer(no_args_is_help=True)
 
-FOLDER = typer.Option(
-    STATE / "pki",
-    "--pki",
-    metavar="DIRECTORY",
-    help="The directory of the certificate authority; the deployment's without it.",
-)
+
+#: What each step of a rotation changes.
+STEPS = {
+    "both": "would make another authority, and put it into ca.pem beside the present one",
+    "new": "would let the new authority issue, and destroy the key of tokens: those that were given end",
+    "alone": "would take the old authority out of ca.pem: its certificates are good no more",
+}
 
 
 @app.command()
@@ -34,7 +35,7 @@ def issue(
     address: list[str] = typer.Option(
         [], "--address", help="Under which a node is called: a name or an IP address; again for more."
     ),
-    folder: Path = FOLDER,
+    folder: Path = PKI,
     json: bool = JSON,
 ) -> None:
     """Make a certificate, or show the one that is there; the authority is made with the first one.
@@ -49,7 +50,7 @@ def issue(
 
 
 @app.command()
-def show(folder: Path = FOLDER, json: bool = LISTING) -> None:
+def show(folder: Path = PKI, json: bool = LISTING) -> None:
     """Show the authority and its certificates, and how long each is good. Exit code 1 when one has ended."""
     found, now = list(authority.listed(folder)), datetime.now(UTC)
     if json:
@@ -65,7 +66,7 @@ def show(folder: Path = FOLDER, json: bool = LISTING) -> None:
 
 @app.command()
 def rotate(
-    folder: Path = FOLDER,
+    folder: Path = PKI,
     step: str = typer.Option("", "--step", help="both, new or alone: take it, if it is the next one."),
     have: list[str] = typer.Option(
         [], "--have", metavar="SHA256", help="The digest of ca.pem as a node or host has it; again for each. For `new`."
@@ -73,14 +74,24 @@ def rotate(
     forget: bool = typer.Option(
         False, "--forget", help="With `alone`: remove the old authority's certificates that nobody renewed."
     ),
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     json: bool = JSON,
 ) -> None:
     """Replace the authority by another one, in three steps that cut nobody off; without --step say which is next.
 
+    Shows what a step changes, and asks.
+
     both: a new one is made, and ca.pem has both. new: certificates come from the new one. alone: the old one goes.
     `dualtrack play audit-rotate` takes all three, and brings the files to nodes and hosts between them.
     """
-    found = rotation.take(folder, step, have, forget=forget) if step else rotation.look(folder)  # type: ignore[arg-type]
+    found = rotation.look(folder)
+    if step:
+        left = rotation.due(found, step)  # type: ignore[arg-type] # it says which steps there are
+        lines = [STEPS[step] if left else f"the step {step} was taken"]
+        # A step that was taken is not asked about: to take it again changes nothing.
+        if agreed(lines, f"Take the step {step}?", yes=yes or not left, dry_run=dry_run, json=json):
+            found = rotation.take(folder, step, have, forget=forget)  # type: ignore[arg-type]
     if json:
         document("pki-rotation", found)
         return

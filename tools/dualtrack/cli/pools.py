@@ -12,7 +12,7 @@ import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, LISTING, STACK
+from dualtrack.cli.options import JSON, LISTING, STACK, float_option
 from dualtrack.cloud.pools import context as pools
 from dualtrack.cloud.pools import unit as text
 from dualtrack.cloud.pools.context import PoolsStatus
@@ -30,13 +30,13 @@ INVENTORY = typer.Option(
 )
 ENDPOINT = typer.Option("", "--endpoint", help="Ask this API instead of the stack's own.")
 PRICES = typer.Option(None, "--prices", help="Your price file; the repository's dated facts without it.")
-CEILING = typer.Option(
+CEILING = float_option(
     None, "--ceiling", metavar="USD_PER_DAY", help="What all on-demand GPU nodes together may cost a day."
 )
-INTERVAL = typer.Option(30.0, "--interval", min=1, max=3600, help="Seconds from one look to the next.")
-GRACE = typer.Option(300.0, "--grace", min=0, help="Seconds that spot must be short before on-demand is raised.")
-HOLD = typer.Option(900.0, "--hold", min=0, help="Seconds that spot must hold before on-demand is lowered again.")
-COOLDOWN = typer.Option(1800.0, "--cooldown", min=1, help="Seconds that a zone without capacity is left out.")
+INTERVAL = float_option(30.0, "--interval", min=1, max=3600, help="Seconds from one look to the next.")
+GRACE = float_option(300.0, "--grace", min=0, help="Seconds that spot must be short before on-demand is raised.")
+HOLD = float_option(900.0, "--hold", min=0, help="Seconds that spot must hold before on-demand is lowered again.")
+COOLDOWN = float_option(1800.0, "--cooldown", min=1, help="Seconds that a zone without capacity is left out.")
 
 
 @app.command()
@@ -100,7 +100,7 @@ def status(
 
 @app.command()
 def report(
-    since: float = typer.Option(0.0, "--hours", metavar="N", min=0, help="Only the last so many hours."),
+    since: float = float_option(0.0, "--hours", metavar="N", min=0, help="Only the last so many hours."),
     stack: StackName = STACK,
     prices: Path = PRICES,
     json: bool = LISTING,
@@ -121,7 +121,7 @@ def report(
 @app.command()
 def unit(
     user: str = typer.Option("dualtrack", "--user", help="Who runs it; must be able to read this checkout."),
-    ceiling: float = typer.Option(
+    ceiling: float = float_option(
         ..., "--ceiling", metavar="USD_PER_DAY", min=0, help="What all on-demand GPU nodes may cost a day."
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="A unit that only says what it would do."),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
+from dualtrack.cli.options import JSON, LISTING, float_option
 from dualtrack.core.errors import BadInput, External, Findings
 from dualtrack.core.output import document, echo, table
 from dualtrack.inventory import deployment
@@ -77,11 +78,11 @@ def tune(
         [], "--batch", metavar="N", min=1, max=64,
         help="Texts that run at once at most (may be repeated); 4, 16 and 64 without it.",
     ),
-    delay_ms: list[float] = typer.Option(
+    delay_ms: list[float] = float_option(
         [], "--delay-ms", metavar="MS", min=0, max=10_000,
         help="Milliseconds that a text may wait for others (may be repeated); 0, 5 and 20 without it.",
     ),
-    rate: float = typer.Option(
+    rate: float = float_option(
         None, "--rate", min=1, max=100_000,
         help="Texts a second at which the time is to be kept; the declared requests_per_s without it.",
     ),
@@ -89,7 +90,7 @@ def tune(
         None, "--tokens", min=3, max=65_536, help="Of each text; the declared tokens of a usual one without it."
     ),
     clients: int = typer.Option(64, "--clients", min=1, max=1024, help="Clients that ask one after another."),
-    seconds: float = typer.Option(4.0, "--seconds", min=1, max=600, help="How long each load lasts; two for each row."),
+    seconds: float = float_option(4.0, "--seconds", min=1, max=600, help="How long each load lasts; two for each row."),
     chart: Path = typer.Option(None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture."),
     json: bool = LISTING,
 ) -> None:  # fmt: skip
@@ -219,14 +220,26 @@ def list_keys(json: bool = LISTING) -> None:
 @key.command()
 def revoke(
     name: str = typer.Argument(..., metavar="TENANT|KEY-ID", help="A tenant with all its keys, or one key by its id."),
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     json: bool = JSON,
 ) -> None:
-    """Take a key, or a tenant with all of them, out of the file of tenants and of every gateway, at once."""
+    """Take a key, or a tenant with all of them, out of the file of tenants and of every gateway, at once.
+
+    Shows which keys these are, and asks.
+    """
     found = serving.sites()
-    gone = tenants.remove(serving.tenants_file(found), name)
+    file = serving.tenants_file(found)
+    _, gone = tenants.revoke(tenants.load(file), name)
+    lines = [f"would revoke {it.id} of {it.tenant}" for it in gone] or [f"would remove {name}, which has no key"]
+    if not agreed(lines, "Revoke what is named?", yes=yes, dry_run=dry_run, json=json):
+        if json:
+            document("serving-revoked", {"applied": False, "keys": gone, "gateways": []})
+        return
+    gone = tenants.remove(file, name)
     told = serving.tell(found)
     if json:
-        document("serving-revoked", {"keys": gone, "gateways": told})
+        document("serving-revoked", {"applied": True, "keys": gone, "gateways": told})
     else:
         for it in gone:
             echo(f"revoked {it.id} of {it.tenant}")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from dualtrack.cli import renamed
 from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import LISTING, STACK
+from dualtrack.cli.options import LISTING, STACK, float_option
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.spot import actions, show, tfvars
@@ -28,40 +25,95 @@ app = typer.Typer(no_args_is_help=True)
 FORCE = typer.Option(False, "--force", help="Overwrite a file that was not written by a plan, or was edited.")
 
 
-def _wanted(
-    stack: StackName = STACK,
-    prices: Path = typer.Option(None, "--prices", help="Your price file; the repository's dated facts without it."),
-    live: bool = typer.Option(  # noqa: ARG001 - for whoever makes the plan
-        False, "--live", help="Read spot prices and placement scores from the AWS API."
-    ),
-    demand: str = typer.Option(
-        "", "--demand", help="GPUs by the hour: 16, or 08-20=16,20-08=32; what the pools ask for without it."
-    ),
-    job: int = typer.Option(4, "--job-gpus", min=1, max=4096, help="GPUs of one job: jobs are not cut."),
-    ceiling: float = typer.Option(None, "--ceiling", help="US$ a day that on-demand may cost at most."),
-    discount: float = typer.Option(10, "--min-discount", help="Per cent below on-demand that spot must be to be used."),
-    max_age: float = typer.Option(
-        None, "--max-age", help="Days: older prices are refused. Facts 400, histories 60 without it."
-    ),
-    days: int = typer.Option(30, "--days", min=1, max=90, help="Days of price history that are read."),
-    region: str = typer.Option("", "--region", help="Plan for this region; the stack's without it."),
-    zone: list[str] = typer.Option(None, "--zone", help="Plan for this zone (may be repeated); the pools' without it."),
-    type_: list[str] = typer.Option(
-        None, "--type", help="This instance type is acceptable (may be repeated); the pools' without it."
-    ),
-    time_zone: str = typer.Option("", "--time-zone", help="IANA name of your time zone; the stack's without it."),
-    spot_pool: str = typer.Option("spot", "--spot-pool", help="The pool that buys spot."),
-    on_demand_pool: str = typer.Option("ondemand", "--ondemand-pool", help="The pool that buys on demand."),
-    spot_max: int = typer.Option(None, "--spot-max", min=0, help="Spot nodes at most; the pool's max without it."),
-    on_demand_max: int = typer.Option(
-        None, "--ondemand-max", min=0, help="On-demand nodes at most; the pool's max without it."
-    ),
-    base: int = typer.Option(
-        None, "--base", min=0, help="Nodes on demand at every hour; the on-demand pool's min without it."
-    ),
-) -> Request:
-    """Return what is to be planned; its parameters are options of both commands."""
-    return actions.Request(
+PRICES = typer.Option(None, "--prices", help="Your price file; the repository's dated facts without it.")
+LIVE = typer.Option(False, "--live", help="Read spot prices and placement scores from the AWS API.")
+DEMAND = typer.Option(
+    "", "--demand", help="GPUs by the hour: 16, or 08-20=16,20-08=32; what the pools ask for without it."
+)
+JOB = typer.Option(4, "--job-gpus", min=1, max=4096, help="GPUs of one job: jobs are not cut.")
+CEILING = float_option(None, "--ceiling", help="US$ a day that on-demand may cost at most.")
+DISCOUNT = float_option(10, "--min-discount", help="Per cent below on-demand that spot must be to be used.")
+MAX_AGE = float_option(None, "--max-age", help="Days: older prices are refused. Facts 400, histories 60 without it.")
+DAYS = typer.Option(30, "--days", min=1, max=90, help="Days of price history that are read.")
+REGION = typer.Option("", "--region", help="Plan for this region; the stack's without it.")
+ZONE = typer.Option(None, "--zone", help="Plan for this zone (may be repeated); the pools' without it.")
+TYPE = typer.Option(None, "--type", help="This instance type is acceptable (may be repeated); the pools' without it.")
+TIME_ZONE = typer.Option("", "--time-zone", help="IANA name of your time zone; the stack's without it.")
+SPOT_POOL = typer.Option("spot", "--spot-pool", help="The pool that buys spot.")
+ON_DEMAND_POOL = typer.Option("ondemand", "--ondemand-pool", help="The pool that buys on demand.")
+SPOT_MAX = typer.Option(None, "--spot-max", min=0, help="Spot nodes at most; the pool's max without it.")
+ON_DEMAND_MAX = typer.Option(None, "--ondemand-max", min=0, help="On-demand nodes at most; the pool's max without it.")
+ON_DEMAND_MIN = typer.Option(
+    None, "--base", min=0, help="Nodes on demand at every hour; the on-demand pool's min without it."
+)
+
+
+@app.command()
+def plan(
+    stack: StackName = STACK, prices: Path = PRICES, live: bool = LIVE, demand: str = DEMAND, job: int = JOB,
+    ceiling: float = CEILING, discount: float = DISCOUNT, max_age: float = MAX_AGE, days: int = DAYS,
+    region: str = REGION, zone: list[str] = ZONE, type_: list[str] = TYPE, time_zone: str = TIME_ZONE,
+    spot_pool: str = SPOT_POOL, on_demand_pool: str = ON_DEMAND_POOL, spot_max: int = SPOT_MAX,
+    on_demand_max: int = ON_DEMAND_MAX, base: int = ON_DEMAND_MIN,
+    output: Path = typer.Option(None, "--output", "-o", help="Write the variables to this file."),
+    force: bool = FORCE,
+    write: bool = typer.Option(False, "--write", hidden=True, help="Now `dualtrack spot apply --yes`."),
+    dry_run: bool = typer.Option(False, "--dry-run", hidden=True, help="Now `dualtrack spot apply --dry-run`."),
+    json: bool = LISTING,
+) -> None:  # fmt: skip
+    """Plan a day of GPUs: spot where it is cheap enough, on-demand under a ceiling, beside the cost of all on-demand.
+
+    Exit code 1 when the plan is short of the demand.
+    """
+    if write or dry_run:
+        old = "--dry-run" if dry_run else "--write"
+        renamed.notice(f"spot plan {old}", f"spot apply {'--dry-run' if dry_run else '--yes'}")
+    request = _request(
+        stack, prices, demand, job, ceiling, discount, max_age, days, region, zone, type_, time_zone, spot_pool,
+        on_demand_pool, spot_max, on_demand_max, base,
+    )  # fmt: skip
+    planned = _planned(request, stack, live=live, json=json)
+    if write or output or dry_run:
+        target = output or request.folder / stack_file.FILE
+        _write(request, planned, target, dry_run=dry_run, force=force)
+    _check(planned)
+
+
+@app.command()
+def apply(
+    stack: StackName = STACK, prices: Path = PRICES, live: bool = LIVE, demand: str = DEMAND, job: int = JOB,
+    ceiling: float = CEILING, discount: float = DISCOUNT, max_age: float = MAX_AGE, days: int = DAYS,
+    region: str = REGION, zone: list[str] = ZONE, type_: list[str] = TYPE, time_zone: str = TIME_ZONE,
+    spot_pool: str = SPOT_POOL, on_demand_pool: str = ON_DEMAND_POOL, spot_max: int = SPOT_MAX,
+    on_demand_max: int = ON_DEMAND_MAX, base: int = ON_DEMAND_MIN,
+    yes: bool = YES, dry_run: bool = DRY_RUN, force: bool = FORCE, json: bool = LISTING,
+) -> None:  # fmt: skip
+    """Plan as `spot plan` does, and write the plan as the stack's pools.auto.tfvars.json, which `cloud up` applies.
+
+    Shows the change and asks; exit code 1 when the plan is short of the demand.
+    """
+    request = _request(
+        stack, prices, demand, job, ceiling, discount, max_age, days, region, zone, type_, time_zone, spot_pool,
+        on_demand_pool, spot_max, on_demand_max, base,
+    )  # fmt: skip
+    planned = _planned(request, stack, live=live, json=json)
+    target = request.folder / stack_file.FILE
+    if only_shows(yes=yes, dry_run=dry_run, json=json):
+        _write(request, planned, target, dry_run=True, force=force)
+    else:
+        if not yes and _write(request, planned, target, dry_run=True, force=force):
+            confirmed(f"Write {target}?")
+        _write(request, planned, target, dry_run=False, force=force)
+    _check(planned)
+
+
+def _request(
+    stack: StackName, prices: Path, demand: str, job: int, ceiling: float, discount: float, max_age: float, days: int,
+    region: str, zone: list[str], type_: list[str], time_zone: str, spot_pool: str, on_demand_pool: str, spot_max: int,
+    on_demand_max: int, base: int,
+) -> Request:  # fmt: skip
+    """Return what is to be planned, from the options that both commands have."""
+    return Request(
         folder=variables.folder(stack.value),
         prices=prices or files.FACTS,
         region=region,
@@ -81,72 +133,14 @@ def _wanted(
     )
 
 
-def _with_options_of(function: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Put the parameters of a function in place of a command's `**wish`."""
-
-    def changed(command: Callable[..., None]) -> Callable[..., None]:
-        own = [it for it in inspect.signature(command).parameters.values() if it.kind is not it.VAR_KEYWORD]
-        shared = inspect.signature(function).parameters.values()
-        command.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined] # inspect reads it
-        command.__annotations__ = {**function.__annotations__, **command.__annotations__}
-        return command
-
-    return changed
-
-
-@app.command()
-@_with_options_of(_wanted)
-def plan(
-    output: Path = typer.Option(None, "--output", "-o", help="Write the variables to this file."),
-    force: bool = FORCE,
-    write: bool = typer.Option(False, "--write", hidden=True, help="Now `dualtrack spot apply --yes`."),
-    dry_run: bool = typer.Option(False, "--dry-run", hidden=True, help="Now `dualtrack spot apply --dry-run`."),
-    json: bool = LISTING,
-    **wish: Any,
-) -> None:
-    """Plan a day of GPUs: spot where it is cheap enough, on-demand under a ceiling, beside the cost of all on-demand.
-
-    Exit code 1 when the plan is short of the demand.
-    """
-    if write or dry_run:
-        old = "--dry-run" if dry_run else "--write"
-        renamed.notice(f"spot plan {old}", f"spot apply {'--dry-run' if dry_run else '--yes'}")
-    request, planned = _planned(wish, json)
-    if write or output or dry_run:
-        target = output or request.folder / stack_file.FILE
-        _write(request, planned, target, dry_run=dry_run, force=force)
-    _check(planned)
-
-
-@app.command()
-@_with_options_of(_wanted)
-def apply(
-    yes: bool = YES, dry_run: bool = DRY_RUN, force: bool = FORCE, json: bool = LISTING, **wish: Any
-) -> None:  # fmt: skip
-    """Plan as `spot plan` does, and write the plan as the stack's pools.auto.tfvars.json, which `cloud up` applies.
-
-    Shows the change and asks; exit code 1 when the plan is short of the demand.
-    """
-    request, planned = _planned(wish, json)
-    target = request.folder / stack_file.FILE
-    if only_shows(yes=yes, dry_run=dry_run, json=json):
-        _write(request, planned, target, dry_run=True, force=force)
-    else:
-        if not yes and _write(request, planned, target, dry_run=True, force=force):
-            confirmed(f"Write {target}?")
-        _write(request, planned, target, dry_run=False, force=force)
-    _check(planned)
-
-
-def _planned(wish: dict[str, Any], json: bool) -> tuple[Request, Planned]:
+def _planned(request: Request, stack: StackName, *, live: bool, json: bool) -> Planned:
     """Make the plan and print it."""
-    request, stack = _wanted(**wish), wish["stack"]
-    planned = actions.build_plan(request, datetime.now(UTC), _api(stack) if wish["live"] else None)
+    planned = actions.build_plan(request, datetime.now(UTC), _api(stack) if live else None)
     if json:
         document("spot-plan", planned, stack=stack.value)
     else:
         show.show(planned)
-    return request, planned
+    return planned
 
 
 def _check(planned: Planned) -> None:

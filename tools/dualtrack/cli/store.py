@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli import names as completed
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
+from dualtrack.cli.options import JSON, LISTING, float_option
 from dualtrack.core.errors import Exit, Findings, Refused
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.progress import Progress, size
@@ -186,7 +187,7 @@ def gc(
     cache: Path = CACHE,
     budget: str = typer.Option("", "--budget", metavar="SIZE", help="What the cache may hold, as 400GB."),
     free: str = typer.Option("0", "--free", metavar="SIZE", help="What shall be free on its disk, as 200GB."),
-    stale: float = typer.Option(7, "--stale-days", min=0, help="Unfinished pulls that old are removed, too."),
+    stale: float = float_option(7, "--stale-days", min=0, help="Unfinished pulls that old are removed, too."),
     keep: Path = typer.Option(None, "--keep", metavar="FILE", help="Names versions that stay, as for `prefetch`."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Remove nothing: say what would go."),
     json: bool = JSON,
@@ -211,10 +212,16 @@ def gc(
 
 
 @app.command()
-def remove(names: list[str] = GONE, cache: Path = CACHE) -> None:
-    """Remove versions by name, unless they are in use."""
+def remove(names: list[str] = GONE, cache: Path = CACHE, yes: bool = YES, dry_run: bool = DRY_RUN) -> None:
+    """Show which versions have these names, and remove them unless they are in use."""
     where = _cache(cache)
-    for it in actions.chosen(where, names):
+    found = actions.chosen(where, names)
+    if used := [it.key for it in found if it.in_use]:
+        raise Refused(f"{used[0]} is in use")
+    lines = [f"would remove {it.key}, {size(it.size)}, from {it.entry.address}" for it in found]
+    if not agreed(lines, "Remove what is named?", yes=yes, dry_run=dry_run):
+        return
+    for it in found:
         if not where.evict(it.key):
             raise Refused(f"{it.key} is in use")
         echo(f"removed {it.key}")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
 from dualtrack.core.errors import Findings
 from dualtrack.core.output import document, echo
+from dualtrack.knowledge import versions
 from dualtrack.knowledge.sync import copy
 from dualtrack.knowledge.sync import offer as offered
 from dualtrack.knowledge.sync.source import Source
@@ -87,8 +89,16 @@ def rollback(
     version: str = typer.Argument(..., help="One of those that `dualtrack kb versions` lists."),
     base: Path = BASE,
     key_file: Path | None = KEY_FILE,
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
 ) -> None:
-    """Have another version answer in this copy, until the source has a new one. What was deleted stays deleted."""
+    """Have another version answer in this copy, until the source has a new one. What was deleted stays deleted.
+
+    Shows both versions, and asks.
+    """
+    copy.status(base)
+    if not agreed(versions.change_to(base, version), "Have that version answer?", yes=yes, dry_run=dry_run):
+        return
     copy.roll_back(base, version, key_file)
     echo(f"version {version} answers", err=True)
 

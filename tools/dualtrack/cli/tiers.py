@@ -8,7 +8,7 @@ import typer
 
 from dualtrack.cli.confirm import answer
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, LISTING, STACK
+from dualtrack.cli.options import JSON, LISTING, STACK, float_option
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.tiers import amounts, drill
@@ -82,10 +82,10 @@ def _show(found: TiersPlan) -> None:
 def restore(
     address: str = typer.Argument(..., metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION, or s3://BUCKET/PATH."),
     way: str = typer.Option("", "--way", help="Standard or Bulk; the cheapest that is in time without it."),
-    within: float = typer.Option(None, "--within", metavar="HOURS", min=0, help="Refuse what may take longer."),
+    within: float = float_option(None, "--within", metavar="HOURS", min=0, help="Refuse what may take longer."),
     days: int = typer.Option(7, "--days", min=1, max=365, help="How long S3 keeps the readable copy."),
     cache: Path = typer.Option(None, "--cache", metavar="DIRECTORY", help="The cache; DUALTRACK_STORE without it."),
-    poll: float = typer.Option(300, "--poll", min=0.1, help="Seconds between two looks."),
+    poll: float = float_option(300, "--poll", min=0.1, help="Seconds between two looks."),
     no_wait: bool = typer.Option(False, "--no-wait", help="Ask S3 and end; the same command continues later."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Ask for nothing: say what it takes and costs."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask whether to spend the money."),

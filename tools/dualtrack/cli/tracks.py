@@ -7,7 +7,8 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.bring_up import FULL, asked, facts_file, show_settled
-from dualtrack.cli.options import FACTS, JSON
+from dualtrack.cli.local import leaving
+from dualtrack.cli.options import ENDS, FACTS, JSON
 from dualtrack.cli.status import show_status
 from dualtrack.cloud import opentofu, provider
 from dualtrack.core import task_graph
@@ -75,9 +76,17 @@ def _show_endpoints() -> None:
         echo('dualtrack kb ask "…" --as NAME asks; dualtrack access token NAME --for knowledge signs in')
 
 
-def down() -> None:
+def down(dry_run: bool = ENDS) -> None:
     """Take both tracks down, and the lab with them. A failure of one track does not stop the other."""
     now, steps, problem = deployment.current(), Steps(), None
+    facts = Path(now.facts) if now.facts else facts_file(None)
+    if dry_run:
+        for it in control.status().hosts if now.stack != "aws" else ():
+            if it.instance_id:
+                echo(f"would destroy the instance {it.name}")
+        for name in leaving(facts):
+            echo(f"would remove the host {name}")
+        return
     if now.stack == "aws":
         echo("the cloud track is a real account: dualtrack cloud down --stack aws takes it down", err=True)
     else:
@@ -88,6 +97,6 @@ def down() -> None:
         except DualtrackError as error:
             problem = error
             steps(f"cloud: {error}: going on with the local track")
-    local_track.down(Path(now.facts) if now.facts else facts_file(None), steps.named("local"))
+    local_track.down(facts, steps.named("local"))
     if problem is not None:
         raise problem

@@ -10,23 +10,15 @@ from typing import TypeVar
 
 import typer
 
+from dualtrack.cli.options import float_option
 from dualtrack.core.errors import Exit
 from dualtrack.core.output import console, echo
 
 Seen = TypeVar("Seen")
 
 
-def _finite(value: float) -> float:
-    """Refuse `nan`, which is not below the least and not above the most."""
-    if value != value:  # only nan differs from itself
-        raise typer.BadParameter("nan is not a number of seconds")
-    return value
-
-
 WATCH = typer.Option(False, "--watch", "-w", help="Look again and again, and show what has changed, until Ctrl-C.")
-INTERVAL = typer.Option(
-    5.0, "--interval", metavar="SECONDS", min=0.5, max=3600, help="(with --watch) Between looks.", callback=_finite
-)
+INTERVAL = float_option(5.0, "--interval", metavar="SECONDS", min=0.5, max=3600, help="(with --watch) Between looks.")
 
 
 @contextmanager

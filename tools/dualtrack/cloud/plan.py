@@ -12,7 +12,7 @@ _VERBS = {"create": "created", "update": "changed", "delete": "destroyed", "repl
 
 @dataclass(frozen=True)
 class ResourceChange:
-    """One resource and what would happen to it: create, update, delete, replace, or move (another address, no more)."""
+    """A resource and its planned action: create, update, delete, replace, or move, which changes its address only."""
 
     address: str
     action: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,10 +22,18 @@ def _file() -> Path:
     return cache_dir() / "durations.json"
 
 
+def _history(path: Path) -> History:
+    """Return what a file says; nothing where it is damaged: it begins anew."""
+    try:
+        return read(path, History) or {}
+    except DualtrackError:
+        return {}
+
+
 def medians(kind: str) -> dict[str, float]:
     """Return the median seconds of each task of a kind of work; empty where nothing is known, or can be read."""
     try:
-        found = read(_file(), History) or {}
+        found = _history(_file())
     except (DualtrackError, OSError):
         return {}
     return {task: statistics.median(seconds) for task, seconds in found.get(kind, {}).items() if seconds}
@@ -32,21 +41,14 @@ def medians(kind: str) -> dict[str, float]:
 
 def remember(kind: str, seconds: Mapping[str, float]) -> None:
     """Keep how long the tasks of a run took; an estimate is not worth an error."""
-    try:
-        path = _file()
-        with locked(path):
-            try:
-                found = read(path, History) or {}
-            except DualtrackError:  # damaged: it begins anew
-                found = {}
-            known = found.setdefault(kind, {})
-            for task, it in seconds.items():
-                known[task] = [*known.get(task, []), round(it, 1)][-KEPT:]
-            import msgspec
+    import msgspec
 
-            write_atomically(path, msgspec.json.encode(found))
-    except (DualtrackError, OSError):
-        return
+    with contextlib.suppress(DualtrackError, OSError), locked(path := _file()):
+        found = _history(path)
+        known = found.setdefault(kind, {})
+        for task, it in seconds.items():
+            known[task] = [*known.get(task, []), round(it, 1)][-KEPT:]
+        write_atomically(path, msgspec.json.encode(found))
 
 
 def left(needs: Mapping[str, Sequence[str]], usual: Mapping[str, float], elapsed: Mapping[str, float]) -> float | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dualtrack.core.errors import Missing
 from dualtrack.core.output import hidden, visible
 
+#: What a spreadsheet program takes for a formula when a cell begins with it, and what begins so and is none.
+FORMULA, PLAIN = re.compile("[=+\\-@＝＋－＠]"), re.compile(r"-|[+-]?[0-9][0-9,]*([.][0-9]+)?([eE][+-]?[0-9]+)?")
 #: A sheet of values: a first row of names, and the others.
 Rows = Iterable[Sequence[str]]
 
@@ -23,10 +26,15 @@ def text(encoded: bytes, format: str) -> str:
 
 
 def csv_text(rows: Rows) -> str:
-    """Return rows as CSV (RFC 4180, lines that end as in Unix); each record is one line."""
+    """Return rows as CSV (RFC 4180, lines that end as in Unix); each record is one line, and no cell is a formula."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([visible(cell) for cell in row] for row in rows)
+    csv.writer(out, lineterminator="\n").writerows([_text(visible(cell)) for cell in row] for row in rows)
     return out.getvalue()
+
+
+def _text(cell: str) -> str:
+    """Put an apostrophe before a cell that a spreadsheet program would run, as OWASP recommends (CSV injection)."""
+    return f"'{cell}" if FORMULA.match(cell) and not PLAIN.fullmatch(cell) else cell
 
 
 def yaml_text(data: Any) -> str:

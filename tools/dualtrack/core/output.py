@@ -50,6 +50,8 @@ STYLE = {
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 #: Characters that are letters or marks to Unicode and show nothing: fillers, blanks, joiners, variation selectors.
 BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+#: Characters of a word in an error: what was given may be a whole file.
+LONGEST = 200
 _ORDINARY = re.compile(r"[ -~]*")
 
 
@@ -61,6 +63,11 @@ def visible(text: str, keep: str = "") -> str:
     if _ORDINARY.fullmatch(text):
         return text
     return "".join(it.encode("unicode_escape").decode() if it not in keep and hidden(it) else it for it in text)
+
+
+def printable(error: str) -> str:
+    """Return an error as one line in which every character shows, and no word is longer than `LONGEST`."""
+    return re.sub(rf"(\S{{{LONGEST}}})\S+", r"\1…", visible(error))
 
 
 def hidden(it: str) -> bool:
@@ -86,15 +93,22 @@ def json_text(data: bytes) -> str:
     return re.sub(r"[^ -~]", lambda found: escaped(found[0]), data.decode())
 
 
+def _built(kind: str, body: Any) -> dict[str, Any]:
+    """Return a document: `schema` names its kind and version, the rest is ``body``'s fields."""
+    import msgspec
+
+    return {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
+
+
 def document(kind: str, body: Any, *, stack: str = "") -> None:
-    """Print the one document of a command: `schema` names its kind and version, the rest is ``body``'s fields.
+    """Print the one document of a command.
 
     ``stack`` is the one that the command is about; it becomes a field unless ``body`` has one of that name. The format
     is JSON, or what the caller asked for.
     """
     import msgspec
 
-    data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
+    data = _built(kind, body)
     if stack := stack or form.stack:
         data.setdefault("stack", stack)
     if form.format in ("yaml", "csv"):
@@ -107,10 +121,9 @@ def document(kind: str, body: Any, *, stack: str = "") -> None:
 
 def records(kind: str) -> Callable[[Any], None]:
     """Return what prints documents of one kind as they come: a line of JSON or CSV, or a document of YAML, for each."""
-    import msgspec
 
     def show(body: Any) -> None:
-        data = {"schema": f"dualtrack.{kind}/1", **msgspec.to_builtins(body)}
+        data = _built(kind, body)
         if form.format == "csv":
             _csv(tuple(data), [["" if it is None else str(it) for it in data.values()]])
         elif form.format == "yaml":

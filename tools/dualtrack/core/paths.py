@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dualtrack.core.errors import Missing
+
 #: The checkout this package runs from (it is installed in editable mode by `make setup`).
 ROOT = Path(__file__).resolve().parents[3]
 #: What the lab keeps between runs: its hosts' records, keys and logs, and what it plays. Ignored by git.
@@ -46,10 +48,26 @@ def environment() -> dict[str, str]:
     return {"DUALTRACK_LAB_DIR": str(LAB), "DUALTRACK_STATE_DIR": str(STATE)}
 
 
+def expanded(path: str) -> Path:
+    """Return a path whose `~` is the user's home directory; Missing where neither HOME nor the list of users has it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        hint = "set HOME, and DUALTRACK_CACHE for the cache"
+        raise Missing(f"{path}: there is no such home directory", hint=hint) from None
+
+
 def cache_dir() -> Path:
-    """Return (and make) the cache directory shared by all checkouts; `DUALTRACK_CACHE` moves it."""
-    base = os.environ.get("DUALTRACK_CACHE")
-    path = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dualtrack"
+    """Return (and make) the cache directory shared by all checkouts; `DUALTRACK_CACHE` moves it.
+
+    Missing where none of the variables names it and the user has no home directory.
+    """
+    if base := os.environ.get("DUALTRACK_CACHE"):
+        path = Path(base)
+    elif base := os.environ.get("XDG_CACHE_HOME"):
+        path = Path(base) / "dualtrack"
+    else:
+        path = expanded("~/.cache/dualtrack")
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -93,7 +93,8 @@ def _check(path: Path, facts: Facts) -> None:
     for server in facts.hosts:
         if not valid_address(server.address):
             raise BadInput(
-                f"{path}: host {server.name}: {server.address!r} is not an IPv4 address", hint="write it as 10.30.0.11"
+                f"{path}: host {server.name}: {server.address!r} is not the IPv4 address of a host",
+                hint="write it as 10.30.0.11",
             )
         if "gpu" in server.roles and server.gpus == 0:
             raise BadInput(

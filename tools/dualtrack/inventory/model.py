@@ -75,9 +75,8 @@ def groups_of(host: Host) -> Iterable[str]:
 
 
 def valid_address(text: str) -> bool:
-    """Tell whether ``text`` is an IPv4 address."""
+    """Tell whether ``text`` is an IPv4 address that a host can have: no other one's, as 0.0.0.0 and groups' are."""
     try:
-        ipaddress.IPv4Address(text)
+        return 0 < ipaddress.IPv4Address(text).packed[0] < 224
     except ValueError:
         return False
-    return True

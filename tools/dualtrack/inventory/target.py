@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, PackageNotFoundError, distribution
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from dualtrack.core import paths
@@ -93,9 +92,9 @@ class Site:
     def public_key(self, path: str = "") -> str:
         """Return the operator's public key: the file at ``path``, or else the usual one."""
         candidates = (
-            [Path(path).expanduser()]
+            [paths.expanded(path)]
             if path
-            else [Path.home() / ".ssh" / name for name in ("id_ed25519.pub", "id_rsa.pub")]
+            else [paths.expanded("~/.ssh") / name for name in ("id_ed25519.pub", "id_rsa.pub")]
         )
         for candidate in candidates:
             if candidate.is_file():

@@ -139,13 +139,25 @@ def write(
     return name
 
 
+def change_to(base: Path, name: str) -> list[str]:
+    """Return lines that say which version answers, and what another one has; BadInput where that one is not kept."""
+    found = {it.id: it for it in listed(base)}
+    if name not in found:
+        raise BadInput(f"there is no version {name}", hint=", ".join(found))
+
+    def told(it: Listed) -> str:
+        return f"{it.id} of {it.since:%Y-%m-%d %H:%M:%S} UTC, {it.card.documents} documents, {it.card.chunks} chunks"
+
+    now = [f"version {told(it)}, answers now" for it in found.values() if it.current]
+    return [*now, f"version {told(found[name])}, would answer"]
+
+
 def roll_back(base: Path, name: str, key_file: Path | None = None) -> None:
     """Make a version that is kept the current one; BadInput where there is none, External where it is damaged.
 
     What was deleted since stays deleted.
     """
-    if name not in (ids := [it.id for it in listed(base)]):
-        raise BadInput(f"there is no version {name}", hint=", ".join(ids))
+    change_to(base, name)
     with locked(base / "ingest"), Keys(base, key_file) as keys:
         if wrong := damaged(base / "versions" / name, keys, Ledger(base, keys)):
             raise External(f"version {name} is damaged: {wrong}")

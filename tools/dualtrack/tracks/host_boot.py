@@ -6,12 +6,12 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import msgspec
 
 from dualtrack.core import proc, waiting
 from dualtrack.core.errors import External
+from dualtrack.core.paths import expanded
 from dualtrack.core.task_graph import Say
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
@@ -38,7 +38,7 @@ def ssh_words(host: Host, connection: Connection) -> list[str]:
     words = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-p", str(host.port)]
     words += shlex.split(str(variables.get("ansible_ssh_common_args", "")))
     if key := variables.get("ansible_ssh_private_key_file"):
-        words += ["-i", str(Path(str(key)).expanduser()), "-o", "IdentitiesOnly=yes"]
+        words += ["-i", str(expanded(str(key))), "-o", "IdentitiesOnly=yes"]
     return [*words, f"{host.user}@{host.address}"]
 
 

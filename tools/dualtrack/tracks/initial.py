@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from dualtrack.core.errors import BadInput
-from dualtrack.inventory import facts
+from dualtrack.inventory import facts, model
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 IMAGE = re.compile(r"ami-[0-9a-f]{8,17}")
@@ -46,6 +46,34 @@ def network(text: str) -> str:
         raise BadInput(f"{text} is not a range of addresses: {error}", hint="such as 203.0.113.7/32") from None
     if found.prefixlen == 0:
         raise BadInput(f"{text} lets everybody open ssh connections", hint="name your own addresses")
+    return text
+
+
+def host_name(text: str) -> str:
+    """Return a name of a host; BadInput where it is none."""
+    if not model.NAME.fullmatch(text):
+        raise BadInput(f"{text!r} is not a name of a host", hint="letters, digits, hyphens and dots")
+    return text
+
+
+def address(text: str) -> str:
+    """Return the IPv4 address of a host; BadInput where it is none."""
+    if not model.valid_address(text):
+        raise BadInput(f"{text!r} is not the IPv4 address of a host", hint="write it as 10.30.0.11")
+    return text
+
+
+def roles(text: str) -> str:
+    """Return names of roles, separated by +; BadInput where one is none."""
+    if other := {it for it in text.split("+") if text and it not in facts.ROLES}:
+        raise BadInput(f"{min(other)!r} is not a role", hint=", ".join(facts.ROLES))
+    return text
+
+
+def count(text: str) -> str:
+    """Return a number of GPUs; BadInput where it is none."""
+    if not re.fullmatch(r"[0-9]{1,3}", text):
+        raise BadInput(f"{text!r} is not a number of GPUs", hint="8")
     return text
 
 

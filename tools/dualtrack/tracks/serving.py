@@ -12,7 +12,7 @@ import msgspec
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.core.files import locked
-from dualtrack.core.paths import ROOT
+from dualtrack.core.paths import ROOT, expanded
 from dualtrack.core.task_graph import Say
 from dualtrack.inventory import deployment
 from dualtrack.inventory.model import Host, Track
@@ -148,7 +148,7 @@ def _site(name: str, facts: Mapping[str, Any]) -> Site:
 
 def _path(value: object) -> str:
     """Return a variable with a path on the controller as a whole path; one that is relative begins in the checkout."""
-    return str(ROOT / Path(str(value)).expanduser()) if value else ""
+    return str(ROOT / expanded(str(value))) if value else ""
 
 
 def _ran(host: Host, facts: Mapping[str, Any], words: Sequence[str], given: str) -> str:

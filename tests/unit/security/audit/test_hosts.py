@@ -39,7 +39,7 @@ def test_a_trail_is_kept_and_judged_without_the_controllers_packages(tmp_path: P
     key.write_text(on_a_host("init", trail, "--host", "h"))
     on_a_host("record", trail)
     on_a_host("sign", trail)
-    on_a_host("rotate-key", trail)
+    on_a_host("rotate-key", trail, "--yes")
     on_a_host("anchor", trail)
     on_a_host("show", trail)
     on_a_host("verify", trail, "--key", key)

@@ -368,7 +368,7 @@ def refused(tmp_path: Path, **settings: Any) -> list[str]:
     check = loader.load_from_file(str(ROLE / "tasks/preflight.yml"), trusted_as_template=True)[2]
     templar = Templar(loader, variables=variables)
     rules = [templar.template(it) for it in check["loop"]]
-    return [it["mend"] for it in rules if it["right"] is not True and it["right"] != "True"]
+    return [it["remedy"] for it in rules if it["right"] is not True and it["right"] != "True"]
 
 
 def test_settings_that_are_right_pass(tmp_path: Path) -> None:

@@ -180,14 +180,14 @@ def test_the_command_says_where_it_stands_and_what_is_next(tmp_path: Path) -> No
         )
 
     assert "next: --step both" in rotate().stdout
-    said = rotate("--step", "both").stdout
+    said = rotate("--step", "both", "--yes").stdout
     assert "dualtrack issues, trusted: dualtrack, dualtrack-2" in said
     found = json.loads(rotate("--json").stdout)
     assert (found["schema"], found["state"], found["next"]) == ("dualtrack.pki-rotation/1", "both", "new")
-    for words, code in ((("--step", "alone"), 5), (("--step", "new"), 5), (("--step", "x"), 2)):
+    for words, code in ((("--step", "alone"), 5), (("--step", "new", "--yes"), 5), (("--step", "x"), 2)):
         done = rotate(*words)
         assert (done.returncode, done.stderr.count("\n")) == (code, 1)
-    said = rotate("--step", "new", "--have", found["bundle"]).stdout
+    said = rotate("--step", "new", "--have", found["bundle"], "--yes").stdout
     assert "still of the old one: shipper gpu-1" in said
 
 

@@ -62,7 +62,7 @@ def test_sensitive_values_are_not_shown() -> None:
 def test_a_resource_that_is_gone_is_said() -> None:
     plan = {"resource_drift": [entry("module.a.aws_vpc.this", {"id": "vpc-1"}, None)]}
     [drift], _ = resources.drifts(plan, "aws", "after 2026-11-25T00:00:00Z")
-    assert (drift.what, drift.mend, drift.since) == (
+    assert (drift.what, drift.remedy, drift.since) == (
         "is gone (vpc-1)", "make cloud-up STACK=aws", "after 2026-11-25T00:00:00Z"
     )  # fmt: skip
     assert resources.ids(plan, [drift]) == {"module.a.aws_vpc.this": "vpc-1"}
@@ -144,7 +144,7 @@ def test_a_stack_as_declared_has_no_drift() -> None:
 )  # fmt: skip
 def test_an_instance_that_nobody_declared_is_found(extra: Instance, said: str) -> None:
     [drift] = live.drifts(OUTPUT, "dualtrack", [node("i-1"), extra], {"spot": group("i-1", desired=1)})
-    assert (drift.name, said in drift.what, "terminate" in drift.mend) == ("i-9", True, True)
+    assert (drift.name, said in drift.what, "terminate" in drift.remedy) == ("i-9", True, True)
 
 
 def test_another_deployment_is_left_alone() -> None:
@@ -170,7 +170,7 @@ def test_hosts_that_cannot_be_asked_are_unknown_and_not_clean() -> None:
     [drift], _ = hosts.drifts(report, {"a": Verified("2026-11-25T10:00:00Z", True, "its predecessor")}, {})
     assert drift.since == ""
     [drift], unknown = hosts.drifts(report, {"a": Verified("2026-11-25T10:00:00Z", True, "one")}, {"a": "cloud"})
-    assert (drift.name, drift.since, drift.mend) == ("a", "after 2026-11-25T10:00:00Z", "make cloud-up")
+    assert (drift.name, drift.since, drift.remedy) == ("a", "after 2026-11-25T10:00:00Z", "make cloud-up")
     assert drift.fields[0].path == "base: BBR is on"
     assert unknown == ["host b: no route"]
     assert (

@@ -146,7 +146,7 @@ Fault = Callable[[Drill, Load], tuple[float | None, float | None]]
 
 
 def engine(
-    track: Track, break_: Sequence[str], mend: Sequence[Sequence[str]], drill: Drill, load: Load
+    track: Track, break_: Sequence[str], repair: Sequence[Sequence[str]], drill: Drill, load: Load
 ) -> tuple[float, float]:
     """Have a track's engine fail, see the other track answer, and have it back."""
     host, begin = drill.hosts[track], time.monotonic()
@@ -154,7 +154,7 @@ def engine(
     drill.until(lambda: drill.state(track) != "UP", f"the gateway to know that {host} fails")
     seen = time.monotonic() - begin
     drill.goes_on(load, OTHER[track])
-    for words in mend:
+    for words in repair:
         drill.inside(host, *words)
     return seen, drill.until(lambda: drill.state(track) == "UP", f"{host} to be back")
 
@@ -205,9 +205,9 @@ LIE, TRUTH = ("touch", f"{FOLDER}/lie"), ("rm", "-f", f"{FOLDER}/lie")
 #: Fault, where, the caller, whether clients repeat as OpenAI's do, and what is done.
 FAULTS: tuple[tuple[str, str, tenants.Residency, bool, Fault], ...] = (
     *(
-        (fault, track, residency, False, partial(engine, track, break_, mend))
+        (fault, track, residency, False, partial(engine, track, break_, repair))
         for track, residency in SIDES
-        for fault, break_, mend in (
+        for fault, break_, repair in (
             ("killed", _signal("KILL"), ()),  # it is started again automatically
             ("frozen", _signal("STOP"), (_signal("CONT"), RESTART)),
             ("lies", LIE, (TRUTH,)),

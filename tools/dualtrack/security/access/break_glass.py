@@ -82,14 +82,18 @@ def grant(
     return grant
 
 
+def in_force(path: Path, id: str, now: datetime | None = None) -> Grant:
+    """Return a grant that has not ended; BadInput where there is none with this number."""
+    found = [it for it in list_grants(path) if it.id == id and it.until > (now or datetime.now(UTC))]
+    if not found:
+        raise BadInput(f"no grant {id} is in force", hint="dualtrack access people shows them")
+    return found[0]
+
+
 def end(path: Path, id: str, now: datetime | None = None) -> Grant:
     """End a grant before its time, and return it; BadInput where there is none that is in force."""
     now = (now or datetime.now(UTC)).replace(microsecond=0)
     with locked(path):
-        grants = list_grants(path)
-        found = [it for it in grants if it.id == id and it.until > now]
-        if not found:
-            raise BadInput(f"no grant {id} is in force", hint="dualtrack access people shows them")
-        ended = msgspec.structs.replace(found[0], until=now)
+        grants, ended = list_grants(path), msgspec.structs.replace(in_force(path, id, now), until=now)
         write_atomically(path, msgspec.json.encode(Grants(tuple(ended if it.id == id else it for it in grants))), 0o600)
     return ended

@@ -87,17 +87,24 @@ def hold(folder: Path, host: str, reason: str, until: str = "", *, now: int = 0)
     return change
 
 
+def find(changes: Sequence[HoldChange], host: str, reason: str = "", *, now: int = 0) -> HoldChange:
+    """Return a hold in force. BadInput where there is none, Refused where it is one of several and not named."""
+    today = day(now or time.time_ns())
+    found = [it for it in active(changes, today) if it.host == host and reason in ("", it.reason)]
+    if not found:
+        raise BadInput(f"{host} is not held{f' for {reason!r}' if reason else ''}", hint="dualtrack audit holds")
+    if len(found) > 1:
+        raise Refused(f"{host} is held {len(found)} times", hint=f"--reason {found[0].reason!r}, or another one")
+    return found[0]
+
+
 def release(folder: Path, host: str, reason: str = "", *, now: int = 0) -> HoldChange:
-    """End a hold, and note it. BadInput where there is none, Refused where it is one of several and not named."""
+    """End a hold, and note it; the errors of `find`."""
     now = now or time.time_ns()
     with files.locked(folder / FILE):
         changes = read(folder)
-        found = [it for it in active(changes, day(now)) if it.host == host and reason in ("", it.reason)]
-        if not found:
-            raise BadInput(f"{host} is not held{f' for {reason!r}' if reason else ''}", hint="dualtrack audit holds")
-        if len(found) > 1:
-            raise Refused(f"{host} is held {len(found)} times", hint=f"--reason {found[0].reason!r}, or another one")
-        change = HoldChange(at=now, by=who(), action="release", host=host, reason=found[0].reason)
+        held = find(changes, host, reason, now=now)
+        change = HoldChange(at=now, by=who(), action="release", host=host, reason=held.reason)
         _write(folder, (*changes, change))
     return change
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ SURVEY = {
         "aggs": {name: {how: {"field": field}} for name, (how, field) in _NUMBERS.items()},
     }},
 }  # fmt: skip
+
+
+#: What is noted of each host whose days go; None where it was noted before.
+Notes = dict[str, retention_receipts.Note | None]
 
 
 class Keeper(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,76 +72,109 @@ class Result(msgspec.Struct, frozen=True):
 
 def retain(
     keeper: Keeper, days: int, *, apply: bool, saved_days: int = 0, now: int = 0,
-    say: Callable[[str], object] = lambda _: None,
+    say: Callable[[str], object] = lambda _: None, agree: Callable[[Result], bool] = lambda _: True,
 ) -> Result:  # fmt: skip
     """Return what becomes of each index when ``days`` days are kept, after removing what goes (with ``apply``).
 
-    Snapshots are kept for ``saved_days`` days, 0 for ever.
+    Snapshots are kept for ``saved_days`` days, 0 for ever. ``agree`` is asked when all is verified: what goes takes no
+    more documents until then, so that what is removed is what was verified. False or an exception keeps everything.
     """
     now = now or time.time_ns()
     today = holds.day(now)
     held = {it.host: it.reason for it in holds.active(holds.read(keeper.pki), today)}
     indices = survey(keeper.store)
-    taken = snapshots.listed(keeper.store, keeper.repository)
-    verdicts = retention_policy.plan(indices, taken, held, today=today, days=days)
+    verdicts = retention_policy.plan(
+        indices, snapshots.listed(keeper.store, keeper.repository), held, today=today, days=days
+    )
     goes = {it.index for it in verdicts if it.goes}
-    going = [it for it in indices if it.name in goes]
-    why = _retire(keeper, going, apply=apply, now=now, say=say) if going else {}
-    found = [
-        msgspec.structs.replace(it, goes=False, why=why[it.host], wrong=True) if it.goes and it.host in why else it
-        for it in verdicts
-    ]
-    spare = list[Verdict]()
-    if saved_days:
+
+    def result(stays: Mapping[str, str]) -> Result:
+        found = [
+            msgspec.structs.replace(it, goes=False, why=stays[it.host], wrong=True) if it.goes and it.host in stays
+            else it
+            for it in verdicts
+        ]  # fmt: skip
         live = {it.name for it in indices} - {it.index for it in found if it.goes}
-        taken = snapshots.listed(keeper.store, keeper.repository)  # one more, maybe
-        spare = retention_policy.expired_snapshots(taken, live, held, today=today, days=saved_days)
-        for it in spare if apply else ():
-            if it.goes:
-                snapshots.remove(keeper.store, keeper.repository, it.index)
-    return Result(found, spare)
+        taken = snapshots.listed(keeper.store, keeper.repository) if saved_days else []  # one more, maybe
+        spare = (
+            retention_policy.expired_snapshots(taken, live, held, today=today, days=saved_days) if saved_days else []
+        )
+        return Result(found, spare)
+
+    with _blocking(keeper.store) as blocked:
+        stays, notes = _verify(keeper, [it for it in indices if it.name in goes], blocked if apply else None, now, say)
+        found = result(stays)
+        if not apply or not agree(found):
+            return found
+        leaving = {host: [it for it in indices if it.host == host and it.name in goes] for host in notes}
+        stays |= _remove(keeper, leaving, notes, blocked, now)
+    found = result(stays)
+    for it in found.snapshots:
+        if it.goes:
+            snapshots.remove(keeper.store, keeper.repository, it.index)
+    return found
 
 
-def _retire(
-    keeper: Keeper, going: Sequence[Index], *, apply: bool, now: int, say: Callable[[str], object]
-) -> dict[str, str]:
-    """Verify what would go, and remove it with ``apply``; return which hosts' days stay, and why."""
-    stays, notes = dict[str, str](), dict[str, retention_receipts.Note | None]()
-    days = {host: [it for it in going if it.host == host] for host in sorted({it.host for it in going})}
+@contextlib.contextmanager
+def _blocking(store: SearchStore) -> Iterator[set[str]]:
+    """Yield a set for the names of indices that take no documents now; those that are in it at the end do again."""
     blocked = set[str]()
     try:
-        for host, mine in days.items():
-            say(f"{host}: judging {len(mine)} days")
-            for it in mine if apply else ():
-                keeper.store.ask("PUT", f"/{it.name}/_block/write")
-                blocked.add(it.name)
-            # What was added since it was looked at is not what was planned.
-            if apply and {it for it in survey(keeper.store, _joined(mine)) if it.host == host} != set(mine):
-                stays[host] = "something was added to it just now"
-                continue
-            why, notes[host] = _judged(keeper, host, mine, now)
-            if why:
-                stays[host] = why
-        leaving = {host: mine for host, mine in days.items() if host not in stays}
-        if apply and leaving:
-            names = sorted(it.name for mine in leaving.values() for it in mine)
-            name = snapshots.called("retired", now)
-            taken = snapshots.take(keeper.store, keeper.repository, name, names)
-            if list(taken.indices) != names:
-                raise External(f"the snapshot {name} does not hold what was asked for")
-            for host, mine in leaving.items():
-                with holds.unchanged(keeper.pki) as changes:
-                    if any(it.host == host for it in holds.active(changes, holds.day(now))):
-                        stays[host] = "held since just now"
-                        continue
-                    if (note := notes[host]) is not None:
-                        retention_receipts.add(keeper.pki, msgspec.structs.replace(note, snapshot=name))
-                    keeper.store.ask("DELETE", f"/{_joined(mine)}")
-                blocked -= {it.name for it in mine}
+        yield blocked
     finally:
         for name in sorted(blocked):
             with contextlib.suppress(DualtrackError):
-                keeper.store.ask("PUT", f"/{name}/_settings", {"index.blocks.write": None})
+                store.ask("PUT", f"/{name}/_settings", {"index.blocks.write": None})
+
+
+def _verify(
+    keeper: Keeper, going: Sequence[Index], blocked: set[str] | None, now: int, say: Callable[[str], object]
+) -> tuple[dict[str, str], Notes]:
+    """Verify what would go; return which hosts' days stay and why, and the notes of the others.
+
+    Where ``blocked`` is given, what is verified takes no more documents and is named there.
+    """
+    stays, notes = dict[str, str](), Notes()
+    for host in sorted({it.host for it in going}):
+        mine = [it for it in going if it.host == host]
+        say(f"{host}: checking {len(mine)} days")
+        if blocked is not None:
+            for it in mine:
+                keeper.store.ask("PUT", f"/{it.name}/_block/write")
+                blocked.add(it.name)
+            # What was added since it was looked at is not what was planned.
+            if {it for it in survey(keeper.store, _joined(mine)) if it.host == host} != set(mine):
+                stays[host] = "something was added to it just now"
+                continue
+        why, note = _judged(keeper, host, mine, now)
+        if why:
+            stays[host] = why
+        else:
+            notes[host] = note
+    return stays, notes
+
+
+def _remove(
+    keeper: Keeper, leaving: Mapping[str, Sequence[Index]], notes: Notes, blocked: set[str], now: int
+) -> dict[str, str]:
+    """Take a snapshot of what leaves, note it and remove it; return which hosts' days stay all the same, and why."""
+    stays = dict[str, str]()
+    if not leaving:
+        return stays
+    names = sorted(it.name for mine in leaving.values() for it in mine)
+    name = snapshots.called("retired", now)
+    taken = snapshots.take(keeper.store, keeper.repository, name, names)
+    if list(taken.indices) != names:
+        raise External(f"the snapshot {name} does not hold what was asked for")
+    for host, mine in leaving.items():
+        with holds.unchanged(keeper.pki) as changes:
+            if any(it.host == host for it in holds.active(changes, holds.day(now))):
+                stays[host] = "held since just now"
+                continue
+            if (note := notes[host]) is not None:
+                retention_receipts.add(keeper.pki, msgspec.structs.replace(note, snapshot=name))
+            keeper.store.ask("DELETE", f"/{_joined(mine)}")
+        blocked -= {it.name for it in mine}
     return stays
 
 

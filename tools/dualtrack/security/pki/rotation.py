@@ -65,6 +65,16 @@ def look(folder: Path) -> Rotation:
     )  # fmt: skip
 
 
+def due(at: Rotation, step: Step) -> bool:
+    """Tell whether a step is the next one, False where it was taken; Refused where another one comes first."""
+    if step not in get_args(Step):
+        raise BadInput(f"there is no step '{step}'", hint=f"one of {', '.join(get_args(Step))}")
+    passed = {"settled": ("alone",), "both": ("both",), "new": ("both", "new")}[at.state]
+    if at.next != step and step not in passed:
+        raise Refused(f"the step '{step}' is not the next one", hint=f"--step {at.next}")
+    return at.next == step
+
+
 def take(
     folder: Path, step: Step, have: Sequence[str] = (), *, forget: bool = False, now: datetime | None = None
 ) -> Rotation:
@@ -73,20 +83,15 @@ def take(
     ``have`` are digests of ca.pem (SHA-256) as nodes and hosts have it: `new` wants them to be the present one.
     ``forget`` removes certificates of the old authority that nobody renewed: their hosts are gone.
     """
-    if step not in get_args(Step):
-        raise BadInput(f"there is no step '{step}'", hint=f"one of {', '.join(get_args(Step))}")
     at = look(folder)
-    if step == "both" and at.state == "settled":
+    if due(at, step) and step == "both":
         authority.ensure(folder, now=now)
     with locked(folder / "ca.pem"):
         sync_path(folder)  # a step that was taken by a process that was killed may not be on the disk yet
         at = look(folder)
         authority.tidy(folder)
-        if at.next != step:
-            passed = {"settled": ("alone",), "both": ("both",), "new": ("both", "new")}[at.state]
-            if step in passed:
-                return at
-            raise Refused(f"the step '{step}' is not the next one", hint=f"--step {at.next}")
+        if not due(at, step):
+            return at
         found = authority.trusted(folder / "ca.pem")
         if step == "both":
             _write(folder, [found[0], authority.following(folder, found[0], now or datetime.now(UTC))])

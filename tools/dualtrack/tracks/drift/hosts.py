@@ -22,7 +22,7 @@ def drifts(
             unknown.append(f"host {host.name}: {host.reason}")
         elif host.failures:
             fields = tuple(Field(f"{it.role}: {it.check}", "true", it.assertion) for it in host.failures)
-            mend = f"make {track}-up" if track else "the play that configures it"
+            remedy = f"make {track}-up" if track else "the play that configures it"
             found.append(
                 Drift(
                     kind="host",
@@ -31,7 +31,7 @@ def drifts(
                     fields=fields,
                     since=since,
                     who="",
-                    mend=mend,
+                    remedy=remedy,
                 )
             )
     return found, unknown

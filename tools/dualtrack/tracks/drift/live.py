@@ -27,7 +27,7 @@ def drifts(
                     fields=(),
                     since="",
                     who="",
-                    mend="make cloud-up",
+                    remedy="make cloud-up",
                 )
             )
             continue
@@ -43,14 +43,14 @@ def drifts(
                     fields=(field,),
                     since="",
                     who="",
-                    mend="dualtrack pools status says why",
+                    remedy="dualtrack pools status says why",
                 )
             )
     return found
 
 
 def _instance(it: Instance, output: Output, deployment: str, members: Mapping[str, str]) -> Drift | None:
-    mend = f"aws ec2 terminate-instances --instance-ids {it.id}, if nobody needs it"
+    remedy = f"aws ec2 terminate-instances --instance-ids {it.id}, if nobody needs it"
     if not it.tag_deployment and not it.tag_pool:
         return Drift(
             kind="instance",
@@ -59,7 +59,7 @@ def _instance(it: Instance, output: Output, deployment: str, members: Mapping[st
             fields=(),
             since="",
             who="",
-            mend=mend,
+            remedy=remedy,
         )
     if it.tag_deployment not in ("", deployment):
         return None  # another deployment's
@@ -72,7 +72,7 @@ def _instance(it: Instance, output: Output, deployment: str, members: Mapping[st
             fields=(field,),
             since="",
             who="",
-            mend=mend,
+            remedy=remedy,
         )
     if members.get(it.id) != it.tag_pool:
         field = Field("scaling group", output.pools[it.tag_pool].autoscaling_group, "none of ours")
@@ -83,6 +83,6 @@ def _instance(it: Instance, output: Output, deployment: str, members: Mapping[st
             fields=(field,),
             since="",
             who="",
-            mend=mend,
+            remedy=remedy,
         )
     return None

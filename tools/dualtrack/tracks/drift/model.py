@@ -26,7 +26,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...]
     since: str
     who: str
-    mend: str
+    remedy: str
 
 
 class DriftReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ EXPECTED = {
 SENSITIVE = "(sensitive)"
 #: A value longer than this is cut: a policy is not a line of a table.
 LONGEST = 120
-MEND = {"emulator": "make cloud-up", "aws": "make cloud-up STACK=aws"}
+REMEDY = {"emulator": "make cloud-up", "aws": "make cloud-up STACK=aws"}
 
 
 def drifts(plan: Mapping[str, Any], stack: str, since: str) -> tuple[list[Drift], list[Drift]]:
@@ -41,7 +41,7 @@ def drifts(plan: Mapping[str, Any], stack: str, since: str) -> tuple[list[Drift]
                     fields=(),
                     since=since,
                     who="",
-                    mend=MEND[stack],
+                    remedy=REMEDY[stack],
                 )
             )
             continue
@@ -51,12 +51,14 @@ def drifts(plan: Mapping[str, Any], stack: str, since: str) -> tuple[list[Drift]
         if ours:
             what = f"is not as declared ({identity})"
             found.append(
-                Drift(kind="resource", name=name, what=what, fields=tuple(ours), since=since, who="", mend=MEND[stack])
+                Drift(
+                    kind="resource", name=name, what=what, fields=tuple(ours), since=since, who="", remedy=REMEDY[stack]
+                )
             )
         if allowed:
             why = EXPECTED[entry["type"], allowed[0].path.split(".")[0]]
             expected.append(
-                Drift(kind="resource", name=name, what=why, fields=tuple(allowed), since=since, who="", mend="")
+                Drift(kind="resource", name=name, what=why, fields=tuple(allowed), since=since, who="", remedy="")
             )
     return found, expected
 
