@@ -102,7 +102,7 @@ def kb_rollback(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
 
 def sync_rollback(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     words = kb_rollback(folder, patch)
-    copy._save(folder, copy.State(source="elsewhere"))
+    copy._save(folder, copy.SyncState(source="elsewhere"))
     return words
 
 
@@ -206,14 +206,14 @@ def test_what_is_asked_and_answered_is_done(tmp_path: Path, monkeypatch: pytest.
 def test_what_ends_the_lab_shows_it_only(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def host(name: str, instance: str = "") -> control.Host:
-        return control.Host(
+    def host(name: str, instance: str = "") -> control.LabHost:
+        return control.LabHost(
             name=name, address="10.30.0.9", user="ops", kind="nspawn", gpus=0, instance_id=instance, state="running",
             ssh_config="",
         )  # fmt: skip
 
     hosts = host("web-1"), host("other"), host("gpu-1", "i-1")
-    status = control.Status(up=True, aws_endpoint="", aws_endpoint_inside="", namespace="", pid=1, hosts=hosts)
+    status = control.LabStatus(up=True, aws_endpoint="", aws_endpoint_inside="", namespace="", pid=1, hosts=hosts)
     facts = tmp_path / "facts.yml"
     facts.write_text("provider: lab\nuser: ops\nhosts:\n  - {name: web-1, address: 10.30.0.9}\n")
     monkeypatch.setattr(control, "status", lambda: status)
