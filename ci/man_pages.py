@@ -6,8 +6,8 @@ They go into a directory, build/man/man1 without an argument: `man -M build/man 
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,9 @@ def pages() -> dict[str, str]:
 
 def main() -> None:
     """Write the pages into the directory that is named, and remove those of commands that are gone."""
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", nargs="?", type=Path, default=TARGET, help="where the pages go")
+    target: Path = parser.parse_args().directory
     target.mkdir(parents=True, exist_ok=True)
     made = pages()
     for old in target.glob("dualtrack*.1"):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dualtrack.cli import commands
 from dualtrack.cli.options import LISTING
-from dualtrack.core import formats, output
+from dualtrack.core import characters, formats
 from dualtrack.core.output import document, echo, form, records, table
 from tests.conftest import CLI
 from tests.unit.cli.test_cli import prints_table
@@ -156,7 +156,7 @@ def test_every_character_shows_in_every_format(text: str) -> None:
     for name in ("yaml", "csv"):
         form.format = name
         out, _ = printed(lambda: document("test", {text: [text]}))
-        assert not [it for it in out if it != "\n" and output.hidden(it)]
+        assert not [it for it in out if it != "\n" and characters.hidden(it)]
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda it: st.lists(it) | st.dictionaries(

@@ -6,14 +6,16 @@ import io
 import json
 import re
 import unicodedata
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dualtrack.core import output
-from dualtrack.core.output import document, echo, table, visible
+from dualtrack.core import characters, output
+from dualtrack.core.characters import visible
+from dualtrack.core.output import document, echo, table
 from tests.conftest import ROOT
 
 ANY = st.text(st.characters(codec=None, exclude_categories=()))
@@ -28,6 +30,14 @@ BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(
 )
 
 
+@pytest.fixture(autouse=True)
+def _form() -> Iterator[None]:
+    """What an earlier test's command has set is of this process."""
+    output.form.reset()
+    yield
+    output.form.reset()
+
+
 def printed(text: str) -> str:
     out = io.StringIO()
     with redirect_stdout(out):
@@ -36,7 +46,7 @@ def printed(text: str) -> str:
 
 
 def unseen(text: str) -> set[str]:
-    hidden = {it for it in text if unicodedata.category(it) in output.UNSEEN or it in BLANK}
+    hidden = {it for it in text if unicodedata.category(it) in characters.UNSEEN or it in BLANK}
     return hidden - {"\n"}
 
 

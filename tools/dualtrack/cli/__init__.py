@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ import typer
 
 from dualtrack import __version__
 from dualtrack.cli.groups import LazyGroup
+from dualtrack.core.characters import printable
 from dualtrack.core.errors import DualtrackError, Exit
-from dualtrack.core.output import echo, printable
+from dualtrack.core.output import echo
 
 app = typer.Typer(
     name="dualtrack",
@@ -91,8 +93,15 @@ def main() -> None:
     if sys.stdout is None or sys.stderr is None:  # closed by the caller: what is printed there is lost
         nowhere = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal's character set lacks is written as `\\u2500`
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
+    except SystemExit as error:
+        # typer and rich make exit code 1 of a closed pipe, which is that of findings.
+        if isinstance(error.__context__, BrokenPipeError):
+            sys.exit(int(Exit.OK))  # whoever read our output has read enough
+        raise
     except DualtrackError as error:
         echo(f"dualtrack: {printable(str(error))}", err=True)
         sys.exit(int(error.code))

@@ -15,10 +15,11 @@ import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING
+from dualtrack.core.characters import visible
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.core.files import read_whole, write_atomically
-from dualtrack.core.output import document, echo, table, visible
+from dualtrack.core.output import document, echo, table
 from dualtrack.security.audit import anchors, ingest, journal, proof, query, writer
 from dualtrack.security.audit import quorum as judging
 from dualtrack.security.audit import verify as check

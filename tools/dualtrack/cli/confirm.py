@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import typer
 
-from dualtrack.core.errors import BadInput, Refused
-from dualtrack.core.output import echo, printable
+from dualtrack.core.characters import printable
+from dualtrack.core.errors import BadInput, Interrupted, Refused
+from dualtrack.core.output import echo
 
 T = TypeVar("T")
 
@@ -42,7 +43,9 @@ def ask(question: str, read: Callable[[str], T], default: str = "", *, hint: str
 
     try:
         found: T = typer.prompt(question, default, show_default=bool(default), err=True, value_proc=value)
-    except typer.Abort:
+    except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # click makes one error of Ctrl-C and of no answer
+            raise Interrupted("interrupted: nothing was changed") from None
         raise Refused("nobody answered: nothing was changed", hint=hint) from None
     return found
 

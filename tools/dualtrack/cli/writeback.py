@@ -10,8 +10,9 @@ import msgspec
 import typer
 
 from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
+from dualtrack.core.characters import visible
 from dualtrack.core.errors import BadInput, Findings
-from dualtrack.core.output import document, echo, table, visible
+from dualtrack.core.output import document, echo, table
 from dualtrack.knowledge.writeback import log, push, receive
 from dualtrack.knowledge.writeback.log import Log, LogState
 

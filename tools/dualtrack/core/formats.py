@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from dualtrack.core.characters import hidden, visible
 from dualtrack.core.errors import Missing
-from dualtrack.core.output import hidden, visible
 
 #: What a spreadsheet program takes for a formula when a cell begins with it, and what begins so and is none.
 FORMULA, PLAIN = re.compile("[=+\\-@＝＋－＠]"), re.compile(r"-|[+-]?[0-9][0-9,]*([.][0-9]+)?([eE][+-]?[0-9]+)?")

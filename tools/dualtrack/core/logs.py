@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from dualtrack.core.output import visible
+from dualtrack.core.characters import visible
 
 
 class _Visible(logging.Formatter):

@@ -11,8 +11,9 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from dualtrack.core import estimates, proc
+from dualtrack.core.characters import visible
 from dualtrack.core.errors import BadInput, Interrupted
-from dualtrack.core.output import echo, visible
+from dualtrack.core.output import echo
 
 Say = Callable[[str], None]
 State = Literal["waiting", "running", "ok", "failed", "skipped"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from dualtrack.core import svg
-from dualtrack.core.output import visible
+from dualtrack.core.characters import visible
 from dualtrack.knowledge.evaluation import Evaluation, QuestionResult, Used
 from dualtrack.knowledge.fitting import FEWEST, FEWEST_WITHOUT
 from dualtrack.knowledge.metrics import Quality

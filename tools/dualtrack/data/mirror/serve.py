@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from dualtrack.core.characters import visible
 from dualtrack.core.files import open_below
-from dualtrack.core.output import echo, visible
+from dualtrack.core.output import echo
 from dualtrack.data.mirror import check, manifest
 from dualtrack.data.mirror.manifest import File
 

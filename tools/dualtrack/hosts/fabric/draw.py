@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dualtrack.core.output import visible
+from dualtrack.core.characters import visible
 from dualtrack.core.svg import document, tag, text, title
 from dualtrack.hosts.fabric.model import Cable, End, FabricFinding, FabricReport
 from dualtrack.hosts.fabric.spec import Declared

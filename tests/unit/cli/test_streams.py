@@ -1,0 +1,48 @@
+"""What the command line does when its streams are not a terminal's: closed pipes, other character sets, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CLI
+
+
+@pytest.mark.parametrize("words", [("pii", "kinds"), ("--help",), ("pii", "kinds", "--json")])
+def test_a_closed_pipe_is_not_a_finding(words: tuple[str, ...]) -> None:
+    process = subprocess.Popen([CLI, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_characters_that_the_terminal_lacks_are_written_as_escapes() -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "LANG": "zh_CN.UTF-8"}
+    done = subprocess.run([CLI, "--help"], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert "\\u" in done.stdout
+
+
+def test_ctrl_c_at_a_question_is_an_interruption(tmp_path: Path) -> None:
+    """Typed into a terminal, where ``init`` asks for its first answer."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "DUALTRACK_STATE_DIR": str(tmp_path / "state")}
+    words = ["setsid", "--ctty", CLI, "init", "--facts", tmp_path / "facts.yml"]
+    process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    said = b""
+    while b"?" not in said and b":" not in said:
+        said += os.read(ours, 1024)
+    os.write(ours, b"\x03")
+    try:
+        while more := os.read(ours, 1024):
+            said += more
+    except OSError:  # the terminal's other side is closed
+        pass
+    assert process.wait(60) == 130, said.decode()
+    assert b"nothing was changed" in said
+    os.close(ours)
