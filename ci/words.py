@@ -39,8 +39,10 @@ TEXT = re.compile(
     + r'|\b(?:description|error_message) *= *"[^\n]*"',
     re.M,
 )
-#: Of Markdown, what is not broken into lines: code, tables, the targets of links.
-UNBROKEN = re.compile(r"^```.*?^[ ]*```[ ]*$|^[ ]*\|[^\n]*$|`[^`\n]+`|\]\([^)\n]*\)", re.M | re.S)
+#: Of Markdown, what has no width: code and tables.
+TABLES = re.compile(r"^```.*?^[ ]*```[ ]*$|^[ ]*\|[^\n]*$", re.M | re.S)
+#: What is not broken: code, links, and the mark of a list.
+UNBROKEN = re.compile(r"`[^`\n]+`|\]\([^)\n]*\)|^[ ]*(?:[-*]|\d+\.)?[ ]+")
 #: Not wrapped: written by a program, or in Chinese, which has no spaces to break at.
 NOT_WRAPPED = re.compile(r"docs/reference/commands\.md|.*zh.*")
 WIDTH = 120
@@ -107,7 +109,7 @@ def texts(text: str) -> str:
 #: The first pattern that a path matches says how it is read. Below tests/fixtures lies data.
 KINDS: tuple[tuple[str, Callable[[str], str] | None], ...] = (
     (r"tests/fixtures/.*(?<!\.py)", None),
-    (r"(README|CONTRIBUTING|AGENTS)\.md|(docs|roles|terraform|examples)/.*\.md", prose),
+    (r".*\.md", prose),
     (r".*\.py", python),
     (r".*\.(yml|tf|hcl|tfvars|example)", texts),
     (r".*\.(sh|j2|toml)|Makefile|\.ci/run", comments),
@@ -136,9 +138,9 @@ def findings(text: str, words: Words) -> Iterator[tuple[int, str, str]]:
 
 
 def wide(text: str) -> Iterator[tuple[int, int]]:
-    """Yield line and width of Markdown's prose that is wider than WIDTH, what cannot be broken not counted."""
-    for number, line in enumerate(UNBROKEN.sub(lambda it: "\n" * it[0].count("\n"), text).splitlines(), 1):
-        if len(line) > WIDTH:
+    """Yield line and width of Markdown's prose that is wider than WIDTH and can be broken."""
+    for number, line in enumerate(TABLES.sub(lambda it: "\n" * it[0].count("\n"), text).splitlines(), 1):
+        if len(line) > WIDTH and " " in UNBROKEN.sub(lambda it: "·" * len(it[0]), line):
             yield number, len(line)
 
 

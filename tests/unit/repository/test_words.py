@@ -95,5 +95,5 @@ def test_every_kind_of_file_is_read() -> None:
 
 def test_wide_prose_is_found_and_what_cannot_be_broken_is_not() -> None:
     long = "word " * 30
-    page = f"{long}\n\n| {long} |\n\n```\n{long}\n```\n\n`{long}` and [a link](https://host/{'x' * 150})\n\n- {long}\n"
+    page = f"{long}\n\n| {long} |\n\n```\n{long}\n```\n\n- [a](https://host/{'x' * 150})\n\n- {long}\n\n`{long}`\n"
     assert list(wide(page)) == [(1, 150), (11, 152)]
