@@ -78,7 +78,7 @@ def test_the_top_level_imports_no_commands(words: tuple[str, ...], env: dict[str
     assert loaded <= {
         "dualtrack.cli", "dualtrack.cli.examples",
         "dualtrack.cli.groups", "dualtrack.cli.renamed", "dualtrack.core",
-        "dualtrack.core.errors", "dualtrack.core.output",
+        "dualtrack.core.characters", "dualtrack.core.errors", "dualtrack.core.output",
     }  # fmt: skip
 
 

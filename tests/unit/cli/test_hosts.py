@@ -16,7 +16,7 @@ import pytest
 
 from dualtrack.cloud.pools.state import Entry, Store
 from dualtrack.core import moments
-from dualtrack.core.errors import BadInput
+from dualtrack.core.errors import BadInput, Missing
 from dualtrack.security.access.break_glass import Grant, Grants
 from dualtrack.tracks import events, reach
 from tests.conftest import CLI
@@ -101,7 +101,7 @@ def test_only_hosts_of_the_inventory_are_reached(site: Path, command: str, name:
 def test_a_misspelled_host_is_suggested(site: Path) -> None:
     with pytest.raises(BadInput, match="did you mean gateway-1"):
         reach.find("gatway-1", site)
-    with pytest.raises(BadInput, match="no track is up"):
+    with pytest.raises(Missing, match="no track is up"):
         reach.find("gateway-1", site / "none")
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from dualtrack.core import proc
-from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.errors import BadInput, External, Missing, Refused
 from dualtrack.core.paths import ROOT
 from dualtrack.hosts.agents import gateway as program
 from dualtrack.inventory import deployment
@@ -87,11 +87,11 @@ def test_gateways_share_their_tenants() -> None:
 
 def test_no_track_is_up_and_no_gateway_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployment, "inventories", lambda: [deployment.COMMON])
-    with pytest.raises(BadInput, match="no host with the role gateway is up"):
+    with pytest.raises(Missing, match="no host with the role gateway is up"):
         serving.sites()
     monkeypatch.setattr(deployment, "inventories", lambda: [deployment.COMMON, Path("lab")])
     monkeypatch.setattr(serving, "read_inventory", lambda _: inventory())
-    with pytest.raises(BadInput, match="make up"):
+    with pytest.raises(Missing, match="make up"):
         serving.sites()
     monkeypatch.setattr(serving, "read_inventory", lambda _: inventory(gateway=FACTS))
     assert [it.gateway.name for it in serving.sites()] == ["gateway"]

@@ -10,7 +10,7 @@ import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING, PKI
-from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.errors import Findings, Missing
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import ROOT, STATE
 from dualtrack.inventory import deployment
@@ -91,7 +91,7 @@ def matrix(
         return
     inventories = deployment.inventories()
     if len(inventories) == 1:
-        raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
+        raise Missing("no track is up", hint="dualtrack local up, or cloud up")
     busy = {it.name for it in glass.active_grants(grants, access)}
     report = matrix_test.trial(access, inventories, Steps(quiet=json), busy)
     if json:

@@ -15,7 +15,7 @@ import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed, confirmed, only_shows
 from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
-from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.errors import Findings, Missing
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import ROOT, STATE
 from dualtrack.knowledge import overview
@@ -215,7 +215,7 @@ def address(json: bool = JSON) -> None:
     from dualtrack.tracks import knowledge_site
 
     if (at := knowledge_site.site()) is None:
-        raise BadInput("no host with the role knowledge_base is up", hint="make up")
+        raise Missing("no host with the role knowledge_base is up", hint="make up")
     if json:
         document("kb-address", {"host": at.host, "url": at.url, "ca_file": str(at.ca_file)})
     else:

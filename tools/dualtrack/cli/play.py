@@ -9,7 +9,7 @@ import typer
 from dualtrack.cli import names
 from dualtrack.cli.confirm import DRY_RUN, YES, confirmed
 from dualtrack.cli.options import LIMIT
-from dualtrack.core.errors import BadInput
+from dualtrack.core.errors import BadInput, Missing
 from dualtrack.core.output import Steps, echo
 from dualtrack.inventory import deployment
 from dualtrack.inventory import target as targets
@@ -46,7 +46,7 @@ def play(
             raise BadInput(f"--set {name}{equals}", hint="write it as NAME=VALUE, the name a variable's")
     inventories = deployment.inventories()
     if len(inventories) == 1 or not any(it.hosts for it in deployment.generated()):
-        raise BadInput("no track is up", hint="dualtrack local up, or cloud up")
+        raise Missing("no track is up", hint="dualtrack local up, or cloud up")
     if not check and not yes and (real := _real(inventories)):
         confirmed(f"Run {playbook} on {limit or 'all hosts'} of {', '.join(real)}?")
     if not check:

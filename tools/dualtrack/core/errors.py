@@ -15,7 +15,7 @@ class Exit(IntEnum):
     OK = 0
     FINDINGS = 1  # it ran to the end, and what it looked at is not as it should be
     BAD_INPUT = 2  # a file, an option or a value is wrong: nothing was touched
-    MISSING = 3  # this machine lacks a prerequisite
+    MISSING = 3  # a prerequisite is missing: a program on this machine, or a track that is up
     EXTERNAL = 4  # a host, an API or a program that we call failed
     REFUSED = 5  # not confirmed, or not safe: nothing was touched
     INTERRUPTED = 130  # Ctrl-C
@@ -26,7 +26,7 @@ MEANING = {
     Exit.OK: "it did what was asked",
     Exit.FINDINGS: "it ran to the end, and what it looked at is not in order (a failed check, an unreachable host)",
     Exit.BAD_INPUT: "a file, an option or a value is wrong; nothing was touched",
-    Exit.MISSING: "this machine lacks a prerequisite; the message names it",
+    Exit.MISSING: "a prerequisite is missing (a program on this machine, a track that is up); the message names it",
     Exit.EXTERNAL: "a host, an API or a program outside failed; the message says which and what it said",
     Exit.REFUSED: "you said no, or it would not have been safe; nothing was touched",
     Exit.INTERRUPTED: "Ctrl-C; programs that ran were stopped in order, the next run continues from there",

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from dualtrack.core import proc
-from dualtrack.core.errors import BadInput, External
+from dualtrack.core.errors import BadInput, External, Missing
 from dualtrack.core.paths import STATE
 from dualtrack.core.proc import last_line
 from dualtrack.inventory import deployment
@@ -57,7 +57,7 @@ def find(word: str, state: Path = STATE) -> tuple[str, Mapping[str, Any]]:
     """Return a host by its name, instance id or address, and its variables; BadInput where there is none."""
     known = hosts(state)
     if not known:
-        raise BadInput("no track is up", hint="dualtrack up, local up or cloud up")
+        raise Missing("no track is up", hint="dualtrack up, local up or cloud up")
     if word in known:
         return word, known[word]
     for name, facts in known.items():

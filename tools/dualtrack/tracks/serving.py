@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from dualtrack.core import proc
-from dualtrack.core.errors import BadInput, DualtrackError, External
+from dualtrack.core.errors import BadInput, DualtrackError, External, Missing
 from dualtrack.core.files import locked
 from dualtrack.core.paths import ROOT, expanded
 from dualtrack.core.task_graph import Say
@@ -94,7 +94,7 @@ def sites() -> list[Site]:
     """Return the gateways of the tracks that are up; BadInput where there is none."""
     found = up()
     if not found:
-        raise BadInput("no host with the role gateway is up", hint="make up")
+        raise Missing("no host with the role gateway is up", hint="make up")
     return found
 
 
