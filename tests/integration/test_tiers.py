@@ -67,12 +67,14 @@ def tiers(bed: Store, *words: object, code: int = 0) -> subprocess.CompletedProc
 def test_drill(archived: tuple[Store, str, Path]) -> None:
     bed, address, source = archived
     assert "is in an archive (dualtrack tiers restore" in bed.run("pull", address, code=4).stderr
-    shown = tiers(bed, "restore", address, "--dry-run").stderr
+    shown = tiers(bed, "restore", address, "--dry-run").stdout
     assert "4 of 4 objects" in shown  # the manifest, too
     assert "Bulk: up to 48 hours" in shown
     # Nobody is there to be asked, and nothing was asked for.
-    assert "costs money" in tiers(bed, "restore", address, code=5).stderr
-    assert "4 of 4 objects" in tiers(bed, "restore", address, "--dry-run").stderr
+    assert "nobody answered: nothing was changed" in tiers(bed, "restore", address, code=5).stderr
+    planned = json.loads(tiers(bed, "restore", address, "--json").stdout)
+    assert (planned["applied"], planned["archived"], planned["way"], planned["path"]) == (False, 4, "Bulk", "")
+    assert "4 of 4 objects" in tiers(bed, "restore", address, "--dry-run").stdout
     assert (
         "up to 12 hours, and 1 are allowed" in tiers(bed, "restore", address, "--within", "1", "--yes", code=5).stderr
     )
@@ -82,7 +84,7 @@ def test_drill(archived: tuple[Store, str, Path]) -> None:
     print(
         f"\nrestore: promised {found['promised_s']:.0f} s, actual {found['waited_s']:.1f} s on a clock of {TAKES_S} s"
     )
-    assert (found["way"], found["promised_s"], found["objects"]) == ("Standard", 12 * 3600, 4)
+    assert (found["applied"], found["way"], found["promised_s"], found["objects"]) == (True, "Standard", 12 * 3600, 4)
     assert TAKES_S - 1 < found["waited_s"] < 60
     assert found["usd"] == pytest.approx(0.02 * found["gb"] + 0.1 * 4 / 1000)
     # Once more: it is here, and nothing is paid.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from dualtrack.cli import commands, confirm, play, spot
 from dualtrack.cli.groups import BY_NAME
 from dualtrack.core.errors import Refused
+from dualtrack.core.output import form
 from dualtrack.core.paths import ROOT
 from tests.conftest import CLI
 
@@ -71,7 +73,10 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def apply(*words: str) -> None:
     command = BY_NAME["spot"].load()
-    command.main(["apply", "--max-age", "100000", *words], standalone_mode=False)
+    try:
+        command.main(["apply", "--max-age", "100000", *words], standalone_mode=False)
+    finally:
+        form.reset()
 
 
 def test_spot_apply_asks_before_it_writes(
@@ -85,8 +90,15 @@ def test_spot_apply_asks_before_it_writes(
     with pytest.raises(Refused):
         apply()
     assert (len(asked), stack.exists()) == (1, False)
+    capsys.readouterr()
     apply("--json")
     assert (len(asked), stack.exists()) == (1, False)
+    shown = json.loads(capsys.readouterr().out)
+    apply("--json", "--yes")
+    assert (len(asked), stack.exists()) == (1, True)
+    written = json.loads(capsys.readouterr().out)
+    assert (shown["applied"], written["applied"], shown.keys()) == (False, True, written.keys())
+    stack.unlink()
     apply("--yes")
     assert (len(asked), stack.exists()) == (1, True)
     apply()  # nothing would change: nothing is asked

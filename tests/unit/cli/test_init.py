@@ -119,3 +119,22 @@ def test_values_are_literals() -> None:
     assert initial._hcl("${x} %{y}") == '"$${x} %%{y}"'
     with pytest.raises(BadInput):
         initial.Cloud(region='x"', operator_cidrs=("203.0.113.7/32",), image="ami-0123456789abcdef0")
+
+
+@pytest.mark.parametrize("old", ["", "provider: machines\n"])
+def test_both_files_are_written_or_none(tmp_path: Path, old: str) -> None:
+    (tmp_path / "file").write_text("in the place of a directory\n")
+    if old:
+        (tmp_path / "facts.yml").write_text(old)
+        (tmp_path / "facts.yml").chmod(0o600)
+    words = (*HOST, *CLOUD, "--tfvars", "file/aws.tfvars", "--yes", *(["--force"] if old else []))
+    done = call(tmp_path, *words)
+    assert done.returncode not in (0, 1), done.stderr
+    assert "written" not in done.stderr
+    assert ((tmp_path / "facts.yml").read_text() if old else (tmp_path / "facts.yml").exists()) == (old or False)
+    assert not old or (tmp_path / "facts.yml").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "file").unlink()
+    done = call(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert facts.load(tmp_path / "facts.yml").hosts
+    assert variables.values_of(tmp_path / "file/aws.tfvars")["region"] == "eu-central-1"

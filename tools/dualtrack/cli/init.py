@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,14 +82,32 @@ def init(
         return
     if not yes:
         confirmed("Write this?")
-    for path, text in made.items():
-        write_atomically(path, text.encode())
-        echo(f"written: {path}", err=True)
+    _write(made)
     if target in made:
         variables.values_of(target)
         echo("next: dualtrack cloud plan --stack aws", err=True)
     if facts in made:
         echo(f"next: dualtrack local up --facts {facts}", err=True)
+
+
+def _write(made: dict[Path, str]) -> None:
+    """Write all files, or leave all as they were: the same command can be repeated."""
+    done: list[tuple[Path, bytes | None, int]] = []
+    try:
+        for path, text in made.items():
+            there = path.is_file()
+            before, mode = path.read_bytes() if there else None, path.stat().st_mode if there else 0
+            write_atomically(path, text.encode())
+            done.append((path, before, stat.S_IMODE(mode)))
+    except BaseException:
+        for path, before, mode in reversed(done):
+            if before is None:
+                path.unlink()
+            else:
+                write_atomically(path, before, mode)
+        raise
+    for path in made:
+        echo(f"written: {path}", err=True)
 
 
 def _servers() -> Iterator[dict[str, Any]]:

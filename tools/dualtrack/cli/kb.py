@@ -323,7 +323,8 @@ def delete_person(
 ) -> None:  # fmt: skip
     """Delete the documents that mention a person, in all versions, and keep them and later ones out.
 
-    Their keys are destroyed: nothing that is left of them can be read. Whoever was interrupted runs it again.
+    Shows them and asks, also where there is none yet. Their keys are destroyed: nothing that is left of them can be
+    read. Whoever was interrupted runs it again.
     """
     from dualtrack.knowledge import deletion, mentions
     from dualtrack.tracks import knowledge
@@ -339,9 +340,10 @@ def delete_person(
             why = f"{it.mentions} mentions" if it.mentions else "named" if it.named else "the same file"
             echo(f"{it.collection}/{it.source}: {why}, in {it.versions} versions")
         echo(f"{len(found)} documents")
-        if shows or not found:
+        if shows:
             return
-        confirmed("Delete them, in all versions?")
+        # Whoever is in no document yet is noted all the same: that keeps later ones out.
+        confirmed("Delete them, in all versions?" if found else "Keep later documents that mention them out?")
     receipt = knowledge.delete_person(base, people, documents, key_file, trail)
     if json:
         document("kb-receipt", receipt)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
+from msgspec import structs
 
-from dualtrack.cli.confirm import DRY_RUN, YES, agreed
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed, only_shows
 from dualtrack.cli.options import JSON, LISTING, PKI
 from dualtrack.core.errors import Findings
 from dualtrack.core.output import document, echo, table
@@ -86,6 +87,7 @@ def rotate(
     `dualtrack play audit-rotate` takes all three, and brings the files to nodes and hosts between them.
     """
     found = rotation.look(folder)
+    applied = bool(step) and not only_shows(yes=yes, dry_run=dry_run, json=json)
     if step:
         left = rotation.due(found, step)  # type: ignore[arg-type] # it says which steps there are
         lines = [STEPS[step] if left else f"the step {step} was taken"]
@@ -93,7 +95,7 @@ def rotate(
         if agreed(lines, f"Take the step {step}?", yes=yes or not left, dry_run=dry_run, json=json):
             found = rotation.take(folder, step, have, forget=forget)  # type: ignore[arg-type]
     if json:
-        document("pki-rotation", found)
+        document("pki-rotation", {"applied": applied, **structs.asdict(found)})
         return
     echo(f"{found.state}: {found.authorities[0]} issues, trusted: {', '.join(found.authorities)}")
     echo(f"ca.pem is {found.bundle}")

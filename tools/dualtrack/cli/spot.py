@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
+from msgspec import structs
 
 from dualtrack.cli import renamed
 from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
@@ -96,14 +97,18 @@ def apply(
         stack, prices, demand, job, ceiling, discount, max_age, days, region, zone, type_, time_zone, spot_pool,
         on_demand_pool, spot_max, on_demand_max, base,
     )  # fmt: skip
-    planned = _planned(request, stack, live=live, json=json)
-    target = request.folder / stack_file.FILE
-    if only_shows(yes=yes, dry_run=dry_run, json=json):
+    planned = actions.build_plan(request, datetime.now(UTC), _api(stack) if live else None)
+    if not json:
+        show.show(planned)
+    target, shows = request.folder / stack_file.FILE, only_shows(yes=yes, dry_run=dry_run, json=json)
+    if shows:
         _write(request, planned, target, dry_run=True, force=force)
     else:
         if not yes and _write(request, planned, target, dry_run=True, force=force):
             confirmed(f"Write {target}?")
         _write(request, planned, target, dry_run=False, force=force)
+    if json:
+        document("spot-plan", {"applied": not shows, **structs.asdict(planned)}, stack=stack.value)
     _check(planned)
 
 

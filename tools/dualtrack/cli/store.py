@@ -35,11 +35,9 @@ CACHE = typer.Option(None, "--cache", metavar="DIRECTORY", help="The cache; DUAL
 REGION = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it.")
 ENDPOINT = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's; AWS_ENDPOINT_URL without it.")
 JOBS = typer.Option(8, "--jobs", min=1, max=64, help="Parts side by side.")
-NAMES = typer.Argument(
-    None, metavar="[NAME]…", help="Names in `store list`, their beginnings, or addresses.",
-    autocompletion=completed.checkpoints,
-)  # fmt: skip
-GONE = typer.Argument(..., metavar="NAME…", autocompletion=completed.checkpoints)
+NAMED = f"A name in `store list`, its beginning of at least {actions.SHORTEST} characters, or an address"
+NAMES = typer.Argument(None, metavar="[NAME]…", help=f"{NAMED}; all without it.", autocompletion=completed.checkpoints)
+GONE = typer.Argument(..., metavar="NAME…", help=f"{NAMED}.", autocompletion=completed.checkpoints)
 
 
 def _cache(option: Path | None) -> Cache:
@@ -229,7 +227,7 @@ def remove(names: list[str] = GONE, cache: Path = CACHE, yes: bool = YES, dry_ru
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def hold(
-    name: str = typer.Argument(..., metavar="NAME", autocompletion=completed.checkpoints),
+    name: str = typer.Argument(..., metavar="NAME", help=f"{NAMED}.", autocompletion=completed.checkpoints),
     command: list[str] = typer.Argument(..., metavar="-- COMMAND…"),
     cache: Path = CACHE,
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.confirm import answer
+from dualtrack.cli.confirm import DRY_RUN, YES, agreed, only_shows
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, LISTING, STACK, float_option
 from dualtrack.cloud import variables
@@ -14,6 +14,7 @@ from dualtrack.cloud.prices import files
 from dualtrack.cloud.tiers import amounts, drill
 from dualtrack.cloud.tiers import plan as plans
 from dualtrack.cloud.tiers.plan import TiersPlan, cheapest
+from dualtrack.cloud.tiers.restore import Quote
 from dualtrack.core.errors import Refused
 from dualtrack.core.output import document, echo, table
 
@@ -87,8 +88,8 @@ def restore(
     cache: Path = typer.Option(None, "--cache", metavar="DIRECTORY", help="The cache; DUALTRACK_STORE without it."),
     poll: float = float_option(300, "--poll", min=0.1, help="Seconds between two looks."),
     no_wait: bool = typer.Option(False, "--no-wait", help="Ask S3 and end; the same command continues later."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Ask for nothing: say what it takes and costs."),
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask whether to spend the money."),
+    yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     prices: Path = PRICES,
     region: str = typer.Option("", "--region", help="The bucket's region; your AWS settings' without it."),
     endpoint: str = typer.Option("", "--endpoint", metavar="URL", help="Another S3 than AWS's."),
@@ -96,8 +97,21 @@ def restore(
 ) -> None:
     """Bring an archived checkpoint back: ask for it, wait, fetch it into the cache, check it; promised beside actual.
 
-    May be ended at any moment and called again: it continues where it was, and nothing is paid twice.
+    Shows what it takes and costs, and asks before money is spent. May be ended at any moment and called again: it
+    continues where it was, and nothing is paid twice.
     """
+
+    def say(text: str) -> None:
+        echo(text, err=True)
+
+    def spend(found: Quote) -> bool:
+        line, free = drill.words(found), not found.archived
+        shows = only_shows(yes=yes, dry_run=dry_run, json=json)
+        if not shows and (yes or free):
+            say(line)
+            return True
+        return agreed([line], f"Spend US$ {found.usd:,.2f}?", yes=yes, dry_run=dry_run, json=json)
+
     asked = drill.Asked(
         address=address,
         way=way,
@@ -106,17 +120,16 @@ def restore(
         cache=cache,
         poll=poll,
         wait=not no_wait,
-        dry_run=dry_run,
         prices=prices,
         region=region,
         endpoint=endpoint,
     )
-    confirm = None if yes else answer
-    found = drill.restore(asked, confirm, lambda text: echo(text, err=True))
-    if found is None:
-        return
+    found = drill.restore(asked, spend, say)
+    if found.applied and no_wait:
+        say("asked for; the same command without --no-wait fetches it")
     if json:
         document("tiers-restore", found)
+    if json or found.waited_s is None or found.fetched_s is None:
         return
     way = found.way or "nothing but reading"
     echo(f"{found.address}: {found.objects} objects, {found.gb:,.3g} GB by {way}, ${found.usd:,.2f}")

@@ -180,8 +180,13 @@ def test_the_command_says_where_it_stands_and_what_is_next(tmp_path: Path) -> No
         )
 
     assert "next: --step both" in rotate().stdout
+    for words in (("--json",), ("--json", "--step", "both"), ("--json", "--step", "both", "--yes", "--dry-run")):
+        found = json.loads(rotate(*words).stdout)
+        assert (found["applied"], found["changed"], found["state"]) == (False, False, "settled")
     said = rotate("--step", "both", "--yes").stdout
     assert "dualtrack issues, trusted: dualtrack, dualtrack-2" in said
+    again = json.loads(rotate("--step", "both", "--yes", "--json").stdout)
+    assert (again["applied"], again["changed"]) == (True, False)
     found = json.loads(rotate("--json").stdout)
     assert (found["schema"], found["state"], found["next"]) == ("dualtrack.pki-rotation/1", "both", "new")
     for words, code in ((("--step", "alone"), 5), (("--step", "new", "--yes"), 5), (("--step", "x"), 2)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,14 +33,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path | None
     poll: float
     wait: bool
-    dry_run: bool
     prices: Path | None
     region: str
     endpoint: str
 
 
-def restore(asked: Asked, confirm: Callable[[str], bool] | None, say: Say) -> Restored | None:
-    """Restore a checkpoint; None when it was only asked for, or shown. Refused when the cost was not confirmed."""
+def restore(asked: Asked, agreed: Callable[[Quote], bool], say: Say) -> Restored:
+    """Restore a checkpoint where what it takes is ``agreed`` to; return what it took, or takes."""
     address = addresses.parse(asked.address)
     prices = files.storage(asked.prices or files.STORAGE_FACTS)
     remote = Remote(address.bucket, region=asked.region, endpoint=asked.endpoint, jobs=JOBS)
@@ -49,15 +47,24 @@ def restore(asked: Asked, confirm: Callable[[str], bool] | None, say: Say) -> Re
     objects = restores.look(remote, prefix)
     region = asked.region or str(remote.client.meta.region_name)
     found = restores.quote(objects, prices, region, asked.way, asked.within)
-    say(_words(found))
-    if asked.dry_run:
-        return None
+    planned = Restored(
+        applied=False,
+        address=str(address),
+        way=found.way,
+        objects=found.objects,
+        restoring=found.restoring,
+        archived=found.archived,
+        gb=sum(it.size for it in objects) / 10**9,
+        usd=found.usd,
+        promised_s=found.promised_hours * 3600,
+    )
+    if not agreed(found):
+        return planned
     if found.archived:
-        _confirmed(found, confirm)
         restores.ask(remote, objects, found.way, asked.days)
+    asked_for = msgspec.structs.replace(planned, applied=True)
     if not asked.wait:
-        say("asked for; the same command without --no-wait fetches it")
-        return None
+        return asked_for
     waited = restores.wait(remote, prefix, asked.poll, say)
     begin = time.monotonic()
     cache = Cache(actions.folder(asked.cache))
@@ -69,29 +76,13 @@ def restore(asked: Asked, confirm: Callable[[str], bool] | None, say: Say) -> Re
     wrong = check(Path(pulled.path), entry.manifest) if entry else ["it is gone"]
     if wrong:
         raise Refused(f"{pulled.key}: {wrong[0]}", hint="dualtrack store verify")
-    return Restored(
-        address=str(address),
-        way=found.way,
-        objects=found.objects,
-        gb=sum(it.size for it in objects) / 10**9,
-        usd=found.usd,
-        promised_s=found.promised_hours * 3600,
-        waited_s=waited,
-        fetched_s=time.monotonic() - begin,
-        path=pulled.path,
-    )
+    return msgspec.structs.replace(
+        asked_for, waited_s=waited, fetched_s=time.monotonic() - begin, path=pulled.path
+    )  # fmt: skip
 
 
-def _confirmed(found: Quote, confirm: Callable[[str], bool] | None) -> None:
-    if confirm is None:
-        return
-    if not sys.stdin.isatty():
-        raise Refused("a restore costs money and nobody can be asked", hint="--yes")
-    if not confirm(f"Spend US$ {found.usd:,.2f}?"):
-        raise Refused("not confirmed: nothing was asked for")
-
-
-def _words(found: Quote) -> str:
+def words(found: Quote) -> str:
+    """Return what a restore takes as a line."""
     if not found.way:
         return f"all {found.objects} objects can be read"
     restoring = f", {found.restoring} are on their way already" if found.restoring else ""

@@ -39,17 +39,24 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What it took. Times in seconds; ``promised_s`` is what the way may take."""
+    """What it takes, and what it took. Times in seconds; ``promised_s`` is what the way may take.
 
+    ``archived`` and ``restoring`` count objects before. ``applied`` is False for a dry run; the last three are empty
+    where nothing was fetched.
+    """
+
+    applied: bool
     address: str
     way: str
     objects: int
+    restoring: int
+    archived: int
     gb: float
     usd: float
     promised_s: float
-    waited_s: float
-    fetched_s: float
-    path: str
+    waited_s: float | None = None
+    fetched_s: float | None = None
+    path: str = ""
 
 
 def look(remote: Bucket, prefix: str) -> list[Object]:

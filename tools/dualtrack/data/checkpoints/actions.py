@@ -16,6 +16,9 @@ from dualtrack.core.progress import size
 from dualtrack.data.checkpoints.address import DIGEST_MARK, Address
 from dualtrack.data.checkpoints.cache import Cache, Held, begun, check
 
+#: The fewest characters of a key that name a version: what is removed is not named by accident.
+SHORTEST = 8
+
 
 class CachedVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of the cache; times in seconds since 1970. ``state``: complete, pulling, unfinished, torn."""
@@ -124,20 +127,26 @@ def gc(
 
 
 def chosen(cache: Cache, names: Sequence[str]) -> list[Held]:
-    """Return the complete versions that are named by key, by the beginning of one, or by address; all without names."""
+    """Return the complete versions that are named by key, by the beginning of one, or by address; all without names.
+
+    BadInput where a name is not that of one version, also where it is shorter than `SHORTEST` and not all of a key.
+    """
     held = cache.held()
     if not names:
         return held
     found = []
     for name in names:
         address, mark, digest = name.rpartition(DIGEST_MARK) if DIGEST_MARK in name else (name, "", "")
-        matching = [it for it in held if it.entry.address == address and digest in ("", it.entry.digest)]
+        matching = [it for it in held if it.entry.address == address and (not mark or digest == it.entry.digest != "")]
         if not mark:
-            matching = matching or [it for it in held if it.key.startswith(name)]
+            matching = matching or [it for it in held if it.key == name]
+            if len(name) >= SHORTEST:
+                matching = matching or [it for it in held if it.key.startswith(name)]
         if len(matching) != 1:
             known = ", ".join(it.key for it in (matching or held)) or "nothing"
             what = f"{len(matching)} versions are" if matching else "no version is"
-            raise BadInput(f"{what} named {name}", hint=f"the cache holds {known}")
+            short = f"at least {SHORTEST} characters of a name; " if not matching and len(name) < SHORTEST else ""
+            raise BadInput(f"{what} named {name or repr(name)}", hint=f"{short}the cache holds {known}")
         found.append(matching[0])
     return found
 

@@ -43,8 +43,8 @@ class Grants(msgspec.Struct, frozen=True):
 
 
 def list_grants(path: Path) -> tuple[Grant, ...]:
-    """Return all grants that were ever given, the newest last."""
-    return (read(path, Grants) or Grants()).grants
+    """Return all grants that were ever given, the newest last; BadInput where the list is damaged."""
+    return (read(path, Grants, "restore it from a backup: it says who holds rights") or Grants()).grants
 
 
 def active_grants(path: Path, access: model.Access, now: datetime | None = None) -> tuple[Grant, ...]:
