@@ -11,6 +11,7 @@ import sys
 import pytest
 from typer.core import TyperCommand
 
+from dualtrack.cli import commands
 from dualtrack.cli.examples import EXAMPLES
 from dualtrack.cli.groups import BY_NAME, ENTRIES, PANELS, Entry
 from tests.conftest import CLI, ROOT
@@ -142,3 +143,8 @@ def test_examples_call_a_command_as_it_can_be_called(path: str) -> None:
     assert words[: len(names) + 1] == path.split()
     assert command.epilog == f"Example: {EXAMPLES[path]}"
     command.make_context(path, words[len(names) + 1 :])
+
+
+def test_names_of_arguments_are_in_upper_case() -> None:
+    names = [it.metavar for _, command in commands() for it in command.params if it.param_type_name == "argument"]
+    assert all(name and name.upper() == name for name in names), names
