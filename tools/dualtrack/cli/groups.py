@@ -106,7 +106,20 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if not name or not command:
             return name, command, rest
+        if ctx.resilient_parsing:  # a shell completes
+            return name, self._completed(name, rest), rest
         return name, self._loaded.get(name) or BY_NAME[name].load(rest[0] if rest else ""), rest
+
+    def _completed(self, name: str, rest: list[str]) -> Any:
+        """Return the command, or one that completes as it does and imports nothing."""
+        if name in self._loaded:
+            return self._loaded[name]
+        from dualtrack.cli import completion
+
+        if (found := completion.kept(name, rest, os.environ)) is None:
+            found = self.load(name)
+            completion.keep(name, found)
+        return found
 
 
 #: In the order of the help.
