@@ -239,3 +239,14 @@ def test_a_step_that_was_taken_is_not_asked_about(tmp_path: Path, monkeypatch: p
     before = files(tmp_path)
     call("pki rotate", words)
     assert files(tmp_path) == before
+
+
+def test_a_version_that_answers_already_is_not_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = sync_rollback(tmp_path, monkeypatch)
+    COMMANDS["sync", "rollback"].main(["aaaa", *words[1:]], standalone_mode=False)
+    assert capsys.readouterr().err == "version aaaa answers already\n"
+    copy._save(tmp_path, copy.SyncState(source="elsewhere", held="cccc"))
+    COMMANDS["sync", "rollback"].main(["aaaa", *words[1:], "--yes"], standalone_mode=False)
+    assert copy.status(tmp_path).held == ""  # asked for by name, it is no longer waited for another one

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from dualtrack.core.errors import MEANING, BadInput, Exit
+from dualtrack.inventory import facts, model
 from dualtrack.tracks import explain
 from tests.conftest import CLI, ROOT
 
@@ -38,11 +39,19 @@ def test_exit_codes_are_explained_as_the_reference_does() -> None:
         ("operator_cidrs", "variable of a stack", "operator_cidrs"),
         ("inventory.pools.desired", "field of a stack's output", "inventory.pools.desired"),
         ("health_check", "alert", "health_check"),
+        ("unhealthy", "alert", "health_check"),
+        ("site-gpu-spot-missing", "alert", "missing"),
+        ("gpu", "role of a host", "gpu"),
+        ("knowledge_base", "role of a host", "knowledge_base"),
     ],
 )
 def test_a_word_is_found_where_it_is_declared(word: str, kind: str, name: str) -> None:
     found = explain.explain(word)
     assert (kind, name) in {(it.kind, it.name) for it in found}
+
+
+def test_every_role_of_a_host_is_explained() -> None:
+    assert set(model.ROLE_MEANING) == set(facts.ROLES)
 
 
 def test_everything_is_explained() -> None:

@@ -9,10 +9,12 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
 from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
@@ -21,8 +23,9 @@ from hypothesis import strategies as st
 from dualtrack.cli import commands
 from dualtrack.cli.options import LISTING
 from dualtrack.core import characters, formats
-from dualtrack.core.output import document, echo, form, records, table
-from tests.conftest import CLI
+from dualtrack.core.output import document, echo, form, records, result, table
+from dualtrack.security.access import break_glass, model
+from tests.conftest import CLI, ROOT
 from tests.unit.cli.test_cli import prints_table
 
 FORMATS = ("table", "wide", "json", "yaml", "csv")
@@ -82,7 +85,48 @@ def test_csv_has_the_columns_of_the_table_and_notes_go_to_stderr(tmp_path: Path)
     assert rows[0] == ["check", "state", "detail", "what to do"]
     assert {len(it) for it in rows} == {4}
     done = run(tmp_path, "pools", "report", "--format", "csv")
-    assert (done.stdout, "there is no journal" in done.stderr) == ("", True)
+    assert done.stdout.startswith("field,value\nschema,dualtrack.pools-report/1\n")
+    assert "there is no journal" in done.stderr
+
+
+#: Commands that run without a lab, where nothing has been made yet.
+WITHOUT_LAB = (
+    ("access", "grants"), ("access", "matrix"), ("access", "people"), ("doctor",), ("drift",), ("events",),
+    ("explain", "5"), ("explain", "gpus"), ("lab", "aws", "show"), ("lab", "status"), ("pii", "kinds"),
+    ("pools", "report"), ("pools", "status"), ("status",), ("store", "list"), ("use",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WITHOUT_LAB, ids=" ".join)
+def test_what_prints_a_document_prints_rows_with_csv(tmp_path: Path, words: tuple[str, ...]) -> None:
+    as_json, as_csv = (run(tmp_path, *words, "--format", it) for it in ("json", "csv"))
+    assert as_json.returncode == as_csv.returncode
+    assert bool(as_json.stdout) == bool(as_csv.stdout)
+    for rows in as_csv.stdout.split("\n\n"):
+        assert len({len(it) for it in csv.reader(io.StringIO(rows))}) <= 1
+
+
+def test_a_result_without_a_table_is_its_fields_with_csv() -> None:
+    form.format = "csv"
+    out, err = printed(lambda: result("test", {"up": False}, lambda: echo("it is down"), json=False))
+    assert (out, err) == ("field,value\nschema,dualtrack.test/1\nup,false\n", "it is down\n")
+    assert printed(lambda: result("test", {"a": 1}, lambda: table(("a",), []), json=False))[0] == "a\n"
+
+
+def test_people_with_csv_have_their_break_glass_access(tmp_path: Path) -> None:
+    access = model.load(ROOT / "inventories/access.yml")
+    name = access.people[-1].name
+    role = next(it for it in access.all_roles() if it not in access.people[-1].roles)
+    grants = tmp_path / "grants.json"
+    made = break_glass.Grant(
+        id="7", name=name, role=role, reason="disk, full", since=datetime.now(UTC),
+        until=datetime.now(UTC) + timedelta(hours=1),
+    )  # fmt: skip
+    grants.write_bytes(msgspec.json.encode(break_glass.Grants((made,))))
+    done = run(tmp_path, "access", "people", "--grants", str(grants), "--format", "csv")
+    rows = {it["name"]: it["break-glass access"] for it in csv.DictReader(io.StringIO(done.stdout))}
+    assert rows[name].startswith(f"7: {role} until ")
+    assert not any(text for it, text in rows.items() if it != name)
 
 
 def test_csv_of_a_command_without_a_table_has_the_fields_of_its_document(tmp_path: Path) -> None:

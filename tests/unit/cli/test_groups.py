@@ -11,6 +11,7 @@ import sys
 import pytest
 from typer.core import TyperCommand
 
+from dualtrack.cli import commands
 from dualtrack.cli.examples import EXAMPLES
 from dualtrack.cli.groups import BY_NAME, ENTRIES, PANELS, Entry
 from tests.conftest import CLI, ROOT
@@ -102,7 +103,7 @@ def test_the_list_of_commands_says_what_their_help_says(entry: Entry) -> None:
 def test_every_module_of_commands_is_named_once() -> None:
     shared = {
         "__init__", "groups", "options", "formats", "watching", "names", "confirm", "bring_up", "context",
-        "examples", "renamed", "host_launcher", "chinese",
+        "examples", "renamed", "completion", "host_launcher", "chinese",
     }  # fmt: skip
     modules = {path.stem for path in (ROOT / "tools/dualtrack/cli").glob("*.py")} - shared
     named = {name for it in ENTRIES for name in (it.module, *it.more)}
@@ -142,3 +143,8 @@ def test_examples_call_a_command_as_it_can_be_called(path: str) -> None:
     assert words[: len(names) + 1] == path.split()
     assert command.epilog == f"Example: {EXAMPLES[path]}"
     command.make_context(path, words[len(names) + 1 :])
+
+
+def test_names_of_arguments_are_in_upper_case() -> None:
+    names = [it.metavar for _, command in commands() for it in command.params if it.param_type_name == "argument"]
+    assert all(name and name.upper() == name for name in names), names

@@ -48,10 +48,13 @@ def people(file: Path = PEOPLE, grants: Path = GRANTS, json: bool = LISTING) -> 
         ]  # fmt: skip
         document("access-people", {"people": rows, "for_a_while": force})
         return
-    table(("name", "uid", "roles", "groups", "what for", "grants"),
+    temporary = {name: [it for it in force if it.name == name] for name in {it.name for it in force}}
+    table(("name", "uid", "roles", "groups", "what for", "grants", "break-glass access"),
           [(it.name, str(it.uid), ", ".join(it.roles), ", ".join(it.groups), it.comment,
-            ", ".join(sorted(access.grants(it.roles))))
-           for it in access.people], wide=1)  # fmt: skip
+            ", ".join(sorted(access.grants(it.roles))),
+            "; ".join(f"{one.id}: {one.role} until {one.until:%Y-%m-%dT%H:%M:%SZ}: {one.reason}"
+                      for one in temporary.get(it.name, ())))
+           for it in access.people], wide=2)  # fmt: skip
     for grant in force:
         echo(grant.line)
 

@@ -19,7 +19,7 @@ from dualtrack.core.characters import visible
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.core.files import read_whole, write_atomically
-from dualtrack.core.output import document, echo, table
+from dualtrack.core.output import document, echo, result, table
 from dualtrack.security.audit import anchors, ingest, journal, proof, query, writer
 from dualtrack.security.audit import quorum as judging
 from dualtrack.security.audit import verify as check
@@ -178,9 +178,8 @@ def verify(
             folder, report, said, [read_whole(it, 1 << 14) for it in witness], quorum or len(witness) // 2 + 1,
             now=now, patience_ns=patience * 60 * 10**9,
         )  # fmt: skip
-    if json:
-        document("audit-report", report)
-    else:
+
+    def show() -> None:
         told = f"{report.records} records in {report.segments} segments, signed up to record {report.signed}"
         told += f", co-signed up to segment {report.cosigned}" if witness else ""
         echo(f"{report.host}: {told}, {stamp(report.begun)} to {stamp(report.ended)} by its clock")
@@ -192,6 +191,8 @@ def verify(
                 for it in report.findings
             ]
             table(("finding", "records", "from", "until", "what"), rows)
+
+    result("audit-report", report, show, json=json)
     if report.findings:
         raise Findings(f"{report.host}: {report.findings[0].kind}: {report.findings[0].detail}")
 

@@ -17,7 +17,7 @@ from dualtrack.cloud.cost import gather, running, show
 from dualtrack.cloud.prices import files
 from dualtrack.core.errors import Exit, Refused
 from dualtrack.core.files import write_atomically
-from dualtrack.core.output import document, echo
+from dualtrack.core.output import echo, result
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -55,10 +55,7 @@ def report(
     )
     place = applied(stack.value)
     found = running.report(place.output, place.deployment, gather.collect(place, facts), costs, own or place.budget)
-    if json:
-        document("cost-report", found, stack=stack.value)
-    else:
-        show.running(found)
+    result("cost-report", found, lambda: show.running(found), stack=stack.value, json=json)
     if found.findings:
         raise typer.Exit(int(Exit.FINDINGS))
 
@@ -84,10 +81,7 @@ def breakeven(
         echo(f"written: {write}: edit it, then call: dualtrack cost breakeven --assumptions {write}", err=True)
         return
     found = sums.report(numbers.load(assumptions or numbers.GUIDE), swing)
-    if json:
-        document("cost-breakeven", found)
-    else:
-        show.breakeven(found)
+    result("cost-breakeven", found, lambda: show.breakeven(found), json=json)
     if chart:
         charts.write(found, chart)
         echo(f"written: {chart}", err=True)

@@ -9,7 +9,7 @@ import typer
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import LISTING, STACK
 from dualtrack.core.errors import BadInput, Exit
-from dualtrack.core.output import Steps, document, echo, table
+from dualtrack.core.output import Steps, echo, result, table
 from dualtrack.tracks.drift.detect import Wanted, look
 from dualtrack.tracks.drift.model import Drift
 
@@ -27,13 +27,8 @@ def drift(
     if not cloud and not hosts:
         raise BadInput("--no-cloud and --no-hosts leave nothing to look at")
     found = look(Wanted(stack.value, cloud, hosts), Steps(quiet=json))
-    if json:
-        document(
-            "drift",
-            {"state": found.state, **{name: getattr(found, name) for name in found.__struct_fields__}},
-            stack=stack.value,
-        )
-    else:
+
+    def show() -> None:
         _show(found.drifted, "Drifted")
         _show(found.expected, "Differs by design")
         for line in found.unknown:
@@ -41,6 +36,9 @@ def drift(
         for line in found.looked_at:
             echo(f"looked at       {line}")
         echo(f"{found.state}, {found.seconds} s")
+
+    fields = {name: getattr(found, name) for name in found.__struct_fields__}
+    result("drift", {"state": found.state, **fields}, show, stack=stack.value, json=json)
     codes = {"clean": Exit.OK, "drifted": Exit.FINDINGS, "could not tell": Exit.EXTERNAL}
     raise typer.Exit(int(codes[found.state]))
 

@@ -6,7 +6,7 @@ import typer
 
 from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import Exit, External
-from dualtrack.core.output import Steps, document, echo, table
+from dualtrack.core.output import Steps, document, echo, result, table
 from dualtrack.lab.scenarios import attacks
 from dualtrack.lab.scenarios import failover as failover_scenario
 from dualtrack.lab.scenarios import spot as spot_scenario
@@ -49,10 +49,7 @@ def spot(
     Needs the lab's cloud track (`dualtrack cloud up`). Takes about 5 minutes (--short) or 15; longer on a busy machine.
     """
     report = spot_scenario.spot(Steps(quiet=json), short=short)
-    if json:
-        document("drill-spot", report)
-    else:
-        _show(report)
+    result("drill-spot", report, lambda: _show(report), json=json)
     if report.verdict in ("lost", "twice"):
         raise typer.Exit(int(Exit.FINDINGS))
     if not report.ok:

@@ -11,10 +11,12 @@ from dualtrack.tracks.explain import Entry
 
 
 def explain(
-    word: str = typer.Argument(..., metavar="WORD", help="Such as 5, serving_models, hosts.gpus, region, slurm."),
+    word: str = typer.Argument(
+        ..., metavar="WORD", help="Such as 5, gpu, serving_models, hosts.gpus, region, missing."
+    ),
     json: bool = LISTING,
 ) -> None:
-    """Explain an exit code, a role or a variable of one, a field of the facts file, a variable of a stack, an alert."""
+    """Explain an exit code, a role (of a host, of Ansible), a field of the facts file, a variable, an alert."""
     found = words.explain(word)
     if json:
         document("explain", {"word": word, "entries": found})

@@ -12,7 +12,7 @@ import typer
 from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import BadInput, Exit, Refused
 from dualtrack.core.files import write_atomically
-from dualtrack.core.output import console, document, echo
+from dualtrack.core.output import console, echo, result
 from dualtrack.hosts.fabric import collect, compare, parse, show, spec
 from dualtrack.hosts.fabric import draw as drawing
 from dualtrack.hosts.fabric import generate as writing
@@ -48,10 +48,7 @@ def check(
     earlier = parse.fabric(collect.read(since), wanted.names, wanted.ignore) if since else None
     raw = _raw(host, inventory, from_, timeout)
     report = compare.compare(wanted, parse.fabric(raw, wanted.names, wanted.ignore), earlier)
-    if json:
-        document("fabric-check", report)
-    else:
-        show.show(report)
+    result("fabric-check", report, lambda: show.show(report), json=json)
     if not report.ok:
         raise typer.Exit(int(Exit.FINDINGS))
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from dualtrack.cli.examples import EXAMPLES
 from dualtrack.cli.renamed import keep_old_names
@@ -63,7 +63,10 @@ def _names(group: typer.Typer) -> set[str]:
 
 
 def _explain(command: Any, path: str) -> None:
-    """Add the examples to the help of a command, or of all commands of a group."""
+    """Add the examples to the help of a command, or of all commands of a group; names of arguments in upper case."""
+    for it in command.params:
+        if isinstance(it, TyperArgument) and it.metavar is None and it.name:
+            it.metavar = it.name.upper() + "..." * (it.nargs != 1)
     if path in EXAMPLES:
         command.epilog = f"Example: {EXAMPLES[path]}"
     for name, it in getattr(command, "commands", {}).items():
@@ -103,7 +106,20 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if not name or not command:
             return name, command, rest
+        if ctx.resilient_parsing:  # a shell completes
+            return name, self._completed(name, rest), rest
         return name, self._loaded.get(name) or BY_NAME[name].load(rest[0] if rest else ""), rest
+
+    def _completed(self, name: str, rest: list[str]) -> Any:
+        """Return the command, or one that completes as it does and imports nothing."""
+        if name in self._loaded:
+            return self._loaded[name]
+        from dualtrack.cli import completion
+
+        if (found := completion.kept(name, rest, os.environ)) is None:
+            found = self.load(name)
+            completion.keep(name, found)
+        return found
 
 
 #: In the order of the help.
@@ -117,8 +133,8 @@ ENTRIES = (
     Entry("status", "Show both tracks: every host, whether it answers, and when it was last verified.",
           "status", "status"),
     Entry("doctor", "Check what this machine lacks, with the next step for each.", "doctor", "doctor"),
-    Entry("explain", "Explain an exit code, a role or a variable of one, a field of the facts file, a variable of a"
-          " stack, an alert.", "explain", "explain"),
+    Entry("explain", "Explain an exit code, a role (of a host, of Ansible), a field of the facts file, a variable, an"
+          " alert.", "explain", "explain"),
     Entry("setup", "Build expensive artifacts once and share them between checkouts: OpenTofu, its provider, the"
           " lab's image.", "tracks", "setup"),
     Entry("cloud", "The cloud track: OpenTofu's stack and its instances.", "cloud"),

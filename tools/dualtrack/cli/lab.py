@@ -9,7 +9,7 @@ import typer
 
 from dualtrack.cli import lab_aws, names
 from dualtrack.cli.options import ENDS, JSON, LISTING, float_option
-from dualtrack.core.output import Steps, document, echo, table
+from dualtrack.core.output import Steps, document, echo, result, table
 from dualtrack.lab import control, power, removal
 from dualtrack.lab import gpu as fake
 from dualtrack.lab import reclaim as spot
@@ -212,11 +212,11 @@ def _command(words: list[str]) -> list[str]:
     return words[1:] if words[:1] == ["--"] else words
 
 
-def _show(status: object, json: bool) -> None:
-    assert isinstance(status, LabStatus)  # noqa: S101 - for the type checker
-    if json:
-        document("lab-status", status)
-        return
+def _show(status: LabStatus, json: bool) -> None:
+    result("lab-status", status, lambda: _table(status), json=json)
+
+
+def _table(status: LabStatus) -> None:
     if not status.up:
         echo("the lab is down: dualtrack lab up")
         return

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.options import LISTING, float_option
-from dualtrack.core.output import document, echo, table
+from dualtrack.core.output import echo, result, table
 from dualtrack.core.paths import LAB
 from dualtrack.lab.fault_injection import edit
 
@@ -38,9 +38,10 @@ CALLS = typer.Option(None, "--calls", min=1, help="So many calls; without it, un
 def show(json: bool = LISTING) -> None:
     """Show the conditions in force, and how often each rule has been used."""
     found = edit.show(LAB)
-    if json:
-        document("lab-aws", found)
-        return
+    result("lab-aws", found, lambda: _show(found), json=json)
+
+
+def _show(found: edit.Shown) -> None:
     if not found.rules and not found.prices:
         echo("nothing out of the ordinary: dualtrack lab aws deny … makes launches fail")
         return

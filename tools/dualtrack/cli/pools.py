@@ -20,7 +20,7 @@ from dualtrack.cloud.pools.report import PoolsReport
 from dualtrack.cloud.pools.report import report as reckon
 from dualtrack.cloud.pools.state import Entry, Store
 from dualtrack.core.errors import BadInput
-from dualtrack.core.output import document, echo, records, table
+from dualtrack.core.output import document, echo, records, result, table
 from dualtrack.core.paths import ROOT, STATE
 
 app = typer.Typer(no_args_is_help=True)
@@ -112,10 +112,7 @@ def report(
     # What was counted last went on until the watch last looked.
     until = max([store.peek()[0].memory.at, *(it.at for it in entries)]) if entries else 0.0
     found = reckon(entries, pools.prices(prices), since=begin, until=until, unreadable=unreadable)
-    if json:
-        document("pools-report", found, stack=stack.value)
-    else:
-        _show_report(found)
+    result("pools-report", found, lambda: _show_report(found), stack=stack.value, json=json)
 
 
 @app.command()

@@ -8,8 +8,9 @@ import typer
 
 from dualtrack.cli.options import LISTING
 from dualtrack.core.errors import BadInput, Findings
-from dualtrack.core.output import document, echo, table
+from dualtrack.core.output import echo, result, table
 from dualtrack.serving import countries
+from dualtrack.serving.residency import ResidencyReport
 from dualtrack.tracks import residency, serving
 
 app = typer.Typer(no_args_is_help=True)
@@ -26,9 +27,14 @@ def report(
     one person for each API key. Exit code 1 when a limit is near (80 percent), or a gateway does not say.
     """
     now = residency.persons(serving.sites(), year)
-    if json:
-        document("residency-report", now)
-    elif now.gateways:
+    result("residency-report", now, lambda: _show(now), json=json)
+    near = [f"{it.persons:,} of {it.next_limit:,} {said_of(it.kind)}" for it in now.kinds if it.near]
+    if near or now.problems:
+        raise Findings("; ".join([*now.problems, *(f"a limit is near: {it}" for it in near)]))
+
+
+def _show(now: ResidencyReport) -> None:
+    if now.gateways:
         said = {"persons": "persons", "sensitive": "with sensitive data"}
         rows = [
             (said[it.kind], f"{it.persons:,}", f"{it.by_key:,}", f"{it.next_limit:,}" if it.next_limit else "none")
@@ -36,9 +42,6 @@ def report(
         ]
         table((f"{now.year} (UTC+8)", "left the country", "known by their keys only", "next limit"), rows)
         echo(f"by these counts the rules ask for {now.asked}")
-    near = [f"{it.persons:,} of {it.next_limit:,} {said_of(it.kind)}" for it in now.kinds if it.near]
-    if near or now.problems:
-        raise Findings("; ".join([*now.problems, *(f"a limit is near: {it}" for it in near)]))
 
 
 def said_of(kind: str) -> str:

@@ -13,7 +13,7 @@ import typer
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING, float_option
 from dualtrack.core.errors import BadInput, External, Findings
-from dualtrack.core.output import document, echo, table
+from dualtrack.core.output import document, echo, result, table
 from dualtrack.inventory import deployment
 from dualtrack.inventory.read import read_inventory
 from dualtrack.serving import client, tenants
@@ -23,7 +23,7 @@ from dualtrack.serving.tenants import Residency
 from dualtrack.tracks import serving
 from dualtrack.tracks import tune as measuring
 from dualtrack.tracks import usage as tokens
-from dualtrack.tracks.serving import Told
+from dualtrack.tracks.serving import ServingStatus, Told
 
 app = typer.Typer(no_args_is_help=True)
 key = typer.Typer(help="Tenants and their API keys; the gateways know them at once.", no_args_is_help=True)
@@ -43,17 +43,19 @@ class Where(StrEnum):
 def status(json: bool = LISTING) -> None:
     """Show every engine as its gateway sees it. Exit code 1 when a gateway does not say."""
     now = serving.status(serving.sites())
-    if json:
-        document("serving-status", now)
-    elif now.engines:
+    result("serving-status", now, lambda: _show_engines(now), json=json)
+    if now.problems:
+        raise Findings("; ".join(now.problems))
+
+
+def _show_engines(now: ServingStatus) -> None:
+    if now.engines:
         table(
             ("gateway", "model", "track", "engine", "state", "requests", "reason"),
             [(it.gateway, it.model, it.track, it.engine, it.state, str(it.requests), it.reason) for it in now.engines],
         )
     elif not now.problems:
         echo("no gateway has an engine", err=True)
-    if now.problems:
-        raise Findings("; ".join(now.problems))
 
 
 @app.command()

@@ -86,7 +86,7 @@ def status(base: Path = BASE, json: bool = JSON) -> None:
 
 @app.command()
 def rollback(
-    version: str = typer.Argument(..., help="One of those that `dualtrack kb versions` lists."),
+    version: str = typer.Argument(..., metavar="VERSION", help="One of those that `dualtrack kb versions` lists."),
     base: Path = BASE,
     key_file: Path | None = KEY_FILE,
     yes: bool = YES,
@@ -96,7 +96,10 @@ def rollback(
 
     Shows both versions, and asks.
     """
-    copy.status(base)
+    state = copy.status(base)
+    if not state.held and any(it.current and it.id == version for it in versions.listed(base)):
+        echo(f"version {version} answers already", err=True)
+        return
     if not agreed(versions.change_to(base, version), "Have that version answer?", yes=yes, dry_run=dry_run):
         return
     copy.roll_back(base, version, key_file)

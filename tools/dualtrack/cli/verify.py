@@ -10,7 +10,7 @@ from dualtrack import verify as checks
 from dualtrack.cli import names
 from dualtrack.cli.options import LIMIT, LISTING
 from dualtrack.core.errors import Exit
-from dualtrack.core.output import Steps, document
+from dualtrack.core.output import Steps, result
 from dualtrack.inventory import deployment
 
 ROLE = typer.Option(None, "--role", help="Only this role's checks (may be repeated).", autocompletion=names.roles)
@@ -31,9 +31,6 @@ def verify(
         limit=limit,
         progress=Steps(quiet=json),
     )
-    if json:
-        document("verify", report)
-    else:
-        checks.show(report)
+    result("verify", report, lambda: checks.show(report), json=json)
     if not report.ok:
         raise typer.Exit(int(Exit.FINDINGS))

@@ -12,7 +12,7 @@ import typer
 from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
 from dualtrack.core.characters import visible
 from dualtrack.core.errors import BadInput, Findings
-from dualtrack.core.output import document, echo, table
+from dualtrack.core.output import document, echo, result, table
 from dualtrack.knowledge.writeback import log, push, receive
 from dualtrack.knowledge.writeback.log import Log, LogState
 
@@ -60,10 +60,8 @@ def review(
         if not ids:
             raise BadInput("name the texts by their ids", hint="`all` for every one that waits")
         done = push.decide(base, collection, names, ids, key_file, approved=approve, person=_person())
-        if json:
-            document("writeback-decided", {"approved": approve, "ids": done})
-        else:
-            echo(f"{len(done)} {'approved' if approve else 'rejected'}", err=True)
+        told = f"{len(done)} {'approved' if approve else 'rejected'}"
+        result("writeback-decided", {"approved": approve, "ids": done}, lambda: echo(told, err=True), json=json)
         return
     every = push.texts(base, collection, names, key_file)
     found = [it for it in every if (it[0].approved is not None) == decided]
@@ -71,20 +69,22 @@ def review(
         if unknown := set(ids) - {it.id for it, _ in every}:
             raise BadInput(f"there is no text {min(unknown)}", hint="dualtrack writeback review lists them")
         found = [it for it in every if it[0].id in ids]
-    if json:
-        rows = [{**msgspec.structs.asdict(it), "text": record.text()} for it, record in found]
-        document("writeback-review", {"texts": rows})
-    elif ids:
-        for it, record in found:
-            echo(f"== {it.id} {visible(f'{it.collection}/{it.source}')}")
-            for line in record.text().split("\n"):
-                echo(visible(line))
-    else:
+
+    def show() -> None:
+        if ids:
+            for it, record in found:
+                echo(f"== {it.id} {visible(f'{it.collection}/{it.source}')}")
+                for line in record.text().split("\n"):
+                    echo(visible(line))
+            return
         said = {None: "", True: "approved", False: "rejected"}
         table(
             ("id", "collection", "document", "characters", ""),
             [(it.id, it.collection, it.source, str(it.characters), said[it.approved]) for it, _ in found],
         )
+
+    rows = [{**msgspec.structs.asdict(it), "text": record.text()} for it, record in found]
+    result("writeback-review", {"texts": rows}, show, json=json)
 
 
 def _person() -> str:

@@ -91,6 +91,21 @@ def document(kind: str, body: Any, *, stack: str = "") -> None:
         sys.stdout.write(json_text(msgspec.json.format(encoded(data), indent=2)) + "\n")
 
 
+def result(kind: str, body: Any, show: Callable[[], None], *, json: bool, stack: str = "") -> None:
+    """Print what a command that may print tables found: its document with ``json``, or what ``show`` prints of it.
+
+    With CSV the fields of the document are printed where ``show`` prints no table, such as when nothing was found.
+    """
+    if json:
+        document(kind, body, stack=stack)
+        return
+    before, form.columns = form.columns, None
+    show()
+    if form.format == "csv" and form.columns is None:
+        form.columns = before
+        document(kind, body, stack=stack)
+
+
 def records(kind: str) -> Callable[[Any], None]:
     """Return what prints documents of one kind as they come: a line of JSON or CSV, or a document of YAML, for each."""
 

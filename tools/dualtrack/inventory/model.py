@@ -15,6 +15,17 @@ Track = Literal["cloud", "local"]
 Lifecycle = Literal["spot", "on-demand", "owned"]
 #: What a host can be for. Each is an Ansible group `role_<name>`, declared in inventories/common.
 Role = Literal["gpu", "infiniband", "storage", "serving", "gateway", "knowledge_base", "controller", "log"]
+#: Each of them, for `dualtrack explain`.
+ROLE_MEANING: dict[Role, str] = {
+    "gpu": "The host runs models on its GPUs.",
+    "infiniband": "The host has a port on an InfiniBand fabric.",
+    "storage": "The host holds checkpoints, weights and the knowledge base.",
+    "serving": "The host answers as a model, outside of the scheduler.",
+    "gateway": "The host takes requests from outside.",
+    "knowledge_base": "The host answers questions from documents.",
+    "controller": "The host schedules the others.",
+    "log": "The host keeps and searches audit trails and logs.",
+}
 
 NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?")
 

@@ -1,7 +1,7 @@
-"""What a word means: exit codes, variables of roles, fields of the facts file and of a stack, alarms.
+"""What a word means: exit codes, roles of hosts, variables of roles, fields of the facts file and of a stack, alarms.
 
-Each is read from where it is declared: the enumeration of exit codes, `roles/*/meta/argument_specs.yml`, the structs of
-the facts file, `variables.tf`, the schema of the stack's output.
+Each is read from where it is declared: the enumerations of exit codes and of roles of hosts, the structs of the facts
+file, `roles/*/meta/argument_specs.yml`, `variables.tf`, the schema of the stack's output, the alarms of the modules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import msgspec
 from dualtrack.cloud import variables
 from dualtrack.core.errors import MEANING, BadInput, Exit
 from dualtrack.core.paths import ROOT
-from dualtrack.inventory import facts
+from dualtrack.inventory import facts, model
 
 STACKS = {
     "aws": "The stack of a real AWS account. `dualtrack use aws` makes it the one that commands are about.",
@@ -44,15 +44,20 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 def explain(word: str, root: Path = ROOT) -> tuple[Entry, ...]:
     """Return all meanings of a word; BadInput with similar words where there is none.
 
-    A field is found by its whole name (`base_users.uid`) or by its last part (`uid`).
+    A field is found by its whole name (`base_users.uid`) or by its last part (`uid`); an alert by the name of its
+    resource, and by that of the alarm, which begins with the deployment and what it is about.
     """
     every, wanted = tuple(entries(root)), word.replace("[]", "").lower()
-    for names in (_whole, _last):
+    for names in (_whole, _last, _alarm(wanted)):
         if found := [it for it in every if wanted in names(it)]:
             return tuple(_merged(found))
     known = {name for it in every for name in (*_whole(it), *_last(it))}
     close = difflib.get_close_matches(wanted, known, n=3)
-    hint = f"did you mean {', '.join(close)}?" if close else "an exit code, a role, a variable, a field or a stack"
+    hint = (
+        f"did you mean {', '.join(close)}?"
+        if close
+        else "an exit code, a role, a variable, a field, a stack or an alert"
+    )
     raise BadInput(f"nothing is called {word}", hint=hint)
 
 
@@ -77,6 +82,16 @@ def _last(entry: Entry) -> tuple[str, ...]:
     return (entry.name.lower().rpartition(".")[2],)
 
 
+def _alarm(wanted: str) -> Callable[[Entry], tuple[str, ...]]:
+    """Return what gives an alert the name that was asked for, where it ends as that of its alarms does."""
+
+    def names(entry: Entry) -> tuple[str, ...]:
+        ends = re.match(r"CloudWatch alarm \S+(-\w+):", entry.text) if entry.kind == "alert" else None
+        return (wanted,) if ends and f"-{wanted}".endswith(ends[1].lower()) else ()
+
+    return names
+
+
 def entries(root: Path = ROOT) -> Iterator[Entry]:
     """Yield all that can be explained."""
     for code in Exit:
@@ -85,6 +100,9 @@ def entries(root: Path = ROOT) -> Iterator[Entry]:
         )
     for name, text in STACKS.items():
         yield Entry(kind="stack", name=name, text=text, where=f"terraform/stacks/{name}")
+    for role, meaning in model.ROLE_MEANING.items():
+        text = f"{meaning} It is in Ansible's group `role_{role}`."
+        yield Entry(kind="role of a host", name=role, text=text, where="roles of a host in the facts file")
     for file in sorted(root.glob("roles/*/meta/argument_specs.yml")):
         yield from _role(file)
     yield from _facts()
