@@ -23,7 +23,8 @@ app = typer.Typer(
         "Deploy a large language model and its knowledge base on two tracks: [bold]cloud[/] (GPU pools on AWS) and"
         " [bold]local[/] (servers you own).\n\n"
         "Start with [bold]dualtrack up[/]: both tracks on this machine's lab, configured and verified. Then"
-        " [bold]dualtrack status[/]. Commands that print tables take --json."
+        " [bold]dualtrack status[/]. Commands that print tables take --format (table, wide, json, yaml, csv); --json is"
+        " short for --format json."
     ),
     epilog="Exit codes: 0 fine, 1 findings, 2 bad input, 3 prerequisite missing, 4 something outside failed, 5 refused,"
     " 130 interrupted.",

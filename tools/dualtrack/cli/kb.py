@@ -259,6 +259,9 @@ def rollback(
     Shows both versions, and asks. What was deleted in the meantime stays deleted.
     """
     kept.own(base)
+    if any(it.current and it.id == version for it in kept.listed(base)):
+        echo(f"version {version} answers already", err=True)
+        return
     if not agreed(kept.change_to(base, version), "Have that version answer?", yes=yes, dry_run=dry_run):
         return
     kept.roll_back(base, version, key_file)
