@@ -56,8 +56,8 @@ def test_the_second_completion_imports_no_command(tmp_path: Path) -> None:
         loaded = set(re.findall(r"dualtrack\.\S+$", second.stderr, re.M))
         assert loaded <= {
             "dualtrack.cli", "dualtrack.cli.completion", "dualtrack.cli.examples", "dualtrack.cli.groups",
-            "dualtrack.cli.renamed", "dualtrack.core", "dualtrack.core.characters", "dualtrack.core.errors", "dualtrack.core.output",
-            "dualtrack.core.paths",
+            "dualtrack.cli.renamed", "dualtrack.core", "dualtrack.core.characters", "dualtrack.core.errors",
+            "dualtrack.core.output", "dualtrack.core.paths",
         }  # fmt: skip
 
 
