@@ -225,7 +225,7 @@ def test_the_commands(stack: Stack) -> None:
     ]
     assert {row["lifecycle"] for row in report["rows"]} == {"spot", "on-demand"}
     assert 0 < report["usd"] < report["usd_on_demand"]
-    assert "on-demand stood in for spot" in lab("pools", "report").stdout
+    assert "on-demand replaced spot" in lab("pools", "report").stdout
     assert "on-demand US$ a day" in cli(stack, "status").stdout
 
 
@@ -251,7 +251,7 @@ esac
     said = lab.runbook("watch-pools.md")
     assert "raise" in said
     assert "lower" in said
-    assert "on-demand stood in for spot for" in said
+    assert "on-demand replaced spot for" in said
 
 
 def test_the_emulators_groups_launch_as_awss_do(stack: Stack) -> None:
