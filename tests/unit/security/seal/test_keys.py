@@ -14,7 +14,7 @@ from dualtrack.security.seal import blob, keyfiles
 from dualtrack.security.seal.errors import Damaged, NotOpened
 from dualtrack.security.seal.header import MAX_SLOTS, Sm2Slot
 from dualtrack.security.seal.slots import Passphrase, Sm2Identity, Sm2Recipient, wrap
-from tests.unit.security.seal.test_ciphers import SM2_PRIVATE, SM2_PUBLIC, pkcs8, spki
+from tests.unit.crypto.test_ciphers import SM2_PRIVATE, SM2_PUBLIC, pkcs8, spki
 
 P = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF
 N = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123
