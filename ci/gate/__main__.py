@@ -34,7 +34,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1,
                         help="units side by side (default: one more than there are processors)")  # fmt: skip
     parser.add_argument("--save-durations", action="store_true", help="keep how long each took in the tree")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.paths = [relevance.relative(ROOT, path) for path in options.paths]
+    for path in options.paths:
+        # One that is gone is a change, too: the directory that it was in tells it from a typing error.
+        if path == "." or Path(path).is_absolute() or not (ROOT / path).parent.is_dir():
+            parser.error(f"there is no {path!r} in this checkout")
+    return options
 
 
 def chosen(every: list[units.Unit], names: list[str]) -> list[units.Unit]:
@@ -62,7 +68,7 @@ def main() -> int:
         ROOT, directory, kept, environment=environment.digest(), expected=expected, jobs=options.jobs, every=options.all
     )
     if options.paths:
-        found, expected = relevance.order(found, [relevance.relative(ROOT, path) for path in options.paths], kept, ROOT)
+        found, expected = relevance.order(found, options.paths, kept, ROOT)
         gate.expected = expected
     if options.list:
         for unit in found:

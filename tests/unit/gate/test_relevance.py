@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ci.gate.__main__ import arguments
 from ci.gate.relevance import order
 from ci.gate.results import Result, Results
 from ci.gate.units import Unit
@@ -66,3 +67,15 @@ def test_a_unit_that_is_named_after_the_path_comes_first(tmp_path: Path) -> None
     units = [Unit(part="unit", name=name, command=("true",)) for name in names]
     found, _ = order(units, ["tools/dualtrack/hosts/raid/plan.py"], Results(tmp_path / "results"), tmp_path)
     assert [unit.name for unit in found][:2] == ["hosts/raid", "raid/plan"]
+
+
+@pytest.mark.parametrize("path", ["does/not/exist", "/etc/passwd", ""])
+def test_a_path_that_cannot_be_of_the_checkout_is_wrong_usage(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["gate", "--for", path])
+    with pytest.raises(SystemExit, match="2"):
+        arguments()
+
+
+def test_a_file_that_is_gone_is_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["gate", "--for", "roles/base/gone.yml"])
+    assert arguments().paths == ["roles/base/gone.yml"]

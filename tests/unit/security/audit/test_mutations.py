@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dualtrack.crypto import libcrypto
 from dualtrack.security.audit import signed_head as heads
+from tests.support import reference_audit
 from tests.support.attack_helpers import MINUTE, SECOND, both, line
 
 #: `make drill-audit` tries more.
@@ -158,3 +160,9 @@ def test_both_implementations_refuse_the_same(
         shutil.rmtree(folder)
     print(f"{MUTATIONS} mutations, {accepted} accepted by both: nothing that is signed has changed")
     assert accepted < MUTATIONS / 4
+
+
+def test_the_second_reader_reads_every_key() -> None:
+    """One in 256 begins with the byte by which gmssl knows an uncompressed point."""
+    key = next(it for it in iter(libcrypto.generate, None) if it.point[1] == 4)
+    assert reference_audit.signed(key.pem().decode(), key.sign(b"head").hex(), b"head")
