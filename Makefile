@@ -3,6 +3,8 @@ SHELL := /bin/bash
 STACK ?= emulator
 INVENTORY ?= inventories/local/facts.yml
 BIN := .venv/bin
+# The limit of `make test` counts from here, with what `make setup` takes on a machine without caches.
+BEGUN := $(shell date +%s)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Set in many container images. Every start of a command would compile our own modules again: a third of its time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -47,8 +49,8 @@ doctor: ## what this machine lacks, and the next step for each
 lint: setup ## ruff, mypy, import-linter, ansible-lint, yamllint, shellcheck, tofu fmt and validate, checkov, generated documents, the word list, the documentation site
 	@ci/lint.sh
 
-test: setup ## every test that has not passed with the same inputs (ALL=1: every test; FOR=path: what a change to it can break)
-	@ci/test.sh $(if $(ALL),--all) $(if $(FOR),--for $(FOR)) $(ONLY)
+test: setup ## every test that has not passed with the same inputs (ALL=1: every test; FOR=path: what a change to it can break; LIMIT=minutes: what fits)
+	@ci/test.sh $(if $(ALL),--all) $(if $(FOR),--for $(FOR)) $(if $(LIMIT),--limit $(LIMIT) --since $(BEGUN)) $(ONLY)
 
 unit: setup ## the tests that need no host
 	@$(BIN)/python -m ci.gate $(if $(ALL),--all) unit

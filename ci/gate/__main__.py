@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import msgspec
-from ci.gate import environment, relevance, report, units
+from ci.gate import environment, relevance, report, schedule, units
 from ci.gate.gate import Gate, say
 from ci.gate.results import Results
 
@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
     """Return the options of this run."""
     parser = argparse.ArgumentParser(
         prog="python -m ci.gate", description="Run every unit of tests that has no result for the tree as it is.",
-        epilog="Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 130 interrupted.",
+        epilog="Exit codes: 0 all that ran passed, 1 something failed, 2 wrong usage, 130 interrupted.",
     )  # fmt: skip
     parser.add_argument("units", nargs="*", help="only these: a part (e2e), a unit (molecule:base); default: all")
     parser.add_argument("--for", dest="paths", action="append", default=[], metavar="PATH",
@@ -33,6 +33,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="list the units that would run, and run nothing")
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1,
                         help="units side by side (default: one more than there are processors)")  # fmt: skip
+    parser.add_argument("--limit", type=float, metavar="MINUTES",
+                        help="start a unit only if its usual time still fits; "
+                        "what does not fit is listed as not run, and is first in the next run")  # fmt: skip
+    parser.add_argument("--since", type=float, metavar="SECONDS", default=time.time(),
+                        help="when the time of --limit began, in seconds since 1970 (default: now)")  # fmt: skip
     parser.add_argument("--save-durations", action="store_true", help="keep how long each took in the tree")
     options = parser.parse_args()
     options.paths = [relevance.relative(ROOT, path) for path in options.paths]
@@ -64,9 +69,15 @@ def main() -> int:
     found = chosen(units.discover(ROOT), options.units)
     expected: dict[str, float] = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
     directory = cache_dir() / "tests/runs" / time.strftime("%Y%m%dT%H%M%S") / str(os.getpid())
+    left_out = schedule.LeftOut(cache_dir() / "tests/left-out.json")
+    limit = None
+    if options.limit is not None:
+        deadline = begin + options.limit * 60 - (time.time() - options.since)
+        limit = schedule.Limit(deadline=deadline, first=left_out.load(), rotation=schedule.rotation(commit()))
     gate = Gate(
-        ROOT, directory, kept, environment=environment.digest(), expected=expected, jobs=options.jobs, every=options.all
-    )
+        ROOT, directory, kept, environment=environment.digest(), expected=expected, jobs=options.jobs,
+        every=options.all, limit=limit,
+    )  # fmt: skip
     if options.paths:
         found, expected = relevance.order(found, options.paths, kept, ROOT)
         gate.expected = expected
@@ -80,15 +91,20 @@ def main() -> int:
         if gate.outcomes:
             say(report.table(report.document(gate.outcomes, time.monotonic() - begin, "")))
         return 130
+    ran = [outcome.id for outcome in outcomes if outcome.state != report.NOT_RUN]
+    left_out.update(ran=ran, left_out={outcome.id for outcome in outcomes} - set(ran))
     return finish(outcomes, directory, time.monotonic() - begin, save=options.save_durations)
+
+
+def commit() -> str:
+    """Return the digest of the commit that is checked out; '' if there is none."""
+    words = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def finish(outcomes: list[report.Outcome], directory: Path, seconds: float, *, save: bool) -> int:
     """Write the reports, print the table, and return the exit code."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    run = report.document(outcomes, seconds, commit)
+    run = report.document(outcomes, seconds, commit())
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "run.json").write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
     if save:
@@ -96,12 +112,15 @@ def finish(outcomes: list[report.Outcome], directory: Path, seconds: float, *, s
         before = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
         DURATIONS.write_text(json.dumps({**before, **now}, indent=1, sort_keys=True) + "\n")
     say("\n" + report.table(run))
-    ran = sum(unit.state != "cached" for unit in run.units)
-    say(f"\n{ran} units ran, {len(run.units) - ran} had passed before with the same inputs; {seconds:.0f} s in all")
+    ran = sum(unit.state in ("passed", "failed") for unit in run.units)
+    cached = sum(unit.state == "cached" for unit in run.units)
+    say(f"\n{ran} units ran, {cached} had passed before with the same inputs; {seconds:.0f} s in all")
     say(f"reports: {directory}")
     failed_units = [unit.id for unit in run.units if unit.state == "failed"]
     if failed_units:
         say(f"failed: {' '.join(failed_units)}")
+    if missing := report.left_out(run):
+        say(missing)
     passed, failed = report.counts(run.units)
     say(f"{passed} passed, {failed} failed")
     return int(bool(failed_units))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from ci.gate import groups, report, results
 from ci.gate.report import Outcome
 from ci.gate.results import Result, Results
 from ci.gate.running import Run
+from ci.gate.schedule import Limit, Schedule
 from ci.gate.tracing import Tracer, Untraceable
 from ci.gate.tree import Tree
 from ci.gate.units import Unit, file_name
@@ -38,15 +38,16 @@ class Gate:
     """A run of the gate on the checkout at ``root``.
 
     ``directory`` is where this run's logs and reports go, ``kept`` holds the results of earlier ones, ``expected`` the
-    seconds that units are known to take, and ``environment`` the digest of what lies outside the checkout.
+    seconds that units took on another machine, and ``environment`` the digest of what lies outside the checkout.
+    With ``limit``, units that do not fit are left out.
     """
 
     def __init__(
         self, root: Path, directory: Path, kept: Results, *, environment: str, expected: dict[str, float], jobs: int,
-        every: bool = False, say: Say = say, environ: dict[str, str] | None = None,
+        every: bool = False, say: Say = say, environ: dict[str, str] | None = None, limit: Limit | None = None,
     ) -> None:  # fmt: skip
         self.root, self.directory, self.kept, self.say = root, directory, kept, say
-        self.environment, self.expected, self.jobs = environment, expected, jobs
+        self.environment, self.expected, self.jobs, self.limit = environment, expected, jobs, limit
         self.environ = dict(os.environ if environ is None else environ)
         self.tree = Tree(root)
         self.tree.everything()  # read now: what a unit changes while it runs must be seen to have changed
@@ -64,17 +65,21 @@ class Gate:
         if self.distrust:
             self.say(f"results are neither used nor kept: tests read {self.distrust}, which is set")
         waiting = [unit for unit in units if not self._from_cache(unit)]
-        # The longest first, so that none is left over alone at the end; one that nobody has timed may be the longest.
-        waiting.sort(key=lambda unit: -self.expected.get(unit.id, math.inf))
+        self._schedule = Schedule(waiting, listed=self.expected, timed=self._timed(waiting), limit=self.limit)
         tracer = self._tracer() if waiting else None
         self._total, self._done, self._begun = len(waiting), 0, time.monotonic()
         try:
-            while waiting or self._running:
-                while waiting and len(self._running) < self.jobs:
-                    self._start(waiting.pop(0))
+            while True:
+                while len(self._running) < self.jobs and (unit := self._schedule.next()):
+                    self._start(unit)
+                if not self._running:
+                    break
                 time.sleep(POLL_S)
                 for name in [name for name, run in self._running.items() if run.poll()]:
                     self._finish(self._running[name], tracer)
+                if self._schedule.overrun:
+                    self._end_overrun(tracer)
+            self._leave_out(self._schedule.waiting, "does not fit into the time limit")
         except BaseException:
             self._stop()
             raise
@@ -86,6 +91,30 @@ class Gate:
             except DualtrackError as error:  # what was found is worth more
                 self.say(f"something of the units is left: {error}")
         return self.outcomes
+
+    def _end_overrun(self, tracer: Tracer | None) -> None:
+        """Stop the units that run. One that was among the first because an earlier run left it out has failed."""
+        late = [run for run in self._running.values() if self.limit and run.unit.id in self.limit.first]
+        for run in late:
+            run.stuck = "killed: it did not end within the time limit of two runs"
+            run.kill()
+            self._finish(run, tracer)
+        self._leave_out([run.unit for run in self._running.values()], "did not end in time")
+        self._stop()
+
+    def _timed(self, units: Sequence[Unit]) -> dict[str, float]:
+        """Return how many seconds units took when they last passed on this machine."""
+        known = {unit.id: self.kept.load(unit.id) for unit in units} if self.limit else {}
+        return {name: found[0].seconds for name, found in known.items() if found}
+
+    def _leave_out(self, units: Sequence[Unit], why: str) -> None:
+        """Report units as not run, each with the age of its last pass."""
+        for unit in units:
+            known = self.kept.load(unit.id)
+            last = f"last passed {report.age(time.time() - known[0].at)} ago" if known else "never passed here"
+            self.say(f"not run  {unit.id}  ({why}: usually {self._schedule.usual(unit):.0f} s; {last})")
+            at = known[0].at if known else 0.0
+            self.outcomes.append(Outcome(unit.part, unit.name, report.NOT_RUN, 0.0, 0.0, "none", (), at))
 
     def forecast(self, unit: Unit) -> str:
         """Return what `run` would do with a unit, in a few words."""
@@ -157,6 +186,7 @@ class Gate:
         opened = tracer.opened(unit.id) if tracer else set()
         del self._running[unit.id], self._groups[run.group.name]
         self._done += 1
+        self._schedule.ended(unit, seconds)
         steps = run.steps()
         passed = code == 0 or (code == NO_TESTS and unit.junit)
         hosts = "vm" if "vm" in run.hosts else "container" if run.hosts else "none"

@@ -18,11 +18,17 @@ from ci.gate.units import PARTS
 SLOWEST = 25
 #: How many lines of a failed unit's log are printed.
 LINES = 60
+#: The state of a unit that a time limit left out.
+NOT_RUN = "not run"
 _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one unit. ``state`` is `passed`, `failed` or `cached`; ``at`` is when it ended, since 1970."""
+    """What became of one unit. ``state`` is `passed`, `failed`, `cached` or `not run`.
+
+    ``at`` is the time in seconds since 1970 at which it ended; of a unit that did not run, when it last passed, 0 if it
+    never did.
+    """
 
     part: str
     name: str
@@ -66,12 +72,12 @@ def table(run: Document) -> str:
     """Return the run as a table: a line for each unit, a line for each part, and the slowest tests."""
     lines = [f"{'part':12} {'unit':28} {'hosts':10} {'seconds':>8} {'cpu s':>8}  tests", "-" * 78]
     for unit in run.units:
-        mark = {"passed": "", "cached": "  (earlier result)", "failed": "  FAILED"}[unit.state]
+        mark = {"passed": "", "cached": "  (earlier result)", "failed": "  FAILED", NOT_RUN: "  (not run)"}[unit.state]
         lines.append(f"{unit.part:12} {unit.name:28} {unit.hosts:10} {unit.seconds:8.0f} {unit.cpu_s:8.0f}  "
                      f"{len(unit.steps) or ''}{mark}".rstrip())  # fmt: skip
     lines.append("-" * 78)
     for part in PARTS:
-        mine = [unit for unit in run.units if unit.part == part and unit.state != "cached"]
+        mine = [unit for unit in run.units if unit.part == part and unit.state in ("passed", "failed")]
         if mine:
             lines.append(f"{part:12} {f'{len(mine)} run':28} {'':10} {sum(u.seconds for u in mine):8.0f} "
                          f"{sum(u.cpu_s for u in mine):8.0f}")  # fmt: skip
@@ -95,8 +101,27 @@ def counts(outcomes: Sequence[Outcome]) -> tuple[int, int]:
     for unit in outcomes:
         bad = sum(step.outcome == "failed" for step in unit.steps)
         failed += max(bad, 1) if unit.state == "failed" else 0
-        passed += sum(step.outcome == "passed" for step in unit.steps) or (unit.state != "failed")
+        passed += sum(step.outcome == "passed" for step in unit.steps) or unit.state in ("passed", "cached")
     return passed, failed
+
+
+def left_out(run: Document) -> str:
+    """Return what a time limit left out, each unit with the age of its last pass; '' if it left out nothing."""
+    units = [unit for unit in run.units if unit.state == NOT_RUN]
+    if not units:
+        return ""
+    known = [f"{unit.id} (passed {age(run.at - unit.at)} ago)" if unit.at else f"{unit.id} (never passed here)"
+             for unit in units]  # fmt: skip
+    return f"not run for lack of time, first in the next run: {', '.join(known)}"
+
+
+def age(seconds: float) -> str:
+    """Return a length of time in its largest unit."""
+    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number} {name}{'s' if number > 1 else ''}"
+    return "less than a minute"
 
 
 def ending(log: Path) -> str:
