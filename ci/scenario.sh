@@ -12,6 +12,10 @@ export DUALTRACK_STATE_DIR="${DUALTRACK_STATE_DIR:-$DUALTRACK_LAB_DIR/state}"
 # Each run has its own notes of hosts and their addresses, as each has its own lab.
 export MOLECULE_EPHEMERAL_DIRECTORY="$DUALTRACK_LAB_DIR/molecule"
 rm -rf "$MOLECULE_EPHEMERAL_DIRECTORY"
+# Which paths modules are given that run as root on hosts: molecule/shared/verify.yml asks who else can write there.
+export DUALTRACK_OBSERVED_PATHS="$DUALTRACK_LAB_DIR/observed-paths.jsonl"
+export ANSIBLE_CALLBACK_PLUGINS="$PWD/molecule/shared/callback" ANSIBLE_CALLBACKS_ENABLED=observed_paths
+rm -f "$DUALTRACK_OBSERVED_PATHS"
 log=$(mktemp)
 down() {
     local code=$?

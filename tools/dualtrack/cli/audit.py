@@ -68,7 +68,7 @@ def record(
     with Daemon() as daemon, Writer(folder) as writer:
         turns(writer)
         say = (lambda last: echo(str(last))) if ack else (lambda _: None)
-        count = ingest.follow(0, writer, lambda _: (kind, source), safe=say, stopped=daemon.stopped)
+        count = ingest.follow(0, writer, ingest.Lines(kind, source), safe=say, stopped=daemon.stopped)
     echo(f"{count} events, the last record is {writer.last}", err=True)
 
 

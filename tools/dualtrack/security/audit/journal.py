@@ -1,7 +1,8 @@
 """Events out of the journal of systemd: what concerns rights and logins, each once, without a state of its own.
 
-An entry is recorded as journald has it, with its cursor. Who begins again finds the last cursor in the trail itself and
-continues after it: what is in the trail is never asked for again, and what is not was never lost.
+An entry is recorded with its cursor. Whoever begins again finds the last cursor in the trail itself and continues after
+it: what is in the trail is not read again, and nothing between is left out. All entries are read, also those that are
+not recorded, because only then their numbers show that the journal dropped some before they were read.
 """
 
 from __future__ import annotations
@@ -10,25 +11,25 @@ import base64
 import os
 import subprocess
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from dualtrack.core.errors import BadInput, External, Missing
 from dualtrack.security.audit import ingest, record
+from dualtrack.security.audit.journal_budget import Budget
+from dualtrack.security.audit.journal_export import TRUSTED, JournalEntry, Parser
 from dualtrack.security.audit.layout import Place, lines
 from dualtrack.security.audit.writer import Writer
 
-#: What is asked for: logins and rights (facilities auth and authpriv), the kernel's audit, our own programs, and whom
-#: the search store refused or who changed rights there (role opensearch, log4j2.properties).
-MATCHES = (
-    "SYSLOG_FACILITY=4", "SYSLOG_FACILITY=10", "+", "_TRANSPORT=audit", "+", "SYSLOG_IDENTIFIER=dualtrack", "+",
-    "_SYSTEMD_UNIT=dualtrack-opensearch.service", "PRIORITY=5", "+",
-    # journald's own word that it dropped or missed messages, whosever they were.
-    "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e", "+", "MESSAGE_ID=e9bf28e6e834481bb6f48f548ad13606",
-)  # fmt: skip
-#: The field that names an entry's place in the journal, for ever.
+#: Facilities of syslog (auth and authpriv), and journald's own messages that it dropped or missed some, whosever.
+FACILITIES = frozenset({b"4", b"10"})
+MESSAGES = frozenset({b"a596d6fe7bfa4994828e72309e95d61e", b"e9bf28e6e834481bb6f48f548ad13606"})
+#: The search store's unit; what it refused, and who changed rights there, has this priority (role opensearch).
+STORE, STORE_PRIORITY = b"dualtrack-opensearch.service", b"5"
+#: The field that names an entry's place in the journal, for ever; its parts are the journal's id and a number.
 CURSOR = "__CURSOR"
+#: Says of a recorded entry what was left out of it.
+CUT = "DUALTRACK_CUT"
 #: Programs that give their name to the kind of their events, and where they lie. A name alone is the sender's word.
 PROGRAMS = {
     "sudo": ("/usr/bin/sudo", "/usr/bin/sudo-rs"),
@@ -39,71 +40,191 @@ PROGRAMS = {
 #: Others, by the unit that they run in: nobody but root puts a process there.
 UNITS = {"dualtrack": "dualtrack-", "opensearch": "dualtrack-opensearch.service"}
 KINDS = frozenset({*PROGRAMS, *UNITS})
+#: Bytes of a value, and values, that are kept of an entry that anybody may have sent.
+STRANGE_VALUE, STRANGE_VALUES = 4 << 10, 32
 
 
-def collect(writer: Writer, matches: tuple[str, ...] = MATCHES, *, stopped: Callable[[], bool] = lambda: False) -> int:
-    """Record what the journal has and gets, until ``stopped``; return how many entries. External when it ends."""
-    # Following alone would leave out what the last boot said at its end. Without --all a field of more than 4096 bytes,
-    # such as that of a long command line, is null.
-    words = ["journalctl", "--follow", "--all", "--output=json", "--no-pager", "--quiet", "--boot=all"]
-    if after := last_cursor(writer.place):
-        words += ["--lines=all", f"--after-cursor={after}"]
-    else:
-        words.append("--lines=0")  # a trail begins now
+def collect(writer: Writer, *, stopped: Callable[[], bool] = lambda: False, namespace: str = "") -> int:
+    """Record what the journal has and gets, until ``stopped``; return how many events. External when it ends."""
+    after = last_cursor(writer.place)
+    source = JournalSource(after)
     writer.append("heartbeat", "audit")  # it is there, and what it found is signed: a new trail is proven from here on
     writer.seal()
+    count = 0
+    while not stopped():
+        count += _follow(writer, source, stopped=stopped, namespace=namespace)
+    writer.append("heartbeat", "audit", source.position())
+    return count
+
+
+def _follow(writer: Writer, source: JournalSource, *, stopped: Callable[[], bool], namespace: str) -> int:
+    """Follow the journal behind the source's last entry, until ``stopped``, or until the source wants to look again."""
+    # Following alone would leave out what the last boot said at its end. Without --all a field of more than 4096 bytes,
+    # such as that of a long command line, is null.
+    words = ["journalctl", "--follow", "--all", "--output=export", "--no-pager", "--quiet", "--boot=all"]
+    words += [f"--namespace={namespace}"] if namespace else []
+    # A trail begins with what comes now. Not --after-cursor: where that entry is gone, it leaves out the one behind it.
+    words += ["--lines=all", f"--cursor={source.cursor}"] if source.cursor else ["--lines=0"]
     entries, theirs = os.pipe()
     try:
-        journal = subprocess.Popen([*words, *matches], stdin=subprocess.DEVNULL, stdout=theirs)
+        journal = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=theirs)
     except FileNotFoundError:
         os.close(entries)
         raise Missing("there is no journalctl here", hint="only hosts with systemd have a journal") from None
     finally:
         os.close(theirs)
+    source.begin()
     try:
-        count = ingest.follow(entries, writer, label, stopped=stopped)
+        count = ingest.follow(entries, writer, source, stopped=lambda: stopped() or source.jumped)
     finally:
         os.close(entries)
         journal.kill()
         code = journal.wait()
-    if not stopped():
+    if not stopped() and not source.jumped:
         raise External(f"journalctl ended ({code})", hint="may we read the journal? the group systemd-journal may")
     return count
 
 
-def label(entry: bytes) -> tuple[str, str]:
+class JournalSource:
+    """Makes events out of what `journalctl --output=export` prints behind ``cursor``.
+
+    Where the numbers of entries jump, it stops taking entries (``jumped``) and wants the journal to be opened again
+    behind its last one: a file that journald has just made is read too late now and then. What is not there then either
+    is gone, and becomes an event of kind `gap`.
+    """
+
+    def __init__(self, cursor: str = "") -> None:
+        self.cursor, self.jumped, self._again = cursor, False, False
+        self._parser = Parser()
+        self._budget = Budget()
+
+    def begin(self) -> None:
+        """Begin with the first entry behind the cursor."""
+        self._parser, self._again, self.jumped = Parser(), self.jumped, False
+
+    def position(self) -> bytes:
+        """Return the place of the last entry that was read, recorded or not."""
+        return msgspec.json.encode({CURSOR: self.cursor}) if self.cursor else b""
+
+    def events(self, data: bytes, *, ended: bool) -> list[ingest.Event]:
+        """Return the events of the entries that are complete with the next block."""
+        found: list[ingest.Event] = []
+        for entry in self._parser.feed(data):
+            at = entry.first(CURSOR.encode()).decode("ascii", "replace")
+            if at == self.cursor:
+                continue
+            if gap := missing(self.cursor, at):
+                if not self._again:
+                    self.jumped = True
+                    break
+                found.append(("gap", "audit", msgspec.json.encode({"missing": gap, "after": self.cursor, "to": at})))
+            self._again, self.cursor = False, at
+            if wanted(entry):
+                kind, source = label(entry)
+                text = body(entry, whole=kind != "journal" or entry.first(b"_UID") == b"0")
+                if self._budget.spend(entry.first(b"_UID"), len(text), trusted=kind != "journal"):
+                    found.append((kind, source, text))
+        found += self._budget.reports(finished=ended)
+        return found
+
+
+def missing(before: str, now: str) -> int:
+    """Return how many entries are missing between two cursors; 0 where they follow each other.
+
+    -1 where ``now`` is of another journal: whether anything is missing is then not known.
+    """
+    if not before:
+        return 0
+    (journal, last), (other, number) = _place(before), _place(now)
+    if journal != other:
+        return -1
+    return max(0, number - last - 1)
+
+
+def _place(cursor: str) -> tuple[str, int]:
+    """Return the journal's id and the number of an entry: `s=…;i=…` of its cursor."""
+    parts = dict(part.partition("=")[::2] for part in cursor.split(";"))
+    try:
+        return parts.get("s", ""), int(parts.get("i", "0"), 16)
+    except ValueError:
+        return "", 0
+
+
+def wanted(entry: JournalEntry) -> bool:
+    """Tell whether an entry concerns rights or logins.
+
+    Logins and rights (facilities auth and authpriv), the kernel's audit, our own programs, whom the search store
+    refused, and what journald dropped. Where a sender gives a field several values, each counts.
+    """
+    has = entry.fields
+    return bool(
+        FACILITIES.intersection(has.get(b"SYSLOG_FACILITY", ()))
+        or b"audit" in has.get(b"_TRANSPORT", ())
+        or b"dualtrack" in has.get(b"SYSLOG_IDENTIFIER", ())
+        or (STORE in has.get(b"_SYSTEMD_UNIT", ()) and STORE_PRIORITY in has.get(b"PRIORITY", ()))
+        or MESSAGES.intersection(has.get(b"MESSAGE_ID", ()))
+    )
+
+
+def label(entry: JournalEntry) -> tuple[str, str]:
     """Return an entry's kind, and where it comes from, by what journald knows of the sender, not by what it says.
 
     Of an entry under another's name the source is the program that sent it, or "?" where it ended too soon to be seen.
     """
-    try:
-        found: dict[str, Any] = msgspec.json.decode(entry)
-        name, transport = _text(found, "SYSLOG_IDENTIFIER"), _text(found, "_TRANSPORT")
-    except (msgspec.MsgspecError, RecursionError, AttributeError, UnicodeDecodeError):
-        return "journal", ""
-    if transport == "audit":
+    name = _said(entry, b"SYSLOG_IDENTIFIER")
+    if entry.first(b"_TRANSPORT") == b"audit":
         return "audit", name
     if name not in KINDS:
         return "journal", name
-    return (name, name) if genuine(name, found) else ("journal", _text(found, "_COMM") or "?")
+    return (name, name) if genuine(name, entry) else ("journal", _said(entry, b"_COMM") or "?")
 
 
-def genuine(name: str, found: dict[str, Any]) -> bool:
+def genuine(name: str, entry: JournalEntry) -> bool:
     """Tell whether an entry comes from the program of that name: root is believed, others if they are that program.
 
     `_UID` came with the message itself. `_EXE` is looked up afterwards: who sends and at once becomes the program is
     taken for it, and is still named by its `_UID`.
     """
-    if _text(found, "_UID") == "0":
+    if entry.first(b"_UID") == b"0":
         return True
     if name in UNITS:
-        return _text(found, "_SYSTEMD_UNIT").startswith(UNITS[name])
-    return _text(found, "_EXE") in PROGRAMS[name]
+        return _said(entry, b"_SYSTEMD_UNIT").startswith(UNITS[name])
+    return _said(entry, b"_EXE") in PROGRAMS[name]
 
 
-def _text(found: dict[str, Any], name: str) -> str:
-    value = found.get(name)
-    return value if isinstance(value, str) else ""
+def body(entry: JournalEntry, *, whole: bool) -> bytes:
+    """Return an entry as it is recorded: JSON, a string for each field, a list where a field has several values.
+
+    Bytes that are not UTF-8 become `\\\\xNN`. Of an entry that is not to be recorded ``whole``, each value keeps
+    `STRANGE_VALUE` bytes and the entry `STRANGE_VALUES` values of those that its sender chose; CUT counts the rest.
+    """
+    cut = {_text(name): number for name, number in entry.cut.items()}
+    found: dict[str, str | list[str]] = {}
+    count = 0
+    for raw, values in entry.fields.items():
+        name = _text(raw)
+        if name == CUT:
+            continue
+        kept: list[str] = []
+        for value in values:
+            trusted = raw.startswith(TRUSTED)
+            count += not trusted
+            room = len(value) if whole else STRANGE_VALUE if trusted or count <= STRANGE_VALUES else 0
+            if len(value) > room:
+                cut[name] = cut.get(name, 0) + len(value) - room
+            if room or not value:
+                kept.append(_text(value[:room]))
+        if kept:
+            found[name] = kept[0] if len(kept) == 1 else kept
+    return msgspec.json.encode({**found, CUT: cut} if cut else found)
+
+
+def _said(entry: JournalEntry, name: bytes) -> str:
+    return _text(entry.first(name))
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
 
 
 def last_cursor(place: Place) -> str:

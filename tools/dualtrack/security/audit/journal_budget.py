@@ -1,0 +1,67 @@
+"""How much of the trail the messages of one account may take: a bucket of bytes for each, and a count of the rest.
+
+Whoever may log may log without end, and would fill the disk that what `sudo` says needs. What root, sudo, sshd and the
+other programs that are known say is never counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+#: Bytes that an account may log at once, bytes that it gets back each second, and seconds between two reports.
+BURST, RATE, REPORT_S = 1 << 20, 2048, 60.0
+#: Accounts that are remembered; one beyond has no bytes until others are forgotten with their report.
+ACCOUNTS = 4096
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: float
+    messages: int = 0
+    bytes: int = 0
+    since: float = 0.0
+
+
+class Budget:
+    """The buckets of all accounts; ``clock`` counts seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[bytes, _Bucket] = {}
+
+    def spend(self, account: bytes, size: int, *, trusted: bool) -> bool:
+        """Tell whether a message of ``size`` bytes is to be recorded; count it where it is not."""
+        if trusted or account == b"0":
+            return True
+        now = self._clock()
+        bucket = self._buckets.get(account)
+        if bucket is None:
+            bucket = self._buckets[account] = _Bucket(BURST if len(self._buckets) < ACCOUNTS else 0, now)
+        bucket.left = min(BURST, bucket.left + (now - bucket.at) * RATE)
+        bucket.at = now
+        if bucket.left >= size:
+            bucket.left -= size
+            return True
+        if not bucket.messages:
+            bucket.since = now
+        bucket.messages += 1
+        bucket.bytes += size
+        return False
+
+    def reports(self, *, finished: bool = False) -> list[tuple[str, str, bytes]]:
+        """Return an event of kind `flood` for each account of which messages were left out for long enough."""
+        now = self._clock()
+        found = []
+        for account, bucket in list(self._buckets.items()):
+            if bucket.messages and (finished or now - bucket.since >= REPORT_S):
+                said = {"_UID": account.decode("ascii", "replace"), "messages": bucket.messages, "bytes": bucket.bytes}
+                found.append(("flood", "audit", msgspec.json.encode(said)))
+                bucket.messages = bucket.bytes = 0
+            if not bucket.messages and bucket.left + (now - bucket.at) * RATE >= BURST:
+                del self._buckets[account]
+        return found
