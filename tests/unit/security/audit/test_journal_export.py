@@ -193,6 +193,16 @@ def test_missing(before: str, now: str, expected: int) -> None:
     assert missing(before, now) == expected
 
 
+def test_another_journal_is_said_once_and_is_no_gap() -> None:
+    source = JournalSource(at(5))
+    source.begin()
+    made = [sent(number, name=name) for number, name in [(6, ID), (40, OTHER), (90, ID), (91, OTHER), (92, OTHER)]]
+    events = source.events(b"".join(map(written, made)), ended=False)
+    assert [kind for kind, _, _ in events] == ["journal", "restarted", *["journal"] * 4]
+    assert json.loads(events[1][2]) == {"after": at(6), "to": at(40, OTHER)}
+    assert not source.jumped
+
+
 def test_a_heartbeat_says_how_far_the_journal_was_read(tmp_path: Path) -> None:
     writer.begin(tmp_path / "trail", "h")
     source = JournalSource(at(1))

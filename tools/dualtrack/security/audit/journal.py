@@ -53,6 +53,8 @@ def collect(writer: Writer, *, stopped: Callable[[], bool] = lambda: False, name
     count = 0
     while not stopped():
         count += _follow(writer, source, stopped=stopped, namespace=namespace)
+    for event in source.events(b"", ended=True):
+        writer.append(*event)
     writer.append("heartbeat", "audit", source.position())
     return count
 
@@ -90,11 +92,13 @@ class JournalSource:
 
     Where the numbers of entries jump, it stops taking entries (``jumped``) and wants the journal to be opened again
     behind its last one: a file that journald has just made is read too late now and then. What is not there then either
-    is gone, and becomes an event of kind `gap`.
+    is gone, and becomes an event of kind `gap`. Numbers are compared within one journal: after a power cut journald
+    begins another one with an id of its own, which becomes an event of kind `restarted`.
     """
 
     def __init__(self, cursor: str = "") -> None:
         self.cursor, self.jumped, self._again = cursor, False, False
+        self._journals = {_place(cursor)[0]} if cursor else set[str]()
         self._parser = Parser()
         self._budget = Budget()
 
@@ -118,27 +122,28 @@ class JournalSource:
                     self.jumped = True
                     break
                 found.append(("gap", "audit", msgspec.json.encode({"missing": gap, "after": self.cursor, "to": at})))
+            found += self._other_journal(at)
             self._again, self.cursor = False, at
             if wanted(entry):
                 kind, source = label(entry)
                 text = body(entry, whole=kind != "journal" or entry.first(b"_UID") == b"0")
                 if self._budget.spend(entry.first(b"_UID"), len(text), trusted=kind != "journal"):
                     found.append((kind, source, text))
-        found += self._budget.reports(finished=ended)
-        return found
+        return found + self._budget.reports(finished=ended)
+
+    def _other_journal(self, at: str) -> list[ingest.Event]:
+        journal = _place(at)[0]
+        if journal in self._journals:
+            return []
+        self._journals.add(journal)
+        said = msgspec.json.encode({"after": self.cursor, "to": at})
+        return [("restarted", "audit", said)] if self.cursor else []
 
 
 def missing(before: str, now: str) -> int:
-    """Return how many entries are missing between two cursors; 0 where they follow each other.
-
-    -1 where ``now`` is of another journal: whether anything is missing is then not known.
-    """
-    if not before:
-        return 0
+    """Return how many entries are missing between two cursors; 0 where they are not of one journal."""
     (journal, last), (other, number) = _place(before), _place(now)
-    if journal != other:
-        return -1
-    return max(0, number - last - 1)
+    return max(0, number - last - 1) if journal and journal == other else 0
 
 
 def _place(cursor: str) -> tuple[str, int]:
