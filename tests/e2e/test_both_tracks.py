@@ -25,7 +25,7 @@ from dualtrack.lab.state import Store
 from dualtrack.tracks import unchanged
 from tests.conftest import CLI, ROOT, Cli, living, wait
 from tests.e2e.conftest import continues, half_read, without
-from tests.support import knowledge_site
+from tests.support import knowledge_site, port_scan
 from tests.support.clients import embeds, official, track
 from tests.support.stack import pools
 
@@ -317,6 +317,12 @@ def test_inventory_feeds_ansible(site: Cli) -> None:
         assert f"@track_{host['track']}:" in graph
     assert "@role_gpu:" in graph
     assert "@lifecycle_on_demand:" in graph
+
+
+def test_hosts_let_in_what_the_inventory_allows_and_nothing_else(site: Cli) -> None:
+    wrong, right = port_scan.scan(site, rows(site))
+    assert not wrong, "\n".join(wrong)
+    print(f"{right} connections between hosts are open, all of them allowed")
 
 
 def test_scaled_out_group_brings_a_host_that_cloud_up_configures_and_no_other_node(site: Cli) -> None:

@@ -116,6 +116,18 @@ def test_metadata_users(host: Any, hostvars: dict[str, Any]) -> None:
     assert host.service("dualtrack-metadata.service").is_enabled
 
 
+def test_firewall(host: Any, hostvars: dict[str, Any]) -> None:
+    """The kernel drops what arrives and no rule lets in; there is a rule for each port that the settings open."""
+    if not hostvars["base_firewall"]:
+        pytest.skip("base_firewall is false for this host")
+    rules = host.check_output("nft list chain inet dualtrack_firewall input")
+    assert "policy drop;" in rules
+    open_ports = {it["ports"] for it in [*hostvars["base_firewall_rules"], *hostvars["base_firewall_extra_rules"]]}
+    found = set(re.findall(r"(?:tcp|udp) dport ([0-9-]+)(?: accept| counter)", rules))
+    assert open_ports - {""} == found - {"22", "68", "546"}
+    assert host.service("dualtrack-firewall.service").is_enabled
+
+
 @pytest.mark.service("chrony")
 def test_time_sources(host: Any, hostvars: dict[str, Any]) -> None:
     """chronyd runs and asks the time servers that the settings name."""

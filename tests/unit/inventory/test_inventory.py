@@ -86,11 +86,11 @@ def test_traffic_may_be_left_out_and_reaches_the_hosts() -> None:
     before, after = contract.parse(OUTPUT), contract.parse({**OUTPUT, "traffic": TRAFFIC})
     assert before.traffic is None
     (plain,) = ec2.hosts([instance], before.pools, before.traffic)
-    (told,) = ec2.hosts([instance], after.pools, after.traffic, after.network.vpc_id)
+    (told,) = ec2.hosts([instance], after.pools, after.traffic, after.network)
     assert render.hostvars(told, lambda _: {}) == {
         **render.hostvars(plain, lambda _: {}),
         "dualtrack_traffic_zone": "Z0123456789ABC", "dualtrack_traffic_name": "nodes.llm.example.com",
-        "dualtrack_vpc": after.network.vpc_id,
+        "dualtrack_vpc": after.network.vpc_id, "dualtrack_network": after.network.cidr,
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from dualtrack.core.errors import BadInput, External
-from dualtrack.inventory.contract import Pool, Traffic
+from dualtrack.inventory.contract import Network, Pool, Traffic
 from dualtrack.inventory.model import Host, Lifecycle
 from dualtrack.inventory.names import host_names
 
@@ -115,18 +115,20 @@ def instances(ec2: Any, deployment: str = "", *, untagged: bool = False) -> Iter
 
 
 def hosts(
-    found: Sequence[Instance], pools: Mapping[str, Pool] | None = None, traffic: Traffic | None = None, vpc: str = ""
-) -> list[Host]:
+    found: Sequence[Instance], pools: Mapping[str, Pool] | None = None, traffic: Traffic | None = None,
+    network: Network | None = None,
+) -> list[Host]:  # fmt: skip
     """Return instances as hosts. Where ``pools`` (the stack's output) knows the pool, its facts win over the tags.
 
-    With ``pools`` each host is told in its variables which scaling group it is of, with ``traffic`` (the stack's
-    output, too) where the records of nodes belong, and in which network (``vpc``) these nodes are.
+    With ``pools``, a host's variables name its scaling group. With ``traffic`` (the stack's output, too) they name the
+    zone that the records of nodes are in, and the VPC of these nodes. With ``network``, they have its addresses.
     """
     names = host_names([(i.tag_pool, i.id) for i in found])
-    given: dict[str, object] = {}
+    given: dict[str, object] = {"dualtrack_network": network.cidr} if network else {}
     if traffic:
-        given = {
-            "dualtrack_traffic_zone": traffic.zone_id, "dualtrack_traffic_name": traffic.name, "dualtrack_vpc": vpc
+        given |= {
+            "dualtrack_traffic_zone": traffic.zone_id, "dualtrack_traffic_name": traffic.name,
+            "dualtrack_vpc": network.vpc_id if network else "",
         }  # fmt: skip
     return [_host(name, i, (pools or {}).get(i.tag_pool), given) for name, i in zip(names, found, strict=True)]
 

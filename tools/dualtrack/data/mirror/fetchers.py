@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 #: Locks of what only those need who change dualtrack itself.
 TOOLING = {
     "bench", "checkov", "gixy", "index-bench", "lab-endpoint", "milvus-lite", "node", "pii-bench", "schemathesis",
-    "sslyze",
+    "ssh-audit", "sslyze",
 }  # fmt: skip
 #: Directories with a go.mod whose programs `make setup` builds.
 GO = ("toolkit", "opentofu")

@@ -352,7 +352,9 @@ def _when(found: record.Record, run: _Run) -> None:
     if found.kind == "damaged" and found.source == "audit":
         run.add("damaged", found.n, found.n, f"the writer found the trail changed: {found.body}", ended=found.t)
     if found.kind == "gap" and found.source == "audit":
-        run.add("gap", found.n, found.n, f"the journal dropped entries before they were read: {found.body}", ended=found.t)
+        run.add(
+            "gap", found.n, found.n, f"the journal dropped entries before they were read: {found.body}", ended=found.t
+        )
     if run.time and found.t - run.time > SILENCE_NS:
         run.add("silent", found.n - 1, found.n, f"nothing for {(found.t - run.time) / 1e9:.0f} s, no heartbeat either",
                 ended=found.t)  # fmt: skip
