@@ -66,8 +66,9 @@ class Cli:
         return done
 
     def json(self, *words: str) -> dict[str, Any]:
-        """Run a command with --json and return its document."""
-        document: dict[str, Any] = json.loads(self(*words, "--json").stdout)
+        """Run a command with --json and return its document; `status` also where a host is down (exit code 1)."""
+        done = self(*words, "--json", check=words != ("status",))
+        document: dict[str, Any] = json.loads(done.stdout)
         return document
 
     def inside(

@@ -12,6 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from dualtrack.core import characters, output
 from dualtrack.core.characters import visible
@@ -115,3 +116,19 @@ def test_commands_print_by_this_module_alone() -> None:
         if re.search(r"(?<![\w.])print\(|typer\.echo|secho|sys\.stdout\.write|sys\.stderr\.write", path.read_text())
     ]
     assert found == []
+
+
+WORDS = st.lists(
+    st.lists(st.from_regex(r"[a-z0-9.:/-]{1,70}", fullmatch=True), min_size=3, max_size=3), min_size=1, max_size=5
+)
+
+
+@given(WORDS, st.integers(20, 140))
+def test_no_word_of_a_table_is_cut_however_narrow_the_terminal_is(rows: list[list[str]], width: int) -> None:
+    out = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "console", lambda: out)
+        output.table(("host", "instance", "what"), rows)
+    shown = out.file.getvalue()  # type: ignore[attr-defined]
+    for row in rows:
+        assert any(all(word in line for word in row) for line in shown.splitlines()), (row, shown)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import typer
+
 from dualtrack.cli.options import LISTING
 from dualtrack.cli.watching import INTERVAL, WATCH, changes, redraw
+from dualtrack.core.errors import Exit
 from dualtrack.core.output import document, echo, form, records, table
 from dualtrack.tracks import status as both
 from dualtrack.tracks.status import TracksStatus
 
 
 def status(watch: bool = WATCH, interval: float = INTERVAL, json: bool = LISTING) -> None:
-    """Show both tracks: every host, whether it answers, and when it was last verified."""
+    """Show both tracks: every host, whether it answers, and when it was last verified.
+
+    Ends with 1 where a host is down, or where a host or a track cannot be looked at.
+    """
     if not watch:
-        show_status(json)
+        if not show_status(json).in_order:
+            raise typer.Exit(int(Exit.FINDINGS))
     elif json:
         changes(both.status, records("status"), interval)
     else:
@@ -24,13 +31,14 @@ def _redrawn(now: TracksStatus) -> None:
     _show(now)
 
 
-def show_status(json: bool) -> None:
-    """Print the hosts of both tracks."""
+def show_status(json: bool) -> TracksStatus:
+    """Print the hosts of both tracks, and return them."""
     now = both.status()
     if json:
         document("status", now)
     else:
         _show(now)
+    return now
 
 
 def _show(now: TracksStatus) -> None:

@@ -42,6 +42,7 @@ STYLE = {
     "down": "red",
     "failed": "red",
     "unverified": "yellow",
+    "unknown": "yellow",
     "missing": "red",
     "warning": "yellow",
 }
@@ -154,12 +155,14 @@ def console(*, err: bool = False) -> Console:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", wide: int = 0) -> None:
     """Print a table; cells whose word has a colour (see STYLE) are shown in it.
 
-    The last ``wide`` columns are shown with `--format wide` and csv only.
+    The last ``wide`` columns are shown with `--format wide` and csv only. Where the terminal is too narrow for the
+    longest words (names, addresses, digests), lines are longer than the terminal: no word is cut.
     """
     if form.format == "csv":
         _csv(columns, rows)
         return
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
@@ -173,10 +176,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str =
     shown.title = Text(visible(heading)) if heading else None
     for column in columns[:shown_columns]:
         shown.add_column(Text(visible(column)))
+    longest = [max(map(cell_len, visible(column).split()), default=0) for column in columns[:shown_columns]]
     for row in rows:
         cells = row[:shown_columns]
+        longest = [
+            max([size, *map(cell_len, visible(cell).split())]) for size, cell in zip(longest, cells, strict=True)
+        ]
         shown.add_row(*(Text(visible(cell), style=STYLE.get(cell, "") if coloured else "") for cell in cells))
-    console().print(shown)
+    out = console()
+    # Three cells between columns, and one at each end.
+    out.width = max(out.width, sum(longest) + 3 * len(longest) + 1)
+    out.print(shown)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -51,20 +51,44 @@ def host_key(address: str, port: int = 22, *, proxy: str = "", timeout: float = 
         channel.close()
 
 
+#: What the program on the way says when this account may not run it, or may not enter the network that it leads to.
+_MAY_NOT = ("Operation not permitted", "Permission denied", "must be root")
+
+
+class CannotLook(Exception):
+    """This account may not connect, so that nothing is known of the host; the message is the system's."""
+
+
 def answers(address: str, port: int = 22, *, proxy: str = "", timeout: float = 3) -> bool:
-    """Tell whether an ssh server greets within ``timeout`` seconds."""
+    """Tell whether an ssh server greets within ``timeout`` seconds; CannotLook where this account may not connect."""
     import paramiko
 
     channel = None
     try:
         channel = connect(address, port, proxy=proxy, timeout=timeout)
-        return channel.recv(4) == b"SSH-"
+        if channel.recv(4) == b"SSH-":
+            return True
+        _check_may_look(channel)
+        return False
+    except PermissionError as error:
+        raise CannotLook(str(error.strerror)) from None
     except (OSError, paramiko.SSHException):
+        _check_may_look(channel)
         return False
     finally:
         if channel is not None:
             with contextlib.suppress(OSError, ProcessLookupError):
                 channel.close()
+
+
+def _check_may_look(channel: socket.socket | paramiko.ProxyCommand | None) -> None:
+    """Refuse what a proxy command that has ended says of rights that are missing."""
+    process = getattr(channel, "process", None)
+    if process is None or process.poll() is None:
+        return
+    said = " ".join(process.stderr.read().decode(errors="replace").split())
+    if any(word in said for word in _MAY_NOT):
+        raise CannotLook(said[-300:])
 
 
 def wait_for_key(

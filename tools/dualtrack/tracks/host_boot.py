@@ -110,17 +110,24 @@ def detail(done: subprocess.CompletedProcess[str]) -> str:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Whether a host's ssh server answers, and which host it is; '' where it does not let us in with its known key."""
+    """Whether a host's ssh server answers, and which host it is; '' where it does not let us in with its known key.
+
+    Where this account may not look, ``problem`` says why, and ``up`` is not known.
+    """
 
     up: bool
     identity: str = ""
+    problem: str = ""
 
 
 def ask(host: Host, connection: Connection, timeout: float = 4) -> Answer:
     """Ask a host now, for at most ``timeout`` seconds for a greeting, and three times that for who it is."""
     words = ssh_words(host, connection)
-    if not host_keys.answers(host.address, host.port, proxy=proxy_of(words), timeout=timeout):
-        return Answer(False)
+    try:
+        if not host_keys.answers(host.address, host.port, proxy=proxy_of(words), timeout=timeout):
+            return Answer(False)
+    except host_keys.CannotLook as error:
+        return Answer(False, problem=str(error))
     try:
         return Answer(True, identity.of(proc.run([*words, identity.COMMAND], check=False, timeout=3 * timeout).stdout))
     except External:  # a session that hangs

@@ -18,13 +18,14 @@ from dualtrack.inventory.render import Connection
 from dualtrack.tracks import host_boot, local
 from dualtrack.verify import record
 
-State = Literal["up", "down", "unverified"]
+State = Literal["up", "down", "unverified", "unknown"]
 
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """One host of the table. `verified_at` is ISO 8601 in UTC, '' for never (or never since it was replaced).
 
-    Of a host that does not answer it is known by name only: when the last one of its name was verified.
+    Of a host that does not answer it is known by name only: when the last one of its name was verified. A host is
+    `unknown` where this account may not connect to it.
     """
 
     name: str
@@ -48,11 +49,16 @@ class TracksStatus(msgspec.Struct, frozen=True, kw_only=True):
     aws_endpoint: str
     problems: tuple[str, ...]
 
+    @property
+    def in_order(self) -> bool:
+        """Whether all that should be there was looked at, and answers."""
+        return not self.problems and all(host.state not in ("down", "unknown") for host in self.hosts)
+
 
 def state_of(answer: host_boot.Answer, verified: record.Verified | None) -> tuple[State, str]:
     """Return a host's state and when it was verified; a verification of a predecessor does not count."""
     if not answer.up:
-        return "down", verified.verified_at if verified else ""
+        return "unknown" if answer.problem else "down", verified.verified_at if verified else ""
     if verified is None or not answer.identity or answer.identity != verified.identity:
         return "unverified", ""
     return ("up" if verified.ok else "unverified"), verified.verified_at
@@ -86,6 +92,10 @@ def status(pool: str = "") -> TracksStatus:
     found = [pair for pair in found if pool in ("", pair[0].pool)]
     with ThreadPoolExecutor(max_workers=32) as threads:
         answers = list(threads.map(lambda pair: host_boot.ask(*pair), found))
+    refused = [(host.name, it.problem) for (host, _), it in zip(found, answers, strict=True) if it.problem]
+    if refused:
+        names = f"{refused[0][0]} and {len(refused) - 1} more" if len(refused) > 1 else refused[0][0]
+        problems.append(f"{names}: this account may not connect ({refused[0][1]}): run the command as root")
     rows = tuple(_row(host, answer, verified.get(host.name)) for (host, _), answer in zip(found, answers, strict=True))
     return TracksStatus(hosts=rows, stack=now.stack, facts=now.facts, aws_endpoint=endpoint, problems=tuple(problems))
 
