@@ -96,15 +96,17 @@ def test_only_the_controller_s_certificate_goes_past_immutability(bed: Bed) -> N
         assert admin.call("DELETE", f"/{index}").status == 200
 
 
-def test_an_administrator_s_own_indices_are_his(bed: Bed) -> None:
+def test_an_administrator_works_with_ordinary_indices_and_creates_none(bed: Bed) -> None:
     me = basic("administrator", PASSWORDS["administrator"])
-    with bed.open() as store:
-        assert store.call("PUT", "/logs-2026", {}, me).status == 200
+    with bed.open("admin", "admin") as admin, bed.open() as store:
+        assert admin.call("PUT", "/logs-2026", {}).status == 200
         assert store.call("PUT", "/logs-2026/_doc/1", {"a": 1}, me).status == 201
+        assert store.call("PUT", "/logs-2026/_settings", {"index.number_of_replicas": 900}, me).status == 403
         assert store.call("DELETE", "/logs-2026", headers=me).status == 200
-        assert store.call("PUT", "/audit-mine", {}, me).status == 403
-        alias = {"aliases": {"audit-gpu-2-2026.11.26": {}}}
-        assert store.call("PUT", "/logs-2027", alias, me).status == 403
+        for path, body in (("/logs-2027", {}), ("/logs-2027", {"aliases": {"audit-gpu-2-2026.11.26": {}}}),
+                           ("/audit-mine", {}), ("/logs-2027/_doc/1", {"a": 1})):  # fmt: skip
+            assert store.call("PUT", path, body, me).status in (403, 404)
+        assert admin.call("GET", "/logs-2027").status == 404
 
 
 def test_an_administrator_takes_snapshots_and_restores_none(bed: Bed) -> None:

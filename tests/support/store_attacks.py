@@ -64,6 +64,28 @@ STORE_ATTACKS: tuple[tuple[str, str, str, Any], ...] = (
         "/_cluster/settings",
         {"persistent": {"cluster.remote.x.seeds": ["[::1]:9300"]}},
     ),
+    # The number of shards is bounded: without one that is free, the index of a host's next day is refused.
+    (
+        "uses up the shards by an index that no node takes",
+        "PUT",
+        "/many?wait_for_active_shards=0&timeout=1s",
+        {"settings": {"index": {"number_of_shards": 980, "routing.allocation.require._name": "nope"}}},
+    ),
+    (
+        "uses up the shards by small indices",
+        "PUT",
+        "/more?wait_for_active_shards=0&timeout=1s",
+        {"settings": {"index": {"number_of_shards": 1, "number_of_replicas": 0}}},
+    ),
+    ("uses up the shards by a document", "PUT", "/more-by-itself/_doc/1", {"t": 1}),
+    ("uses up the shards by replicas", "PUT", "/books/_settings", {"index.number_of_replicas": 900}),
+    ("uses up the shards by opening", "POST", "/books/_open", None),
+    (
+        "uses up the shards by a snapshot of ordinary indices",
+        "POST",
+        "/_snapshot/disk/older/_restore",
+        {"indices": "b*"},
+    ),
     ("stops new indices", "PUT", "/_cluster/settings", {"transient": {"action.auto_create_index": "false"}}),
     ("moves shards", "POST", "/_cluster/reroute", {"commands": []}),
     ("writes rights by hand", "PUT", "/.opendistro_security/_doc/rolesmapping", {"rolesmapping": ""}),
