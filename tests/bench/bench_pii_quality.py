@@ -1,6 +1,6 @@
-"""Personal data: recall and precision on the labelled set, beside argus-redact and Presidio.
+"""Personal data: recall and precision on the labelled sets, beside argus-redact and Presidio.
 
-The set is tests/fixtures/pii/labelled.tsv; it was written before anything was measured on it. A value is found where
+The sets are in tests/fixtures/pii; each was written before anything was measured on it. A value is found where
 four fifths of its letters and digits are. Wrong is what touches no value. Names, addresses, dates, hosts and URLs count
 for nobody.
     bench_pii_quality.py [--misses]
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pii_labelled import NEUTRAL, Labelled, Score, Span, add, labelled, places
+from pii_labelled import NEUTRAL, SETS, Labelled, Score, Span, add, labelled, places
 
 from dualtrack.knowledge.pii.scan import scan
 
@@ -43,10 +43,16 @@ def peer(which: str, them: list[Labelled]) -> list[list[Span]]:
 
 
 def main() -> None:
+    """Print the table of each set."""
+    for name in SETS:
+        table(name)
+
+
+def table(name: str) -> None:
     """Print a table: an area in a row, and what was found and what was wrong of each."""
-    them = labelled()
+    them = labelled(name)
     found = {"here": [here(it) for it in them], **{which: peer(which, them) for which in PEERS}}
-    print(f"| {len(them)} texts | " + " | ".join(found) + " |\n| --- |" + " --- |" * len(found))
+    print(f"| {name}: {len(them)} texts | " + " | ".join(found) + " |\n| --- |" + " --- |" * len(found))
     for area in (*dict.fromkeys(it.area for it in them), "all"):
         scores = {which: Score() for which in found}
         for which, of in found.items():

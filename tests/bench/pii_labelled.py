@@ -1,4 +1,4 @@
-"""The labelled set of personal data: texts of many areas, and how well what was found in them is what is there."""
+"""The labelled sets of personal data: texts of many areas, and how well what was found in them is what is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-PATH = Path(__file__).parents[1] / "fixtures/pii/labelled.tsv"
+#: The rules were changed after what the first set showed, and not after what the second one did.
+SETS = ("labelled", "held-out")
+PLACE = Path(__file__).parents[1] / "fixtures/pii"
 #: Kinds that nobody promises: they are neither wanted nor wrong.
 NEUTRAL = {"name", "address"}
 #: Share of a value's letters and digits that must be found.
@@ -42,10 +44,10 @@ class Score:
         )
 
 
-def labelled() -> list[Labelled]:
-    """Return the set. A line is an area, a tab and a text, in which `⟦kind|value⟧` is a value."""
+def labelled(name: str) -> list[Labelled]:
+    """Return a set. A line is an area, a tab and a text, in which `⟦kind|value⟧` is a value."""
     found = []
-    for line in PATH.read_text().splitlines():
+    for line in (PLACE / f"{name}.tsv").read_text().splitlines():
         area, _, marked = line.partition("\t")
         text, spans, place = "", [], 0
         for it in _MARK.finditer(marked):
