@@ -51,7 +51,10 @@ def joined(case: Case) -> bool:
     plain = characters.plain(beside, [])[0].casefold()
     if len(beside) == 1 and plain.isascii() and plain.isalnum():
         # A digit that keyboards do not write is a word beside those that they do.
-        return beside in KEYBOARDS if plain.isdigit() else case.kind not in OF_DIGITS
+        if plain.isdigit():
+            return beside in KEYBOARDS
+        # Two hexadecimal digits are a part of a digest, one is not.
+        return case.kind not in OF_DIGITS or (case.side == "both" and plain in "abcdef")
     # Words that end or begin with a letter, and brackets that make a call of a password.
     marks = {"orderA", "wx:a", "v", "T"} if case.kind not in OF_DIGITS else set()
     marks |= {"(", "(张)", "（王五）", "（"} if case.kind == "secret" else set()
@@ -92,7 +95,7 @@ def test_look_alikes_are_left_alone_beside_every_class_of_neighbour(capsys: pyte
         print(f"\n{count.total()} look-alikes of {len(count)} kinds: {taken.total()} found: {dict(taken)}")
     # A check digit is right by chance in another kind; a numeral before `0.` may be the number of an item (`50.`).
     for kind, number in count.items():
-        assert taken[kind] <= 0.02 * number, "\n".join(it for it in examples if it.startswith(kind))[:3000]
+        assert taken[kind] <= 0.03 * number, "\n".join(it for it in examples if it.startswith(kind))[:3000]
     assert taken.total() <= 0.003 * count.total()
 
 
