@@ -251,6 +251,20 @@ def test_who_asks_too_often_waits(base: Path, tmp_path: Path) -> None:
         assert service.ask("/v1/chat/completions", chat(), "chen")[0] == 400, "no gateway is named"
 
 
+def test_a_stream_says_how_many_tokens_there_were_where_that_is_asked(service: Service) -> None:
+    asked, plain = ({"stream": True, "stream_options": {"include_usage": it}} for it in (True, False))
+    said = service.ask("/v1/chat/completions", chat(**asked), "ada")[1].split("\n\n")
+    events = [json.loads(line[6:]) for line in said if line.startswith("data: {")]
+    assert (events[-1]["choices"], events[-1]["usage"]["prompt_tokens"]) == ([], 5)
+    assert '"usage"' not in service.ask("/v1/chat/completions", chat(**plain), "ada")[1]
+
+
+def test_who_asks_in_the_place_of_a_person_is_in_the_record(service: Service) -> None:
+    service.ask("/v1/search", {"question": QUESTION}, token=service.token("ada", operator="ops"))
+    service.ask("/v1/search", {"question": QUESTION}, token=service.token("ada"))
+    assert [(it["person"], it.get("operator")) for it in service.records()] == [("ada", "ops"), ("ada", None)]
+
+
 def test_what_cannot_be_noted_is_not_answered(service: Service) -> None:
     (service.folder / "journal").rename(service.folder / "gone")
     status, text, _ = service.ask("/v1/search", {"question": QUESTION}, "ada")

@@ -98,10 +98,10 @@ class Service:
         (self.folder / "new").write_text(json.dumps({name: sorted(labels) for name, labels in people.items()}))
         (self.folder / "new").replace(self.folder / "people.json")
 
-    def token(self, name: str) -> str:
-        """Return a token of a person."""
+    def token(self, name: str, operator: str = "") -> str:
+        """Return a token of a person, or one that an operator uses in their place."""
         until = datetime.now(UTC) + timedelta(minutes=10)
-        return tokens.issue(self.folder, name, [], until=until, audience=AUDIENCE)
+        return tokens.issue(self.folder, name, [], until=until, audience=AUDIENCE, operator=operator)
 
     def ask(
         self,

@@ -77,7 +77,6 @@ STORE_ATTACKS: tuple[tuple[str, str, str, Any], ...] = (
         "/more?wait_for_active_shards=0&timeout=1s",
         {"settings": {"index": {"number_of_shards": 1, "number_of_replicas": 0}}},
     ),
-    ("uses up the shards by a document", "PUT", "/more-by-itself/_doc/1", {"t": 1}),
     ("uses up the shards by replicas", "PUT", "/books/_settings", {"index.number_of_replicas": 900}),
     ("uses up the shards by opening", "POST", "/books/_open", None),
     (

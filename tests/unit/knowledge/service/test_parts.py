@@ -11,7 +11,9 @@ import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
+from joserfc import jwt
 
 from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge.search import Hit
@@ -75,6 +77,19 @@ def test_other_tokens_are_none(people: People, tmp_path: Path) -> None:
     assert people.known(good) == BO
 
 
+@pytest.mark.parametrize("act", [7, [], "x", {}, {"sub": 7}, {"sub": ""}, {"sub": "x" * 257}, {"sub": None}])
+def test_a_token_whose_operator_is_not_a_name_is_none(people: People, tmp_path: Path, act: object) -> None:
+    _, coded_claims, _ = token(tmp_path).split(".")
+    claims = json.loads(base64.urlsafe_b64decode(coded_claims + "=="))
+    for given in ({"act": act}, {"act": {"sub": "ops"}}):
+        made = jwt.encode({"alg": "ES256", "typ": "JWT"}, claims | given, tokens.key(tmp_path))
+        if given["act"] == act:
+            with pytest.raises(Unknown):
+                people.known(made)
+        else:
+            assert people.known(made).operator == "ops"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"bo": "everyone"}', '{"bo": [7]}', "\udcff", '{"bo": ["\udcff"]}'])
 def test_a_file_that_is_none_lets_nobody_in(people: People, tmp_path: Path, text: str) -> None:
     held = token(tmp_path)
@@ -129,7 +144,7 @@ def hit(text: str, score: float) -> Hit:
 def test_a_record_names_chunks_and_holds_no_text(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(str(tmp_path / "journal"))
-        made = records.record("bo", "search", "v1", [hit("secret\ntext", 0.5), hit("other", 0.1)], "who?", KEY)
+        made = records.record(BO, "search", "v1", [hit("secret\ntext", 0.5), hit("other", 0.1)], "who?", KEY)
         records.give(made, tmp_path / "journal")
         data = journal.recv(1 << 16)
     head, _, rest = data.partition(b"MESSAGE\n")
@@ -147,9 +162,16 @@ def test_a_record_names_chunks_and_holds_no_text(tmp_path: Path) -> None:
     assert b"who" not in data
 
 
+@pytest.mark.parametrize("operator", ["", "ops", "李"])
+def test_a_record_names_who_asked_in_the_place_of_a_person(operator: str) -> None:
+    made = msgspec.to_builtins(records.record(Person("bo", frozenset(), operator), "search", "v", [], "?", KEY))
+    assert made["person"] == "bo"
+    assert made.get("operator", "") == operator
+
+
 def test_a_journal_that_takes_nothing(tmp_path: Path) -> None:
     with pytest.raises(External, match="the journal takes no record"):
-        records.give(records.record("bo", "search", "v", [], "?", KEY), tmp_path / "none")
+        records.give(records.record(BO, "search", "v", [], "?", KEY), tmp_path / "none")
 
 
 @pytest.mark.parametrize("change", [{"per_minute": 0}, {"sources": 51}, {"more": 1}, {"base": None}])

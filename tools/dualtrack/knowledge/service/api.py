@@ -247,7 +247,7 @@ class Api:
             first = await run_in_threadpool(next, answer)  # what is refused is refused before anything is sent
             head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": MODEL}
             if streams := asked.stream:
-                return _Streamed(forms.events(head, chain([first], answer)), end)
+                return _Streamed(forms.events(head, chain([first], answer), counts=asked.counts), end)
             return _json(await run_in_threadpool(forms.whole, head, chain([first], answer)))
         finally:
             if not streams:

@@ -135,7 +135,7 @@ class Desk:
         except DualtrackError as error:
             raise External(str(error)) from None
         hits = searcher.search(clean, person.labels, count, fitted)
-        record = records.record(person.name, way, searcher.id, hits, clean, self._records)
+        record = records.record(person, way, searcher.id, hits, clean, self._records)
         records.give(record, Path(self._settings.journal))
         return hits, clean
 

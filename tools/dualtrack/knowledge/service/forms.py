@@ -37,12 +37,24 @@ class Said(msgspec.Struct, frozen=True):
     content: str | list[Part] | None = None
 
 
+class StreamOptions(msgspec.Struct, frozen=True):
+    """What a stream is to have beside the answer."""
+
+    include_usage: bool = False
+
+
 class Chat(msgspec.Struct, frozen=True):
     """OpenAI's request; fields that are not here are passed over, as OpenAI's clients send many."""
 
     messages: list[Said]
     model: str = MODEL
     stream: bool = False
+    stream_options: StreamOptions | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the stream ends with the number of tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -98,8 +110,17 @@ def refused(error: Exception, *, dify: bool = False) -> tuple[int, dict[str, Any
     return status, {"error": {"message": message, "type": kind, "code": code, "param": None}}, headers
 
 
-def events(head: dict[str, Any], answer: Iterator[str | Answered]) -> Iterator[bytes]:
-    """Yield an answer as server-sent events, in OpenAI's form; `citations` come with the last one that has a choice."""
+def usage_of(answered: Answered) -> dict[str, int]:
+    """Return how many tokens the model read and wrote: none where no model was asked."""
+    read, written = (answered.end.prompt_tokens, answered.end.completion_tokens) if answered.end else (0, 0)
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def events(head: dict[str, Any], answer: Iterator[str | Answered], *, counts: bool = False) -> Iterator[bytes]:
+    """Yield an answer as server-sent events, in OpenAI's form; `citations` come with the last one that has a choice.
+
+    Where it ``counts``, an event without a choice follows, with the number of tokens.
+    """
 
     def event(delta: dict[str, str], finish: str | None, **more: object) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
@@ -114,6 +135,8 @@ def events(head: dict[str, Any], answer: Iterator[str | Answered]) -> Iterator[b
                 yield event(
                     {}, (end and end.finish) or "stop", citations=it.citations, track=end.track if end else ""
                 )  # fmt: skip
+                if counts:
+                    yield _event({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(it)})
     except DualtrackError:
         said = {"message": "the answer broke off"}
         yield _event({**head, "object": "chat.completion.chunk", "choices": [], "error": said})
@@ -131,11 +154,9 @@ def whole(head: dict[str, Any], answer: Iterable[str | Answered]) -> dict[str, A
     said = "".join(it for it in parts if isinstance(it, str))
     [answered] = [it for it in parts if isinstance(it, Answered)]
     end = answered.end
-    read, written = (end.prompt_tokens, end.completion_tokens) if end else (0, 0)
     finish = (end and end.finish) or "stop"
     choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": finish}
-    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
     return {
-        **head, "object": "chat.completion", "choices": [choice], "usage": usage, "citations": answered.citations,
-        "track": end.track if end else "",
+        **head, "object": "chat.completion", "choices": [choice], "usage": usage_of(answered),
+        "citations": answered.citations, "track": end.track if end else "",
     }  # fmt: skip

@@ -18,19 +18,32 @@ from dualtrack.core.files import read_whole
 AUDIENCE, ISSUER = "dualtrack-knowledge", "dualtrack"
 #: Of a token and of the file of people.
 TOKEN_BYTES, FILE_BYTES = 4096, 16 << 20
+#: Letters of an operator's name.
+NAME_LENGTH = 256
 #: Seconds that two clocks may differ.
 LEEWAY_S = 30
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A caller, and the labels of what they may see."""
+    """A caller, and the labels of what they may see; ``operator`` is who asks in their place, '' for themselves."""
 
     name: str
     labels: frozenset[str]
+    operator: str = ""
 
 
 class Unknown(Exception):
     """A token that is none: why, for the log and not for who sent it."""
+
+
+def _operator(act: object) -> str:
+    """Return who uses a token in the place of its person (RFC 8693, section 4.1); Unknown where the claim is wrong."""
+    if act is None:
+        return ""
+    name = act.get("sub") if isinstance(act, dict) else None
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_LENGTH:
+        raise Unknown("who acts is not a name")
+    return name
 
 
 class People:
@@ -69,7 +82,7 @@ class People:
         name = claims["sub"]
         if not isinstance(name, str) or name not in self._labels:
             raise Unknown("nobody of that name")
-        return Person(name, self._labels[name])
+        return Person(name, self._labels[name], _operator(claims.get("act")))
 
     def kinds(self) -> list[frozenset[str]]:
         """Return the different labels that people have, those of the most people first."""

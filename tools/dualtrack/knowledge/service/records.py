@@ -16,16 +16,21 @@ import msgspec
 
 from dualtrack.core.errors import External
 from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.service.people import Person
 
 #: What the role audit takes for ours, where the sender is a unit of ours.
 IDENTIFIER = "dualtrack"
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Who was shown which chunks of which version, and by which way they asked."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who was shown which chunks of which version, and by which way they asked.
 
-    what: str = "knowledge"
+    ``operator`` asked in the place of ``person`` (`--as` on the controller).
+    """
+
+    what: str
     person: str
+    operator: str = ""
     way: str
     version: str
     chunks: tuple[str, ...]
@@ -37,11 +42,12 @@ def chunk(hit: Hit, key: bytes) -> str:
     return _called(key, msgspec.msgpack.encode((hit.collection, hit.source, hit.place, hit.headings, hit.text)))
 
 
-def record(person: str, way: str, version: str, hits: Sequence[Hit], question: str, key: bytes) -> Record:
+def record(person: Person, way: str, version: str, hits: Sequence[Hit], question: str, key: bytes) -> Record:
     """Return the record of an answer."""
     chunks = tuple(chunk(it, key) for it in hits)
     return Record(
-        person=person, way=way, version=version, chunks=chunks, question=_called(key, question.encode())
+        what="knowledge", person=person.name, operator=person.operator, way=way, version=version, chunks=chunks,
+        question=_called(key, question.encode()),
     )  # fmt: skip
 
 

@@ -35,12 +35,17 @@ def public(folder: Path) -> str:
 
 def issue(
     folder: Path, name: str, backend_roles: Sequence[str], *, until: datetime, now: datetime | None = None,
-    audience: str = AUDIENCE,
+    audience: str = AUDIENCE, operator: str = "",
 ) -> str:  # fmt: skip
-    """Return a token of ``name`` with ``backend_roles`` that ends at ``until``, for the store or another audience."""
+    """Return a token of ``name`` with ``backend_roles`` that ends at ``until``, for the store or another audience.
+
+    ``operator`` uses it in the place of ``name``: the claim `act` of RFC 8693, section 4.1.
+    """
     now = now or datetime.now(UTC)
     claims: dict[str, Any] = {
         "iss": ISSUER, "aud": audience, "sub": name, "roles": list(backend_roles), "nbf": int(now.timestamp()) - 60,
         "iat": int(now.timestamp()), "exp": int(until.timestamp()),
     }  # fmt: skip
+    if operator:
+        claims["act"] = {"sub": operator}
     return jwt.encode({"alg": "ES256", "typ": "JWT"}, claims, key(folder))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
@@ -15,6 +13,7 @@ import msgspec
 
 from dualtrack.core import files
 from dualtrack.core.errors import BadInput, Refused
+from dualtrack.core.operator import operator
 from dualtrack.security.audit import index_documents
 
 FILE = "holds.json"
@@ -70,7 +69,7 @@ def hold(folder: Path, host: str, reason: str, until: str = "", *, now: int = 0)
         raise BadInput("a hold has a reason", hint="--reason 'case 2026-17'")
     change = HoldChange(
         at=now or time.time_ns(),
-        by=who(),
+        by=operator(),
         action="hold",
         host=index_documents.host(host),
         reason=reason.strip(),
@@ -104,7 +103,7 @@ def release(folder: Path, host: str, reason: str = "", *, now: int = 0) -> HoldC
     with files.locked(folder / FILE):
         changes = read(folder)
         held = find(changes, host, reason, now=now)
-        change = HoldChange(at=now, by=who(), action="release", host=host, reason=held.reason)
+        change = HoldChange(at=now, by=operator(), action="release", host=host, reason=held.reason)
         _write(folder, (*changes, change))
     return change
 
@@ -112,11 +111,6 @@ def release(folder: Path, host: str, reason: str = "", *, now: int = 0) -> HoldC
 def day(now: int) -> date:
     """Return the day (UTC) of a time in nanoseconds since 1970."""
     return datetime.fromtimestamp(now // 10**9, UTC).date()
-
-
-def who() -> str:
-    """Return who is at work here, by their own name also where they are root by `sudo`."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _write(folder: Path, changes: tuple[HoldChange, ...]) -> None:

@@ -101,7 +101,7 @@ class Parser:
         begin = end + 1 + _LENGTH.size
         if len(data) < begin:
             return 0
-        (length,) = _LENGTH.unpack_from(data, end + 1)
+        length: int = _LENGTH.unpack_from(data, end + 1)[0]
         kept = min(length, VALUE)
         if len(data) < begin + kept + 1:
             return 0

@@ -18,6 +18,7 @@ import msgspec
 
 from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.core.files import read_whole
+from dualtrack.core.operator import operator
 from dualtrack.remote.opensearch import Away, SearchStore
 from dualtrack.security.audit import anchors as anchoring
 from dualtrack.security.audit import fetch as fetching
@@ -223,7 +224,7 @@ def _judged(keeper: Keeper, host: str, going: Sequence[Index], now: int) -> tupl
         head=signed,
         epochs=epochs,
         at=now,
-        by=holds.who(),
+        by=operator(),
         indices=indices,
         snapshot="",
         findings=told,
