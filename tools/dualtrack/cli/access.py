@@ -9,10 +9,10 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
-from dualtrack.cli.options import JSON, LISTING, PKI
+from dualtrack.cli.options import JSON, LISTING, PEOPLE, PKI
 from dualtrack.core.errors import Findings, Missing
 from dualtrack.core.output import Steps, document, echo, table
-from dualtrack.core.paths import ROOT, STATE
+from dualtrack.core.paths import STATE
 from dualtrack.inventory import deployment
 from dualtrack.security.access import break_glass as glass
 from dualtrack.security.access import matrix as cells
@@ -22,10 +22,6 @@ from dualtrack.security.access.model import Access
 
 app = typer.Typer(no_args_is_help=True)
 
-PEOPLE = typer.Option(
-    ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
-    help="The file of people; inventories/access.yml without it.",
-)  # fmt: skip
 GRANTS = typer.Option(
     STATE / "access/grants.json",
     "--grants",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import typer
 
 from dualtrack.cli.audit import TRAIL
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import JSON, LISTING, SINCE, in_place_of, moment_option
+from dualtrack.core import moments
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput
 from dualtrack.core.output import document, echo, table
@@ -35,6 +37,13 @@ PASSWORD = typer.Option(None, "--password-file", metavar="FILE", help="The perso
 TOKEN = typer.Option(None, "--token-file", metavar="FILE", help="A token (`dualtrack access token`) instead of both.")
 
 
+UNTIL = moment_option("--until", "Not after")
+
+
+def _stamp(when: str) -> str:
+    return moments.stamp(moments.since(when, time.time())) if when else ""
+
+
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `dualtrack audit`."""
     for command in (ship, fetch, search):
@@ -56,6 +65,8 @@ def reading(
             raise BadInput("--store goes with --ca, and without --as")
         yield SearchStore(addresses, ca=ca, **by)
         return
+    if who:
+        in_place_of(who)
     with connections.reached(deployment.inventories()) as nodes:
         if not nodes:
             raise BadInput(
@@ -134,14 +145,16 @@ def search(
     host: str = typer.Option("", "--host", help="Only this host's events."),
     kind: str = typer.Option("", "--kind", help="Only these events: sudo, sshd, journal, …"),
     text: str = typer.Option("", "--text", help="Only events with all of these words; quotes keep words together."),
-    since: str = typer.Option("", "--since", help="Not before: 2026-11-25, 2026-11-25T14:00, now-1h."),
-    until: str = typer.Option("", "--until", help="Not after."),
+    since: str = SINCE,
+    until: str = UNTIL,
     last: int = typer.Option(50, "--last", min=1, max=10_000, help="The newest so many."),
     json: bool = LISTING,
 ) -> None:
     """Find events of all hosts: who, what, when, where; the newest last."""
     with reading(store, ca, who, cert, cert_key, user, password, token) as asked:
-        found = fetching.search(asked, host=host, kind=kind, text=text, since=since, until=until, last=last)
+        found = fetching.search(
+            asked, host=host, kind=kind, text=text, since=_stamp(since), until=_stamp(until), last=last
+        )
     if json:
         document("audit-search", {"records": found})
         return

@@ -9,7 +9,7 @@ import time
 import typer
 
 from dualtrack.cli import names
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import JSON, LISTING, SINCE
 from dualtrack.cli.watching import INTERVAL, WATCH, until_interrupted
 from dualtrack.core import moments
 from dualtrack.core.errors import BadInput
@@ -46,7 +46,7 @@ def logs(
     host: str = HOST,
     unit: str = typer.Argument("", metavar="[UNIT]", help="Only of this systemd unit; the whole journal without it."),
     follow: bool = typer.Option(False, "--follow", "-f", help="Continue with new entries, until Ctrl-C."),
-    since: str = typer.Option("", "--since", metavar="WHEN", help="From 15m, 2h, 3d ago, or 2026-11-29T08:00 (UTC)."),
+    since: str = SINCE,
     lines: int = typer.Option(
         None, "--lines", "-n", min=1, max=1_000_000, show_default=False,
         help="The newest so many; 100 without it, and all with --since.",
@@ -70,7 +70,7 @@ def logs(
 
 
 def events(
-    since: str = typer.Option("", "--since", metavar="WHEN", help="From 15m, 2h, 3d ago, or 2026-11-29T08:00 (UTC)."),
+    since: str = SINCE,
     watch: bool = WATCH,
     interval: float = INTERVAL,
     json: bool = LISTING,

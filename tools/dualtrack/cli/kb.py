@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed, confirmed, only_shows
-from dualtrack.cli.options import BASE, JSON, KEY_FILE, LISTING, Said
+from dualtrack.cli.options import AS_PERSON, BASE, JSON, KEY_FILE, LISTING, PEOPLE, Said, in_place_of
 from dualtrack.core.errors import Findings, Missing
 from dualtrack.core.output import document, echo, table
-from dualtrack.core.paths import ROOT, STATE
+from dualtrack.core.paths import STATE
 from dualtrack.knowledge import overview
 from dualtrack.knowledge import versions as kept
-from dualtrack.security.access import model as access
 
 if TYPE_CHECKING:
     from dualtrack.knowledge.answering import Answered, Message
@@ -42,10 +41,6 @@ MODEL = typer.Option(
 CLUSTER = typer.Option(
     None, "--cluster", envvar="DUALTRACK_KB_CLUSTER", metavar="FILE",
     help="Says where vectors are searched by several machines (OpenSearch, Milvus); by this one without it.",
-)  # fmt: skip
-PEOPLE = typer.Option(
-    ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
-    help="The file of people, roles and groups.",
 )  # fmt: skip
 
 
@@ -103,7 +98,7 @@ def ingest(
 @app.command()
 def search(
     question: str = typer.Argument(..., help="What is looked for."),
-    name: str = typer.Option(..., "--as", help="For whom: a name in the file of people."),
+    name: str = AS_PERSON,
     count: int = typer.Option(5, "--count", min=1, max=50, help="How many parts of documents."),
     base: Path = ASKED,
     people: Path = PEOPLE,
@@ -115,11 +110,11 @@ def search(
     """Find parts of documents by what they mean and say, with their sources; nothing that the person may not see."""
     from dualtrack.tracks import knowledge, knowledge_site
 
+    person = in_place_of(name, people)
     if at := None if base else knowledge_site.site():
         found = knowledge_site.search(at, name, question, count)
     else:
-        seen = access.load(people).person(name).labels
-        found = knowledge.search(base or OWN_BASE, question, seen, count, key_file, Said(), model, cluster)
+        found = knowledge.search(base or OWN_BASE, question, person.labels, count, key_file, Said(), model, cluster)
     if json:
         document("kb-search", found)
         return
@@ -135,7 +130,7 @@ def search(
 @app.command()
 def ask(
     question: str = typer.Argument(..., help="What is asked; - reads it from stdin."),
-    name: str = typer.Option(..., "--as", help="For whom: a name in the file of people."),
+    name: str = AS_PERSON,
     base: Path = ASKED,
     people: Path = PEOPLE,
     api_key_file: Path | None = typer.Option(
@@ -158,12 +153,13 @@ def ask(
     from dualtrack.serving import client
     from dualtrack.tracks import knowledge_site
 
+    person = in_place_of(name, people)
     text = client.read_prompt(question, sys.stdin.buffer)
     at = None if base else knowledge_site.site()
     if at:
         answer = knowledge_site.ask(at, name, text)
     else:
-        answer = _ask_here(base or OWN_BASE, text, name, people, api_key_file, key_file, model, cluster)
+        answer = _ask_here(base or OWN_BASE, text, person.labels, api_key_file, key_file, model, cluster)
     pieces: list[str] = []
     try:
         for it in answer:
@@ -187,8 +183,7 @@ def ask(
 def _ask_here(
     base: Path,
     text: str,
-    name: str,
-    people: Path,
+    seen: tuple[str, ...],
     api_key_file: Path | None,
     key_file: Path | None,
     directory: Path | None,
@@ -197,7 +192,6 @@ def _ask_here(
     from dualtrack.serving import client
     from dualtrack.tracks import knowledge, serving
 
-    seen = access.load(people).person(name).labels
     site = serving.sites()[0]
     found = client.find_key(api_key_file, os.environ, serving.chat_key(site))
     asked = client.Client(site.endpoint.url, serving.ca_file(site), found)

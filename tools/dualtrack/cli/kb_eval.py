@@ -6,12 +6,11 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.kb import MODEL, PEOPLE
-from dualtrack.cli.options import BASE, KEY_FILE, LISTING, Said
+from dualtrack.cli.kb import MODEL
+from dualtrack.cli.options import AS_PERSON, BASE, KEY_FILE, LISTING, PEOPLE, Said, in_place_of
 from dualtrack.core.files import write_atomically
 from dualtrack.core.output import document, echo, table
 from dualtrack.knowledge import questions as asked
-from dualtrack.security.access import model as access
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +22,7 @@ def evaluate(
     questions: Path = typer.Argument(
         ..., metavar="QUESTIONS", help="JSON lines, or a list in YAML: a question, and the sources that answer it."
     ),
-    name: str = typer.Option(..., "--as", help="For whom: a name in the file of people."),
+    name: str = AS_PERSON,
     fit: bool = typer.Option(
         False, "--fit", help="Write retrieval.json: what search goes by from now on, for everybody."
     ),
@@ -43,7 +42,7 @@ def evaluate(
     from dualtrack.knowledge import evaluation_page as shown
     from dualtrack.tracks import knowledge
 
-    seen = access.load(people).person(name).labels
+    seen = in_place_of(name, people).labels
     done = knowledge.evaluate(
         base, asked.load(questions), seen, fit=fit, key_file=key_file, say=Said(), directory=model
     )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dualtrack.cli import context, names
 from dualtrack.cli.context import StackName
+from dualtrack.core import moments
 from dualtrack.core.errors import BadInput
 from dualtrack.core.output import echo, form
-from dualtrack.core.paths import STATE
+from dualtrack.core.paths import ROOT, STATE
+
+if TYPE_CHECKING:
+    from dualtrack.security.access.model import Person
 
 FACTS = typer.Option(
     None,
@@ -79,6 +85,38 @@ PKI = typer.Option(
     STATE / "pki", "--pki", metavar="DIRECTORY",
     help="The directory of the certificate authority; the deployment's without it.",
 )  # fmt: skip
+PEOPLE = typer.Option(
+    ROOT / "inventories/access.yml", "--people", envvar="DUALTRACK_ACCESS", metavar="FILE",
+    help="The file of people, roles and groups; inventories/access.yml without it.",
+)  # fmt: skip
+#: In whose place a command asks; `in_place_of` checks the name.
+AS_PERSON = typer.Option(..., "--as", metavar="NAME", help="In whose place: a name in the file of people.")
+
+
+def in_place_of(name: str, people: Path | None = None) -> Person:
+    """Return the person in whose place a command asks; BadInput where the file of people does not name them.
+
+    Checked before anything is made for that person, such as a certificate.
+    """
+    from dualtrack.security.access import model
+
+    return model.load(people or Path(os.environ.get("DUALTRACK_ACCESS") or PEOPLE.default)).person(name)
+
+
+def _moment(ctx: typer.Context, value: str) -> str:
+    """Refuse what is not a time before the command begins."""
+    if value and not ctx.resilient_parsing:
+        moments.since(value, time.time())
+    return value
+
+
+def moment_option(name: str, what: str) -> Any:
+    """Return an option that takes a time, as `moments.since` reads it; '' without it."""
+    about = f"{what}: 15m, 2h, 3d ago, or 2026-11-29T08:00 (UTC)."
+    return typer.Option("", name, metavar="WHEN", help=about, callback=_moment)
+
+
+SINCE = moment_option("--since", "Not before")
 #: Options of the knowledge base.
 BASE = typer.Option(STATE / "knowledge", "--base", envvar="DUALTRACK_KB", metavar="DIRECTORY", help="Where it is kept.")
 KEY_FILE = typer.Option(

@@ -1,4 +1,4 @@
-"""Moments that people write: `90s`, `15m`, `2h`, `3d` ago, or a date and time (pure)."""
+"""Moments that people write: `90s`, `15m`, `2h`, `now-3d` (ago), or a date and time (pure)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from datetime import UTC, datetime
 
 from dualtrack.core.errors import BadInput
 
-_AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
+_AGO = re.compile(r"(?:now-)?(\d{1,6})\s*([smhdw])", re.ASCII)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def since(text: str, now: float) -> float:
     """Return a moment as seconds since 1970; a time without a zone is UTC. BadInput where it is none."""
+    if text.strip().lower() == "now":
+        return now
     if found := _AGO.fullmatch(text.strip().lower()):
         return now - int(found[1]) * SECONDS[found[2]]
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise BadInput(f"--since {text}", hint="write 90s, 15m, 2h, 3d, or 2026-11-29T08:00") from None
+        raise BadInput(f"{text} is not a time", hint="write 90s, 15m, 2h, 3d, or 2026-11-29T08:00") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
