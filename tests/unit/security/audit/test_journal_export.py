@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 
 from dualtrack.security.audit import journal_budget, journal_export, writer
-from dualtrack.security.audit.journal import CUT, JournalSource, body, last_cursor, missing, wanted
+from dualtrack.security.audit.journal import CUT, JournalSource, body, last_cursor, wanted
 from dualtrack.security.audit.journal_budget import Budget
 from dualtrack.security.audit.journal_export import JournalEntry, Parser
 from dualtrack.security.audit.layout import Place
@@ -176,31 +176,6 @@ def test_an_entry_that_was_only_late_is_no_gap() -> None:
     events = source.events(b"".join(written(sent(number)) for number in (1, 2, 3)), ended=False)
     assert [kind for kind, _, _ in events] == ["journal", "journal"]
     assert source.cursor == at(3)
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "expected"),
-    [
-        ("", at(9), 0),
-        (at(8), at(9), 0),
-        (at(8), at(11), 2),
-        (at(9), at(8), 0),
-        (at(8), at(9, OTHER), -1),
-        (at(1), "x", -1),
-    ],
-)
-def test_missing(before: str, now: str, expected: int) -> None:
-    assert missing(before, now) == expected
-
-
-def test_another_journal_is_said_once_and_is_no_gap() -> None:
-    source = JournalSource(at(5))
-    source.begin()
-    made = [sent(number, name=name) for number, name in [(6, ID), (40, OTHER), (90, ID), (91, OTHER), (92, OTHER)]]
-    events = source.events(b"".join(map(written, made)), ended=False)
-    assert [kind for kind, _, _ in events] == ["journal", "restarted", *["journal"] * 4]
-    assert json.loads(events[1][2]) == {"after": at(6), "to": at(40, OTHER)}
-    assert not source.jumped
 
 
 def test_a_heartbeat_says_how_far_the_journal_was_read(tmp_path: Path) -> None:

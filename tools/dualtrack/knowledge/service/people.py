@@ -25,7 +25,7 @@ LEEWAY_S = 30
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A caller, and the labels of what they may see; ``operator`` is who asks in their place, '' for themselves."""
+    """A caller, and the labels of what they may see. ``operator`` asks in their place; '' where they ask themselves."""
 
     name: str
     labels: frozenset[str]

@@ -18,6 +18,7 @@ from dualtrack.core.errors import BadInput, External, Missing
 from dualtrack.security.audit import ingest, record
 from dualtrack.security.audit.journal_budget import Budget
 from dualtrack.security.audit.journal_export import TRUSTED, JournalEntry, Parser
+from dualtrack.security.audit.journal_position import JournalPosition
 from dualtrack.security.audit.layout import Place, lines
 from dualtrack.security.audit.writer import Writer
 
@@ -92,22 +93,26 @@ class JournalSource:
 
     Where the numbers of entries jump, it stops taking entries (``jumped``) and wants the journal to be opened again
     behind its last one: a file that journald has just made is read too late now and then. What is not there then either
-    is gone, and becomes an event of kind `gap`. Numbers are compared within one journal: after a power cut journald
-    begins another one with an id of its own, which becomes an event of kind `restarted`.
+    is gone, and becomes an event of kind `gap`; another count, as after a power cut, one of kind `restarted`.
     """
 
     def __init__(self, cursor: str = "") -> None:
-        self.cursor, self.jumped, self._again = cursor, False, False
-        self._journals = {_place(cursor)[0]} if cursor else set[str]()
+        self._position = JournalPosition(cursor)
+        self.jumped, self._again = False, False
         self._parser = Parser()
         self._budget = Budget()
+
+    @property
+    def cursor(self) -> str:
+        """The cursor of the last entry that was read, recorded or not; '' before the first one."""
+        return self._position.cursor
 
     def begin(self) -> None:
         """Begin with the first entry behind the cursor."""
         self._parser, self._again, self.jumped = Parser(), self.jumped, False
 
     def position(self) -> bytes:
-        """Return the place of the last entry that was read, recorded or not."""
+        """Return what a heartbeat says: the cursor."""
         return msgspec.json.encode({CURSOR: self.cursor}) if self.cursor else b""
 
     def events(self, data: bytes, *, ended: bool) -> list[ingest.Event]:
@@ -115,44 +120,25 @@ class JournalSource:
         found: list[ingest.Event] = []
         for entry in self._parser.feed(data):
             at = entry.first(CURSOR.encode()).decode("ascii", "replace")
-            if at == self.cursor:
+            step = self._position.step(at)
+            if step.kind == "seen":
                 continue
-            if gap := missing(self.cursor, at):
-                if not self._again:
-                    self.jumped = True
-                    break
-                found.append(("gap", "audit", msgspec.json.encode({"missing": gap, "after": self.cursor, "to": at})))
-            found += self._other_journal(at)
-            self._again, self.cursor = False, at
+            if step.kind != "next" and not self._again:
+                self.jumped = True
+                break
+            between = {"after": self.cursor, "to": at}
+            if step.kind == "jump":
+                found.append(("gap", "audit", msgspec.json.encode({"missing": step.missing, **between})))
+            elif step.kind == "restarted":
+                found.append(("restarted", "audit", msgspec.json.encode(between)))
+            self._again = False
+            self._position.take(at)
             if wanted(entry):
                 kind, source = label(entry)
                 text = body(entry, whole=kind != "journal" or entry.first(b"_UID") == b"0")
                 if self._budget.spend(entry.first(b"_UID"), len(text), trusted=kind != "journal"):
                     found.append((kind, source, text))
         return found + self._budget.reports(finished=ended)
-
-    def _other_journal(self, at: str) -> list[ingest.Event]:
-        journal = _place(at)[0]
-        if journal in self._journals:
-            return []
-        self._journals.add(journal)
-        said = msgspec.json.encode({"after": self.cursor, "to": at})
-        return [("restarted", "audit", said)] if self.cursor else []
-
-
-def missing(before: str, now: str) -> int:
-    """Return how many entries are missing between two cursors; 0 where they are not of one journal."""
-    (journal, last), (other, number) = _place(before), _place(now)
-    return max(0, number - last - 1) if journal and journal == other else 0
-
-
-def _place(cursor: str) -> tuple[str, int]:
-    """Return the journal's id and the number of an entry: `s=…;i=…` of its cursor."""
-    parts = dict(part.partition("=")[::2] for part in cursor.split(";"))
-    try:
-        return parts.get("s", ""), int(parts.get("i", "0"), 16)
-    except ValueError:
-        return "", 0
 
 
 def wanted(entry: JournalEntry) -> bool:
