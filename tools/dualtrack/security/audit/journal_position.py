@@ -3,7 +3,7 @@
 journald numbers its entries with one counter, whichever file they go to: that of the system, or one for each user. Each
 file has an id of its own in its entries' cursors. So the numbers of all entries together have no holes as long as
 nothing is lost. Two things begin another count: after a power cut the system's file is put aside and the counter begins
-anew; a user's file that survived then goes on with its own numbers.
+anew; a user's file that survived then continues with its own numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def parse(text: str) -> JournalCursor:
 
 @dataclass(frozen=True)
 class Step:
-    """What an entry means: it was `seen`, is the `next`, a `jump` over ``missing`` numbers, or the count has `restarted`."""
+    """What an entry means: `seen` before, the `next`, a `jump` over ``missing`` numbers, or another count: `restarted`."""
 
     kind: str
     missing: int = 0
@@ -62,6 +62,6 @@ class JournalPosition:
         return Step("jump", now.number - self._at.number - 1)
 
     def take(self, cursor: str) -> None:
-        """Go on to an entry."""
+        """Make an entry the last one that was read."""
         self.cursor, self._at = cursor, parse(cursor)
         self._last[self._at.file] = self._at.number
