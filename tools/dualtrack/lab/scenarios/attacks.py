@@ -62,6 +62,22 @@ SCENARIOS = {
             seconds=0,
         ),
     ),
+    "audit": (
+        Attack(
+            who="a user",
+            what="floods the journal by size, then root acts",
+            outcome="found",
+            by="bounded fields, a record for each gap",
+            seconds=0,
+        ),
+        Attack(
+            who="the recorder's account",
+            what="puts a link, a pipe or a directory where root opens a file",
+            outcome="prevented",
+            by="files opened as their owner",
+            seconds=0,
+        ),
+    ),
     "access": (
         Attack(
             who="a listed person",

@@ -32,7 +32,7 @@ def parse(text: str) -> JournalCursor:
 
 @dataclass(frozen=True)
 class Step:
-    """What an entry means: `seen` before, the `next`, a `jump` over ``missing`` numbers, or another count: `restarted`."""
+    """What an entry means: `seen`, `next`, a `jump` over ``missing`` numbers, or `restarted` (another count)."""
 
     kind: str
     missing: int = 0
