@@ -17,8 +17,8 @@ from dualtrack.lab.bootstrap import apt_sources, bootstrap, publish
 #: What Debian's own cloud image carries, as far as a container has a use for it.
 PACKAGES = (
     "ca-certificates", "chrony", "cloud-init", "curl", "dbus", "gnupg", "iproute2", "iputils-ping", "kmod", "less",
-    "netbase", "netcat-openbsd", "openssh-server", "procps", "python3", "python3-apt", "rsync", "sudo", "systemd",
-    "systemd-sysv", "udev",
+    "netbase", "netcat-openbsd", "nftables", "openssh-server", "procps", "python3", "python3-apt", "rsync", "sudo",
+    "systemd", "systemd-sysv", "udev",
 )  # fmt: skip
 
 #: Documentation is left out of images, but what the lab's knowledge base is asked about.

@@ -29,8 +29,8 @@ DKMS_NAME = "dualtrack-sm4-1"
 PACKAGES = (
     # What a server has anyway.
     "ca-certificates", "chrony", "curl", "dbus", "gnupg", "iproute2", "iputils-ping", "kmod", "less", "netbase",
-    "netcat-openbsd", "openssh-server", "procps", "python3", "python3-apt", "rsync", "sudo", "systemd", "systemd-sysv",
-    "udev",
+    "netcat-openbsd", "nftables", "openssh-server", "procps", "python3", "python3-apt", "rsync", "sudo", "systemd",
+    "systemd-sysv", "udev",
     # The kernel, and what builds modules for it.
     "busybox-static", "dkms", "initramfs-tools", "linux-headers-amd64", "linux-image-amd64", "linux-source-{series}",
     "zstd",
