@@ -148,6 +148,14 @@ def test_bad_input_is_refused_in_one_line(
     assert applied["schema"] == 1
 
 
+def test_state_and_plans_are_read_by_their_owner_alone(applied: dict[str, Any]) -> None:
+    assert applied
+    home = paths.STATE / "tofu" / "emulator"
+    kept = [path for path in home.rglob("*") if path.suffix in (".tfstate", ".plan", ".backup")]
+    assert kept
+    assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
+
+
 def test_a_bad_key_is_refused(aws: Emulator, applied: dict[str, Any]) -> None:
     assert applied["schema"] == 1
     with pytest.raises(BadInput, match="ssh_public_key: write the one line"):

@@ -209,6 +209,7 @@ class Tofu:
         process = subprocess.Popen(
             words, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
+            umask=0o077,  # state and plans hold what outputs hide, and are this account's alone
         )  # fmt: skip
         with proc.tracked(process, patience=None):  # it finishes the resource in hand
             try:
