@@ -17,12 +17,13 @@ def spent():
 
 def look():
     """Return what is in the trail."""
-    found = {"marks": 0, "gaps": 0, "lost": 0, "floods": 0, "messages": 0, "bytes": 0}
+    found = {"marks": 0, "gaps": 0, "lost": 0, "floods": 0, "messages": 0, "noise": 0, "bytes": 0}
     for segment in sorted((base / "trail/segments").glob("*.log")):
         for line in segment.read_bytes().splitlines(keepends=True):
             it = record.parse(line)[0]
             found["bytes"] += len(line)
             found["marks"] += "root-said" in it.body
+            found["noise"] += it.kind == "journal" and it.source == "noise" and not it.more
             if it.kind == "gap":
                 found["gaps"] += 1
                 found["lost"] += json.loads(it.body)["missing"]
