@@ -51,7 +51,8 @@ def allowed(hosts: dict[str, dict[str, Any]], source: str, target: str, port: in
     of, to = hosts[source], hosts[target]
     roles, theirs = set(to["roles"]), set(of["roles"])
     same = of["track"] == to["track"]
-    scheduled = same and {"controller", "gpu"} & theirs
+    # Instances come and go: on the cloud track, the cluster is open to the network of the stack (ADR 48).
+    scheduled = same and to["track"] == "cloud"
     return (
         port == 22
         or (port == 443 and "gateway" in roles)
