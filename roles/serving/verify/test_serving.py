@@ -132,7 +132,7 @@ def test_engines_reach_nothing_but_this_host(host: Any, hostvars: dict[str, Any]
 
 def test_who_reaches_engines(host: Any, hostvars: dict[str, Any]) -> None:
     """The packet filter takes connections to engines from gateways alone, where they are named, and has a unit."""
-    assert host.service("dualtrack-serving-firewall").is_enabled
+    assert host.service("dualtrack-engines-firewall").is_enabled
     rules = host.check_output("nft list table inet dualtrack_serving")
     if hostvars["serving_models"] and hostvars["serving_address"] and hostvars["serving_clients"]:
         for client in hostvars["serving_clients"]:
