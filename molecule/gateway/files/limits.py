@@ -25,6 +25,8 @@ COMPLETE, CHAT = "/v1/completions", "/v1/chat/completions"
 AT_ONCE = 4
 #: Where the document names no limit, the engine's context has one.
 MANY, LONG = 100_000, 4096
+#: Fields that engines do not work on, and those that the gateway refuses for this model: alone, not in pairs.
+NO_WORK = {"metadata", "stream_options", "chat_template_kwargs", "tools", "tool_choice"}
 
 
 class Link(http.client.HTTPSConnection):
@@ -83,8 +85,9 @@ def answered() -> str:
 
 
 def asked(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return requests: for each path each field alone, and for conversations each two of those that cost something."""
-    requests = []
+    """Return requests: each field alone, those of both paths once, and for conversations each two that make work."""
+    requests: list[tuple[str, dict[str, Any]]] = []
+    before: set[str] = set()
     for path, base in (
         (COMPLETE, {"prompt": "Once upon a time"}), (CHAT, {"messages": [{"role": "user", "content": "Tell a story"}]}),
     ):  # fmt: skip
@@ -92,11 +95,12 @@ def asked(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         fields = found["components"]["schemas"][named.rpartition("/")[2]]["properties"]
         each = [(name, value) for name, it in fields.items() if name != "model" for value in largest(name, it)]
         whole = {"model": MODEL, "ignore_eos": True, "max_tokens": 900, **base}
-        requests += [(path, {**whole, name: value}) for name, value in each]
+        requests += [(path, {**whole, name: value}) for name, value in each if name not in before]
         if path == CHAT:
-            costly = [it for it in each if isinstance(it[1], list | dict) or it[0].endswith(("tokens", "logprobs"))]
-            pairs = itertools.combinations(costly, 2)
+            work = [it for it in each if isinstance(it[1], list | dict) or it[0].endswith(("tokens", "logprobs"))]
+            pairs = itertools.combinations([it for it in work if it[0] not in NO_WORK], 2)
             requests += [(path, {**whole, **dict(two)}) for two in pairs if two[0][0] != two[1][0]]
+        before |= fields.keys()
     return requests
 
 
