@@ -6,8 +6,10 @@ Every answer must be right, requests must have been run together, and what is wr
 import base64
 import concurrent.futures
 import json
+import socket
 import struct
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -98,3 +100,43 @@ with concurrent.futures.ThreadPoolExecutor(16) as clients:
     mixed = list(clients.map(lambda it: ask("/v1/embeddings", {"model": MODEL, "input": it}), ["x", LONG] * 16))
 assert [status for status, _ in mixed] == [200, 400] * 16, [status for status, _ in mixed]
 print(f"{texts} texts in {runs} runs")
+
+# One request of many texts keeps nobody waiting: others, and gateways' probes, are answered before it. What its client
+# has given up is not begun any more.
+MANY = {"model": MODEL, "input": [f"a text of eight words with number {it}" for it in range(1024)]}
+NEAREST = {"model": MODEL, "query": "What is the capital of France?", "documents": ["bread", "Paris"], "top_n": 1}
+
+
+def beside(asked: list[dict[str, object]]) -> int:
+    """Ask for small things while all of it is worked on; return how many were answered."""
+    answered = 0
+    with concurrent.futures.ThreadPoolExecutor(len(asked)) as clients:
+        large = [clients.submit(ask, EMBED, it) for it in asked]
+        while not any(it.done() for it in large):
+            for path, body in ((EMBED, {"model": MODEL, "input": "hello"}), (RANK, NEAREST)):
+                status, text = ask(path, body)
+                assert status == 200, text
+            answered += 1
+        assert [it.result()[0] for it in large] == [200] * len(asked)
+    return answered
+
+
+for count in (1, 8):
+    answered = beside([MANY] * count)
+    assert answered > 5, f"{answered} small requests were answered beside {count} large ones"
+    print(f"{answered} requests and probes were answered beside {count} of 1,024 texts")
+
+host, port = URL.removeprefix("http://").split(":")
+body = json.dumps(MANY).encode()
+with socket.create_connection((host, int(port))) as link:
+    head = f"POST {EMBED} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+    before = counted()["dualtrack_triton_inference_count"]
+    link.sendall(head.encode() + body)
+    while counted()["dualtrack_triton_inference_count"] == before:
+        pass
+while counted()["dualtrack_triton_requests_active"]:
+    time.sleep(0.1)
+done = counted()["dualtrack_triton_inference_count"] - before
+assert done < len(MANY["input"]) / 2, f"{done} texts were run for nobody"
+status, text = ask(EMBED, {"model": MODEL, "input": ["many words " * 20] * 1024})
+assert (status, json.loads(text)["error"]["code"]) == (400, "max_tokens_per_request"), text

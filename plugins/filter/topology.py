@@ -34,6 +34,8 @@ def engines(names: Iterable[str], hostvars: Hostvars, here: str, cloud: Collecti
             called, name = model.get("answers_as", model["name"]), model["name"]
             api = "embeddings" if model["engine"] == "triton" else "completions"
             entry = found.setdefault(called, {"name": called, "probe": {**model["probe"], "api": api}, "engines": []})
+            # Where one version of a model calls none, a request with tools could come to that one.
+            entry["tools"] = entry.get("tools", True) and bool(model.get("tools", False))
             slots = model.get("slots", SLOTS_LLAMACPP if model["engine"] == "llamacpp" else SLOTS)
             entry["engines"].append(
                 {

@@ -1,4 +1,5 @@
-"""The gateway beside plain nginx with the same features: requests a second, what it adds to each, and many tenants.
+"""The gateway beside plain nginx with the same features: requests a second, the processor's time for each, what the
+gateway adds to the first byte, and many tenants.
 
 On both tracks of the lab with a gateway (`make up`). The engine is HAProxy with a fixed answer, on the local track's
 host and behind mutual TLS; plain nginx, on the gateway's host, has the gateway's own settings and no router: it asks
@@ -28,6 +29,15 @@ TENANTS = (10, 10_000)
 #: The knowledge base of the same host has 8443.
 PLAIN_PORT, PLAIN = 8444, "dualtrack-bench-nginx"
 SETTINGS = "/etc/dualtrack/gateway"
+#: Whose processor's time counts, by the port that is asked.
+UNITS = {443: ("nginx.service", "haproxy.service"), PLAIN_PORT: (f"{PLAIN}.service",)}
+#: Nanoseconds that all threads of units have had of a processor (proc(5), /proc/PID/schedstat).
+SPENT = """
+for unit in "$@"; do
+    group=$(systemctl show --property ControlGroup --value "$unit")
+    for process in $(cat "/sys/fs/cgroup$group/cgroup.procs"); do cat /proc/$process/task/*/schedstat; done
+done | { total=0; while read -r spent _; do total=$((total + spent)); done; echo $total; }
+"""
 ANSWER = '{{"choices":[{{"text":" Paris.","index":0}}]}}'
 ENGINE = f"""
 global
@@ -45,10 +55,12 @@ frontend engine
 
 @dataclass(frozen=True)
 class Run:
-    """Requests a second, and seconds to the first byte of each answer."""
+    """Requests a second, and seconds to the first byte of each answer, at one port."""
 
     rate: float
     firsts: list[float]
+    #: Processor's time of each request, in microseconds.
+    spent_us: float
 
     def at(self, share: float) -> float:
         """Return the milliseconds within which a share of the answers had begun."""
@@ -68,7 +80,7 @@ def plain(drill: Drill) -> None:
     """Have nginx without a router beside the gateway's."""
     host, there = drill.site.gateway.name, control.find(drill.hosts["local"]).address
     text = drill.inside(host, "cat", f"{SETTINGS}/nginx.conf")
-    kept = [it for it in text.splitlines() if not it.strip().startswith(("server 127.0.0.1:", "pid "))]
+    kept = [it for it in text.splitlines() if not it.strip().startswith(("server unix:", "pid "))]
     text = "\n".join(kept)
     for before, after in (
         ("listen 443 ", f"listen {PLAIN_PORT} "), ("upstream router {", f"upstream router {{ server {there}:{PORT};"),
@@ -111,6 +123,7 @@ def ask(drill: Drill, port: int, key: str, path: str, count: int, at_once: int, 
         f"https://{name}:{port}/v1/{path}?[1-{count}]",
     ]  # fmt: skip
     time.sleep(REST_S)
+    before = spent_ns(drill, port)
     start = time.monotonic()
     done = subprocess.run(
         words, input=f'header = "Authorization: Bearer {key}"\n', capture_output=True, text=True, check=True
@@ -119,13 +132,20 @@ def ask(drill: Drill, port: int, key: str, path: str, count: int, at_once: int, 
     rows = [line.split() for line in done.stdout.splitlines()]
     if wrong := [code for code, _ in rows if code != "200"]:
         sys.exit(f"{len(wrong)} of {count} requests were answered with {', '.join(sorted(set(wrong)))}")
-    return Run(count / seconds, [float(first) for _, first in rows])
+    spent = (spent_ns(drill, port) - before) / count / 1000
+    return Run(count / seconds, [float(first) for _, first in rows], spent)
+
+
+def spent_ns(drill: Drill, port: int) -> int:
+    """Return what the programs behind a port have had of a processor since they were started."""
+    return int(drill.inside(drill.site.gateway.name, "sh", "-c", SPENT, "spent", *UNITS[port]))
 
 
 def pairs(drill: Drill) -> None:
     """Gateway and plain nginx in turns."""
     body = ("--json", f'{{"model": "{MODEL}", "prompt": "{QUESTION}", "max_tokens": 1}}')
     rates, adds, tails = [], [], []
+    spent: dict[int, list[float]] = {443: [], PLAIN_PORT: []}
     for number in range(PAIRS):
         found = {}
         for port in (443, PLAIN_PORT) if number % 2 else (PLAIN_PORT, 443):
@@ -135,11 +155,18 @@ def pairs(drill: Drill) -> None:
         rates.append(many.rate / other.rate)
         adds.append(few.at(0.5) - alone.at(0.5))
         tails.append(few.at(0.99) - alone.at(0.99))
+        for at, (all_at_once, _) in found.items():
+            spent[at].append(all_at_once.spent_us)
         print(
             f"{many.rate:7.0f} /s, nginx {other.rate:7.0f} /s; first byte {few.at(0.5):.2f} ms, {alone.at(0.5):.2f} ms",
             flush=True,
         )
     print(f"gateway / plain nginx, requests a second, {AT_ONCE} at once: {statistics.median(rates):.2f}")
+    ours, plain_us = (statistics.median(spent[it]) for it in (443, PLAIN_PORT))
+    print(
+        f"processor's time of a request: gateway {ours:.0f} us, plain nginx with TLS {plain_us:.0f} us, "
+        f"{ours / plain_us:.2f} times"
+    )
     print(f"added to the first byte: p50 {statistics.median(adds):.2f} ms, p99 {statistics.median(tails):.2f} ms")
 
 

@@ -1,8 +1,9 @@
 """Everything on the way fails while clients ask 200 times a second: says what they saw, fails where it is too much.
 
-While engines fail, no client repeats a request automatically. Where the gateway's own processes are killed, clients
-repeat as OpenAI's do: twice, after half a second and a second. Three echo engines are units of this host, behind the
-gateway as the model `echo`; one of them counts as the cloud track's.
+While engines fail, no client repeats a request automatically: what an engine had taken is lost and its client told so
+(500), one request of each client at most, since it may be what ended that engine. Where the gateway's own processes are
+killed, clients repeat as OpenAI's do: twice, after half a second and a second. Three echo engines are units of this
+host, behind the gateway as the model `echo`; one of them counts as the cloud track's.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from dualtrack.hosts.agents import gateway
 RATE = 200
 #: The only engine of the cloud track, which whoever may leave asks first; and those of the local track.
 FIRST, OTHERS = "echo-c", ("echo-a", "echo-b")
+#: What the gateway says of a request that an engine took and did not answer.
+LOST = "status 500"
 LIE = Path("/run/echo-c/lie")
 #: Of the gateway here: three heartbeats of four seconds, and the time that one answer may take. One heartbeat more for
 #: a machine that is full of tests, which looks late itself (15.5 s were seen at a load of 12; the drill is exact).
@@ -119,10 +122,11 @@ def killed(pattern: str, load: Load) -> tuple[float, float]:
 
 
 #: What fails, whether clients ask again, and whether they must stay on the local track.
+ENGINE_FAULTS = (partial(engine, kill), partial(engine, freeze), partial(engine, lie))
 FAULTS: dict[str, tuple[Callable[[Load], tuple[float, float]], bool, bool]] = {
-    "engine killed": (partial(engine, kill), False, False),
-    "engine frozen": (partial(engine, freeze), False, False),
-    "engine lies": (partial(engine, lie), False, False),
+    "engine killed": (ENGINE_FAULTS[0], False, False),
+    "engine frozen": (ENGINE_FAULTS[1], False, False),
+    "engine lies": (ENGINE_FAULTS[2], False, False),
     "router reloaded": (reload, False, False),
     "the same, must stay": (reload, False, True),
     "router killed": (partial(killed, "haproxy.*gateway/haproxy.cfg"), True, False),
@@ -142,26 +146,28 @@ def must_stay(host: str, key: str) -> str:
         until(lambda: {state(it) for it in OTHERS} == {"UP"}, "the engines are back")
         goes_on(load)
     print(f"must stay: {dict(load.answers)}, of the cloud track's engine {engine_of(FIRST)['requests'] - before}")
-    others = set(load.answers) - {"right", "status 502", "status 503"}  # 502: of a request that an engine left
+    # 500 and 502 are of requests that an engine left.
+    others = set(load.answers) - {"right", "status 500", "status 502", "status 503"}
     return "must stay" if others or engine_of(FIRST)["requests"] != before else ""
 
 
 def main(host: str, key: str, local_key: str) -> None:
     """Do all of it."""
     bad = []
-    print(f"{'fault':22} requests  right  wrong  failed  repeated  detected s  slowest s  back s")
+    print(f"{'fault':22} requests  right  wrong  lost  failed  repeated  detected s  slowest s  back s")
     for name, (fault, repeats, stays) in FAULTS.items():
         until(lambda: {state(it) for it in (FIRST, *OTHERS)} == {"UP"}, "all engines are there")
         with clients(host, local_key if stays else key, repeats=repeats) as load:
             goes_on(load)
             seen, back = fault(load)
         every, right, wrong = load.answers.total(), load.answers["right"], load.answers["wrong"]
-        failed = load.failed.total()
+        lost = load.answers[LOST] if fault in ENGINE_FAULTS else 0
+        failed = load.failed.total() - lost
         print(
-            f"{name:22} {every:8}  {right:5}  {wrong:5}  {failed:6}  {load.repeated:8}  {seen:10.2f}"
+            f"{name:22} {every:8}  {right:5}  {wrong:5}  {lost:4}  {failed:6}  {load.repeated:8}  {seen:10.2f}"
             f"  {load.slowest:9.2f}  {back:6.2f}  {dict(load.failed) or ''}", flush=True,
         )  # fmt: skip
-        if failed or (wrong and name != "engine lies") or seen > DETECTED_S:
+        if failed or lost > load.clients or (wrong and name != "engine lies") or seen > DETECTED_S:
             bad.append(name)
     bad += filter(None, [must_stay(host, local_key)])
     if bad:

@@ -184,7 +184,8 @@ def wrong_screens(client: Client) -> list[str]:
     subprocess.run(["systemctl", "kill", "--signal=STOP", unit], check=True)
     hold("nobody tells for long", "local", CAREFUL, abroad, NOTHING[0])
     subprocess.run(["systemctl", "kill", "--signal=KILL", unit], check=True)
-    hold("nobody tells", "local", CAREFUL, abroad, NOTHING[0])
+    # systemd holds the socket: what is asked meanwhile waits for the service to come back, and is told right.
+    hold("it was killed", "local", CAREFUL, abroad, PERSONAL[0])
     for _ in range(100):
         if client.ask(CAREFUL, abroad) == "cloud":
             return found

@@ -3,10 +3,14 @@
 --
 --   txn.model   the name of the model; '' where it cannot be one
 --   txn.user    whom the request is for (safety_identifier, or else user)
---   txn.wrong   why it is refused, in English; txn.param the field, or ''
+--   txn.wrong   why it is refused, in English; txn.param the field, or ''; txn.code OpenAI's word, or ''
+--   txn.tools   '1' where it brings tools that the model may call
 --   txn.personal   where it is asked for (`screen`): 'no' where nothing personal is in it, and 'yes' for everything else
 --
 -- Of a name that is there twice the last value counts, as for the engines.
+--
+-- HAProxy interrupts what is written in Lua after a few thousand steps, and answers others meanwhile; it cannot interrupt the
+-- decoder, which is in C. So a long body's values are counted first (`values`), in Lua.
 
 local cjson = require("cjson").new()
 
@@ -17,6 +21,8 @@ cjson.decode_invalid_numbers(false)
 local MESSAGES, PARTS, TOOLS, STOPS, BIASES, TEXTS, LOGPROBS, METADATA = 1024, 1024, 128, 16, 1024, 2048, 20, 16
 -- Of a schema: how many values there are in it, and how often something may be repeated. Engines write it out as rules.
 local VALUES, REPEATED, PATTERN = 4096, 1000, 256
+-- Of a whole body: its lists, objects and values. Shorter ones are decoded at once: less than a millisecond of work.
+local ALL_VALUES, SHORT = 32768, 16384
 
 local function is(kind)
     return function(value)
@@ -57,8 +63,26 @@ end
 
 local function up_to(most)
     return function(value)
-        return type(value) == "boolean" or (type(value) == "number" and value <= most), "is at most " .. most
+        return type(value) == "boolean" or (type(value) == "number" and value >= 0 and value <= most), "is at most " .. most
     end
+end
+
+local function between(least, most)
+    return function(value)
+        return type(value) == "number" and value >= least and value <= most, "is a number from " .. least .. " to " .. most
+    end
+end
+
+local function counted(value)
+    return math.type(value) == "integer" or (type(value) == "number" and value == math.floor(value)), "is a whole number"
+end
+
+local function positive(value)
+    return type(value) == "number" and value > 0 and counted(value), "is a whole number from 1 on"
+end
+
+local function not_set(value)
+    return value == false, "is not offered: leave it out"
 end
 
 local function only_one(value)
@@ -123,6 +147,25 @@ local function tools(value)
     return schema(value)
 end
 
+-- A picture comes with the request: an engine that fetched one by its address would ask whatever a client names.
+local function part_of(part)
+    if type(part) ~= "table" then
+        return false, "has parts that are objects"
+    end
+    if part.type == "text" or part.type == "refusal" then
+        return type(part[part.type]) == "string", "has a part without its text"
+    end
+    if part.type == "image_url" then
+        local url = type(part.image_url) == "table" and part.image_url.url
+        return type(url) == "string" and url:match("^data:image/[a-z+.-]+;base64,[%w+/]+=*$") ~= nil,
+            "has a picture that is not in the request: write it as data:image/…;base64,…"
+    end
+    if part.type == "input_audio" then
+        return type(part.input_audio) == "table" and type(part.input_audio.data) == "string", "has a sound without its data"
+    end
+    return false, "has a part of another kind than text, refusal, image_url and input_audio"
+end
+
 local function messages(value)
     if type(value) ~= "table" or #value == 0 or count(value) > MESSAGES then
         return false, "is a list of 1 to " .. MESSAGES
@@ -131,31 +174,40 @@ local function messages(value)
         if type(it) ~= "table" or type(it.role) ~= "string" then
             return false, "has objects with a role each"
         end
-        if type(it.content) == "table" and count(it.content) > PARTS then
-            return false, "has messages of at most " .. PARTS .. " parts"
+        if type(it.content) == "table" then
+            if count(it.content) > PARTS then
+                return false, "has messages of at most " .. PARTS .. " parts"
+            end
+            for _, part in pairs(it.content) do
+                local good, why = part_of(part)
+                if not good then
+                    return false, why
+                end
+            end
         end
     end
     return true
 end
 
 local text, number, flag = is("string"), is("number"), is("boolean")
+local penalty, share = between(-2, 2), between(0, 1)
 
 -- What OpenAI's API has, without what has a memory, and what vLLM, SGLang and llama.cpp have besides for sampling.
 local ALL = {model = text, user = text, safety_identifier = text, prompt_cache_key = text, service_tier = text,
     store = flag, metadata = few(METADATA)}
 local SAMPLED = {
-    max_tokens = number, temperature = number, top_p = number, seed = number, frequency_penalty = number,
-    presence_penalty = number, top_k = number, min_p = number, repetition_penalty = number,
+    max_tokens = positive, temperature = between(0, 2), top_p = share, seed = counted, frequency_penalty = penalty,
+    presence_penalty = penalty, top_k = counted, min_p = share, repetition_penalty = number,
     n = only_one, stop = either(text, list(STOPS)), logit_bias = few(BIASES), logprobs = up_to(LOGPROBS),
     stream = flag, stream_options = few(8), ignore_eos = flag,
 }
 local FIELDS = {
     ["/v1/chat/completions"] = {
-        messages = messages, max_completion_tokens = number, top_logprobs = up_to(LOGPROBS), response_format = schema,
+        messages = messages, max_completion_tokens = positive, top_logprobs = up_to(LOGPROBS), response_format = schema,
         tools = tools, tool_choice = either(text, schema), parallel_tool_calls = flag, reasoning_effort = text,
         verbosity = text, chat_template_kwargs = few(16),
     },
-    ["/v1/completions"] = {prompt = one_text, echo = flag, suffix = text, best_of = only_one},
+    ["/v1/completions"] = {prompt = one_text, echo = not_set, suffix = text, best_of = only_one},
     ["/v1/embeddings"] = {input = either(text, list(TEXTS)), encoding_format = text, dimensions = number},
 }
 for path, fields in pairs(FIELDS) do
@@ -174,9 +226,42 @@ local function refuse(txn, why, field)
     txn:set_var("txn.param", field or "")
 end
 
+-- Returns whether a body has few enough values: what is in its strings is passed over, from quote to quote.
+local function values(body)
+    local found, at = 0, 1
+    while true do
+        at = body:find('["%[{,]', at)
+        if not at then
+            return true
+        end
+        if body:byte(at) == 34 then
+            local close, slashes
+            repeat
+                close = body:find('"', at + 1, true)
+                if not close then
+                    return true -- it is no JSON, which the decoder says at once
+                end
+                at, slashes = close, 0
+                while body:byte(close - 1 - slashes) == 92 do
+                    slashes = slashes + 1
+                end
+            until slashes % 2 == 0
+        else
+            found = found + 1
+            if found > ALL_VALUES then
+                return false
+            end
+        end
+        at = at + 1
+    end
+end
+
 local function look(txn)
     local body = txn.f:req_body()
     local readable = body and utf8.len(body)
+    if readable and #body > SHORT and not values(body) then
+        return refuse(txn, "the request has more than " .. ALL_VALUES .. " values")
+    end
     local right, found = false, nil
     if readable then
         right, found = pcall(cjson.decode, body)
@@ -200,6 +285,15 @@ local function look(txn)
             end
         end
     end
+    if (found.top_logprobs or cjson.null) ~= cjson.null and found.logprobs ~= true then
+        return refuse(txn, "top_logprobs needs logprobs", "top_logprobs")
+    end
+    -- A request that lets the model call nothing needs none that can.
+    if type(found.tools) == "table" and next(found.tools) and found.tool_choice ~= "none" then
+        txn:set_var("txn.tools", "1")
+    elseif type(found.tool_choice) == "table" or found.tool_choice == "required" then
+        return refuse(txn, "tool_choice names a tool, and tools has none", "tool_choice")
+    end
     local model = found.model
     txn:set_var("txn.model", type(model) == "string" and model:match("^[%w.-]+$") or "")
     local user = found.safety_identifier
@@ -213,12 +307,12 @@ end
 
 core.register_action("look", {"http-req"}, look)
 
--- Asks what looks for personal data (dualtrack pii screen), at a port of this host. Without an answer there is some.
-local function screen(txn, port)
+-- Asks what looks for personal data (dualtrack pii screen), at a Unix socket. Without an answer there is some.
+local function screen(txn, path)
     local body = txn.f:req_body() or ""
     local link, said = core.tcp(), nil
     link:settimeout(15)
-    if link:connect("127.0.0.1", tonumber(port)) and link:send(string.pack(">I8", #body) .. body) then
+    if link:connect(path) and link:send(string.pack(">I8", #body) .. body) then
         said = link:receive(1)
     end
     link:close()
@@ -226,3 +320,18 @@ local function screen(txn, port)
 end
 
 core.register_action("screen", {"http-req"}, screen, 1)
+
+-- Waits until a tenant (txn.mine: with the model on a track) has fewer requests there than its share (txn.share).
+local function turn(txn, seconds)
+    local mine, share, waited, pause = txn:get_var("txn.mine"), txn:get_var("txn.share"), 0, 20
+    local most = tonumber(seconds) * 1000
+    while txn.c:table_conn_cur(mine, "shares") >= share do
+        if waited >= most then
+            return txn:set_var("txn.late", "1")
+        end
+        core.msleep(pause)
+        waited, pause = waited + pause, math.min(pause * 2, 200)
+    end
+end
+
+core.register_action("turn", {"http-req"}, turn, 1)

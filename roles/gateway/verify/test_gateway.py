@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 CERTIFICATE = "/etc/dualtrack/gateway/gateway.pem"
+ADMIN = "/run/haproxy/admin.sock"
 #: Seconds that engines get to load their models and to be found well: enough for small ones, just after the play.
 PATIENCE_S = 120
 
@@ -51,23 +52,52 @@ def test_the_api_is_described(host: Any, hostvars: dict[str, Any]) -> None:
     assert set(answer["paths"]) == paths
 
 
-def test_router_is_not_reached_from_elsewhere(host: Any) -> None:
-    """Clients reach TLS alone: the router listens on loopback, its socket is root's."""
-    assert host.check_output("ss -Hltn 'sport = :18080'").split()[3] == "127.0.0.1:18080"
-    assert host.check_output("stat --format '%U %a' /run/haproxy/admin.sock") == "root 600"
+ROUTER, SCREEN = "/run/dualtrack-gateway-router/router.sock", "/var/lib/haproxy/dualtrack/screen.sock"
+
+
+@pytest.mark.parametrize(("path", "group"), [(ROUTER, "www-data"), (SCREEN, "haproxy"), (ADMIN, "root")])
+def test_services_behind_the_front_are_reached_by_their_caller_alone(host: Any, path: str, group: str) -> None:
+    """Each is a Unix socket for one group; nobody else may ask it, and nobody but root can put another in its place."""
+    assert host.check_output("stat --format %%G %s", path) == group
+    assert int(host.check_output("stat --format %%a %s", path), 8) & 0o007 == 0
+    asks = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    assert host.run("runuser -u nobody -- python3 -c %s %s", asks, path).rc != 0
+    if path != ADMIN:
+        assert host.check_output("stat --format %%U %s", path.rpartition("/")[0]) == "root"
+        assert int(host.check_output("stat --format %%a %s", path.rpartition("/")[0]), 8) & 0o022 == 0
+
+
+def test_nothing_of_the_gateway_listens_on_loopback(host: Any) -> None:
+    """What would, is whoever has the port: a client on this host could say of itself what only the front may say."""
+    listening = host.check_output("ss -Hltnp '( src 127.0.0.1 or src [::1] )'")
+    assert "haproxy" not in listening
+    assert "dualtrack-pii" not in listening
+
+
+def test_who_asked_for_what_is_not_to_be_read(host: Any) -> None:
+    """The log, the count of tokens and the maps are root's (and those of who keeps logs)."""
+    for path in (
+        "/var/log/nginx/requests.log",
+        "/var/lib/dualtrack/gateway/tokens.json",
+        "/etc/dualtrack/gateway/maps/keys.map",
+    ):
+        if host.file(path).exists:
+            assert host.run("runuser -u nobody -- cat %s", path).rc != 0, path
 
 
 def test_it_is_seen_which_requests_hold_personal_data(host: Any) -> None:
-    """What the router asks tells one from the other; on loopback alone."""
+    """What the router asks tells one from the other; its memory has a bound."""
     program = (
-        "import socket\n"
+        "import socket, sys\n"
         'for body in (b\'{"prompt": "good morning"}\', b\'{"prompt": "call 13800138000"}\'):\n'
-        '    link = socket.create_connection(("127.0.0.1", 18079), 20)\n'
+        "    link = socket.socket(socket.AF_UNIX)\n"
+        "    link.settimeout(20)\n"
+        "    link.connect(sys.argv[1])\n"
         '    link.sendall(len(body).to_bytes(8, "big") + body)\n'
         '    print(link.recv(1).decode(), end="")\n'
     )
-    assert host.check_output("python3 -c %s", program) == "01"
-    assert host.check_output("ss -Hltn 'sport = :18079'").split()[3] == "127.0.0.1:18079"
+    assert host.check_output("python3 -c %s %s", program, SCREEN) == "01"
+    assert host.check_output("systemctl show --property MemoryMax --value dualtrack-gateway-screen") != "infinity"
 
 
 def test_engines_answer(host: Any, hostvars: dict[str, Any]) -> None:

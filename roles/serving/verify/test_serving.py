@@ -115,3 +115,33 @@ def test_rights(host: Any, hostvars: dict[str, Any]) -> None:
         assert host.check_output("stat --format %%U /proc/%s", pid) == "dualtrack-serve"
         assert int(host.check_output(f"sed -n 's/^CapPrm:\\s*//p' /proc/{pid}/status"), 16) == 0
         assert host.service(service(model)).is_enabled
+
+
+#: Sends a packet to a network that is nobody's (RFC 5737); the kernel says at once whether it may.
+SENDS = 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 9))'
+
+
+def test_engines_reach_nothing_but_this_host(host: Any, hostvars: dict[str, Any]) -> None:
+    """What runs as the engines' user cannot send a packet from the host; root can, so that it is not the route."""
+    if not hostvars["serving_models"]:
+        pytest.skip("no model is named for this host")
+    assert host.run("python3 -c %s", SENDS).rc == 0, "this host has no route to other networks"
+    said = host.run("runuser -u dualtrack-serve -- python3 -c %s", SENDS)
+    assert "PermissionError" in said.stderr, said.stderr
+
+
+def test_who_reaches_engines(host: Any, hostvars: dict[str, Any]) -> None:
+    """The packet filter takes connections to engines from gateways alone, where they are named, and has a unit."""
+    assert host.service("dualtrack-engines-firewall").is_enabled
+    rules = host.check_output("nft list table inet dualtrack_serving")
+    if hostvars["serving_models"] and hostvars["serving_address"] and hostvars["serving_clients"]:
+        for client in hostvars["serving_clients"]:
+            assert client in rules
+        assert "drop" in rules.partition("chain input")[2].partition("chain output")[0]
+
+
+def test_engines_have_a_bound_of_memory(host: Any, hostvars: dict[str, Any]) -> None:
+    """An engine that takes more than it said ends itself, not the host."""
+    for model in serving(host, hostvars):
+        bound = host.check_output("systemctl show --property MemoryMax --value %s", service(model))
+        assert bound.isdigit(), bound

@@ -102,3 +102,15 @@ def test_what_is_in_force() -> None:
     now = steering.status([Host("g1", first="cloud", **{"held.local": "1"}).site, Away("g2").site])
     assert (now[0].first, now[0].held, len(now[0].engines), now[0].problem) == ("cloud", ("local",), 4, "")
     assert now[1].problem == "g2 cannot be reached"
+
+
+def test_an_engine_is_drained_for_one_model_and_goes_on_with_the_others() -> None:
+    host = Host("g1")
+    steering.steer([host.site], "drain", "sovereign-1", model="a")
+    steering.steer([host.site], "release", "sovereign-1", model="a")
+    assert host.told == [["drain", "sovereign-1", "a"], ["release", "sovereign-1", "a"]]
+    with pytest.raises(Refused, match="nothing would answer as b"):
+        steering.steer([host.site], "drain", "sovereign-1", model="b")
+    for what, model in (("sovereign-1", "c"), ("local", "a")):
+        with pytest.raises(BadInput, match=f"release {what} for the model {model}"):
+            steering.steer([host.site], "release", what, model=model)

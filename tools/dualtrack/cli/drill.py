@@ -60,20 +60,22 @@ def spot(
 def failover(json: bool = LISTING) -> None:
     """Have engines, the link and the gateway fail while clients ask 200 times a second, and count what it cost them.
 
-    Exit code 1 when a request that may be repeated failed, when a failure was known too late, or when a request that
-    must stay on the local track left it. Needs both tracks of the lab with a gateway (`make up`); what the drill brings
-    to them it takes away again. Takes about 10 minutes.
+    Clients also stream from the engine that fails; the drill counts the streams that were cut, and those that were told
+    so. Exit code 1 when a request that no engine had taken failed, when a cut stream had no error event, when a failure
+    was known too late, or when a request that must stay on the local track left it. Needs both tracks of the lab with a
+    gateway (`make up`); what the drill brings to them it takes away again. Takes about 10 minutes.
     """
     report = failover_scenario.failover(Steps(quiet=json))
     if json:
         document("drill-failover", report)
     else:
-        columns = ("fault", "where", "requests", "wrong", "failed", "refused", "repeated", "streams cut", "detected s",
-                   "slowest s", "back s")  # fmt: skip
+        columns = ("fault", "where", "requests", "wrong", "failed", "lost", "refused", "repeated", "streams", "cut",
+                   "told", "detected s", "slowest s", "back s")  # fmt: skip
         table(columns, [
             (
-                it.fault, it.where, str(it.requests), str(it.wrong), str(sum(it.failed.values())), str(it.refused),
-                str(it.repeated), str(it.cut), _seconds(it.detected_s), _seconds(it.slowest_s), _seconds(it.back_s),
+                it.fault, it.where, str(it.requests), str(it.wrong), str(sum(it.failed.values())), str(it.lost),
+                str(it.refused), str(it.repeated), str(it.streams), str(it.cut), str(it.told), _seconds(it.detected_s),
+                _seconds(it.slowest_s), _seconds(it.back_s),
             )
             for it in report.rows
         ])  # fmt: skip

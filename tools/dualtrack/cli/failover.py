@@ -20,6 +20,9 @@ LAST = typer.Option(False, "--last", help="Also where nothing could answer a mod
 ENGINE = typer.Argument(
     ..., metavar="ENGINE", help="As in `dualtrack failover status`.", autocompletion=completed.hosts
 )
+MODEL = typer.Option(
+    None, "--model", metavar="MODEL", help="For this model alone. Default: all that the engine serves."
+)
 
 
 class First(StrEnum):
@@ -77,22 +80,23 @@ def hold(
 @app.command()
 def drain(
     engine: str = ENGINE,
-    last: bool = LAST, json: bool = JSON,
+    model: str | None = MODEL, last: bool = LAST, json: bool = JSON,
 ) -> None:  # fmt: skip
     """Ask an engine nothing more until it is released; what runs there ends. Then its host can be taken out."""
-    _steer("drain", engine, json, last=last)
+    _steer("drain", engine, json, last=last, model=model)
 
 
 @app.command()
 def release(
-    what: str = typer.Argument(..., metavar="TRACK|ENGINE", help="What was held or drained."), json: bool = JSON
-) -> None:
+    what: str = typer.Argument(..., metavar="TRACK|ENGINE", help="What was held or drained."),
+    model: str | None = MODEL, json: bool = JSON,
+) -> None:  # fmt: skip
     """End holding a track, or draining an engine."""
-    _steer("release", what, json)
+    _steer("release", what, json, model=model)
 
 
-def _steer(verb: Verb, what: str, json: bool, *, last: bool = False) -> None:
-    told = steering.steer(serving.sites(), verb, what, last=last)
+def _steer(verb: Verb, what: str, json: bool, *, last: bool = False, model: str | None = None) -> None:
+    told = steering.steer(serving.sites(), verb, what, last=last, model=model)
     if json:
         document("failover", {"gateways": told})
     else:

@@ -69,7 +69,9 @@ def kinds(json: bool = LISTING) -> None:
 @app.command()
 def screen(
     address: str = typer.Option("127.0.0.1", "--address", help="Where it is asked: on loopback."),
-    port: int = typer.Option(..., "--port", min=1, max=65535, help="Where it is asked."),
+    port: int | None = typer.Option(
+        None, "--port", min=1, max=65535, help="Where it is asked. Default: the socket that systemd passes."
+    ),
 ) -> None:
     """Tell a gateway, as long as it runs, which requests hold personal data (role gateway)."""
     from dualtrack.knowledge.pii import screen as screening

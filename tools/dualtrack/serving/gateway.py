@@ -96,12 +96,13 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's probe with the API that it is asked by, and its engines by name."""
+    """A model's probe with the API that it is asked by, whether it calls tools, and its engines by name."""
 
     prompt: str
     expected: str
     engines: Mapping[str, Where]
     api: Api = "completions"
+    tools: bool = False
 
 
 class Gateway(msgspec.Struct, frozen=True):
@@ -139,9 +140,13 @@ class Gateway(msgspec.Struct, frozen=True):
         held = sorted(key.removeprefix("held.") for key in found if key.startswith("held."))
         return Steering(found.get("first", "usual"), tuple(held))
 
-    def steer(self, verb: str, what: str) -> bool:
-        """Switch to a track, hold one, drain an engine, or release either; return whether that was otherwise."""
-        return self._said(self.run([*PROGRAM, verb, what], ""), Changed).changed
+    def steer(self, verb: str, what: str, model: str | None = None) -> bool:
+        """Switch to a track, hold one, drain an engine, or release either; return whether that was otherwise.
+
+        With ``model`` an engine is drained or released for this model alone.
+        """
+        words = [*PROGRAM, verb, what, *([] if model is None else [model])]
+        return self._said(self.run(words, ""), Changed).changed
 
     def _said(self, text: str, kind: type[T]) -> T:
         try:

@@ -228,6 +228,7 @@ class _Served(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = "llamacpp"
     slots: int | None = None
     answers_as: str = ""
+    tools: bool = False
 
 
 def engines(inventory: Mapping[str, Any], track: Track) -> dict[str, Model]:
@@ -252,9 +253,12 @@ def engines(inventory: Mapping[str, Any], track: Track) -> dict[str, Model]:
                 requests=max(1, (it.slots or SLOTS.get(it.engine, SLOTS_OTHERS)) - 1),
             )
             api: Api = "embeddings" if it.engine == "triton" else "completions"
-            known = found.get(called, Model(prompt=it.probe.prompt, expected=it.probe.expected, api=api, engines={}))
+            known = found.get(
+                called, Model(prompt=it.probe.prompt, expected=it.probe.expected, api=api, tools=True, engines={})
+            )
             engine = name if called == it.name else f"{name}.{it.name}"
-            found[called] = msgspec.structs.replace(known, engines={**known.engines, engine: where})
+            tools = known.tools and it.tools  # a request may come to any version of the model
+            found[called] = msgspec.structs.replace(known, tools=tools, engines={**known.engines, engine: where})
     return found
 
 

@@ -46,41 +46,47 @@ def status(sites: Sequence[Site]) -> list[GatewaySteering]:
     return side_by_side(sites, one)
 
 
-def steer(sites: Sequence[Site], verb: Verb, what: str, *, last: bool = False) -> list[Steered]:
-    """Give every gateway the word, one after the other.
+def steer(
+    sites: Sequence[Site], verb: Verb, what: str, *, last: bool = False, model: str | None = None
+) -> list[Steered]:
+    """Give every gateway the word, one after the other; with ``model`` an engine is drained for this model alone.
 
     BadInput where no gateway has an engine or a track of this name, External where one does not say. Without ``last``,
     Refused where nothing could answer a model any more.
     """
     now = status(sites)
-    known = {it.engine for state in now for it in state.engines}
+    known = {it.engine for state in now for it in state.engines if model in (None, it.model)}
     tracks = set[str](TRACKS)
     taken = {"switch": tracks | {"usual"}, "hold": tracks, "drain": known, "release": known | tracks}[verb]
     if what not in taken and (unsaid := [f"{it.gateway}: {it.problem}" for it in now if it.problem]):
         raise External(f"not every gateway says which engines it has: {'; '.join(unsaid)}")
-    if what not in taken:
+    if what not in taken or (model is not None and what in tracks):
         raise BadInput(
-            f"no gateway can {verb} {what}", hint=f"{verb} takes: {', '.join(sorted(taken)) or 'nothing now'}"
+            f"no gateway can {verb} {what}{'' if model is None else f' for the model {model}'}",
+            hint=f"{verb} takes: {', '.join(sorted(taken)) or 'nothing now'}",
         )
-    if verb in ("hold", "drain") and not last and (lost := without(now, what)):
+    if verb in ("hold", "drain") and not last and (lost := without(now, what, model)):
         raise Refused(
             f"nothing would answer as {', '.join(lost)} any more", hint="--last does it all the same"
         )  # fmt: skip
-    return [_told(site, verb, what) for site in sites]
+    return [_told(site, verb, what, model) for site in sites]
 
 
-def without(now: Sequence[GatewaySteering], what: str) -> list[str]:
-    """Return the models that no engine would answer as, on some gateway, were a track or an engine left out."""
+def without(now: Sequence[GatewaySteering], what: str, model: str | None = None) -> list[str]:
+    """Return the models that no engine would answer as, on some gateway, were a track or an engine left out.
+
+    With ``model`` the engine is left out for this model alone.
+    """
     lost = set()
     for state in now:
         left = [it for it in state.engines if it.state == "UP" and it.track not in state.held]
-        still = {it.model for it in left if what not in (it.track, it.engine)}
+        still = {it.model for it in left if what not in (it.track, it.engine) or model not in (None, it.model)}
         lost |= {it.model for it in left} - still
     return sorted(lost)
 
 
-def _told(site: Site, verb: Verb, what: str) -> Steered:
+def _told(site: Site, verb: Verb, what: str, model: str | None) -> Steered:
     try:
-        return Steered(gateway=site.gateway.name, changed=site.gateway.steer(verb, what))
+        return Steered(gateway=site.gateway.name, changed=site.gateway.steer(verb, what, model))
     except DualtrackError as error:
         return Steered(gateway=site.gateway.name, changed=False, problem=str(error))

@@ -97,7 +97,7 @@ def test_maps_come_into_files_and_into_force_and_go(tmp_path: Path, haproxy: Hap
         haproxy.told.clear()
         assert apply(tmp_path, wanted) == {"changed": False, "running": True}
         assert {it.split()[0] for it in haproxy.told} == {"show"}
-    assert {(tmp_path / f"{name}.map").stat().st_mode & 0o777 for name in FILES} == {0o644}
+    assert {(tmp_path / f"{name}.map").stat().st_mode & 0o777 for name in FILES} == {0o600}
     assert {path.name for path in tmp_path.iterdir()} == {"admin.sock", *(f"{name}.map" for name in FILES)}
 
 

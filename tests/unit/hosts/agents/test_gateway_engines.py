@@ -79,7 +79,10 @@ def test_each_track_is_told_by_itself(host: Path) -> None:
     assert found["model-smollm2.cloud"] == ["server spot-1 127.0.0.1:9001"]
     [far] = found["model-smollm2.local"]
     assert far.startswith("server a 10.30.0.11:8001 maxconn 3 ssl verify required verifyhost sovereign-1 ca-file ")
-    assert (host / "settings/maps/models.map").read_text() == "r1 1\nsmollm2 1\n"
+    assert (host / "settings/maps/models.map").read_text() == "r1 completions\nsmollm2 completions\n"
+    assert (host / "settings/maps/slots.map").read_text().splitlines() == [
+        "model-r1.local 0", "model-r1.cloud 0", "model-smollm2.local 3", "model-smollm2.cloud 0",
+    ]  # fmt: skip
     assert not apply(host, "cloud", away)
     assert apply(host, "cloud", {})
     assert set(backends(host)) == {"model-smollm2.local", "model-smollm2.cloud"}

@@ -65,6 +65,19 @@ def test_an_engine_is_drained_in_every_model_and_that_is_kept(tmp_path: Path, ha
     assert gateway_steering.release("serving-1", tmp_path, haproxy.path, kept) == {"changed": False}
 
 
+def test_one_model_of_an_engine_is_drained_and_its_other_ones_go_on(tmp_path: Path, haproxy: Haproxy) -> None:
+    kept = tmp_path / "servers.state"
+    assert gateway_steering.drain("sovereign-1", haproxy.path, kept, "a") == {"changed": True}
+    assert gateway_steering.release("sovereign-1", tmp_path, haproxy.path, kept, "a") == {"changed": False}
+    assert gateway_steering.release("sovereign-1", tmp_path, haproxy.path, kept, "b") == {"changed": True}
+    assert [it for it in haproxy.told if it.startswith("set")] == [
+        "set server model-a.local/sovereign-1 state drain\n", "set server model-b.local/sovereign-1 state ready\n",
+    ]  # fmt: skip
+    for engine, model in (("sovereign-1", "c"), ("serving-1", "b"), ("local", "a")):
+        with pytest.raises(BadInput, match="and answers as"):
+            gateway_steering.release(engine, tmp_path, haproxy.path, kept, model)
+
+
 @pytest.mark.parametrize("what", ["", "all", "../x", "local ", "serving-1;", "sovereign-1\nshow map"])
 def test_other_words_touch_nothing(tmp_path: Path, haproxy: Haproxy, what: str) -> None:
     for verb in (gateway_steering.switch, gateway_steering.hold):

@@ -58,17 +58,43 @@ def haproxy(tmp_path: Path) -> Iterator[Haproxy]:
     it.end()
 
 
-def test_who_has_used_up_its_tokens_is_stopped_and_let_go_by_the_clock(host: Host, haproxy: Haproxy) -> None:
+def test_who_has_used_up_its_tokens_is_stopped_until_there_are_some_again(host: Host, haproxy: Haproxy) -> None:
     ledger = Ledger()
     host.write(line("a", 99) + line("b", 10**9) + line("c", 50))
-    assert host.step(ledger) == haproxy.maps()["spent"] == {"c": "minute"}
+    assert host.step(ledger) == haproxy.maps()["spent"] == {"c": str(int(NOON) + 1)}
     host.write(line("a", 1))
-    assert host.step(ledger) == haproxy.maps()["spent"] == {"a": "minute", "c": "minute"}
+    assert host.step(ledger) == haproxy.maps()["spent"] == {"a": str(int(NOON) + 1), "c": str(int(NOON) + 1)}
     assert host.step(ledger, NOON + 60) == haproxy.maps()["spent"] == {}
     host.write(line("a", 900, NOON + 61))
-    assert host.step(ledger, NOON + 61) == {"a": "month"}
-    assert host.step(ledger, NOON + 7200) == {"a": "month"}
+    never = {"a": str(gateway_tokens.NEVER)}
+    assert host.step(ledger, NOON + 61) == never
+    assert host.step(ledger, NOON + 7200) == never
     assert host.step(ledger, NOON + 10 * 86400) == haproxy.maps()["spent"] == {}
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 500)), max_size=40), st.integers(1, 1000))
+def test_a_tenant_gets_its_tokens_of_a_minute_and_waits_for_a_minute_at_most(
+    asked: list[tuple[float, int]], most: int
+) -> None:
+    ledger, now, budgets, taken = Ledger(), NOON, {"a": f"{most}:0"}, 0
+    for pause, tokens in asked:
+        now += pause
+        ledger.turn(now)
+        until = ledger.spent(budgets, now).get("a")
+        if until is not None:
+            assert now < int(until) <= now + 61
+            continue
+        ledger.add(line("a", tokens, now).encode())
+        # What goes beyond the bucket is owed, of each answer a minute's worth.
+        taken += min(tokens, most)
+        assert taken <= 2 * most + (now - NOON) * most / 60
+    ledger.turn(now + 62)
+    assert ledger.spent(budgets, now + 62) == {}
+
+
+def test_what_another_version_has_kept_is_taken(host: Host) -> None:
+    host.kept.write_text(json.dumps({"month": "2026-11", "tokens": {"a": 7}, "minute": 1, "of_minute": {"a": 7}}))
+    assert gateway_tokens.load(host.kept).tokens == {"a": 7}
 
 
 def test_killed_at_any_line_and_rotated_nothing_is_counted_twice_or_left_out(host: Host) -> None:
@@ -96,7 +122,7 @@ def test_other_lines_count_nothing(data: bytes) -> None:
     ledger = Ledger()
     ledger.turn(NOON)
     ledger.add(data)
-    assert (ledger.tokens, ledger.of_minute) == ({}, {})
+    assert (ledger.tokens, ledger.missing) == ({}, {})
 
 
 @pytest.mark.parametrize(
@@ -110,9 +136,9 @@ def test_numbers_that_cannot_be(found: dict[str, object]) -> None:
 
 
 WRONG_LEDGERS = (
-    "", "{", "[]", '{"more": 1}', '{"tokens": 1}', '{"tokens": {"a": "x"}}', '{"minute": "now"}', '{"month": 7}',
+    "", "{", "[]", '{"tokens": 1}', '{"tokens": {"a": "x"}}', '{"minute": "now"}', '{"month": 7}',
     '{"places": {"1": null}}', '{"uses": {"now": {}}}', '{"uses": {"1": {"a": [1, 2, 3]}}}', "[" * 100_000,
-    '{"uses": {"1": {"[1, 2, 3]": [1, 2, 3]}}}', '{"uses": {"1": []}}', '{"of_minute": []}',
+    '{"uses": {"1": {"[1, 2, 3]": [1, 2, 3]}}}', '{"uses": {"1": []}}', '{"missing": []}', '{"at": "now"}',
 )  # fmt: skip
 
 

@@ -84,6 +84,18 @@ def test_the_key_is_in_no_command_line(tmp_path: Path, name: str) -> None:
         assert (json.loads(file.read_text()), file.stat().st_mode & 0o777) == ({"api-key": "secret"}, 0o600)
 
 
+def test_tokens_are_counted_and_prompts_of_tenants_kept_apart(tmp_path: Path) -> None:
+    words, more = command(SETTINGS, Path("/m"), "secret", tmp_path)
+    assert "--enable-force-include-usage" in words
+    module, name = words[words.index("--middleware") + 1].rsplit(".", 1)
+    program = f"import sys; sys.path = [{more['PYTHONPATH']!r}, *sys.path]; from {module} import {name}"
+    subprocess.run([sys.executable, "-I", "-c", program], check=True)
+    words, _ = command(replace(SETTINGS, engine="sglang"), Path("/m"), "secret", tmp_path)
+    assert {"--stream-response-default-include-usage", "--disable-radix-cache"} <= set(words)
+    for option in ("--enable-cache-report", "--enable-prompt-tokens-details", "--middleware=x"):
+        assert problems(replace(SETTINGS, options=[option]), LLAMA, [A100] * 4)
+
+
 def folder(at: Path, gigabytes: float, **config: object) -> Path:
     at.mkdir()
     (at / "config.json").write_text(json.dumps({**LLAMA, **config}))

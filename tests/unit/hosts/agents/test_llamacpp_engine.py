@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,3 +47,12 @@ def test_what_does_not_fit_is_not_loaded(
     with pytest.raises(raised, match=said):
         program.fits(path, 1024, 4)
     assert "does not fit: room for 0 tokens" in capsys.readouterr().out
+
+
+def test_nothing_of_a_prompt_is_kept_for_another_request() -> None:
+    """As xllamacpp has them, the defaults keep it in the slots and in 8 GiB of memory, which no arithmetic counts."""
+    found = SimpleNamespace(
+        cache_prompt=True, cache_ram_mib=8192, cache_idle_slots=True, n_cache_reuse=256, slot_prompt_similarity=0.1
+    )
+    program.forget(found)
+    assert not any(vars(found).values())

@@ -8,12 +8,15 @@ import json
 import os
 import resource
 import signal
+import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualtrack.core.errors import BadInput
 from dualtrack.knowledge.pii import body, screen
 from dualtrack.knowledge.pii.worker import MOST_MEMORY, Worker
 
@@ -200,3 +203,20 @@ def test_a_process_has_not_all_of_the_memory() -> None:
             assert await asked(where, question(LONG)) == b"0"
 
     asyncio.run(questions())
+
+
+def test_it_takes_the_socket_that_systemd_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(tmp_path / "screen.sock"))
+        made.listen()
+        monkeypatch.setattr(screen, "PASSED", os.dup(made.fileno()))
+        assert screen.passed() is None  # nobody has passed one
+        monkeypatch.setenv("LISTEN_FDS", "1")
+        monkeypatch.setenv("LISTEN_PID", "1")
+        assert screen.passed() is None  # it is another process's
+        monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+        with screen.passed() as found:  # type: ignore[union-attr]
+            assert found.getsockname() == str(tmp_path / "screen.sock")
+    monkeypatch.delenv("LISTEN_PID")
+    with pytest.raises(BadInput, match="a port is missing"):
+        screen.serve("127.0.0.1", None)

@@ -17,11 +17,11 @@ MAX_TEXTS = 2048
 
 
 class Refused(Exception):
-    """A request that gets no answer but its status and a reason."""
+    """A request that gets no answer but its status and a reason; ``param`` is the field, ``code`` as OpenAI has it."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(reason)
-        self.status = status
+        self.status, self.param, self.code = status, param, code
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def parse_embeddings(body: bytes, name: str) -> Asked:
     texts = [given] if isinstance(given, str) else given
     form = found.get("encoding_format", "float")
     if form not in ("float", "base64"):
-        raise Refused(400, "encoding_format is float or base64")
+        raise Refused(400, "encoding_format is float or base64", "encoding_format")
     if found.get("dimensions") is not None:
-        raise Refused(400, "dimensions: this model's embeddings have one length")
+        raise Refused(400, "dimensions: this model's embeddings have one length", "dimensions")
     return Asked(_texts(texts, "input"), form == "base64")
 
 
@@ -61,7 +61,7 @@ def parse_ranking(body: bytes, name: str) -> Ranking:
     documents = _texts(found.get("documents"), "documents")
     top = found.get("top_n", len(documents))
     if type(top) is not int or top < 1:
-        raise Refused(400, "top_n is a number from 1")
+        raise Refused(400, "top_n is a number from 1", "top_n")
     return Ranking(query, documents, top)
 
 
@@ -73,30 +73,37 @@ def _body(body: bytes, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Refused(400, "the body is not a JSON object")
     if found.get("model") != name:
-        raise Refused(404, f"this engine answers as {name}")
+        raise Refused(404, f"this engine answers as {name}", "model", "model_not_found")
     return found
 
 
 def _texts(found: object, word: str) -> list[str]:
     if not isinstance(found, list) or not 0 < len(found) <= MAX_TEXTS:
-        raise Refused(400, f"{word} is a text, or from 1 to {MAX_TEXTS} of them")
+        raise Refused(400, f"{word} is a text, or from 1 to {MAX_TEXTS} of them", word)
     for it in found:
         if not isinstance(it, str) or not it:
-            raise Refused(400, f"{word}: each is a text that is not empty; tokens are not taken")
+            raise Refused(400, f"{word}: each is a text that is not empty; tokens are not taken", word)
         try:
             it.encode()
         except UnicodeEncodeError:
-            raise Refused(400, f"{word}: a lone surrogate is not text") from None
+            raise Refused(400, f"{word}: a lone surrogate is not text", word) from None
     return found
 
 
-def embeddings(asked: Asked, name: str, vectors: Sequence[array[float]], tokens: int) -> bytes:
-    """Return the answer to a request for embeddings; the usage comes last, where gateways look for it."""
-    data = [
-        {"object": "embedding", "index": number, "embedding": _packed(it) if asked.packed else it.tolist()}
+def entries(asked: Asked, first: int, vectors: Sequence[array[float]]) -> bytes:
+    """Return a part of an answer to a request for embeddings: the vectors of its texts from ``first`` on."""
+    return b",".join(
+        _written(
+            {"object": "embedding", "index": first + number, "embedding": _packed(it) if asked.packed else it.tolist()}
+        )
         for number, it in enumerate(vectors)
-    ]
-    return _said({"object": "list", "model": name, "data": data}, tokens)
+    )
+
+
+def embeddings(name: str, parts: Sequence[bytes], tokens: int) -> bytes:
+    """Return the answer to a request for embeddings from its parts; the usage comes last, where gateways look."""
+    head = _written({"object": "list", "model": name})
+    return b'%s,"data":[%s],"usage":%s}' % (head[:-1], b",".join(parts), _written(_usage(tokens)))
 
 
 def ranking(asked: Ranking, name: str, vectors: Sequence[array[float]], tokens: int) -> bytes:
@@ -109,15 +116,22 @@ def ranking(asked: Ranking, name: str, vectors: Sequence[array[float]], tokens: 
 
 
 def _said(answer: Mapping[str, Any], tokens: int) -> bytes:
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return json.dumps({**answer, "usage": usage}, ensure_ascii=False, separators=(",", ":")).encode()
+    return _written({**answer, "usage": _usage(tokens)})
+
+
+def _usage(tokens: int) -> dict[str, int]:
+    return {"prompt_tokens": tokens, "total_tokens": tokens}
+
+
+def _written(found: Mapping[str, Any]) -> bytes:
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _packed(vector: array[float]) -> str:
     return base64.b64encode(vector.tobytes()).decode()
 
 
-def error(status: int, reason: str) -> bytes:
+def error(status: int, reason: str, param: str | None = None, code: str | None = None) -> bytes:
     """Return a refusal as OpenAI's clients understand it."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return json.dumps({"error": {"message": reason, "type": kind, "param": None, "code": None}}).encode()
+    return json.dumps({"error": {"message": reason, "type": kind, "param": param, "code": code}}).encode()

@@ -306,7 +306,7 @@ def read_map(path: Path) -> dict[str, str]:
     return {}
 
 
-def write(path: Path, text: str | bytes, mode: int = 0o644) -> bool:
+def write(path: Path, text: str | bytes, mode: int = 0o600) -> bool:
     """Write a file that is not so yet, whole or not at all also in a power cut; return whether it was not.
 
     The caller holds the lock: the temporary file has a fixed name, so that none is left behind for good.

@@ -115,5 +115,5 @@ def take(days: str, words: Sequence[str], kept: Path = KEPT, now: float | None =
                 before = share(reader(used, words)[0])
                 if abs(part - before) > before * FIFTH:
                     raise Refused(f"{part:.1%} of all addresses would be in CN, {before:.1%} are by the one in use")
-            write(used, data)
+            write(used, data, 0o644)  # the front's processes read it
     return {"changed": changed, "made": f"{datetime.fromtimestamp(made, UTC):%Y-%m-%d}", "domestic": round(part, 4)}

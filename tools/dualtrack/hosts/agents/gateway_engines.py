@@ -4,9 +4,9 @@ Part of the program of hosts with the role gateway (beside `gateway`), called by
 ssh by `dualtrack` for the other one, whose engines come and go automatically:
 
     dualtrack-gateway engines TRACK    reads {"models": {name: {"prompt": …, "expected": …, "api": a key of PROBES,
-                                       "engines": {name: {"host": by its certificate, "address": …, "port": …,
-                                       "requests": at once, 0 for any number}}}}} on stdin,
-                                       prints {"changed": …}
+                                       "tools": whether it calls tools (it does not, without this word), "engines":
+                                       {name: {"host": by its certificate, "address": …, "port": …, "requests": at once,
+                                       0 for any number}}}}} on stdin, prints {"changed": …}
 
 What it was told of each track it keeps. From all of that, and from what the role has written into engine.json (the
 engines' key and the heartbeat), it writes the backends, checks them as HAProxy does, and has HAProxy read them: a
@@ -91,8 +91,12 @@ def parse(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadInput(f"the input is not JSON: {error}") from None
     models = _object(found, {"models"}, "the input")["models"]
-    for model, facts in _named(models, "a model").items():
-        facts = _object(facts, {"prompt", "expected", "api", "engines"}, model)
+    for model, facts in [*_named(models, "a model").items()]:
+        if isinstance(facts, dict):
+            facts = models[model] = {"tools": False, **facts}
+        facts = _object(facts, {"prompt", "expected", "api", "tools", "engines"}, model)
+        if not isinstance(facts["tools"], bool):
+            raise BadInput(f"{model}: tools is true or false")
         if not isinstance(facts["api"], str) or facts["api"] not in PROBES:
             raise BadInput(f"{model}: its api is none of {', '.join(PROBES)}")
         for word, form in (("prompt", PROMPT), ("expected", EXPECTED)):
@@ -131,18 +135,22 @@ def rendered(settings: Path, engine: Mapping[str, Any], tracks: Mapping[str, Map
     ``engine`` is what the role says of all engines, ``tracks`` the models of each track.
     """
     names = sorted({name for models in tracks.values() for name in models})
-    parts = ["# Written by `dualtrack-gateway engines`.\n"]
+    parts, slots, known = ["# Written by `dualtrack-gateway engines`.\n"], [], []
     for name in names:
         facts = {track: models[name] for track, models in tracks.items() if name in models}
+        one = next(iter(facts.values()))
+        known.append(f"{name} {one['api']}{'.tools' if all(it.get('tools') for it in facts.values()) else ''}\n")
         for track in TRACKS:
             # Where a track has no engine of a model there is a backend without any: nothing to route by mistake.
-            of = facts.get(track) or {**next(iter(facts.values())), "engines": {}}
+            of = facts.get(track) or {**one, "engines": {}}
             path, question = PROBES[of["api"]]
             probe = {"model": name, **question(of["prompt"], of["expected"])}
             parts.append(BACKEND.format(
                 model=name, track=track, path=path, probe=json.dumps(probe),
                 expected=of["expected"].replace(" ", r"\\s"), wait_s=max(int(engine["answer_ms"]) // 1000, 1), **engine
             ))  # fmt: skip
+            # As many requests as each engine works on at once; any number where one of them takes any.
+            slots.append(f"model-{name}.{track} {min((it['requests'] for it in of['engines'].values()), default=0)}\n")
             for called, where in sorted(of["engines"].items()):
                 most = f" maxconn {where['requests']}" if where["requests"] else ""
                 tls = "" if where["address"] == LOOPBACK else TLS.format(name=where["host"], settings=settings)
@@ -151,7 +159,8 @@ def rendered(settings: Path, engine: Mapping[str, Any], tracks: Mapping[str, Map
     listed = [{"id": name, "object": "model", "created": 0, "owned_by": "dualtrack"} for name in names]
     return {
         "engines.cfg": "".join(parts),
-        "maps/models.map": "".join(f"{name} 1\n" for name in names),
+        "maps/models.map": "".join(known),
+        "maps/slots.map": "".join(slots),
         "maps/models.json": json.dumps({"object": "list", "data": listed}) + "\n",
     }
 
@@ -159,7 +168,7 @@ def rendered(settings: Path, engine: Mapping[str, Any], tracks: Mapping[str, Map
 def check(settings: Path, backends: str) -> None:
     """Have HAProxy read what it would get; Refused with its word where it does not take it."""
     trial = settings / "engines.trial.cfg"
-    write(trial, backends, 0o600)
+    write(trial, backends)
     try:
         done = subprocess.run(
             ["haproxy", "-c", "-q", "-f", str(settings / "haproxy.cfg"), "-f", str(trial)],
@@ -206,7 +215,7 @@ def apply(track: str, data: bytes, settings: Path = SETTINGS, kept: Path = KEPT)
         (kept / "engines.stamp").unlink(missing_ok=True)
         write(kept / f"engines.{track}.json", json.dumps({"models": models}) + "\n")
         for name, text in files.items():
-            write(settings / name, text, 0o600 if name == "engines.cfg" else 0o644)
+            write(settings / name, text)
         reload()
         write(kept / "engines.stamp", stamp)
         return {"changed": True}

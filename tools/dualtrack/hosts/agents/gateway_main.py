@@ -1,6 +1,6 @@
 """The command line of a gateway's program: `dualtrack-gateway`, installed by the role gateway.
 
-    apply, status, save    see `gateway`
+    apply, status, save    see `gateway`; apply writes the table of tracks, too (`gateway_routes`)
     engines TRACK          see `gateway_engines`
     account, tokens        see `gateway_tokens`
     countries DAYS WORD…   see `gateway_countries`
@@ -21,14 +21,15 @@ from dualtrack.hosts.agents import (
     gateway_countries,
     gateway_engines,
     gateway_persons,
+    gateway_routes,
     gateway_steering,
     gateway_tokens,
 )
 
 USAGE = (
     "usage: dualtrack-gateway apply < maps.json | status | save | account | tokens | steering"
-    " | engines local|cloud < engines.json | switch local|cloud|usual | hold local|cloud | drain ENGINE"
-    " | release local|cloud|ENGINE | countries DAYS WORD... | persons [YEAR]"
+    " | engines local|cloud < engines.json | switch local|cloud|usual | hold local|cloud | drain ENGINE [MODEL]"
+    " | release local|cloud|ENGINE [MODEL] | countries DAYS WORD... | persons [YEAR]"
 )
 
 
@@ -37,7 +38,8 @@ def main(words: Sequence[str]) -> int:
     try:
         match list(words):
             case ["apply"]:
-                done: object = gateway.apply(sys.stdin.buffer.read(gateway.INPUT_BYTES + 1))
+                applied = gateway.apply(sys.stdin.buffer.read(gateway.INPUT_BYTES + 1))
+                done: object = {**applied, "changed": gateway_routes.install() or applied["changed"]}
             case ["status"]:
                 done = gateway.status()
             case ["save"]:
@@ -60,10 +62,10 @@ def main(words: Sequence[str]) -> int:
                 done = gateway_steering.switch(what)
             case ["hold", what]:
                 done = gateway_steering.hold(what)
-            case ["drain", what]:
-                done = gateway_steering.drain(what)
-            case ["release", what]:
-                done = gateway_steering.release(what)
+            case ["drain", what, *model] if len(model) <= 1:
+                done = gateway_steering.drain(what, model=next(iter(model), None))
+            case ["release", what, *model] if len(model) <= 1:
+                done = gateway_steering.release(what, model=next(iter(model), None))
             case _:
                 raise gateway.BadInput(USAGE)
     except (gateway.BadInput, gateway.Refused, gateway.NotRunning, OSError) as error:

@@ -5,8 +5,8 @@ wanted stands on the command line, so that sudo's own record of it, in the audit
 
     dualtrack-gateway switch local|cloud|usual     asks this track first for whoever may be answered on either
     dualtrack-gateway hold local|cloud             asks a track nothing more until it is released; what runs there ends
-    dualtrack-gateway drain ENGINE                 the same for one engine, in all models that it serves
-    dualtrack-gateway release local|cloud|ENGINE   ends holding or draining
+    dualtrack-gateway drain ENGINE [MODEL]         the same for one engine, in all models that it serves, or in one
+    dualtrack-gateway release local|cloud|ENGINE [MODEL]   ends holding or draining
 
 Each prints {"changed": …}. All of it stays over reloads and restarts of HAProxy.
 """
@@ -41,18 +41,21 @@ def hold(track: str, folder: Path = gateway.MAPS, path: Path = gateway.SOCKET) -
     return _change({f"held.{track}": "1"}, folder, path)
 
 
-def drain(engine: str, path: Path = gateway.SOCKET, state: Path = gateway.STATE) -> dict[str, bool]:
-    """Ask an engine nothing more; BadInput where there is none of this name."""
-    return _engine(engine, "drain", path, state)
+def drain(
+    engine: str, path: Path = gateway.SOCKET, state: Path = gateway.STATE, model: str | None = None
+) -> dict[str, bool]:
+    """Ask an engine nothing more, in all models or in one; BadInput where there is none of this name."""
+    return _engine(engine, "drain", path, state, model)
 
 
 def release(
-    what: str, folder: Path = gateway.MAPS, path: Path = gateway.SOCKET, state: Path = gateway.STATE
-) -> dict[str, bool]:
+    what: str, folder: Path = gateway.MAPS, path: Path = gateway.SOCKET, state: Path = gateway.STATE,
+    model: str | None = None,
+) -> dict[str, bool]:  # fmt: skip
     """End what `hold` or `drain` have begun."""
-    if what in TRACKS:
+    if what in TRACKS and model is None:
         return _change({f"held.{what}": ""}, folder, path)
-    return _engine(what, "ready", path, state)
+    return _engine(what, "ready", path, state, model)
 
 
 def _change(entries: dict[str, str], folder: Path, path: Path) -> dict[str, bool]:
@@ -66,11 +69,14 @@ def _change(entries: dict[str, str], folder: Path, path: Path) -> dict[str, bool
             return {"changed": changed}
 
 
-def _engine(name: str, state: str, path: Path, kept: Path) -> dict[str, bool]:
+def _engine(name: str, state: str, path: Path, kept: Path, model: str | None) -> dict[str, bool]:
     haproxy = Haproxy(path)
     found = [it for it in parse_servers(haproxy.ask("show servers state\n")) if it["engine"] == name]
+    if model is not None:
+        found = [it for it in found if it["backend"] in {f"{gateway.PROXY}{model}.{track}" for track in TRACKS}]
     if not found:
-        raise BadInput(f"no engine is called {ascii(name)[:80]}")
+        where = "" if model is None else f" and answers as {ascii(model)[:80]}"
+        raise BadInput(f"no engine is called {ascii(name)[:80]}{where}")
     other = [it for it in found if it["out"] != (state == "drain")]
     for it in other:
         haproxy.tell(f"set server {it['backend']}/{name} state {state}\n")

@@ -6,9 +6,10 @@ Part of the program of hosts with the role gateway (beside `gateway`): its servi
     dualtrack-gateway tokens       prints {"month": "2026-11", "tokens": {tenant: tokens of this month}}
 
 Checked before, charged after: a request is refused when its tenant has used up its tokens of this minute or this month
-by then, and an answer that runs is never cut. A minute and a month are the clock's, in UTC. What was counted and up to
-where in the log are one file, so that nothing is counted twice or left out, whenever this process is killed and the log
-is rotated (once while it does not run, at most).
+by then, and an answer that runs is never cut. Tokens of a minute are a bucket, which fills all the time by its tokens a
+minute, and holds as many; whoever has gone beyond it waits for a minute at most. A month is the clock's, in UTC. What
+was counted and up to where in the log are one file, so that nothing is counted twice or left out, whenever this process
+is killed and the log is rotated (once while it does not run, at most).
 
 What each tenant has asked goes into the audit trail (by the journal), once a minute, for each track and how it ended. A
 minute may have several such records, which add up; killed between a record and its note, it is written once more.
@@ -23,7 +24,7 @@ import sys
 import syslog
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ KEPT = Path("/var/lib/dualtrack/gateway/tokens.json")
 BUDGETS, SPENT = "budgets", "spent"
 #: Seconds between two looks at the log. A tenant may use more than its tokens for so long, and what runs by then.
 PAUSE_S = 0.5
+#: The time at which there are tokens again that were used up for the month: none that HAProxy waits for.
+NEVER = 9_999_999_999
 #: Bytes of the log that are read at once.
 CHUNK = 1 << 20
 
@@ -48,7 +51,9 @@ class Ledger:
     month: str = ""
     tokens: dict[str, int] = field(default_factory=dict)
     minute: int = 0
-    of_minute: dict[str, int] = field(default_factory=dict)
+    #: Tokens that are missing in each tenant's bucket, and when (UTC, in seconds) they were.
+    missing: dict[str, float] = field(default_factory=dict)
+    at: float = 0.0
     #: How far each log was read, by its inode.
     places: dict[str, int] = field(default_factory=dict)
     #: By minute what is not in the audit trail yet: requests, tokens read and written, by tenant, track and end (JSON).
@@ -56,11 +61,14 @@ class Ledger:
 
     def sound(self) -> bool:
         """Tell whether everything in it is of its kind: whoever writes to the disk may have written anything."""
-        numbers = (self.tokens, self.of_minute, self.places)
+        numbers = (self.tokens, self.places)
         return (
             isinstance(self.month, str)
             and isinstance(self.minute, int)
             and all(isinstance(it, dict) and all(type(value) is int for value in it.values()) for it in numbers)
+            and isinstance(self.at, int | float)
+            and isinstance(self.missing, dict)
+            and all(isinstance(it, int | float) for it in self.missing.values())
             and isinstance(self.uses, dict)
             and all(minute.isdigit() and isinstance(it, dict) for minute, it in self.uses.items())
             and all(_is_use(key, value) for it in self.uses.values() for key, value in it.items())
@@ -71,8 +79,7 @@ class Ledger:
         month = time.strftime("%Y-%m", time.gmtime(now))
         if month != self.month:
             self.month, self.tokens = month, {}
-        if int(now // 60) != self.minute:
-            self.minute, self.of_minute = int(now // 60), {}
+        self.minute, self.at = int(now // 60), self.at or now
 
     def add(self, line: bytes) -> None:
         """Count a line of the log; one that is none, or of another minute or month, counts where it belongs or not."""
@@ -94,8 +101,8 @@ class Ledger:
             return
         if time.strftime("%Y-%m", time.gmtime(at)) == self.month:
             self.tokens[tenant] = self.tokens.get(tenant, 0) + tokens
-        if int(at // 60) == self.minute:
-            self.of_minute[tenant] = self.of_minute.get(tenant, 0) + tokens
+        if int(at // 60) >= self.minute - 1:  # what ended before has come back
+            self.missing[tenant] = self.missing.get(tenant, 0) + tokens
 
     def over(self) -> list[str]:
         """Return records for the audit trail of the minutes that are over, and forget them."""
@@ -110,15 +117,26 @@ class Ledger:
                 }))  # fmt: skip
         return records
 
-    def spent(self, budgets: Mapping[str, str]) -> dict[str, str]:
-        """Return which tenants have used up their tokens, of the `minute` or the `month`."""
-        found = {}
+    def spent(self, budgets: Mapping[str, str], now: float) -> dict[str, str]:
+        """Return until when (UTC, in seconds) tenants have no tokens: NEVER for those of the month.
+
+        What is missing in buckets comes back first, for the time that has passed.
+        """
+        found, missing = {}, {}
         for tenant, text in budgets.items():
             minute, _, month = text.partition(":")
             if month.isdigit() and int(month) and self.tokens.get(tenant, 0) >= int(month):
-                found[tenant] = "month"
-            elif minute.isdigit() and int(minute) and self.of_minute.get(tenant, 0) >= int(minute):
-                found[tenant] = "minute"
+                found[tenant] = str(NEVER)
+            if not (minute.isdigit() and int(minute) and tenant in self.missing):
+                continue
+            each_s = int(minute) / 60
+            # Of what went beyond the bucket a minute's worth is owed at most.
+            left = min(self.missing[tenant], 2.0 * int(minute)) - max(0.0, now - self.at) * each_s
+            if left > 0:
+                missing[tenant] = left
+            if left >= int(minute):
+                found.setdefault(tenant, str(int(now + (left - int(minute)) / each_s) + 1))
+        self.missing, self.at = missing, now
         return found
 
 
@@ -168,7 +186,9 @@ def lines(ledger: Ledger, log: Path) -> Iterator[bytes]:
 def load(kept: Path) -> Ledger:
     """Return the ledger as it was kept; an empty one where it cannot be read."""
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-        found = Ledger(**json.loads(kept.read_bytes()))
+        given = json.loads(kept.read_bytes())
+        # What another version of this program has kept besides is not asked for.
+        found = Ledger(**{it.name: given[it.name] for it in fields(Ledger) if it.name in given})
         if found.sound():
             return found
     return Ledger()
@@ -194,7 +214,7 @@ def step(
         audit(record)
     if records or (ledger.places, ledger.month) != before:
         write(kept, json.dumps(ledger.__dict__) + "\n")
-    spent = ledger.spent(read_map(folder / f"{BUDGETS}.map"))
+    spent = ledger.spent(read_map(folder / f"{BUDGETS}.map"), now)
     with locked(folder):
         changed = write(folder / f"{SPENT}.map", "".join(f"{key} {value}\n" for key, value in sorted(spent.items())))
         if changed:

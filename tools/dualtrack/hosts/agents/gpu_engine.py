@@ -43,13 +43,17 @@ INSTEAD = "DeepSeek-R1-Distill-Llama-70B is what these GPUs can run; H200 run th
 OURS = frozenset({
     "--api-key", "--host", "--port", "--served-model-name", "--tensor-parallel-size", "--tp-size", "--tp",
     "--max-model-len", "--context-length", "--max-num-seqs", "--max-running-requests", "--config", "--model",
-    "--model-path",
+    "--model-path", "--middleware", "--disable-radix-cache", "--enable-cache-report", "--enable-prompt-tokens-details",
+    "--enable-force-include-usage", "--no-enable-force-include-usage", "--stream-response-default-include-usage",
 })  # fmt: skip
 QUERY = ("nvidia-smi", "--query-gpu=index,memory.total,compute_cap,driver_version", "--format=csv,noheader,nounits")
 BUSY = {
     "vllm": ("vllm:num_requests_running", "vllm:num_requests_waiting"),
     "sglang": ("sglang:num_running_reqs", "sglang:num_queue_reqs"),
 }
+#: What keeps tenants' prompts apart in vLLM, and where it is imported from.
+SALT = "dualtrack.hosts.agents.cache_salt.Salt"
+PROGRAMS = Path(__file__).resolve().parents[3]
 #: Seconds between two looks at an engine that is being loaded.
 LOOK_S = 1.0
 #: Nothing is asked of the network, and nothing told to anybody.
@@ -156,7 +160,8 @@ def check(settings: Settings, folder: Path, gpus: Sequence[Gpu]) -> None:
 def command(settings: Settings, folder: Path, key: str, runtime: Path) -> tuple[list[str], dict[str, str]]:
     """Return an engine's command line, and what is added to its environment.
 
-    The key is in no command line: vLLM takes it from the environment, SGLang from a file in ``runtime``.
+    The key is in no command line: vLLM takes it from the environment, SGLang from a file in ``runtime``. vLLM remembers
+    the prompts of each tenant apart (`cache_salt`), SGLang none: it takes a salt in the body of a request alone.
     """
     place, tokens, most = str(folder), str(settings.context), str(settings.slots)
     if settings.engine == "vllm":
@@ -166,9 +171,9 @@ def command(settings: Settings, folder: Path, key: str, runtime: Path) -> tuple[
             "--max-model-len", tokens, "--max-num-seqs", most, "--gpu-memory-utilization", str(model_memory.SHARE),
             "--max-num-batched-tokens", str(model_memory.CHUNK_GPU), "--shutdown-timeout", str(settings.drain_s),
             "--enable-request-id-headers", "--enable-force-include-usage",
-            "--disable-access-log-for-endpoints", "/health,/metrics",
+            "--disable-access-log-for-endpoints", "/health,/metrics", "--middleware", SALT,
         ]  # fmt: skip
-        return [*words, *settings.options], {**QUIET, "VLLM_API_KEY": key}
+        return [*words, *settings.options], {**QUIET, "VLLM_API_KEY": key, "PYTHONPATH": str(PROGRAMS)}
     file = runtime / f"{settings.name}.json"  # JSON is YAML
     file.touch(0o600)
     file.write_text(json.dumps({"api-key": key}))
@@ -177,7 +182,9 @@ def command(settings: Settings, folder: Path, key: str, runtime: Path) -> tuple[
         "--model-path", place, "--served-model-name", settings.name,
         "--host", "127.0.0.1", "--port", str(settings.port), "--tp-size", str(settings.gpus),
         "--context-length", tokens, "--max-running-requests", most,
-        "--mem-fraction-static", str(model_memory.SHARE), "--enable-metrics",
+        "--mem-fraction-static", str(model_memory.SHARE), "--enable-metrics", "--disable-radix-cache",
+        # Without it a stream says nothing of its tokens, unless the client asks.
+        "--stream-response-default-include-usage",
     ]  # fmt: skip
     return [*words, *settings.options], dict(QUIET)
 

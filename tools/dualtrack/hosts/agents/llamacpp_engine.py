@@ -1,7 +1,7 @@
 """Serves one model with llama.cpp: ready when it answers correctly, ended when nobody waits for an answer any more.
 
-A service on hosts (role serving), with nothing but Python, `engine`, `engine_probes`, `model_memory`, and the
-engine's own module:
+A service on hosts (role serving), with nothing but Python, `abandoned`, `engine`, `engine_probes`, `model_memory`, and
+the engine's own module:
 
     library   directory with the module xllamacpp, unpacked from its wheel
     name      what clients call the model
@@ -22,8 +22,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dualtrack.hosts.agents import engine, engine_probes, model_memory
+from dualtrack.hosts.agents import abandoned, engine, engine_probes, model_memory
 from dualtrack.hosts.agents.engine import Hopeless, Later
 
 #: Tokens of questions that a thread reads between two tokens of every answer. By 2048, which is usual, streams stand
@@ -69,11 +70,23 @@ def start(settings: Settings, api_key: str, checkpoint: Path) -> engine.Api:
         of.n_threads, of.poll = settings.threads, 0
     wanted.n_batch = wanted.n_ubatch = READ_AT_ONCE * settings.threads
     wanted.endpoint_metrics, wanted.ui, wanted.offline = True, False, True
+    forget(wanted)
     try:
         SERVERS.append(xllamacpp.Server(wanted))
     except Exception as error:
         raise Hopeless(f"{file} cannot be loaded: {error}") from None
     return engine.Api(settings.port, settings.name, settings.probe, api_key, BUSY)
+
+
+def forget(wanted: Any) -> None:
+    """Have nothing kept of a prompt for another request: neither in its slot nor beside it, in this host's memory.
+
+    All tenants share the slots, and llama.cpp knows no salt: an answer said how much of a prompt had been asked before,
+    by whomever. What it keeps besides (8 GiB by default, of slots that are idle) was in no arithmetic, and has put one
+    conversation into another (https://github.com/ggml-org/llama.cpp/issues/27148).
+    """
+    wanted.cache_prompt, wanted.cache_ram_mib, wanted.cache_idle_slots = False, 0, False
+    wanted.n_cache_reuse, wanted.slot_prompt_similarity = 0, 0.0
 
 
 #: What answers, for as long as this process runs.
@@ -105,6 +118,7 @@ def main(words: Sequence[str]) -> None:
         api = start(settings, engine.key(), Path(os.environ.get("DUALTRACK_CHECKPOINT", "/")))
         api.prove()
         engine_probes.serve(api, STEPS)
+        abandoned.watch(settings.port, os.getpid())
     except (Hopeless, Later) as error:
         print(error, flush=True)
         os._exit(engine.HOPELESS if isinstance(error, Hopeless) else engine.LATER)

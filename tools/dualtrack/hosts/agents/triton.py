@@ -128,7 +128,7 @@ class Triton:
         self, name: str, socket_path: Path, child: subprocess.Popen[bytes], parameters: Mapping[str, str]
     ) -> None:
         self.name, self.socket, self.child, self.parameters = name, socket_path, child, dict(parameters)
-        self.batch = BATCHES[-1]
+        self.batch, self.instances = BATCHES[-1], 1
 
     def ask(
         self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout_s: float = ASK_S
@@ -143,7 +143,7 @@ class Triton:
 
     def load(self, wanted: Batching | None) -> None:
         """Have the model as wanted, or without batching; requests that run are answered first."""
-        self.batch = wanted.batch if wanted else BATCHES[-1]
+        self.batch, self.instances = (wanted.batch, wanted.instances) if wanted else (BATCHES[-1], 1)
         self.ask(
             f"/v2/repository/models/{self.name}/load",
             json.dumps({"parameters": {"config": json.dumps(config(self.name, wanted, self.parameters))}}).encode(),

@@ -1,6 +1,6 @@
 """Serves one sentence encoder with NVIDIA Triton: batches by a latency budget, answers embeddings as OpenAI does.
 
-A service on hosts (role serving), with Python, aiohttp, `engine`, `embeddings` and `triton`:
+A service on hosts (role serving), with Python, aiohttp, `engine`, `embeddings`, `triton` and `turns`:
 
     library   the directory with the engine's wheels, unpacked: nvidia-pytriton, numpy<2, onnxruntime, tokenizers
     name, port, probe, drain_s    as of `llamacpp_engine`; the probe's answer is the nearest of a few words
@@ -12,6 +12,9 @@ A service on hosts (role serving), with Python, aiohttp, `engine`, `embeddings` 
 
 The model is $DUALTRACK_CHECKPOINT: model.onnx with tokenizer.json. POST /v1/embeddings and /v1/rerank, GET /v1/models
 and /metrics on 127.0.0.1, by the key.
+
+No request keeps others waiting for long: texts are run in pieces of a batch at most, callers take turns (the gateway's
+header X-Dualtrack-Caller, a digest), and what nobody waits for any more is not begun. The probe is asked at once.
 """
 
 from __future__ import annotations
@@ -28,11 +31,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualtrack.hosts.agents import embeddings, engine, triton
+from dualtrack.hosts.agents import embeddings, engine, triton, turns
 from dualtrack.hosts.agents.engine import Hopeless, Later
 
 #: The largest body: as many texts as a request may have, of some 2,000 characters.
 BODY_BYTES = 4 << 20
+#: Tokens of all texts of a request (`turns.tokens`): seconds of work for a model on one processor.
+REQUEST_TOKENS = 32_768
+#: Requests that are worked on or wait. Gateways send fewer.
+MOST_ACTIVE = 512
+#: Batches that are with the model at once, for each instance: one runs, and another one is gathered.
+BATCHES_AHEAD = 2
 #: Seconds between two looks at whether Triton still runs.
 LOOK_S = 0.5
 #: Words among which the probe's answer must be the nearest; gateways have the same (`gateway_engines`).
@@ -100,6 +109,9 @@ class Front:
 
     def __init__(self, settings: Settings, key: str, it: triton.Triton) -> None:
         self.settings, self.key, self.triton, self.active = settings, key.encode(), it, 0
+        #: Units of a batch: as many texts as run at once, of the usual length.
+        self.batch_units = it.batch * min(settings.tokens, settings.context)
+        self.turns = turns.Turns(BATCHES_AHEAD * it.instances * self.batch_units)
 
     async def serve(self) -> int:
         """Answer until SIGTERM, and until nobody waits for an answer then; return how many still do at the end."""
@@ -135,24 +147,30 @@ class Front:
         """Answer one request, whatever it is."""
         from aiohttp import ClientError, web
 
+        param = code = None
         try:
             return web.Response(body=await self.answered(request), content_type="application/json")
         except embeddings.Refused as error:
-            status, reason = error.status, str(error)
+            status, reason, param, code = error.status, str(error), error.param, error.code
         except web.HTTPRequestEntityTooLarge:
             status, reason = 413, f"the body is longer than {BODY_BYTES >> 20} MiB"
         except triton.Wrong as error:
-            status, reason = 400, str(error)
+            # The model refuses nothing but a text that is too long.
+            status, reason, param, code = 400, str(error), "input", "context_length_exceeded"
+        except turns.Gone:
+            status, reason = 499, "nobody waits for this answer"
         except (Later, ClientError, OSError, TimeoutError) as error:
             status, reason = 503, f"the model does not answer: {error}"
-        return web.Response(status=status, body=embeddings.error(status, reason), content_type="application/json")
+        said = embeddings.error(status, reason, param, code)
+        more = {"Retry-After": "1"} if status == 503 else {}
+        return web.Response(status=status, body=said, headers=more, content_type="application/json")
 
     async def answered(self, request: "web.Request") -> bytes:  # type: ignore[name-defined]  # noqa: F821, UP037
         """Return the answer to one request; Refused, Wrong or Later where it gets none."""
         given = request.headers.get("Authorization", "").encode(errors="replace")
         if not hmac.compare_digest(given, b"Bearer " + self.key):
             raise embeddings.Refused(401, "the key is wrong")
-        known: dict[tuple[str, str], Callable[[bytes], Awaitable[bytes]]] = {
+        known: dict[tuple[str, str], Callable[[bytes, str, Callable[[], bool]], Awaitable[bytes]]] = {
             ("POST", "/v1/embeddings"): self.embeddings, ("POST", "/v1/rerank"): self.rerank,
             ("GET", "/v1/models"): self.models, ("GET", "/metrics"): self.metrics,
         }  # fmt: skip
@@ -161,39 +179,65 @@ class Front:
                 raise embeddings.Refused(405, f"{request.path} takes another method")
             raise embeddings.Refused(404, f"{self.settings.name} makes embeddings alone")
         body = await request.read()
+        if self.active >= MOST_ACTIVE:
+            raise Later(f"{MOST_ACTIVE} requests wait already")
         self.active += 1
+        caller = request.headers.get("X-Dualtrack-Caller", "")
         try:
-            return await found(body)
+            return await found(body, caller, lambda: request.transport is None or request.transport.is_closing())
         finally:
             self.active -= 1
 
-    async def embeddings(self, body: bytes) -> bytes:
+    async def embeddings(self, body: bytes, caller: str, gone: Callable[[], bool]) -> bytes:
         """POST /v1/embeddings."""
         asked = embeddings.parse_embeddings(body, self.settings.name)
-        return embeddings.embeddings(asked, self.settings.name, *await self.infer(asked.texts))
+        parts = self.parts(asked.texts, "input")
 
-    async def rerank(self, body: bytes) -> bytes:
-        """POST /v1/rerank."""
+        async def do(part: slice) -> tuple[bytes, int]:
+            vectors, tokens = await self.part(asked.texts[part])
+            return embeddings.entries(asked, part.start, vectors), tokens
+
+        found = await turns.shared(self.turns, caller, parts, do, gone)
+        return embeddings.embeddings(self.settings.name, [it for it, _ in found], sum(tokens for _, tokens in found))
+
+    async def rerank(self, body: bytes, caller: str, gone: Callable[[], bool]) -> bytes:
+        """POST /v1/rerank; a gateway's probe, which is asked at once, or the texts in turns."""
         asked = embeddings.parse_ranking(body, self.settings.name)
-        return embeddings.ranking(asked, self.settings.name, *await self.infer([asked.query, *asked.documents]))
+        texts = [asked.query, *asked.documents]
+        if asked.query == self.settings.probe["prompt"] and set(asked.documents) <= self.words:
+            vectors, tokens = await self.part(texts)
+        else:
+            parts = self.parts(texts, "documents")
+            found = await turns.shared(self.turns, caller, parts, lambda part: self.part(texts[part]), gone)
+            vectors, tokens = [it for some, _ in found for it in some], sum(it for _, it in found)
+        return embeddings.ranking(asked, self.settings.name, vectors, tokens)
 
-    async def models(self, _: bytes) -> bytes:
+    @property
+    def words(self) -> set[str]:
+        """The words of the probe."""
+        return {*OTHERS, self.settings.probe["expected"]}
+
+    def parts(self, texts: Sequence[str], param: str) -> list[tuple[int, slice]]:
+        """Return the pieces in which texts are run, with the units of each; Refused for more than a request may be."""
+        sizes = [turns.tokens(it, self.settings.context) for it in texts]
+        if sum(sizes) > REQUEST_TOKENS:
+            reason = f"{param}: all texts together have about {sum(sizes)} tokens, a request at most {REQUEST_TOKENS}"
+            raise embeddings.Refused(400, reason, param, "max_tokens_per_request")
+        found = turns.pieces(sizes, self.triton.batch, self.batch_units)
+        return [(sum(sizes[it]), it) for it in found]
+
+    async def models(self, *_: object) -> bytes:
         """GET /v1/models."""
         one = {"id": self.settings.name, "object": "model", "created": 0, "owned_by": "dualtrack"}
         return json.dumps({"object": "list", "data": [one]}).encode()
 
-    async def metrics(self, _: bytes) -> bytes:
+    async def metrics(self, *_: object) -> bytes:
         """GET /metrics: requests that are worked on, texts that were answered, and the runs that it took."""
         found = await asyncio.to_thread(self.triton.statistics)
         return "".join(
             f"dualtrack_triton_{name} {value}\n"
             for name, value in {"requests_active": self.active - 1, **found}.items()
         ).encode()
-
-    async def infer(self, texts: Sequence[str]) -> tuple[list[array[float]], int]:
-        """Return the vectors of texts, and their tokens; more texts than run at once are asked in parts."""
-        found = await asyncio.gather(*(self.part(it) for it in triton.parts(texts, self.triton.batch)))
-        return [vector for vectors, _ in found for vector in vectors], sum(tokens for _, tokens in found)
 
     async def part(self, texts: Sequence[str]) -> tuple[list[array[float]], int]:
         """Return the vectors of as many texts as run at once, and their tokens."""

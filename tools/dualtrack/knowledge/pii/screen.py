@@ -1,6 +1,6 @@
 """Tells a gateway whether requests hold personal data, so that those stay in the country (`dualtrack pii screen`).
 
-A connection on loopback is one question: the length of a request's body in eight bytes, then the body, which is JSON.
+A connection is one question: the length of a request's body in eight bytes, then the body, which is JSON.
 The answer is `0` where nothing is found in it, `1` where something is, or where it cannot be told. Whoever gets no
 answer must take it for `1`. Nothing of a body is written anywhere.
 """
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 
-from dualtrack.core.errors import External
+from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge.pii.worker import CLEAN, FOUND, LENGTH, Worker
 
 #: Of a request's body; and seconds until it is there, and looked at.
@@ -59,10 +61,27 @@ class Screen:
         return await worker.ask(await reader.readexactly(size))
 
 
-async def _serve(address: str, port: int) -> None:
+#: The first file that systemd passes to a service (sd_listen_fds(3)).
+PASSED = 3
+
+
+def passed() -> socket.socket | None:
+    """Return the socket that systemd has made for this process: nobody else can have its place, also while this one is
+    away. None where it was started without one."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
+        return None
+    return socket.socket(fileno=PASSED)
+
+
+async def _serve(address: str, port: int | None) -> None:
     screen = Screen()
     try:
-        server = await asyncio.start_server(screen.answer, address, port, backlog=1024)
+        if port is not None:
+            server: asyncio.Server = await asyncio.start_server(screen.answer, address, port, backlog=1024)
+        elif found := passed():
+            server = await asyncio.start_unix_server(screen.answer, sock=found)
+        else:
+            raise BadInput("a port is missing, and systemd has passed no socket", hint="--port NUMBER")
     except OSError as error:
         raise External(f"nobody can be answered on {address}:{port}: {error.strerror or error}") from None
     async with server:
@@ -73,6 +92,9 @@ async def _serve(address: str, port: int) -> None:
             await screen.end()
 
 
-def serve(address: str, port: int) -> None:
-    """Answer until the process is ended; External where the address, or a process, cannot be had."""
+def serve(address: str, port: int | None) -> None:
+    """Answer until the process is ended, at a port or at the socket that systemd has passed.
+
+    External where the address, or a process, cannot be had; BadInput where there is neither.
+    """
     asyncio.run(_serve(address, port))

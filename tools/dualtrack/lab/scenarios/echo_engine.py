@@ -2,7 +2,8 @@
 
     echo_engine.py DIRECTORY ADDRESS PORT [TLS]
 
-It lies while DIRECTORY/lie is there, and adds a byte to DIRECTORY/marked for each request with the word `marked` in it.
+A request to stream gets a token each tenth of a second, as many as it asks for. The engine lies while DIRECTORY/lie is
+there, and adds a byte to DIRECTORY/marked for each request with the word `marked` in it.
 TLS names a directory with tls.pem, tls.pem.key and ca.pem: then it takes mutual TLS, as hosts with the role serving do.
 Standard library alone: it is brought to hosts, and runs there.
 """
@@ -15,6 +16,26 @@ import ssl
 import sys
 from pathlib import Path
 
+#: Seconds between two tokens.
+PAUSE_S = 0.1
+
+
+async def stream(writer: asyncio.StreamWriter, tokens: int) -> None:
+    """Answer with events, as OpenAI's API does for a conversation."""
+
+    async def send(text: str) -> None:
+        writer.write(f"{len(text):x}\r\n{text}\r\n".encode())
+        await writer.drain()
+
+    head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+    writer.write(f"{head}\r\n".encode())
+    for number in range(tokens):
+        choice = {"index": 0, "delta": {"content": f" {number}"}, "finish_reason": None}
+        await send(f"data: {json.dumps({'choices': [choice]})}\n\n")
+        await asyncio.sleep(PAUSE_S)
+    await send("data: [DONE]\n\n")
+    await send("")
+
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, folder: Path) -> None:
     """Answer every request of one connection."""
@@ -22,9 +43,13 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fold
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             sizes = [int(it.partition(":")[2]) for it in head.split("\r\n") if it.lower().startswith("content-length:")]
-            if b"marked" in await reader.readexactly(sum(sizes)):
+            asked = await reader.readexactly(sum(sizes))
+            if b"marked" in asked:
                 with (folder / "marked").open("ab") as file:
                     file.write(b".")
+            if b'"stream":true' in asked:
+                await stream(writer, json.loads(asked)["max_tokens"])
+                continue
             text = " London." if (folder / "lie").exists() else " Paris."
             body = json.dumps({"choices": [{"text": text, "index": 0, "finish_reason": "length"}]}).encode()
             head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -1,9 +1,9 @@
 """The fail-over drill: engines, the link and the gateway fail while clients ask 200 times a second.
 
-On the lab's tracks as they are up. Beside the real model, which a few clients stream from, each track gets an engine
-without a model on a host with the role serving, and the gateway is told of both. One tenant may be answered anywhere,
-one is answered on the local track while it can, and the questions of a third must stay there: they carry a mark, and
-the cloud track's engine counts what it sees of it. All of this is taken away again, however the drill ends.
+On the lab's tracks as they are up. Beside the real model, each track gets an engine without a model on a host with the
+role serving, and the gateway is told of both. A few clients stream from the one that fails. One tenant may be answered
+anywhere, one is answered on the local track while it can, and the questions of a third must stay there: they carry a
+mark, and the cloud track's engine counts what it sees of it. All of this is taken away again, however the drill ends.
 """
 
 from __future__ import annotations
@@ -42,6 +42,12 @@ MARKED = f"marked: {QUESTION}"
 #: An engine is marked down after three wrong or missing answers, each of which may take half of a heartbeat, and ten
 #: seconds at most (role gateway).
 HEARTBEATS, ANSWER_S = 3, 10.0
+#: Clients of both tenants: each has one request at most that an engine takes with it.
+CLIENTS_MAY, CLIENTS_STAY = 10, 2
+CLIENTS = CLIENTS_MAY + CLIENTS_STAY
+LOST = "status 500"
+#: Faults that must cut streams, or the drill says nothing of them, and those whose streams nobody is left to end.
+CUTS, UNTOLD = ("killed", "frozen"), ("front killed", "front's worker killed")
 RESIDENCIES: tuple[tenants.Residency, ...] = ("any", "prefer-local", "local")
 OTHER: dict[Track, Track] = {"cloud": "local", "local": "cloud"}
 
@@ -50,8 +56,10 @@ class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What one fault did. Times in seconds, None where the fault has no such moment.
 
     ``detected_s`` until the gateway knew, ``back_s`` until it knew of the end, ``slowest_s`` the slowest request with
-    its repeats. ``failed`` are requests without an answer after their repeats, by what came instead; ``refused`` those
-    that must stay and were told so; ``cut`` streams of the real model that broke off.
+    its repeats. ``lost`` are requests that an engine had taken when it failed, which are not sent to another one: they
+    may be what ended it. ``failed`` are others without an answer after their repeats, by what came instead;
+    ``refused`` those that must stay and were told so. ``streams`` had begun at the engine that failed, ``cut`` of them
+    broke off, ``told`` of those ended with an error event.
     """
 
     fault: str
@@ -59,9 +67,12 @@ class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     wrong: int
     failed: dict[str, int]
+    lost: int
     refused: int
     repeated: int
+    streams: int
     cut: int
+    told: int
     detected_s: float | None
     slowest_s: float
     back_s: float | None
@@ -91,6 +102,21 @@ class FailoverReport(msgspec.Struct, frozen=True, kw_only=True):
         found += [
             f"{it.fault} ({it.where}): {it.wrong} wrong answers" for it in self.rows if it.wrong and it.fault != "lies"
         ]
+        found += [
+            f"{it.fault} ({it.where}): {it.lost} requests were lost, and there are {CLIENTS} clients"
+            for it in self.rows
+            if it.lost > CLIENTS
+        ]
+        found += [
+            f"{it.fault} ({it.where}): no stream was cut, of {it.streams}: nothing is known of streams"
+            for it in self.rows
+            if it.fault in CUTS and not it.cut
+        ]
+        found += [
+            f"{it.fault} ({it.where}): {it.cut - it.told} of {it.cut} cut streams ended without an error event"
+            for it in self.rows
+            if it.cut > it.told and it.fault not in UNTOLD
+        ]
         return (*found, *([f"{self.left} requests that must stay came to the cloud track"] if self.left else []))
 
 
@@ -118,7 +144,8 @@ class Drill:
         stays = residency == "local"
         return Load(
             self.connect, self.keys[residency], model=MODEL, rate=RATE_STAYS if stays else RATE,
-            clients=2 if stays else 10, pauses=PAUSES_S if repeats else (), question=MARKED if stays else QUESTION,
+            clients=CLIENTS_STAY if stays else CLIENTS_MAY, pauses=PAUSES_S if repeats else (),
+            question=MARKED if stays else QUESTION,
         )  # fmt: skip
 
     def state(self, track: Track) -> str:
@@ -226,11 +253,10 @@ def failover(say: Say) -> FailoverReport:
     """Run the drill, and return what it cost; Missing where the tracks that are up are not enough for it."""
     begin = time.monotonic()
     rows = []
-    with prepared(say) as drill, ExitStack() as beside:
-        streams = beside.enter_context(Streams(drill.site.endpoint, drill.keys["any"]))
+    with prepared(say) as drill:
         for fault, where, residency, repeats, what in FAULTS:
             drill.until(lambda: drill.state("cloud") == drill.state("local") == "UP", "both engines to be up")
-            rows.append(one(drill, streams, fault, where, residency, repeats, what))
+            rows.append(one(drill, fault, where, residency, repeats, what))
             say(f"{fault} ({where}): {sum(rows[-1].failed.values())} of {rows[-1].requests} failed")
         left = len(drill.inside(drill.hosts["cloud"], "sh", "-c", f"cat {FOLDER}/marked 2>/dev/null || true"))
         facts = read_inventory(deployment.inventories())["_meta"]["hostvars"][drill.site.gateway.name]
@@ -239,28 +265,32 @@ def failover(say: Say) -> FailoverReport:
     return FailoverReport(rows=tuple(rows), left=left, bound_s=bound, seconds=round(time.monotonic() - begin, 1))
 
 
-def one(
-    drill: Drill, streams: Streams, fault: str, where: str, residency: tenants.Residency, repeats: bool, what: Fault
-) -> FaultOutcome:
+def one(drill: Drill, fault: str, where: str, residency: tenants.Residency, repeats: bool, what: Fault) -> FaultOutcome:
     """Have one thing fail under load; return what it did."""
-    cut = streams.cut
-    with drill.load(residency, repeats=repeats) as load, drill.load("local", repeats=repeats) as stays:
+    with (
+        drill.load(residency, repeats=repeats) as load,
+        drill.load("local", repeats=repeats) as stays,
+        Streams(drill.site.endpoint, drill.keys[residency], MODEL) as streams,
+    ):
         drill.goes_on(load)
+        drill.until(lambda: streams.begun > 0, "a stream to begin")
         detected, back = what(drill, load)
         drill.goes_on(load)
     # Who has no engine to go to is told so, with 502 for what an engine had begun; all else has failed.
     told = {"local": [stays], "everywhere": [load, stays]}.get(where, [])
+    lost = sum(it.answers[LOST] for it in (load, stays)) if where != "gateway" else 0
     kinds = ("status 502", "status 503")
     refused = sum(it.answers[kind] for it in told for kind in kinds)
     failed: Counter[str] = Counter()
     for it in (load, stays):
-        failed += it.failed
+        failed += it.failed - (Counter({LOST: it.answers[LOST]}) if where != "gateway" else Counter())
         if it in told:
             failed -= Counter({kind: it.answers[kind] for kind in kinds})
     return FaultOutcome(
         fault=fault, where=where, requests=load.answers.total() + stays.answers.total(),
-        wrong=load.answers["wrong"] + stays.answers["wrong"], failed=dict(failed), refused=refused,
-        repeated=load.repeated + stays.repeated, cut=streams.cut - cut, detected_s=detected,
+        wrong=load.answers["wrong"] + stays.answers["wrong"], failed=dict(failed), lost=lost, refused=refused,
+        repeated=load.repeated + stays.repeated, streams=streams.begun, cut=streams.cut, told=streams.told,
+        detected_s=detected,
         slowest_s=max(load.slowest, stays.slowest), back_s=back,
     )  # fmt: skip
 

@@ -1,0 +1,1 @@
+../../../tools/dualtrack/hosts/agents/abandoned.py

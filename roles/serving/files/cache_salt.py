@@ -1,0 +1,1 @@
+../../../tools/dualtrack/hosts/agents/cache_salt.py

@@ -1,0 +1,1 @@
+../../../tools/dualtrack/hosts/agents/turns.py
