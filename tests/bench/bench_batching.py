@@ -54,14 +54,14 @@ def main() -> None:
     path = serving.tenants_file(sites)
     key, _ = tenants.add(path, NAME, tenants.Changes(residency="local"))
     try:
-        serving.tell(sites)
+        serving.tell(sites, "bench batching")
         found = {
             name: statistics.median(values)
             for name, values in rounds(where.host, where.port, model, sites[0], key).items()
         }
     finally:
         tenants.remove(path, NAME)
-        serving.tell(sites)
+        serving.tell(sites, "bench batching")
     for way in ("gateway", "engine"):
         many, one = found[f"{way} {STREAMS}"], found[f"{way} 1"]
         rates = f"{many:.1f} and {one:.1f} tokens a second"

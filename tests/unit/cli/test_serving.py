@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from dualtrack import cli
 from dualtrack.core.errors import External
 from dualtrack.hosts.agents import gateway as program
 from dualtrack.serving import tenants
-from dualtrack.serving.gateway import Endpoint, Gateway
+from dualtrack.serving.gateway import NOTE, Endpoint, Gateway
 from dualtrack.tracks import serving
 from tests.support import api_testbed
 from tests.support.api_testbed import DONE, USAGE, piece, streamed, whole
@@ -45,6 +46,7 @@ class Host:
         endpoint = Endpoint(
             url=url, ca_file=str(self.folder / "pki/ca.pem"), models=("m",), tracks=("local",), gateway="gateway-1"
         )
+        self.noted: list[str] = []
         self.site = serving.Site(
             gateway=Gateway("gateway-1", self.run), endpoint=endpoint, tenants_file=str(self.folder / "tenants.json"),
             track="local", writers=("m",),
@@ -53,6 +55,9 @@ class Host:
     def run(self, words: Sequence[str], given: str) -> str:
         if self.away:
             raise External("gateway-1 cannot be reached: no route")
+        if tuple(words[:-1]) == NOTE:
+            self.noted.append(words[-1])
+            return ""
         if words[-1] == "status":
             return json.dumps({"engines": [ENGINE], "since_s": 5})
         if "persons" in words:
@@ -148,6 +153,21 @@ def test_a_gateway_that_is_away_is_said_and_told_later(run: Run, host: Host) -> 
 def test_a_gateway_whose_haproxy_does_not_run_is_a_note(run: Run, host: Host) -> None:
     code, _, err = run("key", "apply")
     assert (code, "HAProxy does not run on gateway-1" in err, host.keys()) == (0, True, {})
+
+
+def test_the_gateway_records_who_gave_and_took_keys(run: Run, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ana")
+    made = json.loads(run("key", "add", "research", "--json")[1])
+    run("key", "apply")
+    run("key", "revoke", "research", "--yes")
+    said = [it.partition(": dualtrack ") for it in host.noted]
+    assert [it[0].startswith("ana on ") for it in said] == [True] * 3
+    key = re.search(r"\(k-\w+\)", said[0][2])
+    assert key
+    assert [it[2] for it in said] == [
+        f"serving key add research {key[0]}", "serving key apply", f"serving key revoke research {key[0]}",
+    ]  # fmt: skip
+    assert made["key"] not in " ".join(host.noted), "the key itself is in no trail"
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 import pytest
 
 from dualtrack.core.errors import BadInput, External, Refused
-from dualtrack.serving.gateway import Endpoint, Gateway
+from dualtrack.serving.gateway import NOTE, Endpoint, Gateway
 from dualtrack.tracks import serving, steering
 
 ENGINES = (
@@ -21,9 +22,12 @@ class Host:
     """A gateway's host that answers as its program does, and notes what it was told."""
 
     def __init__(self, name: str, **held: str) -> None:
-        self.name, self.held, self.told = name, held, list[list[str]]()
+        self.name, self.held, self.told, self.noted = name, held, list[list[str]](), list[str]()
 
     def __call__(self, words: Sequence[str], _: str) -> str:
+        if tuple(words[:-1]) == NOTE:
+            self.noted.append(words[-1])
+            return ""
         match list(words[3:]):
             case ["status"]:
                 engines = [
@@ -114,3 +118,22 @@ def test_an_engine_is_drained_for_one_model_and_goes_on_with_the_others() -> Non
     for what, model in (("sovereign-1", "c"), ("local", "a")):
         with pytest.raises(BadInput, match=f"release {what} for the model {model}"):
             steering.steer([host.site], "release", what, model=model)
+
+
+@pytest.mark.parametrize(
+    ("verb", "what", "model"),
+    [("switch", "local", None), ("hold", "cloud", None), ("drain", "serving-1", None), ("drain", "serving-1", "a"),
+     ("release", "cloud", None)],
+)  # fmt: skip
+def test_each_gateway_records_who_did_what_before_it_is_done(
+    monkeypatch: pytest.MonkeyPatch, verb: steering.Verb, what: str, model: str | None
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "ana")
+    hosts = [Host("g1"), Host("g2")]
+    steering.steer([it.site for it in hosts], verb, what, model=model, last=True)
+    for host in hosts:
+        [note] = host.noted
+        assert re.fullmatch(
+            rf"ana on \S+: dualtrack failover {verb} {what}{f' --model {model}' if model else ''}", note
+        )
+        assert len(host.told) == 1

@@ -184,7 +184,7 @@ def add(
     if not json:  # before anything else may fail: it cannot be shown again
         echo(text)
         echo(f"{made.id} of {tenant}; it is not shown again", err=True)
-    told = serving.tell(found)
+    told = serving.tell(found, f"serving key add {tenant} ({made.id})")
     if json:
         document("serving-key", {"tenant": tenant, "id": made.id, "added": made.added, "key": text, "gateways": told})
     _check(told)
@@ -239,7 +239,7 @@ def revoke(
             document("serving-revoked", {"applied": False, "keys": gone, "gateways": []})
         return
     gone = tenants.remove(file, name)
-    told = serving.tell(found)
+    told = serving.tell(found, f"serving key revoke {name} ({', '.join(it.id for it in gone) or 'no key'})")
     if json:
         document("serving-revoked", {"applied": True, "keys": gone, "gateways": told})
     else:
@@ -253,7 +253,7 @@ def revoke(
 @key.command()
 def apply(json: bool = JSON) -> None:
     """Tell every gateway once more what the file of tenants says."""
-    told = serving.tell(serving.sites())
+    told = serving.tell(serving.sites(), "serving key apply")
     if json:
         document("serving-applied", {"gateways": told})
     else:

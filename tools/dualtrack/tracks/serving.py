@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, DualtrackError, External, Missing
 from dualtrack.core.files import locked
+from dualtrack.core.operator import operator
 from dualtrack.core.paths import ROOT, expanded
 from dualtrack.core.task_graph import Say
 from dualtrack.inventory import deployment
@@ -187,21 +189,28 @@ def chat_key(site: Site) -> Path | None:
     return Path(site.tenants_file).with_name("chat.key") if site.tenants_file else None
 
 
-def tell(found: Sequence[Site]) -> list[Told]:
-    """Tell every gateway what the file of tenants says.
+def by_whom(command: str) -> str:
+    """Return what audit trails record of a command that changes gateways: operator, controller and words."""
+    return f"{operator()} on {socket.gethostname()}: dualtrack {command}"
+
+
+def tell(found: Sequence[Site], command: str) -> list[Told]:
+    """Tell every gateway what the file of tenants says, because of a ``command``, which their audit trails record.
 
     Under the file's lock: whoever tells last tells the newest.
     """
     path = tenants_file(found)
     with locked(path):
-        return apply(found, tenants.load(path))
+        return apply(found, tenants.load(path), command)
 
 
-def apply(found: Sequence[Site], given: tenants.Tenants) -> list[Told]:
+def apply(found: Sequence[Site], given: tenants.Tenants, command: str) -> list[Told]:
     """Tell every gateway whose keys are good, side by side."""
+    text = by_whom(command)
 
     def one(site: Site) -> Told:
         try:
+            site.gateway.note(text)
             done: Applied = site.gateway.apply(given)
         except DualtrackError as error:
             return Told(gateway=site.gateway.name, changed=False, running=False, problem=str(error))

@@ -9,7 +9,7 @@ import msgspec
 
 from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
 from dualtrack.serving.gateway import Engine
-from dualtrack.tracks.serving import TRACKS, Site, side_by_side
+from dualtrack.tracks.serving import TRACKS, Site, by_whom, side_by_side
 
 Verb = Literal["switch", "hold", "drain", "release"]
 
@@ -87,6 +87,7 @@ def without(now: Sequence[GatewaySteering], what: str, model: str | None = None)
 
 def _told(site: Site, verb: Verb, what: str, model: str | None) -> Steered:
     try:
+        site.gateway.note(by_whom(" ".join(["failover", verb, what, *([f"--model {model}"] if model else [])])))
         return Steered(gateway=site.gateway.name, changed=site.gateway.steer(verb, what, model))
     except DualtrackError as error:
         return Steered(gateway=site.gateway.name, changed=False, problem=str(error))

@@ -315,7 +315,7 @@ def prepared(say: Say, begin: Callable[[Drill, str], None] | None = None) -> Ite
         raise Missing("an operator steers the gateway by hand", hint="dualtrack failover status")
     drill = Drill(say, site, {track: names[0] for track, names in hosts.items()}, {})
     with ExitStack() as undo:
-        undo.callback(serving.tell, sites)  # the last thing to be done: tenants are gone by then
+        undo.callback(serving.tell, sites, "drill failover")  # the last thing to be done: tenants are gone by then
         for residency in RESIDENCIES:
             drill.keys[residency], _ = tenants.add(path, f"drill-{residency}", tenants.Changes(residency=residency))
             undo.callback(tenants.remove, path, f"drill-{residency}")
@@ -327,7 +327,7 @@ def prepared(say: Say, begin: Callable[[Drill, str], None] | None = None) -> Ite
             echo = Model(prompt=QUESTION, expected=RIGHT, engines={host: where})
             undo.callback(site.gateway.engines, track, models)
             site.gateway.engines(track, {**models, MODEL: echo})
-        if problems := [it.problem for it in serving.tell(sites) if it.problem]:
+        if problems := [it.problem for it in serving.tell(sites, "drill failover") if it.problem]:
             raise External(problems[0])
         yield drill
 
