@@ -14,11 +14,21 @@ import pytest
 from dualtrack.core import waiting
 from dualtrack.core.errors import Exit
 from tests.conftest import CLI, Cli
-from tests.support.personal_data import texts
+from tests.support.personal_data import Maker, texts
 
 
 def test_runbook(tmp_path: Path) -> None:
     Cli(tmp_path).runbook("mask-personal-data.md")
+
+
+def test_identifiers_beside_numerals_and_in_names_of_files(tmp_path: Path) -> None:
+    made = Maker(36)
+    values = [made.mobile(), made.id_card(), made.card()]
+    forms = ["张三{}", "{}一份", "打{}三次", "合同_{}.pdf", "file_{}", "①{}", "1.{}", "T{}"]
+    (tmp_path / "in").write_text("\n".join(form.format(value) for value in values for form in forms))
+    done = subprocess.run([CLI, "pii", "mask", "in"], cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert not [it for it in values if it in done.stdout]
+    assert done.stdout.splitlines()[::8] == ["张三[phone]", "张三[id_card]", "张三[bank_card]"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from tests.support import personal_registers as registers
+
 PROVINCES = [
     *range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66), 71,
 ]  # fmt: skip
@@ -101,6 +103,12 @@ class Maker:
         """Return a telephone's number with its area."""
         area, rest = self.random.choice([("010", 8), ("021", 8), ("0571", 8), ("0312", 7), ("0755", 8)])
         return area + self.random.choice("- ") + self.random.choice("2345678") + self.digits(rest - 1)
+
+    def split(self, number: str) -> str:
+        """Return a telephone with its area in brackets, or its local part in two groups, or both."""
+        area, _, local = number.replace("-", " ").partition(" ")
+        head = self.random.choice([f"{area})", f"{area}) ", f"{area}）", f"{area} ", f"{area}-"])
+        return head + local[:-4] + self.random.choice([" ", "-", ""]) + local[-4:]
 
     def vin(self) -> str:
         """Return a vehicle's number with its check digit (GB 16735)."""
@@ -214,6 +222,12 @@ class Maker:
         """Return letters and digits."""
         return self.random.choice(starts) + self.digits(digits)
 
+    def oh(self, number: str) -> str:
+        """Return a number with letters for its zeros and ones, but for the first one."""
+        swap = {"0": "Oo", "1": "lI"}
+        found = [self.random.choice(swap[it]) if it in swap and place else it for place, it in enumerate(number)]
+        return "".join(found)
+
     def plate(self) -> str:
         """Return a car's plate."""
         place = self.random.choice("京沪粤浙苏川") + self.random.choice("ABCDE")
@@ -248,6 +262,17 @@ IDENTIFIERS: list[tuple[str, Sequence[str], Callable[[Maker], str]]] = [
     ("phone", ("+86.", "0086.", "+86 0", "+860", "0086-0"), lambda made: made.mobile()),
     ("phone", ("+86", "86", "0086", "８６", "〇〇八六", "8\u200b6"), lambda made: made.written(made.mobile())),
     ("phone", ANY, lambda made: made.fixed()),
+    ("phone", ("", "电话", "电话：", "Tel "), lambda made: made.split(made.fixed())),
+    ("phone", ANY, lambda made: f"400-{made.digits(3)}-{made.digits(4)}"),
+    ("phone", ("热线", "客服电话："), lambda made: made.lettered("400", "800", digits=7)),
+    ("phone", ANY, lambda made: registers.abroad(made.random)),
+    ("phone", ANY, lambda made: made.oh(made.mobile())),
+    ("regional_id", ("", "身份证 ", "HKID: "), lambda made: registers.hong_kong(made.random)),
+    ("regional_id", ("", "身分證號碼："), lambda made: registers.taiwan(made.random)),
+    ("credit_code", ("", "税号"), lambda made: registers.credit_code(made.random)),
+    ("bank_card", ("", "IBAN: "), lambda made: registers.account(made.random)),
+    ("travel_permit", ("港澳通行证号码：", "通行证"), lambda made: made.lettered("C", "W", "L", digits=8)),
+    ("email", ANY, lambda made: f"{made.word(3, 9)} (at) {made.word(3, 8)}.com"),
     ("email", ("", "mailto:"), lambda made: made.mail()),
     ("messenger", ("微信：", "微信号: "), lambda made: made.word(6, 12)),
     ("messenger", ("QQ：", "QQ号："), lambda made: made.lettered("5", digits=8)),
@@ -296,6 +321,10 @@ TRAPS: list[str | Callable[[Maker], str]] = [
     lambda made: "20" + made.digits(2) + "0101" + made.digits(9),  # 17 digits of time
     lambda made: "version " + ".".join(str(made.random.randrange(1, 255)) for _ in range(4)),
     lambda made: "0." + made.mobile(),
+    lambda made: f"{made.mobile()}.{made.digits(2)} 元",
+    lambda made: made.mobile() + made.random.choice([" 字节", "字节", " bytes", "KB", " GiB"]),
+    lambda made: f"版本1.39.{made.digits(8)}",
+    "马路三号桥",
     lambda made: f"3.{made.mobile()[1:]}",
     lambda made: "sha " + "".join(made.random.choices("abcdef0123456789", k=40)),
     lambda made: "a" + made.mobile() + "f0",

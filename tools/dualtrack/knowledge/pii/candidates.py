@@ -28,7 +28,9 @@ from dualtrack.knowledge.pii.characters import EDGE, SEPARATORS, Places
 
 #: Digits in a row, with separators, that may be a number; fewer are looked for after words only.
 FEWEST_DIGITS = 10
-NUMBER, OTHER_DIGITS = 0, 1
+NUMBER, OTHER_DIGITS, LETTERS = 0, 1, 2
+#: Letters that are written for digits (`forms`), beside digits.
+_LIKE_DIGITS = rb"[0-9][OoIl]{1,4}[0-9]|[0-9]{6}[OoIl]|[OoIl][0-9]{6}"
 #: A match is kept as one number: where it ends, and below that the number of its pattern.
 _BITS = 6
 #: As far as a number continues whose digits have much between them; and the last character, which may be an X.
@@ -79,7 +81,8 @@ def patterns() -> tuple[tuple[int, bytes], ...]:
         # Said once for each group of digits, not for each digit.
         (NUMBER, b"[0-9](?:%b[0-9]){%d,}(?:[^0-9]|\\z)" % (gap, FEWEST_DIGITS - 1)),
         *((OTHER_DIGITS, it) for it in mixed),
-        *((number, family.hint(any_digit)) for number, family in enumerate(words.FAMILIES, OTHER_DIGITS + 1)),
+        (LETTERS, _LIKE_DIGITS),
+        *((number, family.hint(any_digit)) for number, family in enumerate(words.FAMILIES, LETTERS + 1)),
     )
 
 
@@ -93,7 +96,7 @@ def database() -> hyperscan.Database:
         found.scratch = hyperscan.Scratch(found)
     except (OSError, hyperscan.error):  # none yet, another processor's, damaged, or no place for a cache
         found = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        flags = [hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if it > OTHER_DIGITS else 0) for it in numbers]
+        flags = [hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if it > LETTERS else 0) for it in numbers]
         found.compile(expressions=expressions, ids=numbers, elements=len(numbers), flags=flags)
         with contextlib.suppress(OSError, DualtrackError):
             write_atomically(_cached(key), hyperscan.dumpb(found))
@@ -110,7 +113,8 @@ class Windows:
 
     ``plain`` and ``codes`` are their characters, ``unseen`` where among all of them were those that are invisible.
     ``hits`` are the ends of Hyperscan's matches in ``plain``, by family of words, where it has any; ``digits`` says
-    whether it has some of digits. ``joined`` are the bytes of all windows, ``begins`` where each character begins in
+    whether it has some of digits, ``letters`` are the ends of those with letters for digits, and ``raw`` is what
+    the characters of ``plain`` were. ``joined`` are the bytes of all windows, ``begins`` where each character begins in
     them; ``lines`` where each window begins there, and ``places`` where it begins in the text.
     """
 
@@ -119,6 +123,8 @@ class Windows:
     unseen: Places
     hits: dict[int, Places]
     digits: bool
+    letters: Places
+    raw: characters.Codes
     joined: npt.NDArray[np.uint8]
     begins: Places
     lines: Places
@@ -154,23 +160,51 @@ def find(data: bytes) -> Windows | None:
         return None
     packed = np.sort(np.array(matches, np.int64))
     numbers, ends = packed & (1 << _BITS) - 1, packed >> _BITS
-    length = _table("length")[numbers]
-    if length.any():
-        whole = _alone(data, length, ends)
-        numbers, ends = numbers[whole], ends[whole]
+    whole = _alone(data, _table("length")[numbers], ends) & _followed(data, _table("follows")[numbers], ends)
+    numbers, ends = numbers[whole], ends[whole]
     return _windows(data, numbers, ends) if len(ends) else None
 
 
 def _alone(data: bytes, length: Places, ends: Places) -> npt.NDArray[np.bool_]:
-    """Return which matches are not part of a longer word, of those that must not be one: most of them are."""
+    """Return which matches are not part of a longer word, of those that must not be one: most of them are.
+
+    A word may be one byte longer before its match.
+    """
     some, codes = np.flatnonzero(length), np.frombuffer(data, np.uint8)
     after = ends[some]
     before = after - length[some] - 1
-    inside = (before >= 0) & _letters()[codes[before]]
+    inside = _within(codes, before) & _within(codes, before - 1)
     inside |= (after < len(data)) & _letters()[codes[np.minimum(after, len(data) - 1)]]
     found = np.ones(len(length), np.bool_)
     found[some] = ~inside
     return found
+
+
+def _within(codes: npt.NDArray[np.uint8], places: Places) -> npt.NDArray[np.bool_]:
+    """Return which places have a letter or a digit that is not of an escaped character: `%3D`, `\\n`."""
+    escaped = (codes[places - 1] == ord("\\")) | (codes[places - 2] == ord("%"))
+    found: npt.NDArray[np.bool_] = (places >= 0) & _letters()[codes[places]] & ~((places > 1) & escaped)
+    return found
+
+
+def _followed(data: bytes, follows: Places, ends: Places) -> npt.NDArray[np.bool_]:
+    """Return after which matches are as many capitals and digits as must be, a blank aside."""
+    some, codes = np.flatnonzero(follows), np.frombuffer(data, np.uint8)
+    after = ends[some]
+    after += codes[np.minimum(after, len(data) - 1)] == ord(" ")
+    right = np.ones(len(some), np.bool_)
+    for place in range(int(follows.max(initial=0))):
+        there = after + place
+        right &= (there < len(data)) & _capitals()[codes[np.minimum(there, len(data) - 1)]]
+    found = np.ones(len(follows), np.bool_)
+    found[some] = right
+    return found
+
+
+@cache
+def _capitals() -> npt.NDArray[np.bool_]:
+    """Return which bytes are capitals or digits."""
+    return np.array([chr(it).isascii() and (chr(it).isupper() or chr(it).isdigit()) for it in range(256)])
 
 
 @cache
@@ -181,10 +215,10 @@ def _letters() -> npt.NDArray[np.bool_]:
 
 @cache
 def _table(name: str) -> Places:
-    """Return a number of each pattern: how far its windows reach before and after, or the length of what it finds."""
+    """Return a number of each pattern: how far its windows reach before and after, or what its matches must have."""
     of_words = [getattr(it, name) for it in words.FAMILIES]
-    of_digits = {"before": BEFORE_DIGITS, "after": AFTER_DIGITS, "length": 0}[name]
-    return np.array([of_digits, of_digits, *of_words])
+    of_digits = {"before": BEFORE_DIGITS, "after": AFTER_DIGITS}.get(name, 0)
+    return np.array([of_digits] * (LETTERS + 1) + of_words)
 
 
 def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
@@ -195,21 +229,22 @@ def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
     begins = np.flatnonzero((codes & 0xC0) != 0x80)
     # Where windows begin among all bytes, each after an edge, and where one more would.
     lines = np.cumsum([1, *(len(it) + 1 for it in parts)])
-    plain, unseen = characters.plain_codes(joined.decode(), np.searchsorted(begins, lines - 1))
+    plain, unseen, raw = characters.plain_codes(joined.decode(), np.searchsorted(begins, lines - 1))
     places = np.array([first for first, _ in spans])
     inside = np.searchsorted(places, ends, "right") - 1
     hits = np.searchsorted(begins, ends - places[inside] + lines[inside])
     hits -= np.searchsorted(unseen, hits)
     by_family = {}
     present = set(numbers.tolist())
-    for number, family in enumerate(words.FAMILIES, OTHER_DIGITS + 1):
+    for number, family in enumerate(words.FAMILIES, LETTERS + 1):
         with_digits = family.digits and OTHER_DIGITS in present
         if number in present or with_digits:
             own = (numbers == number) | (numbers == OTHER_DIGITS) if with_digits else numbers == number
-            by_family[number - OTHER_DIGITS - 1] = hits[own]
-    digits = NUMBER in present or OTHER_DIGITS in present
+            by_family[number - LETTERS - 1] = hits[own]
+    digits = not present.isdisjoint((NUMBER, OTHER_DIGITS, LETTERS))
     text = plain.tobytes().decode("utf-32-le")
-    return Windows(text, plain, unseen, by_family, digits, codes, begins, lines[:-1], places)
+    letters = hits[numbers == LETTERS]
+    return Windows(text, plain, unseen, by_family, digits, letters, raw, codes, begins, lines[:-1], places)
 
 
 def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:
@@ -219,7 +254,7 @@ def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:
     firsts, lasts = firsts[order], np.maximum.accumulate(lasts[order])
     new = np.flatnonzero(firsts[1:] > lasts[:-1])
     opens = np.concatenate([[0], new + 1])
-    of_digits = np.logical_or.reduceat((numbers <= OTHER_DIGITS)[order], opens).tolist()
+    of_digits = np.logical_or.reduceat((numbers <= LETTERS)[order], opens).tolist()
     firsts, lasts = firsts[opens].tolist(), lasts[np.concatenate([new, [-1]])].tolist()
     spans: list[tuple[int, int]] = []
     over, size, heads = -1, len(data), _number_heads()

@@ -19,6 +19,8 @@ Places = npt.NDArray[np.int64]
 GLUE = "\x01"
 #: Written before and after each window: no pattern crosses it.
 EDGE = "\x02"
+#: Written where digits of one script end and those of another begin, in the second form of a text (`forms`).
+BREAK = "\x03"
 #: Between parts of a document that are looked at together; a line ends there.
 PART = "\x1d"
 #: What people write between groups of digits; a star in Markdown.
@@ -70,6 +72,30 @@ def invisible() -> str:
     return "".join({*more, *(chr(code) for it in marks for code in it), *formats})
 
 
+#: Of digits: those that keyboards write, those that are words, and the first number of any other script.
+ORDINARY, WORDS, OTHERS = 1, 2, 3
+
+
+@cache
+def _scripts() -> npt.NDArray[np.uint8]:
+    """Return for each character the script of its digit, or 0 where it is none."""
+    found = np.zeros(sys.maxunicode + 1, np.uint8)
+    names: dict[str, int] = {}
+    for it in digits():
+        # ARABIC-INDIC DIGIT ONE, CIRCLED DIGIT ONE, MATHEMATICAL BOLD DIGIT ONE: what is before `DIGIT` is the script.
+        name = unicodedata.name(it, f"{ord(it) & ~15:x} DIGIT").partition(" DIGIT")[0]
+        found[ord(it)] = OTHERS + names.setdefault(name, len(names))
+    found[[ord(it) for it in CHINESE_DIGITS]] = WORDS
+    for first in ("0", "\uff10"):
+        found[ord(first) : ord(first) + 10] = ORDINARY
+    return found
+
+
+def scripts(raw: Codes) -> npt.NDArray[np.uint8]:
+    """Return the script of each digit: ORDINARY, WORDS or more; 0 of all else."""
+    return _scripts().take(raw, mode="clip")
+
+
 @cache
 def table() -> dict[int, str]:
     """Return what `str.translate` needs to make a window plain."""
@@ -96,15 +122,16 @@ def plain(text: str, edges: list[int]) -> tuple[str, Places | None]:
     ``edges`` are the places of the text's edges; no other character becomes one. The second value is where each
     character was in the text, or None where all are where they were.
     """
-    codes, unseen = plain_codes(text, np.array(edges, np.int64))
+    codes, unseen, _ = plain_codes(text, np.array(edges, np.int64))
     kept = np.delete(np.arange(len(codes) + len(unseen)), unseen) if len(unseen) else None
     return codes.tobytes().decode("utf-32-le"), kept
 
 
-def plain_codes(text: str, edges: Places) -> tuple[Codes, Places]:
-    """Return the code points of what `plain` returns, and where in the text was what is invisible."""
+def plain_codes(text: str, edges: Places) -> tuple[Codes, Places, Codes]:
+    """Return the code points of what `plain` returns, where in the text was what is invisible, and what they were."""
     # No code point is beyond the table: "clip" is the mode that takes least time.
-    codes = _codes().take(np.frombuffer(text.encode("utf-32-le"), np.uint32), mode="clip")
+    raw = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    codes = _codes().take(raw, mode="clip")
     codes[edges] = ord(EDGE)
     unseen = np.flatnonzero(codes == ord(GLUE))
-    return np.delete(codes, unseen) if len(unseen) else codes, unseen
+    return (np.delete(codes, unseen), unseen, np.delete(raw, unseen)) if len(unseen) else (codes, unseen, raw)

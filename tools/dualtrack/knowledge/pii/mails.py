@@ -28,6 +28,9 @@ LONGEST_NAME, _NAME = 65, re.compile(r"[\w.+%-]+", re.A)
 #: Between name and domain, in URLs and in HTML as well.
 AT = "(?:@|%40|&#(?:64|x40);)"
 
+#: The same in words, and for points, as people write them against robots.
+AT_WORDS, DOT_WORDS = (rf" ?[\[({{<【] ?(?:{it}) ?[\])}}>】] ?" for it in ("at|@", r"dot|点|\."))
+
 
 def _mail(found: re.Match[str]) -> bool:
     return not NOBODYS.search(found[1]) and not _directory(found)
@@ -45,7 +48,8 @@ def _directory(found: re.Match[str]) -> bool:
 def _name_before(text: str, at: int) -> list[int]:
     """Return where the name of a mail address may begin whose last character is at a place, before its ``@``."""
     before = _NAME.match(text[at : max(0, at - LONGEST_NAME) : -1])
-    return [at + 1 - len(before[0])] if before else []
+    # A name begins with a letter, a digit or `_`: other signs are a text's own.
+    return [at + 1 - len(before[0][::-1].lstrip(".+%-"))] if before else []
 
 
 @cache
@@ -62,12 +66,22 @@ def _point_follows(codes: Codes, places: Places) -> Places:
     return found
 
 
+#: After the last label of a host, which has no `-` and no digit.
+_END = "(?![A-Za-z0-9])"
 MAILS = shape(
     # Beside the sign may be what looks like a letter, too, or is invisible.
     rb"[a-z0-9_%+.\x00\x1b\x7f-]" + AT.encode() + rb"(?:[a-z0-9-][a-z0-9.\x80-\xff\x00\x1b\x7f-]|[\x00\x1b\x7f])"
     rb"|@[\xc2-\xf4]|[\x80-\xbf]@|\xef\xbc\xa0",
     Rule("email", re.compile(
-        rf"(?<![\w.+%-])([a-z0-9][\w.+%-]{{0,63}}{AT}(?:[a-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,24}})(?![\w-])", re.A | re.I
+        rf"(?<!\w)([a-z0-9_][\w.+%-]{{0,63}}{AT}(?:[a-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,24}}){_END}", re.A | re.I
     ), _mail, heads=((LETTERS + DIGITS + "_.+%-", "@%&"),), starts=_name_before, worth=_point_follows),
     before=136, after=224, back=12,
+)  # fmt: skip
+WRITTEN_MAILS = shape(
+    rb"(?:[\[({<]|\xef\xbc\x88|\xe3\x80\x90) ?(?:at|@) ?(?:[\])}>]|\xef\xbc\x89|\xe3\x80\x91)",
+    Rule("email", re.compile(
+        rf"(?<!\w)([a-z0-9_][\w.+%-]{{0,63}}{AT_WORDS}(?:[a-z0-9-]{{1,63}}(?:\.|{DOT_WORDS})){{1,8}}[a-z]{{2,24}}){_END}",
+        re.A | re.I,
+    ), _mail),
+    before=136, after=224, back=80,
 )  # fmt: skip

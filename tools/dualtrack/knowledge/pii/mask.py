@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from dualtrack.core.errors import BadInput, External
 from dualtrack.crypto.kdf import hkdf
 from dualtrack.knowledge.pii import characters
-from dualtrack.knowledge.pii.mails import AT
+from dualtrack.knowledge.pii.forms import LIKE_DIGITS
+from dualtrack.knowledge.pii.mails import AT, AT_WORDS, DOT_WORDS
 from dualtrack.knowledge.pii.numbers import COUNTRY
 from dualtrack.knowledge.pii.scan import PiiFinding, Recogniser, scan
 
@@ -31,6 +32,8 @@ KEY_BYTES = 32
 CODE = 16
 #: What is taken out may leave something behind that was none before: its parts come together.
 ROUNDS = 8
+#: Kinds that have no letters but X: those that are written for digits stand for these.
+OF_DIGITS = ("phone", "id_card", "residence_permit")
 #: The code of the country before a whole mobile number.
 BEFORE_MOBILE = re.compile(rf"^{COUNTRY}(?=1[0-9]{{10}}$)")
 
@@ -102,6 +105,10 @@ def canonical(kind: str, value: str) -> str:
     Also without the code of its country before a mobile number, which is found with it after a word.
     """
     plain, _ = characters.plain(value, [])
+    if kind == "email":
+        plain = re.sub(DOT_WORDS, ".", re.sub(AT_WORDS, "@", plain, flags=re.I), flags=re.I)
+    elif kind in OF_DIGITS:
+        plain = plain.translate(LIKE_DIGITS)
     found = re.sub(r"[^\w@]|_", "", re.sub(AT, "@", plain, flags=re.I)).casefold()
     return BEFORE_MOBILE.sub("", found) if kind == "phone" else found
 

@@ -10,20 +10,26 @@ import re
 import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from dualtrack.knowledge.pii.characters import Codes, Places
+from dualtrack.knowledge.pii import abroad
+from dualtrack.knowledge.pii.characters import EDGE, Codes, Places
+from dualtrack.knowledge.pii.groups import Bools, Groups, S, first_of, groups
 
 Matrix = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-#: What may be between digits, at most three of it.
-S = r"[ \t\r\n\-./_·,()*]"
 GAP = S + "{0,3}"
-#: No digit is before or after, and no digit and a point before: that would be a fraction.
-WHOLE, WHOLE_AFTER = r"(?<![0-9])(?<![0-9]\.)", "(?![0-9])"
+#: No digit is before or after, and no digit and a point before: that would be a fraction. At the beginning of a line it
+#: is the number of an item.
+WHOLE = rf"(?<![0-9])(?:(?<![0-9]\.)|(?<=[\n{EDGE}][1-9]\.)|(?<=[\n{EDGE}][1-9][0-9]\.))"
+WHOLE_AFTER = "(?![0-9])"
+#: A telephone has not a fraction of two digits at most behind it, unless something follows that no fraction has; nor
+#: is a unit of data.
+PHONE_AFTER = (
+    WHOLE_AFTER + r"(?!\.[0-9]{1,2}(?:元|[^0-9A-Za-z.\u4e00-\u9fff]|\Z))"
+    r"(?! ?(?:字节|比特|(?:[Bb]yte|[Bb]it)s?(?![A-Za-z])|[KMGT]i?B(?![A-Za-z])))(?! B(?![A-Za-z0-9\u4e00-\u9fff]))"
+)
 #: Two digits of provinces; 81, 82 and 83 are residents of Hong Kong, Macao and Taiwan, 91 to 99 foreigners (since
 #: 2023-12-01). The county is not checked: counties are renamed, and numbers stay.
 PROVINCES = frozenset(
@@ -95,6 +101,10 @@ def _mobile(found: re.Match[str]) -> bool:
     return bool(MOBILE.match(re.sub(r"[^0-9]", "", found[1])))
 
 
+def _ten(found: re.Match[str]) -> bool:
+    return len(_NO_DIGITS.sub("", found[1])) == 10
+
+
 def _identity(digits: str) -> str | None:
     return by_province(digits) if len(digits) == 18 and digits[:17].isdigit() else None
 
@@ -130,6 +140,8 @@ def _card(digits: str) -> str | None:
 
 
 _AREA = "(?:10|2[0-9]|[3-9][0-9]{2})"
+#: A number within an area, but for its first digit: in two groups as well.
+_LOCAL = r"[0-9]{2,3}[ -]?[0-9]{4}"
 _YEAR = rf"(?:1{GAP}[89]|2{GAP}0)"
 RULES = (
     # An identity card may be written in many groups: with a date and a check digit, chance is 1 in 25,000.
@@ -139,86 +151,56 @@ RULES = (
     ),
     _rule(rf"{WHOLE}([1-9][0-9]{{14}}){WHOLE_AFTER}", by_province, many=old_identity_cards),
     _rule(rf"{WHOLE}([2-6][0-9]{{3}}(?:[ -]?[0-9]{{4}}){{2,3}}(?:[ -]?[0-9]{{1,4}})?){WHOLE_AFTER}", _card, many=luhn),
+    # The most frequent length alone: what follows after a blank may be something else.
+    _rule(rf"{WHOLE}([2-6][0-9]{{3}}(?:[ -]?[0-9]{{4}}){{3}}){WHOLE_AFTER}", _card, many=luhn),
     _rule(
         rf"{WHOLE}([3-6][0-9]{{3}}[ -][0-9]{{6}}[ -][0-9]{{4,5}}|[3-6][0-9]{{5}}[ -][0-9]{{8,13}}){WHOLE_AFTER}",
         _card, many=luhn,
     ),
-    _rule(rf"{WHOLE}(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){WHOLE_AFTER}", "phone", one=_mobile),
+    _rule(rf"{WHOLE}(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){PHONE_AFTER}", "phone", one=_mobile),
     # A point after the code (EPP, WHOIS) is not a decimal one where a sign or zeros say that it is a code.
     _rule(
-        rf"{WHOLE}(?:(?:00)?86[ -]?0?|(?:00|(?<=\+))86\.0?)(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){WHOLE_AFTER}",
+        rf"{WHOLE}(?:(?:00)?86[ -]?0?|(?:00|(?<=\+))86\.0?)(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){PHONE_AFTER}",
         "phone", one=_mobile,
     ),
-    _rule(rf"{WHOLE}(0{_AREA}(?:\) ?|[ -])[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
-    _rule(rf"(?<=\+)(86[ .-]?{_AREA}[ -]?[2-8][0-9]{{6,7}}){WHOLE_AFTER}", "phone"),
+    _rule(rf"{WHOLE}(0{_AREA}(?:\)[ -]?|[ /-])[2-8]{_LOCAL}){PHONE_AFTER}", "phone"),
+    _rule(rf"(?<=\+)(86[ .-]?\(?0?{_AREA}\)?[ -]?[2-8]{_LOCAL}){WHOLE_AFTER}", "phone"),
+    # Of companies, for callers all over the country.
+    _rule(rf"{WHOLE}([48]00[ -][0-9]{{3,4}}[ -][0-9]{{3,4}}){PHONE_AFTER}", "phone", one=_ten),
 )  # fmt: skip
-#: Digits of a telephone, of the longest card, and in a run of them, as `candidates` looks for.
-SHORTEST, LONGEST, RUN = 11, 19, 10
-_WORD_BEFORE, _WORD_AFTER = re.compile(r"[A-Za-z0-9_]*\Z"), re.compile(r"[A-Za-z0-9_]*")
-_HEX, _NO_DIGITS = re.compile(r"[a-fA-F]+"), re.compile(r"[^0-9Xx]")
-_WORD = frozenset(string.ascii_letters + string.digits + "_")
+#: Digits of a telephone, and of the longest card.
+SHORTEST, LONGEST = 11, 19
+_WORD_BEFORE, _WORD_AFTER = re.compile(r"[A-Za-z0-9]*\Z"), re.compile(r"[A-Za-z0-9]{0,40}")
+_HEX_BEFORE, _HEX_AFTER = re.compile(r"[0-9a-fA-F]*\Z"), re.compile(r"[0-9a-fA-F]*")
+#: Letters and digits beside a number that make it a part of a digest.
+OF_DIGEST = 4
+_HEX, _NO_DIGITS = re.compile(r"[0-9a-fA-F]*|.*0[xX][0-9a-fA-F]*"), re.compile(r"[^0-9Xx]")
+#: Before digits that are not part of what is there: an escaped character of a URL, and what ends a part of a UUID.
+_ESCAPED, _OF_UUID = re.compile(r"%[0-9a-fA-F]{2}\Z"), re.compile(r"[0-9a-fA-F]{4}-[0-9a-fA-F]\Z")
+_WORD = frozenset(string.ascii_letters + string.digits)
 
 
 def apart(text: str, start: int, end: int) -> bool:
-    """Return whether digits are a word of their own, or follow or precede letters that are not part of a digest."""
+    """Return whether digits are not part of a digest or another number in hexadecimal digits.
+
+    Of letters beside them, one alone is none (but in a UUID), nor are those that are not all hexadecimal digits, unless
+    such a number is next to the digits.
+    """
     if text[start - 1] not in _WORD and text[end] not in _WORD:
         return True
-    before = _WORD_BEFORE.search(text, max(0, start - 40), start)
-    after = _WORD_AFTER.match(text, end, end + 40)
-    letters = [it for found in (before, after) if found and (it := found[0])]
-    return len(letters) == 1 and len(letters[0]) > 1 and letters[0].isalpha() and not _HEX.fullmatch(letters[0])
+    before, after = _found(_WORD_BEFORE.search(text, max(0, start - 40), start)), _found(_WORD_AFTER.match(text, end))
+    if len(before + after) == 1:
+        return not _OF_UUID.search(text, max(0, start - 6), start)
+    beside = _found(_HEX_BEFORE.search(before)) + _found(_HEX_AFTER.match(after))
+    if len(beside) >= OF_DIGEST and not beside.isalpha():
+        return False
+    return not _HEX.fullmatch(before + after) or (
+        not after and _ESCAPED.search(text, max(0, start - 3), start) is not None
+    )
 
 
-@dataclass(frozen=True)
-class Groups:
-    """Groups of digits in runs of ten and more that have separators between them at most.
-
-    ``starts``, ``sizes`` of each group; ``first`` is the number of its first digit among ``digits``, the values of all,
-    and ``left`` how many digits the run has from there on; ``gaps`` is what is between a group and the next one in its
-    run, as a number, and 0 after the last one.
-    """
-
-    starts: Places
-    sizes: Places
-    first: Places
-    left: Places
-    gaps: Places
-    digits: npt.NDArray[np.uint8]
-
-
-def groups(codes: Codes) -> Groups | None:
-    """Return the groups of digits in a text between edges, or None where there are none in runs."""
-    places = np.flatnonzero(codes - ord("0") < 10)
-    if len(places) < RUN:
-        return None
-    first = np.flatnonzero(_first(places[1:] != places[:-1] + 1))
-    starts, sizes = places[first], np.diff(np.append(first, len(places)))
-    ends, width = (starts + sizes)[:-1], starts[1:] - (starts + sizes)[:-1]
-    gaps = np.zeros(len(starts), np.int64)
-    linked = width <= 3
-    for place in range(3):
-        between, code = width > place, codes[np.minimum(ends + place, len(codes) - 1)]
-        linked &= ~between | _separators()[np.minimum(code, 255)]
-        gaps[:-1] |= np.where(between, code, 0).astype(np.int64) << 8 * place
-    gaps[:-1][~linked] = 0
-    opens = np.flatnonzero(_first(~linked))
-    totals = np.add.reduceat(sizes, opens)
-    counts = np.diff(np.append(opens, len(starts)))
-    left = np.repeat(totals + first[opens], counts) - first
-    if not (long := np.repeat(totals >= RUN, counts)).any():
-        return None
-    digits = (codes[places] - ord("0")).astype(np.uint8)
-    return Groups(starts[long], sizes[long], first[long], left[long], gaps[long], digits)
-
-
-def _first(different: Bools) -> Bools:
-    """Return which of some are not as the one before, and the first one."""
-    return np.concatenate([[True], different])
-
-
-@cache
-def _separators() -> npt.NDArray[np.bool_]:
-    return np.array([bool(re.match(S, chr(it))) for it in range(256)])
+def _found(it: re.Match[str] | None) -> str:
+    return it[0] if it else ""
 
 
 def starts(codes: Codes, it: Groups) -> tuple[Bools, ...]:
@@ -236,11 +218,13 @@ def starts(codes: Codes, it: Groups) -> tuple[Bools, ...]:
         several & (one > 0) & (left >= 17) & year,
         (size == 15) & (one > 0),
         cards & ((size == 4) | (size == 8) | (size == 12) | (size >= 14) & (size <= 20)),
+        cards & (left > 16) & ((size == 4) | (size == 8) | (size == 12) | (size == 16)),
         cards & ((size == 4) | (size == 6)),
         (one == 1) & (two > 2) & (left >= 11) & ((size == 3) | (size == 7) | (size == 11)),
         several & (left >= 13) & (china | (one == 0) & (two == 0)),
         (one == 0) & (left >= 10) & ((size == 3) | (size == 4)),
         several & china & (codes[it.starts - 1] == ord("+")),
+        (size == 3) & ((one == 4) | (one == 8)) & (two == 0) & (left >= 10),
     )
 
 
@@ -252,7 +236,7 @@ def spread(text: str, it: Groups) -> Iterator[tuple[int, int]]:
     follows in the same way, both are yielded, with it and without.
     """
     # Gaps that are the same, one after the other: the groups from that before the first to that after the last.
-    opens = np.flatnonzero(_first(it.gaps[1:] != it.gaps[:-1]))
+    opens = np.flatnonzero(first_of(it.gaps[1:] != it.gaps[:-1]))
     opens = opens[it.gaps[opens] != 0]
     lasts = _last(it.gaps)[opens]
     total = it.first[lasts] + it.sizes[lasts] - it.first[opens]
@@ -262,7 +246,9 @@ def spread(text: str, it: Groups) -> Iterator[tuple[int, int]]:
         start, end = int(it.starts[one]), int(it.starts[other] + it.sizes[other])
         sizes = it.sizes[one : other + 1].tolist()
         gap = text[start + sizes[0] : int(it.starts[one + 1])]
-        dotted = gap == "." and (len(sizes) == 2 or (len(sizes) == 4 and max(sizes) <= 3))
+        # A version has one or two digits before its first point, and no number in groups has.
+        version = sizes[0] < 3 and max(sizes) > 2 and text[start : start + 2] != "86"
+        dotted = gap == "." and (len(sizes) == 2 or (len(sizes) == 4 and max(sizes) <= 3) or version)
         thousands = len(sizes) > 2 and sizes[0] <= 3 and set(sizes[1:]) == {3}
         fraction = text[start - 1] == "." and text[start - 2].isdigit()
         product = "*" in gap and "**" not in gap and (gap != "*" or len(sizes) != 3)
@@ -287,6 +273,7 @@ def find(text: str, codes: Codes) -> Iterator[tuple[str, int, int]]:
         # What is before an identifier and belongs to it, such as the code of a country, is not part of another word.
         spans = {found.span(1): found.span() for found in matches if rule.one(found)}
         yield from _judged(_apart(text, spans), rule.kind, rule.many)
+    yield from (("phone", *span) for span in abroad.telephones(text, codes, it))
     written = _apart(text, {span: span for span in spread(text, it)})
     for kind, start, end in _judged(written, _phone, None):
         # Without the code of its country, as the rules above have it: one number has one pseudonym.

@@ -48,8 +48,9 @@ class Family:
     """Rules that share hits; ``hint`` makes Hyperscan's pattern from that of any digit.
 
     ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
-    before it at most. ``length`` are the bytes of a hit that is not part of a longer word; 0 where it may be. With
-    ``digits``, those of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
+    before it at most. ``length`` are the bytes of a hit that is not part of a longer word, or of one with one byte more
+    before it; 0 where it may be. After a hit, a blank aside, are ``follows`` capitals or digits. With ``digits``, those
+    of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
     """
 
     hint: Callable[[bytes], bytes]
@@ -58,6 +59,7 @@ class Family:
     after: int = 288
     back: int = 160
     length: int = 0
+    follows: int = 0
     digits: bool = False
 
 

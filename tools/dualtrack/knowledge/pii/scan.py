@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from dualtrack.knowledge.pii import candidates, numbers, words
+from dualtrack.knowledge.pii import candidates, forms, numbers, words
 from dualtrack.knowledge.pii.kinds import KINDS
 
 #: A private key goes as far as its end is said, within this.
@@ -68,10 +68,11 @@ def _readable(data: bytes) -> None:
 
 def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[str, int, int]]:
     if windows := candidates.find(data):
-        text, codes = windows.plain, windows.codes
-        matches = list(numbers.find(text, codes)) if windows.digits else []
+        matches = list(numbers.find(windows.plain, windows.codes)) if windows.digits else []
         if windows.hits:
-            matches += words.find(text, codes, windows.hits)
+            matches += words.find(windows.plain, windows.codes, windows.hits)
+        if form := forms.second(windows):
+            matches += form.spans(list(_in_form(form)))
         spans = windows.bytes([(start, end) for _, start, end in matches])
         begun = over = 0
         for (kind, *_), (first, last) in zip(matches, spans, strict=True):
@@ -87,6 +88,12 @@ def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[st
             for kind, start, end in recogniser(text):
                 first = len(text[:start].encode())
                 yield kind, first, first + len(text[start:end].encode())
+
+
+def _in_form(form: forms.Form) -> Iterator[tuple[str, int, int]]:
+    yield from numbers.find(form.numbers.tobytes().decode("utf-32-le"), form.numbers)
+    if form.hits:
+        yield from words.find(form.text, form.codes, form.hits)
 
 
 def _key_end(data: bytes, start: int, end: int) -> int:

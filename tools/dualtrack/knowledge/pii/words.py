@@ -14,19 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from dualtrack.knowledge.pii.characters import Codes, Places
-from dualtrack.knowledge.pii.mails import MAILS
+from dualtrack.knowledge.pii.mails import MAILS, WRITTEN_MAILS
+from dualtrack.knowledge.pii.registers import CREDIT_CODE, END, REGISTERS, START
 from dualtrack.knowledge.pii.rules import DIGITS, LETTERS, Check, Family, Rule, always, heads_of, shape
 
 #: Between a word and what it names: `no.` and its like, then any of these; or, where words are common, a sign at least.
 NO = r"(?:号码|编号|号|证号|账号|帐号|卡号| ?no\.?| ?number| ?id)?"
 LINK = r"""[\s:=#*"'“”「【\[(<>|为是叫]{0,6}"""
 SAID = r"""\s{0,3}[:=是为][\s"'“”]{0,4}"""
-#: Neither a letter nor a digit is there.
-START, END = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
 HAN = r"[\u4e00-\u9fff]"
 HAN_OR_WORD = r"[\u4e00-\u9fff0-9A-Za-z-]"
 #: Digits, one more than the bounds that follow, with single separators.
 GROUPED = r"[0-9](?:[ -]?[0-9])"
+#: The same of a telephone, whose area may be in brackets; after its first digit.
+IN_AREA = r"(?:(?:\) ?|\)?[ -]|/)?[0-9])"
 VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
 #: For check digits by Luhn, one number at a time: twice a digit, and its digits added.
@@ -40,14 +41,14 @@ NOT_AFTER = {"token": re.compile(r"[0-9]{1,6}(?:[\"',;)\]}>].*)?"), "pwd": re.co
 PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
 SOLDIER = "军官证|士兵证|文职干部证|军人证"
-PERMIT = "台胞证|通行证|永久居留|居留证"
+IDENTITY = "身份证|身分證|身份號碼|公民身份|驾驶证|hkid|identity card|id card"
 PASSPORT = "护照|passport"
 CARD = "银行卡|信用卡|储蓄卡|借记卡|卡号|账号|帐号|账户|帐户|card"
 DEVICE = "imei|设备识别码"
 FUND = "社保|社会保障|公积金|医保"
 PATIENT = "病历|住院|门诊|病案|就诊卡"
 BIRTH = "出生|生日|date ?of ?birth|birth ?date|birthday|born|dob"
-PHONE = "电话|手机|座机|联系方式|热线|传真|tel|phone|fax|mobile"
+PHONE = "电话|電話|手机|座机|固话|总机|客服|致电|拨打|联系方式|热线|传真|tel|phone|fax|mobile"
 WECHAT = "微信|wechat|weixin"
 LOGIN = "密码|口令|密钥|令牌|password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key"
 #: What may follow such a word in a name: `tokens` are counted.
@@ -148,9 +149,8 @@ NAMES = shape(
     ),
 )  # fmt: skip
 #: A number and what it counts, and more of them after it; before it must be a road, and where that is.
-_NUMBERED = (
-    rf"[0-9]{{1,5}} ?(?:号|栋|幢|室|弄|组)(?:{HAN_OR_WORD}{{0,12}}?[0-9]{{1,5}}(?:号|栋|幢|室|单元|层|楼)){{0,4}}"
-)
+_HOUSE = r"[0-9]{1,5} ?(?:号(?!桥|线|机|令|字|选手|文件)|栋|幢|室|弄|组)"
+_NUMBERED = rf"{_HOUSE}(?:{HAN_OR_WORD}{{0,12}}?[0-9]{{1,5}}(?:号|栋|幢|室|单元|层|楼)){{0,4}}"
 ADDRESSES = shape(
     f"(?:{'|'.join(ROADS)})[^\\n]{{0,36}}?(?:号|栋|幢|室|弄|组)".encode(),
     Rule("address", re.compile(f"({_NUMBERED})"), begin=_place, heads=((DIGITS, DIGITS + " 号栋幢室弄组"),)),
@@ -173,11 +173,12 @@ CARS = (
         back=16,
     ),
     shape(
-        rb"(?-i)[A-HJ-NPR-Z0-9]{17}",
+        rb"(?-i)[A-HJ-NP-Z0-9]{17}",
         Rule("vin", re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"), vin),
+        CREDIT_CODE,
         before=24,
         after=24,
-        back=17,
+        back=18,
         length=17,
         digits=True,
     ),
@@ -186,7 +187,9 @@ CARS = (
 MACS = shape(
     rb"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}",
     Rule("mac", re.compile(
-        r"(?<![0-9A-Za-z:-])((?!(?:00[:-]){5}00|(?:ff[:-]){5}ff)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\2){4}[0-9a-f]{2})(?![0-9A-Za-z:-])",
+        START + r"(?<![^0-9A-Za-z][0-9A-Fa-f]{2}[:-])"
+        r"((?!(?:00[:-]){5}00|(?:ff[:-]){5}ff)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\2){4}[0-9a-f]{2})"
+        r"(?![0-9A-Za-z]|[:-][0-9A-Fa-f]{2}(?![0-9A-Za-z]))",
         re.I,
     )),
     before=24, after=8, back=17, length=17,
@@ -199,7 +202,7 @@ _TO_NUMBER, _TO_NAME = r"[^\w\n-]{1,6}", r"[^\w-]{1,6}(?:[a-z]{1,12}[ _.])?"
 
 
 def _pair(between: int) -> str:
-    return rf"((?<![0-9.]){_DEGREES}°? ?[NSEW]?[ ,;/]{{1,{between}}}{_DEGREES}(?![0-9.])°? ?[NSEW]?)"
+    return rf"((?<![0-9])(?<![0-9]\.){_DEGREES}°? ?[NSEW]?[ ,;/]{{1,{between}}}{_DEGREES}(?!\.?[0-9])°? ?[NSEW]?)"
 
 
 def _after(words: str, check: Check) -> Rule:
@@ -211,7 +214,7 @@ def _after(words: str, check: Check) -> Rule:
 def _named(one: str, other: str) -> Rule:
     """Return a rule for two numbers, each after its name, on one line or on two."""
     pattern = (
-        rf"(?<![a-z])(?:{one}){_TO_NUMBER}({_DEGREES}{_TO_NAME}(?<![a-z])(?:{other}){_TO_NUMBER}{_DEGREES})(?![0-9.])"
+        rf"(?<![a-z])(?:{one}){_TO_NUMBER}({_DEGREES}{_TO_NAME}(?<![a-z])(?:{other}){_TO_NUMBER}{_DEGREES})(?!\.?[0-9])"
     )
     return Rule("coordinates", re.compile(pattern, re.I), _on_earth, heads=heads_of(one))
 
@@ -226,15 +229,28 @@ PLACES = shape(
     after=96,
     back=96,
 )
-#: One pattern for all words after which a digit of any script comes soon: Hyperscan takes 0.1 s to compile each.
-_NAMED = "|".join(("字第", SOLDIER, PERMIT, PASSPORT, CARD, DEVICE, FUND, PATIENT, BIRTH, PHONE))
+#: One pattern for all words after which a digit of any script comes soon: Hyperscan takes 0.1 s to compile each. Parts
+#: that several words have, and no more words than needed: with 60 of them Hyperscan takes twice the time.
+_NAMED = (
+    f"字第|{SOLDIER}|台胞证|通行证|回乡证|入台证|永久居留|居留证|{PASSPORT}|身份|身分|驾驶证|hkid"
+    "|信用卡|银行卡|储蓄卡|借记卡|卡号|账号|帐号|账户|帐户|card"
+    f"|{DEVICE}|{FUND}|{PATIENT}|出生|生日|birth|born|dob"
+    "|电话|電話|手机|座机|固话|总机|客服|致电|拨打|联系方式|热线|传真|tel|phone|fax|mobile"
+)
 _ARMS = "军士文兵警武海空陆后政参装联"
 NAMED = Family(
     lambda digit: b"(?:%b)[^0-9]{0,30}?%b" % (_NAMED.encode(), digit),
     (
         Rule("military_id", re.compile(rf"([{_ARMS}]字第 ?[0-9](?:[ -]?[0-9]){{4,9}} ?号?)"), heads=((_ARMS, "字"),)),
         _keyed("military_id", SOLDIER, rf"(?:{HAN}|[A-Za-z]){{0,2}}第? ?[0-9]{{6,10}}"),
-        _keyed("travel_permit", "台胞证|来往大陆通行证|通行证", rf"[0-9]{{8}}(?:[0-9]{{2}})?{END}"),
+        _keyed("travel_permit", "台胞证|通行证|回乡证|入台证",
+               rf"(?:[A-Za-z]?[0-9]{{8}}(?:[0-9]{{2}})?|[A-Za-z]{{2}}[0-9]{{7}}){END}"),
+        # Whatever its check digit is: people mistype their own.
+        _keyed("id_card", IDENTITY, rf"[1-9][0-9]{{5}} ?[0-9]{{8}} ?[0-9]{{3}}[0-9Xx]{END}"),
+        _keyed(
+            "regional_id", IDENTITY, rf"(?:[A-Za-z]{{1,2}} ?[0-9]{{6}} ?(?:\([0-9Aa]\)|[0-9Aa])"
+            rf"|[A-Za-z][1289A-Da-d][0-9]{{8}}|[157]/?[0-9]{{6}}(?:/[0-9]|\([0-9]\))){END}",
+        ),
         _keyed("foreigner_permit", "永久居留身份证|永久居留证|居留证", rf"[A-Za-z]{{3}}[0-9]{{12}}{END}"),
         _keyed("passport", PASSPORT, rf"(?:[A-Za-z]{{1,2}}[0-9]{{7,8}}|[0-9]{{9}}){END}"),
         _keyed("bank_card", CARD, rf"{GROUPED}{{11,22}}(?![0-9])"),
@@ -248,14 +264,17 @@ NAMED = Family(
             value=r"(?:19|20)[0-9]{2}(?: ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?"
             r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])",
         ),
-        _keyed("phone", PHONE, rf"(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?{GROUPED}{{6,11}}(?![0-9])",
+        _keyed("phone", PHONE, rf"(?:(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}}"
+               rf"|(?:\+|00)[1-9]{IN_AREA}{{8,13}})(?![0-9])",
                more="(?:号码|号)?"),
     ),
     before=72, after=96, back=72,
 )  # fmt: skip
 PERMITS = shape(
     rb"(?-i)[HM][0-9][0-9]",
-    Rule("travel_permit", re.compile(rf"{START}([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}"), heads=(("HM", DIGITS),)),
+    # Not the number under which a medicine is licensed.
+    Rule("travel_permit", re.compile(rf"{START}(?<!准字)([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}"),
+         heads=(("HM", DIGITS),)),
     before=24, after=64, back=24, digits=True,
 )  # fmt: skip
 ACCOUNTS = shape(
@@ -286,7 +305,7 @@ SECRETS = (
         ), heads=heads_of("sk-|gh|AKIA|eyJ|-----BEGIN")),
     ),
 )  # fmt: skip
-FAMILIES = (NAMES, ADDRESSES, MAILS, *CARS, MACS, PLACES, NAMED, PERMITS, ACCOUNTS, *SECRETS)
+FAMILIES = (NAMES, ADDRESSES, MAILS, WRITTEN_MAILS, *CARS, REGISTERS, MACS, PLACES, NAMED, PERMITS, ACCOUNTS, *SECRETS)
 
 RULES = [(family, rule) for family, it in enumerate(FAMILIES) for rule in it.rules]
 
@@ -298,9 +317,9 @@ def _key(one: npt.NDArray[np.uint16], other: npt.NDArray[np.uint16]) -> npt.NDAr
 
 
 @cache
-def _table() -> npt.NDArray[np.uint32]:
+def _table() -> npt.NDArray[np.uint64]:
     """Return for each pair of characters the rules whose heads it may be, a bit for each."""
-    found = np.zeros(1 << 16, np.uint32)
+    found = np.zeros(1 << 16, np.uint64)
     for number, (_, rule) in enumerate(RULES):
         for head in rule.heads:
             one, other = (
@@ -309,7 +328,7 @@ def _table() -> npt.NDArray[np.uint32]:
                 )
                 for text in head
             )
-            found[_key(one[:, None], other)] |= np.uint32(1 << number)
+            found[_key(one[:, None], other)] |= np.uint64(1 << number)
     return found
 
 
@@ -322,7 +341,7 @@ def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str
     """Yield the kind, start and end of what rules find in a text that was made plain, near their families' hits."""
     places, heads = _pairs(codes, sum(_bits(family) for family in hits))
     for family, ends in hits.items():
-        own = heads & np.uint32(_bits(family)) != 0
+        own = heads & np.uint64(_bits(family)) != 0
         here, bits = places[own], heads[own]
         # Where the next hit is not far.
         following = np.searchsorted(ends, here)
@@ -335,7 +354,7 @@ def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str
             if not rule.heads:
                 yield from _before(text, rule, FAMILIES[family], ends)
                 continue
-            pairs = here[bits & np.uint32(1 << number) != 0]
+            pairs = here[bits & np.uint64(1 << number) != 0]
             starts = (rule.worth(codes, pairs) if rule.worth else pairs).tolist()
             if rule.starts:
                 starts = sorted({it for at in starts for it in rule.starts(text, at)})
@@ -353,10 +372,10 @@ def _bits(family: int) -> int:
     return sum(1 << number for number, (owner, _) in enumerate(RULES) if owner == family)
 
 
-def _pairs(codes: Codes, rules: int) -> tuple[Places, npt.NDArray[np.uint32]]:
+def _pairs(codes: Codes, rules: int) -> tuple[Places, npt.NDArray[np.uint64]]:
     """Return where pairs of characters are that may be heads of some rules, and the rules of each."""
     low = codes.astype(np.uint16)
-    keys, table = _key(low[:-1], low[1:]), _table() & np.uint32(rules)
+    keys, table = _key(low[:-1], low[1:]), _table() & np.uint64(rules)
     places = np.flatnonzero((table != 0).take(keys, mode="wrap"))
     return places, table[keys[places]]
 

@@ -1,0 +1,37 @@
+"""The page of personal data lists limits: what it says is missed is missed, and what it says is found is found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dualtrack.knowledge.pii.kinds import KINDS
+from dualtrack.knowledge.pii.scan import scan
+
+PAGE = (Path(__file__).parents[4] / "docs/reference/personal-data.md").read_text()
+
+
+def examples(title: str) -> list[str]:
+    """Return the first column of the table under a title."""
+    section = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(.+?)` \|", section, re.M)
+
+
+def test_tables_are_read() -> None:
+    assert len(examples("Limits: what is not found")) > 20
+    assert len(examples("Limits: what is found and is none")) > 4
+    assert set(KINDS) >= {
+        it.kind for text in examples("Limits: what is found and is none") for it in scan(text.encode())
+    }
+
+
+@pytest.mark.parametrize("text", examples("Limits: what is not found"))
+def test_what_the_page_says_is_missed(text: str) -> None:
+    assert not scan(text.encode()), "it is found: take it from the page"
+
+
+@pytest.mark.parametrize("text", examples("Limits: what is found and is none"))
+def test_what_the_page_says_is_found_though_it_is_none(text: str) -> None:
+    assert scan(text.encode()), "it is not found: take it from the page"
