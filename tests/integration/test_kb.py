@@ -155,7 +155,7 @@ def test_formats(python: Path) -> None:
         if isinstance(parsed, Parsed)
     }
     assert texts == {
-        "html": [("heading", "A b"), ("text", "one two"), ("text", "kv")],
+        "html": [("text", "x"), ("heading", "A b"), ("text", "one two"), ("text", "kv")],
         "docx": [("heading", "标题"), ("text", "正文"), ("row", "名称: 硬盘; 数量: 4")],
         "xlsx": [("heading", "Sheet"), ("row", "名称: 硬盘; 数量: 4")],
         "eml": [("heading", "通知"), ("text", "From: a@b.cn"), ("text", "明天开会")],
@@ -179,6 +179,7 @@ def bomb() -> bytes:
         ("pdf", lambda: b"%PDF-1.7\n" + b"1 0 obj<</Length 99999999999>>stream" * 50, "not a PDF"),
         ("pdf", lambda: pdf(" "), "no text"),
         ("html", lambda: b"<div>" * 2000 + b"x", "nested too deeply"),
+        ("html", lambda: b"<div>" * 200_000 + b"x", "nested too deeply"),
         ("html", lambda: b'<meta charset="utf-8"><p>\xff', "and is not"),
         ("eml", lambda: b"no header here", "not a mail"),
     ],

@@ -106,7 +106,7 @@ def tries(plan: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "look at a file": lambda: key.stat(),
         "open a socket": lambda: socket.socket().close(),
         "open a Unix socket": lambda: socket.socket(socket.AF_UNIX).close(),
-        "make a pair of sockets": lambda: [it.close() for it in socket.socketpair()],
+        "make a pair of sockets": socket.socketpair,
         "signal another process": lambda: os.kill(pid, 0),
         "signal a thread": lambda: _number("tkill", pid, 0),
         "queue a signal": lambda: _number("rt_sigqueueinfo", os.getpid(), 0, ctypes.create_string_buffer(128)),

@@ -111,13 +111,13 @@ def test_what_is_said_too_long_is_cut(starter: Starter) -> None:
 def test_process_that_does_not_end_is_killed(starter: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that has closed its answer, and waits."""
     seen: list[tuple[bytes, bytes]] = []
-    drained = starter.run.__globals__["_drained"]  # type: ignore[attr-defined]
+    drained = starter.run.__globals__["_drained"]
 
     def noted(*given: object) -> tuple[bytes, bytes]:
         seen.append(drained(*given))
         return seen[-1]
 
-    monkeypatch.setitem(starter.run.__globals__, "_drained", noted)  # type: ignore[attr-defined]
+    monkeypatch.setitem(starter.run.__globals__, "_drained", noted)
     with pytest.raises(TimeoutError):
         run(starter, "pid", seconds=3)
     [(said, _)] = seen
