@@ -15,6 +15,7 @@ import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed, confirmed, only_shows
 from dualtrack.cli.options import AS_PERSON, BASE, JSON, KEY_FILE, LISTING, PEOPLE, Said, in_place_of
+from dualtrack.core.characters import visible
 from dualtrack.core.errors import Findings, Missing
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import STATE
@@ -88,9 +89,9 @@ def ingest(
         if done.shortened:
             echo(f"{done.shortened} chunks are longer than the model reads: take their directories in again")
         for left in done.left_out:
-            echo(f"left out: {left.path}: {left.reason}")
+            echo(f"left out: {visible(left.path)}: {left.reason}")
         for path in done.missing:
-            echo(f"not in the directory any more: {path} (--remove-missing removes it)")
+            echo(f"not in the directory any more: {visible(path)} (--remove-missing removes it)")
     if done.left_out and not leave_out:
         raise Findings(f"{len(done.left_out)} left out")
 
@@ -277,7 +278,7 @@ def diff(
         return
     for mark, rows in (("+", found.added), ("-", found.removed), ("~", found.changed)):
         for it in rows:
-            echo(f"{mark} {it.collection}/{it.source}: {it.before} → {it.after} chunks")
+            echo(f"{mark} {it.collection}/{visible(it.source)}: {it.before} → {it.after} chunks")
     echo(f"{found.unchanged} documents are the same")
     if found.deleted_before or found.deleted_after:
         echo(f"deleted since: {found.deleted_before} of {before}, {found.deleted_after} of {after}")
@@ -335,7 +336,7 @@ def delete_person(
             return
         for it in found:
             why = f"{it.mentions} mentions" if it.mentions else "named" if it.named else "the same file"
-            echo(f"{it.collection}/{it.source}: {why}, in {it.versions} versions")
+            echo(f"{it.collection}/{visible(it.source)}: {why}, in {it.versions} versions")
         echo(f"{len(found)} documents")
         if shows:
             return
@@ -351,4 +352,4 @@ def delete_person(
 
 
 def _where(it: Hit) -> str:
-    return " > ".join([f"{it.collection}/{it.source}", *it.headings, *([it.place] if it.place else [])])
+    return visible(" > ".join([f"{it.collection}/{it.source}", *it.headings, *([it.place] if it.place else [])]))

@@ -37,20 +37,32 @@ def chunks(blocks: Sequence[Block], count: Count, most: int) -> Iterator[Chunk]:
     headings: list[tuple[int, str]] = []
     texts: list[str] = []
     place, room, used = "", most, 0
+    bare = False  # the last heading has no text below it yet
 
     def flush() -> Iterator[Chunk]:
         if texts:
             yield Chunk(tuple(it for _, it in headings), "\n".join(texts), place)
             texts.clear()
 
+    def alone() -> Iterator[Chunk]:
+        """A heading that nothing stands below is a text of its own: it would be in no chunk."""
+        if bare:
+            above = tuple(it for _, it in headings[:-1])
+            for part in cut(headings[-1][1], count, max(most - count(" > ".join(above)), most // 2)):
+                yield Chunk(above, part, "")
+
     for block in blocks:
         if block.kind == "heading":
             yield from flush()
+            if block.level <= (headings[-1][0] if headings else 0):
+                yield from alone()
+            bare = True
             headings = [*((level, text) for level, text in headings if level < block.level), (block.level, block.text)]
             # Headings that are longer than half of a chunk are not headings.
             room, used = max(most - count(" > ".join(it for _, it in headings)), most // 2), 0
             continue
         for part in cut(block.text, count, room):
+            bare = False
             size = count(part)
             if texts and (used + size > room or block.place != place):
                 yield from flush()
@@ -59,6 +71,7 @@ def chunks(blocks: Sequence[Block], count: Count, most: int) -> Iterator[Chunk]:
             texts.append(part)
             used += size
     yield from flush()
+    yield from alone()
 
 
 def cut(text: str, count: Count, most: int) -> Iterator[str]:

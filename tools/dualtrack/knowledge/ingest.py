@@ -6,11 +6,12 @@ version, however often they were interrupted.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -86,17 +87,21 @@ def ingest(
     """
     if not source.is_dir():
         raise BadInput(f"{source} is not a directory")
+    source = source.resolve()
     for it in labels:
         kind, _, name = it.partition(":")
         if kind not in LABELS or bool(name) != (kind != "everyone"):
             raise BadInput(f"'{it}' is not a label", hint="everyone, group:NAME, person:NAME or role:NAME")
+    found, other = _files(source)
+    # Before a key is in this process's memory: what reads documents is not even started from one that has some.
+    for it in child.start(form for path in found if (form := _form(path))):
+        say(f"documents are read without {it}, which this system does not have: the list of system calls remains")
     versions.own(base)
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(base / "ingest", say), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:
         deleted, shortened = Ledger(base, keys), model.shortened
         deletion.finish(base, keys, deleted)
         reader = _Reader(catalog, deleted, collection, tuple(sorted(labels)), model)
-        found = dict(sorted(_files(source)))
         masked: Counter[str] = Counter()
         new = 0
         for number, (path, file) in enumerate(found.items(), 1):
@@ -121,7 +126,7 @@ def ingest(
         deletion.tidy(base, keys, catalog.documents())
         here = [it for it in documents if it.collection == collection]
         left = [Left(it.path, reason) for it in here for reason in (it.reason, *it.left_out) if reason]
-        left += [Left(path, reason) for path, reason in reader.deleted.items()]
+        left += [Left(path, reason) for path, reason in (*reader.deleted.items(), *other.items())]
         return IngestReport(
             version=name, changed=name != before, new=new, unchanged=len(found) - new,
             removed=len(missing) if remove_missing else 0, documents=sum(not it.reason for it in documents),
@@ -140,8 +145,15 @@ def rules() -> str:
     return digest.hexdigest()[:16]
 
 
-def _files(source: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files below a directory, by their path as it is noted; no hidden ones, and no links.
+#: What is in a directory beside files: it is neither followed nor opened.
+OTHERS = (
+    (stat.S_ISLNK, "it is a symbolic link, which is not followed"), (stat.S_ISFIFO, "it is a named pipe"),
+    (stat.S_ISSOCK, "it is a socket"), (stat.S_ISCHR, "it is a device"), (stat.S_ISBLK, "it is a device"),
+)  # fmt: skip
+
+
+def _files(source: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the files below a directory by their path as it is noted, and why anything else there is left out.
 
     External where a directory cannot be read: its documents would seem to be gone.
     """
@@ -149,12 +161,50 @@ def _files(source: Path) -> Iterator[tuple[str, Path]]:
     def fail(error: OSError) -> None:
         raise External(f"{error.filename} cannot be read: {error.strerror}")
 
+    files, other = {}, {}
     for folder, folders, names in os.walk(source, onerror=fail):
-        folders[:] = [it for it in folders if not it.startswith(".")]
-        for name in names:
+        inside = []
+        for name in (*folders, *names):
             path = Path(folder, name)
-            if not name.startswith(".") and stat.S_ISREG(path.lstat().st_mode):
-                yield os.fsencode(path.relative_to(source)).decode(errors="backslashreplace"), path
+            noted = os.fsencode(path.relative_to(source)).decode(errors="backslashreplace")
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:  # it went while this looks
+                continue
+            if reason := _left(name, mode):
+                other[noted] = reason
+            elif stat.S_ISDIR(mode):
+                inside.append(name)
+            else:
+                files[noted] = path
+        folders[:] = inside
+    return dict(sorted(files.items())), dict(sorted(other.items()))
+
+
+def _left(name: str, mode: int) -> str:
+    """Return why what has a name and a mode is not read; empty for a file or a directory."""
+    if reason := next((reason for is_one, reason in OTHERS if is_one(mode)), ""):
+        return reason
+    if name.startswith("."):
+        return f"it is a hidden {'directory' if stat.S_ISDIR(mode) else 'file'}"
+    return "" if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else "it is not a file"
+
+
+def _form(path: str) -> str:
+    return child.ENDINGS.get(Path(path).suffix.lower(), "")
+
+
+def _content(file: Path) -> bytes:
+    """Return what is in a file, by no other name than this one: it may have been replaced since it was found; OSError.
+
+    Opening does not wait for a pipe, and no link on the way is followed.
+    """
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it has become another kind of file")
+        if Path(f"/proc/self/fd/{opened.fileno()}").readlink() != file:
+            raise OSError(errno.EINVAL, "it has been moved, or a link leads to it")
+        return opened.read(child.MOST_BYTES + 1)
 
 
 @dataclass
@@ -172,7 +222,7 @@ class _Reader:
 
     def read(self, path: str, file: Path) -> Document | None:
         """Return a document as it is to be noted; None where nothing of it is new."""
-        form = child.ENDINGS.get(Path(path).suffix.lower(), "")
+        form = _form(path)
         data, reason = self._data(file, form)
         content = hashlib.sha256(data).hexdigest() if data else ""
         parts = (rules(), self.model.digest, form, reason, *self.labels, hashlib.sha256(data).hexdigest())
@@ -226,11 +276,12 @@ class _Reader:
         if not form:
             return b"", f"files like {ascii(file.suffix)[1:-1] or 'this'} are not read"
         try:
-            if file.stat().st_size > child.MOST_BYTES:
-                return b"", f"it has more than {child.MOST_BYTES >> 20} MiB"
-            return file.read_bytes(), ""
+            data = _content(file)
         except OSError as error:
             return b"", f"it cannot be read: {error.strerror}"
+        if len(data) > child.MOST_BYTES:
+            return b"", f"it has more than {child.MOST_BYTES >> 20} MiB"
+        return data, ""
 
 
 class _Mentions(Exception):

@@ -19,11 +19,12 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.core import proc
+from dualtrack.core.characters import visible
 from dualtrack.core.errors import DualtrackError, Exit
 from dualtrack.core.output import echo
 from dualtrack.knowledge import cluster, evaluation, ingest, ledger, models, retrieval, search, versions
 from dualtrack.knowledge.embedding import Model
-from dualtrack.knowledge.parsing import child
+from dualtrack.knowledge.parsing import child, sandbox
 from dualtrack.knowledge.questions import Question
 
 
@@ -150,7 +151,7 @@ def answer(request: Ingest | Search | Evaluate | Fill | Status) -> object:
 
 
 def _say(text: str) -> None:
-    echo(text.replace("\n", " "), err=True)
+    echo(visible(text), err=True)
 
 
 class _Lines:
@@ -186,6 +187,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not proc.end_with_parent(signal.SIGTERM):
         return int(Exit.INTERRUPTED)
+    sandbox.hide_memory()  # there will be keys in it
     read = b""
     if sys.argv[1:]:
         with os.fdopen(int(sys.argv[1]), "rb") as file:

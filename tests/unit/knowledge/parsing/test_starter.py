@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def read(word):
 def prepare(word):
     if word == "unknown":
         raise ImportError(word)
+    return ["a roof"]
 
 if __name__ == "__main__":
     starter.serve(int(sys.argv[2]), prepare, read)
@@ -109,13 +111,13 @@ def test_what_is_said_too_long_is_cut(starter: Starter) -> None:
 def test_process_that_does_not_end_is_killed(starter: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that has closed its answer, and waits."""
     seen: list[tuple[bytes, bytes]] = []
-    drained = starter.run.__globals__["_drained"]  # type: ignore[attr-defined]
+    drained = starter.run.__globals__["_drained"]
 
     def noted(*given: object) -> tuple[bytes, bytes]:
         seen.append(drained(*given))
         return seen[-1]
 
-    monkeypatch.setitem(starter.run.__globals__, "_drained", noted)  # type: ignore[attr-defined]
+    monkeypatch.setitem(starter.run.__globals__, "_drained", noted)
     with pytest.raises(TimeoutError):
         run(starter, "pid", seconds=3)
     [(said, _)] = seen
@@ -123,7 +125,26 @@ def test_process_that_does_not_end_is_killed(starter: Starter, monkeypatch: pyte
     assert run(starter, "echo", b"x")[:2] == (0, b"x")
 
 
+def test_what_is_missing_is_told_once_it_runs(starter: Starter) -> None:
+    assert starter.missing == []
+    run(starter, "echo")
+    assert starter.missing == ["a roof"]
+
+
+def test_process_ends_with_who_asked(starter: Starter) -> None:
+    """Also where nobody kills its server: the connection is closed, as by a client that was killed."""
+    link = starter.connected("pid")
+    read, write = os.pipe()
+    with os.fdopen(os.open(os.devnull, os.O_RDWR)) as nothing:
+        socket.send_fds(link, [b"pid"], [nothing.fileno(), write, nothing.fileno()])
+    os.close(write)
+    with os.fdopen(read) as said:
+        number = int(said.readline())
+    link.close()
+    wait(lambda: not Path(f"/proc/{number}").exists(), 20, "the process's end")
+
+
 def test_without_its_server_it_says_so_and_starts_another(starter: Starter) -> None:
-    with pytest.raises(Gone):
+    with pytest.raises(Gone, match="unknown"):
         run(starter, "unknown")
     assert run(starter, "echo", b"x")[:2] == (0, b"x")

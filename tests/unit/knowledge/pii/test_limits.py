@@ -14,9 +14,10 @@ PAGE = (Path(__file__).parents[4] / "docs/reference/personal-data.md").read_text
 
 
 def examples(title: str) -> list[str]:
-    """Return the first column of the table under a title."""
+    """Return the first column of the table under a title; `\\u202e` is the character of that number."""
     section = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^\| `(.+?)` \|", section, re.M)
+    found = re.findall(r"^\| `(.+?)` \|", section, re.M)
+    return [re.sub(r"\\u([0-9a-f]{4})", lambda it: chr(int(it[1], 16)), text) for text in found]
 
 
 def test_tables_are_read() -> None:

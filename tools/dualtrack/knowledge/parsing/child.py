@@ -6,9 +6,11 @@ code 65. With `--serve DESCRIPTOR` such processes are forked (`starter`).
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import encodings.aliases
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -28,9 +30,11 @@ ENDINGS = {
 }  # fmt: skip
 #: What each format needs is loaded before the process closes itself in.
 LIBRARIES = {
-    "html": ("selectolax.lexbor",), "eml": ("selectolax.lexbor",), "pdf": ("pypdfium2",),
-    "docx": ("docx", "docx.table"), "xlsx": ("openpyxl",),
+    "html": ("selectolax.lexbor", "email.parser"), "eml": ("selectolax.lexbor", "email.parser"),
+    "pdf": ("pypdfium2", "pypdfium2.raw"), "docx": ("xml.etree.ElementTree", "pyexpat"), "xlsx": ("openpyxl",),
 }  # fmt: skip
+#: Encodings are modules, too: a mail or a page may name any of them, and archives and PDF have theirs.
+CODECS = tuple(sorted({*encodings.aliases.aliases.values(), "utf-8-sig"}))
 UNREADABLE = 65
 #: Bytes of a document, and seconds until it is read (by the clock, more than the processor's).
 MOST_BYTES, PATIENCE_S = 256 << 20, 180
@@ -67,10 +71,27 @@ def parse(data: bytes, form: str) -> Parsed:
 
 def _run(form: str, data: bytes) -> tuple[int, bytes, bytes]:
     """Have a process read a document; once more where what starts it has ended, as because of missing memory."""
-    made = STARTERS.setdefault(LIBRARIES.get(form, ()), starter.Starter("dualtrack.knowledge.parsing.child"))
+    made = _starter(form)
     with contextlib.suppress(starter.Gone):
         return made.run(form, data, seconds=PATIENCE_S, most=MOST_ANSWER)
     return made.run(form, data, seconds=PATIENCE_S, most=MOST_ANSWER)
+
+
+def _starter(form: str) -> starter.Starter:
+    return STARTERS.setdefault(LIBRARIES.get(form, ()), starter.Starter("dualtrack.knowledge.parsing.child"))
+
+
+def start(forms: Iterable[str]) -> list[str]:
+    """Start what reads documents of these formats, and return what this system does not do to keep it in.
+
+    Called before a key is read. Gone with the reason where documents cannot be read safely.
+    """
+    missing = set()
+    for form in sorted(set(forms)):
+        made = _starter(form)
+        made.connected(form)
+        missing.update(made.missing)
+    return sorted(missing)
 
 
 def end() -> None:
@@ -81,20 +102,38 @@ def end() -> None:
 
 def _ended(code: int) -> str:
     if code in (-9, -24):
-        return f"after {sandbox.SECONDS} s of processor time"
+        return "it took more processor time than a document of its length has"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def prepare(form: str) -> None:
-    """Load what a format needs: afterwards the process is closed in."""
-    for name in LIBRARIES.get(form, ()):
-        __import__(name)
+def prepare(form: str) -> list[str]:
+    """Load what a format needs, and give up what no parser needs; return what this system does not do of that.
+
+    OSError where documents cannot be read safely. Afterwards nothing can be imported.
+    """
+    try:
+        missing = sandbox.enclose()
+        for name in LIBRARIES.get(form, ()):
+            __import__(name)
+        for name in CODECS:
+            with contextlib.suppress(LookupError):  # a few are of other systems
+                codecs.lookup(name)
+        missing += sandbox.forget_files(own_mounts=not missing)
+        sandbox.probe()
+    except OSError as error:
+        raise OSError(f"documents cannot be read safely on this system: {error.strerror or error}") from None
+    return missing
+
+
+def patience(form: str, size: int) -> int:
+    """Return the seconds of processor time for a document: of a page, which costs little, they follow its length."""
+    return min(sandbox.SECONDS, 5 + size // 250_000) if form in ("html", "eml") else sandbox.SECONDS
 
 
 def read(form: str) -> int:
     """Read the document on stdin, closed in, and return the exit code."""
     data = sys.stdin.buffer.read()
-    sandbox.close_in()
+    sandbox.close_in(seconds=patience(form, len(data)))
     try:
         found = PARSERS[form](data)
         if sum(len(it.text) for it in found.blocks) > MOST_CHARACTERS:

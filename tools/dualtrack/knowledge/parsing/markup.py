@@ -5,13 +5,23 @@ from __future__ import annotations
 import email
 import email.policy
 import re
+from collections.abc import Mapping
 from email.message import EmailMessage
 
-from dualtrack.knowledge.parsing import text
+from dualtrack.knowledge.parsing import nesting, text
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
-#: What a reader does not see, or sees on every page.
-UNSEEN = "script, style, template, noscript, nav, iframe, svg, head"
+#: What no reader sees as text; and what is left out with a word, where it has a text.
+UNSEEN = "script, style"
+LEFT = {
+    "nav": "the navigation", "noscript": "what is shown without scripts", "template": "a template",
+    "iframe": "an embedded page",
+}  # fmt: skip
+#: By these attributes an element may be hidden. Rules of a style sheet are not looked at.
+MAY_HIDE = "[hidden], [aria-hidden], [style]"
+_HIDES = re.compile(r"(?:^|[;\s])(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))\b")
+_TAGS = re.compile(r"<[^>]*>")
+_COMMENT = re.compile(r"/\*.*?\*/", re.S)
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 #: Elements that begin and end a block; the cells of a row are one.
 SPLIT = frozenset((
@@ -22,8 +32,8 @@ _CHARSET = re.compile(rb"""<meta[^>]{0,200}charset=["']?\s*([A-Za-z0-9_-]{2,40})
 
 
 def html(data: bytes) -> Parsed:
-    """Return the headings and texts of a page, in order."""
-    return Parsed(_page(_decoded(data)))
+    """Return the title, headings and texts of a page, in order, and the words that stand for its pictures."""
+    return _page(_decoded(data))
 
 
 def _decoded(data: bytes, name: str = "") -> str:
@@ -38,12 +48,30 @@ def _decoded(data: bytes, name: str = "") -> str:
     return text.decoded(data)
 
 
-def _page(page: str) -> list[Block]:
+def _page(page: str) -> Parsed:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+    nesting.check(page)
     tree = LexborHTMLParser(page)
+    title = tree.css_first("head > title")
+    called = " ".join(title.text().split()) if title is not None else ""
+    left: dict[str, None] = {}
+
+    def leave(node: LexborNode, reason: str) -> None:
+        if node.text().strip() or node.attributes.get("srcdoc") or _TAGS.sub("", node.html or "").strip():
+            left[reason] = None
+        node.decompose()
+
     for node in tree.css(UNSEEN):
         node.decompose()
+    for name, reason in LEFT.items():
+        for node in tree.css(name):
+            leave(node, reason)
+    for node in tree.css("head"):
+        node.decompose()
+    hidden = [node for node in tree.css(MAY_HIDE) if _hides(node.attributes)]
+    for node in reversed(hidden):  # the inner ones first
+        leave(node, "hidden text")
     blocks: list[Block] = []
     words: list[str] = []
 
@@ -64,6 +92,8 @@ def _page(page: str) -> list[Block]:
                 walk(child, name)
                 flush(name)
             else:
+                if words_of_it := (child.attributes.get("alt") or "").strip():
+                    words.append(f" {words_of_it} ")
                 if name in ("td", "th", "br"):
                     words.append("\n" if name == "br" else " | ")
                 walk(child, tag)
@@ -74,7 +104,18 @@ def _page(page: str) -> list[Block]:
         except RecursionError:
             raise Unreadable("its elements are nested too deeply") from None
         flush("body")
-    return blocks
+    if called and not (blocks and blocks[0].kind == "heading"):
+        blocks.insert(0, Block(kind="heading", text=called, level=1))
+    elif called and called != blocks[0].text:
+        blocks.insert(0, Block(kind="text", text=called, place="title"))
+    return Parsed(blocks, list(left))
+
+
+def _hides(attributes: Mapping[str, str | None]) -> bool:
+    style = _COMMENT.sub(" ", attributes.get("style") or "").lower()
+    return (
+        "hidden" in attributes or (attributes.get("aria-hidden") or "").lower() == "true" or bool(_HIDES.search(style))
+    )
 
 
 def mail(data: bytes) -> Parsed:
@@ -84,10 +125,12 @@ def mail(data: bytes) -> Parsed:
         raise Unreadable("it is not a mail: it has no header")
     blocks = [Block(kind="heading", text=str(message["Subject"]), level=1)] if message["Subject"] else []
     blocks += [Block(kind="text", text=f"{name}: {message[name]}") for name in ("From", "To", "Date") if message[name]]
+    left: list[str] = []
     body = message.get_body(("plain", "html"))
     if body is not None:
         content = body.get_payload(decode=True)
         words = _decoded(content if isinstance(content, bytes) else b"", (body.get_content_charset() or "").lower())
-        blocks += _page(words) if body.get_content_type() == "text/html" else text.plain(words.encode()).blocks
-    left = [f"the attachment {it.get_filename() or it.get_content_type()}" for it in message.iter_attachments()]
+        found = _page(words) if body.get_content_type() == "text/html" else text.plain(words.encode())
+        blocks, left = blocks + found.blocks, left + found.left_out
+    left += [f"the attachment {it.get_filename() or it.get_content_type()}" for it in message.iter_attachments()]
     return Parsed(blocks, left)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
+from typing import Any
 
-from dualtrack.knowledge.parsing import text
+from dualtrack.knowledge.parsing import text, word
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 #: What an archive may become when it is unpacked: so many bytes, and so many times its own size.
@@ -13,6 +15,13 @@ MOST_BYTES, MOST_TIMES, MOST_FILES = 512 << 20, 200, 20_000
 MOST_PAGES = 20_000
 #: Cells that a sheet may have as it says; a sheet of a million rows is a database.
 MOST_CELLS = 5_000_000
+#: What of a workbook is not read, by where in its archive it is.
+NOT_READ = {
+    "xl/comments": "comments of cells", "xl/threadedComments/": "comments of cells", "xl/charts/": "a chart",
+    "xl/chartsheets/": "a chart", "xl/embeddings/": "an embedded file", "xl/diagrams/data": "a diagram",
+}  # fmt: skip
+#: Kinds of annotations in a PDF that have no text of their own: links, and the windows of others.
+WITHOUT_TEXT = frozenset((2, 16))
 
 
 def pdf(data: bytes) -> Parsed:
@@ -26,10 +35,12 @@ def pdf(data: bytes) -> Parsed:
         raise Unreadable("it is encrypted" if encrypted else "it is not a PDF, or a broken one") from None
     if len(document) > MOST_PAGES:
         raise Unreadable(f"it has more than {MOST_PAGES:,} pages")
-    blocks, empty = [], 0
+    blocks, empty, annotated = [], 0, 0
     for number in range(len(document)):
         try:
-            words = document[number].get_textpage().get_text_bounded().replace("\r\n", "\n").replace("\r", "\n").strip()
+            page = document[number]
+            annotated += _annotated(page)
+            words = page.get_textpage().get_text_bounded().replace("\r\n", "\n").replace("\r", "\n").strip()
         except pypdfium2.PdfiumError:
             words = ""
         empty += not words
@@ -40,7 +51,23 @@ def pdf(data: bytes) -> Parsed:
         ]
     if not blocks:
         raise Unreadable("it has no text: pages may be pictures, which are not read")
-    return Parsed(blocks, [f"{empty} of {len(document)} pages without text"] if empty else [])
+    left = [f"{empty} of {len(document)} pages without text"] if empty else []
+    left += [f"{annotated} pages with annotations or form fields"] if annotated else []
+    left += [f"{attached} attached files"] if (attached := document.count_attachments()) else []
+    return Parsed(blocks, left)
+
+
+def _annotated(page: Any) -> bool:
+    """Tell whether a page of a PDF has annotations with a text of their own."""
+    import pypdfium2.raw as c
+
+    for number in range(c.FPDFPage_GetAnnotCount(page)):
+        annotation = c.FPDFPage_GetAnnot(page, number)
+        kind = c.FPDFAnnot_GetSubtype(annotation)
+        c.FPDFPage_CloseAnnot(annotation)
+        if kind not in WITHOUT_TEXT:
+            return True
+    return False
 
 
 def unpacked(data: bytes) -> None:
@@ -59,26 +86,13 @@ def unpacked(data: bytes) -> None:
 
 
 def docx(data: bytes) -> Parsed:
-    """Return the headings, paragraphs and rows of tables of a DOCX document, in order."""
+    """Return the headings, paragraphs and rows of tables of a DOCX document, in order (`word`)."""
     unpacked(data)
-    import docx as library
-    from docx.table import Table
-
     try:
-        document = library.Document(io.BytesIO(data))
-        blocks: list[Block] = []
-        for it in document.iter_inner_content():
-            if isinstance(it, Table):
-                blocks += text.rows([[cell.text for cell in row.cells] for row in it.rows], "table")
-            elif it.text.strip():
-                style = (it.style.name or "") if it.style is not None else ""
-                level = (
-                    int(style[-1]) if style.startswith("Heading ") and style[-1].isdigit() else int(style == "Title")
-                )
-                blocks.append(Block(kind="heading" if level else "text", text=it.text.strip(), level=level))
-    except (KeyError, ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return word.read(archive)
+    except (KeyError, ValueError, IndexError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise Unreadable(f"it is not a DOCX document, or a broken one: {error}") from None
-    return Parsed(blocks)
 
 
 def xlsx(data: bytes) -> Parsed:
@@ -87,6 +101,7 @@ def xlsx(data: bytes) -> Parsed:
     import openpyxl
 
     try:
+        left = _beside_cells(data)
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
         blocks: list[Block] = []
         cells = 0
@@ -102,4 +117,14 @@ def xlsx(data: bytes) -> Parsed:
             )
     except (KeyError, ValueError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise Unreadable(f"it is not an XLSX workbook, or a broken one: {error}") from None
-    return Parsed(blocks)
+    return Parsed(blocks, left)
+
+
+def _beside_cells(data: bytes) -> list[str]:
+    """Return what of a workbook is not in its cells."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
+        left = {reason for start, reason in NOT_READ.items() if any(it.startswith(start) for it in names)}
+        if any(b"<a:t>" in archive.read(it) for it in names if it.startswith("xl/drawings/") and it.endswith(".xml")):
+            left.add("text of shapes")
+    return sorted(left)
