@@ -10,6 +10,8 @@ import pytest
 
 SERVICE, TLS, INGEST = (f"dualtrack-knowledge{it}.service" for it in ("", "-tls", "-ingest"))
 USER = "dualtrack-knowledge"
+PARSERS, PARSER = "dualtrack-knowledge-parser.socket", "dualtrack-kb-parser"
+SOCKET = "/run/dualtrack-knowledge-parser/parser.sock"
 SETTINGS = "/etc/dualtrack/knowledge"
 #: Seconds for a small directory to be taken in, just after the play.
 PATIENCE_S = 120
@@ -81,3 +83,29 @@ def test_rights(host: Any, hostvars: dict[str, Any]) -> None:
         assert host.run("runuser -u %s -- cat %s/gateway-key", user, SETTINGS).rc, f"{user} reads the gateway's key"
     listening = host.check_output(f"ss -Hltn 'sport = :{hostvars['knowledge_base_port']}'").splitlines()
     assert {line.split()[3] for line in listening} == {address(hostvars)}
+
+
+#: Connects as the ingestion does, and prints what the process says once it is ready, and whose it is.
+ASKS = """
+import socket, struct
+link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+link.settimeout(60)
+link.connect("%s")
+link.send(b"txt")
+print(link.recv(1000).decode())
+"""
+
+
+def test_documents_are_read_by_an_account_without_files(host: Any) -> None:
+    """Only the ingestion connects to it; it is ready, which it is not without its list of calls; it owns nothing."""
+    assert host.service(PARSERS).is_running
+    assert host.service(PARSERS).is_enabled
+    assert host.check_output("stat --format '%%U %%G %%a' %s", SOCKET) == f"root {USER} 660"
+    asks = ASKS % SOCKET
+    assert host.check_output("runuser -u %s -- python3 -c %s", USER, asks).startswith("+")
+    assert host.run("runuser -u nobody -- python3 -c %s", asks).rc
+    assert host.check_output("id --groups --name %s", PARSER) == PARSER
+    owned = host.check_output(r"find / -xdev \( -user %s -o -group %s \) -print", PARSER, PARSER)
+    assert owned == ""
+    unit = host.check_output("systemctl show --property User --value dualtrack-knowledge-parser@x.service")
+    assert unit == PARSER
