@@ -150,8 +150,8 @@ class Trail:
                 raise Fault(f"record {self.number}")
             if found["kind"] == "clock" and "source" not in found:
                 raise Fault("clock")
-            if found["kind"] in ("damaged", "gap") and found.get("source") == "audit":
-                raise Fault(found["kind"])
+            if (found["kind"], found.get("source")) == ("damaged", "audit"):
+                raise Fault("damaged")
             if self.time and found["t"] - self.time > 5 * MINUTE_NS:
                 raise Fault("silent")
             if found["t"] < self.latest - SECOND_NS:

@@ -5,9 +5,12 @@ Triton itself runs in the molecule scenario `serving`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import struct
+from array import array
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -125,3 +128,24 @@ def test_whatever_is_asked_is_read_or_refused(found: object) -> None:
     for parse in (embeddings.parse_embeddings, embeddings.parse_ranking):
         with contextlib.suppress(embeddings.Refused):
             parse(json.dumps(found).encode(), "m")
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize("query", ["capital", "another question"])
+def test_probe_and_other_rankings_run_in_batches_that_the_model_takes(batch: int, query: str) -> None:
+    """On a slow host the model takes two texts at once, and the probe has more."""
+    settings = SimpleNamespace(name="m", tokens=16, context=512, probe={"prompt": "capital", "expected": "Paris"})
+    front = triton_engine.Front(settings, "key", SimpleNamespace(name="model", batch=batch, instances=1))  # type: ignore[arg-type]
+    words = [*triton_engine.OTHERS, "Paris"]
+    asked: list[list[str]] = []
+
+    async def part(texts: list[str]) -> tuple[list[array[float]], int]:
+        assert len(texts) <= batch
+        asked.append(list(texts))
+        return [array("f", [1.0, 0.0]) for _ in texts], len(texts)
+
+    front.part = part  # type: ignore[assignment, method-assign]
+    body = json.dumps({"model": "m", "query": query, "documents": words}).encode()
+    answer = json.loads(asyncio.run(front.rerank(body, "tenant", lambda: False)))
+    assert sorted(it["index"] for it in answer["results"]) == list(range(len(words)))
+    assert sorted(text for some in asked for text in some) == sorted([query, *words])

@@ -60,7 +60,7 @@ def cursor(entry: tuple[str, int, int]) -> str:
 def read(journald: Journald, source: JournalSource) -> list[tuple[str, dict[str, object]]]:
     """Read to the end as the recorder does: the journal is opened again where the source wants that."""
     found: list[tuple[str, dict[str, object]]] = []
-    for _ in range(3 * len(journald.entries) + 3):
+    for _ in range(4 * len(journald.entries) + 4):
         source.begin()
         found += [
             (kind, json.loads(text)) for kind, _, text in source.events(journald.printed(source.cursor), ended=False)

@@ -205,11 +205,11 @@ class Front:
         asked = embeddings.parse_ranking(body, self.settings.name)
         texts = [asked.query, *asked.documents]
         if asked.query == self.settings.probe["prompt"] and set(asked.documents) <= self.words:
-            vectors, tokens = await self.part(texts)
+            found = [await self.part(it) for it in triton.parts(texts, self.triton.batch)]
         else:
             parts = self.parts(texts, "documents")
             found = await turns.shared(self.turns, caller, parts, lambda part: self.part(texts[part]), gone)
-            vectors, tokens = [it for some, _ in found for it in some], sum(it for _, it in found)
+        vectors, tokens = [it for some, _ in found for it in some], sum(it for _, it in found)
         return embeddings.ranking(asked, self.settings.name, vectors, tokens)
 
     @property

@@ -41,6 +41,8 @@ PROGRAMS = {
 #: Others, by the unit that they run in: nobody but root puts a process there.
 UNITS = {"dualtrack": "dualtrack-", "opensearch": "dualtrack-opensearch.service"}
 KINDS = frozenset({*PROGRAMS, *UNITS})
+#: How often the journal is opened again before what is missing is called a gap.
+LOOKS = 2
 #: Bytes of a value, and values, that are kept of an entry that anybody may have sent.
 STRANGE_VALUE, STRANGE_VALUES = 4 << 10, 32
 
@@ -92,13 +94,14 @@ class JournalSource:
     """Makes events out of what `journalctl --output=export` prints behind ``cursor``.
 
     Where the numbers of entries jump, it stops taking entries (``jumped``) and wants the journal to be opened again
-    behind its last one: a file that journald has just made is read too late now and then. What is not there then either
-    is gone, and becomes an event of kind `gap`; another count, as after a power cut, one of kind `restarted`.
+    behind its last one: who follows several files misses an entry of one where another file has a later one already,
+    and a new file is read late. What is not there then either, twice, is gone, and becomes an event of kind `gap`;
+    another count, as after a power cut, one of kind `restarted`.
     """
 
     def __init__(self, cursor: str = "") -> None:
         self._position = JournalPosition(cursor)
-        self.jumped, self._again = False, False
+        self.jumped, self._looks = False, 0
         self._parser = Parser()
         self._budget = Budget()
 
@@ -109,7 +112,7 @@ class JournalSource:
 
     def begin(self) -> None:
         """Begin with the first entry behind the cursor."""
-        self._parser, self._again, self.jumped = Parser(), self.jumped, False
+        self._parser, self._looks, self.jumped = Parser(), self._looks + self.jumped, False
 
     def position(self) -> bytes:
         """Return what a heartbeat says: the cursor."""
@@ -123,7 +126,7 @@ class JournalSource:
             step = self._position.step(at)
             if step.kind == "seen":
                 continue
-            if step.kind != "next" and not self._again:
+            if step.kind != "next" and self._looks < LOOKS:
                 self.jumped = True
                 break
             between = {"after": self.cursor, "to": at}
@@ -131,7 +134,7 @@ class JournalSource:
                 found.append(("gap", "audit", msgspec.json.encode({"missing": step.missing, **between})))
             elif step.kind == "restarted":
                 found.append(("restarted", "audit", msgspec.json.encode(between)))
-            self._again = False
+            self._looks = 0
             self._position.take(at)
             if wanted(entry):
                 kind, source = label(entry)

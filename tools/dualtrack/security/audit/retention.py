@@ -27,7 +27,7 @@ from dualtrack.security.audit.retention_policy import Index, Verdict
 from dualtrack.security.audit.verify import Anchor
 
 #: What is told and does not keep a day: it happened on the host, and its note says so.
-TOLD = frozenset({"silent", "clock", "damaged", "gap"})
+TOLD = frozenset({"silent", "clock", "damaged"})
 #: Indices that are looked at; a store with as many is long out of order.
 MOST = 50_000
 _NUMBERS = {"first": ("min", "n"), "last": ("max", "n"), "head": ("min", "segment"), "heads": ("max", "segment")}

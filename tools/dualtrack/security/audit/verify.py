@@ -25,7 +25,7 @@ from dualtrack.security.audit.signed_head import Head
 
 Kind = Literal[
     "altered", "removed", "inserted", "not signed", "wrong key", "rolled back", "rewritten", "clock", "damaged",
-    "silent", "gap", "split view", "not co-signed",
+    "silent", "split view", "not co-signed",
 ]  # fmt: skip
 #: Nanoseconds between two heartbeats of a writer, and between two records after which silence is a finding.
 HEARTBEAT_NS = 60 * 10**9
@@ -351,10 +351,6 @@ def _when(found: record.Record, run: _Run) -> None:
         run.add("clock", found.n, found.n, why, begun=found.t, ended=run.latest)
     if found.kind == "damaged" and found.source == "audit":
         run.add("damaged", found.n, found.n, f"the writer found the trail changed: {found.body}", ended=found.t)
-    if found.kind == "gap" and found.source == "audit":
-        run.add(
-            "gap", found.n, found.n, f"the journal dropped entries before they were read: {found.body}", ended=found.t
-        )
     if run.time and found.t - run.time > SILENCE_NS:
         run.add("silent", found.n - 1, found.n, f"nothing for {(found.t - run.time) / 1e9:.0f} s, no heartbeat either",
                 ended=found.t)  # fmt: skip
