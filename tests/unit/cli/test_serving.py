@@ -55,8 +55,8 @@ class Host:
     def run(self, words: Sequence[str], given: str) -> str:
         if self.away:
             raise External("gateway-1 cannot be reached: no route")
-        if tuple(words[:-1]) == NOTE:
-            self.noted.append(words[-1])
+        if tuple(words) == NOTE:
+            self.noted.append(given.removesuffix("\n"))
             return ""
         if words[-1] == "status":
             return json.dumps({"engines": [ENGINE], "since_s": 5})

@@ -24,9 +24,9 @@ class Host:
     def __init__(self, name: str, **held: str) -> None:
         self.name, self.held, self.told, self.noted = name, held, list[list[str]](), list[str]()
 
-    def __call__(self, words: Sequence[str], _: str) -> str:
-        if tuple(words[:-1]) == NOTE:
-            self.noted.append(words[-1])
+    def __call__(self, words: Sequence[str], given: str) -> str:
+        if tuple(words) == NOTE:
+            self.noted.append(given.removesuffix("\n"))
             return ""
         match list(words[3:]):
             case ["status"]:

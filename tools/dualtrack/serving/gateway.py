@@ -13,8 +13,9 @@ from dualtrack.serving.residency import Counted
 
 PROGRAM = ("sudo", "-n", "/usr/local/sbin/dualtrack-gateway")
 
-#: Writes a line into the journal of a host as root; the audit trail takes what bears this name (role audit).
-NOTE = ("sudo", "-n", "/usr/bin/logger", "--tag", "dualtrack", "--priority", "authpriv.notice", "--")
+#: Writes its stdin into the journal of a host as root; the audit trail takes what bears this name (role audit). Not an
+#: argument: ssh hands arguments to a shell.
+NOTE = ("sudo", "-n", "/usr/bin/logger", "--tag", "dualtrack", "--priority", "authpriv.notice")
 
 #: Runs a command on a gateway's host with this on stdin and returns its stdout; External where it fails.
 Run = Callable[[Sequence[str], str], str]
@@ -116,7 +117,7 @@ class Gateway(msgspec.Struct, frozen=True):
 
     def note(self, text: str) -> None:
         """Have the host's audit trail record who is about to change what; External where it cannot be told."""
-        self.run([*NOTE, text], "")
+        self.run(NOTE, f"{text}\n")
 
     def apply(self, found: tenants.Tenants) -> Applied:
         """Make the gateway take these tenants' keys and no others; External where it cannot be told."""
