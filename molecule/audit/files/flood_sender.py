@@ -1,4 +1,4 @@
-"""Floods the journal of the namespace `flood` as an ordinary account, while root sends three marks in between."""
+"""Floods the journal of the namespace `flood` as an ordinary account; root sends three marks in between, and an end."""
 
 import os
 import pwd
@@ -22,8 +22,10 @@ if child := os.fork():
     out = connected()
     with os.fdopen(ready) as progress:
         for place in progress:
-            out.send(b"<85>root-said: MARK %d" % int(place))
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            out.send(b"<85>root-mark: MARK %d" % int(place))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    out.send(b"<85>root-end: END")
+    sys.exit(code)
 user = pwd.getpwnam("nobody")
 os.setgroups([])
 os.setgid(user.pw_gid)
