@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, External, Missing, Refused
@@ -95,6 +98,23 @@ def test_no_track_is_up_and_no_gateway_is(monkeypatch: pytest.MonkeyPatch) -> No
         serving.sites()
     monkeypatch.setattr(serving, "read_inventory", lambda _: inventory(gateway=FACTS))
     assert [it.gateway.name for it in serving.sites()] == ["gateway"]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), max_size=4))
+def test_no_word_is_read_by_the_shell_of_the_host(words: list[str]) -> None:
+    """ssh joins its words; what the shell of the host makes of them are the same words again."""
+    calls: list[list[str]] = []
+
+    def run(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+        calls.append(list(command))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proc, "run", run)
+        [site] = serving.read(inventory(gateway=FACTS))
+        site.gateway.run(["program", *words], "")
+    at = calls[0].index("ops@10.30.0.12")
+    assert shlex.split(" ".join(calls[0][at + 1 :])) == ["program", *words]
 
 
 def test_the_program_is_called_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None:

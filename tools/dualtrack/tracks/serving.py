@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -154,9 +155,9 @@ def _path(value: object) -> str:
 
 
 def _ran(host: Host, facts: Mapping[str, Any], words: Sequence[str], given: str) -> str:
-    done = proc.run(
-        [*host_boot.ssh_words(host, lambda _: facts), *words], stdin=given, timeout=COMMAND_S, check=False
-    )  # fmt: skip
+    # ssh joins its words with spaces and hands them to a shell there.
+    command = [*host_boot.ssh_words(host, lambda _: facts), *map(shlex.quote, words)]
+    done = proc.run(command, stdin=given, timeout=COMMAND_S, check=False)
     if done.returncode == host_keys.FAILED:
         raise External(f"{host.name} cannot be reached: {proc.last_line(done.stderr)}")
     if done.returncode != 0:
