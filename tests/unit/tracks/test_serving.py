@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualtrack.core import proc
@@ -100,6 +100,7 @@ def test_no_track_is_up_and_no_gateway_is(monkeypatch: pytest.MonkeyPatch) -> No
     assert [it.gateway.name for it in serving.sites()] == ["gateway"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), max_size=4))
 def test_no_word_is_read_by_the_shell_of_the_host(words: list[str]) -> None:
     """ssh joins its words; what the shell of the host makes of them are the same words again."""

@@ -1,4 +1,4 @@
-"""Generated files of tenants take long to make on a busy machine: no test here may fail by the clock."""
+"""Generated cases take long to make on a busy machine: no test may fail by the clock."""
 
 from __future__ import annotations
 
