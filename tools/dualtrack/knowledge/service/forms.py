@@ -43,7 +43,7 @@ class StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool = False
 
 
-class Chat(msgspec.Struct, frozen=True):
+class Chat(msgspec.Struct, frozen=True, kw_only=True):
     """OpenAI's request; fields that are not here are passed over, as OpenAI's clients send many."""
 
     messages: list[Said]
