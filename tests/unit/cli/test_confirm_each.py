@@ -59,7 +59,7 @@ def key_revoke(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     tenants.add(folder / "tenants.json", "research", tenants.Changes())
     patch.setattr(serving.serving, "sites", list)
     patch.setattr(serving.serving, "tenants_file", lambda _: folder / "tenants.json")
-    patch.setattr(serving.serving, "tell", lambda _: [])
+    patch.setattr(serving.serving, "tell", lambda _, __: [])
     return ["research"]
 
 
