@@ -10,6 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from dualtrack.core import waiting
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI = Path(sys.executable).parent / "dualtrack"
+#: Held while a module's variable is replaced: tests ask several hosts at once, from threads.
+PATCHED = threading.Lock()
 
 
 def pytest_configure() -> None:
@@ -80,7 +83,7 @@ class Cli:
         """
         from dualtrack.lab import control
 
-        with mock.patch.object(control, "LAB", self.folder):
+        with PATCHED, mock.patch.object(control, "LAB", self.folder):
             words = control.exec_command(host, command)
         done = subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode != 0:

@@ -297,6 +297,8 @@ def test_what_happens_on_a_host_is_found_by_the_auditor(site: Cli) -> None:
     # What somebody else said before it, under the name of sudo, is there, and not as sudo's word.
     [forged] = site.json("audit", "search", "--as", "bo", "--text", "mallory", "--kind", "journal")["records"]
     assert forged["source"] != "sudo"
+    gaps = site.json("audit", "search", "--as", "bo", "--kind", "gap")["records"]
+    print(*(f"{it['host']} {it}" for it in gaps), sep="\n")
 
 
 def test_the_stores_copy_holds_before_the_registered_key(site: Cli, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("trail-delete", "search store", "delete the audit trail"),
     _action("trail-close", "search store", "close the audit trail"),
     _action("restore", "search store", "restore an older snapshot"),
-    _action("index", "search store", "make and remove an ordinary index", "store.run"),
+    _action("index", "search store", "make and remove an ordinary index"),
     _action("rights", "search store", "change who may do what"),
     _action("settings", "search store", "change its settings"),
     _action("submit", "scheduler", "submit a job", "jobs.submit"),

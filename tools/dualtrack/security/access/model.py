@@ -28,7 +28,7 @@ GRANTS: Mapping[str, str] = {
     "log_hosts.administer": "become root on the hosts of the search store",
     "hosts.read_logs": "read the journal, and verify the audit trail, on every host",
     "trail.read": "search the audit trail in the search store",
-    "store.run": "run the search store: its state, ordinary indices, new snapshots",
+    "store.run": "run the search store: see its state, read and remove ordinary logs, take snapshots",
     "jobs.submit": "submit jobs to the scheduler, from its hosts",
     "jobs.manage": "manage all jobs, partitions and nodes of the scheduler",
     "cluster.use": "run workloads in a namespace of one's own in Kubernetes",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -43,27 +44,47 @@ UNITS = {"dualtrack": "dualtrack-", "opensearch": "dualtrack-opensearch.service"
 KINDS = frozenset({*PROGRAMS, *UNITS})
 #: How often the journal is opened again before what is missing is called a gap.
 LOOKS = 2
+#: How often in a row journalctl may end, or read nothing new, before this is an error; seconds between two attempts.
+ATTEMPTS, PAUSE_S = 5, 1.0
+#: Seconds of silence after which the journal is opened again: where files are rotated fast, journalctl sometimes misses
+#: a new one and waits for ever (seen with systemd 252; each opening takes about 20 ms of processor time).
+SILENCE_S = 20.0
 #: Bytes of a value, and values, that are kept of an entry that anybody may have sent.
 STRANGE_VALUE, STRANGE_VALUES = 4 << 10, 32
 
 
 def collect(writer: Writer, *, stopped: Callable[[], bool] = lambda: False, namespace: str = "") -> int:
-    """Record what the journal has and gets, until ``stopped``; return how many events. External when it ends."""
+    """Record what the journal has and gets, until ``stopped``; return how many events.
+
+    A journalctl that ends is started again. External where it ends several times without having read anything.
+    """
     after = last_cursor(writer.place)
     source = JournalSource(after)
     writer.append("heartbeat", "audit")  # it is there, and what it found is signed: a new trail is proven from here on
     writer.seal()
-    count = 0
+    count = failures = 0
     while not stopped():
-        count += _follow(writer, source, stopped=stopped, namespace=namespace)
+        before = source.cursor
+        found, code = _follow(writer, source, stopped=stopped, namespace=namespace)
+        count += found
+        failures = 0 if code is None or source.cursor != before else failures + 1
+        if failures == ATTEMPTS:
+            raise External(f"journalctl ended ({code})", hint="may we read the journal? the group systemd-journal may")
+        if code is not None:
+            time.sleep(PAUSE_S)
     for event in source.events(b"", ended=True):
         writer.append(*event)
     writer.append("heartbeat", "audit", source.position())
     return count
 
 
-def _follow(writer: Writer, source: JournalSource, *, stopped: Callable[[], bool], namespace: str) -> int:
-    """Follow the journal behind the source's last entry, until ``stopped``, or until the source wants to look again."""
+def _follow(
+    writer: Writer, source: JournalSource, *, stopped: Callable[[], bool], namespace: str
+) -> tuple[int, int | None]:
+    """Follow the journal behind the source's last entry, until ``stopped``, or until the source wants to look again.
+
+    Returns how many events there were, and the exit code of a journalctl that has ended meanwhile.
+    """
     # Following alone would leave out what the last boot said at its end. Without --all a field of more than 4096 bytes,
     # such as that of a long command line, is null.
     words = ["journalctl", "--follow", "--all", "--output=export", "--no-pager", "--quiet", "--boot=all"]
@@ -79,15 +100,20 @@ def _follow(writer: Writer, source: JournalSource, *, stopped: Callable[[], bool
     finally:
         os.close(theirs)
     source.begin()
+    on_purpose = False
+
+    def done() -> bool:
+        nonlocal on_purpose
+        on_purpose = stopped() or source.jumped or source.silent
+        return on_purpose
+
     try:
-        count = ingest.follow(entries, writer, source, stopped=lambda: stopped() or source.jumped)
+        count = ingest.follow(entries, writer, source, stopped=done)
     finally:
         os.close(entries)
         journal.kill()
         code = journal.wait()
-    if not stopped() and not source.jumped:
-        raise External(f"journalctl ended ({code})", hint="may we read the journal? the group systemd-journal may")
-    return count
+    return count, None if on_purpose else code
 
 
 class JournalSource:
@@ -104,6 +130,7 @@ class JournalSource:
         self.jumped, self._looks = False, 0
         self._parser = Parser()
         self._budget = Budget()
+        self._heard = 0.0
 
     @property
     def cursor(self) -> str:
@@ -113,6 +140,12 @@ class JournalSource:
     def begin(self) -> None:
         """Begin with the first entry behind the cursor."""
         self._parser, self._looks, self.jumped = Parser(), self._looks + self.jumped, False
+        self._heard = time.monotonic()
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing came for so long that the journal is to be opened again. Not before the first entry."""
+        return bool(self.cursor) and time.monotonic() - self._heard > SILENCE_S
 
     def position(self) -> bytes:
         """Return what a heartbeat says: the cursor."""
@@ -121,6 +154,8 @@ class JournalSource:
     def events(self, data: bytes, *, ended: bool) -> list[ingest.Event]:
         """Return the events of the entries that are complete with the next block."""
         found: list[ingest.Event] = []
+        if data:
+            self._heard = time.monotonic()
         for entry in self._parser.feed(data):
             at = entry.first(CURSOR.encode()).decode("ascii", "replace")
             step = self._position.step(at)
