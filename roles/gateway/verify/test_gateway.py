@@ -62,6 +62,10 @@ def test_services_behind_the_front_are_reached_by_their_caller_alone(host: Any, 
     assert int(host.check_output("stat --format %%a %s", path), 8) & 0o007 == 0
     asks = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     assert host.run("runuser -u nobody -- python3 -c %s %s", asks, path).rc != 0
+    for takes in ("os.unlink(sys.argv[1])", "socket.socket(socket.AF_UNIX).bind(sys.argv[1] + '.other')",
+                  "os.rename(sys.argv[1], sys.argv[1] + '.other')"):  # fmt: skip
+        done = host.run("runuser -u nobody -- python3 -c %s %s", f"import os, socket, sys; {takes}", path)
+        assert "PermissionError" in done.stderr, takes
     if path != ADMIN:
         assert host.check_output("stat --format %%U %s", path.rpartition("/")[0]) == "root"
         assert int(host.check_output("stat --format %%a %s", path.rpartition("/")[0]), 8) & 0o022 == 0

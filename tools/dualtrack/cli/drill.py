@@ -23,7 +23,7 @@ def audit(
     """Attack the audit trail, the search store and what protects both, and print what prevents or finds each attack.
 
     Exit code 1 when one was missed, 4 when one could not be tried. Runs on this machine alone, against servers and
-    hosts that it makes and removes; nothing that is in use is touched. Takes about 4 minutes (--short) or 8.
+    hosts that it makes and removes; nothing that is in use is touched. Takes about 8 minutes (--short) or 25.
     """
     report = attacks.drill(Steps(quiet=json), short=short)
     if json:

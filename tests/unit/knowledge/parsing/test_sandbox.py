@@ -76,6 +76,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT)
 
 
+@pytest.mark.attack("a parser that was taken over", "tries to leave its sandbox", "prevented", "the sandbox")
 @pytest.mark.parametrize("module", ["parser_attacks", "parser_without_namespaces"])
 def test_parser_that_was_taken_over_does_nothing(target: Target, module: str) -> None:
     before = target.state()
@@ -94,6 +95,7 @@ def test_the_same_succeeds_in_an_ordinary_process(target: Target) -> None:
     assert target.memory.raw.startswith(BYTES)
 
 
+@pytest.mark.attack("a parser that was taken over", "makes every system call", "prevented", "the list of system calls")
 def test_every_system_call_that_is_not_on_the_list_is_refused(target: Target) -> None:
     found = target.taken_over("parser_attacks", "every call")
     allowed = calls.CALLS[platform.machine()][1]

@@ -78,6 +78,24 @@ SCENARIOS = {
             seconds=0,
         ),
     ),
+    "gateway": (
+        Attack(
+            who="a user",
+            what="answers in place of the gateway's router, screen or HAProxy",
+            outcome="prevented",
+            by="sockets in root's directories",
+            seconds=0,
+        ),
+    ),
+    "knowledge_base": (
+        Attack(
+            who="a parser that was taken over",
+            what="tries to leave its sandbox in the unit of the host",
+            outcome="prevented",
+            by="its account, the list of system calls, Landlock, namespaces",
+            seconds=0,
+        ),
+    ),
     "access": (
         Attack(
             who="a listed person",
@@ -92,7 +110,7 @@ _WORST = ("missed", "not tried", "found", "prevented")
 
 
 def drill(say: Say, *, short: bool = False) -> AttackReport:
-    """Try everything, and return what came of it; ``short`` leaves out what needs a whole host (some 4 minutes).
+    """Try everything, and return what came of it; ``short`` leaves out what needs a whole host.
 
     External when the tests cannot run at all.
     """
