@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 
 from dualtrack.security.audit import journal_budget, journal_export, writer
-from dualtrack.security.audit.journal import CUT, JournalSource, body, last_cursor, wanted
+from dualtrack.security.audit.journal import CUT, LOOKS, JournalSource, body, last_cursor, wanted
 from dualtrack.security.audit.journal_budget import Budget
 from dualtrack.security.audit.journal_export import JournalEntry, Parser
 from dualtrack.security.audit.layout import Place
@@ -46,6 +46,27 @@ def sent(number: int, message: bytes = b"hello", *, uid: int = 1001, facility: i
         (b"SYSLOG_FACILITY", str(facility).encode()), (b"SYSLOG_IDENTIFIER", b"noise"), (b"MESSAGE", message),
         (b"_UID", str(uid).encode()), (b"_COMM", b"logger"), (b"_TRANSPORT", b"syslog"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", [b"hello", b"\xff\n\n"], ids=["text", "binary"])
+@pytest.mark.parametrize("kept", range(1, 10))
+def test_entry_that_was_broken_off_is_missing(kept: int, message: bytes) -> None:
+    """As journalctl prints it where journald removes the file: without the empty line, and the next one follows."""
+    data = written(sent(1)) + written(sent(2, message)[:kept])[:-1] + written(sent(3)) + written(sent(4))
+    source = JournalSource()
+    events = []
+    for look in range(LOOKS + 1):
+        source.begin()
+        events += source.events(data, ended=False)
+        assert (source.cursor, source.jumped) == ((at(1), True) if look < LOOKS else (at(4), False))
+    assert [kind for kind, _, _ in events] == ["journal", "gap", "journal", "journal"]
+    assert json.loads(events[1][2])["missing"] == 1
+
+
+def test_what_has_no_place_in_the_journal_leaves_the_position_as_it_is() -> None:
+    source = JournalSource(at(1))
+    source.events(written(sent(2)[1:]), ended=False)
+    assert source.cursor == at(1)
 
 
 names = st.text("ABCDEFGHIJ_0123456789", min_size=1, max_size=9).map(str.encode)
@@ -97,8 +118,9 @@ def parsed(fields: Fields) -> JournalEntry:
 
 @pytest.mark.parametrize(("number", "size"), [(1, 10), (40, 10), (2000, 10), (1, 300_000), (40, 300_000), (2000, 5000)])
 def test_what_anybody_sent_takes_bounded_room_and_says_what_is_missing(number: int, size: int) -> None:
-    mine = [(b"X%d" % place, b"y" * size) for place in range(number)]
-    entry = parsed([*mine, *sent(1, b"z" * size)])
+    mine = [(b"X%d" % it, b"y" * size) for it in range(number)]
+    place, *others = sent(1, b"z" * size)
+    entry = parsed([place, *mine, *others])
     text = json.loads(body(entry, whole=False))
     assert len(body(entry, whole=False)) < 300_000
     assert text["_UID"] == "1001", "what journald says of the sender is always there"

@@ -16,10 +16,10 @@ from collections.abc import Callable
 import msgspec
 
 from dualtrack.core.errors import BadInput, External, Missing
-from dualtrack.security.audit import ingest, record
+from dualtrack.security.audit import ingest, journal_export, record
 from dualtrack.security.audit.journal_budget import Budget
 from dualtrack.security.audit.journal_export import TRUSTED, JournalEntry, Parser
-from dualtrack.security.audit.journal_position import JournalPosition
+from dualtrack.security.audit.journal_position import JournalPosition, Step
 from dualtrack.security.audit.layout import Place, lines
 from dualtrack.security.audit.writer import Writer
 
@@ -29,7 +29,7 @@ MESSAGES = frozenset({b"a596d6fe7bfa4994828e72309e95d61e", b"e9bf28e6e834481bb6f
 #: The search store's unit; what it refused, and who changed rights there, has this priority (role opensearch).
 STORE, STORE_PRIORITY = b"dualtrack-opensearch.service", b"5"
 #: The field that names an entry's place in the journal, for ever; its parts are the journal's id and a number.
-CURSOR = "__CURSOR"
+CURSOR = journal_export.CURSOR.decode()
 #: Says of a recorded entry what was left out of it.
 CUT = "DUALTRACK_CUT"
 #: Programs that give their name to the kind of their events, and where they lie. A name alone is the sender's word.
@@ -157,8 +157,8 @@ class JournalSource:
         if data:
             self._heard = time.monotonic()
         for entry in self._parser.feed(data):
-            at = entry.first(CURSOR.encode()).decode("ascii", "replace")
-            step = self._position.step(at)
+            at = entry.first(journal_export.CURSOR).decode("ascii", "replace")
+            step = self._position.step(at) if at else Step("next")
             if step.kind == "seen":
                 continue
             if step.kind != "next" and self._looks < LOOKS:
@@ -169,8 +169,9 @@ class JournalSource:
                 found.append(("gap", "audit", msgspec.json.encode({"missing": step.missing, **between})))
             elif step.kind == "restarted":
                 found.append(("restarted", "audit", msgspec.json.encode(between)))
-            self._looks = 0
-            self._position.take(at)
+            if at:
+                self._looks = 0
+                self._position.take(at)
             if wanted(entry):
                 kind, source = label(entry)
                 text = body(entry, whole=kind != "journal" or entry.first(b"_UID") == b"0")

@@ -2,8 +2,9 @@
 
 The format: https://systemd.io/JOURNAL_EXPORT_FORMATS/#journal-export-format. A field is `NAME=value` and a newline, or
 `NAME`, a newline, the length of the value as 64 bits (little endian), the value and a newline. An empty line ends an
-entry. A sender chooses values, also binary ones of many megabytes: what is beyond a bound is skipped as it arrives, so
-an entry takes bounded memory and time whatever its size is.
+entry. journalctl breaks an entry off, without that line, where the journal's file is removed meanwhile: such an entry
+is left out, so that its number is missing. A sender chooses values, also binary ones of many megabytes: what is beyond
+a bound is skipped as it arrives, so an entry takes bounded memory and time whatever its size is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ VALUE, VALUES = 256 << 10, 256
 _LENGTH = struct.Struct("<Q")
 #: Values that the sender did not choose: journald adds them, and accepts no such names from senders.
 TRUSTED = b"_"
+#: The first field of each entry: its place in the journal. No sender can set it.
+CURSOR = b"__CURSOR"
 
 
 @dataclass(slots=True)
@@ -96,6 +99,8 @@ class Parser:
             return self._begin_long(data, at)
         name, equals, value = data[at:end].partition(b"=")
         if equals:
+            if name == CURSOR:
+                self._entry = JournalEntry()
             self._entry.add(name, value)
             return end + 1 - at
         begin = end + 1 + _LENGTH.size
@@ -121,7 +126,7 @@ class Parser:
 
 
 def _text(lines: bytes) -> JournalEntry | None:
-    """Return the entry that these lines are; None where a value is binary.
+    """Return the entry that these lines are; None where a value is binary, or an entry was broken off.
 
     The name of a binary field is a line without `=`, and stands before its value: so an empty line within a value is
     never taken for the end of an entry.
@@ -129,7 +134,7 @@ def _text(lines: bytes) -> JournalEntry | None:
     entry = JournalEntry()
     for line in lines.split(b"\n"):
         name, equals, value = line.partition(b"=")
-        if not equals:
+        if not equals or (name == CURSOR and entry.count):
             return None
         entry.add(name, value)
     return entry
