@@ -44,7 +44,11 @@ class Host:
     def api(self, url: str) -> None:
         """Let its API be at a URL."""
         endpoint = Endpoint(
-            url=url, ca_file=str(self.folder / "pki/ca.pem"), models=("m",), tracks=("local",), gateway="gateway-1"
+            url=url,
+            ca_file=str(self.folder / "pki/ca.pem"),
+            models=("m", "other"),
+            tracks=("local",),
+            gateway="gateway-1",
         )
         self.noted: list[str] = []
         self.site = serving.Site(
@@ -95,6 +99,25 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(ended.value.code or 0), *capsys.readouterr()
 
     return one
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("serving", "key", "add", "a"), ("serving", "chat", "Hi"), ("failover", "drain", "sovereign-1"),
+     ("failover", "release", "sovereign-1")],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["nosuch", "M", "../m", "m\x1b[2J"])
+def test_a_model_that_no_gateway_has_is_refused_in_the_same_words(
+    run: Run, host: Host, words: tuple[str, ...], name: str
+) -> None:
+    code, out, err = run(*words[1:], "--model", name, group=words[0])
+    assert (code, out) == (2, "")
+    assert "no gateway has a model called" in err
+    assert "there are: m, other" in " ".join(err.split())
+    assert "\x1b" not in err
+    assert not host.noted
+    assert not (host.folder / "tenants.json").exists()
 
 
 def test_a_key_is_shown_once_and_works_at_once(run: Run, host: Host, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def row(batch: int, delay_ms: float, texts_per_s: float, steady_p95_ms: float) -
     )  # fmt: skip
 
 
-ALONE, SLOW, GOOD, LONGER = row(0, 0, 900, 9), row(64, 20, 800, 130), row(16, 0, 700, 20), row(16, 5, 720, 30)
+ALONE, SLOW, GOOD, LONGER = row(0, 0, 90, 9), row(64, 20, 800, 130), row(16, 0, 700, 20), row(16, 5, 720, 30)
 
 
 def test_best_keeps_the_time_and_waits_no_longer_than_it_pays() -> None:
@@ -24,8 +24,12 @@ def test_best_keeps_the_time_and_waits_no_longer_than_it_pays() -> None:
     assert best([row(4, 0, 500, 20), LONGER], 120) == LONGER
 
 
+def test_no_batching_is_best_where_nothing_else_keeps_the_time() -> None:
+    assert best([ALONE, SLOW], 120) == ALONE
+
+
 def test_none_is_best_where_none_keeps_the_time() -> None:
-    assert best([ALONE, SLOW], 120) is None
+    assert best([row(0, 0, 90, 121), SLOW], 120) is None
     assert best([], 120) is None
 
 

@@ -96,7 +96,9 @@ def release(
 
 
 def _steer(verb: Verb, what: str, json: bool, *, last: bool = False, model: str | None = None) -> None:
-    told = steering.steer(serving.sites(), verb, what, last=last, model=model)
+    sites = serving.sites()
+    serving.known_models(sites, [model] if model is not None else [])
+    told = steering.steer(sites, verb, what, last=last, model=model)
     if json:
         document("failover", {"gateways": told})
     else:

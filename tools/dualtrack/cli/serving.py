@@ -130,7 +130,8 @@ def tune(
             title=f"{found.model} on {found.host}",
         )  # fmt: skip
         if found.best:
-            echo(f"serving_models: batch: {found.best.batch}, delay_ms: {found.best.delay_ms:g}")
+            # Without batching: a batch of 1 in the declaration, where 0 means "as latency_ms allows".
+            echo(f"serving_models: batch: {found.best.batch or 1}, delay_ms: {found.best.delay_ms:g}")
     if not found.best:
         raise Findings(
             f"nothing that was tried answers 95 of 100 within {found.latency_ms} ms at {found.rate:g} a second"
@@ -180,6 +181,7 @@ def add(
         requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, tokens_per_month=tokens_per_month,
     )  # fmt: skip
     found = serving.sites()
+    serving.known_models(found, model)
     text, made = tenants.add(serving.tenants_file(found), tenant, changes)
     if not json:  # before anything else may fail: it cannot be shown again
         echo(text)
@@ -286,6 +288,7 @@ def chat(
     """Ask a model through the gateway. The answer comes on stdout as it is made, then on stderr who made it."""
     text = client.read_prompt(prompt, sys.stdin.buffer)
     site = serving.sites()[0]
+    serving.known_models([site], [model] if model else [])
     found = client.find_key(key_file, os.environ, serving.chat_key(site))
     asked = client.Client(site.endpoint.url, serving.ca_file(site), found)
     name = client.chosen(model, site.writers or (() if model else asked.models()))

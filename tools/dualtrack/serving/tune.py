@@ -46,7 +46,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
 def best(rows: Sequence[TuningRow], latency_ms: float) -> TuningRow | None:
     """Return the row with the most texts a second among those that keep the time; of like ones the shortest delay."""
-    kept = [it for it in rows if it.batch and it.steady_p95_ms <= latency_ms]
+    kept = [it for it in rows if it.steady_p95_ms <= latency_ms]
     most = max((it.texts_per_s for it in kept), default=0.0)
     # A few per cent are the machine's own.
     alike = [it for it in kept if it.texts_per_s >= 0.95 * most]
@@ -69,7 +69,7 @@ def draw(found: Tuning, path: Path) -> None:
         axes.set(title=title, xlabel="texts at once, at most (0: no batching)")
     right.axhline(found.latency_ms, color="grey", linestyle=":", label=f"{found.latency_ms} ms")
     if found.best:
-        place = f"batch {found.best.batch}, {found.best.delay_ms:g} ms"
+        place = f"batch {found.best.batch}, {found.best.delay_ms:g} ms" if found.best.batch else "no batching"
         left.annotate(
             place, (found.best.batch, found.best.texts_per_s), textcoords="offset points", xytext=(-8, -14), ha="right"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,6 +99,16 @@ def sites() -> list[Site]:
     if not found:
         raise Missing("no host with the role gateway is up", hint="make up")
     return found
+
+
+def known_models(sites: Sequence[Site], names: Iterable[str]) -> None:
+    """Check names of models that an operator gave; BadInput for one that no gateway's inventory declares."""
+    declared = sorted({model for site in sites for model in site.endpoint.models})
+    for name in names:
+        if name not in declared:
+            raise BadInput(
+                f"no gateway has a model called {name!r}", hint=f"there are: {', '.join(declared) or 'none'}"
+            )
 
 
 def up() -> list[Site]:
