@@ -109,3 +109,16 @@ def test_documents_are_read_by_an_account_without_files(host: Any) -> None:
     assert owned == ""
     unit = host.check_output("systemctl show --property User --value dualtrack-knowledge-parser@x.service")
     assert unit == PARSER
+
+
+def test_token_is_issued_to_people_alone(host: Any, hostvars: dict[str, Any], url: str) -> None:
+    """Each in the name of the account that asks; the key is root's, and the socket lies in root's directory."""
+    assert host.check_output("stat --format '%%U %%a' %s/own-token.key", SETTINGS) == "root 600"
+    assert host.check_output("stat --format '%%U %%a' /run/dualtrack-knowledge-token") == "root 755"
+    done = host.run("runuser -u nobody -- dualtrack-kb-token")
+    assert (done.rc, done.stdout, done.stderr) == (1, "", "nobody is not among the people of this knowledge base\n")
+    for name in hostvars["knowledge_base_people"]:
+        if host.user(name).exists:
+            token = host.check_output("runuser -u %s -- dualtrack-kb-token", name)
+            status, text = ask(host, f"{url}/v1/me", "--header", f"Authorization: Bearer {token}")
+            assert (status, json.loads(text)["name"]) == (200, name)

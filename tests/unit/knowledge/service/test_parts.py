@@ -7,19 +7,22 @@ import hashlib
 import hmac
 import json
 import os
+import pwd
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge.search import Hit
-from dualtrack.knowledge.service import records, settings
+from dualtrack.knowledge.service import own_token, records, settings
 from dualtrack.knowledge.service.limits import BURST_S, Limit, Places
-from dualtrack.knowledge.service.people import AUDIENCE, People, Person, Unknown
+from dualtrack.knowledge.service.people import AUDIENCE, HERE, People, Person, Unknown
 from dualtrack.security.access import tokens
 
 BO = Person("bo", frozenset({"everyone", "person:bo"}))
@@ -88,6 +91,39 @@ def test_a_token_whose_operator_is_not_a_name_is_none(people: People, tmp_path: 
                 people.known(made)
         else:
             assert people.known(made).operator == "ops"
+
+
+def test_token_of_ones_own_is_issued_to_the_account_that_asks(tmp_path: Path) -> None:
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    write(tmp_path, {name: ["everyone"]})
+    keys = {it: tmp_path / f"{it}.key" for it in ("here", "there")}
+    for file in keys.values():
+        tokens.write_atomically(file, ECKey.generate_key("P-256").as_pem(private=True), 0o600)
+        file.with_suffix(".pem").write_bytes(ECKey.import_key(file.read_bytes()).as_pem(private=False))
+    (tmp_path / "key.pem").write_text(tokens.public(tmp_path))
+    here, there, none = (
+        People(tmp_path / "people.json", tmp_path / "key.pem", own)
+        for own in (tmp_path / "here.pem", tmp_path / "there.pem", None)
+    )
+    issued = own_token.issue(os.geteuid(), tmp_path / "people.json", keys["here"])
+    assert issued[0] == name
+    assert here.known(issued[1]) == Person(name, frozenset({"everyone"}))
+    assert here.known(token(tmp_path, name)).name == name, "the controller's tokens count as well"
+    for other in (there, none):
+        with pytest.raises(Unknown):
+            other.known(issued[1])
+    # By the name of an issuer alone a key gets nobody in: each counts for its own.
+    claims = {"aud": AUDIENCE, "sub": name, "exp": int(time.time()) + 60}
+    for key, issuer in ((ECKey.import_key(keys["here"].read_bytes()), "dualtrack"), (tokens.key(tmp_path), HERE)):
+        with pytest.raises(Unknown):
+            here.known(jwt.encode({"alg": "ES256", "typ": "JWT"}, {**claims, "iss": issuer}, key))
+    write(tmp_path, {"bo": ["everyone"]})
+    with pytest.raises(Unknown):
+        here.known(issued[1])
+    with pytest.raises(own_token.Refused, match="is not among the people"):
+        own_token.issue(os.geteuid(), tmp_path / "people.json", keys["here"])
+    with pytest.raises(own_token.Refused, match="has no name on this host"):
+        own_token.issue(3_999_999, tmp_path / "people.json", keys["here"])
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"bo": "everyone"}', '{"bo": [7]}', "\udcff", '{"bo": ["\udcff"]}'])

@@ -49,7 +49,11 @@ def serve(path: Path) -> None:
     from dualtrack.knowledge.service.people import People
 
     settings = told.load(path)
-    people = People(Path(settings.people), Path(settings.token_key))
+    people = People(
+        Path(settings.people),
+        Path(settings.token_key),
+        Path(settings.own_token_key) if settings.own_token_key else None,
+    )
     desk = Desk(settings, credential("gateway-key"), people.kinds)
     config = uvicorn.Config(
         Api(settings, desk, people).app(), uds=settings.socket, http="h11", ws="none", loop="asyncio", lifespan="on",

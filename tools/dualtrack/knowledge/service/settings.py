@@ -29,10 +29,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     ``key_file`` is the master key, where it is not in ``base``; ``cluster`` is the file that says where vectors are
     searched (`cluster.load`), where that is not in this process. ``socket`` is where it answers, behind the host's
-    HAProxy, which has TLS. ``token_key`` is the public key of tokens (PEM), ``people`` the file of who may see what, by
-    name a list of labels. ``per_minute`` is how many questions a person may ask, ``searches`` and ``answers`` how many
-    are worked on at once; ``source_characters`` is how much of the sources a model is given, ``answer_tokens`` how long
-    its answer may be. ``journal`` is the socket that takes records of what was shown.
+    HAProxy, which has TLS. ``token_key`` is the public key of the controller's tokens (PEM), ``own_token_key`` that of
+    the tokens which people get on this host (`own_token`); ``people`` is the file of who may see what, by name a list
+    of labels. ``per_minute`` is how many questions a person may ask, ``searches`` and ``answers`` how many are worked
+    on at once; ``source_characters`` is how much of the sources a model is given, ``answer_tokens`` how long its answer
+    may be. ``journal`` is the socket that takes records of what was shown.
     """
 
     base: str
@@ -40,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     people: str
     token_key: str
     socket: str
+    own_token_key: str = ""
     key_file: str = ""
     cluster: str = ""
     gateway: Gateway | None = None
