@@ -114,7 +114,7 @@ def test_documents_are_read_by_an_account_without_files(host: Any) -> None:
 def test_token_is_issued_to_people_alone(host: Any, hostvars: dict[str, Any], url: str) -> None:
     """Each in the name of the account that asks; the key is root's, and the socket lies in root's directory."""
     assert host.check_output("stat --format '%%U %%a' %s/own-token.key", SETTINGS) == "root 600"
-    assert host.check_output("stat --format '%%U %%a' /run/dualtrack-knowledge-token") == "root 755"
+    assert host.check_output("stat --format '%%U %%a' %s", "/run/dualtrack-knowledge-token") == "root 755"
     done = host.run("runuser -u nobody -- dualtrack-kb-token")
     assert (done.rc, done.stdout, done.stderr) == (1, "", "nobody is not among the people of this knowledge base\n")
     for name in hostvars["knowledge_base_people"]:
