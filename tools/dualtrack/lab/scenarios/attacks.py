@@ -186,7 +186,10 @@ def scenario(name: str, rows: Sequence[Attack], say: Say) -> list[Attack]:
         lab = {"DUALTRACK_LAB_DIR": f"{scratch}/lab"}
         done = proc.run([ROOT / "ci/scenario.sh", name], check=False, log=log, env=lab)
         if done.returncode:
-            say(f"molecule's {name}: {last_line(log.read_text(errors='replace'))}")
+            text = log.read_text(errors="replace")
+            # ci/scenario.sh prints the failed tasks last.
+            for line in text.rpartition("--- why:\n")[2].splitlines() or [last_line(text)]:
+                say(f"molecule's {name}: {line.strip()[:1000]}")
     seconds = time.monotonic() - begin
     found = [
         msgspec.structs.replace(row, outcome="missed" if done.returncode else row.outcome, seconds=seconds)
