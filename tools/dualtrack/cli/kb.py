@@ -226,6 +226,14 @@ def serve(settings: Path = typer.Argument(..., help="Its settings, as the role k
     knowledge.serve(settings)
 
 
+@app.command(name="issue-token")
+def issue_token() -> None:
+    """Issue a token to the account that is connected to stdin, as systemd runs it on a host (`dualtrack-kb-token`)."""
+    from dualtrack.knowledge.service import own_token
+
+    own_token.main()
+
+
 @app.command()
 def versions(base: Path = BASE, json: bool = LISTING) -> None:
     """List the versions that are kept, the newest first, and which one answers."""

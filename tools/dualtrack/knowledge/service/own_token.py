@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+import stat
 import struct
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from dualtrack.core.errors import BadInput
 from dualtrack.core.files import read_whole
 from dualtrack.knowledge.service.people import AUDIENCE, FILE_BYTES, HERE, TOKEN_BYTES
 
@@ -48,6 +50,8 @@ def issue(uid: int, people: Path, key: Path) -> tuple[str, str]:
 
 def main() -> None:
     """Answer the connection on stdin with a line: `token TOKEN`, or the reason why there is none."""
+    if "CREDENTIALS_DIRECTORY" not in os.environ or not stat.S_ISSOCK(os.fstat(0).st_mode):
+        raise BadInput("stdin is not a connection", hint="people run dualtrack-kb-token on the knowledge base's host")
     credentials = Path(os.environ["CREDENTIALS_DIRECTORY"])
     with socket.socket(fileno=os.dup(0)) as link:
         _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -59,7 +63,3 @@ def main() -> None:
             said = str(error)
             print(f"no token for the knowledge base: {error}", file=sys.stderr)
         link.sendall(said.encode() + b"\n")
-
-
-if __name__ == "__main__":
-    main()
