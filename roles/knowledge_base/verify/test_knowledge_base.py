@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from dualtrack.verify import certificates
+
 SERVICE, TLS, INGEST = (f"dualtrack-knowledge{it}.service" for it in ("", "-tls", "-ingest"))
 USER = "dualtrack-knowledge"
 PARSERS, PARSER = "dualtrack-knowledge-parser.socket", "dualtrack-kb-parser"
@@ -109,3 +111,9 @@ def test_documents_are_read_by_an_account_without_files(host: Any) -> None:
     assert owned == ""
     unit = host.check_output("systemctl show --property User --value dualtrack-knowledge-parser@x.service")
     assert unit == PARSER
+
+
+def test_certificate_is_good_and_in_use(host: Any, hostvars: dict[str, Any]) -> None:
+    """What people's programs see is good for another week, and the newest."""
+    name, _, port = address(hostvars).rpartition(":")
+    assert certificates.served(host, f"{SETTINGS}/tls.pem", name, int(port)) == ""
