@@ -152,11 +152,14 @@ def test_nodes_near_their_end_do_not_wait_for_their_cluster(site: Site, days: in
     assert {settings["renew_broken"] for *_, settings in site.runs} == {broken}
 
 
-def test_what_no_role_of_its_host_renews_is_removed(site: Site) -> None:
+def test_what_no_role_of_its_host_renews_is_nobodys_until_a_role_does(site: Site) -> None:
     authority.issue(site.pki, "witness", "gpu-1", now=datetime.now(UTC) - timedelta(days=25))
+    assert "witness gpu-1" in certificates.renewal.complaint(certificates.standings(site.pki))
     done = certificates.renew(site.pki)
     assert [(it.kind, it.name) for it in done.unused] == [("witness", "gpu-1")]
-    assert not [it for it in (site.pki / "witness").iterdir() if it.suffix in (".pem", ".key")]
+    assert (site.wanted(), certificates.renewal.complaint(certificates.standings(site.pki))) == (set(), "")
+    authority.issue(site.pki, "witness", "gpu-1")
+    assert site.wanted() == {("witness", "gpu-1")}
 
 
 def test_one_renewal_runs_at_a_time(site: Site) -> None:

@@ -33,25 +33,26 @@ def renew(folder: Path = PKI, yes: bool = YES, dry_run: bool = DRY_RUN, json: bo
     """
     wanted = [it for it in certificates.standings(folder) if it.wanted]
     applied = not only_shows(yes=yes, dry_run=dry_run, json=json)
-    removed: list[Standing] = []
+    unused: list[Standing] = []
     if wanted:
         hosts = sorted({it.host for it in wanted})
         question = f"Renew {len(wanted)} certificates on {', '.join(hosts)}?"
         lines = [f"would renew on {', '.join(hosts)}:", *(it.line for it in wanted)]
         if agreed(lines, question, yes=yes, dry_run=dry_run, json=json):
             done = certificates.renew(folder, Steps(quiet=json))
-            removed = done.unused
+            unused = done.unused
             if not json:
                 echo(f"renewed on {', '.join(hosts)} ({done.result.seconds} s)")
     elif not json:
         echo("no certificate is due")
-    if applied:
-        removed += certificates.clean(folder)
+    removed = certificates.clean(folder) if applied else []
     if json:
-        document("pki-renewal", {"applied": applied, "certificates": wanted, "removed": removed})
-    else:
-        for it in removed:
-            echo(f"removed: {it.kind} {it.name}, which no host uses")
+        document("pki-renewal", {"applied": applied, "certificates": wanted, "unused": unused, "removed": removed})
+        return
+    for it in unused:
+        echo(f"not renewed: {it.kind} {it.name}, which no role of {it.host} uses")
+    for it in removed:
+        echo(f"removed: {it.kind} {it.name}, which ended on {it.ends:%Y-%m-%d} and which no host uses")
 
 
 @timer.command()

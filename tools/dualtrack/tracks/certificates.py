@@ -32,7 +32,7 @@ def standings(folder: Path, now: datetime | None = None) -> list[Standing]:
 
 
 class Renewed(msgspec.Struct, frozen=True):
-    """What a renewal did: what was ``wanted``, and what of it was ``unused`` and is removed; and the playbook's run."""
+    """What was ``wanted``, what of it no role uses any more, and the runs of the playbook as one."""
 
     wanted: list[Standing]
     unused: list[Standing]
@@ -42,9 +42,9 @@ class Renewed(msgspec.Struct, frozen=True):
 def renew(folder: Path, progress: Callable[[str], None] | None = None) -> Renewed:
     """Renew what is due and bring it to the hosts. Call it where something is due.
 
-    What the roles of a host did not renew, though it was due, none of them uses any more: it is removed. Raises
-    ConfigureFailed at the end where a host failed or was away: the other hosts have theirs, and what is missing is
-    brought by the next call.
+    What the roles of a host did not renew, though it was due, none of them uses any more: it counts as nobody's from
+    now on. Raises ConfigureFailed at the end where a host failed or was away: the other hosts have theirs, and what is
+    missing is brought by the next call.
     """
     with files.alone(STATE / "certificates.lock", "another renewal of certificates is running"):
         due = [it for it in standings(folder) if it.wanted]
@@ -52,7 +52,7 @@ def renew(folder: Path, progress: Callable[[str], None] | None = None) -> Renewe
         # A cluster that is not whole is left alone, but not until its nodes no longer find each other.
         broken = any(it.kind == "node" and it.state in ("late", "over") for it in due)
         settings = {"renew_again": again, "renew_broken": broken}
-        renewal.write(RECORD, due, begun=True)
+        renewal.write(RECORD, due, "begun")
         results, unused = [], []
         for group, hosts in batches(due):
             try:
@@ -63,11 +63,12 @@ def renew(folder: Path, progress: Callable[[str], None] | None = None) -> Renewe
             except ansible_runner.ConfigureFailed as error:
                 result = error.result
             there = brought(due, group, hosts, result)
-            renewal.write(RECORD, there, begun=False)
+            renewal.write(RECORD, there, "brought")
             still = {it.certificate for it in standings(folder) if it.state}
-            unused += [it for it in there if it.state and it.certificate in still]
+            idle = [it for it in there if it.state and it.certificate in still]
+            renewal.write(RECORD, idle, "unused")
+            unused += idle
             results.append(result)
-        renewal.remove(unused)
     whole = together(results)
     if whole.failures:
         raise ansible_runner.ConfigureFailed(whole)

@@ -30,7 +30,7 @@ def ending(host: Any, path: str, *, now: datetime | None = None) -> str:
 
 
 def served(host: Any, path: str, address: str, port: int) -> str:
-    """Tell what is wrong with a service's certificate, or that the service shows another one, and not what the file has."""
+    """Tell what is wrong with a service's certificate, or that the service does not show what the file has."""
     text = host.check_output("python3 -c %s %s %s", SHOWN, address, str(port))
     if x509.load_pem_x509_certificate(text.encode()) != x509.load_pem_x509_certificate(host.file(path).content):
         return f"{address}:{port} shows another certificate than {path}: reload the service"

@@ -58,7 +58,7 @@ class Site:
         return [f"{it.kind} {it.name}" for it in self.look(day) if it.wanted]
 
     def bring(self, *, begun: bool = False) -> None:
-        renewal.write(self.record, [it for it in self.look() if it.host], begun=begun)
+        renewal.write(self.record, [it for it in self.look() if it.host], "begun" if begun else "brought")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -26,6 +27,8 @@ GROUPS = {
 KEPT = timedelta(days=30)
 #: In the record: it was being brought, and whether the host has it, and its service has read it, is not known.
 BEGUN = "begun"
+#: In the record, before the digest: it was due, and no role of its host renewed it.
+UNUSED = "unused "
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,12 +68,14 @@ class Brought(msgspec.Struct, frozen=True):
 def standings(folder: Path, hosts: Mapping[str, Collection[str]], record: Brought, now: datetime) -> list[Standing]:
     """Return the machines' certificates of an authority; ``hosts`` is group to its hosts, of the tracks that are up.
 
-    Those under which `dualtrack verify` asks lie on no host, and are made when they are needed.
+    Those under which `dualtrack verify` asks lie on no host, and are made when they are needed. One that the roles of
+    its host no longer use is held by nobody, until a role renews it.
     """
     if not (folder / "ca.pem").is_file():
         return []
     found = [it for it in authority.listed(folder) if it.kind in lifetimes.MACHINES]
-    holding = holders(((it.kind, it.name) for it in found), hosts)
+    unused = {path for path, it in record.certificates.items() if it == UNUSED + _digest(Path(path))}
+    holding = holders(((it.kind, it.name) for it in found if it.certificate not in unused), hosts)
     return [
         Standing(
             kind=it.kind, name=it.name, host=holding.get((it.kind, it.name), ""), ends=it.ends,
@@ -137,11 +142,14 @@ def read(path: Path) -> Brought:
     return files.read(path, Brought) or Brought()
 
 
-def write(path: Path, certificates: Iterable[Standing], *, begun: bool) -> None:
-    """Note in the record that certificates are being brought, or that their hosts have them as they are now."""
+def write(path: Path, certificates: Iterable[Standing], what: Literal["begun", "brought", "unused"]) -> None:
+    """Note in the record that certificates are being brought, that hosts have them as they are, or do not use them."""
     with files.locked(path):
         kept = {name: it for name, it in read(path).certificates.items() if Path(name).is_file()}
-        new = {it.certificate: BEGUN if begun else _digest(Path(it.certificate)) for it in certificates}
+        before = UNUSED if what == "unused" else ""
+        new = {
+            it.certificate: BEGUN if what == "begun" else before + _digest(Path(it.certificate)) for it in certificates
+        }
         files.write_atomically(path, msgspec.json.encode(Brought(kept | new), order="sorted"))
 
 
