@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.core.errors import External, Missing
+from dualtrack.cli.groups import BY_NAME
+from dualtrack.core.errors import External, Findings, Missing
+from dualtrack.core.output import form
 from dualtrack.tracks import renewal_timer
 from tests.conftest import CLI, ROOT
 
@@ -127,3 +130,30 @@ def test_what_systemctl_refuses_is_said(systemd: Path) -> None:
     (systemd / "bin/systemctl").write_text("#!/bin/sh\necho 'Access denied' >&2\nexit 1\n")
     with pytest.raises(External, match="Access denied"):
         renewal_timer.install(made(systemd))
+
+
+@pytest.mark.usefixtures("account")
+def test_the_commands(systemd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def call(*words: str) -> str:
+        try:
+            BY_NAME["pki"].load().main(["timer", *words], standalone_mode=False)
+        finally:
+            form.reset()
+        return capsys.readouterr().out
+
+    with pytest.raises(Findings, match="certificates are not renewed") as missing:
+        call("status")
+    assert missing.value.hint == "dualtrack pki timer install"
+    capsys.readouterr()
+    printed = call("install", "--dry-run")
+    assert ("OnCalendar=daily" in printed, (systemd / "called").exists()) == (True, False)
+    assert "renews certificates every day" in call("install", "--pki", str(systemd / "pki"))
+    (systemd / "answer").write_text("ActiveState=active\nResult=success\nExecMainExitTimestamp=Mon\n")
+    assert call("status") == "the timer runs; next: none; last: Mon, success\n"
+    (systemd / "answer").write_text("ActiveState=active\nResult=exit-code\nExecMainExitTimestamp=Mon\n")
+    with pytest.raises(Findings) as failed:
+        call("status", "--json")
+    assert failed.value.hint.startswith("journalctl ")
+    assert json.loads(capsys.readouterr().out)["result"] == "exit-code"
+    assert call("remove", "--dry-run").count("would remove") == 2
+    assert call("remove").count("removed") == 2
