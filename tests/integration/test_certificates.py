@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dualtrack.core.paths import ROOT
 from dualtrack.security.pki import authority
+from dualtrack.tracks import renewal_timer
 from tests.conftest import Cli
 
 HOSTS = ("cert-1", "cert-2")
@@ -133,3 +135,61 @@ def test_a_service_that_did_not_load_it_does_so_in_the_next_run(site: Site) -> N
     for host in HOSTS:
         changed = {unit for unit, at in site.starts(host).items() if before[host][unit] != at}
         assert changed == {unit for _, unit in UNITS.values()}
+
+
+WRITE = """\
+import pathlib, sys
+path = pathlib.Path(sys.argv[1])
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text(sys.argv[2])
+path.chmod(int(sys.argv[3], 8))
+"""
+#: Does what a renewal does and a sandbox could prevent, and fails where it can do what a renewal never does.
+INSTEAD = """\
+#!/usr/bin/python3
+import multiprocessing, os, pathlib, socket, subprocess, sys
+assert sys.argv[1:] == ["pki", "renew", "--yes", "--pki", "/srv/a site/pki"], sys.argv
+assert os.environ["DUALTRACK_STATE_DIR"] == "/srv/a site/state", os.environ
+for place in ("/srv/a site/state", "/srv/a site/pki", "/tmp"):
+    pathlib.Path(place, "made").write_text("here")
+multiprocessing.Queue().put(1)
+with multiprocessing.Pool(2) as pool:
+    assert pool.map(abs, [-1, -2]) == [1, 2]
+subprocess.run(["ssh", "-V"], check=True)
+subprocess.run(["ip", "address"], check=True, stdout=subprocess.DEVNULL)
+socket.create_connection(("127.0.0.1", 22), timeout=10).close()
+assert pathlib.Path("/root/.ssh-key").read_text() == "key"
+for place in ("/etc", "/root", "/usr/local", "/srv", "/var/lib"):
+    try:
+        pathlib.Path(place, "made").write_text("here")
+    except OSError:
+        continue
+    sys.exit(f"wrote into {place}")
+if subprocess.run(["unshare", "--user", "true"], stderr=subprocess.DEVNULL).returncode == 0:
+    sys.exit("made a namespace")
+"""
+
+
+def test_the_service_of_the_timer_can_do_its_work_and_no_more(site: Site) -> None:
+    """Under a systemd that runs: a program in the place of the command tries what the command does."""
+    found = renewal_timer.units(
+        Path("/opt/a program/dualtrack"), Path("/srv/a site/pki"), root=ROOT, state=Path("/srv/a site/state")
+    )
+
+    def write(path: str, text: str, mode: str = "0644") -> None:
+        site.lab.inside("cert-1", "python3", "-c", WRITE, path, text, mode)
+
+    write("/opt/a program/dualtrack", INSTEAD, "0755")
+    write("/root/.ssh-key", "key", "0600")
+    for folder in ("state", "pki"):
+        write(f"/srv/a site/{folder}/.there", "")
+    for name, text in found.files.items():
+        write(f"/etc/systemd/system/{name}", text)
+    site.lab.inside("cert-1", "systemctl", "daemon-reload")
+    site.lab.inside("cert-1", "systemctl", "start", "dualtrack-certificates.timer")
+    done = site.lab.inside("cert-1", "systemctl", "start", "dualtrack-certificates.service", check=False)
+    said = site.lab.inside("cert-1", "journalctl", "--output=cat", "--unit=dualtrack-certificates", check=False).stdout
+    assert done.returncode == 0, said
+    assert site.lab.inside("cert-1", "ls", "/srv/a site/state/made", "/srv/a site/pki/made").stdout.count("made") == 2
+    asked = ("systemctl", "show", "--value", "--property=NextElapseUSecRealtime", "dualtrack-certificates.timer")
+    assert site.lab.inside("cert-1", *asked).stdout.strip()
