@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dualtrack.verify import certificates
 from dualtrack.verify.eventually import settled
 
 PROGRAM = "/usr/local/bin/dualtrack-audit"
@@ -148,3 +149,14 @@ def test_witness_co_signs(host: Any, hostvars: dict[str, Any]) -> None:
     begun = float(host.check_output("date +%s"))
     at = settled(newest, lambda it: it > begun - BEHIND_S, SOON_S + 2.0 * hostvars["audit_witness_every"])
     assert at > begun - BEHIND_S, "nothing is co-signed: see journalctl -u dualtrack-audit-witness"
+
+
+def test_certificates_are_good_and_in_use(host: Any, hostvars: dict[str, Any]) -> None:
+    """What the host and its witness sign in by is good for another week, and what their services have."""
+    units = {"ship": ("host", hostvars["audit_store"]), "witness": ("witness", hostvars["audit_witness"])}
+    wrong = [
+        certificates.loaded(host, f"/etc/dualtrack/audit/{name}.pem", f"dualtrack-audit-{unit}.service")
+        for unit, (name, there) in units.items()
+        if there
+    ]
+    assert [it for it in wrong if it] == []

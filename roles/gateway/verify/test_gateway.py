@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from dualtrack.verify import certificates
+
 CERTIFICATE = "/etc/dualtrack/gateway/gateway.pem"
 ADMIN = "/run/haproxy/admin.sock"
 #: Seconds that engines get to load their models and to be found well: enough for small ones, just after the play.
@@ -117,3 +119,10 @@ def test_engines_answer(host: Any, hostvars: dict[str, Any]) -> None:
             break
         time.sleep(1)
     assert not missing, engines
+
+
+def test_certificates_are_good_and_in_use(host: Any, hostvars: dict[str, Any]) -> None:
+    """What clients see, and what engines see, is good for another week; clients see the newest."""
+    assert certificates.served(host, CERTIFICATE, "127.0.0.1", int(hostvars["gateway_port"])) == ""
+    if hostvars.get("gateway_ca_dir"):
+        assert certificates.ending(host, "/etc/dualtrack/gateway/client.pem") == ""

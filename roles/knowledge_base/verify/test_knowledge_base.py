@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from dualtrack.verify import certificates
+
 SERVICE, TLS, INGEST = (f"dualtrack-knowledge{it}.service" for it in ("", "-tls", "-ingest"))
 USER = "dualtrack-knowledge"
 PARSERS, PARSER = "dualtrack-knowledge-parser.socket", "dualtrack-kb-parser"
@@ -122,3 +124,9 @@ def test_token_is_issued_to_people_alone(host: Any, hostvars: dict[str, Any], ur
             token = host.check_output("runuser -u %s -- dualtrack-kb-token", name)
             status, text = ask(host, f"{url}/v1/me", "--header", f"Authorization: Bearer {token}")
             assert (status, json.loads(text)["name"]) == (200, name)
+
+
+def test_certificate_is_good_and_in_use(host: Any, hostvars: dict[str, Any]) -> None:
+    """What people's programs see is good for another week, and the newest."""
+    name, _, port = address(hostvars).rpartition(":")
+    assert certificates.served(host, f"{SETTINGS}/tls.pem", name, int(port)) == ""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dualtrack.security.opensearch.connections import Node
+from dualtrack.verify import certificates
 from dualtrack.verify.eventually import settled
 
 UNIT = "dualtrack-logs"
@@ -60,3 +61,12 @@ def test_a_line_is_found(host: Any, hostvars: dict[str, Any]) -> None:
     assert found, f"the journal has it, the store does not: see journalctl -u {UNIT}"
     name = hostvars["log_forwarding_host"] or hostvars["inventory_hostname"].lower()
     assert found[0]["_index"].startswith(f"logs-{name}-"), found[0]["_index"]
+
+
+def test_certificate_is_good_and_in_use(host: Any) -> None:
+    """It is good for another week, and the service has started since it came."""
+    path = "/etc/dualtrack/logs/host.pem"
+    assert certificates.ending(host, path) == ""
+    since = host.check_output("systemctl show --property ActiveEnterTimestamp --value %s", UNIT)
+    started = host.check_output("date --date %s +%%s", since)
+    assert int(host.check_output("stat --format %%Y %s", path)) <= int(started), f"systemctl restart {UNIT}"

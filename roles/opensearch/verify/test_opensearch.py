@@ -20,6 +20,7 @@ from dualtrack.security.audit import index_documents
 from dualtrack.security.opensearch import connections, reconcile
 from dualtrack.security.opensearch.security_config import Member
 from dualtrack.security.pki import authority
+from dualtrack.verify import certificates
 from dualtrack.verify.eventually import settled
 
 #: One document for ever, however often the checks run: it cannot be removed.
@@ -376,3 +377,10 @@ def test_a_snapshot_is_taken_every_day(host: Any, node: Node, hostvars: dict[str
     begun = float(host.check_output(f'date --date "$({since})" +%s'))
     now = float(host.check_output("date +%s"))
     assert now - max(newest, begun) < SNAPSHOT_S, "no snapshot today: journalctl -u dualtrack-elk-snapshot"
+
+
+def test_certificates_are_good_and_in_use(host: Any, node: Node) -> None:
+    """The node's and its keeper's are good for another week; the store shows, and the keeper has, the newest."""
+    me, keeper = node.reached, "/etc/dualtrack/keeper/keeper.pem"
+    assert certificates.served(host, "/etc/dualtrack/opensearch/node.pem", me.address, me.port) == ""
+    assert certificates.loaded(host, keeper, "dualtrack-elk-indices.service") == ""

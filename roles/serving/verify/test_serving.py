@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from dualtrack.verify import certificates
+
 STORE = "/usr/local/bin/dualtrack-store"
 KEY = "/etc/dualtrack/serving/api-key"
 #: Seconds that an engine gets to load its model: enough for a small one, just after the play.
@@ -145,3 +147,11 @@ def test_engines_have_a_bound_of_memory(host: Any, hostvars: dict[str, Any]) -> 
     for model in serving(host, hostvars):
         bound = host.check_output("systemctl show --property MemoryMax --value %s", service(model))
         assert bound.isdigit(), bound
+
+
+def test_certificate_is_good_and_in_use(host: Any, hostvars: dict[str, Any]) -> None:
+    """What gateways see is good for another week, and the newest."""
+    if not hostvars["serving_models"] or not hostvars["serving_address"]:
+        pytest.skip("no gateway connects to this host")
+    address, port = hostvars["serving_address"], int(hostvars["serving_models"][0]["port"])
+    assert certificates.served(host, "/etc/dualtrack/serving/tls.pem", address, port) == ""

@@ -31,6 +31,7 @@ from dualtrack.security.access import break_glass
 from dualtrack.security.audit import holds, writer
 from dualtrack.security.pki import authority
 from dualtrack.serving import tenants
+from dualtrack.tracks import ansible_runner, certificates
 
 COMMANDS: dict[tuple[str, ...], Any] = dict(commands())
 #: What asks on a real account only has no `--dry-run`: `cloud plan` is it.
@@ -40,6 +41,7 @@ ELSEWHERE = PLANNED | {
     "play", "pools watch", "spot apply", "tiers restore", "audit retain", "kb delete-person", "init",
 }  # fmt: skip
 NOW = datetime.now(UTC).replace(microsecond=0)
+GPU_1: dict[str, Any] = {"hosts": {"gpu-1": None}}
 
 
 def store_remove(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
@@ -86,6 +88,16 @@ def pki_rotate(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
     return ["--pki", str(folder), "--step", "both"]
 
 
+def pki_renew(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
+    authority.issue(folder, "shipper", "gpu-1", now=NOW - timedelta(days=21))
+    patch.setattr(certificates.deployment, "generated", lambda: [deployment._Group(children={"audited": GPU_1})])
+    patch.setattr(certificates, "RECORD", folder / "certificates.json")
+    patch.setattr(certificates, "STATE", folder)
+    result = ansible_runner.Result(changed={"gpu-1": 3}, failures=(), seconds=1.0, log="")
+    patch.setattr(certificates.ansible_runner, "configure", lambda *_, **__: result)
+    return ["--pki", str(folder)]
+
+
 def kb_rollback(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(versions, "damaged", lambda *_: "")
     with Keys(folder, make=True):
@@ -118,6 +130,7 @@ CASES: dict[str, Callable[[Path, pytest.MonkeyPatch], list[str]]] = {
     "access revoke": access_revoke,
     "audit release": audit_release,
     "audit rotate-key": audit_rotate_key,
+    "pki renew": pki_renew,
     "pki rotate": pki_rotate,
     "kb rollback": kb_rollback,
     "sync rollback": sync_rollback,

@@ -189,7 +189,7 @@ ENTRIES = (
           " removed or rolled back records are detected, also when root did it.",
           "audit", more=("audit_store", "audit_witness", "audit_keep")),
     Entry("pki", "A private certificate authority in a directory: who may connect to the search store, and as what.",
-          "pki"),
+          "pki", more=("pki_renew",)),
     Entry("fabric", "InfiniBand: cables, width, speed, errors and subnet managers, compared with what you declared.",
           "fabric"),
     Entry("lab", "The lab: an emulated AWS whose instances, and your own servers, are live hosts on this machine.",

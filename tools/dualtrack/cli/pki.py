@@ -12,7 +12,8 @@ from dualtrack.cli.confirm import DRY_RUN, YES, agreed, only_shows
 from dualtrack.cli.options import JSON, LISTING, PKI
 from dualtrack.core.errors import Findings
 from dualtrack.core.output import document, echo, table
-from dualtrack.security.pki import authority, rotation
+from dualtrack.security.pki import authority, lifetimes, renewal, rotation
+from dualtrack.tracks import certificates
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -41,7 +42,8 @@ def issue(
 ) -> None:
     """Make a certificate, or show the one that is there; the authority is made with the first one.
 
-    It is renewed when a third of its life is left, or when its addresses are others.
+    It is valid for 30 days, one of a person or the administrator for 7. It is renewed when a third of its life is left,
+    or when its addresses are others.
     """
     found = authority.issue(folder, kind, name, address)  # type: ignore[arg-type] # it says which kinds there are
     if json:
@@ -52,17 +54,35 @@ def issue(
 
 @app.command()
 def show(folder: Path = PKI, json: bool = LISTING) -> None:
-    """Show the authority and its certificates, and how long each is good. Exit code 1 when one has ended."""
+    """Show the authority and its certificates, and how long each is good. Exit code 1 when one ends soon, or has ended.
+
+    A machine's certificate counts when a host of the tracks that are up holds it and less than a week is left: its
+    renewal fails. In another directory than the deployment's each counts that has ended. People's and the
+    administrator's do not count: commands renew them.
+    """
     found, now = list(authority.listed(folder)), datetime.now(UTC)
+    standings = certificates.standings(folder, now)
+    known = {(it.kind, it.name): it for it in standings}
+    rows = [
+        {"host": it.host, "state": it.state} if (it := known.get((one.kind, one.name))) else
+        {"host": "", "state": lifetimes.state(one.kind, lifetimes.Life(one.begins, one.ends), now)}
+        for one in found
+    ]  # fmt: skip
     if json:
-        document("pki", {"certificates": found})
+        document("pki", {"certificates": [structs.asdict(it) | more for it, more in zip(found, rows, strict=True)]})
     else:
-        rows = [(it.kind, it.name, f"{it.ends:%Y-%m-%d}", f"{(it.ends - now).days} days") for it in found]
-        table(("kind", "name", "ends", "left"), rows)
-    if ended := [f"{it.kind} {it.name}" for it in found if it.ends <= now]:
-        raise Findings(
-            f"ended: {', '.join(ended)}", hint="the role opensearch renews its own; `dualtrack pki issue` the others"
-        )
+        table(
+            ("kind", "name", "host", "ends", "left", "state"),
+            [(it.kind, it.name, more["host"], f"{it.ends:%Y-%m-%d}", f"{(it.ends - now).days} days", more["state"])
+             for it, more in zip(found, rows, strict=True)],
+        )  # fmt: skip
+    if found[0].ends <= now:
+        raise Findings("the authority has ended", hint="make a new directory")
+    if line := renewal.complaint(standings):
+        raise Findings(line, hint="dualtrack pki renew")
+    elsewhere = folder.resolve() != Path(PKI.default).resolve()
+    if elsewhere and (over := [f"{it.kind} {it.name}" for it in standings if it.state == "over"]):
+        raise Findings(f"ended: {', '.join(over)}", hint="`dualtrack pki issue` renews each; bring it to its host")
 
 
 @app.command()

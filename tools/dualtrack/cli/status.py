@@ -15,7 +15,8 @@ from dualtrack.tracks.status import TracksStatus
 def status(watch: bool = WATCH, interval: float = INTERVAL, json: bool = LISTING) -> None:
     """Show both tracks: every host, whether it answers, and when it was last verified.
 
-    Ends with 1 where a host is down, or where a host or a track cannot be looked at.
+    Ends with 1 where a host is down, where a host or a track cannot be looked at, or where a certificate of a host has
+    less than a week left: its renewal fails.
     """
     if not watch:
         if not show_status(json).in_order:

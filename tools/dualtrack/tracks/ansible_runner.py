@@ -80,7 +80,7 @@ def configure(
     log: Path | None = None,
     progress: Progress | None = None,
     playbook: Path = SITE,
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Result:
     """Run ``playbook`` on the hosts of ``inventories`` and return what changed.
 

@@ -15,7 +15,7 @@ from dualtrack.inventory import deployment
 from dualtrack.inventory import target as targets
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
-from dualtrack.tracks import host_boot, local
+from dualtrack.tracks import certificates, host_boot, local
 from dualtrack.verify import record
 
 State = Literal["up", "down", "unverified", "unknown"]
@@ -88,6 +88,11 @@ def status(pool: str = "") -> TracksStatus:
             found += [(host, connection) for host in servers]
         except DualtrackError as error:
             problems.append(f"local: {error}")
+    try:
+        if not pool and (problem := certificates.problem()):
+            problems.append(problem)
+    except DualtrackError as error:
+        problems.append(f"certificates: {error}")
     verified = record.load(STATE / "verified.json")
     found = [pair for pair in found if pool in ("", pair[0].pool)]
     with ThreadPoolExecutor(max_workers=32) as threads:

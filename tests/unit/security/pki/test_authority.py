@@ -47,12 +47,12 @@ def test_another_authority_is_another_one(tmp_path: Path) -> None:
 def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
     first = authority.issue(tmp_path, "node", "log-1", ["log-1"], now=NOW)
     contents = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    second = authority.issue(tmp_path, "node", "log-1", ["log-1"], now=NOW + timedelta(days=100))
+    second = authority.issue(tmp_path, "node", "log-1", ["log-1"], now=NOW + timedelta(days=19))
     assert (first.changed, second.changed) == (True, False)
     assert contents == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize(("days", "renewed"), [(200, False), (300, True), (500, True)])
+@pytest.mark.parametrize(("days", "renewed"), [(19, False), (20, True), (500, True)])
 def test_renewed_before_a_third_is_left(tmp_path: Path, days: int, renewed: bool) -> None:
     authority.issue(tmp_path, "shipper", "gpu-1", now=NOW)
     later = NOW + timedelta(days=days)

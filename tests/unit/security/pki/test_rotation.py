@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey
 
 from dualtrack.core.errors import BadInput, Refused
 from dualtrack.security.access import tokens
-from dualtrack.security.pki import authority, rotation
+from dualtrack.security.pki import authority, lifetimes, rotation
 from tests.conftest import CLI
 
 HOSTS = (("node", "log-1", ["log-1", "10.0.0.1"]), ("shipper", "gpu-1", []), ("witness", "gpu-2", []))
@@ -162,7 +162,7 @@ def test_another_key_than_the_authority_s_is_said(site: Site, tmp_path: Path) ->
 
 
 def test_an_authority_near_its_end_is_replaced_in_time(tmp_path: Path) -> None:
-    long_ago = datetime.now(UTC) - timedelta(days=authority.CA_DAYS - 30)
+    long_ago = datetime.now(UTC) - timedelta(days=lifetimes.CA_DAYS - 30)
     first = authority.ensure(tmp_path, now=long_ago)
     rotation.take(tmp_path, "both")
     ends = {it.name: it.ends for it in authority.listed(tmp_path)}

@@ -73,6 +73,19 @@ def settle(
     return changed
 
 
+def await_whole(store: Store, nodes: int, *, elastic: bool = False, patience: float = 180) -> None:
+    """Wait until the node answers, all nodes are in its cluster, and another one may stop; External where they are not.
+
+    With more than one node each shard has its copy then; with one there is none. And the node has read its rights.
+    """
+    status = "green" if nodes > 1 else "yellow"
+    store.await_up(patience)
+    asked = f"/_cluster/health?wait_for_nodes={nodes}&wait_for_status={status}&timeout=1s"
+    _await(store, asked, patience, f"is not whole: {nodes} nodes, status {status}")
+    if not elastic:
+        _await(store, HEALTH, patience, "did not read its rights")
+
+
 def admit(store: Store, host: str, *, logs: bool = False, write: bool = True) -> bool:
     """Give a host the index in which it asks for others, and with ``logs`` those of its first two days of logs.
 

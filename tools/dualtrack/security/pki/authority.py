@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import msgspec
 from cryptography import x509
@@ -29,14 +29,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dualtrack.core.errors import BadInput, Refused
 from dualtrack.core.files import destroy, locked, make_folder, read_secret, sync_path, write_atomically
+from dualtrack.security.pki import lifetimes
+from dualtrack.security.pki.lifetimes import Kind as Kind
+from dualtrack.security.pki.lifetimes import Life
 
-#: What a certificate is for; its OU. A person's says whose it is, too: a host that is called so has no rights by that.
-Kind = Literal["node", "shipper", "witness", "logger", "keeper", "engine", "gateway", "knowledge", "admin", "person"]
 ORGANISATION = "dualtrack"
-CA_DAYS = 3650
-DAYS = 397
-#: A certificate is renewed when less than this share of its life is left.
-RENEW = 1 / 3
 #: Bytes of a file with one private key at most.
 MAX_KEY = 16 * 1024
 #: Names become parts of index patterns, of paths and of rights: nothing in them may mean more than itself.
@@ -49,6 +46,7 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     name: str
     subject: str
+    begins: datetime
     ends: datetime
     certificate: str
     key: str
@@ -86,12 +84,13 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
 
 
 def issue(
-    folder: Path, kind: Kind, name: str, addresses: Sequence[str] = (), *, days: int = DAYS, now: datetime | None = None
+    folder: Path, kind: Kind, name: str, addresses: Sequence[str] = (), *, days: int = 0, now: datetime | None = None
 ) -> Issued:
     """Return a certificate, after making or renewing it where need be; the authority is made with the first one.
 
     ``addresses`` are the names and IP addresses under which a node is called. One that is there stays as long as it is
-    the authority's, names the same addresses, and more than a third of its life is left. BadInput for a bad name.
+    the authority's, names the same addresses, and is not due (`lifetimes`). ``days`` is another life than the kind's.
+    BadInput for a bad name.
     """
     if kind not in get_args(Kind):
         raise BadInput(f"there are no certificates for '{kind}'", hint=f"one of {', '.join(get_args(Kind))}")
@@ -107,11 +106,11 @@ def issue(
             secret = _key_of(folder, ca)
         if path.is_file() and key_path.is_file():
             found = _read(path)
-            if _serves(found, ca, addresses, now):
+            if _serves(found, ca, addresses) and lifetimes.lasts(kind, life(found), now):
                 return _issued(kind, found, path, key_path, ca_path)
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _builder(_name(kind, name), ca.subject, key.public_key(), now, days)
+            _builder(_name(kind, name), ca.subject, key.public_key(), now, days or lifetimes.days(kind))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(_purposes(kind)), critical=False)
@@ -243,10 +242,13 @@ def state(path: Path, now: datetime) -> str:
         found = x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:
         return ""
-    left = found.not_valid_after_utc - now
-    if left <= timedelta(0):
-        return "over"
-    return "due" if left < RENEW * (found.not_valid_after_utc - found.not_valid_before_utc) else ""
+    kind = path.parent.name if path.parent.name in get_args(Kind) else ""
+    return {"": "", "over": "over"}.get(lifetimes.state(kind, life(found), now), "due")
+
+
+def life(of: x509.Certificate) -> Life:
+    """Return when a certificate begins and ends."""
+    return Life(of.not_valid_before_utc, of.not_valid_after_utc)
 
 
 def pem(of: x509.Certificate) -> bytes:
@@ -281,7 +283,7 @@ def _key_of(folder: Path, ca: x509.Certificate) -> ec.EllipticCurvePrivateKey:
 def _authority(key: ec.EllipticCurvePrivateKey, number: int, now: datetime) -> x509.Certificate:
     name = _name("authority", f"{ORGANISATION} authority" + (f" {number}" if number > 1 else ""))
     return (
-        _builder(name, name, key.public_key(), now, CA_DAYS)
+        _builder(name, name, key.public_key(), now, lifetimes.CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -289,7 +291,7 @@ def _authority(key: ec.EllipticCurvePrivateKey, number: int, now: datetime) -> x
     )
 
 
-def _serves(found: x509.Certificate, ca: x509.Certificate, addresses: Sequence[str], now: datetime) -> bool:
+def _serves(found: x509.Certificate, ca: x509.Certificate, addresses: Sequence[str]) -> bool:
     try:
         found.verify_directly_issued_by(ca)
         named = set(found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
@@ -297,8 +299,7 @@ def _serves(found: x509.Certificate, ca: x509.Certificate, addresses: Sequence[s
         named = set()
     except Exception:  # cryptography has three kinds of "it is another authority's"
         return False
-    left = (found.not_valid_after_utc - now) / (found.not_valid_after_utc - found.not_valid_before_utc)
-    return left > RENEW and named == {_address(it) for it in addresses}
+    return named == {_address(it) for it in addresses}
 
 
 def _builder(
@@ -310,7 +311,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))  # a host's clock may be behind
+        .not_valid_before(now - lifetimes.BACKDATED)
         .not_valid_after(now + timedelta(days=days))
     )
 
@@ -380,6 +381,7 @@ def _issued(
         kind=kind,
         name=path.stem if kind != "authority" else called(certificate),
         subject=certificate.subject.rfc4514_string(),
+        begins=certificate.not_valid_before_utc,
         ends=certificate.not_valid_after_utc,
         certificate=str(path),
         key=str(key),
