@@ -18,7 +18,7 @@ from unittest import mock
 
 import pytest
 
-from dualtrack.core import waiting
+from dualtrack.core import aws, waiting
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI = Path(sys.executable).parent / "dualtrack"
@@ -124,6 +124,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         yield cli
     finally:
         cli("lab", "down")
+
+
+def api_of(lab: Cli, service: str, region: str = "us-east-1") -> Any:
+    """Return a client of a running lab's emulated API, with the lab's own credentials."""
+    status = lab.json("lab", "status")
+    aws.sign_with(status["aws_endpoint"], Path(status["aws_credentials_file"]))
+    return aws.client(service, region, status["aws_endpoint"])
 
 
 #: A machine that is shared with others may take this many times as long as a quiet one.

@@ -27,7 +27,7 @@ PLACE = "/var/lib/dualtrack-bench"
 PORT, NAME = 8099, "bench-switch"
 SETTINGS = f"/etc/dualtrack/serving/{NAME}.json"
 UNIT = f"/run/systemd/system/dualtrack-serving-{NAME}.service"
-AWS = "AWS_ACCESS_KEY_ID=lab AWS_SECRET_ACCESS_KEY=lab AWS_DEFAULT_REGION=us-east-1"
+AWS = f"AWS_SHARED_CREDENTIALS_FILE={PLACE}/aws-credentials AWS_DEFAULT_REGION=us-east-1"
 RCLONE = f":s3,provider=Other,endpoint='{ENDPOINT}',env_auth=true,region=us-east-1:dualtrack-lab-models"
 
 
@@ -49,6 +49,7 @@ def prepare(host: str, model: str) -> None:
     facts = json.loads(shell(host, f"cat /etc/dualtrack/serving/{model}.json"))
     facts.update(port=PORT, drain_s=60)
     shell(host, f"install -d -o models -g models -m 2755 {PLACE} && apt-get install -qq --yes rclone >/dev/null")
+    shell(host, f"install -o models -m 600 -t {PLACE} /root/aws-credentials")
     shell(host, f"cat > {SETTINGS} <<'END'\n{json.dumps(facts)}\nEND")
     shell(
         host, f"sed -e 's|^ExecStart=.*|ExecStart=/usr/local/bin/dualtrack-store hold --cache {PLACE}/cache {ADDRESS}"

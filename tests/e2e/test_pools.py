@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from dualtrack.core import aws
-from tests.conftest import Cli, wait
+from tests.conftest import Cli, api_of, wait
 from tests.e2e.conftest import continues
 
 UP_S = 1200
@@ -46,7 +45,7 @@ class Site:
     def records(self) -> set[str]:
         """Return the instances that users are sent to."""
         zone = self.stack["traffic"]
-        api = aws.client("route53", "us-east-1", self.cli.json("lab", "status")["aws_endpoint"])
+        api = api_of(self.cli, "route53")
         found = api.list_resource_record_sets(HostedZoneId=zone["zone_id"])["ResourceRecordSets"]
         return {it["SetIdentifier"] for it in found if it["Name"].rstrip(".") == zone["name"]}
 

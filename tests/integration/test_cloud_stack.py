@@ -275,6 +275,8 @@ def test_the_stacks_own_test(aws: Emulator, tmp_path: Path) -> None:
     environment = {
         "TF_CLI_CONFIG_FILE": str(config or os.devnull),
         "TF_VAR_aws_endpoint": aws.url,
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
         "TF_VAR_ssh_public_key": KEY,
     }
     proc.run([path, "init", "-input=false"], cwd=folder, env=environment)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from dualtrack.core import aws
+from dualtrack.cloud import stack
+from dualtrack.core import aws, paths
 from dualtrack.lab import machine
 from dualtrack.lab.state import Store
 from dualtrack.remote import host_keys
-from tests.conftest import CLI, Cli, living, wait
+from tests.conftest import CLI, Cli, api_of, living, wait
 
 
 def ec2(lab: Cli) -> Any:
-    return aws.client("ec2", "us-east-1", lab.json("lab", "status")["aws_endpoint"])
+    return api_of(lab, "ec2")
 
 
 def hosts(lab: Cli) -> dict[str, dict[str, Any]]:
@@ -142,7 +146,9 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
     instance = api.run_instances(
         MinCount=1, MaxCount=1, ImageId="ami-12345678", InstanceType="p4d.24xlarge", KeyName="ops", SubnetId=subnet,
         UserData=user_data,
-        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "dualtrack:pool", "Value": "spot"}]}],
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [
+            {"Key": "dualtrack:pool", "Value": "spot"}, {"Key": "Name", "Value": "spot"},
+        ]}],
     )["Instances"][0]  # fmt: skip
     address, name = instance["PrivateIpAddress"], f"spot-{instance['InstanceId'][2:10]}"
     store = Store(lab.folder)
@@ -166,6 +172,16 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
     read = f'curl -sf -H "X-aws-ec2-metadata-token: $({token})" {base}/meta-data/instance-id'
     assert lab("lab", "ssh", name, read).stdout == instance["InstanceId"]
 
+    # Its role's credentials open the API, from wherever they are used.
+    role = f"{base}/meta-data/iam/security-credentials"
+    ask = f'ask() {{ curl -sf -H "X-aws-ec2-metadata-token: $({token})" "$1"; }}; ask "{role}/$(ask {role}/)"'
+    given = json.loads(lab("lab", "ssh", name, ask).stdout)
+    keys = {"aws_access_key_id": given["AccessKeyId"], "aws_secret_access_key": given["SecretAccessKey"]}
+    node = boto3.client(
+        "ec2", "us-east-1", endpoint_url=api.meta.endpoint_url, aws_session_token=given["Token"], **keys
+    )
+    assert node.describe_instances(InstanceIds=[instance["InstanceId"]])["Reservations"]
+
     api.terminate_instances(InstanceIds=[instance["InstanceId"]])
     wait(lambda: name not in hosts(lab), 30, "the host's removal")
     assert not (lab.folder / "hosts" / name).exists()
@@ -174,10 +190,64 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
 
 def test_host_reaches_the_emulated_api_and_the_packages(lab: Cli, server: str) -> None:
     inside = lab.json("lab", "status")["aws_endpoint_inside"]
-    signed = "Authorization: AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/ec2/aws4_request"
-    ask = f"curl -s '{inside}/?Action=DescribeVpcs&Version=2016-11-15' -H '{signed}'"
-    assert "DescribeVpcsResponse" in lab("lab", "ssh", server, ask).stdout
+    ask = "curl --silent --data 'Action=DescribeVpcs&Version=2016-11-15'"
+    assert "MissingAuthenticationToken" in lab("lab", "ssh", server, f"{ask} {inside}").stdout
+    # curl signs as AWS's programs do, with keys that come by its standard input.
+    keys = """awk -F ' = ' '{found[$1] = $2}
+        END {print "user = " found["aws_access_key_id"] ":" found["aws_secret_access_key"]}' /root/aws-credentials"""
+    signed = f"{keys} | {ask} --config - --aws-sigv4 aws:amz:us-east-1:ec2 {inside}"
+    told = lab("lab", "exec", server, "--", "sh", "-c", signed)
+    assert "DescribeVpcsResponse" in told.stdout
     lab("lab", "ssh", server, "sudo apt-get update -qq")
+
+
+def test_accounts_without_the_credentials_list_no_bucket(lab: Cli, server: str) -> None:
+    """As an ordinary account, of this machine or of a host, which is what a job is."""
+    api_of(lab, "s3").create_bucket(Bucket="content")
+    status = lab.json("lab", "status")
+    file = Path(status["aws_credentials_file"])
+    assert (file.stat().st_mode & 0o777, file.stat().st_uid) == (0o600, 0)
+    nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    scope = f"{datetime.now(UTC):%Y%m%d}/us-east-1/s3/aws4_request"
+    lies = f"Authorization: AWS4-HMAC-SHA256 Credential=lab/{scope}, SignedHeaders=host, Signature={'0' * 64}"
+    for where, endpoint, own in (
+        ([], status["aws_endpoint"], str(file)),
+        (["lab", "exec", server, "--"], status["aws_endpoint_inside"], "/root/aws-credentials"),
+    ):
+
+        def run(*words: str, where: list[str] = where) -> str:
+            if where:
+                return lab(*where, *nobody, *words, check=False).stdout
+            return subprocess.run([*nobody, *words], capture_output=True, text=True, check=False).stdout
+
+        assert run("id", "-un") == "nobody\n"
+        assert run("cat", own) == ""
+        for path in ("/", "/content", "/moto-api/data.json"):
+            for more in ([], ["--header", lies]):
+                said = run("curl", "--silent", "--write-out", "%{http_code}", *more, f"{endpoint}{path}")
+                assert said.endswith("403"), f"{endpoint}{path}: {said}"
+                assert "content" not in said
+        web = run("curl", "--silent", "--header", f"Host: web.test:{endpoint.rpartition(':')[2]}", f"{endpoint}/")
+        assert "AccessDenied" in web
+    assert [it["Name"] for it in api_of(lab, "s3").list_buckets()["Buckets"]] == ["content"]
+
+
+def test_opentofu_signs_and_its_files_hold_no_secret(lab: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = lab.json("lab", "status")
+    endpoint, file = status["aws_endpoint"], Path(status["aws_credentials_file"])
+    monkeypatch.setattr(paths, "STATE", tmp_path)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "operator")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "operator")
+    aws.sign_with(endpoint, file)
+    key = Store(lab.folder).public_key()
+    variables = {"pools": {}, "serving": None, "name": "signed"}
+    result = stack.up("emulator", endpoint=endpoint, ssh_public_key=key, confirm=lambda *_: True, variables=variables)
+    assert result.changed
+    found = aws.read_keys(file)
+    for path in (it for it in tmp_path.rglob("*") if it.is_file() and not it.is_symlink()):
+        assert found.secret.encode() not in path.read_bytes(), path
+    assert stack.refresh("emulator", endpoint=endpoint).applied
+    assert stack.down("emulator", endpoint=endpoint, confirm=lambda *_: True)
 
 
 def test_powered_off_host_stays_off(lab: Cli) -> None:
@@ -192,6 +262,7 @@ def test_kill_9_leaves_no_process_and_up_repairs(lab: Cli, server: str) -> None:
     lab("lab", "exec", server, "--", "sh", "-c", "echo kept > /var/tmp/mark; sync")
     assert len(processes_of(lab)) >= 5  # supervisor, emulator, nspawn, and systemd with its services inside
     pid = lab.json("lab", "status")["pid"]
+    keys = Store(lab.folder).credentials_file.read_bytes()
     os.kill(pid, signal.SIGKILL)
     wait(lambda: not processes_of(lab), 20, "the end of every process of the lab")
     assert not lab.json("lab", "status")["up"]
@@ -203,6 +274,8 @@ def test_kill_9_leaves_no_process_and_up_repairs(lab: Cli, server: str) -> None:
         "the server's return with its disk",
     )
     assert list(hosts(lab)) == [server]  # instances are gone with the emulator's memory
+    assert lab("lab", "exec", server, "--", "cat", "/root/aws-credentials").stdout.encode() == keys
+    assert ec2(lab).describe_vpcs()["Vpcs"]
 
 
 def test_interrupted_up_leaves_order(lab: Cli) -> None:
@@ -219,8 +292,10 @@ def test_interrupted_up_leaves_order(lab: Cli) -> None:
 
 
 def test_down_leaves_nothing(lab: Cli) -> None:
-    layout = Store(lab.folder).layout
+    layout, keys = Store(lab.folder).layout, Store(lab.folder).credentials_file
+    assert keys.exists()
     lab("lab", "down")
+    assert not keys.exists()
     assert processes_of(lab) == []
     assert (
         layout.namespace

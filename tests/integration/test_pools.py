@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
+from dualtrack.lab import credentials
 from dualtrack.lab.fault_injection import edit
 from tests.conftest import CLI, Cli, wait
 from tests.support.pools_testbed import COST, POLICY, Bed, Stack, bed
@@ -234,13 +235,14 @@ def test_the_runbook(stack: Stack, tmp_path: Path) -> None:
     lab = Cli(stack.bed.lab)
     stack.bed.retry(0.3)
     # A program and no function of the shell: what a page starts in the background, it must be able to end.
-    program = tmp_path / "bin/dualtrack"
+    program, keys = tmp_path / "bin/dualtrack", tmp_path / "aws-credentials"
+    credentials.ensure(keys)
     program.parent.mkdir()
     program.write_text(f"""#!/bin/sh
 case "$1 $2" in
   "pools watch" | "pools status")
     exec {CLI} "$@" --inventory {stack.inventory_file} --endpoint {stack.bed.url} ;;
-  "lab status") echo '{{"aws_endpoint": "{stack.bed.url}"}}' ;;
+  "lab status") echo '{{"aws_endpoint": "{stack.bed.url}", "aws_credentials_file": "{keys}"}}' ;;
   *) exec {CLI} "$@" ;;
 esac
 """)

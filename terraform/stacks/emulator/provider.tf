@@ -13,9 +13,7 @@ variable "aws_endpoint" {
 }
 
 provider "aws" {
-  region     = var.region
-  access_key = "emulator"
-  secret_key = "emulator"
+  region = var.region
 
   # The emulator answers what it knows at once; what it does not know fails, and would be tried for minutes.
   max_retries                 = 1

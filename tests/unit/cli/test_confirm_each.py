@@ -226,7 +226,9 @@ def test_what_ends_the_lab_shows_it_only(
         )  # fmt: skip
 
     hosts = host("web-1"), host("other"), host("gpu-1", "i-1")
-    status = control.LabStatus(up=True, aws_endpoint="", aws_endpoint_inside="", namespace="", pid=1, hosts=hosts)
+    status = control.LabStatus(
+        up=True, aws_endpoint="", aws_credentials_file="", aws_endpoint_inside="", namespace="", pid=1, hosts=hosts
+    )  # fmt: skip
     facts = tmp_path / "facts.yml"
     facts.write_text("provider: lab\nuser: ops\nhosts:\n  - {name: web-1, address: 10.30.0.9}\n")
     monkeypatch.setattr(control, "status", lambda: status)

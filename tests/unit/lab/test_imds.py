@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from dualtrack.core.aws import Keys
+from dualtrack.lab import credentials
 from dualtrack.lab.imds import Instance, Service, decode_user_data
 
 ONE = Instance(
@@ -116,6 +119,22 @@ def test_what_is_not_there_is_404(service: Service, path: str) -> None:
 
 def test_no_user_data_is_404_as_on_aws(service: Service) -> None:
     assert get(service, "/latest/user-data", token(service, TWO.address), TWO.address)[0] == "404"
+
+
+def test_role_credentials_are_those_that_the_api_takes() -> None:
+    lab = Keys("AKIALAB", "secret")
+    known = {it.address: replace(it, role="spot-node", keys=credentials.of_instance(lab, it.id)) for it in (ONE, TWO)}
+    service = Service(known.get)
+    secrets = set()
+    for address in known:
+        held = token(service, address)
+        path = "/latest/meta-data/iam/security-credentials/"
+        assert get(service, path, held, address) == ("200", "spot-node")
+        found = json.loads(get(service, f"{path}spot-node", held, address)[1])
+        assert credentials.secret_of(lab, found["AccessKeyId"]) == found["SecretAccessKey"]
+        assert lab.secret not in found.values()
+        secrets.add(found["SecretAccessKey"])
+    assert len(secrets) == 2
 
 
 def test_user_data_is_decoded_once() -> None:

@@ -221,6 +221,7 @@ def _table(status: LabStatus) -> None:
         echo("the lab is down: dualtrack lab up")
         return
     echo(f"AWS API   {status.aws_endpoint}   (from the hosts: {status.aws_endpoint_inside})")
+    echo(f"AWS keys  {status.aws_credentials_file}")
     echo(f"network   namespace {status.namespace}")
     rows = [
         (h.name, h.address, h.state, h.kind, h.instance_id or "-", str(h.gpus or "-"), h.user) for h in status.hosts

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dualtrack.core import aws
 from dualtrack.core.errors import External, Missing
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
 
 _LOGIN = "log in (aws sso login, aws configure) and check AWS_PROFILE"
 
@@ -64,13 +62,8 @@ def knows_vpc(endpoint: str, vpc: str, region: str) -> bool:
     return bool(found["Vpcs"])
 
 
-def _ec2(endpoint: str, region: str) -> EC2Client:
-    import boto3
-
-    return boto3.Session().client(
-        "ec2", endpoint_url=endpoint, region_name=region, aws_access_key_id="emulator",
-        aws_secret_access_key="emulator", config=_config(),  # noqa: S106 - the emulator takes any
-    )  # fmt: skip
+def _ec2(endpoint: str, region: str) -> Any:
+    return aws.client("ec2", region, endpoint, attempts=2, timeout=20)
 
 
 def _config() -> Any:

@@ -66,7 +66,7 @@ def up(
         home = _home(stack)
         if targets.of(stack).ephemeral:
             _forget_if_stale(home, _endpoint(stack, endpoint), progress)
-        tofu = _prepare(stack, progress)
+        tofu = _prepare(stack, progress).signing(endpoint)
         values = {**(variables or {}), "ssh_public_key": ssh_public_key.strip()}
         if targets.of(stack).ephemeral:
             values["aws_endpoint"] = _endpoint(stack, endpoint)
@@ -118,7 +118,7 @@ def down(
                 _put_aside(home, "the emulator's state is damaged (dualtrack lab down forgets what it made)", progress)
                 return False
             values["aws_endpoint"] = endpoint
-        tofu = _prepare(stack, progress)
+        tofu = _prepare(stack, progress).signing(endpoint)
         plan = tofu.plan(values, destroy=True)
         if not plan.changes:
             return False
@@ -148,7 +148,7 @@ def refresh(stack: Stack, *, endpoint: str | None = None, progress: Progress = l
                 raise Missing("the cloud track's stack (emulator) is not up", hint="make cloud-up")
             values["aws_endpoint"] = _endpoint(stack, endpoint)
             applied = f"{datetime.fromtimestamp(_state(home).stat().st_mtime, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        tofu = _prepare(stack, progress)
+        tofu = _prepare(stack, progress).signing(endpoint)
         progress("comparing the stack with what there is")
         return Refreshed(tofu.shown(tofu.plan(values, refresh_only=True)), applied)
 

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from python_terraform import IsFlagged, Terraform
 from dualtrack.cloud import diagnose
 from dualtrack.cloud.opentofu import Binary, Progress
 from dualtrack.cloud.plan import TofuPlan, progress_line, read_plan
-from dualtrack.core import proc
+from dualtrack.core import aws, proc
 from dualtrack.core.errors import BadInput, External, Interrupted
 
 
@@ -31,6 +31,7 @@ class Tofu:
     """OpenTofu in one directory.
 
     ``folder`` holds the configuration, ``data`` what init makes (TF_DATA_DIR), ``log`` gets everything that is said.
+    ``environment`` replaces this process's own.
     """
 
     binary: Binary
@@ -38,6 +39,11 @@ class Tofu:
     data: Path
     log: Path
     config: Path | None = None
+    environment: Mapping[str, str] | None = None
+
+    def signing(self, endpoint: str | None) -> Tofu:
+        """Return OpenTofu with the credentials for an emulated API, if any, which it reads from its environment."""
+        return replace(self, environment=aws.environment(endpoint)) if endpoint else self
 
     def init(self, backend: Mapping[str, str], backend_file: Path | None = None) -> None:
         """Prepare the directory: modules, provider, backend. ``backend`` wins over the settings in ``backend_file``."""
@@ -193,8 +199,9 @@ class Tofu:
     @contextlib.contextmanager
     def _process(self, words: list[str]) -> Iterator[subprocess.Popen[str]]:
         self.data.mkdir(parents=True, exist_ok=True)
+        given = os.environ if self.environment is None else self.environment
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TF_VAR_")},
+            **{name: value for name, value in given.items() if not name.startswith("TF_VAR_")},
             "TF_DATA_DIR": str(self.data),
             "TF_IN_AUTOMATION": "1",
             "TF_INPUT": "0",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from dualtrack.core import aws
 from dualtrack.core.errors import BadInput, External, Refused
 from dualtrack.core.retries import retried
 
@@ -71,7 +72,7 @@ class Bucket:
                 max_pool_connections=jobs + 2, **more,
             )  # fmt: skip
             return boto3.Session().client(
-                "s3", region_name=region or None, endpoint_url=endpoint or None, config=config
+                "s3", region_name=region or None, endpoint_url=endpoint or None, config=config, **aws.keys(endpoint)
             )  # fmt: skip
 
         try:

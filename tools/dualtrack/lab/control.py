@@ -14,13 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.core import proc, waiting
+from dualtrack.core import aws, proc, waiting
 from dualtrack.core.errors import BadInput, External, Missing, Refused
 from dualtrack.core.files import lock, write_atomically
 from dualtrack.core.paths import LAB, cache_dir
 from dualtrack.core.proc import last_line
 from dualtrack.data.mirror import repository
-from dualtrack.lab import cgroup, life, network, nspawn, rootfs, vm
+from dualtrack.lab import cgroup, credentials, life, network, nspawn, rootfs, vm
 from dualtrack.lab.model import EMULATOR_PORT, SERVICES, HostSpec, Kind
 from dualtrack.lab.state import HostState, Record, Store
 from dualtrack.remote import host_keys
@@ -46,10 +46,11 @@ class LabHost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The lab, as `dualtrack lab status --json` prints it. `aws_endpoint` is '' while the lab is down."""
+    """The lab, as `dualtrack lab status --json` prints it. What is said of AWS is '' while the lab is down."""
 
     up: bool
     aws_endpoint: str
+    aws_credentials_file: str  # in the format of AWS's programs; for root
     aws_endpoint_inside: str  # the same API as the hosts reach it
     namespace: str
     pid: int
@@ -128,6 +129,7 @@ def up(say: Say = quiet) -> LabStatus:
         say("making the network")
         network.up(lab.layout)
         lab.public_key()
+        credentials.ensure(lab.credentials_file)
         port = choose_port(lab)
         say("starting the emulated AWS")
         log = lab.folder / "logs/labd.log"
@@ -204,11 +206,13 @@ def status() -> LabStatus:
     record = alive(lab)
     if record is None:
         return LabStatus(
-            up=False, aws_endpoint="", aws_endpoint_inside="", namespace=lab.layout.namespace, pid=0, hosts=()
-        )
+            up=False, aws_endpoint="", aws_credentials_file="", aws_endpoint_inside="", namespace=lab.layout.namespace,
+            pid=0, hosts=(),
+        )  # fmt: skip
     return LabStatus(
         up=True,
         aws_endpoint=f"http://127.0.0.1:{record.port}",
+        aws_credentials_file=str(lab.credentials_file.absolute()),
         aws_endpoint_inside=f"http://{SERVICES}:{EMULATOR_PORT}",
         namespace=lab.layout.namespace,
         pid=record.pid,
@@ -232,10 +236,14 @@ def describe(lab: Store, host: HostState) -> LabHost:
 
 
 def endpoint() -> str:
-    """Return the emulated API's URL on loopback; External while the lab is down."""
+    """Return the emulated API's URL on loopback, which this process then has credentials for.
+
+    External while the lab is down.
+    """
     now = status()
     if not now.up:
         raise External("the lab is not up", hint="dualtrack lab up")
+    aws.sign_with(now.aws_endpoint, store().credentials_file)
     return now.aws_endpoint
 
 

@@ -44,7 +44,9 @@ class Supervisor:
         self.actual: dict[str, Actual] = {}
         self.emulator: subprocess.Popen[bytes] | None = None
         self.forwarders: dict[tuple[str, Published], subprocess.Popen[bytes]] = {}
-        self.ec2 = aws.client("ec2", REGION, f"http://127.0.0.1:{port}", attempts=1, timeout=10)
+        endpoint = f"http://127.0.0.1:{port}"
+        aws.sign_with(endpoint, store.credentials_file)
+        self.ec2 = aws.client("ec2", REGION, endpoint, attempts=1, timeout=10)
         self.instances: list[HostSpec] = []
         self.told = b""
         self.gpus: dict[str, int] = {}
@@ -185,7 +187,7 @@ class Supervisor:
         folder = self.store.host_folder(spec.name)
         try:
             machine = MACHINES[spec.kind]
-            machine.prepare(folder, spec, self.layout, self.store.public_key())
+            machine.prepare(folder, spec, self.store)
             if not spec.instance_id:
                 self.store.known_hosts.learn(spec.name, machine.public_key(folder))
             log.info("starting %s at %s", spec.name, spec.address)

@@ -23,9 +23,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.server import MotoRequestHandler  # type: ignore[attr-defined]
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from dualtrack.core.aws import Keys
 from dualtrack.core.files import write_atomically
 from dualtrack.data.mirror.serve import Files
-from dualtrack.lab import fault_injection, imds, reclaim
+from dualtrack.lab import credentials, fault_injection, imds, reclaim
+from dualtrack.lab.guard import App, Guard
 from dualtrack.lab.model import EMULATOR_PORT, METADATA, SERVICES
 from dualtrack.lab.network import listen
 from dualtrack.lab.state import Running, Store
@@ -51,12 +53,13 @@ def running() -> Iterator[tuple[str, str, Any, Any]]:
                     yield account, region, backend, it
 
 
-def find(lab: Path, address: str) -> imds.Instance | None:
+def find(lab: Path, keys: Keys, address: str) -> imds.Instance | None:
     """Return the running instance with private address ``address``, and what the lab in ``lab`` has in mind for it."""
     for account, region, backend, it in running():
         if it.private_ip == address:
             found = describe(account, region, backend, it)
-            return replace(found, extra=reclaim.metadata(reclaim.pending(lab, found.id)))
+            notice = reclaim.metadata(reclaim.pending(lab, found.id))
+            return replace(found, extra=notice, keys=credentials.of_instance(keys, found.id))
     return None
 
 
@@ -99,6 +102,11 @@ def tell(store: Store) -> None:
         time.sleep(TELL_S)
 
 
+def guarded(moto: App, keys: Keys, address: str, port: int) -> Guard:
+    """Return the emulated API as it answers at one address: to requests that are signed with the lab's keys."""
+    return Guard(moto, partial(credentials.secret_of, keys), {f"{address}:{port}", f"localhost:{port}"})
+
+
 class QuietMoto(MotoRequestHandler):
     """moto's handler without a line per request."""
 
@@ -117,15 +125,17 @@ def main(namespace: str, port: str, mirror: str, lab: str) -> None:
     """Serve until killed. ``port`` is the loopback port of the API outside the namespace, ``lab`` its directory."""
     fault_injection.install(Path(lab))
     threading.Thread(target=tell, args=(Store(Path(lab)),), daemon=True, name="instances").start()
-    app = DomainDispatcherApplication(create_backend_app)
+    keys = credentials.read(Store(Path(lab)).credentials_file)
+    moto = DomainDispatcherApplication(create_backend_app)
     for address, number in (("127.0.0.1", int(port)), (str(SERVICES), EMULATOR_PORT)):
+        app = guarded(moto, keys, address, number)
         # Outside it binds here; inside, the socket is made in the namespace and handed over.
         fd = None if address == "127.0.0.1" else listen(namespace, address, number).detach()
         server = make_server(address, number, app, threaded=True, request_handler=QuietMoto, fd=fd)
         threading.Thread(target=server.serve_forever, daemon=True).start()
     sock = listen(namespace, str(METADATA), 80)
     metadata = make_server(
-        str(METADATA), 80, imds.Service(partial(find, Path(lab))), threaded=True, fd=sock.detach(),
+        str(METADATA), 80, imds.Service(partial(find, Path(lab), keys)), threaded=True, fd=sock.detach(),
         request_handler=QuietWsgi,
     )  # fmt: skip
     threading.Thread(target=metadata.serve_forever, daemon=True).start()

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dualtrack.core.aws import Keys
+
 #: A tree of the metadata: a mapping is a directory, a string a value.
 Tree = Mapping[str, "Tree | str"]
 
@@ -41,6 +43,7 @@ class Instance:
     subnet: str = ""
     vpc: str = ""
     role: str = ""  # of its instance profile
+    keys: Keys = field(default_factory=lambda: Keys("", ""))  # of that role
     extra: Mapping[str, Tree | str] = field(default_factory=dict)  # e.g. a spot notice
 
 
@@ -74,11 +77,11 @@ def tree(i: Instance) -> Tree:
 
 
 def credentials(i: Instance) -> dict[str, str]:
-    """Return the role's keys as the service hands them out: they open nothing, and the emulator takes any."""
+    """Return the role's keys as the service hands them out. The emulated API takes them as the operator's own."""
     now = datetime.now(UTC)
     return {
-        "Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIALAB", "SecretAccessKey": f"lab-{i.id}",
-        "Token": "lab", "LastUpdated": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": i.keys.id, "SecretAccessKey": i.keys.secret,
+        "Token": i.id, "LastUpdated": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "Expiration": f"{now + timedelta(hours=6):%Y-%m-%dT%H:%M:%SZ}",
     }  # fmt: skip
 

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dualtrack.core.errors import External
+from dualtrack.core.files import write_atomically
 from dualtrack.lab import cgroup, gpu, identity
 from dualtrack.lab.model import HostSpec, Layout
+from dualtrack.lab.state import Store
 
 #: Runs in a mount namespace of its own, so that the overlay vanishes with the host however the host ends.
 #: systemd in the machine needs cgroup2 alone; on a hybrid machine the v1 hierarchies would be in its way.
@@ -42,7 +44,7 @@ def shared(folder: Path) -> Path:
     return path
 
 
-def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> None:
+def prepare(folder: Path, spec: HostSpec, lab: Store) -> None:
     """Write what a host has before its first boot into its overlay. An existing overlay is left alone (a restart)."""
     upper = folder / "upper"
     if (folder / "prepared").exists():
@@ -51,11 +53,10 @@ def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> No
     for name in ("upper", "work", "root"):
         (folder / name).mkdir(parents=True)
     identity.write(upper / "etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
-    identity.lay(upper, spec, layout, public_key, nic="Name=host0")
-    if not spec.instance_id:  # an instance has a role; the emulated S3 takes any keys
-        keys = "[default]\naws_access_key_id = lab\naws_secret_access_key = lab\n"
-        identity.write(upper / "root/aws-credentials", keys, 0o600)
-        (upper / "root").chmod(0o700)
+    identity.lay(upper, spec, lab.layout, lab.public_key(), nic="Name=host0")
+    if not spec.instance_id:  # an instance has a role
+        (upper / "root").mkdir(mode=0o700)
+        write_atomically(upper / "root/aws-credentials", lab.credentials_file.read_bytes(), 0o600)
     if spec.gpus:
         gpu.install(upper, gpu.default(spec.gpus))
     (folder / "prepared").touch()

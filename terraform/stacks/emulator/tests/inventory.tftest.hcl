@@ -1,5 +1,6 @@
-# Applies the stack to a running emulator and takes it down again. The address and the key come from outside:
-#   TF_VAR_aws_endpoint=http://127.0.0.1:5000 TF_VAR_ssh_public_key="$(cat id_ed25519.pub)" tofu test
+# Applies the stack to a running emulator and takes it down again. Address, credentials and key come from outside:
+#   export AWS_SHARED_CREDENTIALS_FILE=.lab/run/aws-credentials TF_VAR_aws_endpoint=http://127.0.0.1:5000
+#   TF_VAR_ssh_public_key="$(cat id_ed25519.pub)" tofu test
 
 run "inventory_holds_the_contract" {
   command = apply
