@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
@@ -31,12 +32,12 @@ def arguments() -> argparse.Namespace:
                         help="only what a change to this path can break, the most specific first")  # fmt: skip
     parser.add_argument("--all", action="store_true", help="run also what passed before with the same inputs")
     parser.add_argument("--list", action="store_true", help="list the units that would run, and run nothing")
-    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1,
+    parser.add_argument("--jobs", type=at_least_one, default=(os.cpu_count() or 1) + 1,
                         help="units side by side (default: one more than there are processors)")  # fmt: skip
-    parser.add_argument("--limit", type=float, metavar="MINUTES",
+    parser.add_argument("--limit", type=positive, metavar="MINUTES",
                         help="start a unit only if its usual time still fits; "
                         "what does not fit is listed as not run, and is first in the next run")  # fmt: skip
-    parser.add_argument("--since", type=float, metavar="SECONDS", default=time.time(),
+    parser.add_argument("--since", type=positive, metavar="SECONDS", default=time.time(),
                         help="when the time of --limit began, in seconds since 1970 (default: now)")  # fmt: skip
     parser.add_argument("--save-durations", action="store_true", help="keep how long each took in the tree")
     options = parser.parse_args()
@@ -46,6 +47,19 @@ def arguments() -> argparse.Namespace:
         if path == "." or Path(path).is_absolute() or not (ROOT / path).parent.is_dir():
             parser.error(f"there is no {path!r} in this checkout")
     return options
+
+
+def positive(text: str) -> float:
+    """Return a number above 0; ValueError for anything else, also `nan`."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError(text)
+    return number
+
+
+def at_least_one(text: str) -> int:
+    """Return a whole number from 1 on; ValueError for anything else."""
+    return int(positive(str(int(text))))
 
 
 def chosen(every: list[units.Unit], names: list[str]) -> list[units.Unit]:
@@ -93,7 +107,11 @@ def main() -> int:
         return 130
     ran = [outcome.id for outcome in outcomes if outcome.state != report.NOT_RUN]
     left_out.update(ran=ran, left_out={outcome.id for outcome in outcomes} - set(ran))
-    return finish(outcomes, directory, time.monotonic() - begin, save=options.save_durations)
+    code = finish(outcomes, directory, time.monotonic() - begin, save=options.save_durations)
+    if outcomes and all(outcome.state == report.NOT_RUN for outcome in outcomes):
+        say("nothing was run: the time had passed before the first unit")
+        return 1
+    return code
 
 
 def commit() -> str:

@@ -5,6 +5,8 @@ The schedule is asked with a clock of the test; the gate itself runs real units.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ from ci.gate.schedule import GRACE_S, UNKNOWN_S, LeftOut, Limit, Schedule, order
 from ci.gate.units import PARTS, Unit
 from hypothesis import given
 
+from tests.conftest import ROOT
 from tests.unit.gate.test_cache import Checkout
 
 
@@ -158,3 +161,15 @@ def test_a_unit_that_overruns_is_stopped_and_fails_the_second_time(
                   {"unit:hangs": 0.1, "unit:next": 0.0})  # fmt: skip
     assert states(gate) == {"unit:hangs": state, "unit:next": report.NOT_RUN}
     assert GRACE_S > 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--limit", "0"), ("--limit", "nan"), ("--limit", "-1"), ("--limit", "inf"), ("--jobs", "0"), ("--jobs", "-3"),
+     ("--limit", "5", "--since", "0")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_run_in_which_nothing_could_run_is_refused(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "ci.gate", "lint:imports", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr

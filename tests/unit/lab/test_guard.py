@@ -218,6 +218,12 @@ TAMPERED: dict[str, Callable[[Any], None]] = {
     "signed headers": lambda it: it.headers.__setitem__(
         "Authorization", it.headers["Authorization"].decode().replace("SignedHeaders=", "SignedHeaders=accept;")
     ),
+    "copy": lambda it: it.headers.__setitem__("x-amz-copy-source", "/content/known"),
+    "rights": lambda it: it.headers.__setitem__("x-amz-acl", "public-read"),
+    "more headers than a signature may name": lambda it: it.headers.__setitem__(
+        "Authorization",
+        it.headers["Authorization"].decode().replace("SignedHeaders=", "SignedHeaders=" + "a;" * 1000),
+    ),
     "no host": lambda it: it.headers.__setitem__(
         "Authorization", it.headers["Authorization"].decode().replace("host;", "")
     ),

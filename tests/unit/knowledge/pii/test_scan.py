@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import string
 from collections import Counter
@@ -40,6 +41,12 @@ def judged() -> list[tuple[Text, list[tuple[str, int, int]]]]:
         spans = [(it.kind, len(data[: it.start].decode()), len(data[: it.end].decode())) for it in scan.scan(data)]
         result.append((text, spans))
     return result
+
+
+@pytest.mark.parametrize("unit", ["".join(it) for it in itertools.product("0OoIl1 -", repeat=2)])
+def test_long_texts_of_letters_like_digits_end(unit: str) -> None:
+    """By the square of its length a text of `l1` of this size took a quarter of an hour."""
+    assert scan.scan((unit * 100_000).encode()) is not None
 
 
 def test_identifiers_are_found_whole_however_they_are_written(

@@ -214,38 +214,61 @@ def test_a_heartbeat_says_how_far_the_journal_was_read(tmp_path: Path) -> None:
     "a user", "logs without end to fill the disk of the trail", "prevented", "a budget for each account"
 )
 @given(
-    st.lists(st.tuples(st.sampled_from([b"1001", b"1002", b"0"]), st.integers(1, 9000), st.booleans()), max_size=600)
+    st.lists(
+        st.tuples(st.sampled_from([b"1001", b"1002", b"0"]), st.integers(1, 9000), st.sampled_from(["", "sudo", "su"])),
+        max_size=600,
+    )
 )
-def test_an_account_takes_its_bytes_and_the_rest_is_counted(sent_: list[tuple[bytes, int, bool]]) -> None:
+def test_an_account_takes_its_bytes_and_the_rest_is_counted(sent_: list[tuple[bytes, int, str]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_budget, "BURST", 100_000)
         patch.setattr(journal_budget, "RATE", 0)
         budget = Budget(clock=lambda: 0.0)
-        taken = {account: 0 for account, _, _ in sent_}
-        for account, size, trusted in sent_:
-            if budget.spend(account, size, trusted=trusted):
-                taken[account] += 0 if trusted else size
+        taken = {(account, kind): 0 for account, _, kind in sent_}
+        for account, size, kind in sent_:
+            if budget.spend(account, size, kind=kind):
+                taken[account, kind] += size
             else:
                 assert account != b"0"
-                assert not trusted
-        for account, total in taken.items():
+        for (account, _), total in taken.items():
             assert account == b"0" or total <= 100_000
         said = [json.loads(text) for _, _, text in budget.reports(finished=True)]
-    for account in taken:
-        all_ = sum(size for it, size, trusted in sent_ if it == account and not trusted)
-        left = sum(it["bytes"] for it in said if it["_UID"] == account.decode())
-        assert taken[account] + left == all_
+    for account, kind in taken:
+        all_ = sum(size for it, size, of in sent_ if (it, of) == (account, kind))
+        left = sum(it["bytes"] for it in said if (it["_UID"], it.get("kind", "")) == (account.decode(), kind))
+        assert taken[account, kind] + left == all_
+
+
+@pytest.mark.attack(
+    "a user", "floods the trail by messages that seem to come from su", "prevented", "a budget for each account"
+)
+def test_messages_of_an_account_that_becomes_a_known_program_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queued by the account, which then executes /usr/bin/su: journald names that program. sudo keeps its own room."""
+    monkeypatch.setattr(journal_budget, "BURST", 100_000)
+    monkeypatch.setattr(journal_budget, "RATE", 0)
+
+    def entry(number: int, name: bytes, message: bytes) -> bytes:
+        fields = [(a, name if a == b"SYSLOG_IDENTIFIER" else b) for a, b in sent(number, message)]
+        return written([*fields, (b"_EXE", b"/usr/bin/" + name)])
+
+    source = JournalSource()
+    events = source.events(b"".join(entry(it, b"su", b"x" * 5000) for it in range(1, 101)), ended=False)
+    assert 15 <= len(events) <= 20
+    assert {kind for kind, _, _ in events} == {"su"}
+    last = source.events(entry(101, b"sudo", b"COMMAND=/bin/id") + entry(102, b"noise", b"hello"), ended=True)
+    assert [kind for kind, _, _ in last] == ["sudo", "journal", "flood"]
+    assert json.loads(last[-1][2])["kind"] == "su"
 
 
 def test_bytes_come_back_and_accounts_are_forgotten() -> None:
     now = [0.0]
     budget = Budget(clock=lambda: now[0])
-    assert budget.spend(b"7", journal_budget.BURST, trusted=False)
-    assert not budget.spend(b"7", 1000, trusted=False)
+    assert budget.spend(b"7", journal_budget.BURST)
+    assert not budget.spend(b"7", 1000)
     assert budget.reports() == []
     now[0] = journal_budget.REPORT_S
     assert [json.loads(text) for _, _, text in budget.reports()] == [{"_UID": "7", "messages": 1, "bytes": 1000}]
-    assert budget.spend(b"7", 1000, trusted=False)
+    assert budget.spend(b"7", 1000)
     now[0] += journal_budget.BURST / journal_budget.RATE + 1
     assert budget.reports() == []
     assert not budget._buckets
@@ -254,4 +277,4 @@ def test_bytes_come_back_and_accounts_are_forgotten() -> None:
 def test_accounts_beyond_the_bound_have_no_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_budget, "ACCOUNTS", 2)
     budget = Budget(clock=lambda: 0.0)
-    assert [budget.spend(account, 10, trusted=False) for account in (b"1", b"2", b"3")] == [True, True, False]
+    assert [budget.spend(account, 10) for account in (b"1", b"2", b"3")] == [True, True, False]

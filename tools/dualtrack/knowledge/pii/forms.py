@@ -21,7 +21,8 @@ from dualtrack.knowledge.pii.characters import BREAK, EDGE, ORDINARY, SEPARATORS
 BETWEEN = 3
 #: Letters that are written for digits, in words of digits and these alone.
 LIKE_DIGITS = str.maketrans("OoIl", "0011")
-_WORD = re.compile(r"(?<![A-Za-z0-9])[0-9OoIl]{3,}(?![A-Za-z0-9])")
+_LONGEST = 64
+_WORD = re.compile(rf"(?<![A-Za-z0-9])[0-9OoIl]{{3,{_LONGEST}}}(?![A-Za-z0-9])")
 #: Characters before the end of a hit where such a word begins.
 _REACH = 24
 
@@ -94,11 +95,15 @@ def _breaks(windows: Windows) -> Places:
 
 def _letters(windows: Windows) -> Places:
     """Return where letters are that stand for digits."""
-    found = set()
-    for end in windows.letters.tolist():
-        for word in _WORD.finditer(windows.plain, max(0, end - _REACH)):
+    found: set[int] = set()
+    searched = 0
+    for end in sorted(windows.letters.tolist()):
+        # Each word is found once, and nothing is searched beyond the longest one: a text of such letters alone would
+        # otherwise cost the square of its length.
+        for word in _WORD.finditer(windows.plain, max(searched, end - _REACH), end + _LONGEST + 1):
             if word.start() >= end:
                 break
             if any(it.isdigit() for it in word[0]):
                 found |= {word.start() + place for place, it in enumerate(word[0]) if not it.isdigit()}
+        searched = max(searched, end)
     return np.array(sorted(found), np.int64)

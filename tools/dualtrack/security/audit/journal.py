@@ -175,7 +175,14 @@ class JournalSource:
             if wanted(entry):
                 kind, source = label(entry)
                 text = body(entry, whole=kind != "journal" or entry.first(b"_UID") == b"0")
-                if self._budget.spend(entry.first(b"_UID"), len(text), trusted=kind != "journal"):
+                uid = entry.first(b"_UID")
+                if kind in PROGRAMS:
+                    # A bucket of its own: a flood leaves room for what sudo says of the same account. It has a bound
+                    # as well, since who queues messages and then becomes sudo is taken for it (`genuine`).
+                    fits = self._budget.spend(uid, len(text), kind=kind)
+                else:
+                    fits = kind != "journal" or self._budget.spend(uid, len(text))
+                if fits:
                     found.append((kind, source, text))
         return found + self._budget.reports(finished=ended)
 
@@ -213,7 +220,7 @@ def genuine(name: str, entry: JournalEntry) -> bool:
     """Tell whether an entry comes from the program of that name: root is believed, others if they are that program.
 
     `_UID` came with the message itself. `_EXE` is looked up afterwards: who sends and at once becomes the program is
-    taken for it, and is still named by its `_UID`.
+    taken for it, is still named by its `_UID`, and has the bytes of that program's bucket (`Budget`).
     """
     if entry.first(b"_UID") == b"0":
         return True

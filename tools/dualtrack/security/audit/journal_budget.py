@@ -1,7 +1,7 @@
 """How much of the trail the messages of one account may take: a bucket of bytes for each, and a count of the rest.
 
-Whoever may log may log without end, and would fill the disk that what `sudo` says needs. What root, sudo, sshd and the
-other programs that are known say is never counted.
+Whoever may log may log without end, and would fill the disk that what `sudo` says needs. What root and the services of
+dualtrack say is never counted. sudo, sshd and the other programs that are known have a bucket for each account.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ class Budget:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: dict[bytes, _Bucket] = {}
+        self._buckets: dict[tuple[bytes, str], _Bucket] = {}
 
-    def spend(self, account: bytes, size: int, *, trusted: bool) -> bool:
-        """Tell whether a message of ``size`` bytes is to be recorded; count it where it is not."""
-        if trusted or account == b"0":
+    def spend(self, account: bytes, size: int, *, kind: str = "") -> bool:
+        """Tell whether a message of ``size`` bytes is to be recorded; count it where it is not.
+
+        ``kind`` is that of a program with a bucket of its own.
+        """
+        if account == b"0":
             return True
         now = self._clock()
-        bucket = self._buckets.get(account)
+        bucket = self._buckets.get((account, kind))
         if bucket is None:
-            bucket = self._buckets[account] = _Bucket(BURST if len(self._buckets) < ACCOUNTS else 0, now)
+            bucket = self._buckets[account, kind] = _Bucket(BURST if len(self._buckets) < ACCOUNTS else 0, now)
         bucket.left = min(BURST, bucket.left + (now - bucket.at) * RATE)
         bucket.at = now
         if bucket.left >= size:
@@ -57,11 +60,12 @@ class Budget:
         """Return an event of kind `flood` for each account of which messages were left out for long enough."""
         now = self._clock()
         found = []
-        for account, bucket in list(self._buckets.items()):
+        for (account, kind), bucket in list(self._buckets.items()):
             if bucket.messages and (finished or now - bucket.since >= REPORT_S):
                 said = {"_UID": account.decode("ascii", "replace"), "messages": bucket.messages, "bytes": bucket.bytes}
+                said |= {"kind": kind} if kind else {}
                 found.append(("flood", "audit", msgspec.json.encode(said)))
                 bucket.messages = bucket.bytes = 0
             if not bucket.messages and bucket.left + (now - bucket.at) * RATE >= BURST:
-                del self._buckets[account]
+                del self._buckets[account, kind]
         return found
