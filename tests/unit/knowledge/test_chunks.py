@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtrack.knowledge.chunks import chunks, cut
+from dualtrack.knowledge.chunks import AT_ONCE, chunks, cut
 from dualtrack.knowledge.parsing.blocks import Block
 
 TEXT = st.text(st.sampled_from("ab 甲乙。，.\n;"), max_size=400)
@@ -88,3 +89,17 @@ def test_a_chunk_says_below_which_headings_it_is() -> None:
 def test_sentences_stay_whole_where_they_fit() -> None:
     text = "第一句话说的是磁盘。第二句话说的是网络。第三句话说的是证书。"
     assert list(cut(text, count, 22)) == ["第一句话说的是磁盘。第二句话说的是网络。", "第三句话说的是证书。"]
+
+
+@pytest.mark.parametrize("unit", ["a", "word ", "一句话。", "A line.\n", "one\n\n", "a,b,,,"])
+def test_tokens_of_a_long_text_are_counted_in_bounded_pieces(unit: str) -> None:
+    """A table with two rows of two million columns is one block: its tokens at once took four gigabytes."""
+    text = (unit * AT_ONCE)[: 5 * AT_ONCE // 2]
+    seen = []
+
+    def count(part: str) -> int:
+        seen.append(len(part))
+        return len(part) // 4 + 1
+
+    assert "".join(cut(text, count, 400)) == text
+    assert max(seen) <= AT_ONCE

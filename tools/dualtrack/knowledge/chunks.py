@@ -17,6 +17,8 @@ from dualtrack.knowledge.parsing.blocks import Block
 Count = Callable[[str], int]
 #: After these a text may be cut, the best first: paragraphs, lines, sentences, parts of them, words.
 CUTS = (r"(?<=\n\n)", r"(?<=\n)", r"(?<=[。！？!?])|(?<=[.;；] )", r"(?<=[，,、：:])", r"(?<= )")
+#: Characters whose tokens are counted at once: those of 10 million take gigabytes.
+AT_ONCE = 1 << 16
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -76,6 +78,10 @@ def chunks(blocks: Sequence[Block], count: Count, most: int) -> Iterator[Chunk]:
 
 def cut(text: str, count: Count, most: int) -> Iterator[str]:
     """Yield a text in parts of at most ``most`` tokens, cut at the best place that there is; none is empty."""
+    if len(text) > AT_ONCE:
+        for piece in _pieces(text):
+            yield from cut(piece, count, most)
+        return
     if count(text) <= most:
         if text.strip():
             yield text
@@ -103,3 +109,16 @@ def cut(text: str, count: Count, most: int) -> Iterator[str]:
             yield from cut(it, count, most)
     else:
         yield from cut(held, count, most)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a long text in pieces of at most `AT_ONCE` characters, each cut as late as the best mark allows."""
+    begin = 0
+    while begin < len(text):
+        end = begin + AT_ONCE
+        if end < len(text):
+            half = begin + AT_ONCE // 2
+            marks = (text.rfind(it, half, end) + len(it) for it in ("\n\n", "\n", "。", ". ", " "))
+            end = next((it for it in marks if it > half), end)
+        yield text[begin:end]
+        begin = end
