@@ -125,10 +125,11 @@ def units(program: Path, folder: Path, *, root: Path, state: Path) -> Units:
     """Return the units that renew the certificates of an authority: of the system for root, else of the user."""
     words = [str(it) for it in (program, "pki", "renew", "--yes", "--pki", folder)]
     whole = not _manager()
+    paths = {"state": quoted(str(state), command=False), "folder": quoted(str(folder), command=False)}
     values = {
-        "root": root, "command": " ".join(map(quoted, words)), "state": quoted(str(state)),
+        "root": root, "command": " ".join(map(quoted, words)), "state": paths["state"],
         "network": NETWORK if whole else "",
-        "sandbox": SANDBOX.format(state=quoted(str(state)), folder=quoted(str(folder))) if whole else "",
+        "sandbox": SANDBOX.format(**paths) if whole else "",
     }  # fmt: skip
     found = {f"{NAME}.service": SERVICE.format(**values), f"{NAME}.timer": TIMER.format(**values)}
     # A percent sign ends the command of a line in crontab.

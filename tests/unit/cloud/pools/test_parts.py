@@ -270,6 +270,7 @@ def test_the_unit_holds_for_systemd(tmp_path: Path) -> None:
 def test_words_reach_the_program_whole() -> None:
     assert unit.quoted("/srv/a b") == '"/srv/a b"'
     assert unit.quoted("50%$HOME") == "50%%$$HOME"
+    assert unit.quoted("50%$HOME", command=False) == "50%%$HOME", "an environment and paths take $ as it is"
     assert unit.quoted('say "x"') == '"say \\"x\\""'
     with pytest.raises(BadInput, match="user"):
         unit.unit(CLI, [], user="a b", root=Path("/"), state=Path("/s"), folder=Path("/s/p"))

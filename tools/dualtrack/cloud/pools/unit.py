@@ -83,13 +83,16 @@ def unit(program: Path, arguments: Sequence[str], *, user: str, root: Path, stat
     at_home = any(f"{path}/".startswith(homes) for path in (program, root, state, folder))
     return TEMPLATE.format(
         command=" ".join(quoted(str(word)) for word in (program, *arguments)), user=user, root=root,
-        state=quoted(str(state)), folder=quoted(str(folder)), home="read-only" if at_home else "yes",
+        state=quoted(str(state), command=False), folder=quoted(str(folder), command=False), home="read-only" if at_home else "yes",
     )  # fmt: skip
 
 
-def quoted(word: str) -> str:
-    """Return a word as systemd reads it whole: quoted where it must be, its own signs doubled."""
-    word = word.replace("%", "%%").replace("$", "$$")
+def quoted(word: str, *, command: bool = True) -> str:
+    """Return a word as systemd reads it whole: quoted where it must be, its own signs doubled.
+
+    Only in a ``command`` (ExecStart) `$` is one of them.
+    """
+    word = word.replace("%", "%%").replace("$", "$$" if command else "$")
     if re.fullmatch(r"[A-Za-z0-9_@%+=:,./$-]+", word):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
