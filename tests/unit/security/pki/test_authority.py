@@ -136,3 +136,17 @@ def test_what_is_damaged_is_named(tmp_path: Path) -> None:
         authority.issue(tmp_path, "shipper", "gpu-1")
     with pytest.raises(BadInput, match="holds no authority"):
         list(authority.listed(tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "address", ["例え.jp", "*.evil", "not an address!", "10.0.0.0/8", "", "a" * 64, ".", "a..b", "-a"]
+)
+def test_what_is_neither_an_ip_address_nor_a_name_of_a_host_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(BadInput, match="is not an address"):
+        authority.issue(tmp_path, "gateway", "gateway-1", [address])
+    assert not list(tmp_path.rglob("gateway-1*"))
+
+
+@pytest.mark.parametrize("address", ["gateway_1", "Gateway-1.example.org", "10.0.0.1", "2001:db8::1", "localhost"])
+def test_names_of_hosts_are_taken(tmp_path: Path, address: str) -> None:
+    assert authority.issue(tmp_path, "gateway", "gateway-1", [address]).changed

@@ -83,7 +83,8 @@ def unit(program: Path, arguments: Sequence[str], *, user: str, root: Path, stat
     at_home = any(f"{path}/".startswith(homes) for path in (program, root, state, folder))
     return TEMPLATE.format(
         command=" ".join(quoted(str(word)) for word in (program, *arguments)), user=user, root=root,
-        state=quoted(str(state), command=False), folder=quoted(str(folder), command=False), home="read-only" if at_home else "yes",
+        state=quoted(str(state), command=False), folder=quoted(str(folder), command=False),
+        home="read-only" if at_home else "yes",
     )  # fmt: skip
 
 

@@ -38,6 +38,8 @@ ORGANISATION = "dualtrack"
 MAX_KEY = 16 * 1024
 #: Names become parts of index patterns, of paths and of rights: nothing in them may mean more than itself.
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+#: RFC 1123, and the underscore, which inventories allow in names of hosts.
+HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
 
 
 class Issued(msgspec.Struct, frozen=True, kw_only=True):
@@ -338,9 +340,12 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
 
 
 def _address(text: str) -> x509.GeneralName:
+    """Return an IP address, or a host's name; BadInput for what is neither, such as a wildcard."""
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
+        if len(text) > 253 or not HOST_NAME.fullmatch(text):
+            raise BadInput(f"{text!r} is not an address", hint="an IP address, or the name of a host") from None
         return x509.DNSName(text)
 
 
