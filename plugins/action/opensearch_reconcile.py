@@ -20,12 +20,6 @@ from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.security.access import tokens
 from dualtrack.security.opensearch import connections, reconcile, security_config
 
-#: What of a host's variables says how it is reached.
-REACHING = (
-    "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file",
-    "ansible_ssh_common_args", "ansible_ssh_extra_args",
-)  # fmt: skip
-
 
 class ActionModule(ActionBase):
     """What Ansible loads."""
@@ -41,7 +35,7 @@ class ActionModule(ActionBase):
         passwords = self._templar.template(facts.get(str(arguments["passwords"]), {}))
         elastic = arguments["distribution"] == "elastic"
         patience = 3.0 if self._task.check_mode else float(arguments["patience"])
-        found = {it: self._templar.template(facts[it]) for it in REACHING if it in facts}
+        found = {it: self._templar.template(facts[it]) for it in connections.REACHING if it in facts}
         folder = Path(str(arguments["ca_dir"]))
         try:
             # Ansible's strings bear tags, and are not plain ones to msgspec.

@@ -19,11 +19,6 @@ from dualtrack.remote.opensearch import Opener, Store, node, through
 from dualtrack.security.opensearch import connections, reconcile
 from dualtrack.security.pki import authority
 
-#: What of a host's variables says how it is reached.
-REACHING = (
-    "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file",
-    "ansible_ssh_common_args", "ansible_ssh_extra_args",
-)  # fmt: skip
 #: Seconds for one that is up to answer.
 ANSWER_S = 20
 
@@ -39,7 +34,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         given, facts = self._task.args, task_vars or {}
         through_host = str(facts["inventory_hostname"])
-        found = {it: self._templar.template(facts[it]) for it in REACHING if it in facts}
+        found = {it: self._templar.template(facts[it]) for it in connections.REACHING if it in facts}
         said = ""
         with tempfile.TemporaryDirectory(prefix="dte-") as scratch:
             config = connections.written({through_host: found}, Path(scratch))

@@ -16,12 +16,6 @@ from ansible.plugins.action import ActionBase
 from dualtrack.core.errors import DualtrackError
 from dualtrack.security.opensearch import connections, reconcile
 
-#: What of a host's variables says how it is reached.
-REACHING = (
-    "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file",
-    "ansible_ssh_common_args", "ansible_ssh_extra_args",
-)  # fmt: skip
-
 
 class ActionModule(ActionBase):
     """What Ansible loads."""
@@ -36,7 +30,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return result | {"changed": False, "skipped": True}
         name = str(facts["inventory_hostname"])
-        found = {it: self._templar.template(facts[it]) for it in REACHING if it in facts}
+        found = {it: self._templar.template(facts[it]) for it in connections.REACHING if it in facts}
         try:
             with tempfile.TemporaryDirectory(prefix="dte-") as scratch:
                 config = connections.written({name: found}, Path(scratch))

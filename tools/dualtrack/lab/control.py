@@ -49,12 +49,12 @@ class LabStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The lab, as `dualtrack lab status --json` prints it. What is said of AWS is '' while the lab is down."""
 
     up: bool
-    aws_endpoint: str
-    aws_credentials_file: str  # in the format of AWS's programs; for root
-    aws_endpoint_inside: str  # the same API as the hosts reach it
+    aws_endpoint: str = ""
+    aws_credentials_file: str = ""  # in the format of AWS's programs; for root
+    aws_endpoint_inside: str = ""  # the same API as the hosts reach it
     namespace: str
-    pid: int
-    hosts: tuple[LabHost, ...]
+    pid: int = 0
+    hosts: tuple[LabHost, ...] = ()
 
 
 def store() -> Store:
@@ -205,10 +205,7 @@ def status() -> LabStatus:
     lab = store()
     record = alive(lab)
     if record is None:
-        return LabStatus(
-            up=False, aws_endpoint="", aws_credentials_file="", aws_endpoint_inside="", namespace=lab.layout.namespace,
-            pid=0, hosts=(),
-        )  # fmt: skip
+        return LabStatus(up=False, namespace=lab.layout.namespace)
     return LabStatus(
         up=True,
         aws_endpoint=f"http://127.0.0.1:{record.port}",

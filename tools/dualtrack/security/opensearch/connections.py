@@ -15,6 +15,12 @@ from dualtrack.remote import ssh_config
 from dualtrack.remote.opensearch import Opener, SearchStore, Store, through
 from dualtrack.security.pki import authority
 
+#: The variables of a host that say how it is reached.
+REACHING = (
+    "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file",
+    "ansible_ssh_common_args", "ansible_ssh_extra_args",
+)  # fmt: skip
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A node of a store: where it listens, its authority's directory, and the ssh configuration that leads to it."""
