@@ -85,10 +85,6 @@ class Vault:
         [host] = [host for host in self.site.json("lab", "status")["hosts"] if host["name"] == "vault-1"]
         return str(host["state"])
 
-    def green(self) -> None:
-        words = ("--limit", "vault-1", "--role", "nvme_raid", "--role", "sm4_volume")
-        self.site("verify", *words, timeout=UP_S)
-
     @contextlib.contextmanager
     def writing(self, pause_s: float = 0.5) -> Iterator[None]:
         """Write all the while, and remember what was acknowledged.
@@ -211,7 +207,8 @@ def test_power_cut_in_the_middle_of_a_write_loses_nothing_that_was_acknowledged(
     lost = vault.lost()
     print(f"power cut: {len(vault.acknowledged)} files acknowledged, {len(lost)} lost")
     assert lost == []
-    vault.green()
+    # The inventory of the refused facts is still the site's: this puts it right, and verifies.
+    assert vault.up()["changes"] == {}
     vault.run("systemctl stop srv-vault.mount; xfs_repair -n /dev/mapper/vault; systemctl start srv-vault.mount")
 
 

@@ -12,12 +12,12 @@ import pwd
 import socket
 import stat
 import struct
-import sys
 import time
 from pathlib import Path
 
 import msgspec
 
+from dualtrack.core import output
 from dualtrack.core.errors import BadInput
 from dualtrack.core.files import read_whole
 from dualtrack.knowledge.service.people import AUDIENCE, FILE_BYTES, HERE, TOKEN_BYTES
@@ -58,8 +58,8 @@ def main() -> None:
         try:
             name, token = issue(uid, credentials / "people", credentials / "token-key")
             said = f"token {token}"
-            print(f"token for the knowledge base issued to {name}", file=sys.stderr)
+            output.echo(f"token for the knowledge base issued to {name}", err=True)
         except Refused as error:
             said = str(error)
-            print(f"no token for the knowledge base: {error}", file=sys.stderr)
+            output.echo(f"no token for the knowledge base: {error}", err=True)
         link.sendall(said.encode() + b"\n")
