@@ -238,8 +238,11 @@ def test_node_is_taken_back(site: Site) -> None:
     site.cli.runbook("reclaim-a-node.md")
 
 
-def test_nodes_that_go_at_once_lose_no_job(site: Site) -> None:
-    """Five seconds of notice, given twice, and no notice at all. The jobs die of the signal that they ask for."""
+def test_nodes_that_go_at_once_lose_no_job_and_a_pool_comes_and_goes(site: Site) -> None:
+    """Five seconds of notice, given twice, and no notice at all. The jobs die of the signal that they ask for.
+
+    Their successors are configured by the run that brings the new pool.
+    """
     short, silent = site.names("spot")[:2]
     gone = {site.instance(short), site.instance(silent)}
     options = ("--requeue", "--open-mode=append", "--gres=gpu:4", "--partition=spot,ondemand", f"--comment={UNREADY}")
@@ -255,14 +258,10 @@ def test_nodes_that_go_at_once_lose_no_job(site: Site) -> None:
     assert any(output[0] in (short, silent) for output in outputs), "no job was on the nodes that went"
     # The group has filled up again, and what went has left nothing behind in the account.
     wait(lambda: len([row for row in site.rows() if row["pool"] == "spot"]) == 2, 60, "the replacements")
-    site.cli("cloud", "join", timeout=UP_S)
+    site.cli.runbook("add-a-pool.md")
     assert len(site.names("spot")) == 2
     assert {row["name"] for row in site.rows()}.isdisjoint({short, silent})
     wait(lambda: site.records().isdisjoint(gone), 30, "the records to go")
-
-
-def test_pool_comes_and_goes(site: Site) -> None:
-    site.cli.runbook("add-a-pool.md")
     assert {row["pool"] for row in site.rows()} == {"spot", "ondemand", "control"}
 
 
