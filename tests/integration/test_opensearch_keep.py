@@ -122,6 +122,26 @@ def test_a_keeper_takes_snapshots_and_nothing_else(cli: Cli, bed: Bed) -> None:
             assert node.call(method, path, body).status == 403, f"a keeper can {method} {path}"
 
 
+def test_index_that_lies_nowhere_keeps_no_trail_from_being_saved(cli: Cli, bed: Bed) -> None:
+    nowhere = {"settings": {"index.routing.allocation.require._name": "nowhere", "number_of_replicas": 0}}
+    index = "audit-kept-9-2026.11.25"
+    with bed.open("shipper", "kept-9") as shipper, bed.open("admin", "admin") as everybody:
+        assert ship(shipper, index, range(1, 4), "kept-9") == [201] * 3
+        assert everybody.call("PUT", "/stuck?wait_for_active_shards=0", nowhere).status == 200
+        try:
+            with pytest.raises(pytest.fail.Exception, match="has the audit trails alone"):
+                keeper(cli, bed, "snapshot")
+            newest = keeper(cli, bed, "snapshots")["snapshots"][-1]
+        finally:
+            assert everybody.call("DELETE", "/stuck").status == 200
+        assert (newest["name"].startswith("trails-"), newest["state"], index in newest["indices"]) == (
+            True, "SUCCESS", True,
+        )  # fmt: skip
+        assert everybody.call("DELETE", f"/{index}").status == 200
+    back = cli.json("audit", "restore", "--store", bed.url, "--pki", str(bed.pki))
+    assert (back["snapshots"][0], index in back["restored"]) == (newest["name"], True)
+
+
 def test_page_copies_snapshots_to_a_bucket(cli: Cli, bed: Bed, tmp_path: Path) -> None:
     kept, empty = bed.folder / "snapshots", tmp_path / "empty"
     (tmp_path / "bed").mkdir()

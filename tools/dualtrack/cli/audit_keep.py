@@ -87,10 +87,10 @@ def snapshot(
 ) -> None:
     """Take a snapshot of all indices, whole or an error. Only what is new since the last one is written.
 
+    Where an index keeps it from being whole, the audit trails are saved alone (`trails-…`), and the exit code is 4.
     The role opensearch's timer does this once a day, by a certificate that can do nothing else.
     """
-    name = keeping.called("taken", time.time_ns())
-    found = keeping.take(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository, name)
+    found = keeping.take_all(SearchStore(store, ca=ca, cert=cert, key=cert_key), repository, time.time_ns())
     if json:
         document("audit-snapshot", found)
     else:
@@ -136,7 +136,10 @@ def _authority(pki: Path) -> Path:
 
 def restore(
     name: str = typer.Argument(
-        "", metavar="[SNAPSHOT]", help="Its name; the newest whole one without it.", autocompletion=names.snapshots
+        "",
+        metavar="[SNAPSHOT]",
+        help="Its name; without it the newest whole one, and newer ones of trails.",
+        autocompletion=names.snapshots,
     ),
     store: list[str] = STORE,
     pki: Path = PKI,
@@ -150,13 +153,18 @@ def restore(
     Hosts then send again what the snapshot lacks: automatically after a store was lost, else `audit ship --again`.
     """
     connection = _as_controller(store, pki, ssh)
-    found = keeping.chosen(keeping.listed(connection, repository), name)
-    back, there = keeping.restore(connection, repository, found, dry_run=dry_run)
+    done: dict[str, list[str]] = {}
+    for found in keeping.chosen(keeping.listed(connection, repository), name):
+        before = {index for indices in done.values() for index in indices}
+        back, there = keeping.restore(connection, repository, found, dry_run=dry_run)
+        done[found.name] = back = [it for it in back if it not in before]
+        there = [it for it in there if it not in before]
+        if not json:
+            will = "would come back" if dry_run else "came back"
+            echo(f"{found.name} of {stamp(found.begun)}: {len(back)} indices {will}, {len(there)} were there")
     if json:
-        document("audit-restore", {"snapshot": found.name, "restored": back, "there": there, "dry_run": dry_run})
-    else:
-        will = "would come back" if dry_run else "came back"
-        echo(f"{found.name} of {stamp(found.begun)}: {len(back)} indices {will}, {len(there)} were there")
+        restored = [index for indices in done.values() for index in indices]
+        document("audit-restore", {"snapshots": list(done), "restored": restored, "there": there, "dry_run": dry_run})
 
 
 def retain(

@@ -163,7 +163,7 @@ def _remove(
     if not leaving:
         return stays
     names = sorted(it.name for mine in leaving.values() for it in mine)
-    name = snapshots.called("retired", now)
+    name = snapshots.called(snapshots.RETIRED, now)
     taken = snapshots.take(keeper.store, keeper.repository, name, names)
     if list(taken.indices) != names:
         raise External(f"the snapshot {name} does not hold what was asked for")

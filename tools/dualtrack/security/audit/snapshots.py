@@ -16,6 +16,9 @@ from dualtrack.remote.opensearch import SearchStore
 
 #: All that people and hosts keep in it; not the store's own indices: rights come from the controller.
 ALL = "*,-.*"
+#: Audit trails alone, and what the names begin with: of a snapshot of everything, of trails alone, of retired days.
+TRAILS = "audit-*"
+TAKEN, ALONE, RETIRED = "taken", "trails", "retired"
 #: What a snapshot or a repository may be called: part of a path, and of a list.
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,199}")
 WHOLE, RUNNING = "SUCCESS", "IN_PROGRESS"
@@ -77,6 +80,19 @@ def take(store: SearchStore, repository: str, name: str, indices: Sequence[str] 
     return taken
 
 
+def take_all(store: SearchStore, repository: str, now: int) -> Snapshot:
+    """Take a snapshot of everything at a time (nanoseconds since 1970); External where it is not whole.
+
+    One index that can lie on no node keeps it from being whole. Then the audit trails are saved alone before the error
+    is raised: nobody ends their snapshots with an index of another kind.
+    """
+    try:
+        return take(store, repository, called(TAKEN, now))
+    except External as error:
+        alone = take(store, repository, called(ALONE, now), (TRAILS,))
+        raise External(f"{error}; {alone.name} has the audit trails alone", hint=error.hint) from error
+
+
 def restore(
     store: SearchStore, repository: str, snapshot: Snapshot, *, dry_run: bool = False
 ) -> tuple[list[str], list[str]]:
@@ -122,12 +138,20 @@ def remove(store: SearchStore, repository: str, name: str) -> None:
     store.ask("DELETE", _path(repository, name))
 
 
-def chosen(found: Sequence[Snapshot], name: str) -> Snapshot:
-    """Return the snapshot of a name, or the newest whole one (pure); BadInput where there is none."""
-    usable = [it for it in found if it.whole and name in ("", it.name)]
+def chosen(found: Sequence[Snapshot], name: str) -> list[Snapshot]:
+    """Return what to restore from, the newest first (pure); BadInput where there is none.
+
+    That is the whole snapshot of a name. Without a name it is the newest whole one of everything, and those of trails
+    alone that are newer. Retired days come back by their snapshot's name only.
+    """
+    usable = [it for it in reversed(found) if it.whole and name in ("", it.name)]
+    if not name:
+        usable = [it for it in usable if not it.name.startswith(f"{RETIRED}-")]
+        everything = next((n for n, it in enumerate(usable) if not it.name.startswith(f"{ALONE}-")), len(usable))
+        usable = usable[: everything + 1]
     if not usable:
         raise BadInput(f"there is no whole snapshot {name}".rstrip(), hint="dualtrack audit snapshots")
-    return usable[-1]
+    return usable
 
 
 def _path(repository: str, name: str = "") -> str:
