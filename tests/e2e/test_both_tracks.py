@@ -351,7 +351,9 @@ def test_host_that_is_off_is_down_and_a_gateway_replaced(site: Cli) -> None:
     done = site("verify", "--limit", name, check=False)
     assert (done.returncode, name in done.stdout) == (1, True)
     site("lab", "power-on", name)
-    wait(lambda: rows(site)[name]["state"] == "up", what="the gateway's return")
+    wait(lambda: rows(site)[name]["state"] != "down", what="the gateway's return")
+    # What was verified was another boot of it.
+    assert (rows(site)[name]["state"], rows(site)[name]["verified_at"]) == ("unverified", "")
     half_read(site, "sovereign-1")
     site("lab", "exec", "log-1", "--", "rm", unchanged.RECORD)
     said = site.runbook("replace-a-gateway.md")
