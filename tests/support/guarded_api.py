@@ -21,13 +21,12 @@ SERVER = """
 import sys, threading
 from pathlib import Path
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
-from dualtrack.lab import credentials, emulator
+from dualtrack.lab import api_server, credentials, emulator
 from dualtrack.lab.network import free_port
 
 port, keys = free_port(), credentials.read(Path(sys.argv[1]))
 app = emulator.guarded(DomainDispatcherApplication(create_backend_app), keys, "127.0.0.1", port)
-server = make_server("127.0.0.1", port, app, threaded=True, request_handler=emulator.QuietMoto)
+server = api_server.make_server("127.0.0.1", port, app, api_server.MotoHandler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print(port, flush=True)
 sys.stdin.read()

@@ -52,7 +52,8 @@ REFUSALS = {
     "id": ("InvalidAccessKeyId", "InvalidClientTokenId"),
     "old default": ("InvalidAccessKeyId", "InvalidClientTokenId"),
     "secret": ("SignatureDoesNotMatch", "SignatureDoesNotMatch"),
-    "role": ("SignatureDoesNotMatch", "SignatureDoesNotMatch"),
+    "role": ("InvalidAccessKeyId", "InvalidClientTokenId"),
+    "role's secret": ("SignatureDoesNotMatch", "SignatureDoesNotMatch"),
     "past": ("RequestTimeTooSkewed", "RequestExpired"),
     "future": ("RequestTimeTooSkewed", "RequestExpired"),
     "host": ("AccessDenied", "AccessDenied"),
@@ -70,6 +71,7 @@ def ask(api: Api, wrong: str, service: str, call: str, given: dict[str, Any]) ->
     keys = {
         "id": Keys("AKIAAAAAAAAAAAAAAAAA", api.keys.secret), "old default": Keys("lab", "lab"),
         "secret": Keys(api.keys.id, "lab"), "role": Keys("ASIAAAAAAAAAAAAAAAAA", api.keys.secret),
+        "role's secret": Keys(credentials.of_instance(api.keys, "i-1").id, api.keys.secret),
     }.get(wrong)  # fmt: skip
     client = api.client(service, keys, **({"signature_version": UNSIGNED} if wrong == "none" else {}))
     if wrong == "host":
@@ -368,4 +370,5 @@ def test_keys_are_random_and_for_their_owner_alone(tmp_path: Path) -> None:
     roles = [credentials.of_instance(keys, name) for keys in (one, two) for name in ("i-1", "i-2")]
     assert len({it.secret for it in roles}) == 4
     assert [credentials.secret_of(one, it.id) == it.secret for it in roles] == [True, True, False, False]
+    assert [credentials.secret_of(one, it.id) for it in roles[2:]] == [None, None]
     assert credentials.secret_of(one, two.id) is None

@@ -28,8 +28,11 @@ def text(keys: Keys) -> bytes:
 
 
 def of_instance(keys: Keys, instance: str) -> Keys:
-    """Return the keys of an instance's role, of which nobody keeps a list: the id alone leads to the secret."""
-    name = ROLE + _word(hashlib.sha256(instance.encode()).digest()[:10])
+    """Return the keys of an instance's role, of which nobody keeps a list: the id alone leads to the secret.
+
+    The second half of the id is derived from its first half and the operator's secret: nobody else makes up an id.
+    """
+    name = _role_id(keys, _word(hashlib.sha256(instance.encode()).digest()[:5]))
     return Keys(name, _derived(keys, name))
 
 
@@ -37,7 +40,8 @@ def secret_of(keys: Keys, name: str) -> str | None:
     """Return the secret that belongs to a key's id; None for an id that the lab has not given to anybody."""
     if name == keys.id:
         return keys.secret
-    return _derived(keys, name) if name.startswith(ROLE) else None
+    issued = hmac.compare_digest(_role_id(keys, name[len(ROLE) : len(ROLE) + 8]).encode(), name.encode())
+    return _derived(keys, name) if issued else None
 
 
 def read(file: Path) -> Keys:
@@ -50,6 +54,12 @@ def _derived(keys: Keys, name: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
+def _role_id(keys: Keys, instance: str) -> str:
+    """Return the id of a role's keys, given the 8 characters that stand for the instance."""
+    digest = hmac.new(keys.secret.encode(), f"id {instance}".encode(), hashlib.sha256).digest()
+    return f"{ROLE}{instance}{_word(digest[:5])}"
+
+
 def _word(data: bytes) -> str:
-    """Return 16 capital letters and digits for 10 bytes."""
+    """Return 8 capital letters and digits for each 5 bytes."""
     return base64.b32encode(data).decode()

@@ -20,13 +20,12 @@ from typing import Any
 import msgspec
 from moto.ec2.models import ec2_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.server import MotoRequestHandler  # type: ignore[attr-defined]
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from dualtrack.core.aws import Keys
 from dualtrack.core.files import write_atomically
 from dualtrack.data.mirror.serve import Files
 from dualtrack.lab import credentials, fault_injection, imds, reclaim
+from dualtrack.lab.api_server import Handler, MotoHandler, make_server
 from dualtrack.lab.guard import App, Guard
 from dualtrack.lab.model import EMULATOR_PORT, METADATA, SERVICES
 from dualtrack.lab.network import listen
@@ -107,15 +106,10 @@ def guarded(moto: App, keys: Keys, address: str, port: int) -> Guard:
     return Guard(moto, partial(credentials.secret_of, keys), {f"{address}:{port}", f"localhost:{port}"})
 
 
-class QuietMoto(MotoRequestHandler):
-    """moto's handler without a line per request."""
-
-    def log_request(self, *_: object, **__: object) -> None:
-        """Say nothing."""
-
-
 class QuietMirror(Files):
     """The mirror's files, without a line per request; a link on a medium that was carried in leads nowhere."""
+
+    timeout = 60  # seconds that a client may keep it waiting
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -131,26 +125,16 @@ def main(namespace: str, port: str, mirror: str, lab: str) -> None:
         app = guarded(moto, keys, address, number)
         # Outside it binds here; inside, the socket is made in the namespace and handed over.
         fd = None if address == "127.0.0.1" else listen(namespace, address, number).detach()
-        server = make_server(address, number, app, threaded=True, request_handler=QuietMoto, fd=fd)
+        server = make_server(address, number, app, MotoHandler, fd)
         threading.Thread(target=server.serve_forever, daemon=True).start()
     sock = listen(namespace, str(METADATA), 80)
-    metadata = make_server(
-        str(METADATA), 80, imds.Service(partial(find, Path(lab), keys)), threaded=True, fd=sock.detach(),
-        request_handler=QuietWsgi,
-    )  # fmt: skip
+    metadata = make_server(str(METADATA), 80, imds.Service(partial(find, Path(lab), keys)), Handler, sock.detach())
     threading.Thread(target=metadata.serve_forever, daemon=True).start()
     Path(mirror).mkdir(parents=True, exist_ok=True)
     files = ThreadingHTTPServer((str(SERVICES), 80), partial(QuietMirror, directory=mirror), bind_and_activate=False)
     files.socket.close()
     files.socket = listen(namespace, str(SERVICES), 80)
     files.serve_forever()
-
-
-class QuietWsgi(WSGIRequestHandler):
-    """werkzeug's handler without a line per request."""
-
-    def log_request(self, *_: object, **__: object) -> None:
-        """Say nothing."""
 
 
 if __name__ == "__main__":

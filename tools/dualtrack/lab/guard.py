@@ -6,7 +6,6 @@ operator opens both, by a name that leads to them. The refusal has the form of t
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
@@ -19,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
 from dualtrack.lab import signature
-from dualtrack.lab.signature import Mismatch, Request, Stale, UnknownKey, Unsigned, Unverified
+from dualtrack.lab.signature import Malformed, Mismatch, Request, Stale, TooLong, UnknownKey, Unsigned, Unverified
 
 #: A WSGI application.
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -28,11 +27,17 @@ CLOSED = re.compile(r"/+(moto-api|favicon\.ico$)")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]*")
 #: How S3, and all other services, call each refusal.
 S3 = {Unsigned: "AccessDenied", UnknownKey: "InvalidAccessKeyId", Stale: "RequestTimeTooSkewed",
-      Mismatch: "SignatureDoesNotMatch"}  # fmt: skip
+      Mismatch: "SignatureDoesNotMatch", Malformed: "InvalidRequest", TooLong: "EntityTooLarge"}  # fmt: skip
 OTHERS = {Unsigned: "MissingAuthenticationToken", UnknownKey: "InvalidClientTokenId", Stale: "RequestExpired",
-          Mismatch: "SignatureDoesNotMatch"}  # fmt: skip
-#: What a body may have of a request that nobody read when it is refused, in bytes: the client hears why.
-DRAINED = 1 << 26
+          Mismatch: "SignatureDoesNotMatch", Malformed: "ValidationError",
+          TooLong: "RequestEntityTooLarge"}  # fmt: skip
+#: The status of a refusal; of all that are not named, FORBIDDEN.
+STATUS = {Malformed: "400 Bad Request", TooLong: "413 Content Too Large"}
+FORBIDDEN = "403 Forbidden"
+#: Bytes of a body that are read at once.
+BLOCK = 1 << 16
+#: The entry of a request's environment that is called once its sender is known.
+ADMIT = "dualtrack.admit"
 
 
 class Denied(Unverified):
@@ -46,20 +51,27 @@ class Guard:
         self._app, self._secret_of, self._hosts = app, secret_of, hosts
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one request. The application finds the whole body in memory."""
         request = received(environ)
         try:
-            if not is_own(request.host, self._hosts):
-                raise Denied("The API has another name.")
-            if CLOSED.match(environ.get("PATH_INFO", "")):
-                raise Denied("There is nothing here.")
-            signature.verify(request, self._secret_of, datetime.now(UTC))
+            try:
+                self._check(request, environ)
+            except (ValueError, OverflowError) as error:
+                raise Malformed("The request is not one that HTTP and AWS define.") from error
         except Unverified as error:
-            drain(environ)
             kind, body = refusal(request, error)
-            start("403 Forbidden", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+            start(STATUS.get(type(error), FORBIDDEN), [("Content-Type", kind), ("Content-Length", str(len(body)))])
             return [] if request.method == "HEAD" else [body]
         return self._app(environ, start)
+
+    def _check(self, request: Request, environ: dict[str, Any]) -> None:
+        """Read a request; Unverified where it is refused."""
+        if not is_own(request.host, self._hosts):
+            raise Denied("The API has another name.")
+        if CLOSED.match(environ.get("PATH_INFO", "")):
+            raise Denied("There is nothing here.")
+        signature.verify(request, self._secret_of, datetime.now(UTC), environ.get(ADMIT, lambda: None))
+        request.body(None)
 
 
 def is_own(host: str, hosts: Collection[str]) -> bool:
@@ -71,13 +83,16 @@ def is_own(host: str, hosts: Collection[str]) -> bool:
 
 def received(environ: dict[str, Any]) -> Request:
     """Return what arrived; its body is read when it is asked for, and then there for the application once more."""
+    kept: list[bytes] = []
 
-    def body() -> bytes:
-        found = get_input_stream(environ).read()
-        environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(found), str(len(found))
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
-        environ.pop("wsgi.input_terminated", None)
-        return found
+    def body(most: int | None) -> bytes:
+        if not kept:
+            found = read(environ, most)
+            environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(found), str(len(found))
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+            environ.pop("wsgi.input_terminated", None)
+            kept.append(found)
+        return kept[0]
 
     headers = {name[5:].replace("_", "-").lower(): str(value) for name, value in environ.items() if name[:5] == "HTTP_"}
     headers |= {name: environ[name.upper().replace("-", "_")] for name in ("content-type", "content-length")
@@ -88,12 +103,21 @@ def received(environ: dict[str, Any]) -> Request:
     )
 
 
-def drain(environ: dict[str, Any]) -> None:
-    """Read what a client still sends: it looks for an answer afterwards only."""
-    stream, left = get_input_stream(environ), DRAINED
-    with contextlib.suppress(HTTPException, OSError):  # it is gone, or sends no valid chunks
-        while left > 0 and (found := stream.read(1 << 16)):
-            left -= len(found)
+def read(environ: dict[str, Any], most: int | None) -> bytes:
+    """Return a body; TooLong where it has more bytes than ``most``, Malformed where it is not as it was announced."""
+    said = str(environ.get("CONTENT_LENGTH") or "0")
+    if most is not None and said.isdecimal() and int(said) > most:
+        raise TooLong(f"A request whose body's digest is not signed has at most {most} bytes.")
+    found = bytearray()
+    try:
+        stream = get_input_stream(environ)
+        while block := stream.read(BLOCK if most is None else min(BLOCK, most + 1 - len(found))):
+            found += block
+    except (HTTPException, OSError) as error:
+        raise Malformed("The body did not arrive in time and as it was announced.") from error
+    if most is not None and len(found) > most:
+        raise TooLong(f"A request whose body's digest is not signed has at most {most} bytes.")
+    return bytes(found)
 
 
 def refusal(request: Request, error: Unverified) -> tuple[str, bytes]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from botocore.auth import SigV4Auth
@@ -32,6 +32,9 @@ MOST_SIGNED = 64
 HARMLESS = {"x-amz-decoded-content-length"}
 #: What S3 takes in place of a body's digest.
 UNSIGNED = re.compile(r"UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]+")
+#: Bytes that are read of a body before its sender is known. Clients of S3 send a digest of the body, whatever its
+#: length; the requests of all other services are small.
+LONGEST_BODY = 1 << 20
 
 
 class Unverified(Exception):
@@ -54,22 +57,31 @@ class Mismatch(Unverified):
     """A signature that is not this request's, or not by this secret."""
 
 
+class Malformed(Unverified):
+    """Not a request that HTTP or AWS defines."""
+
+
+class TooLong(Unverified):
+    """A body that would have to be read to verify its signature, and is longer than `LONGEST_BODY`."""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it came. ``target`` is path and query, still encoded.
 
     The names of ``headers`` are in lower case, and have hyphens where underscores were, as WSGI hands them over.
+    ``body`` reads the body and returns it; TooLong where it has more bytes than it is given, None for any number.
     """
 
     method: str
     host: str
     target: str
     headers: Mapping[str, str]
-    body: Callable[[], bytes]
+    body: Callable[[int | None], bytes]
 
     @property
     def query(self) -> dict[str, str]:
         """The query's parameters."""
-        return dict(parse_qsl(urlsplit(f"http://{self.host}{self.target}").query, keep_blank_values=True))
+        return dict(parse_qsl(self.target.partition("?")[2].partition("#")[0], keep_blank_values=True))
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,8 +124,14 @@ def _claim(
     return None
 
 
-def verify(request: Request, secret_of: Callable[[str], str | None], now: datetime) -> None:
-    """Return when a request has a signature by a known key, of now, and of what it asks; raise Unverified otherwise."""
+def verify(
+    request: Request, secret_of: Callable[[str], str | None], now: datetime, admit: Callable[[], None] = lambda: None
+) -> None:
+    """Return when a request has a signature by a known key, of now, and of what it asks; raise Unverified otherwise.
+
+    The body comes last. Where a digest of it is signed, nothing of it is read before the signature is verified;
+    otherwise `LONGEST_BODY` bytes are read at most. ``admit`` is called as soon as the signature is verified.
+    """
     it = claim(request)
     if it is None:
         raise Unsigned("The request has no valid signature of version 4.")
@@ -125,8 +143,12 @@ def verify(request: Request, secret_of: Callable[[str], str | None], now: dateti
     if uncovered := {"host", *asked} - {name.replace("_", "-") for name in it.signed}:
         raise Mismatch(f"The signature does not cover {min(uncovered)}.")
     _check_time(it, now)
-    if not hmac.compare_digest(_expected(request, it, secret).encode(), it.signature.encode()):
+    digest, read = _digest(request, it)
+    if not hmac.compare_digest(_expected(request, it, secret, digest).encode(), it.signature.encode()):
         raise Mismatch("The signature does not match the request and the secret access key.")
+    admit()
+    if not read and not _unsigned(digest, it) and hashlib.sha256(request.body(None)).hexdigest() != digest:
+        raise Mismatch("The body is not the one whose digest was signed.")
 
 
 def _check_time(it: Claim, now: datetime) -> None:
@@ -137,13 +159,13 @@ def _check_time(it: Claim, now: datetime) -> None:
     if not it.moment.startswith(it.date):
         raise Mismatch("The credential is of another day than the request.")
     lifetime = SKEW if it.lifetime is None else min(it.lifetime, LONGEST)
-    if not moment - SKEW <= now <= moment + lifetime:
+    if not -SKEW <= now - moment <= lifetime:
         raise Stale(f"The signature is of {it.moment}, and it is {now:{MOMENT}}.")
 
 
-def _expected(request: Request, it: Claim, secret: str) -> str:
+def _expected(request: Request, it: Claim, secret: str, digest: str) -> str:
     """Return the signature that a request should have."""
-    signer = _Signer(Credentials(it.key, secret), it.service, it.region, _digest(request, it))
+    signer = _Signer(Credentials(it.key, secret), it.service, it.region, digest)
     path, _, query = request.target.partition("?")
     if it.lifetime is not None:
         query = "&".join(pair for pair in query.split("&") if not pair.startswith("X-Amz-Signature="))
@@ -153,17 +175,21 @@ def _expected(request: Request, it: Claim, secret: str) -> str:
     return str(signer.signature(signer.string_to_sign(plain, signer.canonical_request(plain)), plain))
 
 
-def _digest(request: Request, it: Claim) -> str:
-    """Return the digest of a request's body, or what stands in its place, as it was signed."""
+def _digest(request: Request, it: Claim) -> tuple[str, bool]:
+    """Return the digest of a body, or what stands in its place, as it was signed, and whether the body was read."""
     said = request.headers.get("x-amz-content-sha256", "")
     if it.service == "s3" and it.lifetime is not None:
-        return said or "UNSIGNED-PAYLOAD"
-    if it.service == "s3" and UNSIGNED.fullmatch(said):
-        return said
-    found = hashlib.sha256(request.body()).hexdigest()
-    if said and said != found:
+        said = said or "UNSIGNED-PAYLOAD"
+    if not said:
+        return hashlib.sha256(request.body(LONGEST_BODY)).hexdigest(), True
+    if not re.fullmatch("[0-9a-f]{64}", said) and not _unsigned(said, it):
         raise Mismatch("The body is not the one whose digest was signed.")
-    return found
+    return said, False
+
+
+def _unsigned(digest: str, it: Claim) -> bool:
+    """Return whether what stands in place of a digest allows any body."""
+    return it.service == "s3" and UNSIGNED.fullmatch(digest) is not None
 
 
 class _Signer(SigV4Auth):
