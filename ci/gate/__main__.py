@@ -10,12 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from ci.gate import environment, relevance, report, schedule, units
 from ci.gate.gate import Gate, say
 from ci.gate.results import Results
+
+from dualtrack.core.errors import DualtrackError
+from dualtrack.core.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 DURATIONS = Path(__file__).with_name("durations.json")
@@ -87,7 +91,10 @@ def main() -> int:
     limit = None
     if options.limit is not None:
         deadline = begin + options.limit * 60 - (time.time() - options.since)
-        limit = schedule.Limit(deadline=deadline, first=left_out.load(), rotation=schedule.rotation(commit()))
+        limit = schedule.Limit(
+            deadline=deadline, first=frozenset(left_out.load()), overdue=left_out.overdue(),
+            rotation=schedule.rotation(commit()),
+        )  # fmt: skip
     gate = Gate(
         ROOT, directory, kept, environment=environment.digest(), expected=expected, jobs=options.jobs,
         every=options.all, limit=limit,
@@ -105,13 +112,36 @@ def main() -> int:
         if gate.outcomes:
             say(report.table(report.document(gate.outcomes, time.monotonic() - begin, "")))
         return 130
-    ran = [outcome.id for outcome in outcomes if outcome.state != report.NOT_RUN]
-    left_out.update(ran=ran, left_out={outcome.id for outcome in outcomes} - set(ran))
-    code = finish(outcomes, directory, time.monotonic() - begin, save=options.save_durations)
-    if outcomes and all(outcome.state == report.NOT_RUN for outcome in outcomes):
+    return conclude(
+        outcomes, left_out, lambda: finish(outcomes, directory, time.monotonic() - begin, save=options.save_durations)
+    )
+
+
+def conclude(outcomes: list[report.Outcome], left_out: schedule.LeftOut, finish: Callable[[], int]) -> int:
+    """Remember what was left out, ``finish`` the run, forget what passed, and return the exit code of the run.
+
+    An error of the disk makes the run fail, and keeps the report from nobody.
+    """
+    missing = [outcome.id for outcome in outcomes if outcome.state == report.NOT_RUN]
+    overdue: dict[str, int] = {}
+    troubles = 0
+    try:
+        overdue = left_out.add(missing)
+    except (DualtrackError, OSError) as error:
+        troubles += 1
+        say(f"the units that were left out cannot be remembered: {error}")
+    code = finish()
+    try:
+        left_out.remove(outcome.id for outcome in outcomes if outcome.state in ("passed", "cached"))
+    except (DualtrackError, OSError) as error:
+        troubles += 1
+        say(f"the units that passed stay listed as left out: {error}")
+    for name, runs in overdue.items():
+        say(f"left out of {runs} runs in succession: {name}; run it alone: make test ONLY={name}")
+    if outcomes and len(missing) == len(outcomes):
         say("nothing was run: the time had passed before the first unit")
         return 1
-    return code
+    return int(bool(code or overdue or troubles))
 
 
 def commit() -> str:
@@ -123,12 +153,16 @@ def commit() -> str:
 def finish(outcomes: list[report.Outcome], directory: Path, seconds: float, *, save: bool) -> int:
     """Write the reports, print the table, and return the exit code."""
     run = report.document(outcomes, seconds, commit())
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "run.json").write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
-    if save:
-        now = {unit.id: round(unit.seconds) for unit in run.units if unit.state == "passed"}
-        before = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
-        DURATIONS.write_text(json.dumps({**before, **now}, indent=1, sort_keys=True) + "\n")
+    written = True
+    try:
+        write_atomically(directory / "run.json", msgspec.json.format(msgspec.json.encode(run), indent=1))
+        if save:
+            now = {unit.id: round(unit.seconds) for unit in run.units if unit.state == "passed"}
+            before = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+            write_atomically(DURATIONS, (json.dumps({**before, **now}, indent=1, sort_keys=True) + "\n").encode())
+    except DualtrackError as error:
+        written = False
+        say(f"the report cannot be written: {error}")
     say("\n" + report.table(run))
     ran = sum(unit.state in ("passed", "failed") for unit in run.units)
     cached = sum(unit.state == "cached" for unit in run.units)
@@ -141,7 +175,7 @@ def finish(outcomes: list[report.Outcome], directory: Path, seconds: float, *, s
         say(missing)
     passed, failed = report.counts(run.units)
     say(f"{passed} passed, {failed} failed")
-    return int(bool(failed_units))
+    return int(bool(failed_units or not written))
 
 
 if __name__ == "__main__":

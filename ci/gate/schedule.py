@@ -11,10 +11,14 @@ from pathlib import Path
 import msgspec
 from ci.gate.units import PARTS, Unit
 
+from dualtrack.core.files import locked, write_atomically
+
 #: How long a unit that was started in time may overrun the limit, in seconds, before it is stopped.
 GRACE_S = 600.0
 #: What a unit is expected to take, in seconds, if neither it nor any other unit of its part was ever timed.
 UNKNOWN_S = 600.0
+#: How many runs in succession may leave a unit out. The next one starts it, and fails if it is left out again.
+ALLOWED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +26,13 @@ class Limit:
     """A run's time limit.
 
     ``deadline`` is the time, as time.monotonic() counts it, by which all units should have ended. ``first`` names the
-    units that earlier runs left out: they run first. ``rotation`` decides which story is the first of its part.
+    units that earlier runs left out: they run first. ``overdue`` names those of them that `ALLOWED` runs in succession
+    left out: they start whatever their usual time is. ``rotation`` decides which story is the first of its part.
     """
 
     deadline: float
     first: frozenset[str] = frozenset()
+    overdue: frozenset[str] = frozenset()
     rotation: int = 0
 
 
@@ -46,11 +52,14 @@ class Schedule:
         self.waiting = ordered(units, {**listed, **timed}, limit)
 
     def next(self) -> Unit | None:
-        """Take the first unit whose usual time still fits; None if no unit is left that fits."""
+        """Take the first unit that is overdue or whose usual time still fits; None if there is none, or no time."""
         for place, unit in enumerate(self.waiting):
-            if self._limit is None or self._clock() + self.usual(unit) <= self._limit.deadline:
+            if self._limit is None or self._fits(unit, self._limit):
                 return self.waiting.pop(place)
         return None
+
+    def _fits(self, unit: Unit, limit: Limit) -> bool:
+        return self._clock() + (0.0 if unit.id in limit.overdue else self.usual(unit)) <= limit.deadline
 
     def usual(self, unit: Unit) -> float:
         """Return how many seconds a unit usually takes."""
@@ -94,7 +103,9 @@ def ordered(units: Sequence[Unit], seconds: Mapping[str, float], limit: Limit | 
     return sorted(
         units,
         key=lambda unit: (
-            unit.id not in limit.first, PARTS.index(unit.part), turn.get(unit.id, 0), length(unit)
+            unit.id not in limit.overdue,
+            unit.id not in limit.first,
+            PARTS.index(unit.part), turn.get(unit.id, 0), length(unit)
         ),
     )  # fmt: skip
 
@@ -105,22 +116,40 @@ def rotation(commit: str) -> int:
 
 
 class LeftOut:
-    """The units that no run has made up for yet, kept in ``file``; one that cannot be read is empty."""
+    """The units that no run has made up for yet, kept in ``file``; one that cannot be read is empty.
+
+    A run adds what it left out before it writes anything else, and takes away what passed after all else is written: a
+    run that is killed in between, or meets a full disk, forgets no unit. Runs of several checkouts share the file.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def load(self) -> frozenset[str]:
-        """Return their names."""
+    def load(self) -> dict[str, int]:
+        """Return how many runs in succession left out each unit."""
         try:
-            return frozenset(msgspec.json.decode(self._file.read_bytes(), type=list[str]))
-        except (OSError, msgspec.DecodeError):
-            return frozenset()
+            return msgspec.json.decode(self._file.read_bytes(), type=dict[str, int])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return {}
 
-    def update(self, *, ran: Iterable[str], left_out: Iterable[str]) -> None:
-        """Add the units that a run left out, and take away those that it ran."""
-        now = (self.load() - set(ran)) | set(left_out)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        new = self._file.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(sorted(now)))
-        new.replace(self._file)
+    def overdue(self) -> frozenset[str]:
+        """Return the units that the next run starts whatever their usual time is."""
+        return frozenset(name for name, runs in self.load().items() if runs >= ALLOWED)
+
+    def add(self, names: Iterable[str]) -> dict[str, int]:
+        """Count that a run left out these units; return those that more than `ALLOWED` runs in succession left out."""
+        with locked(self._file):
+            now = self.load()
+            added = {name: now.get(name, 0) + 1 for name in names}
+            self._save({**now, **added})
+        return {name: runs for name, runs in added.items() if runs > ALLOWED}
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Forget units that passed."""
+        with locked(self._file):
+            now, gone = self.load(), set(names)
+            if gone & now.keys():
+                self._save({name: runs for name, runs in now.items() if name not in gone})
+
+    def _save(self, counts: Mapping[str, int]) -> None:
+        write_atomically(self._file, msgspec.json.encode(dict(sorted(counts.items()))))

@@ -16,7 +16,7 @@ import pytest
 from ci.gate import report
 from ci.gate.gate import Gate
 from ci.gate.results import Result
-from ci.gate.schedule import GRACE_S, UNKNOWN_S, LeftOut, Limit, Schedule, ordered, rotation
+from ci.gate.schedule import GRACE_S, UNKNOWN_S, Limit, Schedule, ordered, rotation
 from ci.gate.units import PARTS, Unit
 from hypothesis import given
 
@@ -104,16 +104,6 @@ def test_usual_time_follows_the_pace_of_this_machine() -> None:
     assert schedule.usual(unit("unit", "c")) == 7, "measured on this machine"
     assert schedule.usual(story) == 250, "the longest of its part"
     assert schedule.usual(unit("lint")) == UNKNOWN_S * 2.5
-
-
-def test_left_out_units_are_remembered_until_they_run(tmp_path: Path) -> None:
-    kept = LeftOut(tmp_path / "deep/left-out.json")
-    assert kept.load() == frozenset()
-    kept.update(ran=["unit:a"], left_out=["e2e:a", "e2e:b"])
-    kept.update(ran=["e2e:b"], left_out=["e2e:c"])
-    assert kept.load() == {"e2e:a", "e2e:c"}
-    (tmp_path / "deep/left-out.json").write_text("{")
-    assert kept.load() == frozenset()
 
 
 @pytest.fixture
