@@ -277,6 +277,16 @@ def test_a_closed_stdout_is_no_reason_to_fail(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "words", ["verify", "verify --json", "verify --role base", "access matrix", "play base", "ssh x", "logs x"]
+)
+def test_without_a_track_one_line_says_so(tmp_path: Path, words: str) -> None:
+    done = run_in(tmp_path / "state", *words.split())
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("stack: ")]
+    assert (done.returncode, done.stdout, len(lines)) == (3, "", 1)
+    assert lines[0].startswith("dualtrack: no track is up (")
+
+
 def run_in(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "DUALTRACK_STATE_DIR": str(state), "DUALTRACK_LAB_DIR": str(state / "lab")}
     return subprocess.run([CLI, *words], env=env, capture_output=True, text=True, check=False, timeout=120)

@@ -10,7 +10,7 @@ import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING, PEOPLE, PKI
-from dualtrack.core.errors import Findings, Missing
+from dualtrack.core.errors import Findings
 from dualtrack.core.output import Steps, document, echo, table
 from dualtrack.core.paths import STATE
 from dualtrack.inventory import deployment
@@ -88,9 +88,7 @@ def matrix(
         else:
             _show(access, shown)
         return
-    inventories = deployment.inventories()
-    if len(inventories) == 1:
-        raise Missing("no track is up", hint="dualtrack local up, or cloud up")
+    inventories = deployment.inventories_up()
     busy = {it.name for it in glass.active_grants(grants, access)}
     report = matrix_test.trial(access, inventories, Steps(quiet=json), busy)
     if json:

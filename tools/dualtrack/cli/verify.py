@@ -26,7 +26,7 @@ def verify(
 ) -> None:
     """Check by behaviour that hosts are as their roles promise. Exit code 1 when one is not."""
     report = checks.verify(
-        list(inventory or deployment.inventories()),
+        list(inventory or deployment.inventories_up()),
         roles=list(role or []) or None,
         limit=limit,
         progress=Steps(quiet=json),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from dualtrack.core.errors import Missing
 from dualtrack.core.files import locked, read, write_atomically
 from dualtrack.core.paths import ROOT, STATE
 from dualtrack.inventory import render
@@ -78,3 +79,11 @@ def inventories(*environments: str) -> list[Path]:
         path.name for path in sorted((STATE / "inventories").glob("*")) if any(path.iterdir())
     )
     return [COMMON, *(path for name in found for path in (ROOT / "inventories" / name, STATE / "inventories" / name))]
+
+
+def inventories_up() -> list[Path]:
+    """Return the inventories of the tracks that are up; Missing where none is."""
+    found = inventories()
+    if len(found) == 1:
+        raise Missing("no track is up", hint="dualtrack local up, or cloud up")
+    return found
