@@ -251,11 +251,12 @@ def test_messages_of_an_account_that_becomes_a_known_program_have_a_bound(monkey
         fields = [(a, name if a == b"SYSLOG_IDENTIFIER" else b) for a, b in sent(number, message)]
         return written([*fields, (b"_EXE", b"/usr/bin/" + name)])
 
-    source = JournalSource()
-    events = source.events(b"".join(entry(it, b"su", b"x" * 5000) for it in range(1, 101)), ended=False)
+    source = JournalSource(account=lambda _: "bo")
+    flood = b"(to root) bo on " + b"x" * 5000
+    events = source.events(b"".join(entry(it, b"su", flood) for it in range(1, 101)), ended=False)
     assert 15 <= len(events) <= 20
     assert {kind for kind, _, _ in events} == {"su"}
-    last = source.events(entry(101, b"sudo", b"COMMAND=/bin/id") + entry(102, b"noise", b"hello"), ended=True)
+    last = source.events(entry(101, b"sudo", b"bo : COMMAND=/bin/id") + entry(102, b"noise", b"hello"), ended=True)
     assert [kind for kind, _, _ in last] == ["sudo", "journal", "flood"]
     assert json.loads(last[-1][2])["kind"] == "su"
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from dualtrack.core.errors import BadInput, External, Missing
-from dualtrack.security.audit import ingest, journal_export, record
+from dualtrack.security.audit import claims, ingest, journal_export, record
 from dualtrack.security.audit.journal_budget import Budget
 from dualtrack.security.audit.journal_export import TRUSTED, JournalEntry, Parser
 from dualtrack.security.audit.journal_position import JournalPosition, Step
@@ -32,7 +32,8 @@ STORE, STORE_PRIORITY = b"dualtrack-opensearch.service", b"5"
 CURSOR = journal_export.CURSOR.decode()
 #: Says of a recorded entry what was left out of it.
 CUT = "DUALTRACK_CUT"
-#: Programs that give their name to the kind of their events, and where they lie. A name alone is the sender's word.
+#: Programs that give their name to the kind of their events, and where the program is. sshd and login speak as root
+#: about others; sudo and su as the account that started them.
 PROGRAMS = {
     "sudo": ("/usr/bin/sudo", "/usr/bin/sudo-rs"),
     "sshd": ("/usr/sbin/sshd", "/usr/lib/openssh/sshd-session"),
@@ -42,6 +43,8 @@ PROGRAMS = {
 #: Others, by the unit that they run in: nobody but root puts a process there.
 UNITS = {"dualtrack": "dualtrack-", "opensearch": "dualtrack-opensearch.service"}
 KINDS = frozenset({*PROGRAMS, *UNITS})
+#: The kind of an event that only its sender says is one of sudo or su.
+CLAIMED = "claimed"
 #: How often the journal is opened again before what is missing is called a gap.
 LOOKS = 2
 #: How often in a row journalctl may end, or read nothing new, before this is an error; seconds between two attempts.
@@ -125,8 +128,8 @@ class JournalSource:
     another count, as after a power cut, one of kind `restarted`.
     """
 
-    def __init__(self, cursor: str = "") -> None:
-        self._position = JournalPosition(cursor)
+    def __init__(self, cursor: str = "", account: Callable[[str], str] = claims.account) -> None:
+        self._position, self._account = JournalPosition(cursor), account
         self.jumped, self._looks = False, 0
         self._parser = Parser()
         self._budget = Budget()
@@ -173,15 +176,16 @@ class JournalSource:
                 self._looks = 0
                 self._position.take(at)
             if wanted(entry):
-                kind, source = label(entry)
-                text = body(entry, whole=kind != "journal" or entry.first(b"_UID") == b"0")
+                kind, source = label(entry, self._account)
+                strange = kind in ("journal", CLAIMED)
+                text = body(entry, whole=not strange or entry.first(b"_UID") == b"0")
                 uid = entry.first(b"_UID")
                 if kind in PROGRAMS:
                     # A bucket of its own: a flood leaves room for what sudo says of the same account. It has a bound
                     # as well, since who queues messages and then becomes sudo is taken for it (`genuine`).
                     fits = self._budget.spend(uid, len(text), kind=kind)
                 else:
-                    fits = kind != "journal" or self._budget.spend(uid, len(text))
+                    fits = not strange or self._budget.spend(uid, len(text))
                 if fits:
                     found.append((kind, source, text))
         return found + self._budget.reports(finished=ended)
@@ -203,30 +207,36 @@ def wanted(entry: JournalEntry) -> bool:
     )
 
 
-def label(entry: JournalEntry) -> tuple[str, str]:
+def label(entry: JournalEntry, account: Callable[[str], str] = claims.account) -> tuple[str, str]:
     """Return an entry's kind, and where it comes from, by what journald knows of the sender, not by what it says.
 
     Of an entry under another's name the source is the program that sent it, or "?" where it ended too soon to be seen.
+    ``account`` returns the name of a user id.
     """
     name = _said(entry, b"SYSLOG_IDENTIFIER")
     if entry.first(b"_TRANSPORT") == b"audit":
         return "audit", name
     if name not in KINDS:
         return "journal", name
-    return (name, name) if genuine(name, entry) else ("journal", _said(entry, b"_COMM") or "?")
+    if genuine(name, entry):
+        return name, name
+    if name not in claims.PROGRAMS or _said(entry, b"_EXE") not in PROGRAMS[name]:
+        return "journal", _said(entry, b"_COMM") or "?"
+    uid = _said(entry, b"_UID")
+    own = claims.own(name, _said(entry, b"MESSAGE"), uid, account(uid))
+    return (name if own else CLAIMED), name
 
 
 def genuine(name: str, entry: JournalEntry) -> bool:
-    """Tell whether an entry comes from the program of that name: root is believed, others if they are that program.
+    """Tell whether an entry under that name comes from root, or from a unit of that name.
 
-    `_UID` came with the message itself. `_EXE` is looked up afterwards: who sends and at once becomes the program is
-    taken for it, is still named by its `_UID`, and has the bytes of that program's bucket (`Budget`).
+    `_UID` came with the message itself. `_EXE` is looked up afterwards: who sends and at once becomes sudo or su is
+    taken for it. What it sent counts as sudo's or su's only where it is about the account that sent it (`claims`), and
+    has the bytes of that program's bucket (`Budget`).
     """
     if entry.first(b"_UID") == b"0":
         return True
-    if name in UNITS:
-        return _said(entry, b"_SYSTEMD_UNIT").startswith(UNITS[name])
-    return _said(entry, b"_EXE") in PROGRAMS[name]
+    return name in UNITS and _said(entry, b"_SYSTEMD_UNIT").startswith(UNITS[name])
 
 
 def body(entry: JournalEntry, *, whole: bool) -> bytes:

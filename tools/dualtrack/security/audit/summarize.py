@@ -21,14 +21,18 @@ STORE = "audit: {"
 def told(kind: str, body: str) -> tuple[str, str]:
     """Return who, '' where the event does not say, and what, in one line.
 
-    Only programs of a known kind and root are believed who it was; of others it is the user that they ran as.
+    Only programs of a known kind and root are believed who it was; of others it is the user that they ran as. Of what
+    sudo and su say as another account than root, only the name before sudo's command was checked by the recorder.
     """
     text, uid = _message(body)
     if kind == "opensearch" and STORE in text:
         return _store(text[text.index(STORE) + len(STORE) - 1 :], text)
     whole = " ".join(text.split())
-    if uid not in ("", "0") and kind == "journal":
+    if uid not in ("", "0") and kind in ("journal", "claimed", "su"):
         return f"uid {uid}", whole
+    if uid not in ("", "0") and kind == "sudo":
+        found = WHO[0].search(text)
+        return (found["who"], " ".join(found["what"].split())) if found else (f"uid {uid}", whole)
     for pattern in WHO:
         if found := pattern.search(text):
             return found["who"], " ".join(found.groupdict().get("what", text).split())
