@@ -277,9 +277,7 @@ def test_a_closed_stdout_is_no_reason_to_fail(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "words", ["verify", "verify --json", "verify --role base", "play base", "ssh x", "logs x"]
-)
+@pytest.mark.parametrize("words", ["verify", "verify --json", "verify --role base", "play base", "ssh x", "logs x"])
 def test_without_a_track_one_line_says_so(tmp_path: Path, words: str) -> None:
     done = run_in(tmp_path / "state", *words.split())
     lines = [line for line in done.stderr.splitlines() if not line.startswith("stack: ")]
