@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +27,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from dualtrack.lab.guard import ADMIT
 
+log = logging.getLogger("labd")
 REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ ([\x21-\x7e]+) HTTP/1\.([01])\r?\n")
 HOST = re.compile(r"[A-Za-z0-9_.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 LENGTH = re.compile("[0-9]{1,18}")
@@ -175,8 +178,10 @@ class Server(ThreadedWSGIServer):
             self._open.pop(request, None)
         super().close_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: the client has gone, or was ended."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Log a defect of ours; say nothing where the client has gone, or was ended."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a request was not answered")
 
 
 class Handler(WSGIRequestHandler):
