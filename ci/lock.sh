@@ -22,9 +22,9 @@ grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print
 # What the knowledge base runs on, kept apart from the command line. tokenizers' dependencies are for downloads from a hub;
 # what follows mcp is what it imports where it answers, and nothing of what it asks others with.
 knowledge=(mcp mcp-types annotated-types attrs httpcore2 httpx2 jsonschema jsonschema-specifications opentelemetry-api pydantic
-    pydantic-core python-multipart referencing rpds-py sse-starlette truststore typing-inspection anyio bm25s cffi click cryptography et-xmlfile faiss-cpu h11 hyperscan idna joserfc lxml msgspec numpy
+    pydantic-core python-multipart referencing rpds-py sse-starlette tinycss2 truststore typing-inspection anyio bm25s cffi click cryptography et-xmlfile faiss-cpu h11 hyperscan idna joserfc lxml msgspec numpy
     'onnxruntime<1.29' openpyxl packaging prometheus-client pycparser pypdfium2 python-docx selectolax starlette tokenizers
-    typing-extensions uvicorn)
+    typing-extensions uvicorn webencodings)
 "${uv[@]}" --no-deps --constraint requirements/main.txt <(printf '%s\n' "${knowledge[@]}") -o requirements/knowledge.txt
 # The same with Milvus's client and what that imports, for those whose vectors are there; and milvus-lite, for its test alone.
 "${uv[@]}" --no-deps --constraint requirements/main.txt --constraint requirements/knowledge.txt \

@@ -85,6 +85,7 @@ VALUES: dict[str, tuple[str, Callable[[Maker], str]]] = {
     "phone": ("", lambda made: made.mobile()),
     "phone, fixed": ("", lambda made: made.split(made.fixed())),
     "phone, 400": ("", lambda made: f"400-{made.digits(3)}-{made.digits(4)}"),
+    "phone, Taiwan": ("", lambda made: f"09{made.digits(2)}-{made.digits(3)}-{made.digits(3)}"),
     "phone, abroad": ("", lambda made: registers.abroad(made.random)),
     "phone, after a word": ("电话", lambda made: "5" + made.digits(6)),
     "id_card": ("", lambda made: made.id_card()),
@@ -114,8 +115,8 @@ VALUES: dict[str, tuple[str, Callable[[Maker], str]]] = {
 }
 #: Kinds that are digits and separators: letters beside them are not part of them.
 OF_DIGITS = frozenset(
-    {"phone", "phone, fixed", "phone, 400", "phone, abroad", "id_card", "residence_permit", "foreigner_permit",
-     "bank_card"}
+    {"phone", "phone, fixed", "phone, 400", "phone, Taiwan", "phone, abroad", "id_card", "residence_permit",
+     "foreigner_permit", "bank_card"}
 )  # fmt: skip
 
 

@@ -28,15 +28,21 @@ from dualtrack.knowledge.pii.characters import EDGE, SEPARATORS, Places
 
 #: Digits in a row, with separators, that may be a number; fewer are looked for after words only.
 FEWEST_DIGITS = 10
-NUMBER, OTHER_DIGITS, LETTERS = 0, 1, 2
-#: Letters that are written for digits (`forms`), beside digits.
-_LIKE_DIGITS = rb"[0-9][OoIl]{1,4}[0-9]|[0-9]{6}[OoIl]|[OoIl][0-9]{6}"
+NUMBER, OTHER_DIGITS, LETTERS, WIDE = 0, 1, 2, 3
+#: Letters that are written for digits (`forms`), beside digits: every word of eleven with a digit has one of these.
+_LIKE_DIGITS = rb"[0-9][OoIl]{1,4}[0-9]|[0-9]{6}[OoIl]|[OoIl][0-9]{6}|[0-9][OoIl]{5}|[OoIl]{5}[0-9]"
+#: A wide letter or digit, as Chinese and Japanese keyboards write them.
+_WIDE = rb"\xef\xbc[\x90-\x99\xa1-\xba]|\xef\xbd[\x81-\x9a]"
 #: A match is kept as one number: where it ends, and below that the number of its pattern.
 _BITS = 6
 #: As far as a number continues whose digits have much between them; and the last character, which may be an X.
 LONGEST, ONE = 4096, 4
 #: Bytes before a number that are looked at, and of a window around a match of digits: 19 digits in a row fit in.
 CONTEXT, BEFORE_DIGITS, AFTER_DIGITS = 40, 64, 48
+#: Digits of other scripts may follow a word that says what they are.
+BEFORE_OTHERS = 96
+#: A wide letter may be anywhere in the longest identifier, an account of 34 characters, and each takes three bytes.
+BEFORE_WIDE, AFTER_WIDE = 160, 160
 
 
 def union(sequences: Iterable[bytes]) -> bytes:
@@ -82,7 +88,8 @@ def patterns() -> tuple[tuple[int, bytes], ...]:
         (NUMBER, b"[0-9](?:%b[0-9]){%d,}(?:[^0-9]|\\z)" % (gap, FEWEST_DIGITS - 1)),
         *((OTHER_DIGITS, it) for it in mixed),
         (LETTERS, _LIKE_DIGITS),
-        *((number, family.hint(any_digit)) for number, family in enumerate(words.FAMILIES, LETTERS + 1)),
+        (WIDE, _WIDE),
+        *((number, family.hint) for number, family in enumerate(words.FAMILIES, WIDE + 1)),
     )
 
 
@@ -96,7 +103,7 @@ def database() -> hyperscan.Database:
         found.scratch = hyperscan.Scratch(found)
     except (OSError, hyperscan.error):  # none yet, another processor's, damaged, or no place for a cache
         found = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        flags = [hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if it > LETTERS else 0) for it in numbers]
+        flags = [hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if it > WIDE else 0) for it in numbers]
         found.compile(expressions=expressions, ids=numbers, elements=len(numbers), flags=flags)
         with contextlib.suppress(OSError, DualtrackError):
             write_atomically(_cached(key), hyperscan.dumpb(found))
@@ -161,6 +168,7 @@ def find(data: bytes) -> Windows | None:
     packed = np.sort(np.array(matches, np.int64))
     numbers, ends = packed & (1 << _BITS) - 1, packed >> _BITS
     whole = _alone(data, _table("length")[numbers], ends) & _followed(data, _table("follows")[numbers], ends)
+    whole &= _digit_near(data, _table("digit")[numbers], ends)
     numbers, ends = numbers[whole], ends[whole]
     return _windows(data, numbers, ends) if len(ends) else None
 
@@ -188,16 +196,27 @@ def _within(codes: npt.NDArray[np.uint8], places: Places) -> npt.NDArray[np.bool
 
 
 def _followed(data: bytes, follows: Places, ends: Places) -> npt.NDArray[np.bool_]:
-    """Return after which matches are as many capitals and digits as must be, a blank aside."""
+    """Return after which matches are as many capitals and digits as must be, a blank or a hyphen aside."""
     some, codes = np.flatnonzero(follows), np.frombuffer(data, np.uint8)
     after = ends[some]
-    after += codes[np.minimum(after, len(data) - 1)] == ord(" ")
+    after += np.isin(codes[np.minimum(after, len(data) - 1)], (ord(" "), ord("-")))
     right = np.ones(len(some), np.bool_)
     for place in range(int(follows.max(initial=0))):
         there = after + place
         right &= (there < len(data)) & _capitals()[codes[np.minimum(there, len(data) - 1)]]
     found = np.ones(len(follows), np.bool_)
     found[some] = right
+    return found
+
+
+def _digit_near(data: bytes, within: Places, ends: Places) -> npt.NDArray[np.bool_]:
+    """Return after which matches is a digit of ASCII, in so many bytes, of those that must have one."""
+    some, codes = np.flatnonzero(within), np.frombuffer(data, np.uint8)
+    found = np.ones(len(within), np.bool_)
+    if len(some):
+        # What is after the end of the text is as its last byte is, which is near as well.
+        near = ends[some, None] + np.arange(int(within.max()))
+        found[some] = (codes.take(near, mode="clip") - ord("0") < 10).any(1)
     return found
 
 
@@ -218,7 +237,8 @@ def _table(name: str) -> Places:
     """Return a number of each pattern: how far its windows reach before and after, or what its matches must have."""
     of_words = [getattr(it, name) for it in words.FAMILIES]
     of_digits = {"before": BEFORE_DIGITS, "after": AFTER_DIGITS}.get(name, 0)
-    return np.array([of_digits] * (LETTERS + 1) + of_words)
+    of_others, of_wide = {"before": (BEFORE_OTHERS, BEFORE_WIDE), "after": (AFTER_DIGITS, AFTER_WIDE)}.get(name, (0, 0))
+    return np.array([of_digits, of_others, of_digits, of_wide, *of_words])
 
 
 def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
@@ -236,11 +256,13 @@ def _windows(data: bytes, numbers: Places, ends: Places) -> Windows:
     hits -= np.searchsorted(unseen, hits)
     by_family = {}
     present = set(numbers.tolist())
-    for number, family in enumerate(words.FAMILIES, LETTERS + 1):
-        with_digits = family.digits and OTHER_DIGITS in present
-        if number in present or with_digits:
-            own = (numbers == number) | (numbers == OTHER_DIGITS) if with_digits else numbers == number
-            by_family[number - LETTERS - 1] = hits[own]
+    shared = (numbers == OTHER_DIGITS) | (numbers == WIDE)
+    any_shared = bool(shared.any())
+    for number, family in enumerate(words.FAMILIES, WIDE + 1):
+        with_shared = family.shared and any_shared
+        if number in present or with_shared:
+            own = (numbers == number) | shared if with_shared else numbers == number
+            by_family[number - WIDE - 1] = hits[own]
     digits = not present.isdisjoint((NUMBER, OTHER_DIGITS, LETTERS))
     text = plain.tobytes().decode("utf-32-le")
     letters = hits[numbers == LETTERS]
@@ -254,7 +276,7 @@ def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:
     firsts, lasts = firsts[order], np.maximum.accumulate(lasts[order])
     new = np.flatnonzero(firsts[1:] > lasts[:-1])
     opens = np.concatenate([[0], new + 1])
-    of_digits = np.logical_or.reduceat((numbers <= LETTERS)[order], opens).tolist()
+    of_digits = np.logical_or.reduceat((numbers <= WIDE)[order], opens).tolist()
     firsts, lasts = firsts[opens].tolist(), lasts[np.concatenate([new, [-1]])].tolist()
     spans: list[tuple[int, int]] = []
     over, size, heads = -1, len(data), _number_heads()

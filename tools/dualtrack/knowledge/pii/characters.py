@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from dualtrack.knowledge.pii.traditional import simplified
+
 Codes = npt.NDArray[np.uint32]
 Places = npt.NDArray[np.int64]
 #: Stands for what shows nothing: it may be anywhere inside a number.
@@ -101,9 +103,10 @@ def table() -> dict[int, str]:
     """Return what `str.translate` needs to make a window plain."""
     wide = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
     found = {
-        **wide, **LOOKALIKES, **digits(), **dict.fromkeys(_DASHES, "-"), **dict.fromkeys(_SPACES, " "),
+        **simplified(), **wide, **LOOKALIKES, **digits(), **dict.fromkeys(_DASHES, "-"), **dict.fromkeys(_SPACES, " "),
         **dict.fromkeys(_DOTS, "."), **dict.fromkeys(invisible(), GLUE), "\x01": " ", "\x02": " ",
-        "：": ":", "（": "(", "）": ")", "，": ",", "＠": "@", "\x85": "\n", "\u2028": "\n", "\u2029": "\n", PART: "\n",
+        "：": ":", "（": "(", "）": ")", "，": ",", "＠": "@", "﹫": "@",
+        "\x85": "\n", "\u2028": "\n", "\u2029": "\n", PART: "\n",
     }  # fmt: skip
     return {ord(it): to for it, to in found.items()}
 

@@ -25,10 +25,11 @@ GAP = S + "{0,3}"
 WHOLE = rf"(?<![0-9])(?:(?<![0-9]\.)|(?<=[\n{EDGE}][1-9]\.)|(?<=[\n{EDGE}][1-9][0-9]\.))"
 WHOLE_AFTER = "(?![0-9])"
 #: A telephone has not a fraction of two digits at most behind it, unless something follows that no fraction has; nor
-#: is a unit of data.
+#: is a unit of data, which is not the beginning of a company's name (6 is what 陆 is).
 PHONE_AFTER = (
     WHOLE_AFTER + r"(?!\.[0-9]{1,2}(?:元|[^0-9A-Za-z.\u4e00-\u9fff]|\Z))"
-    r"(?! ?(?:字节|比特|(?:[Bb]yte|[Bb]it)s?(?![A-Za-z])|[KMGT]i?B(?![A-Za-z])))(?! B(?![A-Za-z0-9\u4e00-\u9fff]))"
+    r"(?! ?(?:字节(?!跳动)|位元组?|比特(?!币|大6)"
+    r"|(?:[Bb]yte|[Bb]it)s?(?![A-Za-z])|[KMGT]i?B(?![A-Za-z])))(?! B(?![A-Za-z0-9\u4e00-\u9fff]))"
 )
 #: Two digits of provinces; 81, 82 and 83 are residents of Hong Kong, Macao and Taiwan, 91 to 99 foreigners (since
 #: 2023-12-01). The county is not checked: counties are renamed, and numbers stay.
@@ -165,6 +166,8 @@ RULES = (
     ),
     _rule(rf"{WHOLE}(0{_AREA}(?:\)[ -]?|[ /-])[2-8]{_LOCAL}){PHONE_AFTER}", "phone"),
     _rule(rf"(?<=\+)(86[ .-]?\(?0?{_AREA}\)?[ -]?[2-8]{_LOCAL}){WHOLE_AFTER}", "phone"),
+    # A mobile telephone of Taiwan, in groups.
+    _rule(rf"{WHOLE}(09[0-9]{{2}}([ -])[0-9]{{3}}\2[0-9]{{3}}){PHONE_AFTER}", "phone"),
     # Of companies, for callers all over the country.
     _rule(rf"{WHOLE}([48]00[ -][0-9]{{3,4}}[ -][0-9]{{3,4}}){PHONE_AFTER}", "phone", one=_ten),
 )  # fmt: skip
@@ -224,6 +227,7 @@ def starts(codes: Codes, it: Groups) -> tuple[Bools, ...]:
         several & (left >= 13) & (china | (one == 0) & (two == 0)),
         (one == 0) & (left >= 10) & ((size == 3) | (size == 4)),
         several & china & (codes[it.starts - 1] == ord("+")),
+        (size == 4) & (one == 0) & (two == 9) & (left >= 10),
         (size == 3) & ((one == 4) | (one == 8)) & (two == 0) & (left >= 10),
     )
 

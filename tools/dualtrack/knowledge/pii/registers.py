@@ -40,6 +40,12 @@ def taiwan(number: str) -> bool:
     return sum(it * weight for it, weight in zip(digits, (1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 1), strict=True)) % 10 == 0
 
 
+def taiwan_company(code: str) -> bool:
+    """Return whether eight digits are a unified business number of Taiwan (since 2023: a sum that 5 divides)."""
+    parts = [sum(divmod(int(it) * weight, 10)) for it, weight in zip(code, (1, 2, 1, 2, 1, 2, 4, 1), strict=True)]
+    return sum(parts) % 5 == 0 or (code[6] == "7" and (sum(parts) + 1) % 5 == 0)
+
+
 def credit_code(code: str) -> bool:
     """Return whether the last of 18 characters is right (GB 32100-2015)."""
     values = [_CREDIT.index(it) for it in code]
@@ -60,13 +66,20 @@ def _regional(found: re.Match[str]) -> bool:
     return taiwan(number) if len(number) == 10 and number[1:].isdigit() else hong_kong(number)
 
 
+def company(found: re.Match[str]) -> bool:
+    """Return whether a code after a word for a company's is right: of the mainland, or of Taiwan (8 digits)."""
+    code = _bare(found)
+    return taiwan_company(code) if len(code) == 8 else credit_code(code)
+
+
 def _code(found: re.Match[str]) -> bool:
     # Digits alone with a year where identity cards have it are such a card that is mistyped.
     card = found[1].isdigit() and found[1][6:8] in ("19", "20")
     return not card and found[1][2:4] in _REGIONS and credit_code(found[1])
 
 
-def _account(found: re.Match[str]) -> bool:
+def account(found: re.Match[str]) -> bool:
+    """Return whether what was found is an account with right check digits."""
     return iban(_bare(found))
 
 
@@ -83,10 +96,14 @@ def _ibans() -> str:
 HONG_KONG, TAIWAN = r"[A-Z]{1,2} ?[0-9]{6} ?\([0-9A]\)", "[A-Z][1289][0-9]{8}"
 #: In the family of vehicles' numbers, whose hint has these characters, too (`words`).
 CREDIT_CODE = Rule("credit_code", re.compile(rf"{START}([159ANY][{_CREDIT}][0-9]{{6}}[{_CREDIT}]{{10}}){END}"), _code)
+#: The same after a word: in small letters, too, and in groups; or the eight digits of Taiwan.
+CREDIT_CODE_WRITTEN = rf"(?:[159ANY](?:[ -]?[{_CREDIT}]){{17}}|[0-9]{{8}})"
+#: Accounts of all countries.
+IBANS_OF_ALL = _ibans()
 #: A short hint: one that has all that follows halves Hyperscan's speed.
 REGISTERS = shape(
     rb"(?-i)[A-Z][0-9][0-9]",
     Rule("regional_id", re.compile(rf"{START}({HONG_KONG}|{TAIWAN}){END}"), _regional),
-    Rule("bank_card", re.compile(rf"{START}({_ibans()}){END}"), _account),
-    before=24, after=56, back=8, follows=4,
+    Rule("bank_card", re.compile(rf"{START}({IBANS_OF_ALL}){END}"), account),
+    before=24, after=56, back=12, follows=4,
 )  # fmt: skip

@@ -45,27 +45,29 @@ class Rule:
 
 @dataclass(frozen=True)
 class Family:
-    """Rules that share hits; ``hint`` makes Hyperscan's pattern from that of any digit.
+    """Rules that share hits; ``hint`` is Hyperscan's pattern.
 
     ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
     before it at most. ``length`` are the bytes of a hit that is not part of a longer word, or of one with one byte more
-    before it; 0 where it may be. After a hit, a blank aside, are ``follows`` capitals or digits. With ``digits``, those
-    of other scripts are hits as well: with all of them in its hint, Hyperscan takes long.
+    before it; 0 where it may be. After a hit, a blank or a hyphen aside, are ``follows`` capitals or digits, and within
+    ``digit`` bytes is a digit. With ``shared``, digits of other scripts and wide letters are hits as well: with all of
+    them in its hint, Hyperscan takes long.
     """
 
-    hint: Callable[[bytes], bytes]
+    hint: bytes
     rules: tuple[Rule, ...]
     before: int = 160
     after: int = 288
     back: int = 160
     length: int = 0
     follows: int = 0
-    digits: bool = False
+    shared: bool = True
+    digit: int = 0
 
 
 def shape(hint: bytes, *rules: Rule, **more: Any) -> Family:
-    """Return a family whose hint has no digits of other scripts."""
-    return Family(lambda _: hint, rules, **more)
+    """Return a family of some rules."""
+    return Family(hint, rules, **more)
 
 
 def heads_of(words: str) -> Heads:

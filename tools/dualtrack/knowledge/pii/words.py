@@ -13,15 +13,35 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from dualtrack.knowledge.pii.characters import Codes, Places
+from dualtrack.knowledge.pii import vocabulary as say
+from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, Codes, Places
 from dualtrack.knowledge.pii.mails import MAILS, WRITTEN_MAILS
-from dualtrack.knowledge.pii.registers import CREDIT_CODE, END, REGISTERS, START
+from dualtrack.knowledge.pii.registers import (
+    CREDIT_CODE,
+    CREDIT_CODE_WRITTEN,
+    END,
+    IBANS_OF_ALL,
+    REGISTERS,
+    START,
+    account,
+    company,
+)  # fmt: skip
 from dualtrack.knowledge.pii.rules import DIGITS, LETTERS, Check, Family, Rule, always, heads_of, shape
+from dualtrack.knowledge.pii.traditional import either
+from dualtrack.knowledge.pii.vocabulary import (
+    FAMILY,
+    LINK,
+    LOGIN,
+    NO,
+    OF_LOGIN,
+    PERSON,
+    PLATES,
+    ROADS,
+    SAID,
+    TITLE,
+    WECHAT,
+)  # fmt: skip
 
-#: Between a word and what it names: `no.` and its like, then any of these; or, where words are common, a sign at least.
-NO = r"(?:号码|编号|号|证号|账号|帐号|卡号| ?no\.?| ?number| ?id)?"
-LINK = r"""[\s:=#*"'“”「【\[(<>|为是叫]{0,6}"""
-SAID = r"""\s{0,3}[:=是为][\s"'“”]{0,4}"""
 HAN = r"[\u4e00-\u9fff]"
 HAN_OR_WORD = r"[\u4e00-\u9fff0-9A-Za-z-]"
 #: Digits, one more than the bounds that follow, with single separators.
@@ -38,36 +58,9 @@ SHORTEST_SECRET = 4
 #: Nor is what stands for one: a special token, a variable.
 STANDS_FOR_ONE = re.compile(r"<[^>]*>(?![A-Za-z0-9])|\$\{.*\}|\$[A-Z_][A-Z0-9_]*(?:[^!-~]|[\"',;)\]}>]|\Z)")
 NOT_AFTER = {"token": re.compile(r"[0-9]{1,6}(?:[\"',;)\]}>].*)?"), "pwd": re.compile(r"/[\w.-]+(?:/[\w.-]*)*")}
-PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
-
-SOLDIER = "军官证|士兵证|文职干部证|军人证"
-IDENTITY = "身份证|身分證|身份號碼|公民身份|驾驶证|hkid|identity card|id card"
-PASSPORT = "护照|passport"
-CARD = "银行卡|信用卡|储蓄卡|借记卡|卡号|账号|帐号|账户|帐户|card"
-DEVICE = "imei|设备识别码"
-FUND = "社保|社会保障|公积金|医保"
-PATIENT = "病历|住院|门诊|病案|就诊卡"
-BIRTH = "出生|生日|date ?of ?birth|birth ?date|birthday|born|dob"
-PHONE = "电话|電話|手机|座机|固话|总机|客服|致电|拨打|联系方式|热线|传真|tel|phone|fax|mobile"
-WECHAT = "微信|wechat|weixin"
-LOGIN = "密码|口令|密钥|令牌|password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key"
-#: What may follow such a word in a name: `tokens` are counted.
-OF_LOGIN = r"(?:(?<!token)s|(?:[ _-]?(?:key|confirm(?:ation)?|hash|value|确认|哈希)))?(?:[ _-]?[0-9]{1,2})?"
-PERSON = (
-    "姓名|名字|联系人|患者|病人|收件人|收货人|寄件人|户名|持卡人|法定代表人|经办人|负责人|被保险人|投保人|申请人"
-    "|原告|被告|代理人"
-)
-TITLE = "先生|女士|小姐|同志"
-ROADS = "路街巷弄道村镇乡"
 #: Characters of a place before the number of its house, and between its road and that number.
 LONGEST_PLACE, FROM_ROAD = 40, 14
-#: The most frequent family names; 5 and 6 are what 伍 and 陆 are when they are made plain.
-FAMILY = (
-    "(?:欧阳|司马|上官|诸葛|夏侯|皇甫|尉迟|公孙|慕容|司徒|令狐|端木|东方|南宫"
-    "|[王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭汪范金石廖"
-    "贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤56])"
-)
-
+NUMERALS = str.maketrans(CHINESE_DIGITS)
 #: Letters that Python takes for these where case does not matter.
 FOLDED = {"k": "\u212a", "s": "\u017f", "i": "\u0130\u0131"}
 
@@ -130,16 +123,18 @@ def _place(found: re.Match[str]) -> int:
 
 
 def _keyed(kind: str, words: str, value: str, check: Check = always, more: str = "") -> Rule:
-    pattern = re.compile(rf"(?:{words}){more}{NO}{LINK}({value})", re.I)
+    # Words with numerals are looked for as windows have them, which were made plain.
+    words = words.translate(NUMERALS)
+    pattern = re.compile(rf"(?:{words}){more}{NO.translate(NUMERALS)}{LINK}({value})", re.I)
     return Rule(kind, pattern, check, heads=heads_of(words))
 
 
 def _any_of(characters: str) -> bytes:
-    return b"(?:" + b"|".join(it.encode() for it in characters) + b")"
+    return b"(?:" + b"|".join(either(it) for it in characters) + b")"
 
 
 NAMES = shape(
-    f"(?:{PERSON}|{TITLE})".encode(),
+    either(f"(?:{PERSON}|{TITLE})"),
     Rule("name", re.compile(
         rf"(?:{PERSON})(?: ?[:=|] ?|\s|是|为|叫)((?=[0-9]?{HAN}){FAMILY}(?:{HAN}|[0-9](?![0-9])){{1,2}})(?!{HAN})"
     ), heads=heads_of(PERSON)),
@@ -147,13 +142,15 @@ NAMES = shape(
         "name", re.compile(rf"({FAMILY}{HAN}{{1,2}})(?={TITLE})"),
         heads=heads_of(TITLE), starts=lambda _, at: (at - 4, at - 3, at - 2),
     ),
+    shared=False,
 )  # fmt: skip
 #: A number and what it counts, and more of them after it; before it must be a road, and where that is.
-_HOUSE = r"[0-9]{1,5} ?(?:号(?!桥|线|机|令|字|选手|文件)|栋|幢|室|弄|组)"
+_HOUSE = rf"[0-9]{{1,5}} ?(?:号(?!{say.NOT_HOUSES})|[{say.HOUSES[1:]}])"
 _NUMBERED = rf"{_HOUSE}(?:{HAN_OR_WORD}{{0,12}}?[0-9]{{1,5}}(?:号|栋|幢|室|单元|层|楼)){{0,4}}"
 ADDRESSES = shape(
-    f"(?:{'|'.join(ROADS)})[^\\n]{{0,36}}?(?:号|栋|幢|室|弄|组)".encode(),
-    Rule("address", re.compile(f"({_NUMBERED})"), begin=_place, heads=((DIGITS, DIGITS + " 号栋幢室弄组"),)),
+    either(f"(?:{'|'.join(ROADS)})[^\\n]{{0,36}}?(?:{'|'.join(say.HOUSES)})"),
+    Rule("address", re.compile(f"({_NUMBERED})"), begin=_place, heads=((DIGITS, DIGITS + " " + say.HOUSES),)),
+    shared=False,
 )  # fmt: skip
 #: Five or six characters after the place, of which two at most are letters; for electric cars, the first or the last.
 _PLATE_NUMBER = (
@@ -180,7 +177,6 @@ CARS = (
         after=24,
         back=18,
         length=17,
-        digits=True,
     ),
 )
 #: Six groups and no more: longer ones are fingerprints, and all zeros or ones are not a device.
@@ -192,11 +188,9 @@ MACS = shape(
         r"(?![0-9A-Za-z]|[:-][0-9A-Fa-f]{2}(?![0-9A-Za-z]))",
         re.I,
     )),
-    before=24, after=8, back=17, length=17,
+    before=24, after=24, back=17, length=17,
 )  # fmt: skip
 _DEGREES = r"-?[0-9]{1,3}\.[0-9]{4,}"
-_PLACE, _POSITION = "坐标|经纬度|位置|location|latitude|lat|gps", "coordinates|coordinate|position"
-_LATITUDE, _LONGITUDE = "纬度|latitude|lat", "经度|longitude|lng|lon"
 #: From a name to the next one: names are whole, and what is before the second one is a word of its own.
 _TO_NUMBER, _TO_NAME = r"[^\w\n-]{1,6}", r"[^\w-]{1,6}(?:[a-z]{1,12}[ _.])?"
 
@@ -222,63 +216,63 @@ def _named(one: str, other: str) -> Rule:
 PLACES = shape(
     rb"[0-9]\.[0-9]{4}.{1,40}?[0-9]\.[0-9]{4}",
     Rule("coordinates", re.compile(_pair(3), re.I), _in_china),
-    _after(_PLACE, _on_earth),
-    _after(_POSITION, _in_china),
-    _named(_LATITUDE, _LONGITUDE),
-    _named(_LONGITUDE, _LATITUDE),
+    _after(say.PLACE, _on_earth),
+    _after(say.POSITION, _in_china),
+    _named(say.LATITUDE, say.LONGITUDE),
+    _named(say.LONGITUDE, say.LATITUDE),
     after=96,
     back=96,
 )
-#: One pattern for all words after which a digit of any script comes soon: Hyperscan takes 0.1 s to compile each. Parts
-#: that several words have, and no more words than needed: with 60 of them Hyperscan takes twice the time.
+#: Words alone: that a digit comes soon is looked at afterwards, which takes a tenth of what it takes Hyperscan. Digits
+#: of other scripts are hits of their own.
 _NAMED = (
-    f"字第|{SOLDIER}|台胞证|通行证|回乡证|入台证|永久居留|居留证|{PASSPORT}|身份|身分|驾驶证|hkid"
-    "|信用卡|银行卡|储蓄卡|借记卡|卡号|账号|帐号|账户|帐户|card"
-    f"|{DEVICE}|{FUND}|{PATIENT}|出生|生日|birth|born|dob"
-    "|电话|電話|手机|座机|固话|总机|客服|致电|拨打|联系方式|热线|传真|tel|phone|fax|mobile"
+    f"字第|{say.SOLDIER}|{say.PERMIT}|永久居留|居留证|{say.PASSPORT}|身[份分]|公民身份|驾驶证|驾驶执照|驾照|统一证号|hkid"
+    f"|identity card|id card|{say.CARD}|{say.DEVICE}|{say.FUND}|{say.PATIENT}|出生|生日|birth|born|dob|{say.PHONE}"
+    f"|{say.COMPANY}|{say.IBAN}"
 )
-_ARMS = "军士文兵警武海空陆后政参装联"
-NAMED = Family(
-    lambda digit: b"(?:%b)[^0-9]{0,30}?%b" % (_NAMED.encode(), digit),
-    (
-        Rule("military_id", re.compile(rf"([{_ARMS}]字第 ?[0-9](?:[ -]?[0-9]){{4,9}} ?号?)"), heads=((_ARMS, "字"),)),
-        _keyed("military_id", SOLDIER, rf"(?:{HAN}|[A-Za-z]){{0,2}}第? ?[0-9]{{6,10}}"),
-        _keyed("travel_permit", "台胞证|通行证|回乡证|入台证",
-               rf"(?:[A-Za-z]?[0-9]{{8}}(?:[0-9]{{2}})?|[A-Za-z]{{2}}[0-9]{{7}}){END}"),
-        # Whatever its check digit is: people mistype their own.
-        _keyed("id_card", IDENTITY, rf"[1-9][0-9]{{5}} ?[0-9]{{8}} ?[0-9]{{3}}[0-9Xx]{END}"),
-        _keyed(
-            "regional_id", IDENTITY, rf"(?:[A-Za-z]{{1,2}} ?[0-9]{{6}} ?(?:\([0-9Aa]\)|[0-9Aa])"
-            rf"|[A-Za-z][1289A-Da-d][0-9]{{8}}|[157]/?[0-9]{{6}}(?:/[0-9]|\([0-9]\))){END}",
-        ),
-        _keyed("foreigner_permit", "永久居留身份证|永久居留证|居留证", rf"[A-Za-z]{{3}}[0-9]{{12}}{END}"),
-        _keyed("passport", PASSPORT, rf"(?:[A-Za-z]{{1,2}}[0-9]{{7,8}}|[0-9]{{9}}){END}"),
-        _keyed("bank_card", CARD, rf"{GROUPED}{{11,22}}(?![0-9])"),
-        _keyed("imei", DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei),
-        _keyed(
-            "social_security", FUND, rf"[A-Za-z]{{0,3}}[0-9][A-Za-z0-9]{{6,19}}{END}", _six_digits, "(?:卡|个人)?"
-        ),
-        _keyed("medical_record", PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", more="(?:号码|编号|号)"),
-        _keyed(
-            "birth_date", BIRTH, more="(?:日期|年月日|年月|于)?",
-            value=r"(?:19|20)[0-9]{2}(?: ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?"
-            r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])",
-        ),
-        _keyed("phone", PHONE, rf"(?:(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}}"
-               rf"|(?:\+|00)[1-9]{IN_AREA}{{8,13}})(?![0-9])",
-               more="(?:号码|号)?"),
+NAMED = shape(
+    b"(?:%b)" % either(_NAMED),
+    Rule("military_id", re.compile(
+        rf"((?:[{say.ARMS}]|(?<![0-9])[{say.ARMS_AS_DIGITS}])字第 ?[0-9](?:[ -]?[0-9]){{4,9}} ?号?)"
+    ), heads=((say.ARMS + say.ARMS_AS_DIGITS, "字"),)),
+    _keyed("military_id", say.SOLDIER, rf"(?:{HAN}|[A-Za-z]){{0,2}}第? ?[0-9]{{6,10}}"),
+    _keyed("travel_permit", say.PERMIT,
+           rf"(?:(?:[A-Za-z][ -]?)?[0-9]{{8}}(?:[0-9]{{2}})?|[A-Za-z]{{2}}[ -]?[0-9]{{7}}){END}"),
+    # Whatever its check digit is: people mistype their own.
+    _keyed("id_card", say.IDENTITY, rf"[1-9][0-9]{{5}}[ -]?[0-9]{{8}}[ -]?[0-9]{{3}}[0-9Xx]{END}"),
+    _keyed(
+        "regional_id", say.IDENTITY,
+        rf"(?:[A-Za-z]{{1,2}}[ -]?[0-9]{{6}}[ -]?(?:\([0-9Aa]\)|\[[0-9Aa]\]|[0-9Aa])"
+        rf"|[A-Za-z][ -]?[1289A-Da-d][0-9]{{8}}|[157]/?[0-9]{{6}}(?:[/-][0-9]|\([0-9]\))){END}",
     ),
-    before=72, after=96, back=72,
+    _keyed("foreigner_permit", say.RESIDENCE, rf"[A-Za-z]{{3}}[ -]?[0-9]{{12}}{END}"),
+    _keyed("passport", say.PASSPORT, rf"(?:[A-Za-z]{{1,2}}[ -]?[0-9]{{7,8}}|[0-9]{{9}}){END}"),
+    _keyed("bank_card", say.CARD, rf"{GROUPED}{{11,22}}(?![0-9])"),
+    _keyed("bank_card", say.IBAN, rf"(?:{IBANS_OF_ALL}){END}", account),
+    _keyed("credit_code", say.COMPANY, CREDIT_CODE_WRITTEN + END, company),
+    _keyed("imei", say.DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei),
+    _keyed("social_security", say.FUND, rf"[A-Za-z]{{0,3}}-?[0-9](?:-?[A-Za-z0-9]){{6,19}}{END}", _six_digits,
+           "(?:卡|个人)?"),
+    _keyed("medical_record", say.PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", more="(?:号码|编号|号)"),
+    _keyed(
+        "birth_date", say.BIRTH, more="(?:日期|年月日|年月|于)?",
+        value=r"(?:19|20)[0-9]{2}(?: ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?"
+        r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])",
+    ),
+    _keyed("phone", say.PHONE, rf"(?:(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}}"
+           rf"|(?:\+|00)[1-9]{IN_AREA}{{8,13}})(?![0-9])",
+           more="(?:号码|号)?"),
+    before=72, after=128, back=48, digit=30,
 )  # fmt: skip
 PERMITS = shape(
     rb"(?-i)[HM][0-9][0-9]",
     # Not the number under which a medicine is licensed.
     Rule("travel_permit", re.compile(rf"{START}(?<!准字)([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}"),
          heads=(("HM", DIGITS),)),
-    before=24, after=64, back=24, digits=True,
+    before=24, after=64, back=24,
 )  # fmt: skip
 ACCOUNTS = shape(
-    f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,20}}?[a-z0-9]".encode(),
+    either(f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,20}}?[a-z0-9]"),
     Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}([A-Za-z][A-Za-z0-9_-]{{5,19}}){END}", re.I),
          heads=heads_of(WECHAT)),
     Rule("messenger", re.compile(rf"(?<![A-Za-z])QQ(?:号码|号|账号)?(?:{SAID}| )([1-9][0-9]{{4,10}}){END}", re.I),
@@ -287,7 +281,7 @@ ACCOUNTS = shape(
 )  # fmt: skip
 SECRETS = (
     shape(
-        f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|是|为)".encode(),
+        either(f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|是|为)"),
         Rule("secret", re.compile(
             rf"(?:{LOGIN}){OF_LOGIN}[\"']?{SAID}"
             rf"((?![\"',;)\]}}>])[!-~]{{{SHORTEST_SECRET},256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
