@@ -28,9 +28,10 @@ ENDINGS = {
     ".txt": "txt", ".log": "txt", ".md": "md", ".markdown": "md", ".csv": "csv", ".tsv": "csv", ".html": "html",
     ".htm": "html", ".xhtml": "html", ".eml": "eml", ".pdf": "pdf", ".docx": "docx", ".xlsx": "xlsx",
 }  # fmt: skip
+_MARKUP = ("selectolax.lexbor", "tinycss2", "tinycss2.color3")
 #: What each format needs is loaded before the process closes itself in.
 LIBRARIES = {
-    "html": ("selectolax.lexbor", "email.parser"), "eml": ("selectolax.lexbor", "email.parser"),
+    "html": (*_MARKUP, "email.parser"), "eml": (*_MARKUP, "email.parser"),
     "pdf": ("pypdfium2", "pypdfium2.raw"), "docx": ("xml.etree.ElementTree", "pyexpat"), "xlsx": ("openpyxl",),
 }  # fmt: skip
 #: Encodings are modules, too: a mail or a page may name any of them, and archives and PDF have theirs.

@@ -5,10 +5,9 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-from collections.abc import Mapping
 from email.message import EmailMessage
 
-from dualtrack.knowledge.parsing import nesting, text
+from dualtrack.knowledge.parsing import nesting, styles, text
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 #: What no reader sees as text; and what is left out with a word, where it has a text.
@@ -17,11 +16,7 @@ LEFT = {
     "nav": "the navigation", "noscript": "what is shown without scripts", "template": "a template",
     "iframe": "an embedded page",
 }  # fmt: skip
-#: By these attributes an element may be hidden. Rules of a style sheet are not looked at.
-MAY_HIDE = "[hidden], [aria-hidden], [style]"
-_HIDES = re.compile(r"(?:^|[;\s])(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))\b")
 _TAGS = re.compile(r"<[^>]*>")
-_COMMENT = re.compile(r"/\*.*?\*/", re.S)
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 #: Elements that begin and end a block; the cells of a row are one.
 SPLIT = frozenset((
@@ -62,14 +57,15 @@ def _page(page: str) -> Parsed:
             left[reason] = None
         node.decompose()
 
-    for node in tree.css(UNSEEN):
-        node.decompose()
     for name, reason in LEFT.items():
         for node in tree.css(name):
             leave(node, reason)
+    shown = styles.Styles(tree)
+    for node in tree.css(UNSEEN):
+        node.decompose()
     for node in tree.css("head"):
         node.decompose()
-    hidden = [node for node in tree.css(MAY_HIDE) if _hides(node.attributes)]
+    hidden = [node for node in tree.css("*") if shown.hides(node)]
     for node in reversed(hidden):  # the inner ones first
         leave(node, "hidden text")
     blocks: list[Block] = []
@@ -82,25 +78,33 @@ def _page(page: str) -> Parsed:
             level = HEADINGS.get(tag, 0)
             blocks.append(Block(kind="heading" if level else "row" if tag == "tr" else "text", text=said, level=level))
 
-    def walk(node: LexborNode, tag: str) -> None:
+    def say(said: str, seen: styles.Seen) -> None:
+        if not seen.hidden:
+            words.append(said)
+        elif said.strip():
+            left["hidden text"] = None
+
+    def walk(node: LexborNode, tag: str, around: styles.Seen) -> None:
         for child in node.iter(include_text=True):
             name = child.tag or ""
             if name == "-text":
-                words.append(child.text_content or "")
-            elif name in SPLIT:
+                say(child.text_content or "", around)
+                continue
+            seen = shown.seen(child, around)
+            if name in SPLIT:
                 flush(tag)
-                walk(child, name)
+                walk(child, name, seen)
                 flush(name)
             else:
                 if words_of_it := (child.attributes.get("alt") or "").strip():
-                    words.append(f" {words_of_it} ")
+                    say(f" {words_of_it} ", seen)
                 if name in ("td", "th", "br"):
                     words.append("\n" if name == "br" else " | ")
-                walk(child, tag)
+                walk(child, tag, seen)
 
     if tree.body is not None:
         try:
-            walk(tree.body, "body")
+            walk(tree.body, "body", shown.seen(tree.body, styles.Seen()))
         except RecursionError:
             raise Unreadable("its elements are nested too deeply") from None
         flush("body")
@@ -109,13 +113,6 @@ def _page(page: str) -> Parsed:
     elif called and called != blocks[0].text:
         blocks.insert(0, Block(kind="text", text=called, place="title"))
     return Parsed(blocks, list(left))
-
-
-def _hides(attributes: Mapping[str, str | None]) -> bool:
-    style = _COMMENT.sub(" ", attributes.get("style") or "").lower()
-    return (
-        "hidden" in attributes or (attributes.get("aria-hidden") or "").lower() == "true" or bool(_HIDES.search(style))
-    )
 
 
 def mail(data: bytes) -> Parsed:

@@ -1,0 +1,289 @@
+"""Which elements of a page are not shown: by their attributes, their own styles, and the page's style sheets.
+
+Styles are read by tinycss2, so escapes, comments, case and blanks make no difference. Rules of `<style>` elements are
+matched by lexbor's selectors and cascade by importance, specificity and order. An element may be hidden with all that
+is in it (`display: none`), or its own text is, unless an element inside is shown again (`font-size: 0`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+#: Text that is smaller, fainter or further away than these is not read by people: pixels, opacity, pixels.
+SMALLEST, FAINTEST, FURTHEST = 2.0, 0.05, 500.0
+#: Pixels of units of length; of those that follow from a font or a window, about.
+PIXELS = {
+    "px": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 37.8, "mm": 3.78, "q": 0.945, "em": 16.0, "rem": 16.0,
+    "ex": 8.0, "ch": 8.0, "vw": 12.8, "vh": 7.2, "vmin": 7.2, "vmax": 12.8, "%": 8.0,
+}  # fmt: skip
+#: Units of a size of text that is a multiple of the one around it.
+OF_PARENT = ("em", "%", "ex", "ch")
+#: Style sheets for other media than screens are not looked at.
+MEDIA = ("", "all", "screen")
+#: Selectors that are true only while somebody does something, or are of no element.
+MOMENTARY = (
+    ":hover", ":focus", ":active", ":target", ":visited", "::", ":before", ":after", ":first-l", ":checked",
+)  # fmt: skip
+SIDES = ("left", "right", "top", "bottom", "inset", "inset-inline-start", "inset-inline-end", "inset-block-start")
+SHIFTS = ("margin", "margin-left", "margin-right", "margin-top", "margin-inline-start", "translate")
+BOXES = ("width", "height", "max-width", "max-height", "inline-size", "block-size", "line-height")
+#: The last value of each property of an element, and how strong it is.
+Priority = tuple[bool, bool, int, int]
+Values = dict[str, tuple[Priority, list[Any]]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How the text of an element is shown, as far as those in it inherit that."""
+
+    small: bool = False
+    invisible: bool = False
+    clear: bool = False
+    indented: bool = False
+
+    @property
+    def hidden(self) -> bool:
+        """Whether nobody sees it."""
+        return self.small or self.invisible or self.clear or self.indented
+
+
+class Styles:
+    """The values that decide whether elements of a page are shown."""
+
+    def __init__(self, tree: LexborHTMLParser) -> None:
+        """Read the style sheets and attributes of a page."""
+        self._values: dict[int, Values] = {}
+        order = 0
+        for sheet in tree.css("style"):
+            if (sheet.attributes.get("media") or "").strip().lower() in MEDIA:
+                for selector, declarations in _rules(sheet.text()):
+                    order += 1
+                    for node in _matching(tree, selector):
+                        self._add(node, declarations, (False, _specificity(selector), order))
+        own: dict[str, list[Any]] = {}  # many elements have the same one
+        for node in tree.css("[style]"):
+            style = node.attributes.get("style") or ""
+            if style not in own:
+                own[style] = _declarations(style)
+            self._add(node, own[style], (True, 0, 0))
+
+    def _add(self, node: LexborNode, declarations: list[Any], weight: tuple[bool, int, int]) -> None:
+        values = self._values.setdefault(node.mem_id, {})
+        for it in declarations:
+            priority = (it.important, *weight)
+            before = values.get(it.lower_name)
+            if before is None or before[0] <= priority:
+                values[it.lower_name] = (priority, it.value)
+
+    def hides(self, node: LexborNode) -> bool:
+        """Return whether an element is hidden with all that is in it."""
+        attributes = node.attributes
+        if "hidden" in attributes or (attributes.get("aria-hidden") or "").lower() == "true":
+            return True
+        if node.tag == "dialog" and "open" not in attributes:
+            return True
+        values = self._values.get(node.mem_id)
+        return values is not None and _hides(values)
+
+    def seen(self, node: LexborNode, around: Seen) -> Seen:
+        """Return how the text of an element is shown that is in one whose text is shown as said."""
+        values = self._values.get(node.mem_id)
+        return _inherited(values, around) if values else around
+
+
+def _declarations(content: Any) -> list[Any]:
+    import tinycss2
+
+    found = tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True)
+    return [it for it in found if it.type == "declaration" and it.lower_name in _looked_at()]
+
+
+@cache
+def _looked_at() -> frozenset[str]:
+    """Return the names of all properties that decide whether something is shown."""
+    others = "display content-visibility opacity scale zoom position overflow overflow-x overflow-y transform clip-path"
+    return frozenset((*others.split(), "clip", "filter", *SIDES, *SHIFTS, *BOXES, *_INHERITED))
+
+
+def _rules(sheet: str) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each selector of a style sheet with its declarations."""
+    import tinycss2
+
+    pending = tinycss2.parse_stylesheet(sheet, skip_comments=True, skip_whitespace=True)
+    for it in pending:
+        if it.type == "at-rule" and it.lower_at_keyword == "media" and it.content is not None:
+            if tinycss2.serialize(it.prelude).strip().lower() in MEDIA:
+                inner = tinycss2.parse_rule_list(it.content, skip_comments=True, skip_whitespace=True)
+                for rule in inner:
+                    if rule.type == "qualified-rule":
+                        yield from _of_rule(rule)
+        elif it.type == "qualified-rule":
+            yield from _of_rule(it)
+
+
+def _of_rule(rule: Any) -> Iterator[tuple[str, list[Any]]]:
+    import tinycss2
+
+    declarations = _declarations(rule.content)
+    parts: list[list[Any]] = [[]]
+    for token in rule.prelude:
+        if token.type == "literal" and token.value == ",":
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    for part in parts:
+        selector = tinycss2.serialize(part).strip()
+        if declarations and selector and not any(it in selector.lower() for it in MOMENTARY):
+            yield selector, declarations
+
+
+def _matching(tree: LexborHTMLParser, selector: str) -> list[LexborNode]:
+    """Return the elements of a selector; none where lexbor does not know it."""
+    from selectolax.lexbor import SelectolaxError
+
+    try:
+        return list(tree.css(selector))
+    except (SelectolaxError, ValueError):
+        return []
+
+
+def _specificity(selector: str) -> int:
+    """Return how specific a selector is: a thousand for `#id`, thirty for `.class`, one for a name."""
+    import tinycss2
+
+    found, before = 0, ""
+    for it in tinycss2.parse_component_value_list(selector, skip_comments=True):
+        if it.type == "hash":
+            found += 1000
+        elif it.type in ("[] block", "function") or (it.type == "ident" and before in (".", ":")):
+            found += 30
+        elif it.type == "ident":
+            found += 1
+        before = it.value if it.type == "literal" else ""
+    return found
+
+
+def _hides(values: Values) -> bool:
+    def words(name: str) -> set[str]:
+        return {it.lower_value for it in values.get(name, ((), []))[1] if it.type == "ident"}
+
+    def lengths(*names: str) -> Iterator[float]:
+        for name in names:
+            for it in values.get(name, ((), []))[1]:
+                yield from _pixels(it)
+
+    def functions(*names: str) -> Iterator[tuple[str, list[float]]]:
+        for name in names:
+            for it in values.get(name, ((), []))[1]:
+                if it.type == "function":
+                    yield it.lower_name, [one for argument in it.arguments for one in _pixels(argument)]
+
+    placed = bool(words("position") & {"absolute", "fixed", "relative", "sticky"})
+    clipped = bool((words("overflow") | words("overflow-x") | words("overflow-y")) & {"hidden", "clip", "scroll"})
+    moved = [name for name, them in functions("transform") if name.startswith("translate") and _far(them)]
+    scaled = [name for name, them in functions("transform") if name.startswith("scale") and 0 in them]
+    cut = [name for name, them in functions("clip-path") if _cut(name, them)]
+    clip = [name for name, them in functions("clip") if name == "rect" and them and max(them) - min(them) <= 1]
+    faint = [one for name, them in functions("filter") if name == "opacity" for one in them if one <= FAINTEST]
+    return (
+        "none" in words("display")
+        or "hidden" in words("content-visibility")
+        or any(it <= FAINTEST for it in _numbers(values, "opacity"))
+        or 0 in _numbers(values, "scale")
+        or 0 in _numbers(values, "zoom")
+        or (placed and (_far(lengths(*SIDES)) or bool(clip)))
+        or _far(lengths(*SHIFTS))
+        or (clipped and any(0 <= it <= 1 for it in lengths(*BOXES)))
+        or bool(moved or scaled or cut or faint)
+    )
+
+
+def _far(lengths: Any) -> bool:
+    return any(abs(it) >= FURTHEST and (it < 0 or it >= 4 * FURTHEST) for it in lengths)
+
+
+def _cut(name: str, lengths: list[float]) -> bool:
+    """Return whether a shape has no area: `inset(50%)`, `circle(0)`."""
+    if name == "inset":
+        return bool(lengths) and min(lengths) >= 50 * PIXELS["%"]
+    return name in ("circle", "ellipse", "polygon") and bool(lengths) and max(lengths) - min(lengths) <= 1
+
+
+def _pixels(token: Any) -> Iterator[float]:
+    """Yield the lengths that a value has, in pixels, also those that are computed from one."""
+    if token.type == "number":
+        yield token.value
+    elif token.type == "percentage":
+        yield token.value * PIXELS["%"]
+    elif token.type == "dimension":
+        yield token.value * PIXELS.get(token.lower_unit, 1.0)
+    elif token.type == "function" and token.lower_name in ("calc", "min", "max", "clamp"):
+        for it in token.arguments:
+            yield from _pixels(it)
+
+
+def _numbers(values: Values, name: str) -> list[float]:
+    """Return the numbers of a property, a hundredth of each percentage."""
+    found = values.get(name, ((), []))[1]
+    flat = [part for it in found for part in (it.arguments if it.type == "function" else [it])]
+    shares = {"number": 1.0, "percentage": 0.01}
+    return [it.value * shares[it.type] for it in flat if it.type in shares]
+
+
+def _inherited(values: Values, around: Seen) -> Seen:
+    for name, of in _INHERITED.items():
+        if name in values:
+            tokens = values[name][1]
+            for it in _before_slash(tokens) if name == "font" else tokens:
+                around = of(it, around)
+    return around
+
+
+def _before_slash(tokens: list[Any]) -> list[Any]:
+    """Return the size of text in a value of `font`: a length before the height of lines; numbers but 0 are weights."""
+    slash = next((place for place, it in enumerate(tokens) if it.type == "literal" and it.value == "/"), len(tokens))
+    lengths = [it for it in tokens[:slash] if it.type in ("dimension", "percentage")]
+    return lengths[:1] or [it for it in tokens[:slash] if it.type == "number" and it.value == 0]
+
+
+def _size(token: Any, around: Seen) -> Seen:
+    unit = "%" if token.type == "percentage" else token.lower_unit if token.type == "dimension" else ""
+    lengths = list(_pixels(token))
+    if lengths and unit in OF_PARENT:
+        return replace(around, small=around.small or abs(token.value) * (0.01 if unit == "%" else 1) <= 0.1)
+    if lengths:
+        return replace(around, small=lengths[0] < SMALLEST)
+    known = token.type == "ident" and token.lower_value not in ("inherit", "unset", "smaller", "larger")
+    return replace(around, small=False) if known else around
+
+
+def _visibility(token: Any, around: Seen) -> Seen:
+    said = {"hidden": True, "collapse": True, "visible": False, "initial": False}
+    word = token.lower_value if token.type == "ident" else ""
+    return replace(around, invisible=said[word]) if word in said else around
+
+
+def _color(token: Any, around: Seen) -> Seen:
+    from tinycss2.color3 import parse_color
+
+    color = parse_color(token)
+    if color is None or color == "currentColor":
+        return around
+    return replace(around, clear=color.alpha <= FAINTEST)
+
+
+def _indent(token: Any, around: Seen) -> Seen:
+    lengths = list(_pixels(token))
+    return replace(around, indented=_far(lengths)) if lengths else around
+
+
+_INHERITED: dict[str, Callable[[Any, Seen], Seen]] = {
+    "font": _size, "font-size": _size, "visibility": _visibility, "color": _color, "-webkit-text-fill-color": _color,
+    "text-indent": _indent,
+}  # fmt: skip
