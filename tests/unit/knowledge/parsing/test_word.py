@@ -171,6 +171,60 @@ def test_other_documents_in_it_are_told() -> None:
     ]  # fmt: skip
 
 
+MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+#: Parts with a text that no part refers to, by name and what says what they are.
+BESIDE = {
+    "a second body": ("word/document2.xml", f'<Override PartName="/word/document2.xml" ContentType="{MAIN}"/>'),
+    "a second body, another name": ("other.bin", f'<Override PartName="/other.bin" ContentType="{MAIN}"/>'),
+    "a second body, by its ending": ("other.doc", f'<Default Extension="doc" ContentType="{MAIN}"/>'),
+    "a header": ("word/header9.xml", ""),
+    "a glossary": ("word/glossary/document.xml", ""),
+}
+
+
+@pytest.mark.parametrize("which", BESIDE)
+@pytest.mark.parametrize("root", ["document", "hdr"])
+def test_parts_to_which_nothing_refers_are_told(which: str, root: str) -> None:
+    name, types = BESIDE[which]
+    data = io.BytesIO(document(f"<w:p>{RUN.format('main')}</w:p>"))
+    with zipfile.ZipFile(data, "a") as archive:
+        archive.writestr("[Content_Types].xml", f"<Types>{types}</Types>")
+        archive.writestr(name, f"<w:{root} {SPACES}><w:p>{RUN.format('other')}</w:p></w:{root}>")
+        archive.writestr("docProps/app.xml", "<Properties/>")
+    parsed = office.docx(data.getvalue())
+    assert (said(parsed), parsed.left_out) == ("main", [f"text of {name}, to which no part refers"])
+
+
+def test_a_second_body_by_the_relations_of_the_archive_is_told() -> None:
+    data = io.BytesIO(document(f"<w:p>{RUN.format('main')}</w:p>"))
+    both = "".join(f'<Relationship Type="{KIND}/officeDocument" Target="word/{it}.xml"/>' for it in ("two", "one"))
+    with zipfile.ZipFile(data, "a") as archive:
+        for name in ("one", "two"):
+            archive.writestr(f"word/{name}.xml", f"<w:document {SPACES}><w:p>{RUN.format(name)}</w:p></w:document>")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("_rels/.rels", f"<Relationships>{both}</Relationships>")
+    parsed = office.docx(data.getvalue())
+    assert said(parsed) == "two"
+    assert parsed.left_out == [
+        "text of word/document.xml, to which no part refers", "_rels/.rels, which is there more than once",
+        "text of word/one.xml, to which no part refers",
+    ]  # fmt: skip
+
+
+def test_a_part_that_is_there_twice_or_broken_is_told() -> None:
+    data = io.BytesIO(document(f"<w:p>{RUN.format('one')}</w:p>"))
+    with zipfile.ZipFile(data, "a") as archive:
+        archive.writestr("word/other.xml", "<w:document>")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("word/document.xml", f"<w:document {SPACES}><w:p>{RUN.format('two')}</w:p></w:document>")
+    parsed = office.docx(data.getvalue())
+    assert said(parsed) == "two"
+    assert parsed.left_out == [
+        "word/document.xml, which is there more than once",
+        "word/other.xml, which cannot be read",
+    ]
+
+
 def test_diagrams_are_read() -> None:
     data = f"<dataModel {SPACES}><a:p><a:r><a:t>step one</a:t></a:r></a:p></dataModel>"
     parsed = office.docx(document("<w:p/>", more={"diagramData:word/diagrams/data1.xml": data}))

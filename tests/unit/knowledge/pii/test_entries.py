@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +82,29 @@ def test_one_value_has_one_pseudonym_however_it_is_disguised() -> None:
     assert code("li.wei (at) corp.cn") == code("li.wei@corp.cn") == code("li.wei[AT]corp(dot)cn")
     assert code("0755-23456789").lstrip("(") == code("(0755)2345 6789").lstrip("(")
     assert code("DE89370400440532013000") == code("DE89 3704 0044 0532 0130 00")
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [
+        ("mask - < {text} >&-", 2, "stdout is closed"),
+        ("mask {text} >&-", 2, "stdout is closed"),
+        ("mask - --policy pseudonym --key-file {text} --tenant a < {text} >&-", 2, "stdout is closed"),
+        ("mask - <&-", 2, "stdin is closed"),
+        ("scan - <&-", 2, "stdin is closed"),
+        ("mask {text} -o {out} >&-", 0, "took out 1 phone"),
+    ],
+)
+def test_a_closed_stream_is_said_before_anything_is_done(tmp_path: Path, closed: str, code: int, said: str) -> None:
+    """Without a check, the number of the stream is that of the next file which is opened."""
+    text, out = tmp_path / "text", tmp_path / "out"
+    text.write_text(f"电话 {VALUES[0]}\n")
+    before = text.read_bytes()
+    program = Path(sys.executable).with_name("dualtrack")
+    command = f"exec {program} pii " + closed.format(text=text, out=out)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert text.read_bytes() == before
+    assert out.exists() == (code == 0)

@@ -3,13 +3,15 @@
 Read are the body, headers, footers, footnotes, endnotes, comments and diagrams; in them paragraphs and tables at any
 depth, tracked insertions, moved text, text boxes, content controls, smart tags, fields by their results, and the words
 that stand for pictures. What is not read is said: deleted and hidden text, charts, embedded files. At the end every
-text of a part must have been read or have a reason; one that has none is said, too.
+text of a part must have been read or have a reason; one that has none is said, too. So are texts of parts that no part
+refers to, such as a second body.
 """
 
 from __future__ import annotations
 
 import posixpath
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +72,10 @@ def read(archive: zipfile.ZipFile) -> Parsed:
         for kind, name in related:
             if kind not in PARTS and kind in ("package", "oleObject", "aFChunk", "subDocument"):
                 found.left[f"the embedded file {posixpath.basename(name)}"] = None
+        # Charts are told where they stand, and what is drawn of a diagram is its data.
+        known = {main, *(name for kind, name in related if kind in PARTS or kind.startswith(("chart", "diagram")))}
+        for reason in _beside(archive, known):
+            found.left[reason] = None
     except RecursionError:
         raise Unreadable("its elements are nested too deeply") from None
     return Parsed(found.blocks, list(found.left))
@@ -86,6 +92,31 @@ def _related(archive: zipfile.ZipFile, part: str) -> Iterator[tuple[str, str]]:
             target = it.get("Target", "")
             whole = target[1:] if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
             yield it.get("Type", "").rpartition("/")[2], whole
+
+
+def _beside(archive: zipfile.ZipFile, known: set[str]) -> Iterator[str]:
+    """Yield what is not read of an archive: texts of parts that no part refers to, and parts that are there twice."""
+    names = archive.namelist()
+    types = _types(archive) if "[Content_Types].xml" in names else {}
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{name}, which is there more than once"
+        said = types.get(f"/{name}") or types.get(posixpath.splitext(name)[1][1:].lower(), "")
+        if name in known or not (name.endswith(".xml") or said.endswith("xml")) or name.endswith(".rels"):
+            continue
+        try:
+            tree = _tree(archive.read(name))
+        except Unreadable:
+            yield f"{name}, which cannot be read"
+            continue
+        if any(_name(it) == "t" and (it.text or "").strip() for it in tree.iter()):
+            yield f"text of {name}, to which no part refers"
+
+
+def _types(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Return the content types of parts, by their names with a slash, and by the ends of their names."""
+    entries = _tree(archive.read("[Content_Types].xml"))
+    return {it.get("PartName") or it.get("Extension", "").lower(): it.get("ContentType", "") for it in entries}
 
 
 class _Builder(ElementTree.TreeBuilder):

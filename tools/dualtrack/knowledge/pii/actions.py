@@ -13,7 +13,7 @@ from dualtrack.core.errors import BadInput
 from dualtrack.core.files import read_secret, read_whole
 from dualtrack.knowledge.pii import mask
 from dualtrack.knowledge.pii.scan import scan
-from dualtrack.security.seal.atomic_output import target
+from dualtrack.security.seal.atomic_output import check_open, target
 
 STDIN = "-"
 #: A text is held in memory, about three times over.
@@ -56,6 +56,7 @@ def clean(
         raise BadInput("pseudonyms need --key-file and --tenant")
     if policy != "pseudonym" and (key_file or tenant):
         raise BadInput(f"--key-file and --tenant are for pseudonyms, and the policy is {policy}")
+    check_open(output, out=True)
     key = read_secret(key_file, MOST_KEY_BYTES) if key_file else b""
     try:
         found = mask.mask(_read(source), policy, key=key, tenant=tenant)
@@ -69,6 +70,7 @@ def clean(
 def _read(source: str) -> bytes:
     if source != STDIN:
         return read_whole(Path(source), MOST_BYTES)
+    check_open(source)
     data = sys.stdin.buffer.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise BadInput(f"stdin is longer than {MOST_BYTES >> 30} GiB")

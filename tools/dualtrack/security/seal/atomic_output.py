@@ -12,6 +12,7 @@ import fcntl
 import gc
 import os
 import stat
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ _PIPE_ROOM = 1 << 20  # bytes in a pipe between two programs; the system's own 6
 @contextlib.contextmanager
 def source(name: str, tick: Callable[[int], None]) -> Iterator[Read]:
     """Open a file or (`-`) stdin for reading; ``tick`` is told how many bytes each read gave."""
+    check_open(name)
     try:
         file = 0 if name == PIPE else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -63,6 +65,7 @@ def source(name: str, tick: Callable[[int], None]) -> Iterator[Read]:
 def target(name: str, *, force: bool, mode: int) -> Iterator[Write]:
     """Open a file or (`-`) stdout for writing; the file appears, synced, when the block ends well, or not at all."""
     if name == PIPE:
+        check_open(name, out=True)
         _widen(1)
         try:
             yield _writer(1, name)
@@ -92,6 +95,16 @@ def folder(name: str) -> Iterator[Path]:
         check_free(path, force=False)
         temporary.rename(path)
         sync_path(path.parent)
+
+
+def check_open(name: str, *, out: bool = False) -> None:
+    """Refuse (`-`) stdin, or stdout, that was closed when the program began: its number may be another file's by now.
+
+    Python has had None for it since then. Called before anything is done.
+    """
+    if name == PIPE and (sys.__stdout__ if out else sys.__stdin__) is None:
+        word, hint = ("stdout", "--output FILE") if out else ("stdin", "name a file")
+        raise BadInput(f"{word} is closed", hint=hint)
 
 
 def check_free(path: Path, *, force: bool) -> None:
