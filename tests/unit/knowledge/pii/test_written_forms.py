@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import opencc
 import pytest
 
-from dualtrack.knowledge.pii import traditional, vocabulary, words
+from dualtrack.knowledge.pii import matching, traditional, vocabulary
 from dualtrack.knowledge.pii.characters import CHINESE_DIGITS
 from dualtrack.knowledge.pii.numbers import RULES as OF_DIGITS
 from dualtrack.knowledge.pii.scan import scan
@@ -111,7 +111,7 @@ def test_forms_of_characters_are_those_that_opencc_knows(converters: dict[str, C
             if it != other and len(it) == 1:
                 known.setdefault(it, set()).add(other)
     texts = [it for it in vars(vocabulary).values() if isinstance(it, str)]
-    texts += [rule.pattern.pattern for _, rule in words.RULES] + [rule.pattern.pattern for rule in OF_DIGITS]
+    texts += [rule.pattern.pattern for _, rule in matching.RULES] + [rule.pattern.pattern for rule in OF_DIGITS]
     used = set(HAN.findall("".join(texts))) - set(CHINESE_DIGITS)
     assert len(used) > 300
     wanted = {it: known[it] - set(CHINESE_DIGITS) for it in used & set(known)}

@@ -35,10 +35,15 @@ _LIKE_DIGITS = rb"[0-9][OoIl]{1,4}[0-9]|[0-9]{6}[OoIl]|[OoIl][0-9]{6}|[0-9][OoIl
 _WIDE = rb"\xef\xbc[\x90-\x99\xa1-\xba]|\xef\xbd[\x81-\x9a]"
 #: A match is kept as one number: where it ends, and below that the number of its pattern.
 _BITS = 6
+_NUMBERS = (1 << _BITS) - 1
+#: Matches that are looked at one by one.
+FEW = 32
 #: As far as a number continues whose digits have much between them; and the last character, which may be an X.
 LONGEST, ONE = 4096, 4
 #: Bytes before a number that are looked at, and of a window around a match of digits: 19 digits in a row fit in.
 CONTEXT, BEFORE_DIGITS, AFTER_DIGITS = 40, 64, 48
+#: A value after a word has so many digits, in so many bytes after it.
+FEWEST_AFTER, DIGITS_REACH = 4, 64
 #: Digits of other scripts may follow a word that says what they are.
 BEFORE_OTHERS = 96
 #: A wide letter may be anywhere in the longest identifier, an account of 34 characters, and each takes three bytes.
@@ -163,10 +168,13 @@ def find(data: bytes) -> Windows | None:
         matches.append(to << _BITS | number)
 
     database().scan(data, match_event_handler=found)
+    if len(matches) < FEW:
+        # Of a text without digits nothing is left, and numpy is slow to begin.
+        matches = [it for it in matches if it & _NUMBERS not in _with_digits() or _FIRST.match(data, it >> _BITS)]
     if not matches:
         return None
     packed = np.sort(np.array(matches, np.int64))
-    numbers, ends = packed & (1 << _BITS) - 1, packed >> _BITS
+    numbers, ends = packed & _NUMBERS, packed >> _BITS
     whole = _alone(data, _table("length")[numbers], ends) & _followed(data, _table("follows")[numbers], ends)
     whole &= _digit_near(data, _table("digit")[numbers], ends)
     numbers, ends = numbers[whole], ends[whole]
@@ -210,14 +218,27 @@ def _followed(data: bytes, follows: Places, ends: Places) -> npt.NDArray[np.bool
 
 
 def _digit_near(data: bytes, within: Places, ends: Places) -> npt.NDArray[np.bool_]:
-    """Return after which matches is a digit of ASCII, in so many bytes, of those that must have one."""
+    """Return after which matches is a digit of ASCII, in so many bytes, and more of them, of those that must have some.
+
+    Digits of other scripts are hits of their own.
+    """
     some, codes = np.flatnonzero(within), np.frombuffer(data, np.uint8)
     found = np.ones(len(within), np.bool_)
     if len(some):
         # What is after the end of the text is as its last byte is, which is near as well.
-        near = ends[some, None] + np.arange(int(within.max()))
-        found[some] = (codes.take(near, mode="clip") - ord("0") < 10).any(1)
+        near = ends[some, None] + np.arange(DIGITS_REACH)
+        digits = codes.take(near, mode="clip") - ord("0") < 10
+        found[some] = (digits.sum(1) >= FEWEST_AFTER) & (digits.argmax(1) < within[some])
     return found
+
+
+_FIRST = re.compile(rb"[^0-9]{0,%d}[0-9]" % DIGITS_REACH)
+
+
+@cache
+def _with_digits() -> frozenset[int]:
+    """Return the patterns after whose matches digits must be."""
+    return frozenset(np.flatnonzero(_table("digit")).tolist())
 
 
 @cache
@@ -277,15 +298,14 @@ def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:
     new = np.flatnonzero(firsts[1:] > lasts[:-1])
     opens = np.concatenate([[0], new + 1])
     of_digits = np.logical_or.reduceat((numbers <= WIDE)[order], opens).tolist()
-    firsts, lasts = firsts[opens].tolist(), lasts[np.concatenate([new, [-1]])].tolist()
+    firsts, lasts = (_boundaries(data, it).tolist() for it in (firsts[opens], lasts[np.concatenate([new, [-1]])]))
     spans: list[tuple[int, int]] = []
-    over, size, heads = -1, len(data), _number_heads()
+    over = -1
     for first, last, digits in zip(firsts, lasts, of_digits, strict=True):
-        first, last = boundary(data, max(first, 0)), boundary(data, min(last, size))
         # Those that are looked for with a word begin in the window.
-        if digits and ((start := data[first : first + 3]) in heads or start[:1] in heads or start[:2] in heads):
+        if digits and _in_number(data, first):
             first = _begin(data, first)
-        if (end := data[last : last + 3]) in heads or end[:1] in heads or end[:2] in heads:
+        if _in_number(data, last):
             last = _over(data, last)
         while first <= over:
             before = spans.pop()
@@ -294,6 +314,26 @@ def _spans(data: bytes, numbers: Places, ends: Places) -> list[tuple[int, int]]:
         spans.append((first, last))
         over = last
     return spans
+
+
+def _boundaries(data: bytes, places: Places) -> Places:
+    """Return for each place the next one in the text at which a character begins."""
+    codes, found = np.frombuffer(data, np.uint8), np.clip(places, 0, len(data))
+    for _ in range(3):
+        found = found + ((codes.take(found, mode="clip") & 0xC0 == 0x80) & (found < len(data)))
+    return found
+
+
+def _in_number(data: bytes, place: int) -> bool:
+    """Return whether a number may continue at a place: after a sign of ASCII, something else of it must follow."""
+    heads = _number_heads()
+    while (part := data[place : place + 3]) and part[0] < 128:
+        if part[:1] not in heads:
+            return False
+        if 48 <= part[0] < 58:
+            return True
+        place += 1
+    return part in heads or part[:2] in heads
 
 
 @cache

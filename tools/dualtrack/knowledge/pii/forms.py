@@ -16,6 +16,7 @@ import numpy as np
 from dualtrack.knowledge.pii import characters
 from dualtrack.knowledge.pii.candidates import Windows
 from dualtrack.knowledge.pii.characters import BREAK, EDGE, ORDINARY, SEPARATORS, Codes, Places
+from dualtrack.knowledge.pii.rules import SHOWN
 
 #: Characters between two digits that are looked at as one number at most (`numbers.GAP`).
 BETWEEN = 3
@@ -26,8 +27,7 @@ _WORD = re.compile(rf"(?<![A-Za-z0-9])[0-9OoIl]{{3,{_LONGEST}}}(?![A-Za-z0-9])")
 #: Characters before the end of a hit where such a word begins.
 _REACH = 24
 
-#: Letters and digits of ASCII, and separators; all beyond ASCII, which are neither, are the last one.
-_SHOWN = np.array([it < 128 and chr(it).isalnum() for it in range(129)])
+#: Separators; all beyond ASCII, which are none, are the last one.
 _SEPARATOR = np.array([it < 128 and chr(it) in SEPARATORS for it in range(129)])
 
 
@@ -88,7 +88,7 @@ def _breaks(windows: Windows) -> Places:
         # Texts begin and end with an edge, which is not a separator.
         for _ in range(BETWEEN):
             near = near + step * _SEPARATOR[np.minimum(codes[near], 128)]
-        apart = _SHOWN[np.minimum(codes[near], 128)] & (characters.scripts(raw[near]) != scripts)
+        apart = SHOWN[np.minimum(codes[near], 128)] & (characters.scripts(raw[near]) != scripts)
         found.append((other if step < 0 else near)[apart])
     return np.unique(np.concatenate(found))
 

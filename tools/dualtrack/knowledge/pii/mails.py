@@ -52,6 +52,11 @@ def _name_before(text: str, at: int) -> list[int]:
     return [at + 1 - len(before[0][::-1].lstrip(".+%-"))] if before else []
 
 
+def _name_before_words(text: str, at: int) -> list[int]:
+    """Return where such a name may begin that ends before a place, or before a blank that is before it."""
+    return _name_before(text, at - 1 - (text[at - 1] == " "))
+
+
 @cache
 def _in_label() -> npt.NDArray[np.bool_]:
     """Return which characters are in the label of a domain; all beyond ASCII, which are one here, are not."""
@@ -82,6 +87,6 @@ WRITTEN_MAILS = shape(
     Rule("email", re.compile(
         rf"(?<!\w)([a-z0-9_][\w.+%-]{{0,63}}{AT_WORDS}(?:[a-z0-9-]{{1,63}}(?:\.|{DOT_WORDS})){{1,8}}[a-z]{{2,24}}){_END}",
         re.A | re.I,
-    ), _mail),
+    ), _mail, heads=(("[({<【", " aA@"),), starts=_name_before_words),
     before=136, after=224, back=80,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from dualtrack.knowledge.pii.numbers import PROVINCES
-from dualtrack.knowledge.pii.rules import Rule, shape
+from dualtrack.knowledge.pii.rules import Rule, begins_capitals, shape
 
 #: Neither a letter nor a digit is there, but for an escaped character of a URL or of a program's text.
 START = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))"
@@ -95,7 +95,10 @@ def _ibans() -> str:
 #: What identity cards of Hong Kong (with its last digit in brackets), Macao (the same) and Taiwan look like.
 HONG_KONG, TAIWAN = r"[A-Z]{1,2} ?[0-9]{6} ?\([0-9A]\)", "[A-Z][1289][0-9]{8}"
 #: In the family of vehicles' numbers, whose hint has these characters, too (`words`).
-CREDIT_CODE = Rule("credit_code", re.compile(rf"{START}([159ANY][{_CREDIT}][0-9]{{6}}[{_CREDIT}]{{10}}){END}"), _code)
+CREDIT_CODE = Rule(
+    "credit_code", re.compile(rf"{START}([159ANY][{_CREDIT}][0-9]{{6}}[{_CREDIT}]{{10}}){END}"), _code,
+    worth=begins_capitals,
+)  # fmt: skip
 #: The same after a word: in small letters, too, and in groups; or the eight digits of Taiwan.
 CREDIT_CODE_WRITTEN = rf"(?:[159ANY](?:[ -]?[{_CREDIT}]){{17}}|[0-9]{{8}})"
 #: Accounts of all countries.
@@ -103,7 +106,9 @@ IBANS_OF_ALL = _ibans()
 #: A short hint: one that has all that follows halves Hyperscan's speed.
 REGISTERS = shape(
     rb"(?-i)[A-Z][0-9][0-9]",
-    Rule("regional_id", re.compile(rf"{START}({HONG_KONG}|{TAIWAN}){END}"), _regional),
-    Rule("bank_card", re.compile(rf"{START}({IBANS_OF_ALL}){END}"), account),
+    Rule("regional_id", re.compile(rf"{START}({HONG_KONG}|{TAIWAN}){END}"), _regional,
+         worth=begins_capitals),
+    Rule("bank_card", re.compile(rf"{START}({IBANS_OF_ALL}){END}"), account,
+         worth=begins_capitals),
     before=24, after=56, back=12, follows=4,
 )  # fmt: skip

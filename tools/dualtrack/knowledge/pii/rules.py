@@ -8,11 +8,31 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dualtrack.knowledge.pii.characters import Codes, Places
 
 LETTERS, DIGITS = string.ascii_uppercase, string.digits
 Check = Callable[[re.Match[str]], bool]
 Heads = tuple[tuple[str, str], ...]
+
+
+#: Which characters are letters and digits of ASCII; all beyond ASCII, which are none, are the last one.
+SHOWN = np.array([it < 128 and chr(it).isalnum() for it in range(129)])
+
+
+def begins_word(codes: Codes, places: Places) -> Places:
+    """Return those places before which is neither a letter nor a digit, but for escaped characters (`%3D`, `\\n`)."""
+    inside = SHOWN[np.minimum(codes[places - 1], 128)]
+    escaped = (codes[places - 3] == ord("%")) | (codes[places - 2] == ord("\\"))
+    found: Places = places[~inside | escaped]
+    return found
+
+
+def begins_capitals(codes: Codes, places: Places) -> Places:
+    """Return those of them that have a capital or a digit, too."""
+    found: Places = places[codes[places] <= ord("Z")]
+    return begins_word(codes, found)
 
 
 def always(_: re.Match[str]) -> bool:
@@ -30,8 +50,8 @@ class Rule:
     """A pattern whose group 1 is of a kind, a check, and where it begins, if not there; -1 for nowhere.
 
     ``heads`` are pairs of characters: one of the first, then one of the second. ``starts`` says where a match may begin
-    that has such a pair at a place; without heads, it is looked for before each of the family's hits. ``worth`` returns
-    those of many such places where it may match at all.
+    that has such a pair at a place; without heads, it may begin at each place not far before one of the family's hits.
+    ``worth`` returns those of many such places where it may match at all.
     """
 
     kind: str
@@ -50,8 +70,8 @@ class Family:
     ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
     before it at most. ``length`` are the bytes of a hit that is not part of a longer word, or of one with one byte more
     before it; 0 where it may be. After a hit, a blank or a hyphen aside, are ``follows`` capitals or digits, and within
-    ``digit`` bytes is a digit. With ``shared``, digits of other scripts and wide letters are hits as well: with all of
-    them in its hint, Hyperscan takes long.
+    ``digit`` bytes is the first of some digits. With ``shared``, digits of other scripts and wide letters are hits as
+    well: with all of them in its hint, Hyperscan takes long.
     """
 
     hint: bytes

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from dualtrack.knowledge.pii import candidates, forms, numbers, words
+from dualtrack.knowledge.pii import candidates, forms, matching, numbers
 from dualtrack.knowledge.pii.kinds import KINDS
 
 #: A private key goes as far as its end is said, within this.
@@ -70,7 +70,7 @@ def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[st
     if windows := candidates.find(data):
         matches = list(numbers.find(windows.plain, windows.codes)) if windows.digits else []
         if windows.hits:
-            matches += words.find(windows.plain, windows.codes, windows.hits)
+            matches += matching.find(windows.plain, windows.codes, windows.hits)
         if form := forms.second(windows):
             matches += form.spans(list(_in_form(form)))
         spans = windows.bytes([(start, end) for _, start, end in matches])
@@ -93,7 +93,7 @@ def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[st
 def _in_form(form: forms.Form) -> Iterator[tuple[str, int, int]]:
     yield from numbers.find(form.numbers.tobytes().decode("utf-32-le"), form.numbers)
     if form.hits:
-        yield from words.find(form.text, form.codes, form.hits)
+        yield from matching.find(form.text, form.codes, form.hits)
 
 
 def _key_end(data: bytes, start: int, end: int) -> int:

@@ -7,11 +7,8 @@ group 1 is the identifier, and a check. Between a word and what it names may be 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from dualtrack.knowledge.pii import vocabulary as say
 from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, Codes, Places
@@ -26,7 +23,17 @@ from dualtrack.knowledge.pii.registers import (
     account,
     company,
 )  # fmt: skip
-from dualtrack.knowledge.pii.rules import DIGITS, LETTERS, Check, Family, Rule, always, heads_of, shape
+from dualtrack.knowledge.pii.rules import (
+    DIGITS,
+    LETTERS,
+    Check,
+    Rule,
+    always,
+    begins_capitals,
+    begins_word,
+    heads_of,
+    shape,
+)
 from dualtrack.knowledge.pii.traditional import either
 from dualtrack.knowledge.pii.vocabulary import (
     FAMILY,
@@ -61,8 +68,6 @@ NOT_AFTER = {"token": re.compile(r"[0-9]{1,6}(?:[\"',;)\]}>].*)?"), "pwd": re.co
 #: Characters of a place before the number of its house, and between its road and that number.
 LONGEST_PLACE, FROM_ROAD = 40, 14
 NUMERALS = str.maketrans(CHINESE_DIGITS)
-#: Letters that Python takes for these where case does not matter.
-FOLDED = {"k": "\u212a", "s": "\u017f", "i": "\u0130\u0131"}
 
 
 def vin(found: re.Match[str]) -> bool:
@@ -129,6 +134,27 @@ def _keyed(kind: str, words: str, value: str, check: Check = always, more: str =
     return Rule(kind, pattern, check, heads=heads_of(words))
 
 
+def _mac_begins(codes: Codes, places: Places) -> Places:
+    """Return those places that begin a word of two characters before a colon or a hyphen."""
+    sign = codes[np.minimum(places + 2, len(codes) - 1)]
+    return begins_word(codes, places[(sign == ord(":")) | (sign == ord("-"))])
+
+
+def _with_places(codes: Codes, places: Places) -> Places:
+    """Return those digits before a point after which are four digits at least."""
+    last = len(codes) - 1
+    digits = [codes[np.minimum(places + it, last)] - ord("0") < 10 for it in range(2, 6)]
+    found: Places = places[np.logical_and.reduce(digits)]
+    return found
+
+
+def _fraction_begins(text: str, at: int) -> tuple[int]:
+    """Return where a number begins whose last digit before its point is at a place."""
+    while "0" <= text[at - 1] <= "9":
+        at -= 1
+    return (at - (text[at - 1] == "-"),)
+
+
 def _any_of(characters: str) -> bytes:
     return b"(?:" + b"|".join(either(it) for it in characters) + b")"
 
@@ -171,7 +197,12 @@ CARS = (
     ),
     shape(
         rb"(?-i)[A-HJ-NP-Z0-9]{17}",
-        Rule("vin", re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"), vin),
+        Rule(
+            "vin",
+            re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"),
+            vin,
+            worth=begins_capitals,
+        ),
         CREDIT_CODE,
         before=24,
         after=24,
@@ -187,7 +218,7 @@ MACS = shape(
         r"((?!(?:00[:-]){5}00|(?:ff[:-]){5}ff)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\2){4}[0-9a-f]{2})"
         r"(?![0-9A-Za-z]|[:-][0-9A-Fa-f]{2}(?![0-9A-Za-z]))",
         re.I,
-    )),
+    ), worth=_mac_begins),
     before=24, after=24, back=17, length=17,
 )  # fmt: skip
 _DEGREES = r"-?[0-9]{1,3}\.[0-9]{4,}"
@@ -215,7 +246,14 @@ def _named(one: str, other: str) -> Rule:
 
 PLACES = shape(
     rb"[0-9]\.[0-9]{4}.{1,40}?[0-9]\.[0-9]{4}",
-    Rule("coordinates", re.compile(_pair(3), re.I), _in_china),
+    Rule(
+        "coordinates",
+        re.compile(_pair(3), re.I),
+        _in_china,
+        heads=((DIGITS, "."),),
+        worth=_with_places,
+        starts=_fraction_begins,
+    ),
     _after(say.PLACE, _on_earth),
     _after(say.POSITION, _in_china),
     _named(say.LATITUDE, say.LONGITUDE),
@@ -223,7 +261,7 @@ PLACES = shape(
     after=96,
     back=96,
 )
-#: Words alone: that a digit comes soon is looked at afterwards, which takes a tenth of what it takes Hyperscan. Digits
+#: Words alone: that digits come soon is looked at afterwards, which takes a tenth of what it takes Hyperscan. Digits
 #: of other scripts are hits of their own.
 _NAMED = (
     f"字第|{say.SOLDIER}|{say.PERMIT}|永久居留|居留证|{say.PASSPORT}|身[份分]|公民身份|驾驶证|驾驶执照|驾照|统一证号|hkid"
@@ -262,7 +300,7 @@ NAMED = shape(
     _keyed("phone", say.PHONE, rf"(?:(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}}"
            rf"|(?:\+|00)[1-9]{IN_AREA}{{8,13}})(?![0-9])",
            more="(?:号码|号)?"),
-    before=72, after=128, back=48, digit=30,
+    before=40, after=112, back=48, digit=30,
 )  # fmt: skip
 PERMITS = shape(
     rb"(?-i)[HM][0-9][0-9]",
@@ -300,87 +338,3 @@ SECRETS = (
     ),
 )  # fmt: skip
 FAMILIES = (NAMES, ADDRESSES, MAILS, WRITTEN_MAILS, *CARS, REGISTERS, MACS, PLACES, NAMED, PERMITS, ACCOUNTS, *SECRETS)
-
-RULES = [(family, rule) for family, it in enumerate(FAMILIES) for rule in it.rules]
-
-
-def _key(one: npt.NDArray[np.uint16], other: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-    """Return the places of pairs of characters in a table, by the low bits of each; two pairs may have one."""
-    found: npt.NDArray[np.uint16] = one * np.uint16(40503) + other
-    return found
-
-
-@cache
-def _table() -> npt.NDArray[np.uint64]:
-    """Return for each pair of characters the rules whose heads it may be, a bit for each."""
-    found = np.zeros(1 << 16, np.uint64)
-    for number, (_, rule) in enumerate(RULES):
-        for head in rule.heads:
-            one, other = (
-                np.array([ord(it) for it in {*text.lower(), *text.upper(), *_folded(text)}], np.uint32).astype(
-                    np.uint16
-                )
-                for text in head
-            )
-            found[_key(one[:, None], other)] |= np.uint64(1 << number)
-    return found
-
-
-def _folded(text: str) -> str:
-    """Return what patterns without regard to case take for some letters, too."""
-    return "".join(FOLDED.get(it, "") for it in text.lower())
-
-
-def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str, int, int]]:
-    """Yield the kind, start and end of what rules find in a text that was made plain, near their families' hits."""
-    places, heads = _pairs(codes, sum(_bits(family) for family in hits))
-    for family, ends in hits.items():
-        own = heads & np.uint64(_bits(family)) != 0
-        here, bits = places[own], heads[own]
-        # Where the next hit is not far.
-        following = np.searchsorted(ends, here)
-        near = ends[np.minimum(following, len(ends) - 1)] - here
-        near = (near >= 0) & (near <= FAMILIES[family].back)
-        here, bits = here[near], bits[near]
-        for number, (owner, rule) in enumerate(RULES):
-            if owner != family:
-                continue
-            if not rule.heads:
-                yield from _before(text, rule, FAMILIES[family], ends)
-                continue
-            pairs = here[bits & np.uint64(1 << number) != 0]
-            starts = (rule.worth(codes, pairs) if rule.worth else pairs).tolist()
-            if rule.starts:
-                starts = sorted({it for at in starts for it in rule.starts(text, at)})
-            over = 0
-            for start in starts:
-                if start >= over and (found := rule.pattern.match(text, start)):
-                    over = found.end()
-                    if rule.check(found) and (begin := rule.begin(found)) >= 0:
-                        yield rule.kind, begin, found.end(1)
-
-
-@cache
-def _bits(family: int) -> int:
-    """Return the bits of the rules that a family has."""
-    return sum(1 << number for number, (owner, _) in enumerate(RULES) if owner == family)
-
-
-def _pairs(codes: Codes, rules: int) -> tuple[Places, npt.NDArray[np.uint64]]:
-    """Return where pairs of characters are that may be heads of some rules, and the rules of each."""
-    low = codes.astype(np.uint16)
-    keys, table = _key(low[:-1], low[1:]), _table() & np.uint64(rules)
-    places = np.flatnonzero((table != 0).take(keys, mode="wrap"))
-    return places, table[keys[places]]
-
-
-def _before(text: str, rule: Rule, family: Family, ends: Places) -> Iterator[tuple[str, int, int]]:
-    """Yield what a rule finds that begins not far before the end of a hit; hits that are near are one."""
-    new = np.flatnonzero(ends[1:] - ends[:-1] > family.back)
-    firsts, lasts = ends[np.concatenate([[0], new + 1])].tolist(), ends[np.concatenate([new, [-1]])].tolist()
-    for first, last in zip(firsts, lasts, strict=True):
-        at = max(first - family.back, 0)
-        while at < last and (found := rule.pattern.search(text, at, last + family.after)) and found.start() < last:
-            at = found.end()
-            if rule.check(found) and (begin := rule.begin(found)) >= 0:
-                yield rule.kind, begin, found.end(1)
