@@ -184,7 +184,7 @@ BESIDE = {
 
 @pytest.mark.parametrize("which", BESIDE)
 @pytest.mark.parametrize("root", ["document", "hdr"])
-def test_parts_to_which_nothing_refers_are_told(which: str, root: str) -> None:
+def test_parts_that_are_not_read_are_told(which: str, root: str) -> None:
     name, types = BESIDE[which]
     data = io.BytesIO(document(f"<w:p>{RUN.format('main')}</w:p>"))
     with zipfile.ZipFile(data, "a") as archive:
@@ -192,7 +192,7 @@ def test_parts_to_which_nothing_refers_are_told(which: str, root: str) -> None:
         archive.writestr(name, f"<w:{root} {SPACES}><w:p>{RUN.format('other')}</w:p></w:{root}>")
         archive.writestr("docProps/app.xml", "<Properties/>")
     parsed = office.docx(data.getvalue())
-    assert (said(parsed), parsed.left_out) == ("main", [f"text of {name}, to which no part refers"])
+    assert (said(parsed), parsed.left_out) == ("main", [f"text of {name}, a part that is not read"])
 
 
 def test_a_second_body_by_the_relations_of_the_archive_is_told() -> None:
@@ -206,8 +206,8 @@ def test_a_second_body_by_the_relations_of_the_archive_is_told() -> None:
     parsed = office.docx(data.getvalue())
     assert said(parsed) == "two"
     assert parsed.left_out == [
-        "text of word/document.xml, to which no part refers", "_rels/.rels, which is there more than once",
-        "text of word/one.xml, to which no part refers",
+        "text of word/document.xml, a part that is not read", "_rels/.rels, which is there more than once",
+        "text of word/one.xml, a part that is not read",
     ]  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 Read are the body, headers, footers, footnotes, endnotes, comments and diagrams; in them paragraphs and tables at any
 depth, tracked insertions, moved text, text boxes, content controls, smart tags, fields by their results, and the words
 that stand for pictures. What is not read is said: deleted and hidden text, charts, embedded files. At the end every
-text of a part must have been read or have a reason; one that has none is said, too. So are texts of parts that no part
-refers to, such as a second body.
+text of a part must have been read or have a reason; one that has none is said, too. So are texts of parts that are not
+read, such as a second body.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _beside(archive: zipfile.ZipFile, known: set[str]) -> Iterator[str]:
             yield f"{name}, which cannot be read"
             continue
         if any(_name(it) == "t" and (it.text or "").strip() for it in tree.iter()):
-            yield f"text of {name}, to which no part refers"
+            yield f"text of {name}, a part that is not read"
 
 
 def _types(archive: zipfile.ZipFile) -> dict[str, str]:
