@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import CLI
+from tests.conftest import CLI, wait
 
 
 @pytest.mark.parametrize("words", [("pii", "kinds"), ("--help",), ("pii", "kinds", "--json")])
@@ -46,3 +48,23 @@ def test_ctrl_c_at_a_question_is_an_interruption(tmp_path: Path) -> None:
     assert process.wait(60) == 130, said.decode()
     assert b"nothing was changed" in said
     os.close(ours)
+
+
+PROGRAM = """
+import dualtrack.cli
+from dualtrack.core import proc
+
+dualtrack.cli.app = lambda: proc.run(["sh", "-c", "echo $$ > child; exec sleep 600"], timeout=600)
+dualtrack.cli.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_signal_ends_what_a_command_started(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    child = tmp_path / "child"
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    wait(lambda: child.is_file() and child.read_text().strip(), what="the child")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "interrupted; the next run continues from here" in err) == (code, True)
+    assert not Path(f"/proc/{child.read_text().strip()}").exists()

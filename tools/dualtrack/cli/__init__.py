@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import typer
@@ -89,8 +91,17 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
     yield from walk(typer.main.get_command(app), ())
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come: everything is stopped as on Ctrl-C, and then the signal ends the process."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as the system calls it
+    raise Terminated
+
+
 def main() -> None:
     """Run the command line; a DualtrackError becomes one line on stderr and its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     if sys.stdout is None or sys.stderr is None:  # closed by the caller: what is printed there is lost
         nowhere = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
@@ -106,8 +117,11 @@ def main() -> None:
     except DualtrackError as error:
         echo(f"dualtrack: {printable(str(error))}", err=True)
         sys.exit(int(error.code))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         echo("dualtrack: interrupted; the next run continues from here", err=True)
+        if isinstance(error, Terminated):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
         sys.exit(int(Exit.INTERRUPTED))
     except BrokenPipeError:  # whoever read our output has read enough
         sys.stderr.close()
