@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 
 from dualtrack.lab import control
-from dualtrack.lab.scenarios.failover import FOLDER, MODEL, PORT, TLS, UNIT, Drill, prepared
+from dualtrack.lab.scenarios.failover import FOLDER, MODEL, PORT, TLS, UNIT, Drill, opened, prepared
 from dualtrack.lab.scenarios.load import QUESTION
 from dualtrack.serving import tenants
 from dualtrack.tracks import serving
@@ -190,7 +190,7 @@ def keys(drill: Drill) -> None:
 
 def main() -> None:
     """Do all of it, and leave nothing."""
-    with prepared(print, begin) as drill:
+    with prepared(print, begin) as drill, opened(drill, drill.site.gateway.name, PLAIN_PORT):
         try:
             plain(drill)
             drill.until(lambda: drill.state("local") == "UP", "the engine to be up")

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from dualtrack.core import waiting
 from dualtrack.core.paths import ROOT
-from dualtrack.lab.scenarios.failover import FAULTS, FailoverReport, FaultOutcome
+from dualtrack.lab.scenarios.failover import CLOSE, FAULTS, OPEN, FailoverReport, FaultOutcome
 from dualtrack.serving import sse
 
 FINE = FaultOutcome(
@@ -102,3 +102,18 @@ def test_every_fault_is_once() -> None:
     names = [(fault, where) for fault, where, *_ in FAULTS]
     assert len(set(names)) == len(names)
     assert {where for _, where in names} == {"cloud", "local", "link", "everywhere", "gateway"}
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_port_is_let_in_once_and_no_more_afterwards(table: bool) -> None:
+    """In a network namespace of the test's own, by the commands that a host runs."""
+    rules = "table inet dualtrack_firewall { chain input { type filter hook input priority 0; policy drop; }; }"
+    begin, end = (CLOSE + OPEN).format(port=8099), CLOSE.format(port=8099)
+    shown = "nft list ruleset; echo ---"
+    made = f"nft '{rules}'" if table else ""
+    script = "\n".join((made, begin, begin, OPEN.format(port=8444), shown, end, shown))
+    done = subprocess.run(["unshare", "--net", "sh", "-euc", script], capture_output=True, text=True, check=True)
+    during, after, _ = done.stdout.split("---\n")
+    assert [(it.count("dport 8099 accept"), it.count("dport 8444 accept")) for it in (during, after)] == (
+        [(1, 1), (0, 1)] if table else [(0, 0), (0, 0)]
+    )

@@ -39,6 +39,17 @@ RATE, RATE_STAYS = 180.0, 20.0
 MODEL, PORT, UNIT, FOLDER = "drill-echo", 8099, "dualtrack-drill-echo", "/run/dualtrack-drill"
 TLS = "/etc/dualtrack/serving"
 MARKED = f"marked: {QUESTION}"
+#: Takes the rules of a drill out of a host's firewall, and puts one for a port in, where there is a firewall.
+CLOSE = """
+for handle in $(nft --handle list ruleset inet | sed -n '/"dualtrack-drill-{port}"/s/.* # handle //p'); do
+    nft delete rule inet dualtrack_firewall input handle "$handle"
+done
+"""
+OPEN = """
+if nft list table inet dualtrack_firewall >/dev/null 2>&1; then
+    nft insert rule inet dualtrack_firewall input tcp dport {port} accept comment '"dualtrack-drill-{port}"'
+fi
+"""
 #: An engine is marked down after three wrong or missing answers, each of which may take half of a heartbeat, and ten
 #: seconds at most (role gateway).
 HEARTBEATS, ANSWER_S = 3, 10.0
@@ -322,6 +333,7 @@ def prepared(say: Say, begin: Callable[[Drill, str], None] | None = None) -> Ite
         for track, models in found.items():
             host = drill.hosts[track]
             undo.callback(drill.inside, host, "sh", "-c", f"systemctl stop {UNIT}; rm -rf {FOLDER}", check=False)
+            undo.enter_context(opened(drill, host, PORT))
             (begin or start)(drill, host)
             where = Where(host=host, address=control.find(host).address, port=PORT)
             echo = Model(prompt=QUESTION, expected=RIGHT, engines={host: where})
@@ -330,6 +342,16 @@ def prepared(say: Say, begin: Callable[[Drill, str], None] | None = None) -> Ite
         if problems := [it.problem for it in serving.tell(sites, "drill failover") if it.problem]:
             raise External(problems[0])
         yield drill
+
+
+@contextmanager
+def opened(drill: Drill, host: str, port: int) -> Iterator[None]:
+    """Have the firewall of a host let in a port of the drill: it knows those of the inventory alone."""
+    drill.inside(host, "sh", "-euc", (CLOSE + OPEN).format(port=port))
+    try:
+        yield
+    finally:
+        drill.inside(host, "sh", "-euc", CLOSE.format(port=port), check=False)
 
 
 def start(drill: Drill, host: str) -> None:
