@@ -72,18 +72,23 @@ class Checkout:
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", "x")
 
+    def gate(
+        self, *, environ: dict[str, str] | None = None, machine: str = "m", jobs: int = 1, every: bool = False
+    ) -> Gate:
+        self.runs += 1
+        self.said: list[str] = []
+        clean = {key: value for key, value in os.environ.items() if not untrusted({key: value})}
+        return Gate(
+            self.root, self.root.parent / f"run-{self.runs}", self.kept, environment=machine, expected={}, jobs=jobs,
+            every=every, say=self.said.append, environ=clean | (environ or {}),
+        )  # fmt: skip
+
     def run(
         self, commands: dict[str, str] | None = None, *, environ: dict[str, str] | None = None, machine: str = "m",
         jobs: int = 1, every: bool = False,
     ) -> dict[str, str]:  # fmt: skip
         """Run the gate; return what became of each unit."""
-        self.runs += 1
-        self.said: list[str] = []
-        clean = {key: value for key, value in os.environ.items() if not untrusted({key: value})}
-        gate = Gate(
-            self.root, self.root.parent / f"run-{self.runs}", self.kept, environment=machine, expected={}, jobs=jobs,
-            every=every, say=self.said.append, environ=clean | (environ or {}),
-        )  # fmt: skip
+        gate = self.gate(environ=environ, machine=machine, jobs=jobs, every=every)
         units = [
             Unit(part="unit", name=name, command=("sh", "-c", command))
             for name, command in (commands or COMMANDS).items()
@@ -172,6 +177,14 @@ def test_what_failed_runs_again(checkout: Checkout) -> None:
     commands = {"fails": "cat one/input.txt; exit 3"}
     assert checkout.run(commands) == {"fails": "failed"}
     assert checkout.run(commands) == {"fails": "failed"}
+
+
+def test_tests_without_a_test_failed(checkout: Checkout) -> None:
+    """pytest ends with 5 where it has collected nothing."""
+    program = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'one']))"
+    command = (sys.executable, "-B", "-c", program)
+    outcomes = checkout.gate().run([Unit(part="unit", name="nothing", command=command, junit=True)])
+    assert [it.state for it in outcomes] == ["failed"]
 
 
 def test_everything_runs_when_it_is_asked_for(checkout: Checkout) -> None:

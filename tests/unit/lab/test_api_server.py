@@ -262,6 +262,15 @@ def test_malformed_requests_are_refused_in_the_form_of_aws(api: Running, capfd: 
     assert capfd.readouterr() == ("", "")
 
 
+def test_headers_without_a_key_take_a_bounded_memory(api: Running) -> None:
+    """However they are cut into lines."""
+    limit = LIMITS.head
+    head = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\n"
+    for size in (60_000, 20_000, 4_000):
+        lines = "".join(f"X-{number}: {'x' * size}\r\n" for number in range(2 * limit // size))
+        assert api.ask(f"{head}{lines}\r\n".encode()).startswith(b"HTTP/1.1 431 ")
+
+
 def test_dates_and_signatures_of_every_kind_are_refused(api: Running, capfd: pytest.CaptureFixture[str]) -> None:
     """Years that no calendar subtracts from, letters that are digits elsewhere, and bytes that are not characters."""
     moments = ["00010101T000000Z", "99991231T235959Z", "20260230T000000Z", "２０２６", "", "0" * 16, "\x00", "-1"]

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from email import errors
 from functools import partial
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,13 +50,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     ``patience`` is how many seconds the server waits for a client altogether, ``lingering`` how many it waits after the
     answer, ``rate`` the bytes that give back a second of it once the headers have come, ``discarded`` how many
-    bytes of a body are read that nobody wants, ``connections`` how many there are at once.
+    bytes of a body are read that nobody wants, ``head`` how many bytes the headers of a request may have, about,
+    ``connections`` how many there are at once.
     """
 
     patience: float = 20.0
     lingering: float = 2.0
     rate: float = 16384.0
     discarded: int = 1 << 24
+    head: int = 1 << 17  # one line of it is 64 KiB at most
     connections: int = 256
 
 
@@ -105,6 +108,7 @@ class Inbound(io.RawIOBase):
         self._connection, self._sock = connection, sock
         self.answered = False  # nobody wants the rest
         self.ended = False
+        self.head = 0  # bytes that are left for headers
 
     def readable(self) -> bool:
         """Return True."""
@@ -114,6 +118,10 @@ class Inbound(io.RawIOBase):
         """Receive bytes; 0 at the end of the stream."""
         count = 0 if self.answered else self._connection.wait(lambda: self._sock.recv_into(block))
         self.ended = self.ended or not count
+        if not self._connection.moving:
+            self.head -= count
+            if self.head < 0:
+                raise HTTPException("too many headers")
         return count
 
 
@@ -195,6 +203,7 @@ class Handler(WSGIRequestHandler):
         self.connection = self.request
         self.its = self.server.connection(self.request)
         self._inbound, self._expected, self._unread = Inbound(self.its, self.request), False, True
+        self._inbound.head = self.server.limits.head
         self.rfile = io.BufferedReader(self._inbound)
         self.wfile = Outbound(self.its, self.request)  # type: ignore[assignment]
 
@@ -207,6 +216,7 @@ class Handler(WSGIRequestHandler):
     def parse_request(self) -> bool:
         """Read the request line and the headers; answer 400 where they are not what HTTP/1.1 defines."""
         self.command, self.requestline, self.request_version = "", "", "HTTP/1.1"
+        self.its.moving, self._inbound.head = False, self.server.limits.head
         found = REQUEST_LINE.fullmatch(self.raw_requestline)
         if not found:
             self.send_error(HTTPStatus.BAD_REQUEST, "The request line is malformed.")

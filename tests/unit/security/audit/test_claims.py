@@ -27,6 +27,9 @@ OWN = {
         "pam_unix(sudo:session): session opened for user root(uid=0) by {name}(uid={uid})",
         "pam_unix(sudo:auth): authentication failure; logname= uid={uid} euid=0 tty=/dev/pts/0 ruser={name} rhost= "
         " user={name}",
+        "pam_unix(sudo:auth): 2 more authentication failures; logname= uid={uid} euid=0 tty=/dev/pts/0 ruser={name}"
+        " rhost=  user={name}",
+        "pam_unix(sudo:auth): auth could not identify password for [{name}]",
     ),
     "su": (
         "(to bob) {name} on pts/0",
@@ -35,6 +38,8 @@ OWN = {
         "pam_unix(su-l:session): session opened for user bob(uid=1007) by {name}(uid={uid})",
         "pam_unix(su:auth): authentication failure; logname= uid={uid} euid=0 tty=/dev/pts/0 ruser={name} rhost= "
         " user=bob",
+        "pam_unix(su:auth): 1 more authentication failure; logname= uid={uid} euid=0 tty=/dev/pts/0 ruser={name}"
+        " rhost=  user=bob",
     ),
 }  # fmt: skip
 #: What names nobody who did something.

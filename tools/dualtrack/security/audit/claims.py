@@ -22,6 +22,10 @@ PAM = re.compile(
     r"session opened for user \S+ by (?P<by>[^\s()]*)\(uid=(?P<uid>[0-9]+)\)"
     r"|authentication failure; logname=\S* uid=(?P<failed>[0-9]+) euid=[0-9]+ tty=\S* ruser=(?P<ruser>\S*) rhost=\S* *"
     r"(?:user=\S*)?"
+    r"|[0-9]+ more authentication failures?; logname=\S* uid=(?P<more>[0-9]+) euid=[0-9]+ tty=\S* ruser=(?P<mores>\S*)"
+    r" rhost=\S* *(?:user=\S*)?"
+    r"|auth could not identify password for \[(?P<named>[^\s\]]*)\]"
+    r"|conversation failed"
     r"|[^;()]*; uid=(?P<limits>[0-9]+),euid=[0-9]+"
     r"|session closed for user \S+)"
 )
@@ -35,9 +39,10 @@ def own(program: str, message: str, uid: str, name: str) -> bool:
     found = PAM.fullmatch(message)
     if found is None or found["service"] not in SERVICES[program]:
         return False
-    numbers = [found[group] for group in ("uid", "failed", "limits") if found[group] is not None]
+    numbers = [found[group] for group in ("uid", "failed", "more", "limits") if found[group] is not None]
     # The name after "by" is the one of the login, where that is known: after a change of account it is another one.
-    return all(it == uid for it in numbers) and found["ruser"] in (None, "", name)
+    names = [found[group] for group in ("ruser", "mores", "named")]
+    return all(it == uid for it in numbers) and all(it in (None, "", name) for it in names)
 
 
 def account(uid: str) -> str:

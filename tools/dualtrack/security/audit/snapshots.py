@@ -109,16 +109,20 @@ def restore(
             "ignore_index_settings": ["index.blocks.write"],
         }  # fmt: skip
         store.ask("POST", f"{_path(repository, snapshot.name)}/_restore", body)
-        _await_whole(store, snapshot.name)
+        _await_whole(store, snapshot.name, missing)
     return missing, [it for it in snapshot.indices if it in there]
 
 
-def _await_whole(store: SearchStore, name: str) -> None:
-    """Wait until every index can be read; External where one stays behind and nothing is on its way any more."""
+def _await_whole(store: SearchStore, name: str, indices: Sequence[str]) -> None:
+    """Wait until these indices can be read; External where one stays behind and nothing is on its way any more.
+
+    Others may be red all the while, as when one of them kept the snapshot of everything from being taken.
+    """
     still = 0
     for wait in _waits():
-        found = store.ask("GET", "/_cluster/health")
-        if found["status"] != "red":
+        found = store.ask("GET", "/_cluster/health?level=indices&expand_wildcards=all")
+        states = {it: health["status"] for it, health in found["indices"].items()}
+        if all(states.get(it, "red") != "red" for it in indices):
             return
         still = 0 if found["initializing_shards"] or found["number_of_in_flight_fetch"] else still + 1
         if still == STILL:
@@ -141,13 +145,13 @@ def remove(store: SearchStore, repository: str, name: str) -> None:
 def chosen(found: Sequence[Snapshot], name: str) -> list[Snapshot]:
     """Return what to restore from, the newest first (pure); BadInput where there is none.
 
-    That is the whole snapshot of a name. Without a name it is the newest whole one of everything, and those of trails
-    alone that are newer. Retired days come back by their snapshot's name only.
+    That is the whole snapshot of a name. Without a name it is the newest whole one of everything (`take_all`), and
+    those of trails alone that are newer; retired days, and what somebody took otherwise, come back by name only.
     """
     usable = [it for it in reversed(found) if it.whole and name in ("", it.name)]
     if not name:
-        usable = [it for it in usable if not it.name.startswith(f"{RETIRED}-")]
-        everything = next((n for n, it in enumerate(usable) if not it.name.startswith(f"{ALONE}-")), len(usable))
+        usable = [it for it in usable if it.name.startswith((f"{TAKEN}-", f"{ALONE}-"))]
+        everything = next((n for n, it in enumerate(usable) if it.name.startswith(f"{TAKEN}-")), len(usable))
         usable = usable[: everything + 1]
     if not usable:
         raise BadInput(f"there is no whole snapshot {name}".rstrip(), hint="dualtrack audit snapshots")
