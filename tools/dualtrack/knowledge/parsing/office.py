@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from typing import Any
 
-from dualtrack.knowledge.parsing import text, word
+from dualtrack.knowledge.parsing import tables, word
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 #: What an archive may become when it is unpacked: so many bytes, and so many times its own size.
@@ -112,9 +112,8 @@ def xlsx(data: bytes) -> Parsed:
                 if cells > MOST_CELLS:
                     raise Unreadable(f"it has more than {MOST_CELLS:,} cells")
                 rows.append(["" if it is None else str(it) for it in row])
-            blocks += (
-                [Block(kind="heading", text=sheet.title, level=1), *text.rows(rows, f"sheet {number}")] if rows else []
-            )
+            if found := tables.rows(rows, f"sheet {number}"):
+                blocks += [Block(kind="heading", text=sheet.title, level=1), *found]
     except (KeyError, ValueError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise Unreadable(f"it is not an XLSX workbook, or a broken one: {error}") from None
     return Parsed(blocks, left)

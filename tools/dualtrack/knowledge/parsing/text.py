@@ -11,6 +11,7 @@ import csv
 import io
 import re
 
+from dualtrack.knowledge.parsing import tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 #: In this order: a mark at the start, then what decodes without an error; most Chinese texts of before are GB18030.
@@ -21,6 +22,10 @@ MARKS = (
 #: GB18030 decodes nearly everything. It counts when most of what is not ASCII are the 6,763 characters of GB 2312.
 SURE = 0.9
 _HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*\s*$")
+_FENCE = re.compile(r"\s*(```+|~~~+)")
+#: Below the names of a Markdown table's columns; and what separates its cells.
+_RULE = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")
+_PIPE = re.compile(r"(?<!\\)\|")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -67,18 +72,28 @@ def plain(data: bytes) -> Parsed:
 
 
 def markdown(data: bytes) -> Parsed:
-    """Return the headings and paragraphs of a Markdown text. Code between fences stays together."""
+    """Return the headings, paragraphs and rows of tables of a Markdown text. Code between fences stays together."""
     blocks: list[Block] = []
     lines: list[str] = []
     fence = ""
 
     def flush() -> None:
-        if text := "\n".join(lines).strip("\n"):
-            blocks.append(Block(kind="text", text=text))
+        at = 0
+        marked = next((it for it, line in enumerate(lines) if _FENCE.match(line)), len(lines))
+        for place in range(1, marked):
+            if place > at and _is_below_names(lines[place], lines[place - 1]):
+                say(lines[at : place - 1])
+                at = next((it for it in range(place, len(lines)) if "|" not in lines[it]), len(lines))
+                blocks.extend(tables.rows([_cells(it) for it in (lines[place - 1], *lines[place + 1 : at])], None))
+        say(lines[at:])
         lines.clear()
 
+    def say(these: list[str]) -> None:
+        if text := "\n".join(these).strip("\n"):
+            blocks.append(Block(kind="text", text=text))
+
     for line in decoded(data).split("\n"):
-        mark = re.match(r"\s*(```+|~~~+)", line)
+        mark = _FENCE.match(line)
         if mark and (not fence or mark[1].startswith(fence)):
             fence = "" if fence else mark[1]
         elif not fence and (heading := _HEADING.match(line)):
@@ -93,6 +108,17 @@ def markdown(data: bytes) -> Parsed:
     return Parsed(blocks)
 
 
+def _is_below_names(line: str, above: str) -> bool:
+    """Tell whether a line separates the names of a table's columns, which are above it, from its rows."""
+    return "|" in above and _RULE.fullmatch(line.strip()) is not None and len(_cells(line)) == len(_cells(above))
+
+
+def _cells(line: str) -> list[str]:
+    line = line.strip().removeprefix("|")
+    found = [it.replace("\\|", "|") for it in _PIPE.split(line)]
+    return found[:-1] if len(found) > 1 and not found[-1].strip() else found
+
+
 def table(data: bytes) -> Parsed:
     """Return the rows of a CSV file, each with the names of its columns, so that a row alone can be understood."""
     text = decoded(data)
@@ -104,18 +130,4 @@ def table(data: bytes) -> Parsed:
         found = list(csv.reader(io.StringIO(text), dialect))
     except csv.Error as error:
         raise Unreadable(f"it is not CSV: {error}") from None
-    return Parsed(rows(found, ""))
-
-
-def rows(cells: list[list[str]], name: str) -> list[Block]:
-    """Return rows as blocks; the first one names the columns."""
-    filled = [(number, row) for number, row in enumerate(cells, 1) if any(cell.strip() for cell in row)]
-    if not filled:
-        return []
-    names = filled[0][1]
-    found = []
-    for number, row in filled[1:] or filled:
-        said = (f"{names[place].strip()}: {cell.strip()}" if len(filled) > 1 and place < len(names) else cell.strip()
-                for place, cell in enumerate(row) if cell.strip())  # fmt: skip
-        found.append(Block(kind="row", text="; ".join(said), place=f"{name} row {number}".strip()))
-    return found
+    return Parsed(tables.rows(found, ""))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-from dualtrack.knowledge.parsing import text
+from dualtrack.knowledge.parsing import tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 Node = ElementTree.Element
@@ -308,7 +308,7 @@ class _Document:
                 span = _value(_child(cell, "tcPr", "gridSpan")) or "1"
                 cells += [said, *[""] * min(int(span) - 1, 63)]
             found.append(cells)
-        self.blocks += text.rows(found, self._place or "table")
+        self.blocks += tables.rows(found, self._place or "table")
         for it in inner:
             self._read(it)
 

@@ -1,0 +1,152 @@
+"""Tables of pages and workbooks: nothing in a cell is lost, and a value stays beside the word that names it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import random
+import subprocess
+import zipfile
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import pytest
+
+from dualtrack.data.mirror import artifacts
+from dualtrack.knowledge.pii.mask import mask_parts
+from tests.unit.knowledge.parsing.test_tables import CELLS, LAYOUTS, NAMED, Grid, runs, unique
+
+TOOLS = Path(__file__).parents[2] / "tools"
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+RELATED = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+TYPES = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+#: Reads many documents of one format in one process.
+READ = """
+import base64, json, sys
+from dualtrack.knowledge.parsing.child import PARSERS
+form, documents = json.load(sys.stdin)
+found = [PARSERS[form](base64.b64decode(it)) for it in documents]
+json.dump([[[block.text for block in it.blocks], it.left_out] for it in found], sys.stdout)
+"""
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    return artifacts.environment("knowledge")
+
+
+def read(python: Path, form: str, documents: list[bytes]) -> list[tuple[list[str], list[str]]]:
+    given = json.dumps([form, [base64.b64encode(it).decode() for it in documents]])
+    done = subprocess.run(
+        [python, "-c", READ], input=given, env={**os.environ, "PYTHONPATH": str(TOOLS)}, stdout=subprocess.PIPE,
+        text=True, check=True,
+    )  # fmt: skip
+    return [(blocks, left) for blocks, left in json.loads(done.stdout)]
+
+
+def to_xlsx(grid: Grid) -> bytes:
+    """Return a workbook with a sheet whose cells have their texts in them."""
+
+    def cell(at: int, number: int, said: str) -> str:
+        return f'<c r="{chr(65 + at)}{number}" t="inlineStr"><is><t>{escape(said)}</t></is></c>' if said else ""
+
+    rows = "".join(
+        f'<row r="{number}">{"".join(cell(at, number, it) for at, it in enumerate(row))}</row>'
+        for number, row in enumerate(grid, 1)
+    )
+    package = "http://schemas.openxmlformats.org/package/2006"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="rels" ContentType='
+        '"application/vnd.openxmlformats-package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType='
+        f'"{TYPES}.sheet.main+xml"/><Override PartName="/xl/worksheets/sheet1.xml" ContentType='
+        f'"{TYPES}.worksheet+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="a" Type='
+        f'"{RELATED}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{RELATED}"><sheets><sheet name="S" sheetId="1" '
+        'r:id="a"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="a" Type='
+        f'"{RELATED}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>',
+    }
+    with zipfile.ZipFile(out := io.BytesIO(), "w") as archive:
+        for name, said in parts.items():
+            archive.writestr(name, said)
+    return out.getvalue()
+
+
+def to_html(grid: Grid, tag: str = "td", *, merged: bool = False, inner: str = "{}") -> str:
+    rows = []
+    for number, row in enumerate(grid):
+        name = "td" if number else tag
+        of = runs(row) if merged else [(it, 1) for it in row]
+        rows.append("".join(f"<{name} colspan={span}>{inner.format(escape(it))}</{name}>" for it, span in of))
+    return f"<p>shown</p><table>{''.join(f'<tr>{it}</tr>' for it in rows)}</table>"
+
+
+def to_html_names(grid: Grid) -> str:
+    return to_html(grid, "th")
+
+
+def to_html_merged(grid: Grid) -> str:
+    return to_html(grid, merged=True)
+
+
+def to_html_paragraphs(grid: Grid) -> str:
+    return to_html(grid, inner="<p>{}</p>")
+
+
+def to_html_outer(grid: Grid) -> str:
+    return to_html(grid, inner="<div>{}</div><table><tr><td></td></tr></table>")
+
+
+FORMATS: dict[str, tuple[str, Callable[[Grid], bytes]]] = {
+    "workbook": ("xlsx", to_xlsx), "page": ("html", lambda it: to_html(it).encode()),
+    "names": ("html", lambda it: to_html_names(it).encode()),
+    "merged": ("html", lambda it: to_html_merged(it).encode()),
+    "paragraphs": ("html", lambda it: to_html_paragraphs(it).encode()),
+    "outer": ("html", lambda it: to_html_outer(it).encode()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", FORMATS)
+def test_every_text_of_every_cell_is_read(python: Path, which: str) -> None:
+    form, write = FORMATS[which]
+    chance = random.Random(20)
+    grids = [
+        unique([[chance.choice(CELLS) for _ in range(wide)] for _ in range(deep)])
+        for wide in range(1, 7) for deep in range(1, 7) for _ in range(4)
+    ]  # fmt: skip
+    grids = [it for it in grids if any(map(any, it))]
+    for grid, (blocks, left) in zip(grids, read(python, form, [write(it) for it in grids]), strict=True):
+        said = "\n".join(blocks)
+        assert ([it for row in grid for it in row if it and it.rstrip("：") not in said], left) == ([], []), grid
+
+
+@pytest.mark.parametrize("which", FORMATS)
+def test_no_value_that_a_word_names_is_left(python: Path, which: str) -> None:
+    form, write = FORMATS[which]
+    found = read(python, form, [write(it) for it in LAYOUTS.values()])
+    for name, (blocks, _) in zip(LAYOUTS, found, strict=True):
+        clean = "\n".join(mask_parts(blocks)[0])
+        assert (name, [word for word, value in NAMED.items() if value in clean]) == (name, [])
+
+
+def test_lists_of_terms_and_tables_for_places(python: Path) -> None:
+    terms = "".join(f"<dt>{name}<dd>{value}" for name, value in NAMED.items())
+    cells = "".join(f"<tr><td>{name}<td>{value}" for name, value in NAMED.items())
+    pages = [
+        f"<dl>{terms}</dl>", f"<table><tr><td><table>{cells}</table></table>",
+        f"<table><tr><td><h2>a</h2><tr><td>b{cells}</table>",
+    ]  # fmt: skip
+    for blocks, _ in read(python, "html", [it.encode() for it in pages]):
+        clean = "\n".join(mask_parts(blocks)[0])
+        assert [name for name, value in NAMED.items() if value in clean] == []
+
+
+def test_cells_over_several_rows_of_a_page(python: Path) -> None:
+    page = "<table><tr><th>组<th>人<th>室<tr><td rowspan=2>一<td>甲<td>1<tr><td>乙<td>2</table>"
+    ((blocks, _),) = read(python, "html", [page.encode()])
+    assert blocks == ["组: 一; 人: 甲; 室: 1", "组: 一; 人: 乙; 室: 2"]

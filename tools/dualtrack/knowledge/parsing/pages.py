@@ -1,0 +1,252 @@
+"""HTML pages: title, headings, texts and tables in order, and what of a page is left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dualtrack.knowledge.parsing import labels, nesting, styles, tables
+from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
+
+#: What no reader sees as text; and what is left out with a word, where it has a text.
+UNSEEN = "script, style"
+LEFT = {
+    "nav": "the navigation", "noscript": "what is shown without scripts", "template": "a template",
+    "iframe": "an embedded page", "noframes": "what is shown without frames",
+    "noembed": "what is shown without plug-ins",
+    "video, audio, canvas": "what is shown without video, sound or scripts",
+}  # fmt: skip
+_TAGS = re.compile(r"<[^>]*>")
+HEADINGS = {f"h{level}": level for level in range(1, 7)}
+#: Elements that begin and end a block.
+SPLIT = frozenset((
+    *HEADINGS, "p", "li", "pre", "dt", "dd", "caption", "blockquote", "figcaption", "div", "section", "article",
+    "main", "header", "footer", "aside", "ul", "ol", "dl", "hr", "body", "form", "details", "summary",
+    "legend", "fieldset",
+))  # fmt: skip
+#: Fields of a form whose value is not on the page: boxes that are ticked, what has a picture or a control for it.
+NO_VALUE = frozenset(("checkbox", "radio", "file", "image", "range", "color"))
+_XHTML = re.compile(r"\s*(?:<\?xml|(?:<!doctype[^>]{0,300}>\s*)?<html[^>]{0,300}\sxmlns\s*=)", re.I)
+_EMPTY = re.compile(r"""<([A-Za-z][\w:-]*)((?:\s+[^\s"'<>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'))?)*)\s*/>""")
+_CDATA = "<![CDATA["
+
+
+def read(page: str) -> Parsed:
+    """Return what a page has; Unreadable where its elements are nested too deeply."""
+    from selectolax.lexbor import LexborHTMLParser
+
+    if _XHTML.match(page):
+        page = _as_html(page)
+    nesting.check(page)
+    tree = LexborHTMLParser(page)
+    titles = [said for it in tree.css("head > title") if (said := " ".join(it.text().split()))]
+    found = _Page()
+    for name, reason in LEFT.items():
+        for node in tree.css(name):
+            found.leave(node, reason)
+    for node in tree.css("embed, object"):
+        if (node.attributes.get("src") or node.attributes.get("data") or "").strip().lower().startswith("data:"):
+            found.left["an embedded page"] = None
+    found.shown = styles.Styles(tree)
+    for name in (UNSEEN, "head"):
+        for node in tree.css(name):
+            node.decompose()
+    hidden = [node for node in tree.css("*") if found.shown.hides(node)]
+    for node in reversed(hidden):  # the inner ones first
+        found.leave(node, "hidden text")
+    if tree.body is not None:
+        try:
+            found.walk(tree.body, "body", found.shown.seen(tree.body, styles.Seen()))
+        except RecursionError:
+            raise Unreadable("its elements are nested too deeply") from None
+        found.flush("body")
+    blocks = found.blocks
+    if titles and not (blocks and blocks[0].kind == "heading"):
+        blocks.insert(0, Block(kind="heading", text=titles.pop(0), level=1))
+    blocks[:0] = [Block(kind="text", text=it, place="title") for it in titles if it != blocks[0].text]
+    return Parsed(blocks, list(found.left))
+
+
+def _as_html(page: str) -> str:
+    """Write a page of XHTML as one of HTML: elements that end where they begin, and sections of characters."""
+    parts, at = [], 0
+    while (begin := page.find(_CDATA, at)) >= 0 and (end := page.find("]]>", begin)) >= 0:
+        inside = page[begin + len(_CDATA) : end]
+        in_comment = page[max(begin - 8, 0) : begin].rstrip().endswith(("/*", "//"))
+        parts.append(page[at:begin] if not in_comment else page[at : begin + len(_CDATA)])
+        parts.append(f"{inside}]]>" if in_comment else inside.replace("&", "&amp;").replace("<", "&lt;"))
+        at = end + 3
+    page = "".join([*parts, page[at:]])
+    void = nesting.VOID
+    return _EMPTY.sub(lambda it: it[0] if it[1].lower() in void else f"<{it[1]}{it[2]}></{it[1]}>", page)
+
+
+@dataclass
+class _Table:
+    """The rows of a table so far: of each cell, what it has, and how many columns and rows it has."""
+
+    rows: list[list[tuple[list[Block], int, int]]] = field(default_factory=list)
+
+
+@dataclass
+class _Page:
+    """What was read so far: ``left`` has each reason once, in order."""
+
+    blocks: list[Block] = field(default_factory=list)
+    left: dict[str, None] = field(default_factory=dict)
+    shown: styles.Styles = field(init=False)
+    _words: list[str] = field(default_factory=list)
+    _tables: list[_Table] = field(default_factory=list)
+    #: A term, until it is known what is said of it.
+    _term: str = ""
+
+    def leave(self, node: LexborNode, reason: str) -> None:
+        """Remove an element; the reason is said where it has a text, or another page."""
+        attributes = node.attributes
+        embedded = attributes.get("srcdoc") or (attributes.get("src") or "").strip().lower().startswith("data:")
+        valued = node.tag == "input" and (attributes.get("value") or "").strip()
+        if node.text().strip() or embedded or valued or _TAGS.sub("", node.html or "").strip():
+            self.left[reason] = None
+        node.decompose()
+
+    def flush(self, tag: str) -> None:
+        """End a block: what was said since the last one."""
+        said = "".join(self._words).strip("\n") if tag == "pre" else " ".join("".join(self._words).split())
+        self._words.clear()
+        if not said.strip():
+            return
+        if self._term and tag == "dd" and self.blocks and self.blocks[-1].text == self._term:
+            del self.blocks[-1]
+            said = f"{labels.bare(self._term)}: {said.removeprefix(': ')}"
+        self._term = said if tag == "dt" and labels.names_value(said) else ""
+        level = HEADINGS.get(tag, 0)
+        self.blocks.append(Block(kind="heading" if level else "text", text=said, level=level))
+
+    def _say(self, said: str, seen: styles.Seen) -> None:
+        if not seen.hidden:
+            self._words.append(said)
+        elif said.strip():
+            self.left["hidden text"] = None
+
+    def walk(self, node: LexborNode, tag: str, around: styles.Seen) -> None:
+        """Read what is in an element that is in a block of the kind ``tag``."""
+        for child in node.iter(include_text=True):
+            name = child.tag or ""
+            if name == "-text":
+                self._say(child.text_content or "", around)
+                continue
+            seen = self.shown.seen(child, around)
+            if name == "table":
+                self._table(child, tag, seen)
+            elif name == "tr" and self._tables:
+                self.flush(tag)
+                self._tables[-1].rows.append([])
+                self.walk(child, "tr", seen)
+                self.flush("tr")
+            elif name in ("td", "th") and self._tables:
+                self._cell(child, seen)
+            elif name in SPLIT:
+                self.flush(tag)
+                self._words_of(child, seen)
+                self.walk(child, name, seen)
+                self.flush(name)
+            else:
+                if name in ("br", "option", "optgroup"):
+                    self._words.append("\n")
+                self._words_of(child, seen)
+                self.walk(child, tag, seen)
+
+    def _words_of(self, node: LexborNode, seen: styles.Seen) -> None:
+        """Say the words that an element has on the page beside its text: of pictures, fields and choices."""
+        attributes = node.attributes
+        kind = (attributes.get("type") or "").strip().lower()
+        said = [attributes.get("alt")]
+        if node.tag in ("option", "optgroup", "track"):
+            said.append(attributes.get("label"))
+        elif node.tag == "input" and kind == "hidden":
+            if (attributes.get("value") or "").strip():
+                self.left["hidden text"] = None
+        elif node.tag == "input" and kind == "password":
+            if (attributes.get("value") or "").strip():
+                self.left["a password in a field"] = None
+        elif node.tag == "input" and kind not in NO_VALUE:
+            said += [f": {value}" for it in ("value", "placeholder") if (value := (attributes.get(it) or "").strip())]
+        elif node.tag == "textarea":
+            said.append(attributes.get("placeholder"))
+        for it in said:
+            if it and it.strip():
+                begun = "".join(self._words[-8:]).rstrip().endswith((":", "："))
+                self._say(f" {it.removeprefix(': ')} " if begun or not self._words else f"{it} ", seen)
+
+    def _table(self, node: LexborNode, tag: str, seen: styles.Seen) -> None:
+        self.flush(tag)
+        self._tables.append(table := _Table())
+        self.walk(node, "table", seen)
+        self.flush("table")
+        self._tables.pop()
+        cells = [cell for row in table.rows for cell in row]
+        kinds = {it.kind for blocks, *_ in cells for it in blocks}
+        if kinds & {"heading", "row"} or max((len(row) for row in table.rows), default=0) < 2:
+            for row in table.rows:
+                self.blocks += _laid_out([blocks for blocks, *_ in row])
+        else:
+            self.blocks += tables.rows(_grid(table), None)
+
+    def _cell(self, node: LexborNode, seen: styles.Seen) -> None:
+        table = self._tables[-1]
+        if not table.rows:
+            table.rows.append([])
+        before, self.blocks = self.blocks, []
+        self.flush("tr")
+        before += self.blocks
+        self.blocks = []
+        self._words_of(node, seen)
+        self.walk(node, "td", seen)
+        self.flush("td")
+        table.rows[-1].append((self.blocks, _number(node, "colspan"), _number(node, "rowspan")))
+        self.blocks = before
+
+
+def _number(node: LexborNode, name: str) -> int:
+    said = (node.attributes.get(name) or "").strip()
+    return min(int(said), 64) if said.isdecimal() and len(said) < 5 and int(said) else 1
+
+
+def _laid_out(cells: list[list[Block]]) -> list[Block]:
+    """Return the cells of a row of a table that is there for the places of things: one block, if all are short."""
+    filled = [it for it in cells if it]
+    if any(len(it) > 1 or it[0].kind != "text" for it in filled):
+        return [it for blocks in filled for it in blocks]
+    return [Block(kind="row", text=tables.alone([it[0].text for it in filled]))] if filled else []
+
+
+def _grid(table: _Table) -> list[list[str]]:
+    """Return the texts of a table's cells by rows and columns; a cell over several rows names each of them."""
+    found: list[list[str]] = []
+    down: dict[int, tuple[int, str]] = {}
+    for row in table.rows:
+        cells: list[str] = []
+        after: dict[int, tuple[int, str]] = {}
+        for blocks, wide, deep in row:
+            _from_above(cells, down)
+            said = "\n".join(it.text for it in blocks)
+            if deep > 1:
+                after[len(cells)] = deep - 1, said
+            cells += [said, *[""] * (wide - 1)]
+        _from_above(cells, down)
+        down |= after
+        found.append(cells)
+    return found
+
+
+def _from_above(cells: list[str], down: dict[int, tuple[int, str]]) -> None:
+    """Add the texts of cells of rows above that reach into this one at its next columns."""
+    while (at := len(cells)) in down:
+        left, said = down.pop(at)
+        if left > 1:
+            down[at] = left - 1, said
+        cells.append(said)
