@@ -47,7 +47,7 @@ def read(python: Path, form: str, documents: list[bytes]) -> list[tuple[list[str
     return [(blocks, left) for blocks, left in json.loads(done.stdout)]
 
 
-def to_xlsx(grid: Grid) -> bytes:
+def to_xlsx(grid: Grid, cells: str = "", after: str = "") -> bytes:
     """Return a workbook with a sheet whose cells have their texts in them."""
 
     def cell(at: int, number: int, said: str) -> str:
@@ -69,7 +69,8 @@ def to_xlsx(grid: Grid) -> bytes:
         'r:id="a"/></sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="a" Type='
         f'"{RELATED}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>',
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}"><sheetData>{rows}{cells}</sheetData>'
+        f"{after}</worksheet>",
     }
     with zipfile.ZipFile(out := io.BytesIO(), "w") as archive:
         for name, said in parts.items():
@@ -150,3 +151,31 @@ def test_cells_over_several_rows_of_a_page(python: Path) -> None:
     page = "<table><tr><th>组<th>人<th>室<tr><td rowspan=2>一<td>甲<td>1<tr><td>乙<td>2</table>"
     ((blocks, _),) = read(python, "html", [page.encode()])
     assert blocks == ["组: 一; 人: 甲; 室: 1", "组: 一; 人: 乙; 室: 2"]
+
+
+@pytest.mark.parametrize("tag", ["", "x:"], ids=["plain", "prefix"])
+def test_formulas_without_values_and_headers_of_a_workbook_are_reported(python: Path, tag: str) -> None:
+    forms = {
+        "<{0}f>A1</{0}f>": ["formulas whose values are not saved"],
+        "<{0}f>A1</{0}f><{0}v/>": ["formulas whose values are not saved"],
+        "<{0}f>A1</{0}f><{0}v></{0}v>": ["formulas whose values are not saved"],
+        "<{0}f t='shared' si='0'/>": ["formulas whose values are not saved"],
+        "<{0}f>A1</{0}f><{0}v>3</{0}v>": [],
+        "<{0}v>3</{0}v>": [],
+    }
+    row = "<{0}row r='2'><{0}c r='A2'>{1}</{0}c></{0}row>"
+    documents = [to_xlsx([["a"]], row.format(tag, it.format(tag))) for it in forms]
+    after = "<{0}headerFooter><{0}oddHeader>{1}</{0}oddHeader></{0}headerFooter>"
+    documents += [to_xlsx([["a"]], "", after.format(tag, it)) for it in ("", "&amp;Ctext")]
+    if tag:
+        documents = [_with_prefix(it) for it in documents]
+    assert [left for _, left in read(python, "xlsx", documents)] == [*forms.values(), [], ["headers and footers"]]
+
+
+def _with_prefix(book: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            said = old.read(name)
+            new.writestr(name, said.replace(b"<worksheet ", f'<worksheet xmlns:x="{MAIN}" '.encode()))
+    return out.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from typing import Any
@@ -20,6 +21,10 @@ NOT_READ = {
     "xl/comments": "comments of cells", "xl/threadedComments/": "comments of cells", "xl/charts/": "a chart",
     "xl/chartsheets/": "a chart", "xl/embeddings/": "an embedded file", "xl/diagrams/data": "a diagram",
 }  # fmt: skip
+#: A formula after which its cell ends, or has an empty value.
+_WITHOUT_VALUE = re.compile(
+    rb"(?:</(?:\w+:)?f>|<(?:\w+:)?f(?:\s[^<>]*)?/>)\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?</(?:\w+:)?c>"
+)
 #: Kinds of annotations in a PDF that have no text of their own: links, and the windows of others.
 WITHOUT_TEXT = frozenset((2, 16))
 
@@ -124,6 +129,11 @@ def _beside_cells(data: bytes) -> list[str]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
         left = {reason for start, reason in NOT_READ.items() if any(it.startswith(start) for it in names)}
+        sheets = [archive.read(it) for it in names if it.startswith(("xl/worksheets/", "xl/chartsheets/"))]
+        if any(_WITHOUT_VALUE.search(it) for it in sheets):
+            left.add("formulas whose values are not saved")
+        if any(re.search(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)\b[^>]*>[^<]", it) for it in sheets):
+            left.add("headers and footers")
         if any(b"<a:t>" in archive.read(it) for it in names if it.startswith("xl/drawings/") and it.endswith(".xml")):
             left.add("text of shapes")
     return sorted(left)

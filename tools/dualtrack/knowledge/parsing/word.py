@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-from dualtrack.knowledge.parsing import tables
+from dualtrack.knowledge.parsing import concealed, tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
+from dualtrack.knowledge.parsing.elements import Node
+from dualtrack.knowledge.parsing.elements import child as _child
+from dualtrack.knowledge.parsing.elements import name as _name
+from dualtrack.knowledge.parsing.elements import value as _value
 
-Node = ElementTree.Element
 #: Parts beside the body, by the end of their relationship's type, and what their place is called.
 PARTS = {
     "header": "header", "footer": "footer", "footnotes": "footnote", "endnotes": "endnote", "comments": "comment",
@@ -48,7 +51,6 @@ WORDS = {
     "rect": ("alt",),
     "imagedata": ("title",),
 }
-_OFF = ("0", "false", "off")
 
 
 def read(archive: zipfile.ZipFile) -> Parsed:
@@ -63,7 +65,8 @@ def read(archive: zipfile.ZipFile) -> Parsed:
     related += [it for kind, name in related if kind in PARTS for it in _related(archive, name)]
     for kind, name in related:
         if kind == "styles" and name in names:
-            found.levels = _levels(_tree(archive.read(name)))
+            found.levels = _levels(tree := _tree(archive.read(name)))
+            found.hidden = concealed.styles(tree)
     try:
         found.part(body, "", main)
         for wanted, place in PARTS.items():
@@ -134,27 +137,6 @@ def _tree(data: bytes) -> Node:
         raise Unreadable(f"it is not an office document, or a broken one: {error}") from None
 
 
-def _name(node: Node) -> str:
-    return str(node.tag).rpartition("}")[2]
-
-
-def _value(node: Node | None, name: str = "val") -> str | None:
-    """Return an attribute, of whatever namespace; None without the element."""
-    if node is None:
-        return None
-    return next((value for key, value in node.attrib.items() if key.rpartition("}")[2] == name), "")
-
-
-def _child(node: Node | None, *path: str) -> Node | None:
-    for name in path:
-        node = None if node is None else next((it for it in node if _name(it) == name), None)
-    return node
-
-
-def _is_on(node: Node | None) -> bool:
-    return node is not None and _value(node) not in _OFF
-
-
 def _levels(styles: Node) -> dict[str, int]:
     """Return the levels of headings by the names of their styles, also of those that are made from others."""
     own: dict[str, int] = {}
@@ -184,6 +166,9 @@ class _Document:
     blocks: list[Block] = field(default_factory=list)
     left: dict[str, None] = field(default_factory=dict)
     levels: dict[str, int] = field(default_factory=dict)
+    #: Whether text of a style is hidden; of all by "".
+    hidden: dict[str, bool] = field(default_factory=dict)
+    _around: bool = False
     _place: str = ""
     #: Elements of text that were read, or whose reason was said.
     _done: set[int] = field(default_factory=set)
@@ -241,6 +226,7 @@ class _Document:
     def _paragraph(self, node: Node, inside: list[Node] | None = None) -> None:
         words: list[str] = []
         apart: list[Node] = []
+        self._around = self._of_paragraph(node)
         for it in node if inside is None else inside:
             self._inline(it, words, apart)
         said = _value(_child(node, "pPr", "outlineLvl")) or ""
@@ -259,7 +245,7 @@ class _Document:
             words.append(SAID[name])
         elif name in LEFT:
             self._leave(node, LEFT[name])
-        elif name == "r" and (_is_on(_child(node, "rPr", "vanish")) or _is_on(_child(node, "rPr", "webHidden"))):
+        elif self._is_hidden(node):
             self._leave(node, "hidden text")
         elif name in ("txbxContent", "p", "tbl"):
             if name == "txbxContent":
@@ -281,6 +267,18 @@ class _Document:
                     words.append(f" {said} ")
             for child in node:
                 self._inline(child, words, apart)
+
+    def _of_paragraph(self, node: Node) -> bool:
+        """Return whether the text of a paragraph is hidden unless its parts say otherwise."""
+        style = _value(_child(node, "pPr", "pStyle")) or ""
+        return self.hidden.get(style, self.hidden.get("", False))
+
+    def _is_hidden(self, run: Node) -> bool:
+        if _name(run) != "r":
+            return _name(run) in ("drawing", "pict", "object") and any(concealed.is_shape(it) for it in run.iter())
+        if (said := concealed.by_properties(_child(run, "rPr"))) is not None:
+            return said
+        return self.hidden.get(_value(_child(run, "rPr", "rStyle")) or "-", self._around)
 
     def _chosen(self, node: Node) -> Node:
         """Return the first form of what is there in several, the same for programs of different age."""
@@ -316,7 +314,9 @@ class _Document:
         """Yield the rows of a table or the cells of a row, which content controls and others may be around."""
         for it in node:
             name = _name(it)
-            if name == wanted:
+            if name == wanted and (reason := concealed.row(it)):
+                self._leave(it, reason)
+            elif name == wanted:
                 yield it
             elif name in LEFT:
                 self._leave(it, LEFT[name])
@@ -345,5 +345,6 @@ class _Document:
                 yield from self._cell(it, inner)
 
     def _inline_all(self, node: Node, words: list[str], apart: list[Node]) -> None:
+        self._around = self._of_paragraph(node)
         for it in node if _name(node) == "p" else [node]:
             self._inline(it, words, apart)
