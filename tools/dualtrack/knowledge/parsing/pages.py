@@ -51,6 +51,9 @@ def read(page: str) -> Parsed:
     for node in tree.css("embed, object"):
         if (node.attributes.get("src") or node.attributes.get("data") or "").strip().lower().startswith("data:"):
             found.left["an embedded page"] = None
+    for node in tree.css("rp"):
+        if not any(it.isalnum() for it in node.text()):
+            node.decompose()
     found.shown = styles.Styles(tree)
     for name in (UNSEEN, "head"):
         for node in tree.css(name):

@@ -26,13 +26,22 @@ PIXELS = {
 OF_PARENT = ("em", "%", "ex", "ch")
 #: Style sheets for other media than screens are not looked at.
 MEDIA = ("", "all", "screen")
+#: Elements that browsers do not show: suggestions, and marks for those that know no ruby.
+NOT_SHOWN = ("datalist", "rp")
 #: Selectors that are true only while somebody does something, or are of no element.
 MOMENTARY = (
     ":hover", ":focus", ":active", ":target", ":visited", "::", ":before", ":after", ":first-l", ":checked",
 )  # fmt: skip
+_MEASURES = ("number", "percentage", "dimension")
 SIDES = ("left", "right", "top", "bottom", "inset", "inset-inline-start", "inset-inline-end", "inset-block-start")
+#: Styles of `<style>` elements of another type are of no browser.
+TYPES = ("", "text/css")
 SHIFTS = ("margin", "margin-left", "margin-right", "margin-top", "margin-inline-start", "translate")
-BOXES = ("width", "height", "max-width", "max-height", "inline-size", "block-size", "line-height")
+BOXES = (
+    "width", "height", "max-width", "max-height", "inline-size", "block-size", "max-inline-size", "max-block-size",
+    "line-height",
+)  # fmt: skip
+OVERFLOWS = ("overflow", "overflow-x", "overflow-y", "overflow-block", "overflow-inline")
 #: The last value of each property of an element, and how strong it is.
 Priority = tuple[bool, bool, int, int]
 Values = dict[str, tuple[Priority, list[Any]]]
@@ -61,7 +70,8 @@ class Styles:
         self._values: dict[int, Values] = {}
         order = 0
         for sheet in tree.css("style"):
-            if (sheet.attributes.get("media") or "").strip().lower() in MEDIA:
+            kind = (sheet.attributes.get("type") or "").strip().lower()
+            if kind in TYPES and _is_shown_on(sheet.attributes.get("media") or ""):
                 for selector, declarations in _rules(sheet.text()):
                     order += 1
                     for node in _matching(tree, selector):
@@ -84,7 +94,12 @@ class Styles:
     def hides(self, node: LexborNode) -> bool:
         """Return whether an element is hidden with all that is in it."""
         attributes = node.attributes
-        if "hidden" in attributes or (attributes.get("aria-hidden") or "").lower() == "true":
+        if (
+            node.tag in NOT_SHOWN
+            or "hidden" in attributes
+            or "popover" in attributes
+            or (attributes.get("aria-hidden") or "").lower() == "true"
+        ):
             return True
         if node.tag == "dialog" and "open" not in attributes:
             return True
@@ -101,14 +116,35 @@ def _declarations(content: Any) -> list[Any]:
     import tinycss2
 
     found = tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True)
-    return [it for it in found if it.type == "declaration" and it.lower_name in _looked_at()]
+    return [
+        it
+        for it in found
+        if it.type == "declaration" and it.lower_name in _looked_at() and _is_valid(it.lower_name, it.value)
+    ]
+
+
+def _is_valid(name: str, value: list[Any]) -> bool:
+    """Tell whether browsers take a value; they ignore a declaration with another one."""
+    tokens = [it for it in value if it.type not in ("whitespace", "comment")]
+    if name in ("display", "visibility", "font-size", "opacity") and len(tokens) > 1:
+        return name == "display" and not any(it.type == "ident" and it.lower_value == "none" for it in tokens)
+    lengths = (*SIDES, *SHIFTS, *BOXES, "font-size", "text-indent")
+    if name == "opacity":
+        return all(it.type != "dimension" for it in tokens)
+    if name in lengths and name != "line-height" and any(it.type == "number" and it.value for it in tokens):
+        return False
+    never_negative = name in (*BOXES, "font-size")
+    return not (never_negative and any(getattr(it, "value", 0) < 0 for it in tokens if it.type in _MEASURES))
 
 
 @cache
 def _looked_at() -> frozenset[str]:
     """Return the names of all properties that decide whether something is shown."""
-    others = "display content-visibility opacity scale zoom position overflow overflow-x overflow-y transform clip-path"
-    return frozenset((*others.split(), "clip", "filter", *SIDES, *SHIFTS, *BOXES, *_INHERITED))
+    others = "display content-visibility opacity scale zoom position transform clip-path flex flex-grow"
+    clear = "background-clip -webkit-background-clip text-shadow"
+    return frozenset(
+        (*others.split(), *OVERFLOWS, *clear.split(), "clip", "filter", *SIDES, *SHIFTS, *BOXES, *_INHERITED)
+    )
 
 
 def _rules(sheet: str) -> Iterator[tuple[str, list[Any]]]:
@@ -118,13 +154,18 @@ def _rules(sheet: str) -> Iterator[tuple[str, list[Any]]]:
     pending = tinycss2.parse_stylesheet(sheet, skip_comments=True, skip_whitespace=True)
     for it in pending:
         if it.type == "at-rule" and it.lower_at_keyword == "media" and it.content is not None:
-            if tinycss2.serialize(it.prelude).strip().lower() in MEDIA:
+            if _is_shown_on(tinycss2.serialize(it.prelude)):
                 inner = tinycss2.parse_rule_list(it.content, skip_comments=True, skip_whitespace=True)
                 for rule in inner:
                     if rule.type == "qualified-rule":
                         yield from _of_rule(rule)
         elif it.type == "qualified-rule":
             yield from _of_rule(it)
+
+
+def _is_shown_on(media: str) -> bool:
+    """Tell whether one of a list of media is screens, without a condition."""
+    return any(it.strip().lower().removeprefix("only ").strip() in MEDIA for it in media.split(","))
 
 
 def _of_rule(rule: Any) -> Iterator[tuple[str, list[Any]]]:
@@ -185,21 +226,28 @@ def _hides(values: Values) -> bool:
                     yield it.lower_name, [one for argument in it.arguments for one in _pixels(argument)]
 
     placed = bool(words("position") & {"absolute", "fixed", "relative", "sticky"})
-    clipped = bool((words("overflow") | words("overflow-x") | words("overflow-y")) & {"hidden", "clip", "scroll"})
+    clipped = any(words(it) & {"hidden", "clip", "scroll", "auto"} for it in OVERFLOWS)
+    grows = any(it > 0 for name in ("flex", "flex-grow") for it in _numbers(values, name)[:1])
+    boxes = [it for it in BOXES if it != "line-height" and not (grows and it in ("width", "height"))]
+    low = [it.value for it in values.get("line-height", ((), []))[1] if it.type == "number"]
+    low += [one for it in values.get("line-height", ((), []))[1] if it.type != "number" for one in _pixels(it)]
     moved = [name for name, them in functions("transform") if name.startswith("translate") and _far(them)]
-    scaled = [name for name, them in functions("transform") if name.startswith("scale") and 0 in them]
-    cut = [name for name, them in functions("clip-path") if _cut(name, them)]
+    scaled = [
+        name
+        for name, them in functions("transform")
+        if name.startswith("scale") and min(map(abs, them), default=1) <= FAINTEST
+    ]
+    cut = [it for it in values.get("clip-path", ((), []))[1] if it.type == "function" and _cut(it)]
     clip = [name for name, them in functions("clip") if name == "rect" and them and max(them) - min(them) <= 1]
     faint = [one for name, them in functions("filter") if name == "opacity" for one in them if one <= FAINTEST]
     return (
         "none" in words("display")
         or "hidden" in words("content-visibility")
         or any(it <= FAINTEST for it in _numbers(values, "opacity"))
-        or 0 in _numbers(values, "scale")
-        or 0 in _numbers(values, "zoom")
+        or any(abs(it) <= FAINTEST for name in ("scale", "zoom") for it in _numbers(values, name))
         or (placed and (_far(lengths(*SIDES)) or bool(clip)))
         or _far(lengths(*SHIFTS))
-        or (clipped and any(0 <= it <= 1 for it in lengths(*BOXES)))
+        or (clipped and (any(0 <= it <= 1 for it in lengths(*boxes)) or any(0 <= it <= FAINTEST for it in low)))
         or bool(moved or scaled or cut or faint)
     )
 
@@ -208,11 +256,16 @@ def _far(lengths: Any) -> bool:
     return any(abs(it) >= FURTHEST and (it < 0 or it >= 4 * FURTHEST) for it in lengths)
 
 
-def _cut(name: str, lengths: list[float]) -> bool:
-    """Return whether a shape has no area: `inset(50%)`, `circle(0)`."""
-    if name == "inset":
-        return bool(lengths) and min(lengths) >= 50 * PIXELS["%"]
-    return name in ("circle", "ellipse", "polygon") and bool(lengths) and max(lengths) - min(lengths) <= 1
+def _cut(shape: Any) -> bool:
+    """Return whether a shape has no area: `inset(50%)`, `inset(0 100% 0 0)`, `circle(0 at 50% 50%)`."""
+    end = next((at for at, it in enumerate(shape.arguments) if it.type == "ident"), len(shape.arguments))
+    lengths = [one for it in shape.arguments[:end] for one in _pixels(it)]
+    if shape.lower_name == "inset" and lengths:
+        top, right, bottom, left = (lengths * 4)[:4] if len(lengths) in (1, 2) else (*lengths, lengths[1])[:4]
+        return max(top + bottom, right + left) >= 100 * PIXELS["%"]
+    if shape.lower_name in ("circle", "ellipse") and lengths:
+        return min(lengths) <= 1
+    return shape.lower_name == "polygon" and bool(lengths) and max(lengths) - min(lengths) <= 1
 
 
 def _pixels(token: Any) -> Iterator[float]:
@@ -236,13 +289,20 @@ def _numbers(values: Values, name: str) -> list[float]:
     return [it.value * shares[it.type] for it in flat if it.type in shares]
 
 
+def _is_painted(values: Values) -> bool:
+    """Tell whether text without a color is seen by its background or its shadow."""
+    clips = [it for name in ("background-clip", "-webkit-background-clip") for it in values.get(name, ((), []))[1]]
+    shadow = [it for it in values.get("text-shadow", ((), []))[1] if it.type in ("dimension", "number")]
+    return bool(shadow) or any(it.type == "ident" and it.lower_value == "text" for it in clips)
+
+
 def _inherited(values: Values, around: Seen) -> Seen:
     for name, of in _INHERITED.items():
         if name in values:
             tokens = values[name][1]
             for it in _before_slash(tokens) if name == "font" else tokens:
                 around = of(it, around)
-    return around
+    return replace(around, clear=False) if around.clear and _is_painted(values) else around
 
 
 def _before_slash(tokens: list[Any]) -> list[Any]:
@@ -272,6 +332,11 @@ def _visibility(token: Any, around: Seen) -> Seen:
 def _color(token: Any, around: Seen) -> Seen:
     from tinycss2.color3 import parse_color
 
+    if token.type == "function":
+        slash = next((at for at, it in enumerate(token.arguments) if it.type == "literal" and it.value == "/"), -1)
+        alpha = [it for it in token.arguments[slash + 1 :] if it.type in ("number", "percentage")] if slash >= 0 else []
+        if alpha:
+            return replace(around, clear=alpha[0].value * (0.01 if alpha[0].type == "percentage" else 1) <= FAINTEST)
     color = parse_color(token)
     if color is None or color == "currentColor":
         return around
@@ -280,7 +345,8 @@ def _color(token: Any, around: Seen) -> Seen:
 
 def _indent(token: Any, around: Seen) -> Seen:
     lengths = list(_pixels(token))
-    return replace(around, indented=_far(lengths)) if lengths else around
+    whole = token.type == "percentage" and abs(token.value) >= 100
+    return replace(around, indented=whole or _far(lengths)) if lengths else around
 
 
 _INHERITED: dict[str, Callable[[Any, Seen], Seen]] = {
