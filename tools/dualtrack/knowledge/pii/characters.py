@@ -105,7 +105,7 @@ def table() -> dict[int, str]:
     found = {
         **simplified(), **wide, **LOOKALIKES, **digits(), **dict.fromkeys(_DASHES, "-"), **dict.fromkeys(_SPACES, " "),
         **dict.fromkeys(_DOTS, "."), **dict.fromkeys(invisible(), GLUE), "\x01": " ", "\x02": " ",
-        "：": ":", "（": "(", "）": ")", "，": ",", "＠": "@", "﹫": "@",
+        "：": ":", "︰": ":", "﹕": ":", "（": "(", "）": ")", "，": ",", "＠": "@", "﹫": "@",
         "\x85": "\n", "\u2028": "\n", "\u2029": "\n", PART: "\n",
     }  # fmt: skip
     return {ord(it): to for it, to in found.items()}

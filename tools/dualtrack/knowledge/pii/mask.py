@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from dualtrack.core.errors import BadInput, External
 from dualtrack.crypto.kdf import hkdf
-from dualtrack.knowledge.pii import characters
+from dualtrack.knowledge.pii import characters, keys
 from dualtrack.knowledge.pii.forms import LIKE_DIGITS
 from dualtrack.knowledge.pii.mails import AT, AT_WORDS, DOT_WORDS
 from dualtrack.knowledge.pii.numbers import COUNTRY
@@ -32,6 +32,7 @@ KEY_BYTES = 32
 CODE = 16
 #: What is taken out may leave something behind that was none before: its parts come together.
 ROUNDS = 8
+KEY_HINT = "take the key out of the text, or write its END line behind it"
 #: Kinds that have no letters but X: those that are written for digits stand for these.
 OF_DIGITS = ("phone", "id_card", "residence_permit")
 #: The code of the country before a whole mobile number.
@@ -57,13 +58,15 @@ def mask(
     """Return a text of UTF-8 without what `scan` finds in it.
 
     ``key``: 32 bytes at least, and ``tenant``, for pseudonyms. Raises UnicodeDecodeError where the text is none,
-    BadInput for a key that is too short, External where something is left.
+    BadInput for a key that is too short, External where something is left or a private key has no end.
     """
     write = replacement(policy, key, tenant)
     kinds: Counter[str] = Counter()
     for _ in range(ROUNDS):
         if not (found := scan(data, recognisers)):
             return Masked(data, dict(kinds))
+        if keys.open_ended(data, ((it.start, it.end, it.kind) for it in found)):
+            raise External("a private key has no end that can be told: nothing is passed on", hint=KEY_HINT)
         kinds.update(it.kind for it in found)
         data = _replaced(data, found, write)
     raise External("personal data is left after eight rounds: nothing is passed on")

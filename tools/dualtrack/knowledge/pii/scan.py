@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from dualtrack.knowledge.pii import candidates, forms, matching, numbers
+from dualtrack.knowledge.pii import candidates, forms, keys, matching, numbers
 from dualtrack.knowledge.pii.kinds import KINDS
 
-#: A private key goes as far as its end is said, within this.
-KEY_BYTES = 16 << 10
 #: Bytes that are looked at together, and how much before and after them as well: further than any rule looks.
-PART, OVERLAP = 8 << 20, 2 * KEY_BYTES
+PART, OVERLAP = 8 << 20, 32 << 10
 #: Bytes that are decoded together.
 PIECE = 256 << 10
-_KEY_END = re.compile(rb"-----END [A-Z ]{0,24}PRIVATE KEY-----|[^A-Za-z0-9+/=\s:,-]")
 #: Where findings overlap, the first of these is what both are called.
 ORDER = {name: number for number, name in enumerate(KINDS)}
 
@@ -50,7 +46,7 @@ def scan(data: bytes, recognisers: tuple[Recogniser, ...] = ()) -> list[PiiFindi
             for kind, start, end in _part(part, recognisers)
             if first <= begin + start < first + PART
         )
-    return [PiiFinding(*it) for it in _apart(found)]
+    return [PiiFinding(*it) for it in _apart(keys.extended(data, found))]
 
 
 def _readable(data: bytes) -> None:
@@ -74,13 +70,7 @@ def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[st
         if form := forms.second(windows):
             matches += form.spans(list(_in_form(form)))
         spans = windows.bytes([(start, end) for _, start, end in matches])
-        begun = over = 0
         for (kind, *_), (first, last) in zip(matches, spans, strict=True):
-            if kind == "secret":
-                if begun <= first < over:
-                    continue  # inside of a private key
-                begun, over = first, _key_end(data, first, last)
-                last = over
             yield kind, first, last
     if recognisers:
         text = data.decode()
@@ -96,18 +86,7 @@ def _in_form(form: forms.Form) -> Iterator[tuple[str, int, int]]:
         yield from matching.find(form.text, form.codes, form.hits)
 
 
-def _key_end(data: bytes, start: int, end: int) -> int:
-    """Return where a private key ends that begins at a place; for anything else, the end that was found."""
-    if not data.startswith(b"-----BEGIN", start):
-        return end
-    begun = data.index(b"-----", start + 10) + 5
-    over = _KEY_END.search(data, begun, start + KEY_BYTES)
-    if not over:
-        return min(start + KEY_BYTES, len(data))
-    return over.end() if over[0].startswith(b"-----END") else max(over.start(), end)
-
-
-def _apart(found: list[Span]) -> list[Span]:
+def _apart(found: Iterable[Span]) -> list[Span]:
     """Return findings in order, those that overlap as one: all that any of them covers, by the first kind's name."""
     merged: list[Span] = []
     over = 0

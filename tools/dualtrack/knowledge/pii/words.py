@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from dualtrack.knowledge.pii import keys, passwords
 from dualtrack.knowledge.pii import vocabulary as say
 from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, Codes, Places
 from dualtrack.knowledge.pii.mails import MAILS, WRITTEN_MAILS
@@ -59,12 +60,6 @@ VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
 #: For check digits by Luhn, one number at a time: twice a digit, and its digits added.
 DOUBLED = str.maketrans("0123456789", "0246813579")
-#: A value that is a call is not a secret, but code that asks for one.
-CALL = re.compile(r"[$A-Za-z_][\w.:>-]*\(")
-SHORTEST_SECRET = 4
-#: Nor is what stands for one: a special token, a variable.
-STANDS_FOR_ONE = re.compile(r"<[^>]*>(?![A-Za-z0-9])|\$\{.*\}|\$[A-Z_][A-Z0-9_]*(?:[^!-~]|[\"',;)\]}>]|\Z)")
-NOT_AFTER = {"token": re.compile(r"[0-9]{1,6}(?:[\"',;)\]}>].*)?"), "pwd": re.compile(r"/[\w.-]+(?:/[\w.-]*)*")}
 #: Characters of a place before the number of its house, and between its road and that number.
 LONGEST_PLACE, FROM_ROAD = 40, 14
 NUMERALS = str.maketrans(CHINESE_DIGITS)
@@ -91,21 +86,6 @@ def _in_china(found: re.Match[str]) -> bool:
     """Return whether both are inside the box around China, in either order."""
     one, other = _degrees(found)
     return 3 <= one <= 54 and 73 <= other <= 136
-
-
-def _secret(found: re.Match[str]) -> bool:
-    """Return whether a value can be a secret: it has a digit, and is neither code that asks for one nor of another use.
-
-    A token may be the number of one in a model's vocabulary, and ``pwd`` a directory.
-    """
-    # A sign that may be inside of a secret is none where it ends one: `64;` has two characters.
-    value, said = found[1].rstrip("\"',;)]}>"), found[0].lower()
-    if len(value) < SHORTEST_SECRET:
-        return False
-    if any(said.startswith(word) and it.fullmatch(value) for word, it in NOT_AFTER.items()):
-        return False
-    closed = STANDS_FOR_ONE.match(found.string, found.start(1), found.end(1) + 2)
-    return any(it.isdigit() for it in value) and not CALL.match(value) and not closed
 
 
 def _six_digits(found: re.Match[str]) -> bool:
@@ -319,22 +299,20 @@ ACCOUNTS = shape(
 )  # fmt: skip
 SECRETS = (
     shape(
-        either(f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|是|为)"),
-        Rule("secret", re.compile(
-            rf"(?:{LOGIN}){OF_LOGIN}[\"']?{SAID}"
-            rf"((?![\"',;)\]}}>])[!-~]{{{SHORTEST_SECRET},256}}?(?=[\s\"',;)\]}}>]|[^!-~]|\Z))", re.I
-        ), _secret, heads=heads_of(LOGIN)),
+        either(f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|︰|﹕|是|为)"),
+        Rule("secret", re.compile(rf"(?:{LOGIN}){OF_LOGIN}[\"']?{SAID}({passwords.VALUE})", re.I),
+             passwords.check, heads=heads_of(LOGIN)),
         before=64, back=64,
     ),
-    # Keys that are known by their first letters, tokens (JWT), and private keys, whose end `scan` looks for.
+    # Keys that are known by their first letters, tokens (JWT), and private keys, whose end `keys` looks for.
     shape(
         rb"sk-[a-z0-9_-]{16}|gh[posu]_[a-z0-9]{20}|akia[0-9a-z]{16}|eyj[a-z0-9_-]{10,}\.eyj"
-        rb"|-----begin [a-z ]{0,24}private key-----",
+        rb"|" + keys.HINT,
         Rule("secret", re.compile(
             rf"({START}(?:sk-[A-Za-z0-9_-]{{16,128}}|gh[posu]_[A-Za-z0-9]{{20,255}}|AKIA[0-9A-Z]{{16}}{END}"
-            r"|eyJ[A-Za-z0-9_-]{10,4096}+\.eyJ[A-Za-z0-9_-]{4,4096}+\.[A-Za-z0-9_-]{4,4096}+"
-            r"|-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----))"
-        ), heads=heads_of("sk-|gh|AKIA|eyJ|-----BEGIN")),
+            r")|(?<=[A-Za-z0-9_-]{13})\.eyJ[A-Za-z0-9_-]{4})"
+        ), heads=heads_of("sk-|gh|AKIA|.eyJ")),
+        keys.RULE,
     ),
 )  # fmt: skip
 FAMILIES = (NAMES, ADDRESSES, MAILS, WRITTEN_MAILS, *CARS, REGISTERS, MACS, PLACES, NAMED, PERMITS, ACCOUNTS, *SECRETS)

@@ -1,0 +1,186 @@
+"""Private keys and tokens that are longer than a window: where they begin and end in the bytes of a text.
+
+A rule finds the marker of a key (`BEGIN … PRIVATE KEY`), in a window. The body is looked for in the text itself, since
+it is decorated in many ways: quoted mails, comments, tables, tags, strings of a program, escapes, ends of parts.
+
+- With an end marker within `MOST_BYTES`, all between both markers is the key.
+- Without one, the key goes on as long as pieces that look like base64 follow each other closely.
+- Where more of such pieces follow further away, nobody can tell what belongs to the key: it has no known end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from dualtrack.knowledge.pii.rules import Rule, heads_of
+
+#: Bytes between the markers of a key: a PGP key with a picture in it has so many.
+MOST_BYTES = 256 << 10
+#: Bytes between two pieces of a body, between the marker and the first piece (armour headers), and behind a body
+#: without an end marker: there must not be another piece.
+GAP, HEADERS, BEHIND = 256, 768, 4096
+#: Between the words of a marker: a blank in any of its forms, also escaped (`%20`, `&nbsp;`), and ends of lines.
+_BETWEEN = r"(?:[^A-Za-z]|&[A-Za-z]{2,5};){1,12}"
+_WORDS = rf"(?:[A-Za-z][A-Za-z0-9]{{0,15}}{_BETWEEN}){{0,4}}PRIVATE{_BETWEEN}KEY"
+_MARKER = re.compile(rf"(BEGIN|END){_BETWEEN}{_WORDS}(?:{_BETWEEN}BLOCK)?".encode(), re.I)
+#: What closes a marker, and blanks or escapes before the sign.
+_CLOSES = re.compile(rb"(?i: block)?(?: ?-{1,8}|(?:%2[Dd]|&#45;|\\-|\\u002[Dd]){1,8})?")
+#: Base64, its signs also as URLs and JSON escape them, with characters that show nothing in between.
+_PIECE = re.compile(
+    rb"(?:[A-Za-z0-9+/=]|\\/|%2[BbFf]|%3[Dd]|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xc2\xad|\xef\xbb\xbf){16,}+"
+)
+_LOOKS_LIKE_BASE64 = re.compile(rb"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])[^0-9+/]*[0-9+/]")
+_HEXADECIMAL = re.compile(rb"(?=[^0-9]*[0-9])[0-9A-Fa-f]+\Z")
+#: The last line of a body may be short: alone on its line, decoration aside, and no word.
+_TAIL = re.compile(
+    rb"(?:\\[nrt]|<[^<>]{0,80}>|[^A-Za-z0-9+/=\\<]){1,40}(=?[A-Za-z0-9+/]{1,64}={0,2})(?=[^A-Za-z0-9+/=]|\Z)"
+)
+_NO_WORD = re.compile(rb".*=|(?=.*[0-9+/]).*[A-Za-z]|.*[a-z][A-Z]", re.S)
+LONG_PIECE = 40
+#: A token goes on so long, beyond its window.
+_TOKEN_BYTES, _LONG_SECRET = 16 << 10, 120
+_TOKEN_AFTER = re.compile(rb"[^\s\"'<>,;)\]}\x80-\xff]*+")
+_LAST_WORD, _PARTS = re.compile(rb"[A-Za-z0-9_-]*+"), re.compile(rb"\.eyJ[A-Za-z0-9_-]{4,}+\.[A-Za-z0-9_-]{4,}+")
+
+#: `PRIVATE KEY` in capitals, or after hyphens in letters of any case; a file of PuTTY says how many lines follow.
+HINT = rb"begin.{1,64}private.{1,12}key|private-lines:"
+RULE = Rule(
+    "secret",
+    re.compile(rf"((?:BEGIN|(?<=-)(?i:BEGIN)|(?<=- )(?i:BEGIN)){_BETWEEN}(?i:{_WORDS})|(?i:Private-Lines): ?[0-9]+)"),
+    # In letters of any case after a hyphen alone; in text without one, words of a sentence are no marker.
+    check=lambda it: it[0][:1] in "Pp" or it.string[it.start() - 1] == "-" or it.string[it.start() - 2] == "-"
+    or it[0] == it[0].upper(),
+    begin=lambda it: _begin(it),
+    heads=heads_of("BEGIN|Private-Lines"),
+)  # fmt: skip
+
+
+def _begin(found: re.Match[str]) -> int:
+    """Return where a marker begins: with the hyphens before it."""
+    text, start = found.string, found.start(1)
+    for _ in range(9):
+        if text[start - 1] != "-" and text[start - 2 : start] != "- ":
+            break
+        start -= 1
+    return start
+
+
+class Keys:
+    """Says of the private keys in a text, in order, where each ends; in a time that grows as the text does."""
+
+    def __init__(self, data: bytes) -> None:
+        """Begin before the first key."""
+        self._data = data
+        #: No marker begins between these places but the last one that was found.
+        self._from = self._to = 0
+        self._next: re.Match[bytes] | None = None
+
+    def end(self, end: int) -> tuple[int, bool]:
+        """Return where the key ends whose marker ends at a place, and whether that is certain."""
+        place = _closed(self._data, end)
+        marker = self._marker(place)
+        if marker and marker[1].upper() == b"END":
+            return _closed(self._data, marker.end()), True
+        limit = marker.start() if marker else len(self._data)
+        over = _body(self._data, place, limit)
+        behind = _PIECE.finditer(self._data, over, min(over + BEHIND, limit))
+        open_ended = any(len(it[0]) >= LONG_PIECE and _LOOKS_LIKE_BASE64.match(it[0]) for it in behind)
+        return over, not open_ended
+
+    def _marker(self, place: int) -> re.Match[bytes] | None:
+        """Return the next marker within the bytes that a key has at most."""
+        to = min(place + MOST_BYTES, len(self._data))
+        if (self._next and self._next.start() < place) or not self._from <= place <= self._to:
+            self._next, self._from, self._to = None, place, place
+        if not self._next and to > self._to:
+            # What was searched is not searched again, but for a marker that goes over its end.
+            self._next = _MARKER.search(self._data, max(place, self._to - 256), to)
+            self._to = self._next.start() if self._next else to
+        return self._next if self._next and self._next.start() < to else None
+
+
+def _closed(data: bytes, place: int) -> int:
+    found = _CLOSES.match(data, place)
+    return found.end() if found else place
+
+
+def _base64(piece: bytes) -> bool:
+    return bool(_LOOKS_LIKE_BASE64.match(piece) or _HEXADECIMAL.match(piece))
+
+
+def _body(data: bytes, place: int, limit: int) -> int:
+    """Return where a body without an end marker ends that begins at a place; the place itself where there is none."""
+    over, reach = place, HEADERS
+    for piece in _PIECE.finditer(data, place, limit):
+        if piece.start() - over > reach:
+            break
+        if _base64(piece[0]):
+            over, reach = piece.end(), GAP
+    for _ in range(2 if over > place else 0):
+        tail = _TAIL.match(data, over, limit)
+        if not tail or not _NO_WORD.match(tail[1]):
+            break
+        over = tail.end()
+    return over
+
+
+def extended(data: bytes, found: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+    """Yield findings, in order, private keys with their bodies and long tokens as far as they go.
+
+    What is inside of a key is a part of it, whatever it looks like.
+    """
+    keys, over = Keys(data), 0
+    for start, end, kind in sorted(found):
+        if end <= over:
+            continue
+        if kind == "secret":
+            if marker(data, start, end):
+                end, _ = keys.end(end)
+                over = end
+            elif token := _token(data, start, end):
+                start, end = token
+            else:
+                continue
+        yield start, end, kind
+
+
+def open_ended(data: bytes, found: Iterable[tuple[int, int, str]]) -> bool:
+    """Return whether one of some findings of `extended` is a key of which nobody can tell where it ends."""
+    keys = Keys(data)
+    for start, end, kind in found:
+        if kind == "secret" and (place := marker(data, start, end)) and not keys.end(place)[1]:
+            return True
+    return False
+
+
+_PUTTY = re.compile(rb"private-lines: ?[0-9]+", re.I)
+_MARKER_BEGINS = re.compile(rb"begin|private-lines", re.I)
+
+
+def marker(data: bytes, start: int, end: int) -> int:
+    """Return where the first marker of a key ends that is in a finding, or 0 where there is none."""
+    if not _MARKER_BEGINS.search(data, start, min(end, start + 512)):
+        return 0
+    for it in _MARKER.finditer(data, start, end):
+        if it[1].upper() == b"BEGIN":
+            return it.end()
+    found = _PUTTY.search(data, start, end)
+    return found.end() if found else 0
+
+
+def _token(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    """Return where a token begins and ends: one may be longer than the window that it was found in.
+
+    None for what looks like the second of three parts of a token (JWT), and is none.
+    """
+    if data.startswith(b".eyJ", start):
+        before = data[max(0, start - _TOKEN_BYTES) : start]
+        head = _LAST_WORD.match(before[::-1])
+        first = before.find(b"eyJ", len(before) - (head.end() if head else 0))
+        whole = _PARTS.match(data, start, end + 2 * _TOKEN_BYTES)
+        return (start - len(before) + first, whole.end()) if first >= 0 and whole else None
+    if end - start < _LONG_SECRET:
+        return start, end
+    after = _TOKEN_AFTER.match(data, end, end + _TOKEN_BYTES)
+    return start, after.end() if after else end
