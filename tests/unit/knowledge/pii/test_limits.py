@@ -36,3 +36,18 @@ def test_what_the_page_says_is_missed(text: str) -> None:
 @pytest.mark.parametrize("text", examples("Limits: what is found and is none"))
 def test_what_the_page_says_is_found_though_it_is_none(text: str) -> None:
     assert scan(text.encode()), "it is not found: take it from the page"
+
+
+def in_part() -> list[tuple[str, str]]:
+    """Return texts of which a part is found, and that part."""
+    section = PAGE.partition("## Limits: what is found in part\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(.+?)` \| `?(.*?)`? ?\|", section, re.M)
+
+
+def test_the_table_of_parts_is_read() -> None:
+    assert len(in_part()) > 4
+
+
+@pytest.mark.parametrize(("text", "part"), in_part())
+def test_what_the_page_says_is_found_in_part(text: str, part: str) -> None:
+    assert "".join(text.encode()[it.start : it.end].decode() for it in scan(text.encode())) == part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import numpy as np
@@ -29,6 +30,10 @@ LENGTHS = """
 _BETWEEN, _MOST = frozenset(" -.()/"), 15
 
 
+#: A day after the offset of a time zone: `UTC+8 2024-03-15`.
+_DATE = re.compile(r"[0-9]{1,2} (?:19|20)[0-9]{2}[-./](?:0?[1-9]|1[0-2])[-./]")
+
+
 @cache
 def _lengths() -> dict[str, tuple[int, int]]:
     found = {}
@@ -53,6 +58,8 @@ def telephones(text: str, codes: Codes, groups: Groups) -> list[tuple[int, int]]
     found = []
     for first in np.flatnonzero(codes[groups.starts - 1] == ord("+")).tolist():
         start, digits, end = int(groups.starts[first]), "", 0
+        if _DATE.match(text, start) or text[start - 4 : start - 1] in ("UTC", "GMT"):
+            continue
         for place in range(first, len(groups.starts)):
             begin, size = int(groups.starts[place]), int(groups.sizes[place])
             # A zero in brackets is for calls within the country.

@@ -4,7 +4,7 @@ A rule finds the marker of a key (`BEGIN … PRIVATE KEY`), in a window. The bod
 it is decorated in many ways: quoted mails, comments, tables, tags, strings of a program, escapes, ends of parts.
 
 - With an end marker within `MOST_BYTES`, all between both markers is the key.
-- Without one, the key goes on as long as pieces that look like base64 follow each other closely.
+- Without one, the key continues as long as pieces that look like base64 follow each other closely.
 - Where more of such pieces follow further away, nobody can tell what belongs to the key: it has no known end.
 """
 
@@ -38,7 +38,7 @@ _TAIL = re.compile(
 )
 _NO_WORD = re.compile(rb".*=|(?=.*[0-9+/]).*[A-Za-z]|.*[a-z][A-Z]", re.S)
 LONG_PIECE = 40
-#: A token goes on so long, beyond its window.
+#: A token continues so long, beyond its window.
 _TOKEN_BYTES, _LONG_SECRET = 16 << 10, 120
 _TOKEN_AFTER = re.compile(rb"[^\s\"'<>,;)\]}\x80-\xff]*+")
 _LAST_WORD, _PARTS = re.compile(rb"[A-Za-z0-9_-]*+"), re.compile(rb"\.eyJ[A-Za-z0-9_-]{4,}+\.[A-Za-z0-9_-]{4,}+")
@@ -48,7 +48,7 @@ HINT = rb"begin.{1,64}private.{1,12}key|private-lines:"
 RULE = Rule(
     "secret",
     re.compile(rf"((?:BEGIN|(?<=-)(?i:BEGIN)|(?<=- )(?i:BEGIN)){_BETWEEN}(?i:{_WORDS})|(?i:Private-Lines): ?[0-9]+)"),
-    # In letters of any case after a hyphen alone; in text without one, words of a sentence are no marker.
+    # In letters of any case after a hyphen alone; without one, words of a sentence are not a marker.
     check=lambda it: it[0][:1] in "Pp" or it.string[it.start() - 1] == "-" or it.string[it.start() - 2] == "-"
     or it[0] == it[0].upper(),
     begin=lambda it: _begin(it),

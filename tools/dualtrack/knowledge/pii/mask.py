@@ -35,6 +35,11 @@ ROUNDS = 8
 KEY_HINT = "take the key out of the text, or write its END line behind it"
 #: Kinds that have no letters but X: those that are written for digits stand for these.
 OF_DIGITS = ("phone", "id_card", "residence_permit")
+#: Kinds in which signs tell values apart.
+WITH_SIGNS = ("email", "messenger")
+DAY = re.compile(r"((?:19|20)[0-9]{2})[^0-9]+([0-9]{1,2})[^0-9]+([0-9]{1,2})[^0-9]*\Z")
+#: The code of the country before a landline with its area, and before a mobile number of Taiwan.
+LANDLINE, TAIWAN_MOBILE = re.compile(r"^(?:00)?860?(?=[1-9][0-9]{8,10}$)"), re.compile(r"^8860?(?=9[0-9]{8}$)")
 #: The code of the country before a whole mobile number.
 BEFORE_MOBILE = re.compile(rf"^{COUNTRY}(?=1[0-9]{{10}}$)")
 
@@ -107,13 +112,25 @@ def canonical(kind: str, value: str) -> str:
 
     Also without the code of its country before a mobile number, which is found with it after a word.
     """
+    if kind == "secret":  # signs and case are part of it
+        return value
     plain, _ = characters.plain(value, [])
     if kind == "email":
         plain = re.sub(DOT_WORDS, ".", re.sub(AT_WORDS, "@", plain, flags=re.I), flags=re.I)
     elif kind in OF_DIGITS:
         plain = plain.translate(LIKE_DIGITS)
-    found = re.sub(r"[^\w@]|_", "", re.sub(AT, "@", plain, flags=re.I)).casefold()
-    return BEFORE_MOBILE.sub("", found) if kind == "phone" else found
+    if kind in WITH_SIGNS:
+        return re.sub(r"[^\w@.+'!%-]", "", re.sub(AT, "@", plain, flags=re.I)).casefold()
+    if kind == "birth_date" and (day := DAY.match(plain)):
+        return f"{day[1]}{int(day[2]):02}{int(day[3]):02}"
+    found = re.sub(r"[^\w]|_", "", plain.replace("(0)", "") if kind == "phone" else plain).casefold()
+    return _domestic(found) if kind == "phone" else found
+
+
+def _domestic(number: str) -> str:
+    """Return a telephone as the mainland and Taiwan call their own, or with the code of its country."""
+    found = LANDLINE.sub("0", BEFORE_MOBILE.sub("", number))
+    return TAIWAN_MOBILE.sub("0", found) if found != number else TAIWAN_MOBILE.sub("0", number.removeprefix("00"))
 
 
 def _replaced(data: bytes, found: list[PiiFinding], write: Callable[[str, bytes], bytes]) -> bytes:

@@ -167,9 +167,15 @@ RULES = (
     _rule(rf"{WHOLE}(0{_AREA}(?:\)[ -]?|[ /-])[2-8]{_LOCAL}){PHONE_AFTER}", "phone"),
     _rule(rf"(?<=\+)(86[ .-]?\(?0?{_AREA}\)?[ -]?[2-8]{_LOCAL}){WHOLE_AFTER}", "phone"),
     # A mobile telephone of Taiwan, in groups.
-    _rule(rf"{WHOLE}(09[0-9]{{2}}([ -])[0-9]{{3}}\2[0-9]{{3}}){PHONE_AFTER}", "phone"),
+    _rule(rf"{WHOLE}(09[0-9]{{2}}(?:([ -])[0-9]{{3}}\2|-[0-9]{{3}})[0-9]{{3}}){PHONE_AFTER}", "phone"),
+    # With the code of its area in brackets, as in Taiwan; and from abroad.
+    _rule(rf"(?<=\()(0[2-8]\)[ -]?[2-8][0-9]{{2,3}}-[0-9]{{4}}){PHONE_AFTER}", "phone"),
+    _rule(rf"{WHOLE}(0086[ -]\(?0?{_AREA}\)?[ -]?[2-8]{_LOCAL}){PHONE_AFTER}", "phone"),
     # Of companies, for callers all over the country.
-    _rule(rf"{WHOLE}([48]00[ -][0-9]{{3,4}}[ -][0-9]{{3,4}}){PHONE_AFTER}", "phone", one=_ten),
+    _rule(
+        rf"{WHOLE}([48]00(?:[ -][0-9]{{3,4}}[ -][0-9]{{3,4}}|-[0-9]{{7}}|[0-9]-[0-9]{{3}}-?[0-9]{{3}})){PHONE_AFTER}",
+        "phone", one=_ten,
+    ),
 )  # fmt: skip
 #: Digits of a telephone, and of the longest card.
 SHORTEST, LONGEST = 11, 19
@@ -228,7 +234,9 @@ def starts(codes: Codes, it: Groups) -> tuple[Bools, ...]:
         (one == 0) & (left >= 10) & ((size == 3) | (size == 4)),
         several & china & (codes[it.starts - 1] == ord("+")),
         (size == 4) & (one == 0) & (two == 9) & (left >= 10),
-        (size == 3) & ((one == 4) | (one == 8)) & (two == 0) & (left >= 10),
+        several & (size == 2) & (one == 0) & (left >= 9),
+        several & (size == 4) & (one == 0) & (two == 0) & (left >= 13),
+        ((size == 3) | (size == 4)) & ((one == 4) | (one == 8)) & (two == 0) & (left >= 10),
     )
 
 

@@ -16,7 +16,7 @@ _ENDS = (
 )
 #: Between double quotes a value ends there alone; no blank is in it.
 _QUOTED = rf"(?<=\")(?:\\[!-~]|[!#-\[\]-~]){{{SHORTEST},{LONGEST}}}+(?=\")"
-#: A longer one goes on to the end of its window, and `keys` finds its end.
+#: A longer one continues to the end of its window, and `keys` finds its end.
 _PLAIN = rf"(?![{_CLOSING}])(?:[!-~]{{{SHORTEST},{LONGEST - 1}}}?{_ENDS}|[!-~]{{200,{LONGEST}}})"
 VALUE = f"{_QUOTED}|{_PLAIN}"
 #: A value that is a call is not a secret, but code that asks for one; after a Chinese word no code follows.

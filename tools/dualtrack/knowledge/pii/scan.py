@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from dualtrack.knowledge.pii import candidates, forms, keys, matching, numbers
+from dualtrack.knowledge.pii import candidates, forms, keys, mails, matching, numbers
 from dualtrack.knowledge.pii.kinds import KINDS
 
 #: Bytes that are looked at together, and how much before and after them as well: further than any rule looks.
@@ -46,6 +46,7 @@ def scan(data: bytes, recognisers: tuple[Recogniser, ...] = ()) -> list[PiiFindi
             for kind, start, end in _part(part, recognisers)
             if first <= begin + start < first + PART
         )
+    found = [(mails.whole(data, *it[:2]) if it[2] == "email" and data[it[0]] > 127 else it[0], *it[1:]) for it in found]
     return [PiiFinding(*it) for it in _apart(keys.extended(data, found))]
 
 

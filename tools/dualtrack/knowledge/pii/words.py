@@ -62,6 +62,9 @@ VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456
 DOUBLED = str.maketrans("0123456789", "0246813579")
 #: Characters of a place before the number of its house, and between its road and that number.
 LONGEST_PLACE, FROM_ROAD = 40, 14
+_DATE = re.compile(
+    r"(?:19|20)[0-9]{2}(?:([-/.])(?:0?[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])|-(?:19|20)[0-9]{2}\Z)"
+)
 NUMERALS = str.maketrans(CHINESE_DIGITS)
 
 
@@ -89,7 +92,12 @@ def _in_china(found: re.Match[str]) -> bool:
 
 
 def _six_digits(found: re.Match[str]) -> bool:
-    return len(re.findall("[0-9]", found[1])) >= 6
+    return len(re.findall("[0-9]", found[1])) >= 6 and _no_date(found)
+
+
+def _no_date(found: re.Match[str]) -> bool:
+    """Return whether a number is neither a day nor two years: `电话 2024-03-15 10:00`, `社保 2023-2024`."""
+    return not _DATE.match(found[1])
 
 
 def _imei(found: re.Match[str]) -> bool:
@@ -110,7 +118,7 @@ def _place(found: re.Match[str]) -> int:
 def _keyed(kind: str, words: str, value: str, check: Check = always, more: str = "") -> Rule:
     # Words with numerals are looked for as windows have them, which were made plain.
     words = words.translate(NUMERALS)
-    pattern = re.compile(rf"(?:{words}){more}{NO.translate(NUMERALS)}{LINK}({value})", re.I)
+    pattern = re.compile(rf"(?:{words}){more}{NO.translate(NUMERALS)}(?: is)?{LINK}({value})", re.I)
     return Rule(kind, pattern, check, heads=heads_of(words))
 
 
@@ -246,7 +254,7 @@ PLACES = shape(
 _NAMED = (
     f"字第|{say.SOLDIER}|{say.PERMIT}|永久居留|居留证|{say.PASSPORT}|身[份分]|公民身份|驾驶证|驾驶执照|驾照|统一证号|hkid"
     f"|identity card|id card|{say.CARD}|{say.DEVICE}|{say.FUND}|{say.PATIENT}|出生|生日|birth|born|dob|{say.PHONE}"
-    f"|{say.COMPANY}|{say.IBAN}"
+    f"|{say.COMPANY}|{say.IBAN}|{say.RECORD}"
 )
 NAMED = shape(
     b"(?:%b)" % either(_NAMED),
@@ -268,18 +276,22 @@ NAMED = shape(
     _keyed("bank_card", say.CARD, rf"{GROUPED}{{11,22}}(?![0-9])"),
     _keyed("bank_card", say.IBAN, rf"(?:{IBANS_OF_ALL}){END}", account),
     _keyed("credit_code", say.COMPANY, CREDIT_CODE_WRITTEN + END, company),
-    _keyed("imei", say.DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei),
+    _keyed("imei", say.DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei, "(?: ?[12](?=[ :]))?"),
     _keyed("social_security", say.FUND, rf"[A-Za-z]{{0,3}}-?[0-9](?:-?[A-Za-z0-9]){{6,19}}{END}", _six_digits,
            "(?:卡|个人)?"),
-    _keyed("medical_record", say.PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", more="(?:号码|编号|号)"),
+    _keyed("medical_record", say.PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", _no_date, "(?:号码|编号|号)"),
+    _keyed("medical_record", say.RECORD, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", _no_date),
     _keyed(
         "birth_date", say.BIRTH, more="(?:日期|年月日|年月|于)?",
         value=r"(?:19|20)[0-9]{2}(?: ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?"
-        r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])",
+        r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])"
+        r"|[0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)[0-9]{2}(?![0-9])"
+        r"|(?:[a-z]{3,9} [0-3]?[0-9]|[0-3]?[0-9] [a-z]{3,9}),? (?:19|20)[0-9]{2}(?![0-9])",
     ),
-    _keyed("phone", say.PHONE, rf"(?:(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}}"
-           rf"|(?:\+|00)[1-9]{IN_AREA}{{8,13}})(?![0-9])",
-           more="(?:号码|号)?"),
+    # With the code of a country first: the other form would find a part of it.
+    _keyed("phone", say.PHONE, rf"(?:(?:\+|00)[1-9]{IN_AREA}{{8,13}}"
+           rf"|(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}})(?![0-9])",
+           _no_date, "(?:号码|号)?"),
     before=40, after=112, back=48, digit=30,
 )  # fmt: skip
 PERMITS = shape(
@@ -293,7 +305,8 @@ ACCOUNTS = shape(
     either(f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,20}}?[a-z0-9]"),
     Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}([A-Za-z][A-Za-z0-9_-]{{5,19}}){END}", re.I),
          heads=heads_of(WECHAT)),
-    Rule("messenger", re.compile(rf"(?<![A-Za-z])QQ(?:号码|号|账号)?(?:{SAID}| )([1-9][0-9]{{4,10}}){END}", re.I),
+    Rule("messenger", re.compile(rf"(?<![A-Za-z])QQ(?:(?:号码|号|账号)(?:{SAID}| )?|{SAID}| )([1-9][0-9]{{4,10}}){END}",
+                                 re.I),
          heads=heads_of("QQ")),
     before=48, after=64, back=48,
 )  # fmt: skip

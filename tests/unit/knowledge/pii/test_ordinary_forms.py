@@ -1,0 +1,107 @@
+"""Ordinary forms of identifiers are found whole, and ordinary texts are none of them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dualtrack.knowledge.pii.mask import mask
+from dualtrack.knowledge.pii.scan import scan
+
+NAMES = (
+    "li.wei",
+    "o'brien",
+    "li!wei",
+    "jörg",
+    "josé.garcía",
+    "émile",
+    "张三",
+    "李",
+    "东三",
+    "王五丰",
+    "иван.петров",
+    "d’arc",
+)
+
+
+def found(text: str) -> list[tuple[str, str]]:
+    return [(it.kind, text.encode()[it.start : it.end].decode()) for it in scan(text.encode())]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("domain", ["huawei.com", "mail.huawei.co.uk", "huawei(dot)com", "huawei[.]com"])
+def test_the_name_of_a_mail_address_is_found_whole(name: str, domain: str) -> None:
+    for text in ("{}", "<{}>", "邮箱：{}，谢谢", "mail {} now", "'{}'", "to={}"):
+        assert found(text.format(f"{name}@{domain}")) == [("email", f"{name}@{domain}")]
+
+
+@pytest.mark.parametrize("before", ["邮箱", "张三", "联系张三", "王五"])
+def test_chinese_before_a_mail_address_is_no_part_of_it(before: str) -> None:
+    assert found(f"{before}li.wei@huawei.com联系") == [("email", "li.wei@huawei.com")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("phone", "{}", "400-8208820"), ("phone", "{}", "4008-208-820"), ("phone", "{}", "4008-208820"),
+        ("phone", "{}", "0912-345678"), ("phone", "({}", "02)2345-6789"), ("phone", "{}", "0086-755-23456789"),
+        ("phone", "{}", "0086 21 62345678"), ("imei", "IMEI1: {}", "352099001761481"),
+        ("imei", "IMEI 1：{}", "352099001761481"), ("messenger", "QQ号{}", "12345678"),
+        ("passport", "Passport number is {}", "E12345678"), ("passport", "My passport is {}", "E12345678"),
+        ("passport", "護照號碼﹕{}", "K12345678"), ("passport", "護照編號︰{}", "K12345678"),
+        ("birth_date", "DOB: {}", "03/07/1990"), ("birth_date", "Date of birth: {}", "7 March 1990"),
+        ("birth_date", "Date of birth: {}", "March 7, 1990"), ("birth_date", "出生日期︰{}", "1990年3月7日"),
+        ("medical_record", "MRN: {}", "12345678"), ("medical_record", "Medical record number: {}", "12345678"),
+        ("social_security", "Social security number: {}", "123456789"), ("secret", "口令︰{}", "abcd1234"),
+    ],
+)  # fmt: skip
+def test_ordinary_forms_are_found(kind: str, text: str, value: str) -> None:
+    for end in ("", "\n", "。", " next"):
+        assert found(text.format(value) + end) == [(kind, value)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UTC+8 2024-03-15 12:00", "GMT+1 2024-03-15 10:00.", "+30 2024-03-15 12:00", "icon@2x.png", "url(bg@2x.jpg)",
+        "pkg@1.2.3.tgz", "phone 2024-03-15 10:00", "电话 2024-03-15 10:00 打来", "手机 2024/03/15 购买",
+        "社保 2023-2024 年度", "医保 2024-03-15", "住院号 2024-03-15", "fax 2024-03-15",
+    ],
+)  # fmt: skip
+def test_ordinary_texts_are_none(text: str) -> None:
+    assert not found(text)
+
+
+def codes(*texts: str) -> list[set[str]]:
+    made = [mask(it.encode(), "pseudonym", key=b"k" * 32, tenant="a").data.decode() for it in texts]
+    return [set(re.findall(r"\[\w+:\w{16}\]", it)) for it in made]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("0755-23456789", "(0755)23456789", "电话：075523456789", "+86 755 23456789", "+86-0755-23456789",
+         "+86 (0755) 23456789", "0086-755-23456789"),
+        ("0912-345-678", "手機0912345678", "+886 912 345 678", "+886-912345678"),
+        ("+852 9123 4567", "电话：85291234567", "电话 00852 91234567"),
+        ("+44 20 7946 0958", "+44 (0)20 7946 0958", "电话0044 20 7946 0958"),
+        ("出生日期：1990-03-07", "出生日期：1990年3月7日", "出生日期：19900307", "出生日期：1990.3.7"),
+    ],
+)  # fmt: skip
+def test_one_value_has_one_pseudonym(texts: tuple[str, ...]) -> None:
+    first, *others = codes(*texts)
+    assert len(first) == 1
+    assert all(it == first for it in others), texts
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("li.wei@huawei.com", "liwei@huawei.com", "li-wei@huawei.com", "li_wei@huawei.com"),
+        ("密码：Abc_12345", "密码：Abc12345", "密码：abc12345", "密码：Abc12345!"),
+        ("微信号：abc_12345", "微信号：abc12345", "微信号：abc-12345"),
+    ],
+)
+def test_two_values_have_two_pseudonyms(texts: tuple[str, ...]) -> None:
+    assert len(set(map(frozenset, codes(*texts)))) == len(texts)
