@@ -128,7 +128,7 @@ def test_mobile_telephones_as_another_judges_them() -> None:
         ("请联系13812345678。", [("phone", "13812345678")]),
         ("2024-01-05 13812345678", [("phone", "13812345678")]),
         ("密码：hunter22", [("secret", "hunter22")]),
-        ("password: <abc1>defg2", [("secret", "<abc1")]),
+        ("password: <abc1>defg2", [("secret", "<abc1>defg2")]),
         ("password: <abc1>, $ABC1, ${ABC1}", []),
         ('"password": "s3cr3tly"', [("secret", "s3cr3tly")]),
         ("-----BEGIN PRIVATE KEY-----\n" + "QUJD" * 500 + "\n-----END PRIVATE KEY-----\nx", None),

@@ -27,7 +27,7 @@ SAMPLES = {
     "SOLDIER": "WORD 12345678", "PASSPORT": "WORD：e12345678", "PERMIT": "WORD：12345678",
     "IDENTITY": "WORD：A123456(3)", "RESIDENCE": "WORD：ABC123456789012",
     "CARD": "WORD：123456789012", "DEVICE": f"WORD：{MADE.imei()}", "FUND": "WORD：123456789",
-    "PATIENT": "WORD号：A0012345", "BIRTH": "WORD：1990-03-07", "PHONE": "WORD：5123456",
+    "PATIENT": "WORD号：A0012345", "RECORD": "WORD：A0012345", "BIRTH": "WORD：1990-03-07", "PHONE": "WORD：5123456",
     "COMPANY": f"WORD：{registers.credit_code(MADE.random).lower()}",
     "IBAN": f"WORD：{registers.account(MADE.random).lower()}", "WECHAT": "WORD：abcdef12",
     "LOGIN": "WORD：Passw0rd!x", "PERSON": "WORD：王小明", "TITLE": "王小明WORD",

@@ -106,6 +106,8 @@ def _closed(data: bytes, place: int) -> int:
 
 
 def _base64(piece: bytes) -> bool:
+    if len(piece) >= LONG_PIECE and re.search(rb"[A-Z]", piece):
+        return True
     return bool(_LOOKS_LIKE_BASE64.match(piece) or _HEXADECIMAL.match(piece))
 
 

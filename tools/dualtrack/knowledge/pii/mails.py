@@ -14,9 +14,9 @@ from dualtrack.knowledge.pii.rules import DIGITS, LETTERS, Rule, shape
 #: Domains that are nobody's (RFC 2606, RFC 6762), and what units of systemd end with, whose names may have an `@`.
 NOBODYS = re.compile(
     r"[@.](?:example\.(?:com|org|net)|example|invalid|test|localhost|local"
-    r"|automount|device|mount|path|scope|service|slice|socket|swap|target|timer"
-    # Names of files, none of which is a domain: `icon@2x.png`, `package@1.2.tgz`.
-    r"|png|jpe?g|gif|svg|webp|bmp|ico|tgz|gz|whl|rpm|deb|pdf|css|js|ts|json|yaml|digest)$",
+    r"|automount|device|mount|path|scope|service|slice|socket|swap|target|timer)$"
+    # Names of files, none of which is a domain: `icon@2x.png`, `package@1.2.tgz`; but an address may be before one.
+    r"|@(?:[^.@]+|[0-9][0-9.]*)\.(?:png|jpe?g|gif|svg|webp|bmp|ico|tgz|gz|whl|rpm|deb|pdf|css|js|ts|json|yaml|digest)$",
     re.I,
 )
 #: What follows a host where git and scp find a directory on it: always one, and one where the account or a command says

@@ -32,7 +32,7 @@ _ALGORITHM = re.compile(
 _COUNT = re.compile(r"[0-9]{1,5}(?:[-~][0-9]{1,5})?(?=[位个年月天次条种])")
 _NOT_AFTER = {
     "token": re.compile(r"[0-9]{1,6}(?:[\"',;)\]}>].*|k|tokens?)?"),
-    "pwd": re.compile(r"/[\w.-]+(?:/[\w.-]*)*"),
+    "pwd": re.compile(r"/[\w.-]+(?:/[\w.-]*)*(?:[,;].*)?"),
 }
 
 
