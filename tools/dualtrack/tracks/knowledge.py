@@ -21,6 +21,7 @@ from typing import IO, Any, TypeVar, cast
 import msgspec
 
 import dualtrack
+from dualtrack.core import proc
 from dualtrack.core.errors import BadInput, Exit, External, Interrupted
 from dualtrack.core.files import locked, read_whole
 from dualtrack.core.paths import cache_dir
@@ -215,7 +216,7 @@ def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = 
             given.write(asked)
             given.close()
         # A long answer fills its pipe; the program would wait for whoever reads it, and never end its progress.
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, proc.tracked(running):
             read = pool.submit(answer.read)
             for line in said:
                 if last:
