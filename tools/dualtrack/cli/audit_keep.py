@@ -153,18 +153,24 @@ def restore(
     Hosts then send again what the snapshot lacks: automatically after a store was lost, else `audit ship --again`.
     """
     connection = _as_controller(store, pki, ssh)
-    done: dict[str, list[str]] = {}
-    for found in keeping.chosen(keeping.listed(connection, repository), name):
-        before = {index for indices in done.values() for index in indices}
-        back, there = keeping.restore(connection, repository, found, dry_run=dry_run)
-        done[found.name] = back = [it for it in back if it not in before]
-        there = [it for it in there if it not in before]
+    taken = keeping.chosen(keeping.listed(connection, repository), name)
+    restored: list[str] = []
+    there: dict[str, None] = {}
+    for found in taken:
+        # What came back from a newer one is there for an older one, or would be.
+        back, kept = (
+            [it for it in indices if it not in restored]
+            for indices in keeping.restore(connection, repository, found, dry_run=dry_run)
+        )
+        restored += back
+        there |= dict.fromkeys(kept)
         if not json:
             will = "would come back" if dry_run else "came back"
-            echo(f"{found.name} of {stamp(found.begun)}: {len(back)} indices {will}, {len(there)} were there")
+            echo(f"{found.name} of {stamp(found.begun)}: {len(back)} indices {will}, {len(kept)} were there")
     if json:
-        restored = [index for indices in done.values() for index in indices]
-        document("audit-restore", {"snapshots": list(done), "restored": restored, "there": there, "dry_run": dry_run})
+        document("audit-restore", {
+            "snapshots": [it.name for it in taken], "restored": restored, "there": list(there), "dry_run": dry_run,
+        })  # fmt: skip
 
 
 def retain(

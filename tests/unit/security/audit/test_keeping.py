@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.crypto import libcrypto
 from dualtrack.remote.opensearch import SearchStore
-from dualtrack.security.audit import holds, index_documents, record, retention_policy, retention_receipts, snapshots
+from dualtrack.security.audit import holds, index_documents, record, retention_policy, retention_receipts
 from dualtrack.security.audit import signed_head as heads
 from dualtrack.security.audit.layout import Place
 from dualtrack.security.audit.retention_policy import Index
@@ -155,43 +155,7 @@ def test_index_is_its_host_s(name: str, host: str | None) -> None:
     assert (found and found.host) == host
 
 
-# --- snapshots and holds
-
-
-@pytest.mark.parametrize(
-    ("taken", "name", "names"),
-    [
-        ("taken-1 taken-2 taken-3!", "", ["taken-2"]),
-        ("taken-1 taken-2", "taken-1", ["taken-1"]),
-        ("taken-1 taken-2 retired-3", "", ["taken-2"]),
-        ("taken-1 retired-2", "retired-2", ["retired-2"]),
-        ("taken-1 trails-2 taken-3! trails-4 retired-5 trails-6!", "", ["trails-4", "trails-2", "taken-1"]),
-        ("trails-1 taken-2", "", ["taken-2"]),
-        ("trails-1", "", ["trails-1"]),
-        ("taken-1 trails-2 mine", "", ["trails-2", "taken-1"]),
-        ("taken-1 mine", "mine", ["mine"]),
-        ("mine", "", []),
-        ("taken-1! retired-2", "", []),
-        ("taken-1", "taken-2", []),
-        ("taken-1!", "taken-1", []),
-    ],
-)
-def test_restore_takes_the_newest_of_everything_and_newer_ones_of_trails(
-    taken: str, name: str, names: list[str]
-) -> None:
-    found = [
-        Snapshot(name=it.rstrip("!"), state="FAILED" if it.endswith("!") else "SUCCESS", begun=at, indices=())
-        for at, it in enumerate(taken.split(), start=1)
-    ]
-    if names:
-        assert [it.name for it in snapshots.chosen(found, name)] == names
-    else:
-        with pytest.raises(BadInput, match="no whole snapshot"):
-            snapshots.chosen(found, name)
-
-
-def test_snapshot_s_name_has_its_time() -> None:
-    assert snapshots.called("taken", START) == "taken-2026.01.01-000000"
+# --- holds
 
 
 def test_hold_is_written_down_with_all_that_became_of_it(tmp_path: Path) -> None:

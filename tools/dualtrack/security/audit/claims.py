@@ -20,10 +20,8 @@ OWN = {
 PAM = re.compile(
     r"pam_\w+\((?P<service>[a-z-]+):\w+\): (?:"
     r"session opened for user \S+ by (?P<by>[^\s()]*)\(uid=(?P<uid>[0-9]+)\)"
-    r"|authentication failure; logname=\S* uid=(?P<failed>[0-9]+) euid=[0-9]+ tty=\S* ruser=(?P<ruser>\S*) rhost=\S* *"
-    r"(?:user=\S*)?"
-    r"|[0-9]+ more authentication failures?; logname=\S* uid=(?P<more>[0-9]+) euid=[0-9]+ tty=\S* ruser=(?P<mores>\S*)"
-    r" rhost=\S* *(?:user=\S*)?"
+    r"|(?:authentication failure|[0-9]+ more authentication failures?); logname=\S* uid=(?P<failed>[0-9]+) euid=[0-9]+"
+    r" tty=\S* ruser=(?P<ruser>\S*) rhost=\S* *(?:user=\S*)?"
     r"|auth could not identify password for \[(?P<named>[^\s\]]*)\]"
     r"|conversation failed"
     r"|[^;()]*; uid=(?P<limits>[0-9]+),euid=[0-9]+"
@@ -39,9 +37,9 @@ def own(program: str, message: str, uid: str, name: str) -> bool:
     found = PAM.fullmatch(message)
     if found is None or found["service"] not in SERVICES[program]:
         return False
-    numbers = [found[group] for group in ("uid", "failed", "more", "limits") if found[group] is not None]
+    numbers = [found[group] for group in ("uid", "failed", "limits") if found[group] is not None]
     # The name after "by" is the one of the login, where that is known: after a change of account it is another one.
-    names = [found[group] for group in ("ruser", "mores", "named")]
+    names = found["ruser"], found["named"]
     return all(it == uid for it in numbers) and all(it in (None, "", name) for it in names)
 
 
