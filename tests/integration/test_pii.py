@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,8 @@ def screened(port: int, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("asking", [True, False])
-def test_the_service_leaves_no_process_behind(number: signal.Signals, asking: bool) -> None:
+@pytest.mark.parametrize("asking", ["nobody", "one long body", "many short bodies"])
+def test_the_service_leaves_no_process_behind(number: signal.Signals, asking: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -81,11 +82,16 @@ def test_the_service_leaves_no_process_behind(number: signal.Signals, asking: bo
         assert screened(port, b'"13812345678"') == b"1"
         children = [int(it) for it in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()]
         assert len(children) == 2
-        with socket.socket() as link:
-            if asking:  # what takes a process a second
+        with socket.socket() as link, ThreadPoolExecutor() as clients:
+            if asking == "one long body":  # what takes a process a second
                 body = b'"' + b"a@b.cn " * (4 << 20) + b'"'
                 link.connect(("127.0.0.1", port))
                 link.sendall(len(body).to_bytes(8) + body)
+            elif asking == "many short bodies":  # the signal meets the service in any of its tasks
+                answered = [0] * 4
+                for one in range(len(answered)):
+                    clients.submit(_ask_until_it_ends, port, answered, one)
+                waiting.until(lambda: min(answered) > 20, "each client to be answered", stall=30)
             running.send_signal(number)
             _, said = running.communicate(timeout=60)
         assert running.returncode in (Exit.INTERRUPTED, -number), said
@@ -94,6 +100,11 @@ def test_the_service_leaves_no_process_behind(number: signal.Signals, asking: bo
     finally:
         running.kill()
         running.wait()
+
+
+def _ask_until_it_ends(port: int, answered: list[int], one: int) -> None:
+    while screened(port, b'"13812345678"'):
+        answered[one] += 1
 
 
 def _runs(process: int) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 
 from dualtrack.core.errors import BadInput, External
@@ -74,6 +75,9 @@ def passed() -> socket.socket | None:
 
 
 async def _serve(address: str, port: int | None) -> None:
+    # An exception of a signal handler would end any task that happens to run; the loop's own handler ends this one.
+    if this := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     screen = Screen()
     try:
         if port is not None:
@@ -97,4 +101,7 @@ def serve(address: str, port: int | None) -> None:
 
     External where the address, or a process, cannot be had; BadInput where there is neither.
     """
-    asyncio.run(_serve(address, port))
+    try:
+        asyncio.run(_serve(address, port))
+    except asyncio.CancelledError:  # by SIGTERM, which has its default action again
+        signal.raise_signal(signal.SIGTERM)
