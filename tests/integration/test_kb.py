@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,15 @@ def kb(place: Path, *words: str | Path, code: int | None = 0) -> dict[str, Any]:
     return dict(json.loads(done.stdout)) if done.stdout else {"stderr": done.stderr}
 
 
-def asked(python: Path, *requests: dict[str, Any], kill_after: int | None = None) -> list[dict[str, Any]]:
+PROGRAM = ("-m", "dualtrack.knowledge.program")
+
+
+def asked(
+    python: Path, *requests: dict[str, Any], kill_after: int | None = None, program: Sequence[str] = PROGRAM
+) -> list[dict[str, Any]]:
     """Ask the program for several things, one after the other; kill it after some lines of progress."""
     running = subprocess.Popen(
-        [python, "-P", "-m", "dualtrack.knowledge.program"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [python, "-P", *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT / "tools")},
     )  # fmt: skip
     assert running.stdin is not None
@@ -300,6 +305,19 @@ def test_from_documents_to_hits(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("people")
+def test_a_document_in_which_the_search_takes_too_long_is_left_out_and_the_others_are_not(
+    tmp_path: Path, python: Path
+) -> None:
+    source = written(tmp_path / "docs", 3)
+    (source / "slow.txt").write_text("a@b.c " * 2_000_000)
+    quick = "from dualtrack.knowledge import ingest, program; ingest.MASKING_S = 2; program.main()"
+    [found] = asked(python, taking(tmp_path / "base", source, "rules"), program=("-c", quick))
+    assert found["documents"] == 3
+    assert [it["reason"] for it in found["left_out"]] == [
+        "looking for personal data in it takes more than 2 s of processor time"
+    ]
+
+
 def test_name_of_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "请\n假\x1b.md").write_text("# 请假\n\n提前三天提交申请。")

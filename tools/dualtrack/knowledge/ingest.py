@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from dualtrack.core import processor_time
 from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.core.files import locked
 from dualtrack.knowledge import chunks, deletion, index, ledger, mentions, versions
@@ -36,6 +37,8 @@ from dualtrack.knowledge.pii.mask import mask, mask_parts
 #: half as many (`chunks`), so a chunk has two thirds of what a model reads at most.
 CHUNK_TOKENS = 320
 KEPT_VERSIONS = 5
+#: Seconds of processor time in which personal data is looked for in a document. Ordinary text takes one for 50 MB.
+MASKING_S = 60.0
 #: What makes chunks of a document: where it is another program, documents are read anew.
 PROGRAM = ("chunks.py", "ingest.py", "parsing/*.py", "pii/*.py")
 LABELS = ("everyone", "group", "person", "role")
@@ -238,13 +241,17 @@ class _Reader:
                 self.deleted[path] = why
             return None
         try:
-            noted = replace(noted, source=mask(path.encode()).data.decode())
+            with processor_time.at_most(MASKING_S):
+                noted = replace(noted, source=mask(path.encode()).data.decode())
             if reason:
                 self._look([path])
                 raise Unreadable(reason)
             parsed = child.parse(data, form)
             self._look([path, *(it.text for it in parsed.blocks)])
-            texts, kinds = mask_parts([it.text for it in parsed.blocks])
+            with processor_time.at_most(MASKING_S):
+                texts, kinds = mask_parts([it.text for it in parsed.blocks])
+        except processor_time.TooLong as error:
+            return replace(noted, reason=f"looking for personal data in it takes {error}")
         except _Mentions as error:
             return self._deleted(noted, str(error))
         except Gone:  # it would be left out for good

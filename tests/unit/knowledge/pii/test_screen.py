@@ -9,6 +9,8 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -153,6 +155,20 @@ def test_short_bodies_do_not_wait_for_long_ones() -> None:
             assert await asyncio.gather(*long) == [b"0"] * 5
 
     asyncio.run(questions())
+
+
+def test_a_body_that_takes_too_long_ends_the_process_and_the_next_one_is_looked_at(tmp_path: Path) -> None:
+    limits = "worker.MOST_S, worker.BYTES_A_SECOND = 0.05, 1 << 40"
+    words = [sys.executable, "-c", f"from dualtrack.knowledge.pii import worker; {limits}; worker.main()"]
+    for bodies, code, said in (
+        (["a b c", PHONE, "a b c"], 0, b"010"),
+        (["a b c", "a@b.c " * 1_000_000, "a b c"], -signal.SIGPROF, b"0"),
+    ):
+        sent = tmp_path / "bodies"
+        sent.write_bytes(b"".join(map(question, bodies)))
+        with sent.open("rb") as given:
+            done = subprocess.run(words, stdin=given, stdout=subprocess.PIPE, check=False, timeout=120)
+        assert (done.returncode, done.stdout) == (code, said)
 
 
 @pytest.mark.parametrize("asking", [True, False])
