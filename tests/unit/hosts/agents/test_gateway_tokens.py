@@ -59,17 +59,18 @@ def haproxy(tmp_path: Path) -> Iterator[Haproxy]:
 
 
 def test_who_has_used_up_its_tokens_is_stopped_until_there_are_some_again(host: Host, haproxy: Haproxy) -> None:
-    ledger = Ledger()
+    ledger, noon, empty = Ledger(), int(NOON), {"a": "0 100 0", "c": "0 50 0"}
+    assert host.step(ledger) == haproxy.maps()["spent"] == empty
     host.write(line("a", 99) + line("b", 10**9) + line("c", 50))
-    assert host.step(ledger) == haproxy.maps()["spent"] == {"c": str(int(NOON) + 1)}
+    gone = f"{noon + 1} 50 {noon + 61}"
+    assert host.step(ledger) == haproxy.maps()["spent"] == {"a": f"0 100 {noon + 60}", "c": gone}
     host.write(line("a", 1))
-    assert host.step(ledger) == haproxy.maps()["spent"] == {"a": str(int(NOON) + 1), "c": str(int(NOON) + 1)}
-    assert host.step(ledger, NOON + 60) == haproxy.maps()["spent"] == {}
+    assert host.step(ledger) == haproxy.maps()["spent"] == {"a": f"{noon + 1} 100 {noon + 61}", "c": gone}
+    assert host.step(ledger, NOON + 60) == haproxy.maps()["spent"] == empty
     host.write(line("a", 900, NOON + 61))
-    never = {"a": str(gateway_tokens.NEVER)}
-    assert host.step(ledger, NOON + 61) == never
-    assert host.step(ledger, NOON + 7200) == never
-    assert host.step(ledger, NOON + 10 * 86400) == haproxy.maps()["spent"] == {}
+    assert host.step(ledger, NOON + 61)["a"] == f"{gateway_tokens.NEVER} 100 {noon + 181}"
+    assert host.step(ledger, NOON + 7200) == empty | {"a": f"{gateway_tokens.NEVER} 100 0"}
+    assert host.step(ledger, NOON + 10 * 86400) == haproxy.maps()["spent"] == empty
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 500)), max_size=40), st.integers(1, 1000))
@@ -80,16 +81,17 @@ def test_a_tenant_gets_its_tokens_of_a_minute_and_waits_for_a_minute_at_most(
     for pause, tokens in asked:
         now += pause
         ledger.turn(now)
-        until = ledger.spent(budgets, now).get("a")
-        if until is not None:
-            assert now < int(until) <= now + 61
+        until, named, full = map(int, ledger.spent(budgets, now)["a"].split())
+        assert (named, full == 0 or now < full <= now + 121) == (most, True)
+        if until:
+            assert now < until == full - 60
             continue
         ledger.add(line("a", tokens, now).encode())
         # What goes beyond the bucket is owed, of each answer a minute's worth.
         taken += min(tokens, most)
         assert taken <= 2 * most + (now - NOON) * most / 60
     ledger.turn(now + 62)
-    assert ledger.spent(budgets, now + 62) == {}
+    assert ledger.spent(budgets, now + 62)["a"].startswith(f"0 {most} ")
 
 
 def test_what_another_version_has_kept_is_taken(host: Host) -> None:

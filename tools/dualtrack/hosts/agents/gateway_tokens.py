@@ -118,24 +118,27 @@ class Ledger:
         return records
 
     def spent(self, budgets: Mapping[str, str], now: float) -> dict[str, str]:
-        """Return until when (UTC, in seconds) tenants have no tokens: NEVER for those of the month.
+        """Return what HAProxy is told of each tenant with a budget: `UNTIL MOST FULL`.
 
-        What is missing in buckets comes back first, for the time that has passed.
+        Until when (UTC, in seconds) it has no tokens: NEVER for those of the month, 0 where it has some. Its tokens of
+        a minute, 0 for any number. When its bucket is full again: 0 where that is so. What is missing in buckets comes
+        back first, for the time that has passed.
         """
         found, missing = {}, {}
         for tenant, text in budgets.items():
-            minute, _, month = text.partition(":")
-            if month.isdigit() and int(month) and self.tokens.get(tenant, 0) >= int(month):
-                found[tenant] = str(NEVER)
-            if not (minute.isdigit() and int(minute) and tenant in self.missing):
-                continue
-            each_s = int(minute) / 60
-            # Of what went beyond the bucket a minute's worth is owed at most.
-            left = min(self.missing[tenant], 2.0 * int(minute)) - max(0.0, now - self.at) * each_s
-            if left > 0:
-                missing[tenant] = left
-            if left >= int(minute):
-                found.setdefault(tenant, str(int(now + (left - int(minute)) / each_s) + 1))
+            minute, month = (int(it) if it.isdigit() else 0 for it in (text.partition(":")[0], text.partition(":")[2]))
+            until = NEVER if month and self.tokens.get(tenant, 0) >= month else 0
+            full = 0
+            if minute and tenant in self.missing:
+                # Of what went beyond the bucket a minute's worth is owed at most.
+                left = min(self.missing[tenant], 2.0 * minute) - max(0.0, now - self.at) * minute / 60
+                if left > 0:
+                    missing[tenant] = left
+                    full = int(now + left * 60 / minute) + 1
+                if left >= minute:
+                    until = until or full - 60
+            if minute or until:
+                found[tenant] = f"{until} {minute} {full}"
         self.missing, self.at = missing, now
         return found
 
