@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from dualtrack.knowledge.parsing import labels, office, tables, text
 from dualtrack.knowledge.parsing.blocks import Parsed
 from dualtrack.knowledge.pii.mask import mask_parts
+from tests.unit.knowledge.parsing.layouts import NAMED, Grid
 from tests.unit.knowledge.parsing.test_word import document
-
-Grid = list[list[str]]
-NAMED = {
-    "护照号": "E12345678", "登录密码": "Abc12345", "手机": "62345678", "出生日期": "1990-03-07",
-    "账号": "1234567890123456",
-    "病历号": "1234567", "微信号": "abc_12345", "社保号": "123456789", "QQ": "12345678", "统一编号": "04595257",
-    "護照號碼": "E87654321", "密碼：": "Xyz98765", "联系电话": "62345679", "Passport No.": "K12345678",
-    "password": "Qwe45678", "IMEI": "352099001761481", "Phone": "62345670",
-}  # fmt: skip
 
 
 def to_csv(grid: Grid) -> Parsed:
@@ -43,11 +35,16 @@ def runs(row: list[str]) -> list[tuple[str, int]]:
     return found
 
 
+def lines(said: str) -> str:
+    """Return the lines of a text as a run has them."""
+    return "<w:br/>".join(f"<w:t>{escape(it)}</w:t>" for it in said.split("\n"))
+
+
 def to_docx(grid: Grid, *, merged: bool = False) -> Parsed:
     def row(cells: list[str]) -> str:
         of = runs(cells) if merged else [(it, 1) for it in cells]
         return "".join(
-            f'<w:tc><w:tcPr><w:gridSpan w:val="{span}"/></w:tcPr><w:p><w:r><w:t>{escape(it)}</w:t></w:r></w:p></w:tc>'
+            f'<w:tc><w:tcPr><w:gridSpan w:val="{span}"/></w:tcPr><w:p><w:r>{lines(it)}</w:r></w:p></w:tc>'
             for it, span in of
         )
 
@@ -59,7 +56,9 @@ def to_docx_merged(grid: Grid) -> Parsed:
 
 
 def to_markdown(grid: Grid) -> Parsed:
-    first, *others = ["| " + " | ".join(it.replace("|", "\\|") for it in row) + " |" for row in grid]
+    first, *others = [
+        "| " + " | ".join(it.replace("|", "\\|").replace("\n", "<br>") for it in row) + " |" for row in grid
+    ]
     return text.markdown("\n".join(["shown", first, "|" + "-|" * len(grid[0]), *others]).encode())
 
 

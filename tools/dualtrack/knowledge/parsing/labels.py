@@ -21,12 +21,41 @@ WHOLE = 7
 SHORTEST = 4
 #: A person's name has at most so many characters.
 NAME = 16
-_WORDS = (
-    say.SOLDIER, say.IDENTITY, say.PASSPORT, say.PERMIT, say.RESIDENCE, say.CARD, say.DEVICE, say.FUND, say.PATIENT,
-    say.BIRTH, say.PHONE, say.COMPANY, say.IBAN, say.WECHAT, "qq", say.LOGIN, say.PLACE, say.POSITION, say.LATITUDE,
-    say.LONGITUDE, "mail|邮箱|邮件|mac|vin|车牌|车架|地址|address",
+_DAY = r"(?:19|20)[0-9]{2} ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?)?"
+_NAMED_PERSON = rf"{say.FAMILY}[\u4e00-\u9fff]{{1,2}}"
+_RECORDS = "|".join((*(f"{it}{no}" for it in say.PATIENT.split("|") for no in ("号", "编号")), say.RECORD))
+#: How a value is written that the rules find after one of these words; never wider than the rules.
+SHAPES = (
+    (say.LOGIN, r"(?=[^0-9]*[0-9])[a-z0-9!#%&*+./:=?@^_|~-]{4,199}"),
+    (say.PASSPORT, r"[a-z]{1,2}[ -]?[0-9]{7,8}|[0-9]{9}"), (say.CARD, r"[0-9](?:[ -]?[0-9]){11,22}"),
+    (say.PHONE, rf"(?!{_DAY}$)(?:\+[1-9](?:[ -]?[0-9]){{8,13}}|[0-9](?:[ -]?[0-9]){{6,11}})"),
+    (say.IDENTITY, r"[1-9][0-9]{5}[ -]?[0-9]{8}[ -]?[0-9]{3}[0-9x]|[a-z][ -]?[0-9]{6}[ -]?\([0-9a]\)"),
+    (say.PERMIT, r"[a-z]?[0-9]{8}(?:[0-9]{2})?|[a-z]{2}[ -]?[0-9]{7}"), (say.RESIDENCE, r"[a-z]{3}[ -]?[0-9]{12}"),
+    (say.FUND, rf"(?!{_DAY}$)[a-z]{{0,3}}-?[0-9](?:-?[0-9]){{6,19}}"), (_RECORDS, r"[a-z]{0,4}[0-9]{5,15}"),
+    (say.BIRTH, rf"{_DAY}|(?:19|20)[0-9]{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"),
+    (say.SOLDIER, rf"[{say.ARMS}]?字?第? ?[0-9]{{6,10}}"), (say.WECHAT, r"[a-z][a-z0-9_-]{5,19}"),
+    ("qq", r"[1-9][0-9]{4,10}"),
 )  # fmt: skip
+#: What may be between such a word and its value.
+_AFTER = r"(?:日期|年月日|卡)?(?:号码|编号|号|证号|账号|帐号|卡号| ?no\.?| ?number| ?id)?"
+#: How one may be written, which the rules find if its check digits are right, or a part of it.
+BROAD = (
+    (say.LOGIN, r"(?=.*[0-9])[!-~]{4,}.*"), (say.DEVICE, r"[0-9](?:[ -]?[0-9]){14}"),
+    (say.PATIENT, r"[a-z]{0,4}[0-9-]{5,15}"),
+    (say.COMPANY, r"[0-9a-z]{18}|[0-9]{8}"), (say.IBAN, r"[a-z]{2}[0-9]{2}[0-9a-z ]{10,38}"),
+    (say.PHONE, r"\(?[+0-9][0-9() /-]{6,}.*"), (f"{say.PASSPORT}|{say.PERMIT}", r"[a-z]{1,2}[ -]?[0-9]{7}.*"),
+    (f"{say.CARD}|{say.IDENTITY}", r"[0-9][0-9 x-]{11,}.*"),
+)  # fmt: skip
+_OTHERS = (say.PLACE, say.POSITION, say.LATITUDE, say.LONGITUDE, "mail|邮箱|邮件|mac|vin|车牌|车架|地址|address")
+_WORDS = (*(words for words, _ in (*SHAPES, *BROAD)), *_OTHERS)
 _SENTENCE = re.compile(r"[。；;！!？?，,@\n]")
+#: What a cell has beside the words of its label: marks of Markdown and of what must be filled in, colons, tags.
+_MARKS = " \t\n\u3000*＊_`~"
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
+_BRACKETS = re.compile(r"\s*((?:\([^()]*\)|（[^（）]*）|\[[^\[\]]*\]|【[^【】]*】)+)\s*\Z")
+_NUMBERED = re.compile(r"\A(.*\D)(?<! )[ -]?([0-9]{1,2}|[①-⑨])\Z", re.S)
+_BREAK = re.compile(r"[ \t\u3000]*\n\s*")
+_BETWEEN_HAN = re.compile(r"(?<=[\u2e80-\u9fff\uff00-\uffef])\s+(?=[\u2e80-\u9fff\uff00-\uffef])")
 
 
 @cache
@@ -34,6 +63,15 @@ def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     parts = [it for word in words for it in word.split("|")]
     own = (rf"(?<![a-z]){it}(?![a-z])" if it.isascii() and len(it) < WHOLE else it for it in parts)
     return re.compile("|".join(own))
+
+
+@cache
+def _shapes(broad: bool) -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
+    return tuple(
+        (re.compile(f"{_pattern((words,)).pattern}" if broad else rf"(?:{_pattern((words,)).pattern}){_AFTER}\Z"),
+         re.compile(shape, re.I | re.S))
+        for words, shape in (BROAD if broad else SHAPES)
+    )  # fmt: skip
 
 
 @cache
@@ -51,6 +89,41 @@ def bare(cell: str) -> str:
 
 
 @lru_cache(1 << 12)
+def joined(cell: str) -> str:
+    """Return a label on one line, as it is read: `登录⏎密码` and `密 码` are one word each; other cells as they are."""
+    if not re.search(r"\s", cell):
+        return cell
+    line = _BETWEEN_HAN.sub("", _BREAK.sub(" ", cell)) if "\n" in cell else cell
+    if not is_label(line):
+        return cell
+    for closed in (_BETWEEN_HAN.sub("", line), re.sub(r"\s", "", line)):
+        if names_value(closed):
+            return closed
+    return line
+
+
+@lru_cache(1 << 12)
+def written(cell: str) -> str:
+    """Return a label as it is before its value: its word last, so without marks, and after a number or brackets.
+
+    `密码（初始）*` becomes `（初始）密码`, `**密码**：` becomes `密码`, and `手机 2` becomes `2 手机`.
+    """
+    said = bare(joined(cell))
+    if not names_value(said):
+        return said
+    plain = _TAG.sub("", said).strip(_MARKS + ":：")
+    if found := _BRACKETS.search(plain):
+        before = plain[: found.start()].strip(_MARKS + ":：")
+        inside = [it for it in re.split(r"[()（）\[\]【】]+", found[1]) if it.strip()]
+        if names_value(before):
+            plain = f"{found[1]}{before}"
+        else:  # one of those in brackets has the word
+            plain = " ".join([*([before] if before else []), *sorted(inside, key=names_value)])
+    plain = _NUMBERED.sub(r"\2 \1", bare(plain).strip("[]【】"))
+    return plain or said
+
+
+@lru_cache(1 << 12)
 def is_label(cell: str) -> bool:
     """Tell whether a cell has the form of a label: short, with letters, nearly without digits, no sentence."""
     said = bare(cell)
@@ -65,6 +138,33 @@ def is_label(cell: str) -> bool:
 def names_value(cell: str) -> bool:
     """Tell whether a cell is a label with a word that personal data is found after."""
     return is_label(cell) and _pattern((*_WORDS, say.PERSON)).search(_plain(cell)) is not None
+
+
+@lru_cache(1 << 12)
+def fits(value: str, label: str) -> bool:
+    """Tell whether the rules find a value after a label; people's names are not looked at."""
+    return _fits(value, label, broad=False)
+
+
+@lru_cache(1 << 12)
+def may_fit(value: str, label: str) -> bool:
+    """Tell whether the rules may find a value after a label: also where check digits or what is around it matter."""
+    return _fits(value, label, broad=False) or _fits(value, label, broad=True)
+
+
+def _fits(value: str, label: str, *, broad: bool) -> bool:
+    if not names_value(label) or names_value(value):
+        return False
+    said, plain = _plain(written(label)), unicodedata.normalize("NFKC", value).strip("\"'“”「」")
+    return any(words.search(said) and shape.fullmatch(plain) for words, shape in _shapes(broad))
+
+
+@lru_cache(1 << 12)
+def fits_person(value: str, label: str) -> bool:
+    """Tell whether a value looks like the name of a person, and its label names one."""
+    if not names_value(label) or names_value(value):
+        return False
+    return re.fullmatch(_NAMED_PERSON, value) is not None and _pattern((say.PERSON,)).search(_plain(label)) is not None
 
 
 def may_be_personal(value: str, label: str) -> bool:

@@ -30,6 +30,8 @@ SPLIT = frozenset((
 ))  # fmt: skip
 #: Fields of a form whose value is not on the page: boxes that are ticked, what has a picture or a control for it.
 NO_VALUE = frozenset(("checkbox", "radio", "file", "image", "range", "color"))
+#: A line break that an element makes; a blank, but in cells of tables and texts with lines.
+BREAK = "\u2028"
 _XHTML = re.compile(r"\s*(?:<\?xml|(?:<!doctype[^>]{0,300}>\s*)?<html[^>]{0,300}\sxmlns\s*=)", re.I)
 _EMPTY = re.compile(r"""<([A-Za-z][\w:-]*)((?:\s+[^\s"'<>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'))?)*)\s*/>""")
 _CDATA = "<![CDATA["
@@ -118,7 +120,13 @@ class _Page:
 
     def flush(self, tag: str) -> None:
         """End a block: what was said since the last one."""
-        said = "".join(self._words).strip("\n") if tag == "pre" else " ".join("".join(self._words).split())
+        said = "".join(self._words)
+        if tag == "pre":
+            said = said.replace(BREAK, "\n").strip("\n")
+        elif tag == "td":
+            said = "\n".join(line for it in said.split(BREAK) if (line := " ".join(it.split())))
+        else:
+            said = " ".join(said.split())
         self._words.clear()
         if not said.strip():
             return
@@ -159,7 +167,7 @@ class _Page:
                 self.flush(name)
             else:
                 if name in ("br", "option", "optgroup"):
-                    self._words.append("\n")
+                    self._words.append(BREAK)
                 self._words_of(child, seen)
                 self.walk(child, tag, seen)
 

@@ -27,20 +27,28 @@ OF_VALUES = frozenset((
 ))  # fmt: skip
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}\s*[年/-]?[^0-9]*$|[^0-9]{0,20}[0-9]{1,2}[^0-9]*$")
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,%\s]*")
-#: A row: the texts of its cells that have one, by their columns.
+#: Labels above a column that are kept, as in a table with names of columns again and again.
+MOST_ABOVE = 16
+#: A row: the texts of its cells that have one, by their columns; and with its number.
 Cells = dict[int, str]
+Row = tuple[int, Cells]
+#: The columns of a label and its value; -1 where there is none.
+_Pair = tuple[int, int]
 
 
 def rows(cells: Sequence[Sequence[str]], name: str | None) -> list[Block]:
     """Return the rows of a table as blocks. Their place begins with ``name``; they have none where it is None."""
-    numbered = ((number, [it.strip() for it in row]) for number, row in enumerate(cells, 1))
+    numbered = ((number, [labels.joined(it.strip()) for it in row]) for number, row in enumerate(cells, 1))
     found = [(number, {at: it for at, it in enumerate(row) if it}) for number, row in numbered if any(row)]
     columns = sorted({at for _, row in found for at in row})
-    form = _pairs([row for _, row in found], columns)
-    if form:
-        said = [(number, "; ".join(_pair(*it) for it in pairs)) for (number, _), pairs in zip(found, form, strict=True)]
-    else:
-        said = _table(found, columns)
+    above = _Above()
+    said: list[tuple[int, str]] = []
+    for part, named in _parts_of(found):
+        pairs = [] if named else _pairs([row for _, row in part], sorted({at for _, row in part for at in row}))
+        if pairs:
+            said += [(number, _of_form(row, it, above)) for (number, row), it in zip(part, pairs, strict=True)]
+        else:
+            said += _table(part, columns, above, named=named)
     return [
         Block(kind="row", text=text, place="" if name is None else f"{name} row {number}".strip())
         for number, text in said
@@ -49,15 +57,123 @@ def rows(cells: Sequence[Sequence[str]], name: str | None) -> list[Block]:
 
 def alone(texts: Sequence[str]) -> str:
     """Return the cells of a row whose columns have no names: a value stays beside the label that may name it."""
-    return " | ".join(_parts(dict(enumerate(texts)), _Names(0, {}, 0)))
+    return " | ".join(_parts(dict(enumerate(map(labels.joined, texts))), _Names(0, {}, 0), _Above()))
+
+
+class _Above:
+    """Labels above the cells of each column that may name values below them, the nearest first."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, list[str]] = {}
+
+    def add(self, row: Cells) -> None:
+        """Note the labels of a row that has nothing else; one is also above the empty cells behind it."""
+        if not all(labels.is_label(it) for it in row.values()):
+            return
+        last = max(row)
+        for at, it in row.items():
+            if labels.names_value(it):
+                after = next(
+                    (then for then in range(at + 1, last + 1) if then in row), last + 2 if len(row) > 1 else at + 1
+                )
+                for column in range(at, after):
+                    known = self._of.setdefault(column, [])
+                    if it in known:
+                        known.remove(it)
+                    known.insert(0, it)
+                    del known[MOST_ABOVE:]
+
+    def of(self, column: int, value: str) -> str:
+        """Return the nearest label above a value that the value is written like; empty where there is none."""
+        known = self._of.get(column, [])
+        for one in (labels.fits, labels.may_fit, labels.fits_person):
+            if found := next((it for it in known if one(value, it)), ""):
+                return found
+        return ""
+
+
+def _parts_of(found: list[Row]) -> Iterator[tuple[list[Row], bool]]:
+    """Yield a table in parts, each of which but the first begins with names of columns, and whether it does."""
+    starts = [at for at, it in enumerate(_has_names(found)) if it]
+    if starts[:1] != [0]:
+        yield found[: starts[0] if starts else len(found)], False
+    for start, end in itertools.pairwise([*starts, len(found)]):
+        yield found[start:end], True
+
+
+def _has_names(found: list[Row]) -> list[bool]:
+    """Tell of each row whether it names the columns: values below labels in it are what these name, beside it not.
+
+    Below a row that may have names, most texts of another one do, or it has more columns: `微信` is a value in a column
+    of systems.
+    """
+    named: set[int] = set()
+    within: list[bool] = []
+    for _, row in found:
+        within.append(bool(named) and named >= set(row))
+        named |= set(row) if named or _may_be_names(row) else set()
+    below: Cells = {}
+    said: list[bool] = []
+    for (_, row), most in zip(reversed(found), reversed(within), strict=True):
+        said.append(_names_those_below(row, below, most=most))
+        below |= row
+    return said[::-1]
+
+
+def _may_be_names(row: Cells) -> bool:
+    beside = itertools.pairwise(row.values())
+    return (
+        len(row) > 1
+        and all(labels.is_label(it) for it in row.values())
+        and not any(labels.may_fit(value, label) or labels.fits_person(value, label) for label, value in beside)
+    )
+
+
+def _names_those_below(row: Cells, below: Cells, *, most: bool) -> bool:
+    beside = [*itertools.pairwise(row.values())]
+    if any(labels.may_fit(value, label) for label, value in beside):
+        return False
+    if most and sum(map(labels.names_value, row.values())) * 2 <= len(row):
+        return False
+    if any(labels.may_fit(below.get(at, ""), it) for at, it in row.items()):
+        return True
+    people = sum(labels.fits_person(below.get(at, ""), it) for at, it in row.items())
+    return len(row) > 1 and people > sum(labels.fits_person(value, label) for label, value in beside)
 
 
 def _pair(label: str, value: str) -> str:
-    return f"{labels.bare(label) or label}: {value}" if label and value else label or value
+    """Return a value directly after its label; each line of one, where the label names what these lines are."""
+    label = labels.written(label)
+    if not label or not value:
+        return label or value
+    lines = [it for it in value.split("\n") if it.strip()]
+    if len(lines) > 1 and labels.names_value(label) and sum(labels.fits(it.strip(), label) for it in lines) > 0:
+        return "\n".join(f"{label}: {it}" for it in lines)
+    return f"{label}: {value}"
 
 
-def _pairs(found: list[Cells], columns: list[int]) -> list[list[tuple[str, str]]]:
-    """Return the labels and values of each row of a form; none where a table is not one for sure."""
+def _of_form(row: Cells, pairs: list[_Pair], above: _Above) -> str:
+    """Return a row of a form, as `_parts` has one of a table."""
+    said: list[str] = []
+    for at, then in pairs:
+        label, value = row.get(at, ""), row.get(then, "")
+        if label and not labels.names_value(label) and (name := above.of(at, label)):
+            said.append(_pair(name, label))
+            label = ""
+        said.append(_pair(_with_above(label, value, above.of(then, value) if value else ""), value))
+    above.add(row)
+    return "; ".join(it for it in said if it)
+
+
+def _with_above(name: str, value: str, above: str) -> str:
+    """Return what is said before a value: its name, and after this one above that fits, unless the name does."""
+    if not above or above == name or labels.fits(value, name) or labels.names_value(value):
+        return name
+    return f"{name} / {labels.written(above)}" if name else above
+
+
+def _pairs(found: list[Cells], columns: list[int]) -> list[list[_Pair]]:
+    """Return the columns of labels and values of each row of a form; none where a table is not one for sure."""
     if len(columns) < 2:
         return []
     turns = all(len(row) == 1 or len(row) % 2 == 0 for row in found)
@@ -65,23 +181,24 @@ def _pairs(found: list[Cells], columns: list[int]) -> list[list[tuple[str, str]]
     if len(columns) % 2 == 0:
         ways.insert(0, [_by_column(row, columns) for row in found])
     for way in ways:
-        if _is_form(way):
+        if _is_form(
+            [[(row.get(at, ""), row.get(then, "")) for at, then in it] for row, it in zip(found, way, strict=True)]
+        ):
             return way
     return []
 
 
-def _by_column(row: Cells, columns: list[int]) -> list[tuple[str, str]]:
+def _by_column(row: Cells, columns: list[int]) -> list[_Pair]:
     """Return labels and values where they take turns from column to column; either may be missing."""
-    taken = [(row.get(at, ""), row.get(then, "")) for at, then in zip(columns[::2], columns[1::2], strict=True)]
-    return [it for it in taken if any(it)]
+    return [(at, then) for at, then in zip(columns[::2], columns[1::2], strict=True) if at in row or then in row]
 
 
-def _in_order(row: Cells) -> list[tuple[str, str]]:
+def _in_order(row: Cells) -> list[_Pair]:
     """Return labels and values where they take turns from one text to the next, as in merged cells."""
-    texts = list(row.values())
-    if len(texts) == 1:
-        return [(texts[0], "")]
-    return list(zip(texts[::2], texts[1::2], strict=True))
+    places = list(row)
+    if len(places) == 1:
+        return [(places[0], -1)]
+    return list(zip(places[::2], places[1::2], strict=True))
 
 
 def _is_form(way: list[list[tuple[str, str]]]) -> bool:
@@ -139,25 +256,25 @@ class _Names:
         return any(it not in self._used for it in self.row)
 
 
-def _table(found: list[tuple[int, Cells]], columns: list[int]) -> list[tuple[int, str]]:
+def _table(found: list[Row], columns: list[int], above: _Above, *, named: bool) -> list[tuple[int, str]]:
+    """Return the rows of a table, or of a part of one whose first row has names for sure."""
     said: list[tuple[int, str]] = []
     names: list[_Names] = []
     without = False  # the first row is not one of names
     for at, (number, row) in enumerate(found):
         after = found[at + 1][1] if at + 1 < len(found) else {}
-        title = not names and len(row) == 1 and len(columns) > 2 and min(row) == columns[0] and len(after) > 2
-        if title:
-            said.append((number, "".join(row.values())))
-        elif (not names and not without and after and _may_name(row, columns)) or (
-            names and _is_names(row, after, names[-1])
-        ):
+        first = not names and not without
+        if first and not named and len(row) == 1 and len(columns) > 1 and min(row) == columns[0]:
+            said.append((number, "".join(row.values())))  # a title
+        elif first and (named or (after and _may_name(row, columns))):
             names.append(_Names(number, row, len(said)))
         else:
             without = not names
-            said.append((number, "; ".join(_parts(row, names[-1] if names else _Names(0, {}, 0)))))
+            said.append((number, "; ".join(_parts(row, names[-1] if names else _Names(0, {}, 0), above))))
+        above.add(row)
     for it in reversed(names):
         if it.missing:
-            said.insert(it.place, (it.number, "; ".join(_parts(it.row, _Names(0, {}, 0)))))
+            said.insert(it.place, (it.number, "; ".join(_parts(it.row, _Names(0, {}, 0), _Above()))))
     return said
 
 
@@ -170,39 +287,44 @@ def _may_name(row: Cells, columns: list[int]) -> bool:
     return len(columns) > 1 or labels.is_label(texts[0])
 
 
-def _is_names(row: Cells, after: Cells, names: _Names) -> bool:
-    """Tell whether a row within a table names columns anew: it has labels, and below them are values they name."""
-    if not all(labels.is_label(it) for it in row.values()):
-        return False
-    named = [at for at, it in row.items() if labels.names_value(it)]
-    if len(named) == len(row):
-        return True
-    values = {at for at in named if at in after and labels.may_be_personal(after[at], row[at])}
-    return any(not labels.names_value(after[at]) and not labels.names_value(names.of(at)) for at in values)
+def _parts(row: Cells, names: _Names, above: _Above) -> Iterator[str]:
+    """Yield the texts of a row, each after the name of its column, or after a label that may name it.
 
-
-def _parts(row: Cells, names: _Names) -> Iterator[str]:
-    """Yield the texts of a row, each after the name of its column, or after a label of the row that may name it."""
+    This label is in the row or above in the column. It is said directly before the value, beside the name.
+    """
     label = held = ""
     for at, it in row.items():
         name = names.of(at)
-        if label and not labels.names_value(name) and labels.may_be_personal(it, label) and not labels.names_value(it):
+        over = "" if labels.names_value(it) else above.of(at, it)
+        if label and not labels.fits(it, name) and _is_of(label, it, name, over):
             said = f"{it} ({name})" if name else it
             if held:
                 held, said = "", f"{held}: {said}"
             else:
                 said = f"{label}: {said}"
         else:
-            said = _pair(name, it)
+            said = _pair(_with_above(name, it, over), it)
             if held:
                 yield held
                 held = ""
         if name:
             names.use(at)
         if labels.names_value(it):
-            label = labels.bare(it)
-            held = labels.bare(said)
+            label = labels.written(it)
+            held = _pair(name, label) if name else label
         else:
             yield said
     if held:
         yield held
+
+
+def _is_of(label: str, value: str, name: str, over: str) -> bool:
+    """Tell whether a value belongs to a label before it in its row, not to one above it in its column."""
+    if labels.fits(value, label):
+        return True
+    return (
+        not over
+        and not labels.names_value(name)
+        and labels.may_be_personal(value, label)
+        and not labels.names_value(value)
+    )

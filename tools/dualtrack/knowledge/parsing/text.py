@@ -25,6 +25,7 @@ _HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*\s*$")
 _FENCE = re.compile(r"\s*(```+|~~~+)")
 #: Below the names of a Markdown table's columns; and what separates its cells.
 _RULE = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")
+_BREAK = re.compile(r"<br\s*/?>", re.I)
 _PIPE = re.compile(r"(?<!\\)\|")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
@@ -115,7 +116,7 @@ def _is_below_names(line: str, above: str) -> bool:
 
 def _cells(line: str) -> list[str]:
     line = line.strip().removeprefix("|")
-    found = [it.replace("\\|", "|") for it in _PIPE.split(line)]
+    found = [_BREAK.sub("\n", it.replace("\\|", "|")) for it in _PIPE.split(line)]
     return found[:-1] if len(found) > 1 and not found[-1].strip() else found
 
 
