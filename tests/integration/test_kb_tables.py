@@ -27,9 +27,17 @@ TYPES = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 #: Reads many documents of one format in one process.
 READ = """
 import base64, json, sys
+from dualtrack.knowledge.parsing.blocks import Parsed, Unreadable
 from dualtrack.knowledge.parsing.child import PARSERS
-form, documents = json.load(sys.stdin)
-found = [PARSERS[form](base64.b64decode(it)) for it in documents]
+form, refused, documents = json.load(sys.stdin)
+def read(data):
+    try:
+        return PARSERS[form](data)
+    except Unreadable as error:
+        if not refused:
+            raise
+        return Parsed([], [str(error)])
+found = [read(base64.b64decode(it)) for it in documents]
 json.dump([[[block.text for block in it.blocks], it.left_out] for it in found], sys.stdout)
 """
 
@@ -39,8 +47,11 @@ def python() -> Path:
     return artifacts.environment("knowledge")
 
 
-def read(python: Path, form: str, documents: list[bytes]) -> list[tuple[list[str], list[str]]]:
-    given = json.dumps([form, [base64.b64encode(it).decode() for it in documents]])
+def read(
+    python: Path, form: str, documents: list[bytes], *, refused: bool = False
+) -> list[tuple[list[str], list[str]]]:
+    """Return the texts of documents and what of them is left out; of one that is ``refused``, why."""
+    given = json.dumps([form, refused, [base64.b64encode(it).decode() for it in documents]])
     done = subprocess.run(
         [python, "-c", READ], input=given, env={**os.environ, "PYTHONPATH": str(TOOLS)}, stdout=subprocess.PIPE,
         text=True, check=True,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import re
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 
-from dualtrack.knowledge.parsing import markup, pages, text
+from dualtrack.knowledge.parsing import alternatives, markup, pages, text, transfer
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 #: Header fields that are read beside the subject, each as often as it is there.
@@ -16,7 +17,6 @@ FIELDS = ("From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Date")
 READ = ("text/plain", "text/html")
 #: What programs write before the parts of a mail, for programs that do not know parts.
 _NOTICE = re.compile(r"\bMIME\b|multi-?part", re.I)
-_NOT_SAID = re.compile(r"\W+|_+")
 _BROKEN = (ValueError, IndexError, AttributeError, TypeError, KeyError)
 
 
@@ -47,7 +47,10 @@ class _Mail:
         """Read the header: what it is about, who wrote it to whom, and when."""
         for name in ("Subject", *FIELDS):
             try:
-                values = [said for it in message.get_all(name, []) if (said := str(it).strip())]
+                values = [said for it in _values(message, name) if (said := it.strip())]
+            except Unreadable as error:
+                self.left[f"the header field {name}: {error}"] = None
+                continue
             except _BROKEN:
                 self.left[f"the header field {name}, which is broken"] = None
                 continue
@@ -83,27 +86,27 @@ class _Mail:
     def _alternatives(self, forms: list[EmailMessage]) -> None:
         """Read the plain text, and of the other forms what it does not have."""
         forms = sorted(forms, key=lambda it: it.get_content_type() != "text/plain")
-        said = ""
-        for number, it in enumerate(forms):
+        said = alternatives.Said()
+        for it in forms:
             before = len(self.blocks)
             self.part(it)
-            if number:
-                self.blocks[before:] = [new for new in self.blocks[before:] if not _is_in(new.text, said)]
-            said += "".join(_bare(new.text) for new in self.blocks[before:])
+            self.blocks[before:] = new = said.new(self.blocks[before:])
+            said.add(new)
 
     def _read(self, part: EmailMessage) -> Parsed:
-        content = part.get_payload(decode=True)
         try:
-            words = markup.decoded(
-                content if isinstance(content, bytes) else b"", (part.get_content_charset() or "").lower()
+            content, left = transfer.decoded(part)
+            words = _text(content, (part.get_content_charset() or "").lower(), cut=bool(left))
+            found = (
+                pages.read(words)
+                if part.get_content_type() == "text/html"
+                else text.plain(words.encode(errors="replace"))
             )
-            if part.get_content_type() == "text/html":
-                return pages.read(words)
-            return text.plain(words.encode(errors="replace"))
         except Unreadable as error:
             if self.alone:
                 raise
             return Parsed([], [f"a part: {error}"])
+        return Parsed(found.blocks, [*left, *found.left_out])
 
     def _add(self, found: Parsed) -> None:
         self.blocks += found.blocks
@@ -121,10 +124,24 @@ class _Mail:
         return isinstance(payload, str) and bool(payload.strip())
 
 
-def _is_in(said: str, all_said: str) -> bool:
-    return bool(bare := _bare(said)) and bare in all_said
+def _text(content: bytes, charset: str, *, cut: bool) -> str:
+    """Return a text; the last character of one that is cut off may be missing."""
+    for length in range(len(content), max(len(content) - 4 * cut, 0), -1):
+        with contextlib.suppress(Unreadable):
+            return markup.decoded(content[:length], charset)
+    return markup.decoded(content, charset)
 
 
-def _bare(said: str) -> str:
-    """Return a text without what differs between its forms: blanks, marks, case."""
-    return _NOT_SAID.sub("", said).casefold()
+def _values(message: EmailMessage, name: str) -> list[str]:
+    """Return the values of a header field; Unreadable where its encoding is not sure."""
+    found = []
+    for field_name, raw in message.raw_items():
+        if field_name.lower() == name.lower():
+            line = " ".join(str(raw).split())
+            if any("\udc80" <= it <= "\udcff" for it in line):  # bytes as they came
+                line = text.decoded(b" " + line.encode("utf-8", "surrogateescape")).strip()
+            said = str(message.policy.header_fetch_parse(field_name, line))
+            if "\ufffd" in said:
+                raise Unreadable("its encoding is not sure")
+            found.append(said)
+    return found
