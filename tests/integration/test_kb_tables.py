@@ -59,7 +59,7 @@ def read(
     return [(blocks, left) for blocks, left in json.loads(done.stdout)]
 
 
-def to_xlsx(grid: Grid, cells: str = "", after: str = "") -> bytes:
+def to_xlsx(grid: Grid, cells: str = "", after: str = "", before: str = "") -> bytes:
     """Return a workbook with a sheet whose cells have their texts in them."""
 
     def cell(at: int, number: int, said: str) -> str:
@@ -81,7 +81,7 @@ def to_xlsx(grid: Grid, cells: str = "", after: str = "") -> bytes:
         'r:id="a"/></sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="a" Type='
         f'"{RELATED}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}"><sheetData>{rows}{cells}</sheetData>'
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}">{before}<sheetData>{rows}{cells}</sheetData>'
         f"{after}</worksheet>",
     }
     with zipfile.ZipFile(out := io.BytesIO(), "w") as archive:
@@ -200,6 +200,17 @@ def test_formulas_without_values_and_headers_of_a_workbook_are_reported(python: 
     if tag:
         documents = [_with_prefix(it) for it in documents]
     assert [left for _, left in read(python, "xlsx", documents)] == [*forms.values(), [], ["headers and footers"]]
+
+
+@pytest.mark.parametrize("size", ["A1", "A1:A1", "B2:B2", "C1:D1", "A1:XFD1048576", "A9:B9", "Z99", "", "none"])
+def test_cells_outside_of_what_a_sheet_says_of_its_size(python: Path, size: str) -> None:
+    grid = [["姓名", "部门", "室"], ["", "", ""], ["甲", "财务", "1"], ["乙", "", "2"]]
+    dimension = f'<dimension ref="{size}"/>'
+    row = "<row r='40'><c r='AZ40' t='inlineStr'><is><t>far</t></is></c></row>"
+    plain, said = read(python, "xlsx", [to_xlsx(grid, row), to_xlsx(grid, row, before=dimension)], refused=True)
+    assert plain[0][1:] == ["姓名: 甲; 部门: 财务; 室: 1", "姓名: 乙; 室: 2", "far"]
+    # Without a size that can be read, it may be refused as broken.
+    assert said == plain or (size in ("", "none") and not said[0])
 
 
 def _with_prefix(book: bytes) -> bytes:

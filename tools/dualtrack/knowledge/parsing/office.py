@@ -112,6 +112,7 @@ def xlsx(data: bytes) -> Parsed:
         cells = 0
         for number, sheet in enumerate(book.worksheets, 1):
             rows = []
+            sheet.reset_dimensions()  # what a sheet says of its size may be too small: programs write A1 for any
             for row in sheet.iter_rows(values_only=True):
                 cells += len(row)
                 if cells > MOST_CELLS:
