@@ -25,6 +25,13 @@ NOT_READ = {
 _WITHOUT_VALUE = re.compile(
     rb"(?:</(?:\w+:)?f>|<(?:\w+:)?f(?:\s[^<>]*)?/>)\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?</(?:\w+:)?c>"
 )
+#: PDFium writes this for a hyphen at the end of a line, between letters.
+_HYPHEN = re.compile("[\x02\ufffe]\n?")
+#: The end of a line in a mail address: at its sign, or before the last part of its domain.
+_IN_ADDRESS = re.compile(
+    r"(?<=[A-Za-z0-9_%+-]@)\n(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])\n(?=@[A-Za-z0-9-]+\.[A-Za-z])"
+    r"|(?<=[A-Za-z0-9]\.)\n(?=(?:com|cn|net|org|edu|gov|hk|tw|io|ai)\b)",
+)
 #: Kinds of annotations in a PDF that have no text of their own: links, and the windows of others.
 WITHOUT_TEXT = frozenset((2, 16))
 
@@ -45,7 +52,7 @@ def pdf(data: bytes) -> Parsed:
         try:
             page = document[number]
             annotated += _annotated(page)
-            words = page.get_textpage().get_text_bounded().replace("\r\n", "\n").replace("\r", "\n").strip()
+            words = _whole(page.get_textpage().get_text_bounded())
         except pypdfium2.PdfiumError:
             words = ""
         empty += not words
@@ -60,6 +67,12 @@ def pdf(data: bytes) -> Parsed:
     left += [f"{annotated} pages with annotations or form fields"] if annotated else []
     left += [f"{attached} attached files"] if (attached := document.count_attachments()) else []
     return Parsed(blocks, left)
+
+
+def _whole(said: str) -> str:
+    """Return the text of a page with words and mail addresses whole that go over the end of a line."""
+    said = _HYPHEN.sub("", said.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    return _IN_ADDRESS.sub("", said)
 
 
 def _annotated(page: Any) -> bool:
