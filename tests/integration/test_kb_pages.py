@@ -28,7 +28,8 @@ STYLES_THAT_SHOW = [
 ELEMENTS_THAT_HIDE = [
     "<datalist><option>word</datalist>", "<div popover>word</div>", "<noframes>word</noframes>",
     "<noembed>word</noembed>",
-    "<video>word</video>", "<canvas>word</canvas>", "<input type=hidden value=word>",
+    "<video>word</video>", "<progress>word</progress>", "<p>a<meter value=.6>word</meter>",
+    "<canvas>word</canvas>", "<input type=hidden value=word>",
     "<input type=password value=word>",
     "<iframe src='data:text/html,word'></iframe>", "<embed src='data:text/html,word'>",
     "<style>@media only screen{.x{display:none}}</style><p class=x>word", "<ruby>a<rp>word</rp></ruby>",
@@ -81,3 +82,93 @@ def test_every_title_is_read(python: Path) -> None:
 def test_a_value_is_beside_the_name_of_its_field(python: Path) -> None:
     ((said, _),) = read(python, "html", ["<label>合同编号</label><input value='HT-1'>".encode()])
     assert said == ["合同编号: HT-1"]
+
+
+#: A declaration that hides, and one of the same property that shows.
+PROPERTIES = {
+    "display": ("none", "block"), "visibility": ("hidden", "visible"), "content-visibility": ("hidden", "visible"),
+    "opacity": ("0", "1"), "filter": ("opacity(0)", "none"), "font-size": ("0", "12px"), "font": ("0/0 a", "12px a"),
+    "text-indent": ("-9999px", "1em"), "transform": ("scale(0)", "none"), "clip-path": ("inset(50%)", "none"),
+    "margin-left": ("-9999px", "auto"), "margin": ("-9999px 0 0", "0 auto"), "translate": ("-9999px", "none"),
+    "scale": ("0", "none"), "zoom": ("0", "normal"), "color": ("transparent", "black"),
+    "-webkit-text-fill-color": ("transparent", "currentcolor"),
+    "height;overflow:hidden;height": ("0", "auto"), "overflow:hidden;line-height": ("0", "normal"),
+    "height:0;overflow": ("hidden", "visible"), "position:absolute;left": ("-9999px", "auto"),
+    "left:-9999px;position": ("absolute", "static"), "position:absolute;clip": ("rect(0,0,0,0)", "auto"),
+}  # fmt: skip
+#: Values that no property has.
+NO_VALUES = [
+    "foo", "-ms-foo", "-webkit-foo", "1foo", "1px foo", "1 2 3 4 5 6", "'x'", "foo(1)", "#12", "", "none block none",
+    "inherit inherit", "1px/2px", "{}", "foo none", "initial foo",
+]  # fmt: skip
+
+
+def test_values_that_no_browser_takes_do_not_override(python: Path) -> None:
+    cases = [(name, hides, no) for name, (hides, _) in PROPERTIES.items() for no in NO_VALUES]
+    last = [name.rpartition(";")[2] for name, *_ in cases]
+    numbered = [(at, name, hides, own, no) for at, ((name, hides, no), own) in enumerate(zip(cases, last, strict=True))]
+    attributes = "".join(f'<p style="{name}:{hides};{own}:{no}">MARK{at}-' for at, name, hides, own, no in numbered)
+    sheet = "".join(
+        f".c{at}{{{name}:{hides}}}p.c{at}{{{own}:{no}}}" for at, name, hides, own, no in numbered if no != "{}"
+    )
+    classes = "".join(f"<p class=c{at}>MARK{at}-" for at, (*_, no) in enumerate(cases) if no != "{}")
+    pages = [f"<p>shown{attributes}", f"<style>{sheet}</style><p>shown{classes}"]
+    for blocks, left in read(python, "html", [it.encode() for it in pages]):
+        said = " ".join(blocks)
+        assert [it for at, it in enumerate(cases) if f"MARK{at}-" in said] == []
+        assert left == ["hidden text"]
+
+
+def test_values_that_browsers_take_do(python: Path) -> None:
+    cases = [(name, hides, shows) for name, (hides, shows) in PROPERTIES.items()]
+    page = "".join(
+        f'<p style="{name}:{hides};{name.rpartition(";")[2]}:{shows}">MARK{at}-'
+        for at, (name, hides, shows) in enumerate(cases)
+    )
+    ((blocks, left),) = read(python, "html", [f"<p>shown{page}".encode()])
+    assert ([it for at, it in enumerate(cases) if f"MARK{at}-" not in " ".join(blocks)], left) == ([], [])
+
+
+@pytest.mark.parametrize("space", [",", " "])
+@pytest.mark.parametrize("alpha", ["0", "0%", "0.0", ".04", "4%", "-1"])
+def test_colors_that_are_clear_in_every_form(python: Path, space: str, alpha: str) -> None:
+    forms = {"rgb": ["0", "0", "0"], "rgba": ["0%", "0%", "0%"], "hsl": ["0", "0%", "0%"], "hsla": ["9deg", "1%", "1%"]}
+    if space == " ":
+        forms |= {it: ["1", "0", "0"] for it in ("hwb", "lab", "lch", "oklab", "oklch")} | {
+            "color": ["srgb", "0", "0", "0"]
+        }
+        forms["hwb"] = ["0", "0%", "0%"]
+    before = "," if space == "," else " / "
+    colors = [f"{name}({space.join(parts)}{before}{alpha})" for name, parts in forms.items()]
+    colors += ["#0000", "#00000000", "transparent", "TRANSPARENT"]
+    page = "".join(f'<p style="color:{it}">MARK{at}-' for at, it in enumerate(colors))
+    shown = "".join(f'<p style="color:{it.replace(alpha + ")", "1)")}">SHOWN' for it in colors[:-4])
+    ((blocks, _),) = read(python, "html", [f"<p>shown{page}{shown}".encode()])
+    said = " ".join(blocks)
+    assert ([it for at, it in enumerate(colors) if f"MARK{at}-" in said], said.count("SHOWN")) == ([], len(colors) - 4)
+
+
+@pytest.mark.parametrize("collapsed", [0, 1, 2])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "<col{}><col{}><col{}>", "<colgroup><col{}><col{}></colgroup><colgroup{}>",
+        "<colgroup{}></colgroup><colgroup{} span=1></colgroup><colgroup><col{}>",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("how", ["style='visibility:collapse'", "class=x"])
+def test_columns_that_are_collapsed(python: Path, columns: str, how: str, collapsed: int) -> None:
+    head = columns.format(*(f" {how}" if at == collapsed else "" for at in range(3)))
+    rows = "<tr><th>c0<th>c1<th>c2<tr><td rowspan=2>a0<td>a1<td>a2<tr><td>b1<td>b2<tr><td colspan=3>whole"
+    page = f"<style>.x{{visibility:collapse}}</style><p>shown<table>{head}{rows}</table>"
+    ((blocks, left),) = read(python, "html", [page.encode()])
+    said = " ".join(blocks)
+    words = [f"{row}{at}" for row in "cab" for at in range(3) if (row, at) != ("b", 0)]
+    assert [it for it in words if it in said] == [it for it in words if it[1] != str(collapsed)]
+    assert ("whole" in said, left) == (True, ["hidden text"])
+
+
+def test_columns_that_are_not(python: Path) -> None:
+    page = "<table><col style='visibility:hidden'><col style='display:none'><tr><td>a<td>b<td>c<tr><td>d<td>e<td>f"
+    ((blocks, left),) = read(python, "html", [page.encode()])
+    assert ([it for it in "abcdef" if it not in "".join(blocks)], left) == ([], [])

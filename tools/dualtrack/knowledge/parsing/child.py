@@ -28,7 +28,7 @@ ENDINGS = {
     ".txt": "txt", ".log": "txt", ".md": "md", ".markdown": "md", ".csv": "csv", ".tsv": "csv", ".html": "html",
     ".htm": "html", ".xhtml": "html", ".eml": "eml", ".pdf": "pdf", ".docx": "docx", ".xlsx": "xlsx",
 }  # fmt: skip
-_MARKUP = ("selectolax.lexbor", "tinycss2", "tinycss2.color3")
+_MARKUP = ("selectolax.lexbor", "tinycss2", "tinycss2.color3", "tinycss2.color4")
 #: What each format needs is loaded before the process closes itself in.
 LIBRARIES = {
     "html": (*_MARKUP, "email.parser"), "eml": (*_MARKUP, "email.parser"),

@@ -18,6 +18,7 @@ LEFT = {
     "nav": "the navigation", "noscript": "what is shown without scripts", "template": "a template",
     "iframe": "an embedded page", "noframes": "what is shown without frames",
     "noembed": "what is shown without plug-ins",
+    "progress, meter": "what is shown without a gauge",
     "video, audio, canvas": "what is shown without video, sound or scripts",
 }  # fmt: skip
 _TAGS = re.compile(r"<[^>]*>")
@@ -199,6 +200,8 @@ class _Page:
         self.walk(node, "table", seen)
         self.flush("table")
         self._tables.pop()
+        if _empty(table, self._collapsed(node)):
+            self.left["hidden text"] = None
         cells = [cell for row in table.rows for cell in row]
         kinds = {it.kind for blocks, *_ in cells for it in blocks}
         if kinds & {"heading", "row"} or max((len(row) for row in table.rows), default=0) < 2:
@@ -206,6 +209,19 @@ class _Page:
                 self.blocks += _laid_out([blocks for blocks, *_ in row])
         else:
             self.blocks += tables.rows(_grid(table), None)
+
+    def _collapsed(self, node: LexborNode) -> set[int]:
+        """Return the columns of a table that its style does not show."""
+        found: set[int] = set()
+        at = 0
+        for group in node.iter():
+            if group.tag == "colgroup":
+                columns = [it for it in group.iter() if it.tag == "col"]
+                for it in columns or [group]:
+                    if self.shown.collapses(it) or (self.shown.collapses(group) and not self.shown.shows(it)):
+                        found |= set(range(at, at + _number(it, "span")))
+                    at += _number(it, "span")
+        return found
 
     def _cell(self, node: LexborNode, seen: styles.Seen) -> None:
         table = self._tables[-1]
@@ -220,6 +236,24 @@ class _Page:
         self.flush("td")
         table.rows[-1].append((self.blocks, _number(node, "colspan"), _number(node, "rowspan")))
         self.blocks = before
+
+
+def _empty(table: _Table, columns: set[int]) -> bool:
+    """Take the texts out of cells that are in some columns and no others; tell whether there was one."""
+    emptied = False
+    down: dict[int, int] = {}
+    for row in table.rows if columns else []:
+        at, after = 0, dict[int, int]()
+        for place, (blocks, wide, deep) in enumerate(row):
+            while down.get(at, 0):
+                at += 1
+            if blocks and set(range(at, at + wide)) <= columns:
+                row[place] = [], wide, deep
+                emptied = True
+            after |= dict.fromkeys(range(at, at + wide), deep)
+            at += wide
+        down = {it: left - 1 for it, left in (down | after).items() if left > 1}
+    return emptied
 
 
 def _number(node: LexborNode, name: str) -> int:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from dualtrack.knowledge.parsing.declarations import BOXES, OVERFLOWS, SHIFTS, SIDES, are_valid, color_of
+
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -32,16 +34,8 @@ NOT_SHOWN = ("datalist", "rp")
 MOMENTARY = (
     ":hover", ":focus", ":active", ":target", ":visited", "::", ":before", ":after", ":first-l", ":checked",
 )  # fmt: skip
-_MEASURES = ("number", "percentage", "dimension")
-SIDES = ("left", "right", "top", "bottom", "inset", "inset-inline-start", "inset-inline-end", "inset-block-start")
 #: Styles of `<style>` elements of another type are of no browser.
 TYPES = ("", "text/css")
-SHIFTS = ("margin", "margin-left", "margin-right", "margin-top", "margin-inline-start", "translate")
-BOXES = (
-    "width", "height", "max-width", "max-height", "inline-size", "block-size", "max-inline-size", "max-block-size",
-    "line-height",
-)  # fmt: skip
-OVERFLOWS = ("overflow", "overflow-x", "overflow-y", "overflow-block", "overflow-inline")
 #: The last value of each property of an element, and how strong it is.
 Priority = tuple[bool, bool, int, int]
 Values = dict[str, tuple[Priority, list[Any]]]
@@ -106,6 +100,18 @@ class Styles:
         values = self._values.get(node.mem_id)
         return values is not None and _hides(values)
 
+    def collapses(self, node: LexborNode) -> bool:
+        """Return whether a column or columns of a table are not shown, nor the cells in them."""
+        return self._visibility(node) == "collapse"
+
+    def shows(self, node: LexborNode) -> bool:
+        """Return whether a column is shown, though those around it are not."""
+        return self._visibility(node) in ("visible", "hidden", "initial")
+
+    def _visibility(self, node: LexborNode) -> str:
+        tokens = self._values.get(node.mem_id, {}).get("visibility", ((), []))[1]
+        return next((str(it.lower_value) for it in tokens if it.type == "ident"), "")
+
     def seen(self, node: LexborNode, around: Seen) -> Seen:
         """Return how the text of an element is shown that is in one whose text is shown as said."""
         values = self._values.get(node.mem_id)
@@ -119,22 +125,8 @@ def _declarations(content: Any) -> list[Any]:
     return [
         it
         for it in found
-        if it.type == "declaration" and it.lower_name in _looked_at() and _is_valid(it.lower_name, it.value)
+        if it.type == "declaration" and it.lower_name in _looked_at() and are_valid(it.lower_name, it.value)
     ]
-
-
-def _is_valid(name: str, value: list[Any]) -> bool:
-    """Tell whether browsers take a value; they ignore a declaration with another one."""
-    tokens = [it for it in value if it.type not in ("whitespace", "comment")]
-    if name in ("display", "visibility", "font-size", "opacity") and len(tokens) > 1:
-        return name == "display" and not any(it.type == "ident" and it.lower_value == "none" for it in tokens)
-    lengths = (*SIDES, *SHIFTS, *BOXES, "font-size", "text-indent")
-    if name == "opacity":
-        return all(it.type != "dimension" for it in tokens)
-    if name in lengths and name != "line-height" and any(it.type == "number" and it.value for it in tokens):
-        return False
-    never_negative = name in (*BOXES, "font-size")
-    return not (never_negative and any(getattr(it, "value", 0) < 0 for it in tokens if it.type in _MEASURES))
 
 
 @cache
@@ -330,15 +322,13 @@ def _visibility(token: Any, around: Seen) -> Seen:
 
 
 def _color(token: Any, around: Seen) -> Seen:
-    from tinycss2.color3 import parse_color
-
     if token.type == "function":
         slash = next((at for at, it in enumerate(token.arguments) if it.type == "literal" and it.value == "/"), -1)
         alpha = [it for it in token.arguments[slash + 1 :] if it.type in ("number", "percentage")] if slash >= 0 else []
         if alpha:
             return replace(around, clear=alpha[0].value * (0.01 if alpha[0].type == "percentage" else 1) <= FAINTEST)
-    color = parse_color(token)
-    if color is None or color == "currentColor":
+    color = color_of(token)
+    if color is None or isinstance(color, str):
         return around
     return replace(around, clear=color.alpha <= FAINTEST)
 
