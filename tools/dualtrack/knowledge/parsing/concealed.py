@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualtrack.knowledge.parsing.elements import Node, child, is_on, name, value
+from dualtrack.knowledge.parsing.elements import Node, child, inherited, is_on, name, value
 
 DELETED = "text that tracked changes delete"
 
@@ -15,13 +15,7 @@ def styles(sheet: Node) -> dict[str, bool]:
     for it in sheet:
         if name(it) == "style" and value(it, "type") == "paragraph" and value(it, "default") in ("1", "true", "on"):
             found[""] = own.get(value(it, "styleId") or "", found[""])
-    for style in base:
-        seen, at = {style}, style
-        while at not in own and (at := base.get(at, "")) not in seen:
-            seen.add(at)
-        if at in own:
-            found[style] = own[at]
-    return found
+    return found | inherited(own, base)
 
 
 def by_properties(properties: Node | None) -> bool | None:

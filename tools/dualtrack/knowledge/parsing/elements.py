@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
 from xml.etree import ElementTree
 
 Node = ElementTree.Element
+_Said = TypeVar("_Said")
 _OFF = ("0", "false", "off")
 
 
@@ -30,3 +33,21 @@ def child(node: Node | None, *path: str) -> Node | None:
 def is_on(node: Node | None) -> bool:
     """Tell whether an element that switches something is there and switches it on."""
     return node is not None and value(node) not in _OFF
+
+
+def inherited(own: Mapping[str, _Said], base: Mapping[str, str]) -> dict[str, _Said]:
+    """Return what each style says, or the nearest of those that it is made from; styles in a circle say nothing.
+
+    Each style is looked at once, however long the chains are.
+    """
+    found: dict[str, _Said | None] = dict(own)
+    for style in base:
+        chain, at = [], style
+        while at not in found and at in base:
+            found[at] = None
+            chain.append(at)
+            at = base[at]
+        said = found.get(at)
+        for it in chain:
+            found[it] = said
+    return {style: said for style, said in found.items() if said is not None}

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 from dualtrack.knowledge.parsing import concealed, tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
-from dualtrack.knowledge.parsing.elements import Node
+from dualtrack.knowledge.parsing.elements import Node, inherited
 from dualtrack.knowledge.parsing.elements import child as _child
 from dualtrack.knowledge.parsing.elements import name as _name
 from dualtrack.knowledge.parsing.elements import value as _value
@@ -151,12 +151,7 @@ def _levels(styles: Node) -> dict[str, int]:
             own[known] = int(name[8:])
         elif said.isdecimal():
             own[known] = 0 if int(said) > 8 else int(said) + 1  # 9 says that it is not a heading
-    for style in base:
-        seen, at = {style}, style
-        while at not in own and (at := base.get(at, "")) not in seen:
-            seen.add(at)
-        own.setdefault(style, own.get(at, 0))
-    return own
+    return dict.fromkeys(base, 0) | inherited(own, base)
 
 
 @dataclass
