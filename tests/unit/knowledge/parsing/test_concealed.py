@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from dualtrack.knowledge.parsing import office
-from tests.unit.knowledge.parsing.test_word import document
+from tests.unit.knowledge.parsing.test_word import INLINE, TOLD, document
 
 VANISH = {None: "", True: "<w:vanish/>", False: '<w:vanish w:val="0"/>'}
 GRID = list(itertools.product(VANISH, repeat=4))
@@ -62,3 +62,23 @@ DELETED = "text that tracked changes delete"
 def test_rows_and_drawings(body: str, left: list[str]) -> None:
     parsed = office.docx(document("<w:p><w:r><w:t>shown</w:t></w:r></w:p>" + body))
     assert ("hid" in [it.text for it in parsed.blocks], parsed.left_out) == (not left, left)
+
+
+#: What takes all that is in it out of a document, and as what.
+AWAY = {
+    '<w:del w:id="1" w:author="a">{}</w:del>': DELETED, '<w:moveFrom w:id="1" w:author="a">{}</w:moveFrom>': DELETED,
+    '<w:ins w:id="2" w:author="a"><w:del w:id="1" w:author="a">{}</w:del></w:ins>': DELETED,
+    "<w:r><w:rPr><w:vanish/></w:rPr>{}</w:r>": "hidden text",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("around", AWAY)
+@pytest.mark.parametrize("name", INLINE)
+def test_whatever_is_in_what_is_not_read_is_told(name: str, around: str) -> None:
+    inside = INLINE[name].format(*["MARK"] * INLINE[name].count("{}"))
+    body = f"<w:p><w:r><w:t>shown</w:t></w:r>{around.format(inside)}</w:p>"
+    for part in (body, f"<w:tbl><w:tr><w:tc>{body}</w:tc></w:tr></w:tbl>"):
+        parsed = office.docx(document(part))
+        told = {AWAY[around], TOLD.get(name, AWAY[around])} if AWAY[around] != DELETED else {DELETED}
+        assert [it.text for it in parsed.blocks] == ["shown"]
+        assert set(parsed.left_out) & told, name

@@ -137,6 +137,11 @@ def _tree(data: bytes) -> Node:
         raise Unreadable(f"it is not an office document, or a broken one: {error}") from None
 
 
+def _words(node: Node) -> list[str]:
+    """Return the words of an element that stand for a picture."""
+    return [said for it in WORDS.get(_name(node), ()) if (said := (_value(node, it) or "").strip())]
+
+
 def _levels(styles: Node) -> dict[str, int]:
     """Return the levels of headings by the names of their styles, also of those that are made from others."""
     own: dict[str, int] = {}
@@ -197,7 +202,7 @@ class _Document:
     def _leave(self, node: Node, reason: str) -> None:
         """Leave an element out; the reason is said where there is a text in it, or it stands for one."""
         texts = [it for it in node.iter() if _name(it) in ("t", "delText") and (it.text or "").strip()]
-        if texts or _name(node) not in ("del", "moveFrom", "r"):
+        if texts or _name(node) not in ("del", "moveFrom", "r") or any(_words(it) for it in node.iter()):
             self.left[reason] = None
         self._done.update(id(it) for it in texts)
 
@@ -257,9 +262,7 @@ class _Document:
                     self._inline(base, found, apart)
                 words.append(form.format("".join(found)) if found else "")
         elif name not in PROPERTIES:
-            for attribute in WORDS.get(name, ()):
-                if said := (_value(node, attribute) or "").strip():
-                    words.append(f" {said} ")
+            words += [f" {it} " for it in _words(node)]
             for child in node:
                 self._inline(child, words, apart)
 
