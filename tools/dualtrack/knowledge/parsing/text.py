@@ -21,6 +21,8 @@ MARKS = (
 )  # fmt: skip
 #: GB18030 decodes nearly everything. It counts when most of what is not ASCII are the 6,763 characters of GB 2312.
 SURE = 0.9
+#: The share of kana that no Chinese text has; and of characters at the places of Korean syllables, if there are enough.
+KANA, KOREAN, ENOUGH, LAST_KOREAN = 0.1, 0.95, 16, 0xC8
 _HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*\s*$")
 _FENCE = re.compile(r"\s*(```+|~~~+)")
 #: Below the names of a Markdown table's columns; and what separates its cells.
@@ -49,8 +51,32 @@ def decoded(data: bytes) -> str:
             continue
         foreign = [it for it in text if ord(it) > 127]
         if sum(_has(it, common) for it in foreign) >= SURE * len(foreign):
+            if encoding == "gb18030" and _is_of_neighbours(data, foreign):
+                break
             return _text(text)
     raise Unreadable("its encoding is not sure: convert it to UTF-8")
+
+
+def _is_of_neighbours(data: bytes, foreign: list[str]) -> bool:
+    """Tell whether a text of GB18030 may be one of EUC-JP, by its kana, or of EUC-KR, by where its characters are.
+
+    Korean syllables are where GB 2312 has those characters whose pinyin begins with A to Q; of sixteen characters of a
+    Chinese text, one is behind them.
+    """
+    if sum("\u3040" <= it <= "\u30ff" for it in foreign) > KANA * len(foreign):
+        return True
+    han = [it for it in foreign if "\u4e00" <= it <= "\u9fff"]
+    if len(han) < ENOUGH or sum(it.encode("gb18030")[0] > LAST_KOREAN for it in han) > (1 - KOREAN) * len(han):
+        return False
+    return _decodes(data, "euc_kr")
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _has(character: str, encoding: str) -> bool:
