@@ -13,6 +13,8 @@ from dualtrack.knowledge.parsing.blocks import Block
 
 #: Places of one line that are compared; a text beyond them counts as one that was not said.
 MOST_PLACES = 64
+#: Characters at the end of a line that may say what is in the next one.
+LONGEST_BEFORE = 60
 #: What programs put before a line that they write as plain text, and around words in it.
 _ITEM = re.compile(r"\s*(?:[-*•·–>#]+\s+|[0-9]{1,3}[.)]\s+)+")
 _MARKS = re.compile(r"[\s*_|]+")
@@ -36,9 +38,20 @@ class Said:
                     self._free.append(True)
 
     def new(self, blocks: Sequence[Block]) -> list[Block]:
-        """Return the blocks that were not said: whole lines, at the same place as the label before them."""
+        """Return the blocks that were not said: whole lines, at the same place as the label before them.
+
+        A line that was said is there again where the next one was not, and may belong to it: `手机：139`, `12345678`.
+        """
         lengths = sorted({len(it) for it in self._places}, reverse=True)
-        return [it for unit in _units(blocks) if not self._has("".join(map(_of, unit)), lengths) for it in unit]
+        found: list[Block] = []
+        before: list[Block] = []
+        for unit in _units(blocks):
+            if self._has("".join(map(_of, unit)), lengths):
+                before = unit if labels.has_word(unit[-1].text[-LONGEST_BEFORE:]) else []
+            else:
+                found += [*before, *unit]
+                before = []
+        return found
 
     def _has(self, said: str, lengths: list[int]) -> bool:
         """Tell whether lines that are free have a text from the begin of one to the end of one, and take these."""

@@ -137,7 +137,12 @@ def is_label(cell: str) -> bool:
 @lru_cache(1 << 12)
 def names_value(cell: str) -> bool:
     """Tell whether a cell is a label with a word that personal data is found after."""
-    return is_label(cell) and _pattern((*_WORDS, say.PERSON)).search(_plain(cell)) is not None
+    return is_label(cell) and has_word(cell)
+
+
+def has_word(said: str) -> bool:
+    """Tell whether a text has a word that personal data is found after."""
+    return _pattern((*_WORDS, say.PERSON)).search(_plain(said)) is not None
 
 
 @lru_cache(1 << 12)
