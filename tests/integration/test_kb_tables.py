@@ -213,6 +213,48 @@ def test_cells_outside_of_what_a_sheet_says_of_its_size(python: Path, size: str)
     assert said == plain or (size in ("", "none") and not said[0])
 
 
+def cell(place: str, said: str) -> str:
+    """Return a cell at a place, or at the next one."""
+    at = f" r='{place}'" if place else ""
+    return f"<c{at} t='inlineStr'><is><t>{said}</t></is></c>"
+
+
+@pytest.mark.parametrize(
+    ("cells", "order"),
+    [
+        (f"<row r='2'>{cell('B2', 'one')}{cell('A2', 'two')}</row>", False),
+        (f"<row r='2'>{cell('A2', 'one')}{cell('A2', 'two')}</row>", False),
+        (f"<row r='3'>{cell('A3', 'one')}</row><row r='2'>{cell('A2', 'two')}</row>", False),
+        (f"<row r='3'>{cell('', 'one')}</row><row r='2'>{cell('', 'two')}</row>", False),
+        (f"<row r='2'>{cell('A2', 'one')}</row><row r='2'>{cell('B2', 'two')}</row>", False),
+        (f"<row r='1'>{cell('A1', 'one')}{cell('B1', 'two')}</row>", False),
+        (f"<row r='2'>{cell('A2', 'one')}{cell('AA2', 'two')}</row>", True),
+        (f"<row r='9'>{cell('Z9', 'one')}</row><row r='10'>{cell('A10', 'two')}</row>", True),
+        (f"<row>{cell('', 'one')}{cell('', 'two')}</row>", True),
+        (f"<row spans='1:2' r='2'>{cell('B2', 'one')}{cell('', 'two')}</row>", True),
+    ],
+)
+def test_cells_that_are_out_of_order_are_reported(python: Path, cells: str, order: bool) -> None:
+    ((blocks, left),) = read(python, "xlsx", [to_xlsx([["a"]], cells)])
+    assert left == ([] if order else ["cells that are out of order or there twice"])
+    assert not order or ("one" in "".join(blocks) and "two" in "".join(blocks))
+
+
+@pytest.mark.parametrize("at", range(11))
+def test_characters_that_are_written_as_their_numbers(python: Path, at: int) -> None:
+    phone = "13912345678"
+    written = f"{phone[:at]}_x{ord(phone[at]):04X}_{phone[at + 1 :]}"
+    texts = {
+        f"手机{written}": f"手机{phone}",
+        "a_x005F_x0031_": "a_x0031_",
+        "_xd83d__xde00_": "\U0001f600",
+        "_xZZZZ_": "_xZZZZ_",
+    }
+    found = read(python, "xlsx", [to_xlsx([[it]]) for it in texts])
+    assert [blocks[-1] for blocks, _ in found] == list(texts.values())
+    assert phone not in mask_parts(found[0][0])[0][-1]
+
+
 def _with_prefix(book: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(book)) as old, zipfile.ZipFile(out, "w") as new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import zipfile
 import zlib
@@ -25,6 +26,10 @@ NOT_READ = {
 _WITHOUT_VALUE = re.compile(
     rb"(?:</(?:\w+:)?f>|<(?:\w+:)?f(?:\s[^<>]*)?/>)\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?</(?:\w+:)?c>"
 )
+#: A character by its number in a text of a workbook; the place of a row and of a cell.
+_NUMBERED = re.compile("_x([0-9A-Fa-f]{4})_")
+_ROW = re.compile(rb"""<(?:\w+:)?row\s(?:[^>]{0,400}?\s)?r\s*=\s*["']([0-9]{1,7})["']""")
+_CELL = re.compile(rb"""<(?:\w+:)?c\s(?:[^>]{0,400}?\s)?r\s*=\s*["']([A-Za-z]{1,3})([0-9]{1,7})["']""")
 #: PDFium writes this for a hyphen at the end of a line, between letters.
 _HYPHEN = re.compile("[\x02\ufffe]\n?")
 #: The end of a line in a mail address: at its sign, or before the last part of its domain.
@@ -130,12 +135,29 @@ def xlsx(data: bytes) -> Parsed:
                 cells += len(row)
                 if cells > MOST_CELLS:
                     raise Unreadable(f"it has more than {MOST_CELLS:,} cells")
-                rows.append(["" if it is None else str(it) for it in row])
+                rows.append(["" if it is None else _shown(str(it)) for it in row])
             if found := tables.rows(rows, f"sheet {number}"):
                 blocks += [Block(kind="heading", text=sheet.title, level=1), *found]
     except (KeyError, ValueError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise Unreadable(f"it is not an XLSX workbook, or a broken one: {error}") from None
     return Parsed(blocks, left)
+
+
+def _shown(said: str) -> str:
+    """Return a text of a cell as it is shown: characters may be written as their numbers, `_x0031_`."""
+    if "_x" not in said:
+        return said
+    plain = _NUMBERED.sub(lambda it: chr(int(it[1], 16)), said).replace("\0", "")
+    return plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _in_order(sheet: bytes) -> bool:
+    """Tell whether each cell of a sheet is behind those before it; the library leaves others out."""
+    rows = [int(it) for it in _ROW.findall(sheet)]
+    cells = [(int(row), len(column), column) for column, row in _CELL.findall(sheet)]
+    return all(it < after for it, after in itertools.pairwise(rows)) and all(
+        it < after for it, after in itertools.pairwise(cells)
+    )
 
 
 def _beside_cells(data: bytes) -> list[str]:
@@ -146,6 +168,8 @@ def _beside_cells(data: bytes) -> list[str]:
         sheets = [archive.read(it) for it in names if it.startswith(("xl/worksheets/", "xl/chartsheets/"))]
         if any(_WITHOUT_VALUE.search(it) for it in sheets):
             left.add("formulas whose values are not saved")
+        if not all(map(_in_order, sheets)):
+            left.add("cells that are out of order or there twice")
         if any(re.search(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)\b[^>]*>[^<]", it) for it in sheets):
             left.add("headers and footers")
         if any(b"<a:t>" in archive.read(it) for it in names if it.startswith("xl/drawings/") and it.endswith(".xml")):
