@@ -17,7 +17,7 @@ import pytest
 
 from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.pii.mask import mask_parts
-from tests.unit.knowledge.parsing.layouts import NAMED, Grid, layouts
+from tests.unit.knowledge.parsing.layouts import NAMED, WRITTEN, Grid, layouts, stacked
 from tests.unit.knowledge.parsing.test_tables import CELLS, LAYOUTS, runs, unique
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -155,7 +155,7 @@ def test_no_value_that_a_word_names_is_left(python: Path, which: str) -> None:
 @pytest.mark.parametrize("which", FORMATS)
 def test_no_value_of_any_layout_is_left(python: Path, which: str) -> None:
     form, write = FORMATS[which]
-    tables = [*layouts(4242)]
+    tables = [*layouts(4242), *stacked(4242, 100)]
     found = read(python, form, [write(grid) for _, grid, _ in tables])
     left = []
     for (name, grid, secrets), (blocks, _) in zip(tables, found, strict=True):
@@ -166,7 +166,7 @@ def test_no_value_of_any_layout_is_left(python: Path, which: str) -> None:
 
 
 def test_lists_of_terms_and_tables_for_places(python: Path) -> None:
-    terms = "".join(f"<dt>{name}<dd>{value}" for name, value in NAMED.items())
+    terms = "".join(f"<dt>{write(name)}<dd>{value}" for name, value in NAMED.items() for write in WRITTEN.values())
     cells = "".join(f"<tr><td>{name}<td>{value}" for name, value in NAMED.items())
     pages = [
         f"<dl>{terms}</dl>", f"<table><tr><td><table>{cells}</table></table>",

@@ -73,3 +73,42 @@ def layouts(seed: int) -> Iterator[tuple[str, Grid, list[str]]]:
             grid, secrets = [*grid, *other], secrets + more
         grid += chance.choice([[], [], [["合计"]], [["说明：", "请及时修改"]]])
         yield f"{above}, {where}, {how}, {deep} rows{', stacked' if stacked else ''}", _width(grid), secrets
+
+
+GROUPS = ("基本信息", "登录信息", "账号信息", "联系", "其他")
+PARTS = (("旧", "新"), ("主", "备"), ("内网", "外网"), ("2023", "2024"), ("1", "2"))
+KINDS = (
+    "groups above", "parts below", "title and parts below", "names in rows", "names before each row", "notes between",
+)  # fmt: skip
+
+
+def stacked(seed: int, count: int) -> Iterator[tuple[str, Grid, list[str]]]:
+    """Yield tables as `layouts` does: with names in two rows, in each second row, or beside the values."""
+    chance = random.Random(seed)
+
+    def value(name: str) -> str:
+        return NAMED.get(name) or chance.choice(PLAIN[name])
+
+    for kind, _ in itertools.product(KINDS, range(count)):
+        secret = chance.sample([*NAMED], chance.randint(1, 3))
+        names = secret + chance.sample([*PLAIN], chance.randint(1, 3))
+        chance.shuffle(names)
+        deep = range(chance.randint(1, 3))
+        rows = [[value(it) for it in names] for _ in deep]
+        grid = [names, *rows]
+        if kind == "groups above":
+            others = [chance.choice(("", *GROUPS)) for _ in names[1:]]
+            grid = [[chance.choice(GROUPS), *others], *grid]
+        elif "parts" in kind:
+            parts = chance.choice(PARTS)
+            wide = [it for it in names for _ in parts if it in secret or _ == parts[0]]
+            first = [it if at == 0 or wide[at - 1] != it else "" for at, it in enumerate(wide)]
+            below = [parts[not it] if of in secret else "" for it, of in zip(first, wide, strict=True)]
+            grid = [["系统账号一览表"]] * (kind[0] == "t") + [first, below, *([value(it) for it in wide] for _ in deep)]
+        elif kind == "names in rows":
+            grid = [["", *"甲乙丙"[: len(rows)]], *([it, *(value(it) for _ in deep)] for it in names)]
+        elif kind == "names before each row":
+            grid = [it for row in rows for it in (names, row)]
+        elif kind == "notes between":
+            grid = [names, *(it for row in rows for it in (row, [chance.choice(("小计", "说明：", "财务部"))]))]
+        yield kind, _width(grid), [NAMED[it] for it in secret]

@@ -133,8 +133,8 @@ class _Page:
             return
         if self._term and tag == "dd" and self.blocks and self.blocks[-1].text == self._term:
             del self.blocks[-1]
-            said = f"{labels.bare(self._term)}: {said.removeprefix(': ')}"
-        self._term = said if tag == "dt" and labels.names_value(said) else ""
+            said = f"{labels.written(self._term)}: {said.removeprefix(': ')}"
+        self._term = said if tag == "dt" and labels.names_value(labels.joined(said)) else ""
         level = HEADINGS.get(tag, 0)
         self.blocks.append(Block(kind="heading" if level else "text", text=said, level=level))
 
