@@ -49,6 +49,7 @@ BROAD = (
 _OTHERS = (say.PLACE, say.POSITION, say.LATITUDE, say.LONGITUDE, "mail|邮箱|邮件|mac|vin|车牌|车架|地址|address")
 _WORDS = (*(words for words, _ in (*SHAPES, *BROAD)), *_OTHERS)
 _SENTENCE = re.compile(r"[。；;！!？?，,@\n]")
+_LETTER, _DIGIT = re.compile(r"[^\W\d_]"), re.compile(r"\d")
 #: What a cell has beside the words of its label: marks of Markdown and of what must be filled in, colons, tags.
 _MARKS = " \t\n\u3000*＊_`~"
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
@@ -91,7 +92,7 @@ def bare(cell: str) -> str:
 @lru_cache(1 << 12)
 def joined(cell: str) -> str:
     """Return a label on one line, as it is read: `登录⏎密码` and `密 码` are one word each; other cells as they are."""
-    if not re.search(r"\s", cell):
+    if len(cell) > 2 * LONGEST or cell.isalnum():
         return cell
     line = _BETWEEN_HAN.sub("", _BREAK.sub(" ", cell)) if "\n" in cell else cell
     if not is_label(line):
@@ -129,9 +130,9 @@ def is_label(cell: str) -> bool:
     said = bare(cell)
     if len(said) > LONGEST:
         return False
-    digits = sum(it.isdigit() for it in said)
-    letters = any(it.isalpha() for it in said)
-    return letters and digits <= MOST_DIGITS and not _SENTENCE.search(said)
+    if _SENTENCE.search(said) or not _LETTER.search(said):
+        return False
+    return len(_DIGIT.findall(said)) <= MOST_DIGITS
 
 
 @lru_cache(1 << 12)

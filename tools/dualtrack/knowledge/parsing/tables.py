@@ -83,9 +83,11 @@ class _Above:
                     known.insert(0, it)
                     del known[MOST_ABOVE:]
 
-    def of(self, column: int, value: str) -> str:
-        """Return the nearest label above a value that the value is written like; empty where there is none."""
+    def of(self, column: int, value: str, name: str) -> str:
+        """Return the nearest label above a value that the value is written like; empty where none but its name is."""
         known = self._of.get(column, [])
+        if not known or known == [name] or labels.names_value(value) or labels.fits(value, name):
+            return ""
         for one in (labels.fits, labels.may_fit, labels.fits_person):
             if found := next((it for it in known if one(value, it)), ""):
                 return found
@@ -157,17 +159,17 @@ def _of_form(row: Cells, pairs: list[_Pair], above: _Above) -> str:
     said: list[str] = []
     for at, then in pairs:
         label, value = row.get(at, ""), row.get(then, "")
-        if label and not labels.names_value(label) and (name := above.of(at, label)):
+        if label and not labels.names_value(label) and (name := above.of(at, label, "")):
             said.append(_pair(name, label))
             label = ""
-        said.append(_pair(_with_above(label, value, above.of(then, value) if value else ""), value))
+        said.append(_pair(_with_above(label, above.of(then, value, label) if value else ""), value))
     above.add(row)
     return "; ".join(it for it in said if it)
 
 
-def _with_above(name: str, value: str, above: str) -> str:
-    """Return what is said before a value: its name, and after this one above that fits, unless the name does."""
-    if not above or above == name or labels.fits(value, name) or labels.names_value(value):
+def _with_above(name: str, above: str) -> str:
+    """Return what is said before a value: its name, and after this one above that fits."""
+    if not above or above == name:
         return name
     return f"{name} / {labels.written(above)}" if name else above
 
@@ -295,7 +297,7 @@ def _parts(row: Cells, names: _Names, above: _Above) -> Iterator[str]:
     label = held = ""
     for at, it in row.items():
         name = names.of(at)
-        over = "" if labels.names_value(it) else above.of(at, it)
+        over = above.of(at, it, name)
         if label and not labels.fits(it, name) and _is_of(label, it, name, over):
             said = f"{it} ({name})" if name else it
             if held:
@@ -303,7 +305,7 @@ def _parts(row: Cells, names: _Names, above: _Above) -> Iterator[str]:
             else:
                 said = f"{label}: {said}"
         else:
-            said = _pair(_with_above(name, it, over), it)
+            said = _pair(_with_above(name, over), it)
             if held:
                 yield held
                 held = ""
