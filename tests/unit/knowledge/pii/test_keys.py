@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import re
 import textwrap
 import urllib.parse
 from collections.abc import Callable
@@ -26,6 +27,8 @@ MARKERS = (
     r"\-----{} PRIVATE KEY\-----",
     "{} PRIVATE KEY",
 )
+#: Letters, digits and signs as keyboards for Chinese write them.
+WIDE = str.maketrans({it: chr(it + 0xFEE0) for it in range(0x21, 0x7F)})
 ARMOUR: dict[str, tuple[str, ...]] = {
     "legacy": ("Proc-Type: 4,ENCRYPTED", "DEK-Info: AES-128-CBC,0123456789ABCDEF0123456789ABCDEF", ""),
     "pgp": ("Version: GnuPG v2.0.22 (GNU/Linux)", "Comment: the key of the second host in the rack", ""),
@@ -84,6 +87,24 @@ def test_nothing_of_a_key_is_left(layout: str) -> None:
         assert "PRIVATE" not in clean
         assert clean.startswith("The key is:")
         assert clean.endswith("Restart the server afterwards. 谢谢。\n"), (text, clean)
+
+
+@pytest.mark.parametrize("marker", [*MARKERS, "Private-Lines: 12"])
+@pytest.mark.parametrize("blank", [" ", "\u3000"])
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_marker_may_be_wide(marker: str, blank: str, closed: bool) -> None:
+    begin, end = (marker.format(it).translate(WIDE).replace(" ", blank) for it in ("BEGIN", "END"))
+    lines = [begin, *body(), *([end] * (closed and begin != end))]
+    clean = mask(f"见附件\n{chr(10).join(lines)}\n谢谢。\n".encode()).data.decode()
+    # Hyphens behind a wide backslash, which escapes nothing, stay.
+    assert re.sub(r"[\\＼－]", "", clean) == "见附件\n[secret]\n谢谢。\n"
+
+
+@pytest.mark.parametrize("marker", [*MARKERS, "Private-Lines: 12"])
+def test_a_body_of_hexadecimal_pairs(marker: str) -> None:
+    pairs = [RAW[it : it + 15].hex(":") + ":" for it in range(0, 300, 15)]
+    text = "\n".join([marker.format("BEGIN"), *(f"    {it}" for it in pairs), "    ", "after it"])
+    assert mask(text.encode()).data.decode().lstrip("\\") == "[secret]\n    \nafter it"
 
 
 @pytest.mark.parametrize("layout", PARTS)

@@ -20,24 +20,61 @@ MOST_BYTES = 256 << 10
 #: Bytes between two pieces of a body, between the marker and the first piece (armour headers), and behind a body
 #: without an end marker: there must not be another piece.
 GAP, HEADERS, BEHIND = 256, 768, 4096
-#: Between the words of a marker: a blank in any of its forms, also escaped (`%20`, `&nbsp;`), and ends of lines.
-_BETWEEN = r"(?:[^A-Za-z]|&[A-Za-z]{2,5};){1,12}"
-_WORDS = rf"(?:[A-Za-z][A-Za-z0-9]{{0,15}}{_BETWEEN}){{0,4}}PRIVATE{_BETWEEN}KEY"
-_MARKER = re.compile(rf"(BEGIN|END){_BETWEEN}{_WORDS}(?:{_BETWEEN}BLOCK)?".encode(), re.I)
+#: In the bytes of a text: a wide letter, a hyphen of any kind, a colon, a digit.
+_WIDE = r"\xef(?:\xbc[\xa1-\xba]|\xbd[\x81-\x9a])"
+_HYPHEN = r"(?:-|\xef\xbc\x8d|\xef\xb9\xa3|\xe2\x80[\x90-\x95]|\xe2\x88\x92)"
+_COLON, _DIGIT = r"(?::|\xef\xbc\x9a|\xef\xb8\xb0|\xef\xb9\x95)", r"(?:[0-9]|\xef\xbc[\x90-\x99])"
+
+
+def _wide(text: str) -> str:
+    """Return a pattern for the bytes of a word, each of whose letters may be wide, too."""
+    return "".join(rf"(?:{it}|\xef\xbc\x{ord(it) + 0x60:x}|\xef\xbd\x{ord(it) + 0x40:x})" for it in text)
+
+
+def _between(other: str) -> str:
+    """Return a pattern for what is between the words of a marker, by what is not a letter: blanks of any form.
+
+    Also escaped ones (`%20`, `&nbsp;`), and ends of lines. Atomic, as words are: whatever is written, there is one way
+    to read it. (Python 3.11.2 mistakes some groups with `{…}+`.)
+    """
+    return rf"(?>(?:&[A-Za-z]{{2,5}};|{other}){{1,12}})"
+
+
+def _words(between: str, letter: str, private: str, key: str) -> str:
+    return rf"(?:(?>{letter}(?:{letter}|[0-9]){{0,15}}){between}){{0,4}}{private}{between}{key}"
+
+
+_BETWEEN, _IN_BYTES = _between("[^A-Za-z]"), _between(rf"(?!{_WIDE})[^A-Za-z]")
+_WORDS = _words(_BETWEEN, "[A-Za-z]", "PRIVATE", "KEY")
+_MARKER = re.compile(
+    rf"({_wide('BEGIN')}|({_wide('END')})){_IN_BYTES}"
+    rf"{_words(_IN_BYTES, f'(?:[A-Za-z]|{_WIDE})', _wide('PRIVATE'), _wide('KEY'))}"
+    rf"(?:{_IN_BYTES}{_wide('BLOCK')})?".encode(),
+    re.I,
+)
 #: What closes a marker, and blanks or escapes before the sign.
-_CLOSES = re.compile(rb"(?i: block)?(?: ?-{1,8}|(?:%2[Dd]|&#45;|\\-|\\u002[Dd]){1,8})?")
-#: Base64, its signs also as URLs and JSON escape them, with characters that show nothing in between.
+_CLOSES = re.compile(
+    rf"(?i:(?: |\xe3\x80\x80){_wide('BLOCK')})?"
+    rf"(?:(?: |\xe3\x80\x80)?{_HYPHEN}{{1,8}}|(?:%2[Dd]|&#45;|\\-|\\u002[Dd]){{1,8}})?".encode()
+)
+_PUTTY = re.compile(rf"{_wide('PRIVATE')}{_HYPHEN}{_wide('LINES')}{_COLON}(?: |\xe3\x80\x80)?{_DIGIT}+".encode(), re.I)
+_MARKER_BEGINS = re.compile(rf"{_wide('BEGIN')}|{_wide('PRIVATE')}{_HYPHEN}{_wide('LINES')}".encode(), re.I)
+#: Base64, its signs also as URLs and JSON escape them, with characters that show nothing in between; or pairs of
+#: hexadecimal digits with colons.
 _PIECE = re.compile(
-    rb"(?:[A-Za-z0-9+/=]|\\/|%2[BbFf]|%3[Dd]|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xc2\xad|\xef\xbb\xbf){16,}+"
+    rb"(?>(?:[0-9A-Fa-f]{2}:){6,})[0-9A-Fa-f]{0,2}"
+    rb"|(?:[A-Za-z0-9+/=]|\\/|%2[BbFf]|%3[Dd]|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xc2\xad|\xef\xbb\xbf){16,}+"
 )
 _LOOKS_LIKE_BASE64 = re.compile(rb"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])[^0-9+/]*[0-9+/]")
-_HEXADECIMAL = re.compile(rb"(?=[^0-9]*[0-9])[0-9A-Fa-f]+\Z")
+_CAPITAL, _HEXADECIMAL = re.compile(rb"[A-Z]"), re.compile(rb"(?=[^0-9]*[0-9])[0-9A-Fa-f:]+\Z")
 #: The last line of a body may be short: alone on its line, decoration aside, and no word.
 _TAIL = re.compile(
     rb"(?:\\[nrt]|<[^<>]{0,80}>|[^A-Za-z0-9+/=\\<]){1,40}(=?[A-Za-z0-9+/]{1,64}={0,2})(?=[^A-Za-z0-9+/=]|\Z)"
 )
 _NO_WORD = re.compile(rb".*=|(?=.*[0-9+/]).*[A-Za-z]|.*[a-z][A-Z]", re.S)
 LONG_PIECE = 40
+#: Bytes of the shortest piece at most, and of a marker.
+_SHORT_PIECE, _LONGEST_MARKER = 16 * 3, 1024
 #: A token continues so long, beyond its window.
 _TOKEN_BYTES, _LONG_SECRET = 16 << 10, 120
 _TOKEN_AFTER = re.compile(rb"[^\s\"'<>,;)\]}\x80-\xff]*+")
@@ -67,37 +104,49 @@ def _begin(found: re.Match[str]) -> int:
 
 
 class Keys:
-    """Says of the private keys in a text, in order, where each ends; in a time that grows as the text does."""
+    """Says of the private keys in a text, in order, where each ends; in a time that grows as the text does.
+
+    What is looked at for one key ends where the next one begins, and is not looked at again.
+    """
 
     def __init__(self, data: bytes) -> None:
         """Begin before the first key."""
         self._data = data
-        #: No marker begins between these places but the last one that was found.
-        self._from = self._to = 0
-        self._next: re.Match[bytes] | None = None
+        self._markers, self._files = _Next(_MARKER, data), _Next(_PUTTY, data)
 
     def end(self, end: int) -> tuple[int, bool]:
         """Return where the key ends whose marker ends at a place, and whether that is certain."""
         place = _closed(self._data, end)
-        marker = self._marker(place)
-        if marker and marker[1].upper() == b"END":
+        marker = self._markers.after(place)
+        if marker and marker[2]:
             return _closed(self._data, marker.end()), True
-        limit = marker.start() if marker else len(self._data)
+        limit = min(it.start() if it else len(self._data) for it in (marker, self._files.after(place)))
         over = _body(self._data, place, limit)
         behind = _PIECE.finditer(self._data, over, min(over + BEHIND, limit))
         open_ended = any(len(it[0]) >= LONG_PIECE and _LOOKS_LIKE_BASE64.match(it[0]) for it in behind)
         return over, not open_ended
 
-    def _marker(self, place: int) -> re.Match[bytes] | None:
-        """Return the next marker within the bytes that a key has at most."""
-        to = min(place + MOST_BYTES, len(self._data))
-        if (self._next and self._next.start() < place) or not self._from <= place <= self._to:
-            self._next, self._from, self._to = None, place, place
-        if not self._next and to > self._to:
-            # What was searched is not searched again, but for a marker that goes over its end.
-            self._next = _MARKER.search(self._data, max(place, self._to - 256), to)
-            self._to = self._next.start() if self._next else to
-        return self._next if self._next and self._next.start() < to else None
+
+class _Next:
+    """The next match of a pattern after a place, for places in order; each byte is searched once."""
+
+    def __init__(self, pattern: re.Pattern[bytes], data: bytes) -> None:
+        self._pattern, self._data = pattern, data
+        #: No match begins between these places but the last one that was found.
+        self._from = self._to = 0
+        self._found: re.Match[bytes] | None = None
+
+    def after(self, place: int) -> re.Match[bytes] | None:
+        """Return the next match, where one is within the bytes that a key has at most."""
+        if (self._found and self._found.start() < place) or not self._from <= place <= self._to:
+            self._found, self._from, self._to = None, place, place
+        if not self._found and self._to < min(place + MOST_BYTES, len(self._data)):
+            # Further than is asked for, so that few searches begin; what was searched is not searched again, but for
+            # a match that goes over its end.
+            first, self._to = max(place, self._to - _LONGEST_MARKER), min(place + 2 * MOST_BYTES, len(self._data))
+            if found := self._pattern.search(self._data, first, self._to):
+                self._found, self._to = found, found.start()
+        return self._found if self._found and self._found.start() < place + MOST_BYTES else None
 
 
 def _closed(data: bytes, place: int) -> int:
@@ -106,19 +155,18 @@ def _closed(data: bytes, place: int) -> int:
 
 
 def _base64(piece: bytes) -> bool:
-    if len(piece) >= LONG_PIECE and re.search(rb"[A-Z]", piece):
+    if len(piece) >= LONG_PIECE and _CAPITAL.search(piece):
         return True
     return bool(_LOOKS_LIKE_BASE64.match(piece) or _HEXADECIMAL.match(piece))
 
 
 def _body(data: bytes, place: int, limit: int) -> int:
     """Return where a body without an end marker ends that begins at a place; the place itself where there is none."""
-    over, reach = place, HEADERS
-    for piece in _PIECE.finditer(data, place, limit):
-        if piece.start() - over > reach:
-            break
+    over, reach, at = place, HEADERS, place
+    while piece := _piece(data, at, over + reach, limit):
+        at = piece.end()
         if _base64(piece[0]):
-            over, reach = piece.end(), GAP
+            over, reach = at, GAP
     for _ in range(2 if over > place else 0):
         tail = _TAIL.match(data, over, limit)
         if not tail or not _NO_WORD.match(tail[1]):
@@ -127,12 +175,18 @@ def _body(data: bytes, place: int, limit: int) -> int:
     return over
 
 
+def _piece(data: bytes, place: int, last: int, limit: int) -> re.Match[bytes] | None:
+    """Return the next piece, which begins at a place at most; further is not looked."""
+    found = _PIECE.search(data, place, min(last + _SHORT_PIECE, limit))
+    return _PIECE.match(data, found.start(), limit) if found and found.start() <= last else None
+
+
 def extended(data: bytes, found: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
     """Yield findings, in order, private keys with their bodies and long tokens as far as they go.
 
     What is inside of a key is a part of it, whatever it looks like.
     """
-    keys, over = Keys(data), 0
+    keys, over, of_token = Keys(data), 0, 0
     for start, end, kind in sorted(found):
         if end <= over:
             continue
@@ -140,10 +194,11 @@ def extended(data: bytes, found: Iterable[tuple[int, int, str]]) -> Iterator[tup
             if marker(data, start, end):
                 end, _ = keys.end(end)
                 over = end
-            elif token := _token(data, start, end):
+            elif end > of_token:
+                if not (token := _token(data, start, end)):
+                    continue
                 start, end = token
-            else:
-                continue
+                of_token = end
         yield start, end, kind
 
 
@@ -156,16 +211,12 @@ def open_ended(data: bytes, found: Iterable[tuple[int, int, str]]) -> bool:
     return False
 
 
-_PUTTY = re.compile(rb"private-lines: ?[0-9]+", re.I)
-_MARKER_BEGINS = re.compile(rb"begin|private-lines", re.I)
-
-
 def marker(data: bytes, start: int, end: int) -> int:
     """Return where the first marker of a key ends that is in a finding, or 0 where there is none."""
     if not _MARKER_BEGINS.search(data, start, min(end, start + 512)):
         return 0
     for it in _MARKER.finditer(data, start, end):
-        if it[1].upper() == b"BEGIN":
+        if not it[2]:
             return it.end()
     found = _PUTTY.search(data, start, end)
     return found.end() if found else 0
@@ -177,12 +228,21 @@ def _token(data: bytes, start: int, end: int) -> tuple[int, int] | None:
     None for what looks like the second of three parts of a token (JWT), and is none.
     """
     if data.startswith(b".eyJ", start):
-        before = data[max(0, start - _TOKEN_BYTES) : start]
-        head = _LAST_WORD.match(before[::-1])
-        first = before.find(b"eyJ", len(before) - (head.end() if head else 0))
+        first = data.find(b"eyJ", start - _word_before(data, start), start)
         whole = _PARTS.match(data, start, end + 2 * _TOKEN_BYTES)
-        return (start - len(before) + first, whole.end()) if first >= 0 and whole else None
+        return (first, whole.end()) if first >= 0 and whole else None
     if end - start < _LONG_SECRET:
         return start, end
     after = _TOKEN_AFTER.match(data, end, end + _TOKEN_BYTES)
     return start, after.end() if after else end
+
+
+def _word_before(data: bytes, place: int) -> int:
+    """Return how many bytes the word has that ends at a place; most words are short."""
+    length = 0
+    for reach in (_LONG_SECRET, _TOKEN_BYTES):
+        found = _LAST_WORD.match(data[max(0, place - reach) : place][::-1])
+        length = found.end() if found else 0
+        if length < reach:
+            break
+    return length
