@@ -42,8 +42,8 @@ FEW = 32
 LONGEST, ONE = 4096, 4
 #: Bytes before a number that are looked at, and of a window around a match of digits: 19 digits in a row fit in.
 CONTEXT, BEFORE_DIGITS, AFTER_DIGITS = 40, 64, 48
-#: A value after a word has so many digits, in so many bytes after it.
-FEWEST_AFTER, DIGITS_REACH = 4, 64
+#: Digits of a value after a word are in so many bytes after its first one.
+DIGITS_REACH = 34
 #: Digits of other scripts may follow a word that says what they are.
 BEFORE_OTHERS = 96
 #: A wide letter may be anywhere in the longest identifier, an account of 34 characters, and each takes three bytes.
@@ -176,7 +176,7 @@ def find(data: bytes) -> Windows | None:
     packed = np.sort(np.array(matches, np.int64))
     numbers, ends = packed & _NUMBERS, packed >> _BITS
     whole = _alone(data, _table("length")[numbers], ends) & _followed(data, _table("follows")[numbers], ends)
-    whole &= _digit_near(data, _table("digit")[numbers], ends)
+    whole &= _digit_near(data, numbers, ends)
     numbers, ends = numbers[whole], ends[whole]
     return _windows(data, numbers, ends) if len(ends) else None
 
@@ -217,22 +217,25 @@ def _followed(data: bytes, follows: Places, ends: Places) -> npt.NDArray[np.bool
     return found
 
 
-def _digit_near(data: bytes, within: Places, ends: Places) -> npt.NDArray[np.bool_]:
+def _digit_near(data: bytes, numbers: Places, ends: Places) -> npt.NDArray[np.bool_]:
     """Return after which matches is a digit of ASCII, in so many bytes, and more of them, of those that must have some.
 
     Digits of other scripts are hits of their own.
     """
+    within = _table("digit")[numbers]
     some, codes = np.flatnonzero(within), np.frombuffer(data, np.uint8)
     found = np.ones(len(within), np.bool_)
     if len(some):
+        within, reach = within[some, None], np.arange(_FURTHEST)
         # What is after the end of the text is as its last byte is, which is near as well.
-        near = ends[some, None] + np.arange(DIGITS_REACH)
-        digits = codes.take(near, mode="clip") - ord("0") < 10
-        found[some] = (digits.sum(1) >= FEWEST_AFTER) & (digits.argmax(1) < within[some])
+        digits = codes.take(ends[some, None] + reach, mode="clip") - ord("0") < 10
+        first = (digits & (reach < within)).any(1)
+        found[some] = first & ((digits & (reach < within + DIGITS_REACH)).sum(1) >= _table("digits")[numbers[some]])
     return found
 
 
-_FIRST = re.compile(rb"[^0-9]{0,%d}[0-9]" % DIGITS_REACH)
+_FURTHEST = max(it.digit for it in words.FAMILIES) + DIGITS_REACH
+_FIRST = re.compile(rb"[^0-9]{0,%d}[0-9]" % _FURTHEST)
 
 
 @cache

@@ -26,9 +26,17 @@ _HYPHEN = r"(?:-|\xef\xbc\x8d|\xef\xb9\xa3|\xe2\x80[\x90-\x95]|\xe2\x88\x92)"
 _COLON, _DIGIT = r"(?::|\xef\xbc\x9a|\xef\xb8\xb0|\xef\xb9\x95)", r"(?:[0-9]|\xef\xbc[\x90-\x99])"
 
 
-def _wide(text: str) -> str:
-    """Return a pattern for the bytes of a word, each of whose letters may be wide, too."""
-    return "".join(rf"(?:{it}|\xef\xbc\x{ord(it) + 0x60:x}|\xef\xbd\x{ord(it) + 0x40:x})" for it in text)
+def _wide(text: str, *, begun: bool = False) -> str:
+    """Return a pattern for the bytes of a word in letters of any case, each of which may be wide.
+
+    ``begun``: the first byte was matched before, as one of a class. Python looks for a class much faster than for
+    alternatives, or for letters without regard to case.
+    """
+    found = [(f"[{it}{it.lower()}]", rf"(?:\xbc\x{ord(it) + 0x60:x}|\xbd\x{ord(it) + 0x40:x})") for it in text]
+    letters = [rf"(?:{it}|\xef{wide})" for it, wide in found]
+    if begun:
+        letters[0] = rf"(?:(?<={found[0][0]})|(?<=\xef){found[0][1]})"
+    return "".join(letters)
 
 
 def _between(other: str) -> str:
@@ -47,18 +55,20 @@ def _words(between: str, letter: str, private: str, key: str) -> str:
 _BETWEEN, _IN_BYTES = _between("[^A-Za-z]"), _between(rf"(?!{_WIDE})[^A-Za-z]")
 _WORDS = _words(_BETWEEN, "[A-Za-z]", "PRIVATE", "KEY")
 _MARKER = re.compile(
-    rf"({_wide('BEGIN')}|({_wide('END')})){_IN_BYTES}"
+    rf"[BbEe\xef](?:{_wide('BEGIN', begun=True)}|({_wide('END', begun=True)})){_IN_BYTES}"
     rf"{_words(_IN_BYTES, f'(?:[A-Za-z]|{_WIDE})', _wide('PRIVATE'), _wide('KEY'))}"
-    rf"(?:{_IN_BYTES}{_wide('BLOCK')})?".encode(),
-    re.I,
+    rf"(?:{_IN_BYTES}{_wide('BLOCK')})?".encode()
 )
 #: What closes a marker, and blanks or escapes before the sign.
 _CLOSES = re.compile(
-    rf"(?i:(?: |\xe3\x80\x80){_wide('BLOCK')})?"
+    rf"(?:(?: |\xe3\x80\x80){_wide('BLOCK')})?"
     rf"(?:(?: |\xe3\x80\x80)?{_HYPHEN}{{1,8}}|(?:%2[Dd]|&#45;|\\-|\\u002[Dd]){{1,8}})?".encode()
 )
-_PUTTY = re.compile(rf"{_wide('PRIVATE')}{_HYPHEN}{_wide('LINES')}{_COLON}(?: |\xe3\x80\x80)?{_DIGIT}+".encode(), re.I)
-_MARKER_BEGINS = re.compile(rf"{_wide('BEGIN')}|{_wide('PRIVATE')}{_HYPHEN}{_wide('LINES')}".encode(), re.I)
+_FILE = rf"{_HYPHEN}{_wide('LINES')}"
+_PUTTY = re.compile(rf"[Pp\xef]{_wide('PRIVATE', begun=True)}{_FILE}{_COLON}(?: |\xe3\x80\x80)?{_DIGIT}+".encode())
+_MARKER_BEGINS = re.compile(
+    rf"[BbPp\xef](?:{_wide('BEGIN', begun=True)}|{_wide('PRIVATE', begun=True)}{_FILE})".encode()
+)
 #: Base64, its signs also as URLs and JSON escape them, with characters that show nothing in between; or pairs of
 #: hexadecimal digits with colons.
 _PIECE = re.compile(
@@ -75,6 +85,8 @@ _NO_WORD = re.compile(rb".*=|(?=.*[0-9+/]).*[A-Za-z]|.*[a-z][A-Z]", re.S)
 LONG_PIECE = 40
 #: Bytes of the shortest piece at most, and of a marker.
 _SHORT_PIECE, _LONGEST_MARKER = 16 * 3, 1024
+#: Bytes that are searched for a marker beyond those that are asked for.
+_FURTHER = 32 << 10
 #: A token continues so long, beyond its window.
 _TOKEN_BYTES, _LONG_SECRET = 16 << 10, 120
 _TOKEN_AFTER = re.compile(rb"[^\s\"'<>,;)\]}\x80-\xff]*+")
@@ -112,17 +124,17 @@ class Keys:
     def __init__(self, data: bytes) -> None:
         """Begin before the first key."""
         self._data = data
-        self._markers, self._files = _Next(_MARKER, data), _Next(_PUTTY, data)
+        self._markers = _Next(_MARKER, data)
 
     def end(self, end: int) -> tuple[int, bool]:
         """Return where the key ends whose marker ends at a place, and whether that is certain."""
         place = _closed(self._data, end)
         marker = self._markers.after(place)
-        if marker and marker[2]:
+        if marker and marker[1]:
             return _closed(self._data, marker.end()), True
-        limit = min(it.start() if it else len(self._data) for it in (marker, self._files.after(place)))
+        limit = marker.start() if marker else len(self._data)
         over = _body(self._data, place, limit)
-        behind = _PIECE.finditer(self._data, over, min(over + BEHIND, limit))
+        behind = _PIECE.finditer(self._data, over, _file(self._data, over, min(over + BEHIND, limit)))
         open_ended = any(len(it[0]) >= LONG_PIECE and _LOOKS_LIKE_BASE64.match(it[0]) for it in behind)
         return over, not open_ended
 
@@ -143,7 +155,8 @@ class _Next:
         if not self._found and self._to < min(place + MOST_BYTES, len(self._data)):
             # Further than is asked for, so that few searches begin; what was searched is not searched again, but for
             # a match that goes over its end.
-            first, self._to = max(place, self._to - _LONGEST_MARKER), min(place + 2 * MOST_BYTES, len(self._data))
+            first = max(place, self._to - _LONGEST_MARKER)
+            self._to = min(place + MOST_BYTES + _FURTHER, len(self._data))
             if found := self._pattern.search(self._data, first, self._to):
                 self._found, self._to = found, found.start()
         return self._found if self._found and self._found.start() < place + MOST_BYTES else None
@@ -177,8 +190,14 @@ def _body(data: bytes, place: int, limit: int) -> int:
 
 def _piece(data: bytes, place: int, last: int, limit: int) -> re.Match[bytes] | None:
     """Return the next piece, which begins at a place at most; further is not looked."""
-    found = _PIECE.search(data, place, min(last + _SHORT_PIECE, limit))
+    found = _PIECE.search(data, place, _file(data, place, min(last + _SHORT_PIECE, limit)))
     return _PIECE.match(data, found.start(), limit) if found and found.start() <= last else None
+
+
+def _file(data: bytes, place: int, limit: int) -> int:
+    """Return where the next key of PuTTY begins in a part of a text, or the end of that part."""
+    found = _PUTTY.search(data, place, limit)
+    return found.start() if found else limit
 
 
 def extended(data: bytes, found: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
@@ -216,7 +235,7 @@ def marker(data: bytes, start: int, end: int) -> int:
     if not _MARKER_BEGINS.search(data, start, min(end, start + 512)):
         return 0
     for it in _MARKER.finditer(data, start, end):
-        if not it[2]:
+        if not it[1]:
             return it.end()
     found = _PUTTY.search(data, start, end)
     return found.end() if found else 0

@@ -71,6 +71,15 @@ def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str
                     over = found.end()
                     if rule.check(found) and (begin := rule.begin(found)) >= 0:
                         yield rule.kind, begin, found.end(1)
+                        for one, over in _more(rule, text, found.end(1)):
+                            yield rule.kind, one, over
+
+
+def _more(rule: Rule, text: str, place: int) -> Iterator[tuple[int, int]]:
+    """Yield where the values begin and end that follow one which ends at a place, one after the other."""
+    while rule.more and (found := rule.more.match(text, place)) and rule.check(found):
+        yield found.span(1)
+        place = found.end(1)
 
 
 @cache

@@ -12,10 +12,12 @@ _CLOSING = r""""',;)\]}>"""
 #: part of the value, or a part of a password would stay.
 _ENDS = (
     rf"(?=[{_CLOSING}]*(?:[^!-~]|\Z)|[\"'][,;:)\]}}>]"
-    rf"|[\"']?[,;] ?[\"']?[a-z_][\w.-]{{0,31}}[\"']?[:=]|</?[a-z]{{1,10}}[ />])"
+    rf"|\\[\"'](?:[{_CLOSING}\\]|[^!-~]|\Z)|[\"']?[,;] ?[\"']?[a-z_][\w.-]{{0,31}}[\"']?[:=]|</?[a-z]{{1,10}}[ />])"
 )
+#: One more value after another one has letters and digits.
+MIXED = r"(?=[!-~]{0,40}?[A-Za-z])(?=[!-~]{0,40}?[0-9])(?=[!-~]{6})"
 #: Between double quotes a value ends there alone; no blank is in it.
-_QUOTED = rf"(?<=\")(?:\\[!-~]|[!#-\[\]-~]){{{SHORTEST},{LONGEST}}}+(?=\")"
+_QUOTED = rf"(?<=\")(?<!\\\")(?:\\[!-~]|[!#-\[\]-~]){{{SHORTEST},{LONGEST}}}+(?=\")"
 #: A longer one continues to the end of its window, and `keys` finds its end.
 _PLAIN = rf"(?![{_CLOSING}])(?:[!-~]{{{SHORTEST},{LONGEST - 1}}}?{_ENDS}|[!-~]{{200,{LONGEST}}})"
 VALUE = f"{_QUOTED}|{_PLAIN}"

@@ -51,7 +51,8 @@ class Rule:
 
     ``heads`` are pairs of characters: one of the first, then one of the second. ``starts`` says where a match may begin
     that has such a pair at a place; without heads, it may begin at each place not far before one of the family's hits.
-    ``worth`` returns those of many such places where it may match at all.
+    ``worth`` returns those of many such places where it may match at all. ``more`` matches what may follow a value that
+    was found: what is between both, and one more value, which is its group 1 and is checked as the first one is.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Rule:
     heads: Heads = ()
     starts: Callable[[str, int], Iterable[int]] | None = None
     worth: Callable[[Codes, Places], Places] | None = None
+    more: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Family:
     ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
     before it at most. ``length`` are the bytes of a hit that is not part of a longer word, or of one with one byte more
     before it; 0 where it may be. After a hit, a blank or a hyphen aside, are ``follows`` capitals or digits, and within
-    ``digit`` bytes is the first of some digits. With ``shared``, digits of other scripts and wide letters are hits as
-    well: with all of them in its hint, Hyperscan takes long.
+    ``digit`` bytes is the first of ``digits`` digits. With ``shared``, digits of other scripts and wide letters are
+    hits as well: with all of them in its hint, Hyperscan takes long.
     """
 
     hint: bytes
@@ -83,6 +85,7 @@ class Family:
     follows: int = 0
     shared: bool = True
     digit: int = 0
+    digits: int = 4
 
 
 def shape(hint: bytes, *rules: Rule, **more: Any) -> Family:

@@ -27,8 +27,8 @@ COMPANY = "信用代码|税号|纳税人识别号|统一编号|统编"
 IBAN = "iban"
 WECHAT = "微信|wechat|weixin"
 LOGIN = (
-    "密码|口令|密钥|金钥|令牌|权杖|通行码|password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key"
-    "|private[ _-]?key"
+    "密码|口令|授权码|密钥|金钥|令牌|权杖|通行码|password|passwd|passphrase|pwd|secret|token|api[ _-]?key"
+    "|access[ _-]?key|private[ _-]?key"
 )
 #: What may follow such a word in a name: `tokens` are counted.
 OF_LOGIN = r"(?:(?<!token)s|(?:[ _-]?(?:key|confirm(?:ation)?|hash|value|确认|哈希|杂凑)))?(?:[ _-]?[0-9]{1,2})?"
@@ -48,10 +48,8 @@ FAMILY = (
     "|[王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭汪范金石廖"
     "贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤56])"
 )
-#: Between a word and what it names: `no.` and its like, then any of these; or, where words are common, a sign at least.
+#: What a word may have behind it: `no.` and its like.
 NO = (
     "(?:号码|编号|号|证号|账号|帐号|卡号|字号|证字号|(?:证)?统一编号|证号码|证明文件号码|执照号码"
     r"| ?no\.?| ?number| ?id)?"
 )
-LINK = r"""[\s:=#*"'“”「『【\[(<>|为是叫]{0,6}"""
-SAID = r"""\s{0,3}[:=是为][\s"'“”「『]{0,4}"""

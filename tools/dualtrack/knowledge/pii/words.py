@@ -12,6 +12,7 @@ import numpy as np
 
 from dualtrack.knowledge.pii import keys, passwords
 from dualtrack.knowledge.pii import vocabulary as say
+from dualtrack.knowledge.pii.beside import AND, AND_SECRET, BESIDE, CLOSES, LINK, NO_DAY, OPENS, SAID
 from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, Codes, Places
 from dualtrack.knowledge.pii.mails import MAILS, WRITTEN_MAILS
 from dualtrack.knowledge.pii.registers import (
@@ -38,14 +39,12 @@ from dualtrack.knowledge.pii.rules import (
 from dualtrack.knowledge.pii.traditional import either
 from dualtrack.knowledge.pii.vocabulary import (
     FAMILY,
-    LINK,
     LOGIN,
     NO,
     OF_LOGIN,
     PERSON,
     PLATES,
     ROADS,
-    SAID,
     TITLE,
     WECHAT,
 )  # fmt: skip
@@ -119,7 +118,12 @@ def _keyed(kind: str, words: str, value: str, check: Check = always, more: str =
     # Words with numerals are looked for as windows have them, which were made plain.
     words = words.translate(NUMERALS)
     pattern = re.compile(rf"(?:{words}){more}{NO.translate(NUMERALS)}(?: is)?{LINK}({value})", re.I)
-    return Rule(kind, pattern, check, heads=heads_of(words))
+    return Rule(kind, pattern, check, heads=heads_of(words), more=_more(value, "" if kind == "birth_date" else NO_DAY))
+
+
+def _more(value: str, which: str = "", between: str = AND) -> re.Pattern[str]:
+    """Return a pattern for one more value after one that a rule found."""
+    return re.compile(f"{between}{which}({value})", re.I)
 
 
 def _mac_begins(codes: Codes, places: Places) -> Places:
@@ -150,8 +154,9 @@ def _any_of(characters: str) -> bytes:
 NAMES = shape(
     either(f"(?:{PERSON}|{TITLE})"),
     Rule("name", re.compile(
-        rf"(?:{PERSON})(?: ?[:=|] ?|\s|是|为|叫)((?=[0-9]?{HAN}){FAMILY}(?:{HAN}|[0-9](?![0-9])){{1,2}})(?!{HAN})"
-    ), heads=heads_of(PERSON)),
+        rf"(?:{PERSON}){BESIDE}?(?:\s{{0,3}}[:=|]\s{{0,2}}(?:{CLOSES} ?){{0,2}}{OPENS}|\s|是|为|叫)"
+        rf"((?=[0-9]?{HAN}){FAMILY}(?:{HAN}|[0-9](?![0-9])){{1,2}})(?!{HAN})"
+    ), heads=heads_of(PERSON), more=_more(f"{FAMILY}{HAN}{{1,2}}(?!{HAN})")),
     Rule(
         "name", re.compile(rf"({FAMILY}{HAN}{{1,2}})(?={TITLE})"),
         heads=heads_of(TITLE), starts=lambda _, at: (at - 4, at - 3, at - 2),
@@ -211,7 +216,8 @@ MACS = shape(
 )  # fmt: skip
 _DEGREES = r"-?[0-9]{1,3}\.[0-9]{4,}"
 #: From a name to the next one: names are whole, and what is before the second one is a word of its own.
-_TO_NUMBER, _TO_NAME = r"[^\w\n-]{1,6}", r"[^\w-]{1,6}(?:[a-z]{1,12}[ _.])?"
+_TO_NUMBER = rf"[^\w\n-]{{1,6}}(?:{CLOSES}[^\w\n-]{{0,4}})?"
+_TO_NAME = r"[^\w-]{1,6}(?:[a-z]{1,12}[ _.])?"
 
 
 def _pair(between: int) -> str:
@@ -220,14 +226,15 @@ def _pair(between: int) -> str:
 
 def _after(words: str, check: Check) -> Rule:
     """Return a rule for two numbers after a word; there they may be two of a list of JSON as well (`body`)."""
-    pattern = rf"(?<![a-z])(?:{words})(?![a-z])[^0-9\n]{{0,20}}?{_pair(5)}"
+    pattern = rf"(?<![a-z])(?:{words})(?![a-z]){BESIDE}??[^0-9\n]{{0,20}}?(?:{CLOSES}[^0-9\n]{{0,4}})?{_pair(5)}"
     return Rule("coordinates", re.compile(pattern, re.I), check, heads=heads_of(words))
 
 
 def _named(one: str, other: str) -> Rule:
     """Return a rule for two numbers, each after its name, on one line or on two."""
     pattern = (
-        rf"(?<![a-z])(?:{one}){_TO_NUMBER}({_DEGREES}{_TO_NAME}(?<![a-z])(?:{other}){_TO_NUMBER}{_DEGREES})(?!\.?[0-9])"
+        rf"(?<![a-z])(?:{one}){BESIDE}??{_TO_NUMBER}"
+        rf"({_DEGREES}{_TO_NAME}(?<![a-z])(?:{other}){BESIDE}??{_TO_NUMBER}{_DEGREES})(?!\.?[0-9])"
     )
     return Rule("coordinates", re.compile(pattern, re.I), _on_earth, heads=heads_of(one))
 
@@ -292,7 +299,7 @@ NAMED = shape(
     _keyed("phone", say.PHONE, rf"(?:(?:\+|00)[1-9]{IN_AREA}{{8,13}}"
            rf"|(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}})(?![0-9])",
            _no_date, "(?:号码|号)?"),
-    before=40, after=112, back=48, digit=30,
+    before=40, after=160, back=48, digit=84,
 )  # fmt: skip
 PERMITS = shape(
     rb"(?-i)[HM][0-9][0-9]",
@@ -301,21 +308,24 @@ PERMITS = shape(
          heads=(("HM", DIGITS),)),
     before=24, after=64, back=24,
 )  # fmt: skip
+_WECHAT = rf"[A-Za-z][A-Za-z0-9_-]{{5,19}}{END}"
+_QQ = rf"[1-9][0-9]{{4,10}}{END}"
+#: Not after a letter, but for an escaped end of a line, and a small letter before capitals (`MyQQ`).
+_QQ_BEGINS = r"(?:(?<![A-Za-z])|(?<=\\[nrt])|(?-i:(?<=[a-z])(?=QQ)))"
 ACCOUNTS = shape(
-    either(f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,20}}?[a-z0-9]"),
-    Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}([A-Za-z][A-Za-z0-9_-]{{5,19}}){END}", re.I),
-         heads=heads_of(WECHAT)),
-    Rule("messenger", re.compile(rf"(?<![A-Za-z])QQ(?:(?:号码|号|账号)(?:{SAID}| )?|{SAID}| )([1-9][0-9]{{4,10}}){END}",
-                                 re.I),
-         heads=heads_of("QQ")),
-    before=48, after=64, back=48,
+    either(f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,48}}?[a-z0-9]"),
+    Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}{OPENS}({_WECHAT})", re.I),
+         heads=heads_of(WECHAT), more=_more(_WECHAT, "(?=[A-Za-z_-]*[0-9])")),
+    Rule("messenger", re.compile(rf"{_QQ_BEGINS}QQ(?:(?:号码|号|账号)(?:{SAID}| )?|{SAID}| ){OPENS}({_QQ})", re.I),
+         heads=heads_of("QQ"), more=_more(_QQ, NO_DAY)),
+    before=48, after=160, back=48,
 )  # fmt: skip
 SECRETS = (
     shape(
-        either(f"(?:{LOGIN})[^\\n:=]{{0,16}}?(?:[:=]|：|︰|﹕|是|为)"),
-        Rule("secret", re.compile(rf"(?:{LOGIN}){OF_LOGIN}[\"']?{SAID}({passwords.VALUE})", re.I),
-             passwords.check, heads=heads_of(LOGIN)),
-        before=64, back=64,
+        either(f"(?:{LOGIN})[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|：|︰|﹕|（|［|【|「|〔|是|为|成)"),
+        Rule("secret", re.compile(rf"(?:{LOGIN}){OF_LOGIN}{SAID}({passwords.VALUE})", re.I),
+             passwords.check, heads=heads_of(LOGIN), more=_more(passwords.VALUE, passwords.MIXED, AND_SECRET)),
+        before=64, back=64, digit=160, digits=1,
     ),
     # Keys that are known by their first letters, tokens (JWT), and private keys, whose end `keys` looks for.
     shape(
