@@ -38,6 +38,32 @@ def test_what_the_page_says_is_found_though_it_is_none(text: str) -> None:
     assert scan(text.encode()), "it is not found: take it from the page"
 
 
+ROWS = re.findall(r"^\| `(.+?)` \| (.+) \|$", PAGE.partition("## Limits: what is not found\n")[2], re.M)
+
+
+@pytest.mark.parametrize("text", [text for text, why in ROWS if "in small letters" in why and "key" not in why])
+def test_what_is_missed_in_small_letters_is_found_in_capitals(text: str) -> None:
+    assert scan(text.upper().encode()), "the row proves nothing"
+
+
+@pytest.mark.parametrize(
+    "text", [text for text, why in ROWS if re.search(r"\\u(?!202e)", text) and "identifier" in why]
+)
+def test_what_is_missed_with_odd_characters_is_found_with_ordinary_ones(text: str) -> None:
+    plain = text.replace(r"\u200b", "").replace(r"\u3000", " ").replace(r"\u2011", "-")
+    assert scan(plain.encode()), "the row proves nothing"
+
+
+@pytest.mark.parametrize("text", [text for text, _ in ROWS if r"\u000a" in text])
+def test_what_is_missed_on_two_lines_is_found_on_one(text: str) -> None:
+    assert scan(text.replace(r"\u000a", "").encode()), "the row proves nothing"
+
+
+def test_rows_that_prove_something_are_read() -> None:
+    assert sum("in small letters" in why for _, why in ROWS) > 5
+    assert sum(r"\u" in text for text, _ in ROWS) > 4
+
+
 def in_part() -> list[tuple[str, str]]:
     """Return texts of which a part is found, and that part."""
     section = PAGE.partition("## Limits: what is found in part\n")[2].partition("\n## ")[0]

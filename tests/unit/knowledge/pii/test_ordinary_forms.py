@@ -36,6 +36,15 @@ def test_the_name_of_a_mail_address_is_found_whole(name: str, domain: str) -> No
         assert found(text.format(f"{name}@{domain}")) == [("email", f"{name}@{domain}")]
 
 
+@pytest.mark.parametrize("at", ["@", "%40", "&#64;", "&#064;", "&#0064;", "&#x40;", "&#x040;", "&commat;", "＠"])
+@pytest.mark.parametrize("dot", [".", "%2E", "%2e", "&#46;", "&#046;", "&#x2E;", "&#x02e;", "&period;"])
+def test_signs_of_a_mail_address_may_be_escaped(at: str, dot: str) -> None:
+    address = f"li.wei{at}mail{dot}huawei{dot}com"
+    for text in ("{}", "<{}>", "邮箱：{}，谢谢", "mail {} now", "'{}'"):
+        assert found(text.format(address)) == [("email", address)]
+    assert codes(address) == codes("li.wei@mail.huawei.com")
+
+
 @pytest.mark.parametrize("before", ["邮箱", "张三", "联系张三", "王五"])
 def test_chinese_before_a_mail_address_is_no_part_of_it(before: str) -> None:
     assert found(f"{before}li.wei@huawei.com联系") == [("email", "li.wei@huawei.com")]

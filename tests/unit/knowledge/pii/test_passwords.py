@@ -55,3 +55,35 @@ def test_what_follows_a_password_stays(value: str) -> None:
 )  # fmt: skip
 def test_what_is_no_password(text: str) -> None:
     assert not scan(text.encode())
+
+
+#: Forms of configurations, logs and programs.
+FORMS = (
+    "<password>{}</password>", r'{{"log":"{{\"password\":\"{}\"}}"}}', "'password' => '{}'", 'password := "{}"',
+    "password: str = '{}'", "password: Optional[str] = '{}'", "password: str | None = '{}'", "?password%3D{}",
+    "password (default): {}", "Password for admin: {}", "Password for the administrator: {}", "密码重置为：{}",
+    "密码已修改为 {}", "密码改为{}", "密碼變更為：{}", "授权码：{}", "授權碼：{}", "password: |\n  {}",
+    "password: >-\n    {}",
+    '<property name="password" value="{}"/>', '<property name="password">{}</property>', 'password=\\"{}\\" ',
+    '<password type="x">{}</password>', "`password`: {}", "--password={}", "export DB_PASSWORD='{}'",
+    "Authorization: Basic {}", "'Authorization': 'Bearer {}'", r'{{\"authorization\": \"Bearer {}\"}}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_configurations_and_logs(form: str) -> None:
+    for value, end in itertools.product(("Abc12345", "a1b2c3d4e5f6a7b8", "x9.y8-z7"), ("", "\n", " next", "。")):
+        text = form.format(value) + end
+        assert mask(text.encode()).data.decode() == form.format("[secret]") + end
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("Authorization: Basic YWRtaW46YWRtaW4=", True), ("Authorization: Basic realm", False),
+        ("Authorization: Bearer your-token-here", False), ('-H "Authorization: Bearer $TOKEN1234567"', False),
+        ("Authorization: basic knowledge", False), ("Authorization: Basic 认证", False),
+    ],
+)  # fmt: skip
+def test_what_http_sends(text: str, is_one: bool) -> None:
+    assert bool(scan(text.encode())) is is_one

@@ -147,3 +147,17 @@ def test_digits_that_are_no_telephone_of_a_country(digits: str) -> None:
 )
 def test_examples(text: str, expected: list[tuple[str, str]]) -> None:
     assert kinds(text) == expected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n", "\n "])
+def test_accounts_and_codes_of_companies_go_over_the_end_of_a_line(end: str) -> None:
+    chance = random.Random(9)
+    for place in range(4, 15):
+        account, code = made.account(chance).replace(" ", ""), made.credit_code(chance)
+        broken = account[:place] + end + account[place:]
+        # By chance a part of it is another number as well.
+        assert "".join(value for _, value in kinds(f"IBAN {broken}.\n")) == broken
+        groups = " ".join(account[it : it + 4] for it in range(0, len(account), 4)).replace(" ", end, place // 4)
+        assert "".join(value for _, value in kinds(f"{groups}\n")).startswith(groups[:24])
+        broken = code[:place] + end + code[place:]
+        assert kinds(f"税号：{broken}\n") == [("credit_code", broken)]

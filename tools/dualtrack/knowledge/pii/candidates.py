@@ -203,11 +203,17 @@ def _within(codes: npt.NDArray[np.uint8], places: Places) -> npt.NDArray[np.bool
     return found
 
 
+#: A hyphen, a blank, and what ends a line; so many of them at most.
+_SEPARATORS, _LINE_END = [ord(it) for it in " -\r\n"], 2
+
+
 def _followed(data: bytes, follows: Places, ends: Places) -> npt.NDArray[np.bool_]:
-    """Return after which matches are as many capitals and digits as must be, a blank or a hyphen aside."""
+    """Return after which matches are as many capitals and digits as must be, a separator or the end of a line aside."""
     some, codes = np.flatnonzero(follows), np.frombuffer(data, np.uint8)
     after = ends[some]
-    after += np.isin(codes[np.minimum(after, len(data) - 1)], (ord(" "), ord("-")))
+    # `\r\n` ends a line, too; the rules look closer.
+    for _ in range(_LINE_END):
+        after += np.isin(codes[np.minimum(after, len(data) - 1)], _SEPARATORS)
     right = np.ones(len(some), np.bool_)
     for place in range(int(follows.max(initial=0))):
         there = after + place

@@ -34,7 +34,9 @@ _HAN_AT_END, _NUMERALS = re.compile(rf"[{_HAN}0-9]*[{_HAN}]\Z"), re.compile(f"[{
 #: Characters of such a name without a blank before it.
 _LONGEST_HAN = 16
 #: Between name and domain, in URLs and in HTML as well.
-AT = "(?:@|%40|&#(?:64|x40);)"
+AT = "(?:@|%40|&#(?:0{0,4}64|x0{0,4}40);|&commat;)"
+#: A point, in a domain of such an address.
+DOT = r"(?:\.|%2E|&#(?:0{0,4}46|x0{0,4}2E);|&period;)"
 
 #: The same in words, and for points, as people write them against robots.
 AT_WORDS, DOT_WORDS = (rf" ?[\[({{<【] ?(?:{it}) ?[\])}}>】] ?" for it in ("at|@", r"dot|点|\."))
@@ -98,11 +100,15 @@ def _in_label() -> npt.NDArray[np.bool_]:
     return np.array([it < 128 and (chr(it).isalnum() or it == ord("-")) for it in range(129)])
 
 
+#: What a point begins with, in any of its forms.
+_POINTS = [ord(it) for it in ".([%&"]
+
+
 def _point_follows(codes: Codes, places: Places) -> Places:
     """Return those places before an ``@`` after whose next label is a point: a text may be full of what has none."""
     ends = np.flatnonzero(~_in_label()[np.minimum(codes, 128)])
     following = ends[np.minimum(np.searchsorted(ends, places + 2), len(ends) - 1)]
-    point = (codes[following] == ord(".")) | (codes[following] == ord("(")) | (codes[following] == ord("["))
+    point = np.isin(codes[following], _POINTS)
     found: Places = places[point | (codes[places + 1] != ord("@"))]
     return found
 
@@ -114,7 +120,7 @@ def _point_after(codes: Codes, places: Places) -> Places:
 
 #: After the last label of a host, which has no `-` and no digit.
 _END = "(?![A-Za-z0-9])"
-_DOMAIN = rf"(?:[a-z0-9-]{{1,63}}(?:\.|{DOT_WORDS})){{1,8}}[a-z]{{2,24}}"
+_DOMAIN = rf"(?:[a-z0-9-]{{1,63}}(?:{DOT}|{DOT_WORDS})){{1,8}}[a-z]{{2,24}}"
 MAILS = shape(
     # Beside the sign may be what looks like a letter, too, or is invisible.
     rb"[a-z0-9_%+.\x00\x1b\x7f-]" + AT.encode() + rb"(?:[a-z0-9-][a-z0-9.\x80-\xff\x00\x1b\x7f-]|[\x00\x1b\x7f])"

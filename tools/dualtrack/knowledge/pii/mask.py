@@ -21,7 +21,7 @@ from dualtrack.core.errors import BadInput, External
 from dualtrack.crypto.kdf import hkdf
 from dualtrack.knowledge.pii import characters, keys
 from dualtrack.knowledge.pii.forms import LIKE_DIGITS
-from dualtrack.knowledge.pii.mails import AT, AT_WORDS, DOT_WORDS
+from dualtrack.knowledge.pii.mails import AT, AT_WORDS, DOT, DOT_WORDS
 from dualtrack.knowledge.pii.numbers import COUNTRY
 from dualtrack.knowledge.pii.scan import PiiFinding, Recogniser, scan
 
@@ -116,7 +116,7 @@ def canonical(kind: str, value: str) -> str:
         return value
     plain, _ = characters.plain(value, [])
     if kind == "email":
-        plain = re.sub(DOT_WORDS, ".", re.sub(AT_WORDS, "@", plain, flags=re.I), flags=re.I)
+        plain = re.sub(f"{DOT}|{DOT_WORDS}", ".", re.sub(AT_WORDS, "@", plain, flags=re.I), flags=re.I)
     elif kind in OF_DIGITS:
         plain = plain.translate(LIKE_DIGITS)
     if kind in WITH_SIGNS:

@@ -71,8 +71,10 @@ def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str
                     over = found.end()
                     if rule.check(found) and (begin := rule.begin(found)) >= 0:
                         yield rule.kind, begin, found.end(1)
-                        for one, over in _more(rule, text, found.end(1)):
-                            yield rule.kind, one, over
+                        for one, other in _more(rule, text, found.end(1)):
+                            yield rule.kind, one, other
+                            # What is found is not begun at again.
+                            over = max(over, other)
 
 
 def _more(rule: Rule, text: str, place: int) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 SHORTEST, LONGEST = 4, 300
@@ -38,6 +39,12 @@ _NOT_AFTER = {
 }
 
 
+#: After the name of a field of HTTP: what a browser sends, or a token.
+AUTHORIZATION = (
+    r"authorization\\?[\"']? ?(?:=>|[:=])\s{0,2}\\?[\"']?(?:basic|bearer) ([A-Za-z0-9+/=._~-]{8,300})(?![A-Za-z0-9])"
+)
+
+
 def check(found: re.Match[str]) -> bool:
     """Return whether a value can be a secret: it has a digit, and is neither code that asks for one nor of another use.
 
@@ -57,3 +64,15 @@ def check(found: re.Match[str]) -> bool:
 def _counted(found: re.Match[str]) -> bool:
     counted = _COUNT.match(found.string, found.start(1))
     return counted is not None and counted.end() == found.end(1)
+
+
+def authorization(found: re.Match[str]) -> bool:
+    """Return whether what follows can be a token, or a name and a password: most examples have no digit."""
+    return any(it.isdigit() for it in found[1]) or ":" in _decoded(found[1])
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""

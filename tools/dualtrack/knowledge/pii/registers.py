@@ -83,12 +83,16 @@ def account(found: re.Match[str]) -> bool:
     return iban(_bare(found))
 
 
+#: Between two characters of a number with a check of its own: groups, or the end of a line.
+_GAP = r"(?:[ -]|[ \r]?\n ?)?"
+
+
 def _ibans() -> str:
-    """Return a pattern for accounts of all countries, each as long as it is there; in groups or not."""
+    """Return a pattern for accounts of all countries, each as long as it is there; in groups, on two lines, or not."""
     found = []
     for part in IBANS.replace("\n", "|").strip("|").split("|"):
         length, *countries = part.split()
-        found.append(rf"(?:{'|'.join(countries)})[0-9]{{2}}(?:[ -]?[A-Z0-9]){{{length}}}")
+        found.append(rf"(?:{'|'.join(countries)})[0-9]{{2}}(?:{_GAP}[A-Z0-9]){{{length}}}")
     return "|".join(found)
 
 
@@ -100,7 +104,7 @@ CREDIT_CODE = Rule(
     worth=begins_capitals,
 )  # fmt: skip
 #: The same after a word: in small letters, too, and in groups; or the eight digits of Taiwan.
-CREDIT_CODE_WRITTEN = rf"(?:[159ANY](?:[ -]?[{_CREDIT}]){{17}}|[0-9]{{8}})"
+CREDIT_CODE_WRITTEN = rf"(?:[159ANY](?:{_GAP}[{_CREDIT}]){{17}}|[0-9]{{8}})"
 #: Accounts of all countries.
 IBANS_OF_ALL = _ibans()
 #: A short hint: one that has all that follows halves Hyperscan's speed.

@@ -71,7 +71,7 @@ class Family:
 
     ``before`` and ``after`` are the bytes of a window around the end of a hit; a match begins ``back`` characters
     before it at most. ``length`` are the bytes of a hit that is not part of a longer word, or of one with one byte more
-    before it; 0 where it may be. After a hit, a blank or a hyphen aside, are ``follows`` capitals or digits, and within
+    before it; 0 where it may be. After a hit, one separator aside, are ``follows`` capitals or digits, and within
     ``digit`` bytes is the first of ``digits`` digits. With ``shared``, digits of other scripts and wide letters are
     hits as well: with all of them in its hint, Hyperscan takes long.
     """

@@ -330,7 +330,9 @@ SECRETS = (
     # Keys that are known by their first letters, tokens (JWT), and private keys, whose end `keys` looks for.
     shape(
         rb"sk-[a-z0-9_-]{16}|gh[posu]_[a-z0-9]{20}|akia[0-9a-z]{16}|eyj[a-z0-9_-]{10,}\.eyj"
-        rb"|" + keys.HINT,
+        rb"|authorization.{1,16}?(?:basic|bearer) |" + keys.HINT,
+        Rule("secret", re.compile(passwords.AUTHORIZATION, re.I), passwords.authorization,
+             heads=heads_of("authorization")),
         Rule("secret", re.compile(
             rf"({START}(?:sk-[A-Za-z0-9_-]{{16,128}}|gh[posu]_[A-Za-z0-9]{{20,255}}|AKIA[0-9A-Z]{{16}}{END}"
             r")|(?<=[A-Za-z0-9_-]{13})\.eyJ[A-Za-z0-9_-]{4})"
