@@ -21,7 +21,7 @@ AROUND = (
     ("“", "”"), (r"\"", r"\""),
 )  # fmt: skip
 BRACKETS = ("（）", "()", "[]", "【】", "［］", "{}", "「」", "〔〕")
-FILLERS = ("初始", "Passport No.", "1", "*", "公历，必填", "for work", "一" * beside.LONGEST_ASIDE)
+FILLERS = ("初始", "Passport No.", "1", "*", "公历，必填", "for work", "字" * beside.LONGEST_ASIDE)
 SIGNS = ("：", ": ", " = ", "=")
 #: Lists of words of which a value is after a sign; a title is after a name, and two coordinates have two words.
 NAMED = {name: sample for name, sample in SAMPLES.items() if "：" in sample and name not in ("LATITUDE", "LONGITUDE")}

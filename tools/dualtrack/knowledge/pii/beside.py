@@ -11,7 +11,7 @@ Patterns are for windows that were made plain. Each is of bounded length.
 from __future__ import annotations
 
 #: Characters in a bracket after a word.
-LONGEST_ASIDE = 24
+LONGEST_ASIDE = 16
 _NAMES = (
     "a|b|big|br|code|dd|del|div|dt|em|font|h[1-6]|i|ins|kbd|label|li|mark|p|s|small|span|strike|strong|sub|sup|t[dhrt]"
     "|u"
@@ -36,8 +36,10 @@ _WORDS = (
     r"(?<= )(?:for|of) (?>[A-Za-z0-9_@.-]{1,32}(?: [A-Za-z0-9_@.-]{1,32})?)|(?:value|content)(?==)"
     "|已?被?(?:重置|重设|重新设置|修改|更改|更新|变更|设置|设定|改|设)(?=[为成])"
 )
+#: What any of these begins with: most words have nothing of it behind them.
+_BEGINS = r"(?=\s{0,2}[*_`~\\\"'”’」』】〕»)<>\]\[(【〔「{fovc已被重修更变设改])"
 #: Between a word and a sign.
-BESIDE = rf"(?:(?:\s{{0,2}}(?:{_MARKS}|{_ASIDE}|{_WORDS})){{1,6}}(?=\s{{0,3}}{SIGN}))"
+BESIDE = rf"(?:{_BEGINS}(?:\s{{0,2}}(?:{_MARKS}|{_ASIDE}|{_WORDS})){{1,6}}(?=\s{{0,3}}{SIGN}))"
 #: What closes around a word and its sign.
 CLOSES = rf"(?:{TAG}|{_LINKED}|(?:[*_`~]{{1,3}}|\\?[\"'”’]|[\]」』】〕»)])(?=\s))"
 #: Between a word and what it names: any of these; or, where words are common, a sign at least.

@@ -299,7 +299,7 @@ NAMED = shape(
     _keyed("phone", say.PHONE, rf"(?:(?:\+|00)[1-9]{IN_AREA}{{8,13}}"
            rf"|(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}})(?![0-9])",
            _no_date, "(?:号码|号)?"),
-    before=40, after=160, back=48, digit=84,
+    before=40, after=112, back=48, digit=80,
 )  # fmt: skip
 PERMITS = shape(
     rb"(?-i)[HM][0-9][0-9]",
@@ -313,12 +313,12 @@ _QQ = rf"[1-9][0-9]{{4,10}}{END}"
 #: Not after a letter, but for an escaped end of a line, and a small letter before capitals (`MyQQ`).
 _QQ_BEGINS = r"(?:(?<![A-Za-z])|(?<=\\[nrt])|(?-i:(?<=[a-z])(?=QQ)))"
 ACCOUNTS = shape(
-    either(f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,48}}?[a-z0-9]"),
+    either(f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,72}}?[a-z0-9]"),
     Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}{OPENS}({_WECHAT})", re.I),
          heads=heads_of(WECHAT), more=_more(_WECHAT, "(?=[A-Za-z_-]*[0-9])")),
     Rule("messenger", re.compile(rf"{_QQ_BEGINS}QQ(?:(?:号码|号|账号)(?:{SAID}| )?|{SAID}| ){OPENS}({_QQ})", re.I),
          heads=heads_of("QQ"), more=_more(_QQ, NO_DAY)),
-    before=48, after=160, back=48,
+    before=96, after=112, back=48,
 )  # fmt: skip
 SECRETS = (
     shape(
