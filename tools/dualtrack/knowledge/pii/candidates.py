@@ -228,15 +228,13 @@ def _digit_near(data: bytes, numbers: Places, ends: Places) -> npt.NDArray[np.bo
 
     Digits of other scripts are hits of their own.
     """
-    within = _table("digit")[numbers]
-    some, codes = np.flatnonzero(within), np.frombuffer(data, np.uint8)
-    found = np.ones(len(within), np.bool_)
-    if len(some):
-        within, reach = within[some, None], np.arange(_FURTHEST)
-        # What is after the end of the text is as its last byte is, which is near as well.
-        digits = codes.take(ends[some, None] + reach, mode="clip") - ord("0") < 10
-        first = (digits & (reach < within)).any(1)
-        found[some] = first & ((digits & (reach < within + DIGITS_REACH)).sum(1) >= _table("digits")[numbers[some]])
+    codes, found = np.frombuffer(data, np.uint8), np.ones(len(numbers), np.bool_)
+    for number in _with_digits():
+        if len(some := np.flatnonzero(numbers == number)):
+            within = int(_table("digit")[number])
+            # What is after the end of the text is as its last byte is, which is near as well.
+            digits = codes.take(ends[some, None] + np.arange(within + DIGITS_REACH), mode="clip") - ord("0") < 10
+            found[some] = digits[:, :within].any(1) & (digits.sum(1) >= _table("digits")[number])
     return found
 
 
