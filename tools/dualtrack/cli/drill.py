@@ -32,6 +32,8 @@ def audit(
         rows = [(it.who, it.what, it.outcome, it.by, str(it.ways), f"{it.seconds:.2f}") for it in report.rows]
         table(("who", "does what", "which is", "by", "ways", "seconds"), rows)
         echo(report.headline)
+        if report.broken:
+            echo(report.broken)
     if any(it.outcome == "missed" for it in report.rows):
         raise typer.Exit(int(Exit.FINDINGS))
     if not report.ok:

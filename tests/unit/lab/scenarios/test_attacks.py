@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dualtrack.lab.scenarios import attacks
 from dualtrack.lab.scenarios.attacks import Attack, report
 
 pytest_plugins = ["pytester"]
@@ -77,3 +78,17 @@ def test_variants_are_one_row_and_as_bad_as_the_worst() -> None:
 def test_ok_is_all_that_was_tried_and_nothing_else_broken(outcomes: tuple[str, ...], broken: str, ok: bool) -> None:
     rows = [Attack(who="root", what=f"does {it}", outcome=it, by="x", seconds=0) for it in outcomes]  # type: ignore[arg-type]
     assert report(rows, broken, 1).ok == ok
+
+
+def test_a_scenario_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "ci/scenario.sh"
+    program.parent.mkdir()
+    monkeypatch.setattr(attacks, "ROOT", tmp_path)
+    rows = [Attack(who="root", what="edits", outcome="prevented", by="x", seconds=0)]
+    for code, outcome, why in ((0, "prevented", ""), (1, "missed", "molecule's base: fatal: [h]: FAILED!")):
+        program.write_text(f"#!/bin/sh\nprintf 'TASK\\n--- why:\\nfatal: [h]: FAILED!\\nmore\\n'\nexit {code}\n")
+        program.chmod(0o755)
+        told: list[str] = []
+        [row], said = attacks.scenario("base", rows, told.append)
+        assert (row.outcome, said) == (outcome, why)
+        assert ("molecule's base: more" in told) == bool(code)

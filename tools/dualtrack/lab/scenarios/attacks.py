@@ -115,10 +115,13 @@ def drill(say: Say, *, short: bool = False) -> AttackReport:
     External when the tests cannot run at all.
     """
     begin = time.monotonic()
-    rows, broken = tests(say)
-    for name, tried in ({} if short else SCENARIOS).items():
-        rows += scenario(name, tried, say)
-    return report(rows, broken, time.monotonic() - begin)
+    rows, failed = tests(say)
+    broken = [failed]
+    for name, attempts in ({} if short else SCENARIOS).items():
+        tried, failed = scenario(name, attempts, say)
+        rows += tried
+        broken.append(failed)
+    return report(rows, "; ".join(filter(None, broken)), time.monotonic() - begin)
 
 
 def report(rows: Iterable[Attack], broken: str, seconds: float) -> AttackReport:
@@ -178,9 +181,12 @@ def tests(say: Say) -> tuple[list[Attack], str]:
     return rows, f"{len(failed)} tests failed, the first: {failed[0]}" if failed else ""
 
 
-def scenario(name: str, rows: Sequence[Attack], say: Say) -> list[Attack]:
-    """Try the attacks of a role's molecule scenario on a host of its own; when it fails, all of them were missed."""
-    begin = time.monotonic()
+def scenario(name: str, rows: Sequence[Attack], say: Say) -> tuple[list[Attack], str]:
+    """Try the attacks of a role's molecule scenario on a host of its own; when it fails, all of them were missed.
+
+    Returns them, and in one line why it failed.
+    """
+    begin, why = time.monotonic(), ""
     with tempfile.TemporaryDirectory(prefix="dta-") as scratch:
         log = Path(scratch) / "log"
         lab = {"DUALTRACK_LAB_DIR": f"{scratch}/lab"}
@@ -189,7 +195,9 @@ def scenario(name: str, rows: Sequence[Attack], say: Say) -> list[Attack]:
             text = log.read_text(errors="replace")
             # ci/scenario.sh prints the failed tasks last.
             for line in text.rpartition("--- why:\n")[2].splitlines() or [last_line(text)]:
-                say(f"molecule's {name}: {line.strip()[:1000]}")
+                said = f"molecule's {name}: {line.strip()[:1000]}"
+                why = why or said
+                say(said)
     seconds = time.monotonic() - begin
     found = [
         msgspec.structs.replace(row, outcome="missed" if done.returncode else row.outcome, seconds=seconds)
@@ -197,4 +205,4 @@ def scenario(name: str, rows: Sequence[Attack], say: Say) -> list[Attack]:
     ]
     for row in found:
         say(f"{row.outcome}: {row.who} {row.what}")
-    return found
+    return found, why
