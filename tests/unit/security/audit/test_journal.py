@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from pathlib import Path
 
 import pytest
 
+from dualtrack.security.audit import ingest, journal
 from dualtrack.security.audit.journal import cursor, label
 from dualtrack.security.audit.journal_export import JournalEntry
 from dualtrack.security.audit.summarize import told
+from dualtrack.security.audit.writer import Writer, begin
+from tests.unit.security.audit.test_journal_export import written
 
 #: As journald writes them on a host of the lab, with the fields that count.
 SUDO = {"SYSLOG_IDENTIFIER": "sudo", "_TRANSPORT": "syslog", "_UID": "1001", "_COMM": "sudo", "_EXE": "/usr/bin/sudo",
@@ -92,3 +98,23 @@ def test_who_it_was_is_not_what_a_user_says() -> None:
     for fields, name, who in ((SUDO, "bo", "bo"), (FORGED, "bo", "uid 1001"), (SUDO, "ana", "uid 1001")):
         kind = label(entry(fields), lambda _, name=name: name)[0]  # type: ignore[misc]
         assert told(kind, json.dumps(fields))[0] == who
+
+
+def test_a_silent_journal_has_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes but the entry that is known: it is opened again and again, more often than a heartbeat is due."""
+    program = tmp_path / "bin/journalctl"
+    program.parent.mkdir()
+    (tmp_path / "entry").write_bytes(written([(b"__CURSOR", b"s=1;i=1;b=1;m=1;t=1;x=1"), (b"MESSAGE", b"x")]))
+    program.write_text(f"#!/bin/sh\necho >>{tmp_path}/opened\ncat {tmp_path}/entry\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(journal, "SILENCE_S", 0.1)
+    monkeypatch.setattr(ingest, "TICK_S", 0.1)
+    monkeypatch.setitem(ingest.follow.__kwdefaults__, "heartbeat_ns", 10**9)
+    begin(tmp_path / "trail", "h1")
+    give_up = time.monotonic() + 60
+    with Writer(tmp_path / "trail") as writer:
+        journal.collect(writer, stopped=lambda: writer.last >= 4 or time.monotonic() > give_up)
+    assert len((tmp_path / "opened").read_text()) > 4, "it was not opened again"
+    lines = [it for file in (tmp_path / "trail").rglob("*.log") for it in file.read_text().splitlines()]
+    assert sum('"kind":"heartbeat"' in it for it in lines) >= 4, lines

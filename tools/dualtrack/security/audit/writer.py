@@ -73,6 +73,8 @@ class Writer:
         self.host = self.place.name()
         self.place.check_folders()
         self._lock = hold(self.place.lock, "another process writes this trail")
+        #: When something was appended last, by the monotonic clock, in seconds.
+        self.appended = time.monotonic()
         #: Set by whoever wants this epoch to end, also by a signal's handler: the next `commit` ends it.
         self.turning = False
         self._waiting: list[bytes] = []
@@ -102,7 +104,7 @@ class Writer:
 
     def append(self, kind: str, source: str = "", body: bytes = b"") -> int:
         """Add an event and return the number of its (last) record; safe when `commit` has returned."""
-        now = self.clock()
+        now, self.appended = self.clock(), time.monotonic()
         if now < self._latest - record.BACK_NS:
             self._add(now, "clock", "", {"body": f"set back by {(self._latest - now) / 1e9:.1f} s"})
         for fields in record.bodies(body):
