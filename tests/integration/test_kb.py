@@ -304,7 +304,6 @@ def test_from_documents_to_hits(tmp_path: Path) -> None:
     assert [it["id"] for it in kb(place, "versions")["versions"]] == [one["version"]]
 
 
-@pytest.mark.usefixtures("people")
 def test_a_document_in_which_the_search_takes_too_long_is_left_out_and_the_others_are_not(
     tmp_path: Path, python: Path
 ) -> None:
@@ -318,6 +317,7 @@ def test_a_document_in_which_the_search_takes_too_long_is_left_out_and_the_other
     ]
 
 
+@pytest.mark.usefixtures("people")
 def test_name_of_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "请\n假\x1b.md").write_text("# 请假\n\n提前三天提交申请。")
