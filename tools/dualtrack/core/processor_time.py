@@ -35,8 +35,8 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def end_after(seconds: float) -> None:
-    """Let the system end this process once it has used so many more seconds of processor time; 0 takes that back.
+    """End this process, by the kernel, after ``seconds`` more of processor time; 0 removes the limit.
 
-    Not even a loop in C continues. Only where SIGPROF has its default action, as in a process that nothing has changed.
+    The kernel also interrupts code in C. SIGPROF must have its default action.
     """
     signal.setitimer(signal.ITIMER_PROF, seconds)

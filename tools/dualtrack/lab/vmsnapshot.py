@@ -47,11 +47,11 @@ systemctl --no-block start lab-snapshot.service
 """
 
 #: Brings the booted machine to where a new one continues, and the boot disk out. Modules that a new machine needs for
-#: its devices, and programs that its first login starts, are in memory then. `is-system-running` is there for the
-#: waiting: it fails, too, for a machine with a failed unit.
+#: its devices, and programs that its first login starts, are in memory then. A machine with a failed unit is taken as
+#: well, and one that has not finished its boot is not.
 LAST_STEPS = f"""\
 set -eu
-systemctl is-system-running --wait || true
+case $(systemctl is-system-running --wait) in running | degraded) ;; *) exit 1 ;; esac
 modprobe --all virtio_net nvme
 systemctl stop ssh.service systemd-networkd.socket systemd-networkd.service
 systemctl reset-failed

@@ -118,19 +118,19 @@ class Ledger:
         return records
 
     def spent(self, budgets: Mapping[str, str], now: float) -> dict[str, str]:
-        """Return what HAProxy is told of each tenant with a budget: `UNTIL MOST FULL`.
+        """Return the map entry of each tenant with a budget, three numbers: `UNTIL MOST FULL`.
 
-        Until when (UTC, in seconds) it has no tokens: NEVER for those of the month, 0 where it has some. Its tokens of
-        a minute, 0 for any number. When its bucket is full again: 0 where that is so. What is missing in buckets comes
-        back first, for the time that has passed.
+        UNTIL is the time (UTC, in seconds) from which the tenant may ask again: 0 if it may ask now, NEVER if the
+        tokens of the month are used up. MOST is the number of tokens per minute, 0 if there is no limit. FULL is the
+        time at which the bucket is full again, 0 if it is full. Buckets are refilled for the time since the last call.
         """
         found, missing = {}, {}
         for tenant, text in budgets.items():
-            minute, month = (int(it) if it.isdigit() else 0 for it in (text.partition(":")[0], text.partition(":")[2]))
+            minute, month = (int(it) if it.isdigit() else 0 for it in text.partition(":")[::2])
             until = NEVER if month and self.tokens.get(tenant, 0) >= month else 0
             full = 0
             if minute and tenant in self.missing:
-                # Of what went beyond the bucket a minute's worth is owed at most.
+                # A tenant that has overdrawn its bucket owes the tokens of one minute at most.
                 left = min(self.missing[tenant], 2.0 * minute) - max(0.0, now - self.at) * minute / 60
                 if left > 0:
                     missing[tenant] = left
