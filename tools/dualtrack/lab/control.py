@@ -184,6 +184,7 @@ def sweep(lab: Store) -> None:
     try:
         cgroup.remove(cgroup.hierarchy() / lab.layout.cgroup)  # mounts live in the processes' namespaces and go along
     finally:
+        lab.disconnect()
         network.down(lab.layout)
         lab.record_file.unlink(missing_ok=True)
 

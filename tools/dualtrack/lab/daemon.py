@@ -109,6 +109,7 @@ class Supervisor:
     def kill(self, name: str) -> None:
         """End a host as a power cut does: all its processes at once."""
         cgroup.remove(cgroup.hierarchy() / self.layout.cgroup / "hosts" / name)
+        self.store.disconnect(name)
 
     def press_buttons(self) -> None:
         """Do what `lab power-cut` and `power-on` asked for: a cut host stays off until it is switched on."""

@@ -50,6 +50,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         """The control group that holds every process of the lab."""
         return f"dualtrack-{self.id}"
 
+    @property
+    def connections(self) -> Path:
+        """The directory of sockets of ssh connections that `lab exec` shares: a short path, as Linux wants for one."""
+        return Path("/run") / f"dualtrack-{self.id}"
+
     def gateway(self, address: ipaddress.IPv4Address) -> ipaddress.IPv4Interface:
         """Return the gateway (with its network's prefix) of the lab network that ``address`` is in."""
         for network in (self.cloud, self.local):

@@ -85,6 +85,8 @@ def leftovers() -> list[str]:
     found = []
     if (cgroup.hierarchy() / lab.layout.cgroup).is_dir():
         found.append(f"control group {lab.layout.cgroup}")
+    if lab.layout.connections.exists():
+        found.append(f"directory {lab.layout.connections}")
     if network.exists(lab.layout):
         found.append(f"network namespace {lab.layout.namespace}")
     if run(["ip", "link", "show", f"dt{lab.layout.id}o"], check=False).returncode == 0:

@@ -156,6 +156,7 @@ class Store:
         text = "".join(
             f"Host {spec.name} {spec.instance_id or spec.address}\n"
             f"    HostName {spec.address}\n    HostKeyAlias {spec.name}\n    User {spec.user}\n"
+            + (self._shared_connection(spec.name) if spec.kind == "qemu" else "")
             for spec in hosts
         )
         text += (
@@ -166,6 +167,20 @@ class Store:
             f"    ServerAliveInterval 15\n    ServerAliveCountMax 8\n    KexAlgorithms {KEX}\n"
         )
         write_atomically(self.ssh_config, text.encode())
+
+    def _shared_connection(self, name: str) -> str:
+        """Return the settings by which commands in a row log in to a host once: a login costs an emulated one 1 s."""
+        self.layout.connections.mkdir(mode=0o700, exist_ok=True)
+        path = self.layout.connections / name
+        return f"    ControlMaster auto\n    ControlPath {path}\n    ControlPersist 60\n"
+
+    def disconnect(self, name: str = "*") -> None:
+        """Close the shared ssh connection of a host that went off, or of all hosts: commands would wait for it."""
+        for path in self.layout.connections.glob(name):
+            run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", path.name], check=False)
+            path.unlink(missing_ok=True)
+        if name == "*":
+            shutil.rmtree(self.layout.connections, ignore_errors=True)
 
     @property
     def audit_keys(self) -> Path:

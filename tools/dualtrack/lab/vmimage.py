@@ -119,7 +119,7 @@ install -m 644 "$2/sources" "$root/etc/apt/sources.list.d/$3"
 install -m 644 "$2/seed.service" "$root/etc/systemd/system/lab-seed.service"
 printf 'LABEL=root / ext4 noatime 0 1\nLABEL=boot /boot ext4 noatime 0 2\n' > "$root/etc/fstab"
 for unit in systemd-resolved.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer \
-    dpkg-db-backup.timer man-db.timer systemd-pstore.service; do
+    dpkg-db-backup.timer man-db.timer systemd-pstore.service e2scrub_reap.service nvmf-autoconnect.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 install -D -m 755 -t "$root$5" "$2/cp" "$2/ldd" "$2/realpath"

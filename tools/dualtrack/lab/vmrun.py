@@ -18,6 +18,7 @@ from pathlib import Path
 from dualtrack.core.errors import DualtrackError, External
 from dualtrack.core.proc import run
 from dualtrack.lab import accel, kernel, qmp, vm, vmqemu, vmsnapshot
+from dualtrack.lab.state import Store
 
 #: A machine that resets this often in a row, each time before it has run for a minute, will do so for ever.
 MAX_RESETS = 5
@@ -63,6 +64,7 @@ def run_once(folder: Path, log: Path) -> str:
         process.wait()
     finally:
         process.kill()
+        Store(folder.parent.parent).disconnect(folder.name)
     if (folder / vm.RESTORE).exists():
         print(f"{folder.name} cannot continue from {snapshot}: it boots", file=sys.stderr)
         vm.boot_instead(folder)
