@@ -222,12 +222,8 @@ def test_nodes_get_their_models(site: Site) -> None:
 
 
 def test_drift_is_found_and_mended(site: Site) -> None:
-    site.cli.runbook("find-drift.md")
-
-
-def test_again_changes_nothing(site: Site) -> None:
-    [track] = json.loads(site.cli("cloud", "up", "--full", "--json", timeout=UP_S).stdout)["tracks"]
-    assert (track["changed"], track["changes"]) == (False, {})
+    """The drift is the cloud's: no host has to be configured for it."""
+    assert "configuring " not in site.cli.runbook("find-drift.md")
 
 
 def test_upgrade(site: Site) -> None:
