@@ -9,46 +9,62 @@ import base64
 import contextlib
 import hashlib
 import logging
+import shlex
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from dualtrack.core import waiting
-
-if TYPE_CHECKING:
-    import paramiko
 
 # paramiko prints a traceback for every host that is not up yet; waiting for it is what this module is for.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-def connect(
-    address: str, port: int = 22, *, proxy: str = "", timeout: float = 5
-) -> socket.socket | paramiko.ProxyCommand:
-    """Return an open connection to an ssh port, through a proxy command where one is given."""
-    if not proxy:
-        return socket.create_connection((address, port), timeout=timeout)
-    import paramiko
+class Way(NamedTuple):
+    """An open connection, and the proxy command that carries it, if one does."""
 
-    channel = paramiko.ProxyCommand(proxy.replace("%h", address).replace("%p", str(port)))
-    channel.settimeout(timeout)
-    return channel
+    channel: socket.socket
+    program: subprocess.Popen[bytes] | None = None
+
+
+@contextlib.contextmanager
+def connected(address: str, port: int = 22, *, proxy: str = "", timeout: float = 5) -> Iterator[Way]:
+    """Open a connection to an ssh port, through a proxy command where one is given; OSError where that fails.
+
+    Not by paramiko's ProxyCommand: where the program has ended, that one reads its end again and again, at the cost of
+    a whole processor, until the time is over.
+    """
+    if not proxy:
+        with socket.create_connection((address, port), timeout=timeout) as channel:
+            yield Way(channel)
+        return
+    words = shlex.split(proxy.replace("%h", address).replace("%p", str(port)))
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            program = subprocess.Popen(words, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE)
+        ours.settimeout(timeout)
+        try:
+            yield Way(ours, program)
+        finally:
+            program.kill()
+            program.communicate()
 
 
 def host_key(address: str, port: int = 22, *, proxy: str = "", timeout: float = 10) -> str:
     """Return the host key (type and base64) that an ssh server proves to own; raises OSError or SSHException."""
     import paramiko
 
-    channel = connect(address, port, proxy=proxy, timeout=timeout)
-    transport = paramiko.Transport(channel)
-    try:
-        transport.get_security_options().key_types = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
-        transport.start_client(timeout=timeout)
-        key = transport.get_remote_server_key()
-        return f"{key.get_name()} {base64.b64encode(key.asbytes()).decode()}"
-    finally:
-        transport.close()
-        channel.close()
+    with connected(address, port, proxy=proxy, timeout=timeout) as way:
+        transport = paramiko.Transport(way.channel)
+        try:
+            transport.get_security_options().key_types = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
+            transport.start_client(timeout=timeout)
+            key = transport.get_remote_server_key()
+            return f"{key.get_name()} {base64.b64encode(key.asbytes()).decode()}"
+        finally:
+            transport.close()
 
 
 #: What the program on the way says when this account may not run it, or may not enter the network that it leads to.
@@ -61,32 +77,28 @@ class CannotLook(Exception):
 
 def answers(address: str, port: int = 22, *, proxy: str = "", timeout: float = 3) -> bool:
     """Tell whether an ssh server greets within ``timeout`` seconds; CannotLook where this account may not connect."""
-    import paramiko
-
-    channel = None
     try:
-        channel = connect(address, port, proxy=proxy, timeout=timeout)
-        if channel.recv(4) == b"SSH-":
-            return True
-        _check_may_look(channel)
-        return False
+        with connected(address, port, proxy=proxy, timeout=timeout) as way:
+            with contextlib.suppress(OSError):  # TimeoutError among them: nothing was said
+                if way.channel.recv(4, socket.MSG_WAITALL) == b"SSH-":
+                    return True
+            _check_may_look(way.program)
     except PermissionError as error:
         raise CannotLook(str(error.strerror)) from None
-    except (OSError, paramiko.SSHException):
-        _check_may_look(channel)
-        return False
-    finally:
-        if channel is not None:
-            with contextlib.suppress(OSError, ProcessLookupError):
-                channel.close()
+    except OSError:
+        pass
+    return False
 
 
-def _check_may_look(channel: socket.socket | paramiko.ProxyCommand | None) -> None:
+def _check_may_look(program: subprocess.Popen[bytes] | None) -> None:
     """Refuse what a proxy command that has ended says of rights that are missing."""
-    process = getattr(channel, "process", None)
-    if process is None or process.poll() is None:
+    if program is None or program.stderr is None:
         return
-    said = " ".join(process.stderr.read().decode(errors="replace").split())
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it closes its output a moment before it ends
+        program.wait(timeout=0.2)
+    if program.returncode is None:
+        return
+    said = " ".join(program.stderr.read().decode(errors="replace").split())
     if any(word in said for word in _MAY_NOT):
         raise CannotLook(said[-300:])
 
