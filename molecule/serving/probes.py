@@ -37,8 +37,7 @@ def probe() -> tuple[int, str]:
     head = f"Host: engine\r\nAuthorization: Bearer {KEY}\r\nPrefer: wait={WAIT_S}\r\nContent-Length: {len(body)}"
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(WAIT_S)
-        # As HAProxy writes it (abns@): with zeros to the whole length.
-        link.connect(f"\0dualtrack-probes-{PORT}".ljust(108, "\0"))
+        link.connect(f"/run/dualtrack-engines/probes/{PORT}.sock")
         link.sendall(f"POST /v1/completions HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
         answer = HTTPResponse(link)
         answer.begin()

@@ -84,6 +84,23 @@ NOT_OFFERED = {
     "kv_transfer_params": {}, "echo_tokens": 1, "": 1, "model ": "x", "Model": "x", "mod\u0435l": "x", "a" * 5000: 1,
     'x"': 1, "x\n": 1, "%[var(txn.key)]": 1,
 }  # fmt: skip
+#: Each of these, or a few hundred beside each other, kept llama.cpp's only loop busy for minutes.
+PATTERNS = (
+    "^(a?b?c?d?e?f?g?h?){999}$", "^(a?){999}$", "^(a|b|ab|[a-z]|.*){1000}$", "^(.*)*$", "^(.?)+$", "^" + "a?" * 9 + "$",
+    "^" + "a|" * 9 + "a$", "^" + ".{0,999}" * 9 + "$",
+)  # fmt: skip
+#: What templates read besides what is meant for them.
+FOR_TEMPLATES = (
+    {"messages": [{}] * 10_800}, {"messages": "x"}, {"tools": "x"}, {"chat_template": "{{ messages }}"}, {"a": {}},
+    {"a": "x" * 257}, {str(it): 1 for it in range(17)},
+)  # fmt: skip
+#: What the gateway lets through and an engine refuses.
+ENGINE_REFUSES = (
+    {"max_tokens": 1e300}, {"stop": [1]}, {"stream_options": {"include_usage": "x"}, "stream": True},
+    {"messages": [{"role": "user"}]}, {"messages": [{"role": "user", "content": 7}]},
+    {"chat_template_kwargs": {"enable_thinking": 'a"\\\u00fc\n'}}, {"response_format": described({"type": "nothing"})},
+    {"response_format": described({"$ref": "http://127.0.0.1/x"})},
+)  # fmt: skip
 WRONG_VALUES = {
     COMPLETE: [
         {"n": 1000}, {"n": 2}, {"best_of": 5}, {"prompt": ["x"] * 2000}, {"prompt": ["a", "b"]}, {"prompt": [1, 2]},
@@ -101,6 +118,12 @@ WRONG_VALUES = {
         {"response_format": described({"type": "string", "pattern": "^(a{1,9999}){1,9999}$"})},
         {"response_format": described({"type": "string", "pattern": "^" + "(" * 300 + ")" * 300 + "$"})},
         {"response_format": described({"enum": [str(it) for it in range(9000)]})},
+        {"response_format": described({"enum": ["x" * 200 + str(it) for it in range(200)]})},
+        {"response_format": described({"type": "object", "properties": {f"p{it}": {} for it in range(600)}})},
+        {"response_format": described({"anyOf": [{"type": "integer", "minimum": it} for it in range(33)]})},
+        {"response_format": described({"items": {"oneOf": [{"oneOf": [{}] * 17}, {"oneOf": [{}] * 17}]}})},
+        *({"response_format": described({"type": "string", "pattern": it})} for it in PATTERNS),
+        *({"chat_template_kwargs": it} for it in FOR_TEMPLATES),
         {"tools": [{"type": "function", "function": {"name": "x", "parameters": {}}}] * 129},
         {"tools": [{"type": "function", "function": {"name": "x", "parameters": described({"maxItems": 10**9})}}]},
         {"chat_template_kwargs": {"a": deep(200)}}, {"top_logprobs": 10**6, "logprobs": True},
@@ -157,6 +180,19 @@ def published(path: str) -> set[str]:
     return set(found["components"]["schemas"][named.rpartition("/")[2]]["properties"])
 
 
+def shaped(text: str) -> bool:
+    """Return whether a text is an error as OpenAI's API has it."""
+    try:
+        [error] = json.loads(text).values()
+        return (
+            error.keys() == {"message", "type", "param", "code"}
+            and all(isinstance(error[name], str) and error[name] for name in ("message", "type"))
+            and all(error[name] is None or isinstance(error[name], str) for name in ("param", "code"))
+        )
+    except (ValueError, AttributeError, TypeError):
+        return False
+
+
 def main() -> None:
     """Ask all of it; end with a reason where something is answered otherwise."""
     asked = 0
@@ -166,17 +202,13 @@ def main() -> None:
         nonlocal asked
         asked += 1
         status, text = found
-        try:
-            shaped = status == 200 or bool(json.loads(text)["error"]["message"])
-        except (ValueError, KeyError, TypeError):
-            shaped = False
-        if status not in right or not shaped:
+        if status not in right or (status != 200 and not shaped(text)):
             wrong.append(f"{str(what)[:120]}: {status} {text[:160]}")
 
     for name, value in NOT_OFFERED.items():
         expect({name[:40]: value}, ask(COMPLETE, {"model": MODEL, "prompt": "x", name: value}), {400})
         expect({name[:40]: value}, ask(CHAT, {name: value, "model": MODEL, "messages": SAY}), {400})
-    for path, values in WRONG_VALUES.items():
+    for path, values in (*WRONG_VALUES.items(), (CHAT, ENGINE_REFUSES)):
         for it in values:
             whole = {
                 "model": MODEL,

@@ -25,6 +25,19 @@ COMPLETE, CHAT = "/v1/completions", "/v1/chat/completions"
 AT_ONCE = 4
 #: Where the document names no limit, the engine's context has one.
 MANY, LONG = 100_000, 4096
+#: Schemas at the gateway's bounds (role gateway, request.lua), each of which is another kind of work. The first one is
+#: also sent in pairs.
+SCHEMAS = (
+    {"enum": ["x" * 50 + str(it) for it in range(500)]},
+    {"type": "object", "properties": {f"p{it}": {} for it in range(250)}},
+    {"type": "object", "properties": {f"p{it}": {"type": "string", "maxLength": 1000} for it in range(160)}},
+    {"anyOf": [{"type": "integer", "minimum": it - 10**9, "maximum": 10**12 + 7 * it} for it in range(32)]},
+    {"anyOf": [{"type": "array", "items": {"type": "string", "maxLength": 1000 - it}} for it in range(32)]},
+    {"anyOf": [{"type": "object", "properties": {f"p{it}": {"type": "string"} for it in range(4)}}] * 32},
+    {"anyOf": [{"type": "string", "pattern": f"^{sign * 8}$"} for sign in ("a?", "a*", ".?", "a{0,999}") * 8]},
+    {"type": "array", "items": {"oneOf": [{"type": "array", "items": {"oneOf": [{"type": "string"}] * 5}}] * 5}},
+    {"type": "array", "maxItems": 1000, "items": {"type": "array", "maxItems": 1000, "items": {"type": "string"}}},
+)
 #: Fields that engines do not work on, and those that the gateway refuses for this model: alone, not in pairs.
 NO_WORK = {"metadata", "stream_options", "chat_template_kwargs", "tools", "tool_choice"}
 
@@ -55,8 +68,7 @@ def document() -> dict[str, Any]:
 def largest(name: str, schema: dict[str, Any]) -> list[Any]:
     """Return the largest values of a field, by its schema and its name."""
     if name == "response_format":
-        shape = {"type": "object", "properties": {"a": {"enum": [str(it) for it in range(3900)]}}}
-        return [{"type": "json_schema", "json_schema": {"name": "x", "schema": shape}}]
+        return [{"type": "json_schema", "json_schema": {"name": "x", "schema": it}} for it in SCHEMAS]
     if name == "tools":
         return [[{"type": "function", "function": {"name": "x", "parameters": {}}}] * schema["maxItems"]]
     if name == "messages":
@@ -98,6 +110,7 @@ def asked(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         requests += [(path, {**whole, name: value}) for name, value in each if name not in before]
         if path == CHAT:
             work = [it for it in each if isinstance(it[1], list | dict) or it[0].endswith(("tokens", "logprobs"))]
+            work = [it for it in work if it[0] != "response_format" or it[1] == largest(*it)[0]]
             pairs = itertools.combinations([it for it in work if it[0] not in NO_WORK], 2)
             requests += [(path, {**whole, **dict(two)}) for two in pairs if two[0][0] != two[1][0]]
         before |= fields.keys()

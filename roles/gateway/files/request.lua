@@ -19,8 +19,12 @@ cjson.decode_max_depth(64)
 cjson.decode_invalid_numbers(false)
 
 local MESSAGES, PARTS, TOOLS, STOPS, BIASES, TEXTS, LOGPROBS, METADATA = 1024, 1024, 128, 16, 1024, 2048, 20, 16
--- Of a schema: how many values there are in it, and how often something may be repeated. Engines write it out as rules.
-local VALUES, REPEATED, PATTERN = 4096, 1000, 256
+-- Of a schema, which llama.cpp writes out as rules and compares with each token of its vocabulary: values and bytes of text,
+-- choices (`anyOf`, `oneOf`) that it follows side by side, how often something may be repeated, and of a pattern its bytes and
+-- its signs for repetition and choice. Work grows with the square of the choices: 16 of whole numbers took 1.4 s, 120 minutes.
+local VALUES, BYTES, CHOICES, REPEATED, PATTERN, SIGNS = 512, 32768, 32, 1000, 256, 8
+-- Of all tools together, and of a value for a model's template.
+local TOOL_VALUES, TOOL_BYTES, WORD = 4096, 131072, 256
 -- Of a whole body: its lists, objects and values. Shorter ones are decoded at once: less than a millisecond of work.
 local ALL_VALUES, SHORT = 32768, 16384
 
@@ -42,6 +46,24 @@ local function few(most)
     return function(value)
         return type(value) == "table" and count(value) <= most, "has at most " .. most .. " values"
     end
+end
+
+-- What engines give to a model's template themselves, and the template itself: a value from outside would take its place.
+local GIVEN = {}
+for _, name in ipairs({"messages", "tools", "documents", "chat_template", "tokenize", "conversation"}) do
+    GIVEN[name] = true
+end
+
+-- A few short values for a model's template.
+local function of_template(value)
+    for name, it in pairs(type(value) == "table" and value or {}) do
+        if GIVEN[name] then
+            return false, "has a name that is not offered: " .. name
+        elseif type(it) == "table" or (type(it) == "string" and #it > WORD) then
+            return false, "has a value that is a list, an object, or more than " .. WORD .. " bytes long"
+        end
+    end
+    return few(16)(value)
 end
 
 local function list(most)
@@ -101,50 +123,84 @@ for _, name in ipairs({"minItems", "maxItems", "minLength", "maxLength", "minPro
     REPEATS[name] = true
 end
 
--- Returns how many values a schema has, or nothing and why it is refused.
-local function measured(value, seen)
-    if type(value) ~= "table" then
-        return seen + 1
-    end
-    for name, inner in pairs(value) do
-        if REPEATS[name] and type(inner) == "number" and inner > REPEATED then
-            return nil, "repeats something more than " .. REPEATED .. " times"
-        end
-        if name == "pattern" and type(inner) == "string" then
-            if #inner > PATTERN then
-                return nil, "has a pattern of more than " .. PATTERN .. " bytes"
-            end
-            for number in inner:gmatch("%d+") do
-                if tonumber(number) > REPEATED then
-                    return nil, "repeats something more than " .. REPEATED .. " times"
-                end
-            end
-        end
-        local why
-        seen, why = measured(inner, seen + 1)
-        if not seen then
-            return nil, why
-        end
-        if seen > VALUES then
-            return nil, "has more than " .. VALUES .. " values"
+-- Returns how many of a schema's choices are more than `null`.
+local function choices(value)
+    local found = 0
+    for _, it in pairs(value) do
+        if type(it) ~= "table" or it.type ~= "null" then
+            found = found + 1
         end
     end
-    return seen
+    return found > 1 and found or 0
 end
 
-local function schema(value)
-    if type(value) ~= "table" then
-        return false, "is a list or an object"
+-- Returns why a pattern is refused, or nothing.
+local function hard(pattern)
+    if #pattern > PATTERN then
+        return "has a pattern of more than " .. PATTERN .. " bytes"
     end
-    local found, why = measured(value, 0)
-    return found ~= nil, why
+    for number in pattern:gmatch("%d+") do
+        if tonumber(number) > REPEATED then
+            return "repeats something more than " .. REPEATED .. " times"
+        end
+    end
+    if pattern:find("%)[?*+{]") then
+        return "has a pattern that repeats a group"
+    end
+    local _, signs = pattern:gsub("[?*+{|]", "")
+    if signs > SIGNS then
+        return "has a pattern with more than " .. SIGNS .. " repetitions and choices"
+    end
 end
+
+-- Counts a schema's values, bytes and choices in `seen`; returns why it is refused by `bounds`, or nothing.
+local function measured(value, seen, bounds)
+    seen.values = seen.values + 1
+    if type(value) == "string" then
+        seen.bytes = seen.bytes + #value
+    end
+    for name, inner in pairs(type(value) == "table" and value or {}) do
+        local why
+        if type(name) == "string" then
+            seen.bytes = seen.bytes + #name
+        end
+        if REPEATS[name] and type(inner) == "number" and inner > REPEATED then
+            return "repeats something more than " .. REPEATED .. " times"
+        elseif name == "pattern" and type(inner) == "string" then
+            why = hard(inner)
+        elseif (name == "anyOf" or name == "oneOf") and type(inner) == "table" then
+            seen.choices = seen.choices + choices(inner)
+        end
+        why = why or measured(inner, seen, bounds)
+        if why then
+            return why
+        end
+    end
+    for what, most in pairs(bounds) do
+        if seen[what] > most then
+            return "has more than " .. most .. " " .. (what == "bytes" and "bytes of text" or what)
+        end
+    end
+end
+
+local function described(values, bytes)
+    local bounds = {values = values, bytes = bytes, choices = CHOICES}
+    return function(value)
+        if type(value) ~= "table" then
+            return false, "is a list or an object"
+        end
+        local why = measured(value, {values = 0, bytes = 0, choices = 0}, bounds)
+        return not why, why
+    end
+end
+
+local schema = described(VALUES, BYTES)
 
 local function tools(value)
     if type(value) ~= "table" or count(value) > TOOLS then
         return false, "is a list of at most " .. TOOLS
     end
-    return schema(value)
+    return described(TOOL_VALUES, TOOL_BYTES)(value)
 end
 
 -- A picture comes with the request: an engine that fetched one by its address would ask whatever a client names.
@@ -205,7 +261,7 @@ local FIELDS = {
     ["/v1/chat/completions"] = {
         messages = messages, max_completion_tokens = positive, top_logprobs = up_to(LOGPROBS), response_format = schema,
         tools = tools, tool_choice = either(text, schema), parallel_tool_calls = flag, reasoning_effort = text,
-        verbosity = text, chat_template_kwargs = few(16),
+        verbosity = text, chat_template_kwargs = of_template,
     },
     ["/v1/completions"] = {prompt = one_text, echo = not_set, suffix = text, best_of = only_one},
     ["/v1/embeddings"] = {input = either(text, list(TEXTS)), encoding_format = text, dimensions = number},

@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.client import HTTPResponse
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dualtrack.hosts.agents.engine import Api, Later
-from dualtrack.hosts.agents.engine_probes import MOST_QUESTIONS, PROBE_BYTES, Answer, Probes, Question, address, serve
+from dualtrack.hosts.agents.engine_probes import MOST_QUESTIONS, PROBE_BYTES, Answer, Probes, Question, serve
 
 ASKED = Question("/v1/completions", b'{"prompt": "The capital of France is"}')
 RIGHT, WRONG = b"Paris", b"Timbuktu"
@@ -133,10 +134,10 @@ def test_questions_are_bounded(engine: Engine, probes: Probes) -> None:
     assert len(probes._asked) == MOST_QUESTIONS
 
 
-def ask(engine: Engine, **headers: str) -> tuple[int, bytes]:
+def ask(engine: Engine, folder: Path, **headers: str) -> tuple[int, bytes]:
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(30)
-        link.connect(address(engine.port))
+        link.connect(str(folder / f"{engine.port}.sock"))
         sent = {"Authorization": f"Bearer {engine.key}", "Content-Length": str(len(ASKED.body)), **headers}
         lines = "".join(f"{name}: {text}\r\n" for name, text in sent.items())
         link.sendall(f"POST {ASKED.path} HTTP/1.1\r\n{lines}\r\n".encode() + ASKED.body)
@@ -145,23 +146,25 @@ def ask(engine: Engine, **headers: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
 
 
-def test_the_socket(engine: Engine) -> None:
-    end = serve(engine, "e:steps")
+def test_the_socket(engine: Engine, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / f"{engine.port}.sock"))
+    end = serve(engine, "e:steps", tmp_path)
     try:
         engine.free.set()
-        assert ask(engine) == (200, RIGHT)
-        assert ask(engine, Authorization="Bearer other") == (401, b"")
+        assert ask(engine, tmp_path) == (200, RIGHT)
+        assert ask(engine, tmp_path, Authorization="Bearer other") == (401, b"")
         for length in (str(PROBE_BYTES + 1), "-1", "x", ""):
-            assert ask(engine, **{"Content-Length": length}) == (413, b"")
+            assert ask(engine, tmp_path, **{"Content-Length": length}) == (413, b"")
         assert engine.state["asked"] == 1
         engine.free.clear()
-        assert ask(engine, Prefer="wait=1") == (200, RIGHT)
+        assert ask(engine, tmp_path, Prefer="wait=1") == (200, RIGHT)
         engine.state["pace"] = 0
-        assert ask(engine, Prefer="wait=1") == (504, b"")
-        assert ask(engine, Prefer=json.dumps("wait")) == (504, b"")
+        assert ask(engine, tmp_path, Prefer="wait=1") == (504, b"")
+        assert ask(engine, tmp_path, Prefer=json.dumps("wait")) == (504, b"")
         with pytest.raises(Later, match="cannot be answered"):
-            serve(engine, "e:steps")
+            serve(engine, "e:steps", tmp_path / "missing")
         # Another version of the model, under the same name, while one takes over from the other.
-        serve(replace(engine, port=engine.port + 1), "e:steps")()
+        serve(replace(engine, port=engine.port + 1), "e:steps", tmp_path)()
     finally:
         end()

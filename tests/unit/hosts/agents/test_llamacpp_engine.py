@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+from urllib.error import HTTPError
 
 import pytest
 
@@ -47,6 +51,20 @@ def test_what_does_not_fit_is_not_loaded(
     with pytest.raises(raised, match=said):
         program.fits(path, 1024, 4)
     assert "does not fit: room for 0 tokens" in capsys.readouterr().out
+
+
+LATE = TimeoutError("timed out")
+
+
+@pytest.mark.parametrize(
+    ("said", "is_stuck"),
+    [(["counts"], False), ([HTTPError("", 503, "", Message(), None)], False), ([LATE, "counts"], False),
+     ([LATE, LATE], True), ([ConnectionResetError(), ConnectionRefusedError()], True)],
+)  # fmt: skip
+def test_an_engine_without_a_word_is_stuck(said: list[Any], is_stuck: bool) -> None:
+    api = mock.Mock(ask=mock.Mock(side_effect=said))
+    assert program.stuck(api) is is_stuck
+    assert api.ask.call_count == len(said)
 
 
 def test_nothing_of_a_prompt_is_kept_for_another_request() -> None:

@@ -2,10 +2,10 @@
 failure.
 
 A part of the services on hosts with the role serving (`llamacpp_engine`), with nothing but Python and `engine`. The
-host's HAProxy passes probes, and nothing else, to a socket in the abstract namespace, ``dualtrack-probes-`` and the
-engine's port. Each is asked of the engine, and the engine's answer is passed on, right or wrong. Where none has come
-after half of the time that the gateway waits (its header ``Prefer: wait=SECONDS``, RFC 7240), the last answer is
-repeated, on these conditions:
+host's HAProxy passes probes, and nothing else, to a socket named by the engine's port, in a directory that it and the
+engines alone may enter. Each is asked of the engine, and the engine's answer is passed on, right or wrong. Where none
+has come after half of the time that the gateway waits (its header ``Prefer: wait=SECONDS``, RFC 7240), the last answer
+is repeated, on these conditions:
 
 - the engine works on other requests, and
 - it says, while this probe waits, that its count of steps has grown since it last said so: an engine that is frozen,
@@ -27,6 +27,7 @@ import urllib.error
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 from dualtrack.hosts.agents.engine import Api, Later, parse_busy
 
@@ -37,6 +38,8 @@ WAIT_S, LONGEST_WAIT_S = 1, 10
 #: Seconds that the engine may take for one question, as for all requests (the host's HAProxy).
 ANSWER_S = 600
 PROBE_BYTES = 16 << 10
+#: By port: two versions of a model may answer to one name on a host, while one takes over from the other.
+SOCKETS = Path("/run/dualtrack-engines/probes")
 #: Questions that are kept: gateways may have different ones for some time, while a model's probe is changed.
 MOST_QUESTIONS = 8
 PREFERRED = re.compile(r"wait=([0-9]{1,4})")
@@ -174,26 +177,22 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = socket.SOMAXCONN
 
-    def __init__(self, port: int, probes: Probes, key: str) -> None:
+    def __init__(self, folder: Path, port: int, probes: Probes, key: str) -> None:
         self.probes, self.key = probes, key
-        super().__init__(address(port), _Handler)
+        path = folder / f"{port}.sock"
+        path.unlink(missing_ok=True)  # of an engine that was killed: this one has its port already
+        super().__init__(str(path), _Handler)
+        # The directory says who may connect.
+        path.chmod(0o666)
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of a gateway that did not wait."""
 
 
-def address(port: int) -> str:
-    """Return the socket's address as HAProxy writes it (``abns@``): a name, and zeros to the whole length.
-
-    By the engine's port: two versions of a model may answer to one name on a host, while one takes over from the other.
-    """
-    return f"\0dualtrack-probes-{port}".ljust(108, "\0")
-
-
-def serve(api: Api, steps: str) -> Callable[[], None]:
-    """Answer probes from now on and return what ends it; Later where something else answers in this engine's place."""
+def serve(api: Api, steps: str, folder: Path = SOCKETS) -> Callable[[], None]:
+    """Answer probes from now on, at a socket in ``folder``, and return what ends it; Later where it cannot be made."""
     try:
-        server = _Server(api.port, Probes(api, steps), api.key)
+        server = _Server(folder, api.port, Probes(api, steps), api.key)
     except OSError as error:
         raise Later(f"probes of {api.name} cannot be answered: {error}") from None
     threading.Thread(target=server.serve_forever, daemon=True).start()

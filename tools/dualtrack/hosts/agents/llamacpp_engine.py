@@ -19,6 +19,8 @@ import os
 import signal
 import sys
 import threading
+import time
+import urllib.error
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,9 @@ from dualtrack.hosts.agents.engine import Hopeless, Later
 #: Questions are read one after the other all the same: the caller, also a gateway's probe, waits for those before it
 #: (`engine_probes`).
 READ_AT_ONCE = 64
+#: Seconds without a word of the engine until it is stuck, and between two looks. It says its counts between two steps,
+#: and the longest one, of prompts in all slots on a busy machine, takes some 15 s.
+STUCK_S, LOOK_S = 120, 10
 BUSY, STEPS = ("llamacpp:requests_processing", "llamacpp:requests_deferred"), "llamacpp:n_decode_total"
 
 
@@ -108,6 +113,34 @@ def fits(file: Path, context: int, slots: int) -> None:
         raise Later(f"{file.name} does not fit beside what runs here; see above")
 
 
+def stuck(api: engine.Api) -> bool:
+    """Return whether the engine's only loop hangs in one request: it has no word for the time of several steps.
+
+    It is asked a second time: this process may have been stopped meanwhile, with the engine.
+    """
+    for seconds in (STUCK_S, LOOK_S):
+        try:
+            api.ask("/metrics", timeout_s=seconds)
+        except urllib.error.HTTPError:
+            return False
+        except OSError:
+            continue
+        return False
+    return True
+
+
+def restart_where_stuck(api: engine.Api) -> None:
+    """Look after the engine from now on; end the process where it is stuck, so that systemd starts another one."""
+
+    def run() -> None:
+        while not stuck(api):
+            time.sleep(LOOK_S)
+        print(f"{api.name} has said nothing for {STUCK_S} s: ended, to be started again", flush=True)
+        os._exit(1)
+
+    threading.Thread(target=run, daemon=True).start()
+
+
 def main(words: Sequence[str]) -> None:
     """Serve until SIGTERM."""
     ended = threading.Event()
@@ -119,6 +152,7 @@ def main(words: Sequence[str]) -> None:
         api.prove()
         engine_probes.serve(api, STEPS)
         abandoned.watch(settings.port, os.getpid())
+        restart_where_stuck(api)
     except (Hopeless, Later) as error:
         print(error, flush=True)
         os._exit(engine.HOPELESS if isinstance(error, Hopeless) else engine.LATER)
