@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dualtrack.data.mirror import artifacts
+from dualtrack.knowledge.pii.mask import mask_parts
 from tests.integration.test_kb_tables import read
 
 STYLES_THAT_HIDE = [
@@ -172,3 +173,60 @@ def test_columns_that_are_not(python: Path) -> None:
     page = "<table><col style='visibility:hidden'><col style='display:none'><tr><td>a<td>b<td>c<tr><td>d<td>e<td>f"
     ((blocks, left),) = read(python, "html", [page.encode()])
     assert ([it for it in "abcdef" if it not in "".join(blocks)], left) == ([], [])
+
+
+#: Elements whose texts stand apart on the screen, and styles that do that to any element or to those in one.
+APART = [
+    "address", "center", "hgroup", "search", "dir", "menu", "listing", "xmp", "figure", "a", "label", "button",
+    "textarea", "output", "marquee", "my-cell", "x-own", "time", "option",
+]  # fmt: skip
+DISPLAYS = ["block", "inline-block", "flex", "inline-flex", "grid", "inline-grid", "table", "inline-table",
+            "table-cell", "table-row", "list-item", "flow-root", "table-caption"]  # fmt: skip
+OF_ITEMS = ["flex", "inline-flex", "grid", "inline-grid"]
+PLACED = ["float:left", "float:right", "position:absolute;left:9px", "position:fixed;top:9px"]
+#: Values, and what must not be left of them when another text is beside.
+VALUES = ["13912345678", "110101199003077715", "6222021234567890128", "li.wei@huawei.com"]
+IN_LINE = ["b", "i", "em", "strong", "span", "font", "u", "s", "small", "mark", "code", "kbd", "bdi", "ins", "abbr"]
+
+
+def set_apart() -> list[str]:
+    """Return pages with `{}` in the first of two texts that stand apart, and have no blank between in the source."""
+    found = [f"<{it}>{{}}</{it}><{it}>2024</{it}>" for it in APART]
+    found += [f"<div>2024<{it}>{{}}</{it}>2024</div>" for it in APART if it not in ("a", "label", "time", "option")]
+    for declaration in (*(f"display:{it}" for it in DISPLAYS), *PLACED):
+        found.append(f"<span style='{declaration}'>{{}}</span><span style='{declaration}'>2024</span>")
+        found.append(f"<style>.c{{{{{declaration}}}}}</style><div><i class=c>{{}}</i><i class=c>2024</i></div>")
+    found += [f"<div style='display:{it}'><span>{{}}</span><span>2024</span></div>" for it in OF_ITEMS]
+    found += ["<svg><text x=1>{}</text><text x=99>2024</text></svg>",
+              "<svg><text><tspan x=1>{}</tspan><tspan x=99>2024</tspan></text></svg>",
+              "<a>{}</a><!-- x --><a>2024</a>", "<math><mi>{}</mi><mi>2024</mi></math>"]  # fmt: skip
+    return found
+
+
+def test_texts_that_stand_apart_are_not_one(python: Path) -> None:
+    cases = [(page.format(value), value) for page in set_apart() for value in VALUES]
+    found = read(python, "html", [f"<p>shown</p>{page}".encode() for page, _ in cases])
+    left = [
+        page for (page, value), (said, _) in zip(cases, found, strict=True) if value in "".join(mask_parts(said)[0])
+    ]
+    assert left == []
+    # Each was read, and the other text is there as well.
+    assert [page for (page, _), (said, _) in zip(cases, found, strict=True) if "2024" not in " ".join(said)] == []
+
+
+def test_a_word_in_several_parts_of_a_line_is_one(python: Path) -> None:
+    pages = [f"<p><{it}>139</{it}>1234<{it}>5678</{it}></p>" for it in IN_LINE]
+    pages += [f"<p><{it} style='display:inline'>139</{it}>12345678</p>" for it in IN_LINE]
+    pages += ["<p>139<a href=x>1234</a>5678</p>", "<svg><text>139<tspan>12345678</tspan></text></svg>"]
+    found = read(python, "html", [it.encode() for it in pages])
+    assert [it for it, (said, _) in zip(pages, found, strict=True) if said != ["13912345678"]] == []
+
+
+def test_powers_are_no_digits_of_their_number(python: Path) -> None:
+    ((said, _),) = read(python, "html", ["<p>10<sup>6</sup>，m<sup>2</sup>，见<sup>[1]</sup>".encode()])
+    assert said == ["10^6，m2，见[1]"]
+
+
+def test_everything_that_is_said_of_a_term_has_it(python: Path) -> None:
+    ((said, _),) = read(python, "html", ["<dl><dt>密码<dd>Abc12345<dd>Xyz98765<dt>说明<dd>a<dd>b</dl>".encode()])
+    assert said == ["密码: Abc12345", "密码: Xyz98765", "说明", "a", "b"]

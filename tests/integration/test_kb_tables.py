@@ -262,3 +262,36 @@ def _with_prefix(book: bytes) -> bytes:
             said = old.read(name)
             new.writestr(name, said.replace(b"<worksheet ", f'<worksheet xmlns:x="{MAIN}" '.encode()))
     return out.getvalue()
+
+
+#: Numbers as programs write them into workbooks (Java's `Double.toString`), and what people see.
+NUMBERS = {
+    "1.3912345678E10": "13912345678", "13912345678": "13912345678", "13912345678.0": "13912345678", "12.50": "12.5",
+    "6.2220212345678902E18": "6222021234567890000", "1.10101199003077E17": "110101199003077000", "1.0E-5": "0.00001",
+    "0.1": "0.1", "-2.5E3": "-2500", "1E400": "inf", "3": "3", "1.0E300": "1e+300", "100": "100", "2.0E7": "20000000",
+}  # fmt: skip
+
+
+def test_numbers_are_written_as_their_digits(python: Path) -> None:
+    books = [to_xlsx([["name"]], f'<row r="2"><c r="A2"><v>{it}</v></c></row>') for it in NUMBERS]
+    found = read(python, "xlsx", books)
+    assert [said[-1].rpartition(": ")[2] for said, _ in found] == list(NUMBERS.values())
+
+
+@pytest.mark.parametrize("name", ["手机号", "联系", "备注", ""])
+def test_a_telephone_that_is_a_number_is_found(python: Path, name: str) -> None:
+    cells = "".join(f'<row r="{at}"><c r="A{at}" t="inlineStr"><is><t>x</t></is></c><c r="B{at}"><v>{it}</v></c></row>'
+                    for at, it in enumerate(("1.3912345678E10", "13912345679", "13912345670.0"), 2))  # fmt: skip
+    ((said, _),) = read(python, "xlsx", [to_xlsx([["n", name]], cells)])
+    assert "1391234567" not in "".join(mask_parts(said)[0])
+    assert sum("1391234567" in it for it in said) == 3
+
+
+def test_a_strict_workbook_is_told(python: Path) -> None:
+    data = to_xlsx([["x"]])
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out := io.BytesIO(), "w") as made:
+        for it in archive.namelist():
+            made.writestr(it, archive.read(it).replace(MAIN.encode(), b"http://purl.oclc.org/ooxml/spreadsheetml/main"))
+    assert read(python, "xlsx", [out.getvalue()], refused=True)[0][1] == [
+        "it is a workbook in the strict form: save it as an ordinary one (.xlsx)"
+    ]

@@ -16,7 +16,7 @@ import typer
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed, confirmed, only_shows
 from dualtrack.cli.options import AS_PERSON, BASE, JSON, KEY_FILE, LISTING, PEOPLE, Said, in_place_of
 from dualtrack.core.characters import visible
-from dualtrack.core.errors import Findings, Missing
+from dualtrack.core.errors import BadInput, Findings, Missing
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import STATE
 from dualtrack.knowledge import overview
@@ -83,7 +83,7 @@ def ingest(
     else:
         same = "" if done.changed else ", as before"
         echo(f"version {done.version}{same}: {done.documents} documents, {done.chunks} chunks")
-        echo(f"{done.new} read, {done.unchanged} as before, {done.removed} removed")
+        echo(f"{done.new} looked at, {done.unchanged} as before, {done.removed} removed")
         if done.masked:
             echo("masked: " + ", ".join(f"{count} {kind}" for kind, count in sorted(done.masked.items())))
         if done.shortened:
@@ -111,6 +111,8 @@ def search(
     """Find parts of documents by what they mean and say, with their sources; nothing that the person may not see."""
     from dualtrack.tracks import knowledge, knowledge_site
 
+    if not question.strip():
+        raise BadInput("a question has at least one word")
     person = in_place_of(name, people)
     if at := None if base else knowledge_site.site():
         found = knowledge_site.search(at, name, question, count)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ from dualtrack.knowledge.pii.mask import mask, mask_parts
 #: half as many (`chunks`), so a chunk has two thirds of what a model reads at most.
 CHUNK_TOKENS = 320
 KEPT_VERSIONS = 5
+#: The name of a collection, which is before the path of each of its documents.
+COLLECTION = re.compile(r"\w[\w.-]{0,63}")
 #: Seconds of processor time in which personal data is looked for in a document. Ordinary text takes one for 50 MB.
 MASKING_S = 60.0
 #: What makes chunks of a document: where it is another program, documents are read anew.
@@ -91,6 +94,8 @@ def ingest(
     if not source.is_dir():
         raise BadInput(f"{source} is not a directory")
     source = source.resolve()
+    if not COLLECTION.fullmatch(collection):
+        raise BadInput(f"'{collection}' is not the name of a collection", hint="letters, digits, '.', '_' and '-'")
     for it in labels:
         kind, _, name = it.partition(":")
         if kind not in LABELS or bool(name) != (kind != "everyone"):

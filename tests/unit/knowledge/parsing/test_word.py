@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from dualtrack.knowledge.parsing import office, word
+from dualtrack.knowledge.parsing import office, signs, word
 from dualtrack.knowledge.parsing.blocks import Parsed, Unreadable
 
 SPACES = " ".join(
@@ -291,3 +291,90 @@ def test_entities_are_refused() -> None:
         archive.writestr("word/document.xml", '<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>')
     with pytest.raises(Unreadable, match="declares entities"):
         office.docx(out.getvalue())
+
+
+def run(inside: str) -> str:
+    return f"<w:p><w:r><w:t>a</w:t>{inside}<w:t>b</w:t></w:r></w:p>"
+
+
+@pytest.mark.parametrize("private", [0, 0xF000])
+@pytest.mark.parametrize("font", [*signs.SYMBOLS])
+def test_every_symbol_that_is_known_is_read(font: str, private: int) -> None:
+    for code, sign in signs.SYMBOLS[font].items():
+        body = run(f'<w:sym w:font="{font.title()}" w:char="{private + code:04X}"/>')
+        parsed = office.docx(document(body))
+        assert (said(parsed), parsed.left_out) == (f"a{sign}b", []), hex(code)
+
+
+@pytest.mark.parametrize(
+    ("font", "char", "reads", "left"),
+    [
+        ("Symbol", "F0B1", "±", []), ("Symbol", "F0B0", "°", []), ("Symbol", "F0A3", "≤", []),
+        ("Wingdings 2", "F052", "☑", []), ("Wingdings 2", "F0A3", "□", []), ("SimSun", "2265", "≥", []),
+        ("Wingdings", "F021", "", ["symbols of the font Wingdings"]), ("Own", "F041", "", ["symbols of the font Own"]),
+        ("Symbol", "no", "", ["symbols of the font Symbol"]), ("", "E000", "", ["symbols of the font without a name"]),
+    ],
+)  # fmt: skip
+def test_symbols(font: str, char: str, reads: str, left: list[str]) -> None:
+    parsed = office.docx(document(run(f'<w:sym w:font="{font}" w:char="{char}"/>')))
+    assert (said(parsed), parsed.left_out) == (f"a{reads}b", left)
+
+
+LIST = '<w:ddList>{}<w:listEntry w:val="one"/><w:listEntry w:val="two"/></w:ddList>'
+
+
+@pytest.mark.parametrize(
+    ("data", "reads"),
+    [
+        (LIST.format('<w:result w:val="1"/>'), "two"), (LIST.format(""), "one"),
+        (LIST.format('<w:default w:val="1"/>'), "two"), (LIST.format('<w:result w:val="9"/>'), ""),
+        ("<w:checkBox><w:checked/></w:checkBox>", "☑"), ('<w:checkBox><w:checked w:val="0"/></w:checkBox>', "☐"),
+        ('<w:checkBox><w:default w:val="1"/></w:checkBox>', "☑"), ("<w:checkBox/>", "☐"), ("<w:textInput/>", ""),
+        ('<w:checkBox><w:default w:val="1"/><w:checked w:val="0"/></w:checkBox>', "☐"),
+    ],
+)  # fmt: skip
+def test_fields_of_forms(data: str, reads: str) -> None:
+    parsed = office.docx(document(run(f'<w:fldChar w:fldCharType="begin"><w:ffData>{data}</w:ffData></w:fldChar>')))
+    assert (said(parsed), parsed.left_out) == (f"a{reads}b", [])
+
+
+def of(name: str, *texts: str) -> str:
+    return "".join(f"<m:{name}><m:r><m:t>{it}</m:t></m:r></m:{name}>" for it in texts)
+
+
+@pytest.mark.parametrize(
+    ("inside", "reads"),
+    [
+        (f"<m:f>{of('num', '1')}{of('den', '2')}</m:f>", "1/2"),
+        (f"<m:f>{of('num', 'a+b')}{of('den', 'c')}</m:f>", "(a+b)/c"),
+        (f"<m:sSup>{of('e', 'x')}{of('sup', '2')}</m:sSup>", "x^2"),
+        (f"<m:sSubSup>{of('e', 'x')}{of('sub', 'i')}{of('sup', 'n-1')}</m:sSubSup>", "x_i^(n-1)"),
+        (f'<m:nary><m:naryPr><m:chr m:val="∑"/></m:naryPr>{of("sub", "i=1")}{of("sup", "n")}{of("e", "x")}</m:nary>',
+         "∑_(i=1)^n x"),
+        (f"<m:nary>{of('sub', '')}{of('sup', '')}{of('e', 'x')}</m:nary>", "∫ x"),
+        (f"<m:rad>{of('deg', '3')}{of('e', 'x+1')}</m:rad>", "3√(x+1)"), (f"<m:d>{of('e', 'x', 'y')}</m:d>", "(x|y)"),
+        (f'<m:d><m:dPr><m:begChr m:val="["/><m:endChr m:val=""/></m:dPr>{of("e", "x")}</m:d>', "[x"),
+        (f"<m:m><m:mr>{of('e', '1', '2')}</m:mr><m:mr>{of('e', '3', '4')}</m:mr></m:m>", "1 2; 3 4"),
+        (f"<m:f><m:num><m:f>{of('num', '1')}{of('den', '2')}</m:f></m:num>{of('den', '3')}</m:f>", "(1/2)/3"),
+    ],
+)  # fmt: skip
+def test_formulas(inside: str, reads: str) -> None:
+    parsed = office.docx(document(f"<w:p><m:oMath>{inside}</m:oMath></w:p>"))
+    assert (said(parsed), parsed.left_out) == (reads, [])
+
+
+def test_names_of_formulas_are_those_of_formulas_alone() -> None:
+    shape = '<w:pict><v:shape><v:formulas><v:f eqn="x"/></v:formulas></v:shape></w:pict>'
+    assert said(office.docx(document(run(shape)))) == "ab"
+
+
+@pytest.mark.parametrize("mark", ["<w:footnoteReference w:id='2'/>", "<w:endnoteReference w:id='2'/>"])
+def test_digits_behind_a_note_are_no_digits_of_a_number(mark: str) -> None:
+    body = f"<w:p><w:r><w:t>13912345678</w:t></w:r><w:r>{mark}</w:r><w:r><w:t>25</w:t></w:r></w:p>"
+    assert said(office.docx(document(body))) == "13912345678 25"
+
+
+def test_digits_above_the_line_are_no_digits_of_a_number() -> None:
+    above = '<w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>{}</w:t></w:r>'
+    body = f"<w:p>{RUN.format('10')}{above.format('6')}{RUN.format('，m')}{above.format('2')}</w:p>"
+    assert said(office.docx(document(body))) == "10^6，m2"

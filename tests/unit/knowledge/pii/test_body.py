@@ -141,7 +141,7 @@ def test_escapes_that_go_over_several_strings_and_in_names(seed: int) -> None:
             assert body.holds(json.dumps({name: 1}).encode()) is expected
 
 
-@every(examples=200)
+@every(examples=60)
 def test_lists_of_fractions_are_no_places(seed: int) -> None:
     made = Maker(seed)
     rows = [made.random.uniform(-1000, 1000) for _ in range(2000)]

@@ -56,7 +56,7 @@ def test_what_is_missed_with_odd_characters_is_found_with_ordinary_ones(text: st
 
 @pytest.mark.parametrize("text", [text for text, _ in ROWS if r"\u000a" in text])
 def test_what_is_missed_on_two_lines_is_found_on_one(text: str) -> None:
-    assert scan(text.replace(r"\u000a", "").encode()), "the row proves nothing"
+    assert scan(re.sub(r"\\u000a *", "", text).encode()), "the row proves nothing"
 
 
 def test_rows_that_prove_something_are_read() -> None:

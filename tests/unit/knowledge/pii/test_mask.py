@@ -70,7 +70,7 @@ def test_what_cannot_be_taken_out_is_not_passed_on() -> None:
 
 def test_pseudonyms_are_the_same_however_a_value_is_written() -> None:
     made = Maker(5)
-    for _ in range(50):
+    for _ in range(15):
         number = made.mobile()
         codes = {masked(made.written(number), "pseudonym") for _ in range(10)}
         assert len(codes) == 1, codes

@@ -158,7 +158,7 @@ def test_short_bodies_do_not_wait_for_long_ones() -> None:
 
 
 def test_a_body_that_takes_too_long_ends_the_process_and_the_next_one_is_looked_at(tmp_path: Path) -> None:
-    limits = "worker.MOST_S, worker.BYTES_A_SECOND = 0.05, 1 << 40"
+    limits = "worker.MOST_S, worker.BYTES_A_SECOND = 0.25, 1 << 40"
     words = [sys.executable, "-c", f"from dualtrack.knowledge.pii import worker; {limits}; worker.main()"]
     for bodies, code, said in (
         (["a b c", PHONE, "a b c"], 0, b"010"),

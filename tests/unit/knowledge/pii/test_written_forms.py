@@ -30,6 +30,7 @@ SAMPLES = {
     "PATIENT": "WORD号：A0012345", "RECORD": "WORD：A0012345", "BIRTH": "WORD：1990-03-07", "PHONE": "WORD：5123456",
     "COMPANY": f"WORD：{registers.credit_code(MADE.random).lower()}",
     "IBAN": f"WORD：{registers.account(MADE.random).lower()}", "WECHAT": "WORD：abcdef12",
+    "QQ": "WORD：12345678", "SSN": "WORD：123-45-6789",
     "LOGIN": "WORD：Passw0rd!x", "PERSON": "WORD：王小明", "TITLE": "王小明WORD",
     "PLACE": "WORD：51.5007, -0.1246", "POSITION": "WORD：31.2304, 121.4737",
     "LATITUDE": "WORD：51.5007, 经度：-0.1246", "LONGITUDE": "WORD：0.1246, 纬度：51.5007",

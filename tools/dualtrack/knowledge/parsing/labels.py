@@ -34,10 +34,10 @@ SHAPES = (
     (say.FUND, rf"(?!{_DAY}$)[a-z]{{0,3}}-?[0-9](?:-?[0-9]){{6,19}}"), (_RECORDS, r"[a-z]{0,4}[0-9]{5,15}"),
     (say.BIRTH, rf"{_DAY}|(?:19|20)[0-9]{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"),
     (say.SOLDIER, rf"[{say.ARMS}]?字?第? ?[0-9]{{6,10}}"), (say.WECHAT, r"[a-z][a-z0-9_-]{5,19}"),
-    ("qq", r"[1-9][0-9]{4,10}"),
+    (say.QQ, r"[1-9][0-9]{4,10}"),
 )  # fmt: skip
 #: What may be between such a word and its value.
-_AFTER = r"(?:日期|年月日|卡)?(?:号码|编号|号|证号|账号|帐号|卡号| ?no\.?| ?number| ?id)?"
+_AFTER = r"s?(?:日期|年月日|卡)?(?:号码|编号|号|证号|账号|帐号|卡号|[ _-]?no\.?|[ _-]?number|[ _-]?id)?\.?"
 #: How one may be written, which the rules find if its check digits are right, or a part of it.
 BROAD = (
     (say.LOGIN, r"(?=.*[0-9])[!-~]{4,}.*"), (say.DEVICE, r"[0-9](?:[ -]?[0-9]){14}"),

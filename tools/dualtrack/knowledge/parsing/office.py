@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import re
 import zipfile
 import zlib
+from collections import Counter
+from decimal import Decimal
 from typing import Any
 
-from dualtrack.knowledge.parsing import tables, word
+from dualtrack.knowledge.parsing import glyphs, tables, word
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 #: What an archive may become when it is unpacked: so many bytes, and so many times its own size.
@@ -17,6 +20,10 @@ MOST_BYTES, MOST_TIMES, MOST_FILES = 512 << 20, 200, 20_000
 MOST_PAGES = 20_000
 #: Cells that a sheet may have as it says; a sheet of a million rows is a database.
 MOST_CELLS = 5_000_000
+#: Digits of a number that is written without an exponent.
+MOST_DIGITS = 30
+#: The namespace of workbooks in the strict form, which the library does not know.
+STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"
 #: What of a workbook is not read, by where in its archive it is.
 NOT_READ = {
     "xl/comments": "comments of cells", "xl/threadedComments/": "comments of cells", "xl/charts/": "a chart",
@@ -52,12 +59,18 @@ def pdf(data: bytes) -> Parsed:
         raise Unreadable("it is encrypted" if encrypted else "it is not a PDF, or a broken one") from None
     if len(document) > MOST_PAGES:
         raise Unreadable(f"it has more than {MOST_PAGES:,} pages")
-    blocks, empty, annotated = [], 0, 0
+    blocks, empty, annotated, partly = [], 0, 0, 0
+    unread = Counter[str]()
     for number in range(len(document)):
         try:
             page = document[number]
             annotated += _annotated(page)
-            words = _whole(page.get_textpage().get_text_bounded())
+            textpage = page.get_textpage()
+            if reason := glyphs.unread(page, textpage):
+                unread[reason] += 1
+                continue
+            partly += glyphs.without_text(textpage) > 0
+            words = _whole(textpage.get_text_bounded())
         except pypdfium2.PdfiumError:
             words = ""
         empty += not words
@@ -66,9 +79,13 @@ def pdf(data: bytes) -> Parsed:
             for it in words.split("\n\n")
             if it.strip()
         ]
+    left = [f"{count} of {len(document)} pages, whose text is {reason}" for reason, count in unread.items()]
+    if not blocks and left:
+        raise Unreadable(f"its text is {next(iter(unread))}: print it anew with its fonts in it")
     if not blocks:
         raise Unreadable("it has no text: pages may be pictures, which are not read")
-    left = [f"{empty} of {len(document)} pages without text"] if empty else []
+    left += [f"{empty} of {len(document)} pages without text"] if empty else []
+    left += [f"{partly} pages with characters of which is not known what they are"] if partly else []
     left += [f"{annotated} pages with annotations or form fields"] if annotated else []
     left += [f"{attached} attached files"] if (attached := document.count_attachments()) else []
     return Parsed(blocks, left)
@@ -135,12 +152,22 @@ def xlsx(data: bytes) -> Parsed:
                 cells += len(row)
                 if cells > MOST_CELLS:
                     raise Unreadable(f"it has more than {MOST_CELLS:,} cells")
-                rows.append(["" if it is None else _shown(str(it)) for it in row])
+                rows.append(["" if it is None else _shown(_written(it)) for it in row])
             if found := tables.rows(rows, f"sheet {number}"):
                 blocks += [Block(kind="heading", text=sheet.title, level=1), *found]
     except (KeyError, ValueError, IndexError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise Unreadable(f"it is not an XLSX workbook, or a broken one: {error}") from None
     return Parsed(blocks, left)
+
+
+def _written(value: object) -> str:
+    """Return a value of a cell; a number as its digits: programs write `1.3912345678E10` for a telephone."""
+    if isinstance(value, float) and math.isfinite(value):
+        number = Decimal(repr(value))
+        if abs(number.adjusted()) <= MOST_DIGITS:
+            plain = f"{number:f}"
+            return plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return str(value)
 
 
 def _shown(said: str) -> str:
@@ -164,6 +191,8 @@ def _beside_cells(data: bytes) -> list[str]:
     """Return what of a workbook is not in its cells."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
+        if "xl/workbook.xml" in names and STRICT in archive.read("xl/workbook.xml"):
+            raise Unreadable("it is a workbook in the strict form: save it as an ordinary one (.xlsx)")
         left = {reason for start, reason in NOT_READ.items() if any(it.startswith(start) for it in names)}
         sheets = [archive.read(it) for it in names if it.startswith(("xl/worksheets/", "xl/chartsheets/"))]
         if any(_WITHOUT_VALUE.search(it) for it in sheets):

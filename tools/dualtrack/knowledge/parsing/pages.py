@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dualtrack.knowledge.parsing import labels, nesting, styles, tables
+from dualtrack.knowledge.parsing import columns, flow, labels, nesting, styles, tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 if TYPE_CHECKING:
@@ -23,16 +23,12 @@ LEFT = {
 }  # fmt: skip
 _TAGS = re.compile(r"<[^>]*>")
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-#: Elements that begin and end a block.
-SPLIT = frozenset((
-    *HEADINGS, "p", "li", "pre", "dt", "dd", "caption", "blockquote", "figcaption", "div", "section", "article",
-    "main", "header", "footer", "aside", "ul", "ol", "dl", "hr", "body", "form", "details", "summary",
-    "legend", "fieldset",
-))  # fmt: skip
 #: Fields of a form whose value is not on the page: boxes that are ticked, what has a picture or a control for it.
 NO_VALUE = frozenset(("checkbox", "radio", "file", "image", "range", "color"))
 #: A line break that an element makes; a blank, but in cells of tables and texts with lines.
 BREAK = "\u2028"
+#: Elements whose lines are as in the source.
+LINES = ("pre", "listing", "xmp", "plaintext")
 _XHTML = re.compile(r"\s*(?:<\?xml|(?:<!doctype[^>]{0,300}>\s*)?<html[^>]{0,300}\sxmlns\s*=)", re.I)
 _EMPTY = re.compile(r"""<([A-Za-z][\w:-]*)((?:\s+[^\s"'<>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'))?)*)\s*/>""")
 _CDATA = "<![CDATA["
@@ -109,6 +105,8 @@ class _Page:
     _tables: list[_Table] = field(default_factory=list)
     #: A term, until it is known what is said of it.
     _term: str = ""
+    #: The same before each thing that is said of it.
+    _again: str = ""
 
     def leave(self, node: LexborNode, reason: str) -> None:
         """Remove an element; the reason is said where it has a text, or another page."""
@@ -122,7 +120,7 @@ class _Page:
     def flush(self, tag: str) -> None:
         """End a block: what was said since the last one."""
         said = "".join(self._words)
-        if tag == "pre":
+        if tag in LINES:
             said = said.replace(BREAK, "\n").strip("\n")
         elif tag == "td":
             said = "\n".join(line for it in said.split(BREAK) if (line := " ".join(it.split())))
@@ -133,9 +131,16 @@ class _Page:
             return
         if self._term and tag == "dd" and self.blocks and self.blocks[-1].text == self._term:
             del self.blocks[-1]
-            said = f"{labels.written(self._term)}: {said.removeprefix(': ')}"
+            self._again = f"{labels.written(self._term)}: "
+        elif tag != "dd":
+            self._again = ""
+        if tag == "dd" and self._again:
+            said = f"{self._again}{said.removeprefix(': ')}"
         self._term = said if tag == "dt" and labels.names_value(labels.joined(said)) else ""
         level = HEADINGS.get(tag, 0)
+        if tag in LINES:
+            self.blocks += columns.blocks(said)
+            return
         self.blocks.append(Block(kind="heading" if level else "text", text=said, level=level))
 
     def _say(self, said: str, seen: styles.Seen) -> None:
@@ -146,12 +151,18 @@ class _Page:
 
     def walk(self, node: LexborNode, tag: str, around: styles.Seen) -> None:
         """Read what is in an element that is in a block of the kind ``tag``."""
+        items, before = flow.has_items(self.shown.display(node)), ""
         for child in node.iter(include_text=True):
             name = child.tag or ""
             if name == "-text":
-                self._say(child.text_content or "", around)
+                said = child.text_content or ""
+                self._say(said, around)
+                before = "" if said else before
+                continue
+            if name.startswith("-"):  # a comment
                 continue
             seen = self.shown.seen(child, around)
+            display = self.shown.display(child)
             if name == "table":
                 self._table(child, tag, seen)
             elif name == "tr" and self._tables:
@@ -161,16 +172,25 @@ class _Page:
                 self.flush("tr")
             elif name in ("td", "th") and self._tables:
                 self._cell(child, seen)
-            elif name in SPLIT:
+            elif flow.splits(name, display):
                 self.flush(tag)
                 self._words_of(child, seen)
-                self.walk(child, name, seen)
-                self.flush(name)
+                self.walk(child, name if name in flow.SPLIT else tag, seen)
+                self.flush(name if name in flow.SPLIT else tag)
             else:
+                placed = items or self.shown.is_placed(child) or (name == "tspan" and _is_placed(child))
+                apart = flow.sets_apart(name, display, placed=placed)
+                if apart or {name, before} <= flow.BESIDE_EACH_OTHER:
+                    self._words.append(" ")
                 if name in ("br", "option", "optgroup"):
                     self._words.append(BREAK)
+                if name == "sup" and _is_power(child, self._words):
+                    self._say("^", seen)
                 self._words_of(child, seen)
                 self.walk(child, tag, seen)
+                if apart:
+                    self._words.append(" ")
+            before = name
 
     def _words_of(self, node: LexborNode, seen: styles.Seen) -> None:
         """Say the words that an element has on the page beside its text: of pictures, fields and choices."""
@@ -236,6 +256,16 @@ class _Page:
         self.flush("td")
         table.rows[-1].append((self.blocks, _number(node, "colspan"), _number(node, "rowspan")))
         self.blocks = before
+
+
+def _is_placed(node: LexborNode) -> bool:
+    """Tell whether a part of a drawing's text has a place of its own."""
+    return any(it in node.attributes for it in flow.PLACED)
+
+
+def _is_power(node: LexborNode, words: list[str]) -> bool:
+    """Tell whether a text above the line is an exponent: digits directly behind a digit."""
+    return (node.text() or "").strip().isdigit() and "".join(words[-1:])[-1:].isdigit()
 
 
 def _empty(table: _Table, columns: set[int]) -> bool:

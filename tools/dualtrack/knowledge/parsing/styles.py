@@ -100,6 +100,19 @@ class Styles:
         values = self._values.get(node.mem_id)
         return values is not None and _hides(values)
 
+    def display(self, node: LexborNode) -> frozenset[str]:
+        """Return the words of an element's own `display`; none where no style says it."""
+        return frozenset(self._words(node, "display"))
+
+    def is_placed(self, node: LexborNode) -> bool:
+        """Return whether a style moves an element out of its line: to a side, or to a place of its own."""
+        words = {*self._words(node, "position"), *self._words(node, "float")}
+        return bool(words & {"absolute", "fixed", "left", "right", "inline-start", "inline-end"})
+
+    def _words(self, node: LexborNode, name: str) -> Iterator[str]:
+        tokens = self._values.get(node.mem_id, {}).get(name, ((), []))[1]
+        return (str(it.lower_value) for it in tokens if it.type == "ident")
+
     def collapses(self, node: LexborNode) -> bool:
         """Return whether a column or columns of a table are not shown, nor the cells in them."""
         return self._visibility(node) == "collapse"
@@ -109,8 +122,7 @@ class Styles:
         return self._visibility(node) in ("visible", "hidden", "initial")
 
     def _visibility(self, node: LexborNode) -> str:
-        tokens = self._values.get(node.mem_id, {}).get("visibility", ((), []))[1]
-        return next((str(it.lower_value) for it in tokens if it.type == "ident"), "")
+        return next(self._words(node, "visibility"), "")
 
     def seen(self, node: LexborNode, around: Seen) -> Seen:
         """Return how the text of an element is shown that is in one whose text is shown as said."""
@@ -132,7 +144,7 @@ def _declarations(content: Any) -> list[Any]:
 @cache
 def _looked_at() -> frozenset[str]:
     """Return the names of all properties that decide whether something is shown."""
-    others = "display content-visibility opacity scale zoom position transform clip-path flex flex-grow"
+    others = "display content-visibility opacity scale zoom position float transform clip-path flex flex-grow"
     clear = "background-clip -webkit-background-clip text-shadow"
     return frozenset(
         (*others.split(), *OVERFLOWS, *clear.split(), "clip", "filter", *SIDES, *SHIFTS, *BOXES, *_INHERITED)

@@ -11,7 +11,7 @@ import csv
 import io
 import re
 
-from dualtrack.knowledge.parsing import tables
+from dualtrack.knowledge.parsing import columns, labels, tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 #: In this order: a mark at the start, then what decodes without an error; most Chinese texts of before are GB18030.
@@ -27,8 +27,15 @@ _HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*\s*$")
 _FENCE = re.compile(r"\s*(```+|~~~+)")
 #: Below the names of a Markdown table's columns; and what separates its cells.
 _RULE = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")
+#: A sign that is written with a backslash, outside of code; of cells of tables this is looked at there.
+_ESCAPED = re.compile(r"(`[^`\n]*`)|\\([!-/:-@\[-_{}~])")
+#: What hides an element of HTML.
+_HIDDEN = re.compile(r"<[a-z][^<>]{0,400}?(?:\shidden\b|display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 _BREAK = re.compile(r"<br\s*/?>", re.I)
 _PIPE = re.compile(r"(?<!\\)\|")
+#: What the first line of a CSV file may say of the others.
+_SEPARATOR = re.compile(r"sep=(.)\n", re.I)
+_DELIMITERS = ";\t|，；"
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -94,14 +101,16 @@ def _text(text: str) -> str:
 
 
 def plain(data: bytes) -> Parsed:
-    """Return the paragraphs of a text, which blank lines separate."""
-    return Parsed([Block(kind="text", text=it.strip("\n")) for it in re.split(r"\n\s*\n", decoded(data)) if it.strip()])
+    """Return the paragraphs of a text, which blank lines separate, and rows of tables in them."""
+    parts = re.split(r"\n\s*\n", decoded(data))
+    return Parsed([block for it in parts if it.strip() for block in columns.blocks(it.strip("\n"))])
 
 
 def markdown(data: bytes) -> Parsed:
     """Return the headings, paragraphs and rows of tables of a Markdown text. Code between fences stays together."""
     blocks: list[Block] = []
     lines: list[str] = []
+    left: dict[str, None] = {}
     fence = ""
 
     def flush() -> None:
@@ -117,9 +126,23 @@ def markdown(data: bytes) -> Parsed:
 
     def say(these: list[str]) -> None:
         if text := "\n".join(these).strip("\n"):
-            blocks.append(Block(kind="text", text=text))
+            blocks.extend(columns.blocks(text))
 
+    in_table = in_comment = False
     for line in decoded(data).split("\n"):
+        if not fence and (in_comment or "<!--" in line):
+            line, in_comment = _without_comments(line, inside=in_comment)
+            left["a comment"] = None
+        if not fence and not _FENCE.match(line):
+            line = _ESCAPED.sub(lambda it: it[1] or it[2], line)
+            if _HIDDEN.search(line):
+                left["elements of HTML that may be hidden, whose text is read"] = None
+        if not fence and "<table" in line.lower():
+            in_table = True
+        if in_table:  # also over blank lines
+            lines.append(line)
+            in_table = "</table" not in line.lower()
+            continue
         mark = _FENCE.match(line)
         if mark and (not fence or mark[1].startswith(fence)):
             fence = "" if fence else mark[1]
@@ -132,7 +155,24 @@ def markdown(data: bytes) -> Parsed:
             continue
         lines.append(line)
     flush()
-    return Parsed(blocks)
+    return Parsed(blocks, list(left))
+
+
+def _without_comments(line: str, *, inside: bool) -> tuple[str, bool]:
+    """Return a line without comments of HTML, and whether one continues behind it."""
+    parts: list[str] = []
+    at = 0
+    while True:
+        if inside:
+            end = line.find("-->", at)
+            if end < 0:
+                return "".join(parts), True
+            at, inside = end + 3, False
+        begin = line.find("<!--", at)
+        if begin < 0:
+            return "".join([*parts, line[at:]]), False
+        parts.append(line[at:begin])
+        at, inside = begin + 4, True
 
 
 def _is_below_names(line: str, above: str) -> bool:
@@ -146,13 +186,27 @@ def _cells(line: str) -> list[str]:
     return found[:-1] if len(found) > 1 and not found[-1].strip() else found
 
 
+def _delimiter(text: str) -> str:
+    """Return what separates cells where that is not a comma: a sign between names, which each line has as often."""
+    lines = [it for it in text[:8192].split("\n")[:20] if it.strip()]
+    if len(lines) > 1 and "," not in lines[0]:
+        for it in _DELIMITERS:
+            counts = {line.count(it) for line in lines}
+            if len(counts) == 1 and counts != {0} and all(map(labels.is_label, lines[0].split(it))):
+                return it
+    return ","
+
+
 def table(data: bytes) -> Parsed:
     """Return the rows of a CSV file, each with the names of its columns, so that a row alone can be understood."""
     text = decoded(data)
+    said = _SEPARATOR.match(text)
+    if said:  # Excel's own line
+        text = text[said.end() :]
     try:
-        dialect: type[csv.Dialect] | str = csv.Sniffer().sniff(text[:8192], delimiters=",;\t|")
+        dialect: type[csv.Dialect] = csv.Sniffer().sniff(text[:8192], delimiters=said[1] if said else ",;\t|")
     except csv.Error:
-        dialect = "excel"
+        dialect = type("Own", (csv.excel,), {"delimiter": said[1] if said else _delimiter(text)})
     try:
         found = list(csv.reader(io.StringIO(text), dialect))
     except csv.Error as error:

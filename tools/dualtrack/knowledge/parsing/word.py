@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-from dualtrack.knowledge.parsing import concealed, tables
+from dualtrack.knowledge.parsing import concealed, signs, tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 from dualtrack.knowledge.parsing.elements import Node, inherited
 from dualtrack.knowledge.parsing.elements import child as _child
@@ -40,7 +40,10 @@ LEFT = {
     "delText": "text that tracked changes delete", "chart": "a chart", "altChunk": "an embedded document",
     "subDoc": "another document that it refers to", "OLEObject": "an embedded object", "control": "a form control",
 }  # fmt: skip
-SAID = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+SAID = {
+    "tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "footnoteReference": " ",
+    "endnoteReference": " ",
+}  # fmt: skip
 #: Elements of text in a paragraph; one of them outside of any is a paragraph of its own.
 INLINE = frozenset(("r", "t", "hyperlink", "fldSimple", "smartTag", "drawing", "pict", "object", "ruby", "bdo", "dir"))
 #: Attributes whose words stand for a picture, by element.
@@ -135,6 +138,10 @@ def _tree(data: bytes) -> Node:
         return ElementTree.fromstring(data, ElementTree.XMLParser(target=_Builder()))  # noqa: S314 - without entities
     except ElementTree.ParseError as error:
         raise Unreadable(f"it is not an office document, or a broken one: {error}") from None
+
+
+def _ends_with_digit(words: list[str]) -> bool:
+    return next((it[-1].isdigit() for it in reversed(words) if it), False)
 
 
 def _words(node: Node) -> list[str]:
@@ -261,10 +268,27 @@ class _Document:
                 if (base := _child(node, part)) is not None:
                     self._inline(base, found, apart)
                 words.append(form.format("".join(found)) if found else "")
+        elif name == "sym":
+            if (sign := signs.symbol(node)) is None:
+                self.left[f"symbols of the font {_value(node, 'font') or 'without a name'}"] = None
+            words.append(sign or "")
+        elif name == "fldChar":
+            words.append(signs.of_form(node))
+        elif (said := signs.formula(node, lambda it: self._said(it, apart))) is not None:
+            words.append(said)
         elif name not in PROPERTIES:
             words += [f" {it} " for it in _words(node)]
+            if name == "r" and _value(_child(node, "rPr", "vertAlign")) == "superscript" and _ends_with_digit(words):
+                words.append("^")  # an exponent, or the number of a note: no digit of the number before it
             for child in node:
                 self._inline(child, words, apart)
+
+    def _said(self, node: Node, apart: list[Node]) -> str:
+        """Return the words of what is in an element."""
+        words: list[str] = []
+        for it in node:
+            self._inline(it, words, apart)
+        return "".join(words)
 
     def _of_paragraph(self, node: Node) -> bool:
         """Return whether the text of a paragraph is hidden unless its parts say otherwise."""

@@ -2,19 +2,23 @@
 
 - Marks of Markdown, HTML and quotes around the word, the sign or both: `**密码**：`, `**密码：** `, `<b>密码</b>：`.
 - A bracket that says more of the word: `密码（初始）：`, `Passport (number):`; and a star, for what is required.
-- Words between: `password for admin:`, `密码重置为`.
-- After a value, more values of the same kind: `02162345678/02162345679`.
+- A dot, a number, another word: `Tel.:`, `电话1：`, `微信/QQ：`.
+- Words between: `password for admin:`, `密码重置为`, `密码如下：`; and what names the value: `"password", "value":`.
+- Blanks and underlines of forms: `密码        ：`, `电话：________`.
+- After a value, more values of the same kind: `02162345678/02162345679`, or a list.
 
 Patterns are for windows that were made plain. Each is of bounded length.
 """
 
 from __future__ import annotations
 
+from dualtrack.knowledge.pii.vocabulary import FAMILY
+
 #: Characters in a bracket after a word.
 LONGEST_ASIDE = 16
 _NAMES = (
-    "a|b|big|br|code|dd|del|div|dt|em|font|h[1-6]|i|ins|kbd|label|li|mark|p|s|small|span|strike|strong|sub|sup|t[dhrt]"
-    "|u"
+    "a|b|big|br|code|dd|del|div|dt|em|font|h[1-6]|i|ins|kbd|key|label|li|mark|p|s|small|span|strike|strong|sub|sup"
+    "|t[dhrt]|u"
 )
 #: Tags that show a text; a password may begin with anything else in angle brackets.
 TAG = rf"</?(?:{_NAMES})(?: [^<>\n]{{0,40}})?/?>"
@@ -32,28 +36,59 @@ _ASIDE = "|".join(
         *(rf"{one}[^{one}{other}\n]{{0,{LONGEST_ASIDE}}}{other}" for one, other in _BRACKETS),
     )
 )
+#: The name of a value, where the word before it is the value of another name.
+_OF_VALUE = r"\\?[\"']?(?:,| -)?\s{0,16}(?:\\?[\"']|<)?(?:value|content|string)\\?[\"']?(?=\s{0,3}[:=>])"
 _WORDS = (
-    r"(?<= )(?:for|of) (?>[A-Za-z0-9_@.-]{1,32}(?: [A-Za-z0-9_@.-]{1,32})?)|(?:value|content)(?==)"
+    r"(?<= )(?:for|of) (?>[A-Za-z0-9_@.-]{1,32}(?: [A-Za-z0-9_@.-]{1,32})?)"
     "|已?被?(?:重置|重设|重新设置|修改|更改|更新|变更|设置|设定|改|设)(?=[为成])"
+    "|均|都|皆|分别|默认|暂定|暂|仍|还|就|现|统1|如下|见下"
+    r"|(?:[/、&]|[和及与或]|(?<= )(?:and|or) ) ?[\u4e00-\u9fffA-Za-z1]{1,16}?(?:[ _-][A-Za-z]{1,8}){0,2}"
 )
+#: A number of several of the same kind, and the dot of a word that is short for another.
+_NUMBERED = r"[ _#-]{0,2}[0-9]{1,2}(?![0-9])|\."
 #: What any of these begins with: most words have nothing of it behind them.
-_BEGINS = r"(?=\s{0,2}[*_`~\\\"'”’」』】〕»)<>\]\[(【〔「{fovc已被重修更变设改])"
+_BEGINS = (
+    r"(?=\s{0,2}[*_`~\\\"'”’」』】〕»)<>\]\[(【〔「{foa已被重修更变设改均都皆分默暂仍还就现统如见/、&和及与或#.0-9-]"
+    r"|\s{1,16}(?:value|content))"
+)
+#: Blanks before a sign, as in settings that stand below each other.
+_BLANKS = r"(?:[ \t]{4,24}+(?=[:=])|\s{0,3})"
 #: Between a word and a sign.
-BESIDE = rf"(?:{_BEGINS}(?:\s{{0,2}}(?:{_MARKS}|{_ASIDE}|{_WORDS})){{1,6}}(?=\s{{0,3}}{SIGN}))"
+BESIDE = rf"(?:{_BEGINS}(?:\s{{0,2}}(?:{_NUMBERED}|{_MARKS}|{_ASIDE}|{_WORDS})|{_OF_VALUE}){{1,6}}(?={_BLANKS}{SIGN}))"
 #: What closes around a word and its sign.
 CLOSES = rf"(?:{TAG}|{_LINKED}|(?:[*_`~]{{1,3}}|\\?[\"'”’]|[\]」』】〕»)])(?=\s))"
+#: What begins the items of a list, each on its line.
+_ITEM = r"\r?\n[ \t]{0,12}(?:[-*+.]|\(?[0-9]{1,2}[.)、])[ \t]{0,3}"
+#: Blanks and underlines after a sign, as in forms.
+_FILL = r"(?:[ \t]{0,2}_{3,40}+[ \t]{0,8}|[ \t]{3,40}+)"
 #: Between a word and what it names: any of these; or, where words are common, a sign at least.
 _SIGNS = r"""[\s:=#*"'“”「『【\[(<>|为是叫`~\\]"""
-LINK = rf"{BESIDE}??{_SIGNS}{{0,6}}(?:{CLOSES}{_SIGNS}{{0,4}}){{0,2}}"
-#: After a sign may be an annotation of a type, or what begins a block of YAML.
+_MANY = rf"(?<=[:=])(?:{_ITEM}|{_FILL})|[ \t]{{4,24}}+(?=[:=])|_{{4,40}}+| -{{1,2}} "
+#: In this order: what is most frequent is tried first.
+_SOME = rf"""(?:[:=#*"'“”「『【(<>|为是叫`~\\]|\[(?:\s{{1,12}}(?=["']))?|{_MANY}|\s)"""
+#: A character of Chinese that is none of these does not stand between a word and its value, unless it begins one.
+NEAR = "(?![\u4e00-\u9fff](?<![已被重修更变设改均都皆分默暂仍还就现统如见和及与或是为叫军士文兵警武海空后政装联]))"
+#: The attributes of an element of XML that has the value.
+_ATTRIBUTES = r" [a-z][^<>\n]{0,40}>(?=[^<>\n]{4,40}</)"
+LINK = rf"(?:{BESIDE}|\.)??(?:{_ATTRIBUTES}|{_SOME}{{0,6}}(?:{CLOSES}{_SIGNS}{{0,4}}){{0,2}})"
+#: A person's name before a value that names them: `电话：李雷 62345678`.
+_FIRST_AND_LAST = r"(?-i:[A-Z][a-z]{1,9} (?:[A-Z][a-z]{1,9}(?= ))?)"
+OF_PERSON = rf"(?:(?<=[:=\s])(?:{FAMILY}[\u4e00-\u9fff]{{1,2}}|{_FIRST_AND_LAST})[ :,]{{0,2}})?"
+#: After a sign may be an annotation of a type, what begins a block of YAML, or the name of an account.
 _ANNOTATED = r"(?:[a-z_][\w.]{0,20}(?:\[[\w., ]{0,20}\])?(?: ?\| ?None)? ?= ?(?=[\"']))?"
 _BLOCK = r"(?:[|>][+-]?\n[ \t]{1,16})?"
-SAID = rf"{BESIDE}?\s{{0,3}}{SIGN}\s{{0,2}}(?:{_ANNOTATED}{_BLOCK}(?:[\s“”「『]|\\?[\"']|{CLOSES}){{0,4}})"
+_ACCOUNT = r"(?:[a-z_.-]{1,24} / )?"
+SAID = (
+    rf"{BESIDE}?{_BLANKS}{SIGN}(?:{_FILL}|{_ITEM})?\s{{0,2}}"
+    rf"(?:{_ANNOTATED}{_BLOCK}{_ACCOUNT}(?:[\s“”「『]|\\?[\"']|\[\s{{0,12}}(?=[\"'])|{CLOSES}){{0,4}})"
+)
 #: Marks that open around a value of letters and digits.
 OPENS = r"[*_`~]{0,3}"
 #: Between values of one word, each of which may have a bracket after it; passwords have a sign before the next field.
-_AFTER, _BEFORE = r"(?: ?\([^()\n]{0,16}\))?[*_`~]{0,3}", "[*_`~\"']{0,3}"
+_AFTER, _BEFORE = r"[\"']?(?: ?\([^()\n]{0,16}\))?[*_`~]{0,3}", "[*_`~\"']{0,3}"
 _AND = r" ?(?:和|或|及|与|and|or) ?"
-AND, AND_SECRET = (rf"{_AFTER}(?: ?[{it}] ?|{_AND}){_BEFORE}" for it in ("/、,;|", "/、"))
+_IN_LIST = r"[\"'] ?,\s{0,12}[\"'](?=[^\"':=\n]{4,64}[\"']\s{0,12}[,\]])"
+AND = rf"{_AFTER}(?: ?[/、,;|] ?| ?,\r?\n[ \t]{{0,12}}(?=[\"'])|{_AND}|{_ITEM}){_BEFORE}"
+AND_SECRET = rf"(?:{_IN_LIST}|{_AFTER}(?: ?[/、] ?|{_AND}|{_ITEM}){_BEFORE})"
 #: The values of one word that follow the first one: no days without separators.
 NO_DAY = r"(?!(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?![0-9]))"

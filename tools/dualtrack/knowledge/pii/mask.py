@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from dualtrack.core.errors import BadInput, External
 from dualtrack.crypto.kdf import hkdf
-from dualtrack.knowledge.pii import characters, keys
+from dualtrack.knowledge.pii import characters, escapes, keys
 from dualtrack.knowledge.pii.forms import LIKE_DIGITS
 from dualtrack.knowledge.pii.mails import AT, AT_WORDS, DOT, DOT_WORDS
 from dualtrack.knowledge.pii.numbers import COUNTRY
@@ -114,7 +114,7 @@ def canonical(kind: str, value: str) -> str:
     """
     if kind == "secret":  # signs and case are part of it
         return value
-    plain, _ = characters.plain(value, [])
+    plain, _ = characters.plain(escapes.plain(value), [])
     if kind == "email":
         plain = re.sub(f"{DOT}|{DOT_WORDS}", ".", re.sub(AT_WORDS, "@", plain, flags=re.I), flags=re.I)
     elif kind in OF_DIGITS:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from dualtrack.knowledge.pii import candidates, forms, keys, mails, matching, numbers
+from dualtrack.knowledge.pii import candidates, escapes, forms, keys, mails, matching, numbers
 from dualtrack.knowledge.pii.kinds import KINDS
 
 #: Bytes that are looked at together, and how much before and after them as well: further than any rule looks.
@@ -64,6 +64,20 @@ def _readable(data: bytes) -> None:
 
 
 def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[str, int, int]]:
+    yield from _as_written(data)
+    if escaped := escapes.decoded(data):
+        for kind, start, end in _as_written(escaped.data):
+            if span := escaped.span(start, end):
+                yield kind, *span
+    if recognisers:
+        text = data.decode()
+        for recogniser in recognisers:
+            for kind, start, end in recogniser(text):
+                first = len(text[:start].encode())
+                yield kind, first, first + len(text[start:end].encode())
+
+
+def _as_written(data: bytes) -> Iterator[tuple[str, int, int]]:
     if windows := candidates.find(data):
         matches = list(numbers.find(windows.plain, windows.codes)) if windows.digits else []
         if windows.hits:
@@ -73,12 +87,6 @@ def _part(data: bytes, recognisers: tuple[Recogniser, ...]) -> Iterator[tuple[st
         spans = windows.bytes([(start, end) for _, start, end in matches])
         for (kind, *_), (first, last) in zip(matches, spans, strict=True):
             yield kind, first, last
-    if recognisers:
-        text = data.decode()
-        for recogniser in recognisers:
-            for kind, start, end in recogniser(text):
-                first = len(text[:start].encode())
-                yield kind, first, first + len(text[start:end].encode())
 
 
 def _in_form(form: forms.Form) -> Iterator[tuple[str, int, int]]:

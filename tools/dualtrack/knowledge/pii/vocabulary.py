@@ -12,20 +12,28 @@ PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉�
 SOLDIER = "军官证|士兵证|文职干部证|军人证"
 #: The first characters of such a card; 3 and 6 are what 参 and 陆 are when they are made plain.
 ARMS, ARMS_AS_DIGITS = "军士文兵警武海空后政装联", "36"
-IDENTITY = "身份证|身分证|身份号码|身分号码|公民身份|驾驶证|驾驶执照|驾照|统一证号|hkid|identity card|id card"
+IDENTITY = "身份证|身分证|身份号码|身分号码|公民身份|驾驶证|驾驶执照|驾照|统一证号|hkid|identity[ _-]?card|id[ _-]?card"
 PASSPORT = "护照|passport"
 PERMIT = "台胞证|通行证|回乡证|入台证|还乡证"
 RESIDENCE = "永久居留身份证|永久居留证|居留证"
-CARD = "银行卡|信用卡|储蓄卡|借记卡|金融卡|提款卡|签账卡|卡号|账号|帐号|账户|帐户|银行户口|户口号码|card"
+CARD = (
+    "银行卡|信用卡|储蓄卡|借记卡|金融卡|提款卡|签账卡|卡号|账号|帐号|账户|帐户|银行户口|户口号码|card"
+    "|bank[ _-]?account|account[ _-]?no|account[ _-]?number|a/c[ _-]?no|acct[ _-]?no"
+)
 DEVICE = "imei|设备识别码|装置识别码"
-FUND = "社保|社会保障|公积金|强积金|医保|健保|劳保|social security"
-RECORD = "mrn|medical record"
+FUND = "社保|社会保障|公积金|强积金|医保|健保|劳保|social[ _-]?security"
+SSN = "ssn"
+RECORD = "mrn|medical[ _-]?record|patient[ _-]?id"
 PATIENT = "病历|住院|门诊|病案|就诊卡"
-BIRTH = "出生|生日|date ?of ?birth|birth ?date|birthday|born|dob"
-PHONE = "电话|手机|座机|固话|市话|总机|专线|客服|致电|拨打|联系方式|联络方式|热线|传真|tel|phone|fax|mobile"
+BIRTH = "出生|生日|date[ _-]?of[ _-]?birth|birth[ _-]?date|birthday|born|dob|d.o.b"
+PHONE = (
+    "电话|手机|座机|固话|市话|宅电|总机|专线|客服|致电|拨打|联系方式|联络方式|联系号码|联络号码|热线|传真|tel|phone|fax|mobile"
+    "|whatsapp|contact[ _-]?no|contact[ _-]?number"
+)
 COMPANY = "信用代码|税号|纳税人识别号|统一编号|统编"
 IBAN = "iban"
 WECHAT = "微信|wechat|weixin"
+QQ = "qq|扣扣"
 LOGIN = (
     "密码|口令|授权码|密钥|金钥|令牌|权杖|通行码|password|passwd|passphrase|pwd|secret|token|api[ _-]?key"
     "|access[ _-]?key|private[ _-]?key"
@@ -51,5 +59,5 @@ FAMILY = (
 #: What a word may have behind it: `no.` and its like.
 NO = (
     "(?:号码|编号|号|证号|账号|帐号|卡号|字号|证字号|(?:证)?统一编号|证号码|证明文件号码|执照号码"
-    r"| ?no\.?| ?number| ?id)?"
+    r"|[ _-]?no\.?|[ _-]?num(?:ber)?|[ _-]?id)?"
 )

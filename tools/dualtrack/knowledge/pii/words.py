@@ -12,7 +12,7 @@ import numpy as np
 
 from dualtrack.knowledge.pii import keys, passwords
 from dualtrack.knowledge.pii import vocabulary as say
-from dualtrack.knowledge.pii.beside import AND, AND_SECRET, BESIDE, CLOSES, LINK, NO_DAY, OPENS, SAID
+from dualtrack.knowledge.pii.beside import AND, AND_SECRET, BESIDE, CLOSES, LINK, NEAR, NO_DAY, OF_PERSON, OPENS, SAID
 from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, Codes, Places
 from dualtrack.knowledge.pii.mails import MAILS, WRITTEN_MAILS
 from dualtrack.knowledge.pii.registers import (
@@ -114,10 +114,10 @@ def _place(found: re.Match[str]) -> int:
     return start if road >= 0 and last - road <= FROM_ROAD else -1
 
 
-def _keyed(kind: str, words: str, value: str, check: Check = always, more: str = "") -> Rule:
+def _keyed(kind: str, words: str, value: str, check: Check = always, more: str = "", between: str = "") -> Rule:
     # Words with numerals are looked for as windows have them, which were made plain.
-    words = words.translate(NUMERALS)
-    pattern = re.compile(rf"(?:{words}){more}{NO.translate(NUMERALS)}(?: is)?{LINK}({value})", re.I)
+    words, near = words.translate(NUMERALS), "" if HAN in value else NEAR
+    pattern = re.compile(rf"(?:{words})s?{more}{NO.translate(NUMERALS)}{near}(?: is)?{LINK}{between}({value})", re.I)
     return Rule(kind, pattern, check, heads=heads_of(words), more=_more(value, "" if kind == "birth_date" else NO_DAY))
 
 
@@ -260,8 +260,8 @@ PLACES = shape(
 #: of other scripts are hits of their own.
 _NAMED = (
     f"字第|{say.SOLDIER}|{say.PERMIT}|永久居留|居留证|{say.PASSPORT}|身[份分]|公民身份|驾驶证|驾驶执照|驾照|统一证号|hkid"
-    f"|identity card|id card|{say.CARD}|{say.DEVICE}|{say.FUND}|{say.PATIENT}|出生|生日|birth|born|dob|{say.PHONE}"
-    f"|{say.COMPANY}|{say.IBAN}|{say.RECORD}"
+    f"|identity[ _-]?card|id[ _-]?card|{say.CARD}|{say.DEVICE}|{say.FUND}|{say.PATIENT}|出生|生日|birth|born|dob|d.o.b"
+    f"|{say.PHONE}|{say.COMPANY}|{say.IBAN}|{say.RECORD}|{say.SSN}"
 )
 NAMED = shape(
     b"(?:%b)" % either(_NAMED),
@@ -286,6 +286,7 @@ NAMED = shape(
     _keyed("imei", say.DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei, "(?: ?[12](?=[ :]))?"),
     _keyed("social_security", say.FUND, rf"[A-Za-z]{{0,3}}-?[0-9](?:-?[A-Za-z0-9]){{6,19}}{END}", _six_digits,
            "(?:卡|个人)?"),
+    _keyed("social_security", say.SSN, rf"[0-9]{{3}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}{END}"),
     _keyed("medical_record", say.PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", _no_date, "(?:号码|编号|号)"),
     _keyed("medical_record", say.RECORD, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", _no_date),
     _keyed(
@@ -298,7 +299,7 @@ NAMED = shape(
     # With the code of a country first: the other form would find a part of it.
     _keyed("phone", say.PHONE, rf"(?:(?:\+|00)[1-9]{IN_AREA}{{8,13}}"
            rf"|(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}})(?![0-9])",
-           _no_date, "(?:号码|号)?"),
+           _no_date, "(?:号码|号)?", OF_PERSON),
     before=40, after=112, back=48, digit=80,
 )  # fmt: skip
 PERMITS = shape(
@@ -309,20 +310,24 @@ PERMITS = shape(
     before=24, after=64, back=24,
 )  # fmt: skip
 _WECHAT = rf"[A-Za-z][A-Za-z0-9_-]{{5,19}}{END}"
+_SHORT = r"[ _-]?(?:no\.?|num(?:ber)?|id)"
 _QQ = rf"[1-9][0-9]{{4,10}}{END}"
 #: Not after a letter, but for an escaped end of a line, and a small letter before capitals (`MyQQ`).
 _QQ_BEGINS = r"(?:(?<![A-Za-z])|(?<=\\[nrt])|(?-i:(?<=[a-z])(?=QQ)))"
 ACCOUNTS = shape(
-    either(f"(?:{WECHAT}|qq)[^\\na-z0-9]{{0,72}}?[a-z0-9]"),
-    Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号| ?id)?{SAID}{OPENS}({_WECHAT})", re.I),
+    either(f"(?:{WECHAT}|{say.QQ})[^a-z0-9]{{0,72}}?[a-z0-9]"),
+    Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号|{_SHORT})?{SAID}{OPENS}({_WECHAT})", re.I),
          heads=heads_of(WECHAT), more=_more(_WECHAT, "(?=[A-Za-z_-]*[0-9])")),
-    Rule("messenger", re.compile(rf"{_QQ_BEGINS}QQ(?:(?:号码|号|账号)(?:{SAID}| )?|{SAID}| ){OPENS}({_QQ})", re.I),
-         heads=heads_of("QQ"), more=_more(_QQ, NO_DAY)),
-    before=96, after=112, back=48,
+    Rule("messenger", re.compile(
+        rf"{_QQ_BEGINS}(?:{say.QQ})(?:(?:号码|号|账号|{_SHORT})(?:{SAID}| )?|{SAID}| )"
+        rf"{OPENS}({_QQ})", re.I,
+    ), heads=heads_of(say.QQ), more=_more(_QQ, NO_DAY)),
+    before=112, after=112, back=96,
 )  # fmt: skip
 SECRETS = (
     shape(
-        either(f"(?:{LOGIN})[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|：|︰|﹕|（|［|【|「|〔|是|为|成)"),
+        either(f"(?:{LOGIN})(?:[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|：|︰|﹕|（|［|【|「|〔|是|为|成)"
+               "|[\"']?,?\\s{0,16}[\"'<]?(?:value|content|string))"),
         Rule("secret", re.compile(rf"(?:{LOGIN}){OF_LOGIN}{SAID}({passwords.VALUE})", re.I),
              passwords.check, heads=heads_of(LOGIN), more=_more(passwords.VALUE, passwords.MIXED, AND_SECRET)),
         before=64, back=64, digit=160, digits=1,
@@ -330,7 +335,10 @@ SECRETS = (
     # Keys that are known by their first letters, tokens (JWT), and private keys, whose end `keys` looks for.
     shape(
         rb"sk-[a-z0-9_-]{16}|gh[posu]_[a-z0-9]{20}|akia[0-9a-z]{16}|eyj[a-z0-9_-]{10,}\.eyj"
-        rb"|authorization.{1,16}?(?:basic|bearer) |" + keys.HINT,
+        rb"|authorization.{1,16}?(?:basic|bearer) |://[a-z0-9_.-]{0,16}:[^/]|" + keys.HINT,
+        # The password of an address, with a name before it or without.
+        Rule("secret", re.compile(r"://[^\s/@:]{0,32}:((?=[^\s/@]*[0-9])[^\s/@:$<{]{4,64})(?=@)"),
+             heads=heads_of("://")),
         Rule("secret", re.compile(passwords.AUTHORIZATION, re.I), passwords.authorization,
              heads=heads_of("authorization")),
         Rule("secret", re.compile(
