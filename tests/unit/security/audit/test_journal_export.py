@@ -253,12 +253,13 @@ def test_messages_of_an_account_that_becomes_a_known_program_have_a_bound(monkey
 
     source = JournalSource(account=lambda _: "bo")
     flood = b"(to root) bo on " + b"x" * 5000
-    events = source.events(b"".join(entry(it, b"su", flood) for it in range(1, 101)), ended=False)
-    assert 15 <= len(events) <= 20
+    events = source.events(b"".join(entry(it, b"su", flood) for it in range(1, 201)), ended=False)
+    assert 15 < len(events) < 200
+    assert sum(len(text) for _, _, text in events) <= 2 * journal_budget.BURST
     assert {kind for kind, _, _ in events} == {"su"}
-    last = source.events(entry(101, b"sudo", b"bo : COMMAND=/bin/id") + entry(102, b"noise", b"hello"), ended=True)
+    last = source.events(entry(201, b"sudo", b"bo : COMMAND=/bin/id") + entry(202, b"noise", b"hello"), ended=True)
     assert [kind for kind, _, _ in last] == ["sudo", "journal", "flood"]
-    assert json.loads(last[-1][2])["kind"] == "su"
+    assert json.loads(last[-1][2])["kind"] == "su command"
 
 
 def test_bytes_come_back_and_accounts_are_forgotten() -> None:
@@ -279,3 +280,4 @@ def test_accounts_beyond_the_bound_have_no_bytes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(journal_budget, "ACCOUNTS", 2)
     budget = Budget(clock=lambda: 0.0)
     assert [budget.spend(account, 10) for account in (b"1", b"2", b"3")] == [True, True, False]
+    assert [budget.spend(b"4", 10, kind=kind) for kind in ("sudo", "su", "sudo command")] == [True] * 3

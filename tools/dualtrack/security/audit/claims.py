@@ -16,6 +16,9 @@ OWN = {
     "sudo": re.compile(r"\s*(?P<who>\S+) : .*", re.S),
     "su": re.compile(r"(?:FAILED SU )?\(to \S+\) (?P<who>\S+) on \S+"),
 }
+#: What sudo says in addition; the words in parentheses are in the language that sudoers names. Before a command are
+#: `TTY=` or a reason, and never a parenthesis.
+CONTINUED = re.compile(r"\s*\S+ : \(")
 #: What PAM says for them. The end of a session names nobody but the account whose session it was.
 PAM = re.compile(
     r"pam_\w+\((?P<service>[a-z-]+):\w+\): (?:"
@@ -41,6 +44,15 @@ def own(program: str, message: str, uid: str, name: str) -> bool:
     # The name after "by" is the one of the login, where that is known: after a change of account it is another one.
     names = found["ruser"], found["named"]
     return all(it == uid for it in numbers) and all(it in (None, "", name) for it in names)
+
+
+def begins_command(program: str, message: str, name: str) -> bool:
+    """Tell whether a message of sudo or su is the one that begins what it says of a command of the account ``name``.
+
+    sudo logs a long command in pieces of 980 bytes: `bo : TTY=… ; COMMAND=…`, then `bo : (command continued) …`.
+    """
+    found = OWN[program].fullmatch(message)
+    return bool(found and name and found["who"] == name and not CONTINUED.match(message))
 
 
 def account(uid: str) -> str:

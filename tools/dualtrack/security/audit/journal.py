@@ -52,8 +52,15 @@ ATTEMPTS, PAUSE_S = 5, 1.0
 #: Seconds of silence after which the journal is opened again: where files are rotated fast, journalctl sometimes misses
 #: a new one and waits for ever (seen with systemd 252; each opening takes about 20 ms of processor time).
 SILENCE_S = 20.0
-#: Bytes of a value, and values, that are kept of an entry that anybody may have sent.
+#: Bytes of a value, and values, that are kept of an entry that anybody may have sent. Of what journald adds, such as a
+#: command line, the same bytes are kept whoever sent the entry: an account decides on the words of a program of root.
 STRANGE_VALUE, STRANGE_VALUES = 4 << 10, 32
+#: What is kept of the message that begins a command where its account's bytes are spent: these fields, and so many
+#: bytes of each as they are written. A record of it has 1.4 KB at most, whatever the account does.
+BEGINNING = (CURSOR, "__REALTIME_TIMESTAMP", "_UID", "_PID", "_EXE", "SYSLOG_IDENTIFIER", "MESSAGE", "_CMDLINE")
+BEGINNING_VALUE = 512
+#: Stands in CUT for all fields that are left out altogether.
+OTHERS = "*"
 
 
 def collect(writer: Writer, *, stopped: Callable[[], bool] = lambda: False, namespace: str = "") -> int:
@@ -177,18 +184,28 @@ class JournalSource:
                 self._position.take(at)
             if wanted(entry):
                 kind, source = label(entry, self._account)
-                strange = kind in ("journal", CLAIMED)
-                text = body(entry, whole=not strange or entry.first(b"_UID") == b"0")
-                uid = entry.first(b"_UID")
-                if kind in PROGRAMS:
-                    # A bucket of its own: a flood leaves room for what sudo says of the same account. It has a bound
-                    # as well, since who queues messages and then becomes sudo is taken for it (`genuine`).
-                    fits = self._budget.spend(uid, len(text), kind=kind)
-                else:
-                    fits = not strange or self._budget.spend(uid, len(text))
-                if fits:
+                text = self._within(entry, kind)
+                if text is not None:
                     found.append((kind, source, text))
         return found + self._budget.reports(finished=ended)
+
+    def _within(self, entry: JournalEntry, kind: str) -> bytes | None:
+        """Return what is recorded of an entry of this kind: as much as its account has bytes for; None for nothing."""
+        uid = entry.first(b"_UID")
+        if uid == b"0" or kind == "audit" or kind in UNITS:
+            return body(entry, whole=True)
+        # A bucket of its own: a flood leaves room for what sudo says of the same account. It has a bound as well,
+        # since who queues messages and then becomes sudo is taken for it (`genuine`).
+        bucket = kind if kind in PROGRAMS else ""
+        text = body(entry, whole=False)
+        begins = begins_command(entry, kind, self._account)
+        if self._budget.spend(uid, len(text), kind=bucket, count=not begins):
+            return text
+        if not begins:
+            return None
+        # What a long command line takes is not taken from the commands that follow.
+        text = beginning(entry)
+        return text if self._budget.spend(uid, len(text), kind=f"{kind} command") else None
 
 
 def wanted(entry: JournalEntry) -> bool:
@@ -239,11 +256,24 @@ def genuine(name: str, entry: JournalEntry) -> bool:
     return name in UNITS and _said(entry, b"_SYSTEMD_UNIT").startswith(UNITS[name])
 
 
+def begins_command(entry: JournalEntry, kind: str, account: Callable[[str], str] = claims.account) -> bool:
+    """Tell whether sudo or su reports with this entry that its sender, an account, runs a command.
+
+    Also where the program had ended when journald looked at it, so that the kind is `journal`: a short command.
+    """
+    name = _said(entry, b"SYSLOG_IDENTIFIER")
+    gone = kind == "journal" and b"_EXE" not in entry.fields
+    if name not in claims.PROGRAMS or not (kind == name or gone):
+        return False
+    return claims.begins_command(name, _said(entry, b"MESSAGE"), account(_said(entry, b"_UID")))
+
+
 def body(entry: JournalEntry, *, whole: bool) -> bytes:
     """Return an entry as it is recorded: JSON, a string for each field, a list where a field has several values.
 
-    Bytes that are not UTF-8 become `\\\\xNN`. Of an entry that is not to be recorded ``whole``, each value keeps
-    `STRANGE_VALUE` bytes and the entry `STRANGE_VALUES` values of those that its sender chose; CUT counts the rest.
+    Bytes that are not UTF-8 become `\\\\xNN`. Each value that journald added keeps `STRANGE_VALUE` bytes. Of an entry
+    that is not to be recorded ``whole``, so does each that the sender chose, and the entry keeps `STRANGE_VALUES` of
+    these; CUT counts the rest.
     """
     cut = {_text(name): number for name, number in entry.cut.items()}
     found: dict[str, str | list[str]] = {}
@@ -256,7 +286,8 @@ def body(entry: JournalEntry, *, whole: bool) -> bytes:
         for value in values:
             trusted = raw.startswith(TRUSTED)
             count += not trusted
-            room = len(value) if whole else STRANGE_VALUE if trusted or count <= STRANGE_VALUES else 0
+            room = STRANGE_VALUE if trusted or count <= STRANGE_VALUES else 0
+            room = len(value) if whole and not trusted else room
             if len(value) > room:
                 cut[name] = cut.get(name, 0) + len(value) - room
             if room or not value:
@@ -264,6 +295,27 @@ def body(entry: JournalEntry, *, whole: bool) -> bytes:
         if kept:
             found[name] = kept[0] if len(kept) == 1 else kept
     return msgspec.json.encode({**found, CUT: cut} if cut else found)
+
+
+def beginning(entry: JournalEntry) -> bytes:
+    """Return how an entry begins, in a size that no account can change: the first values of the fields BEGINNING."""
+    found: dict[str, str] = {}
+    cut = dict.fromkeys((*BEGINNING, OTHERS), 0)
+    for raw, values in entry.fields.items():
+        name = _text(raw)
+        field = name if name in BEGINNING else OTHERS
+        cut[field] += sum(len(it) for it in values)
+        if field == name:
+            kept = values[0][:BEGINNING_VALUE]
+            # A byte is written as six at most: what is taken off here is never more than has to be.
+            while (over := len(msgspec.json.encode(_text(kept))) - 2 - BEGINNING_VALUE) > 0:
+                kept = kept[: len(kept) - max(1, over // 6)]
+            found[name] = _text(kept)
+            cut[field] -= len(kept)
+    for raw, number in entry.cut.items():
+        name = _text(raw)
+        cut[name if name in BEGINNING else OTHERS] += number
+    return msgspec.json.encode({**found, CUT: {name: number for name, number in cut.items() if number}})
 
 
 def _said(entry: JournalEntry, name: bytes) -> str:

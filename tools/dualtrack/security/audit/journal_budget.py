@@ -1,7 +1,8 @@
 """How much of the trail the messages of one account may take: a bucket of bytes for each, and a count of the rest.
 
 Whoever may log may log without end, and would fill the disk that what `sudo` says needs. What root and the services of
-dualtrack say is never counted. sudo, sshd and the other programs that are known have a bucket for each account.
+dualtrack say is never counted. sudo, sshd and the other programs that are known have a bucket for each account, and so
+have the beginnings of its commands. What is taken from a bucket is the size of what is written.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import msgspec
 
 #: Bytes that an account may log at once, bytes that it gets back each second, and seconds between two reports.
 BURST, RATE, REPORT_S = 1 << 20, 2048, 60.0
-#: Accounts that are remembered; one beyond has no bytes until others are forgotten with their report.
+#: Buckets that are remembered; an account beyond has none for what it says otherwise than by sudo or su, until others
+#: are forgotten with their report.
 ACCOUNTS = 4096
 
 
@@ -34,8 +36,8 @@ class Budget:
         self._clock = clock
         self._buckets: dict[tuple[bytes, str], _Bucket] = {}
 
-    def spend(self, account: bytes, size: int, *, kind: str = "") -> bool:
-        """Tell whether a message of ``size`` bytes is to be recorded; count it where it is not.
+    def spend(self, account: bytes, size: int, *, kind: str = "", count: bool = True) -> bool:
+        """Tell whether a message of ``size`` bytes is to be recorded; ``count`` it where it is not.
 
         ``kind`` is that of a program with a bucket of its own.
         """
@@ -44,12 +46,16 @@ class Budget:
         now = self._clock()
         bucket = self._buckets.get((account, kind))
         if bucket is None:
-            bucket = self._buckets[account, kind] = _Bucket(BURST if len(self._buckets) < ACCOUNTS else 0, now)
+            # Only an account of the host's database has a program's kind: other user ids take nothing from these.
+            room = bool(kind) or len(self._buckets) < ACCOUNTS
+            bucket = self._buckets[account, kind] = _Bucket(BURST if room else 0, now)
         bucket.left = min(BURST, bucket.left + (now - bucket.at) * RATE)
         bucket.at = now
         if bucket.left >= size:
             bucket.left -= size
             return True
+        if not count:
+            return False
         if not bucket.messages:
             bucket.since = now
         bucket.messages += 1
