@@ -38,6 +38,7 @@ class Host:
         self.folder, self.maps = folder, folder / "maps"
         self.maps.mkdir()
         self.away = False
+        self.engines: list[dict[str, object]] = [ENGINE]
         self.left: dict[str, list[str]] = {}
         self.api("https://127.0.0.1:1")
 
@@ -63,7 +64,7 @@ class Host:
             self.noted.append(given.removesuffix("\n"))
             return ""
         if words[-1] == "status":
-            return json.dumps({"engines": [ENGINE], "since_s": 5})
+            return json.dumps({"engines": self.engines, "since_s": 5})
         if "persons" in words:
             year = 2026 if words[-1] == "persons" else int(words[-1])
             return json.dumps({"year": year, "limits": {"persons": [10, 100], "sensitive": [1, 10]}, **self.left})
@@ -270,6 +271,22 @@ def test_status(run: Run, host: Host) -> None:
     host.away = True
     code, out, err = run("status")
     assert (code, out, "cannot be reached" in err) == (1, "", True)
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--format", "csv")], ids=" ".join)
+@pytest.mark.parametrize("state", ["UP", "NOLB", "DRAIN", "MAINT", "no check", "DOWN", "NEW-STATE", ""])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_status_ends_with_1_while_an_engine_is_down(
+    run: Run, host: Host, at: int, state: str, words: tuple[str, ...]
+) -> None:
+    host.engines = [{**ENGINE, "engine": f"engine-{it}", "state": state if it == at else "UP"} for it in range(3)]
+    code, out, err = run("status", *words)
+    assert all(f"engine-{it}" in out for it in range(3)), "the engines are shown all the same"
+    if state in ("UP", "NOLB", "DRAIN", "MAINT", "no check"):
+        assert (code, err) == (0, "")
+    else:
+        assert code == 1
+        assert f"engine-{at} with m is {state or 'in no state'} at gateway-1" in " ".join(err.split())
 
 
 @pytest.fixture

@@ -41,11 +41,14 @@ class Where(StrEnum):
 
 @app.command()
 def status(json: bool = LISTING) -> None:
-    """Show every engine as its gateway sees it. Exit code 1 when a gateway does not say."""
+    """Show every engine as its gateway sees it. Exit code 1 when an engine is down or a gateway does not say.
+
+    An engine that was taken out by hand (DRAIN, MAINT) is in order.
+    """
     now = serving.status(serving.sites())
     result("serving-status", now, lambda: _show_engines(now), json=json)
-    if now.problems:
-        raise Findings("; ".join(now.problems))
+    if found := now.findings():
+        raise Findings("; ".join(found))
 
 
 def _show_engines(now: ServingStatus) -> None:
