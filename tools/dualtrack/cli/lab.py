@@ -143,7 +143,8 @@ def add(
 @hosts.command()
 def remove(name: str = NAME) -> None:
     """Take a server down and delete its disk. One that is not there is reported, with exit code 0."""
-    echo(f"{name} is removed" if removal.remove_host(name, Steps()) else f"there is no host {name}", err=True)
+    gone = removal.remove_host(name, Steps())
+    echo(f"{name} is removed" if gone else f"nothing to remove: no host is called {name}", err=True)
 
 
 @app.command("power-cut")
