@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from dualtrack.cli.confirm import answer
+from dualtrack.core import turns
+from dualtrack.core.characters import visible
 from dualtrack.core.output import document, echo
+from dualtrack.core.paths import STATE
 from dualtrack.inventory import facts
 
 YES = typer.Option(False, "--yes", "-y", help="Do not ask before changing a real account.")
 FULL = typer.Option(
     False, "--full", help="Configure also where nothing has changed since and the checks would say that all is well."
 )
+
+
+def changing(command: str) -> AbstractContextManager[None]:
+    """Return a context in which a command changes the deployment's hosts: one at a time, the others wait and say so.
+
+    Within it a command may work on both tracks side by side.
+    """
+    return turns.turn(STATE / ".changing.lock", command, lambda text: echo(visible(text), err=True))
 
 
 def facts_file(path: Path | None) -> Path:

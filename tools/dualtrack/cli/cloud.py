@@ -7,7 +7,7 @@ import json as text
 import typer
 
 from dualtrack.cli import confirm
-from dualtrack.cli.bring_up import FULL, YES, asked, show_settled
+from dualtrack.cli.bring_up import FULL, YES, asked, changing, show_settled
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, STACK
 from dualtrack.cloud import stack as stacks
@@ -24,13 +24,16 @@ KEY = typer.Option(
 @app.command("up")
 def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, full: bool = FULL, json: bool = JSON) -> None:
     """Apply the stack, wait for its instances, configure and verify them. On a real account the plan is shown first."""
-    show_settled([cloud_track.up(stack.value, confirm=asked(yes), say=Steps(quiet=json), key=key, full=full)], json)
+    with changing("cloud up"):
+        settled = cloud_track.up(stack.value, confirm=asked(yes), say=Steps(quiet=json), key=key, full=full)
+    show_settled([settled], json)
 
 
 @app.command("join")
 def cloud_join(stack: StackName = STACK, json: bool = JSON) -> None:
     """Configure and verify the instances that came since the last run, or were not in order at its end; no others."""
-    settled = cloud_track.join(stack.value, say=Steps(quiet=json))
+    with changing("cloud join"):
+        settled = cloud_track.join(stack.value, say=Steps(quiet=json))
     if settled is None and not json:
         echo("no instance is new", err=True)
     else:
@@ -53,7 +56,8 @@ def cloud_plan(stack: StackName = STACK, key: str = KEY) -> None:
 @app.command("down")
 def cloud_down(stack: StackName = STACK, yes: bool = YES) -> None:
     """Destroy the stack. On a real account: only after you have seen the plan and said yes."""
-    there = cloud_track.down(stack.value, confirm=asked(yes), say=Steps())
+    with changing("cloud down"):
+        there = cloud_track.down(stack.value, confirm=asked(yes), say=Steps())
     echo("the cloud track is down" if there else "the cloud track was down", err=True)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.bring_up import FULL, facts_file, show_settled
+from dualtrack.cli.bring_up import FULL, changing, facts_file, show_settled
 from dualtrack.cli.options import ENDS, FACTS, JSON
 from dualtrack.core.output import Steps, echo
 from dualtrack.inventory import deployment
@@ -20,18 +20,25 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("up")
 def local_up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None:
     """Bring up, configure and verify the servers that the facts file describes."""
-    show_settled([local_track.up(facts_file(facts), say=Steps(quiet=json), full=full)], json)
+    with changing("local up"):
+        settled = local_track.up(facts_file(facts), say=Steps(quiet=json), full=full)
+    show_settled([settled], json)
 
 
 @app.command("down")
 def local_down(facts: Path | None = FACTS, dry_run: bool = ENDS) -> None:
     """Remove the local track's lab hosts. Real machines are left as they are."""
-    path = facts or Path(deployment.current().facts or facts_file(None))
     if dry_run:
-        for name in leaving(path):
+        for name in leaving(_leaving_facts(facts)):
             echo(f"would remove the host {name}")
         return
-    echo("the local track is down" if local_track.down(path, Steps()) else "the local track was down", err=True)
+    with changing("local down"):
+        there = local_track.down(_leaving_facts(facts), Steps())
+    echo("the local track is down" if there else "the local track was down", err=True)
+
+
+def _leaving_facts(given: Path | None) -> Path:
+    return given or Path(deployment.current().facts or facts_file(None))
 
 
 def leaving(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from dualtrack.cli.bring_up import changing
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed, only_shows
 from dualtrack.cli.options import JSON, PKI
 from dualtrack.core.errors import Findings
@@ -39,7 +40,8 @@ def renew(folder: Path = PKI, yes: bool = YES, dry_run: bool = DRY_RUN, json: bo
         question = f"Renew {len(wanted)} certificates on {', '.join(hosts)}?"
         lines = [f"would renew on {', '.join(hosts)}:", *(it.line for it in wanted)]
         if agreed(lines, question, yes=yes, dry_run=dry_run, json=json):
-            done = certificates.renew(folder, Steps(quiet=json))
+            with changing("pki renew"):
+                done = certificates.renew(folder, Steps(quiet=json))
             unused = done.unused
             if not json:
                 echo(f"renewed on {', '.join(hosts)} ({done.result.seconds} s)")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import typer
 
 from dualtrack.cli import names
+from dualtrack.cli.bring_up import changing
 from dualtrack.cli.confirm import DRY_RUN, YES, confirmed
 from dualtrack.cli.options import LIMIT
 from dualtrack.core.errors import BadInput, Missing
@@ -49,16 +51,17 @@ def play(
         raise Missing("no track is up", hint="dualtrack local up, or cloud up")
     if not check and not yes and (real := _real(inventories)):
         confirmed(f"Run {playbook} on {limit or 'all hosts'} of {', '.join(real)}?")
-    if not check:
-        unchanged.forget_matching(inventories, limit or "all")
-    result = ansible_runner.configure(
-        inventories,
-        limit=limit,
-        check=check,
-        progress=Steps(),
-        playbook=ansible_runner.SITE.parent / "playbooks" / f"{playbook}.yml",
-        settings={name: value for name, _, value in pairs},
-    )
+    with nullcontext() if check else changing(f"play {playbook}"):
+        if not check:
+            unchanged.forget_matching(inventories, limit or "all")
+        result = ansible_runner.configure(
+            inventories,
+            limit=limit,
+            check=check,
+            progress=Steps(),
+            playbook=ansible_runner.SITE.parent / "playbooks" / f"{playbook}.yml",
+            settings={name: value for name, _, value in pairs},
+        )
     changed = {host: count for host, count in result.changed.items() if count}
     what = ", ".join(f"{host}: {count}" for host, count in changed.items()) or "nothing"
     echo(f"{playbook}: {'would change' if check else 'changed'} {what} ({result.seconds} s)", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.bring_up import FULL, asked, facts_file, show_settled
+from dualtrack.cli.bring_up import FULL, asked, changing, facts_file, show_settled
 from dualtrack.cli.local import leaving
 from dualtrack.cli.options import ENDS, FACTS, JSON
 from dualtrack.cli.status import show_status
@@ -57,8 +57,9 @@ def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None
         Task("cloud track", cloud_up, needs=("lab", "AWS provider")),
         Task("local track", lambda say: local_track.up(facts_file(facts), say=say, full=full), needs=("lab",)),
     ]
-    now = deployment.current()
-    results = task_graph.run(tasks, quiet=json, kind="up again" if now.stack or now.facts else "up")
+    with changing("up"):
+        now = deployment.current()
+        results = task_graph.run(tasks, quiet=json, kind="up again" if now.stack or now.facts else "up")
     show_settled([results["cloud track"], results["local track"]], json)
     if not json:
         show_status(json=False)
@@ -78,15 +79,24 @@ def _show_endpoints() -> None:
 
 def down(dry_run: bool = ENDS) -> None:
     """Take both tracks down, and the lab with them. A failure of one track does not stop the other."""
-    now, steps, problem = deployment.current(), Steps(), None
-    facts = Path(now.facts) if now.facts else facts_file(None)
     if dry_run:
+        now = deployment.current()
         for it in control.status().hosts if now.stack != "aws" else ():
             if it.instance_id:
                 echo(f"would destroy the instance {it.name}")
-        for name in leaving(facts):
+        for name in leaving(_facts(now)):
             echo(f"would remove the host {name}")
         return
+    with changing("down"):
+        _down()
+
+
+def _facts(now: deployment.Current) -> Path:
+    return Path(now.facts) if now.facts else facts_file(None)
+
+
+def _down() -> None:
+    now, steps, problem = deployment.current(), Steps(), None
     if now.stack == "aws":
         echo("the cloud track is a real account: dualtrack cloud down --stack aws takes it down", err=True)
     else:
@@ -97,6 +107,6 @@ def down(dry_run: bool = ENDS) -> None:
         except DualtrackError as error:
             problem = error
             steps(f"cloud: {error}: going on with the local track")
-    local_track.down(facts, steps.named("local"))
+    local_track.down(_facts(now), steps.named("local"))
     if problem is not None:
         raise problem

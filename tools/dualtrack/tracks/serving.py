@@ -28,7 +28,7 @@ from dualtrack.tracks import host_boot
 T = TypeVar("T")
 GROUP = "role_gateway"
 TRACKS: tuple[Track, ...] = ("local", "cloud")
-#: States of an engine that works, that an operator has taken out, or that is not looked at. In any other one it is down.
+#: States of an engine that works, that an operator has taken out, or that nobody checks. In any other it is down.
 IN_ORDER = frozenset({"UP", "NOLB", "DRAIN", "MAINT", "no check"})
 #: How many requests an engine works on at once where its model does not say it (role serving).
 SLOTS, SLOTS_OTHERS = {"llamacpp": 4}, 128
@@ -73,7 +73,10 @@ class ServingStatus(msgspec.Struct, frozen=True):
     def findings(self) -> tuple[str, ...]:
         """Return what is not in order, a line each: gateways that do not say, and engines that are down."""
         down = [it for it in self.engines if it.state not in IN_ORDER]
-        return (*self.problems, *(f"{it.engine} with {it.model} is {it.state or 'in no state'} at {it.gateway}" for it in down))
+        return (
+            *self.problems,
+            *(f"{it.engine} with {it.model} is {it.state or 'in no state'} at {it.gateway}" for it in down),
+        )
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
