@@ -177,9 +177,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = socket.SOMAXCONN
 
-    def __init__(self, folder: Path, port: int, probes: Probes, key: str) -> None:
+    def __init__(self, directory: Path, port: int, probes: Probes, key: str) -> None:
         self.probes, self.key = probes, key
-        path = folder / f"{port}.sock"
+        path = directory / f"{port}.sock"
         path.unlink(missing_ok=True)  # of an engine that was killed: this one has its port already
         super().__init__(str(path), _Handler)
         # The directory says who may connect.
@@ -189,10 +189,10 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """Say nothing of a gateway that did not wait."""
 
 
-def serve(api: Api, steps: str, folder: Path = SOCKETS) -> Callable[[], None]:
-    """Answer probes from now on, at a socket in ``folder``, and return what ends it; Later where it cannot be made."""
+def serve(api: Api, steps: str, directory: Path = SOCKETS) -> Callable[[], None]:
+    """Answer probes at a socket in ``directory`` and return what ends that; Later where the socket cannot be made."""
     try:
-        server = _Server(folder, api.port, Probes(api, steps), api.key)
+        server = _Server(directory, api.port, Probes(api, steps), api.key)
     except OSError as error:
         raise Later(f"probes of {api.name} cannot be answered: {error}") from None
     threading.Thread(target=server.serve_forever, daemon=True).start()
