@@ -18,9 +18,9 @@ NARROWEST, DEEPEST = 0.001, 16
 _BEYOND, _SIZE = 0xB5C4, 12.0
 
 
-def unread(page: Any, words: Any) -> str:
-    """Return why a page cannot be read, as a sentence's end; empty where it can. ``words`` is its text page."""
-    if without_text(words) > MOST_WITHOUT_TEXT:
+def unread(page: Any, share: float) -> str:
+    """Return why a page cannot be read, as a sentence's end; empty where it can. ``share`` is that `without_text`."""
+    if share > MOST_WITHOUT_TEXT:
         return "in fonts that do not say which characters they have"
     if any(_is_left_out(it) for it in _texts(page.raw)):
         return "in fonts that are not in the document"

@@ -66,10 +66,11 @@ def pdf(data: bytes) -> Parsed:
             page = document[number]
             annotated += _annotated(page)
             textpage = page.get_textpage()
-            if reason := glyphs.unread(page, textpage):
+            share = glyphs.without_text(textpage)
+            if reason := glyphs.unread(page, share):
                 unread[reason] += 1
                 continue
-            partly += glyphs.without_text(textpage) > 0
+            partly += share > 0
             words = _whole(textpage.get_text_bounded())
         except pypdfium2.PdfiumError:
             words = ""
