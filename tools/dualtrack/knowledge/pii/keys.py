@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from dualtrack.knowledge.pii.rules import Rule, heads_of
+from dualtrack.knowledge.pii.rules import Pattern, Rule, heads_of
 
 #: Bytes between the markers of a key: a PGP key with a picture in it has so many.
 MOST_BYTES = 256 << 10
@@ -96,7 +96,7 @@ _LAST_WORD, _PARTS = re.compile(rb"[A-Za-z0-9_-]*+"), re.compile(rb"\.eyJ[A-Za-z
 HINT = rb"begin.{1,64}private.{1,12}key|private-lines:"
 RULE = Rule(
     "secret",
-    re.compile(rf"((?:BEGIN|(?<=-)(?i:BEGIN)|(?<=- )(?i:BEGIN)){_BETWEEN}(?i:{_WORDS})|(?i:Private-Lines): ?[0-9]+)"),
+    Pattern(rf"((?:BEGIN|(?<=-)(?i:BEGIN)|(?<=- )(?i:BEGIN)){_BETWEEN}(?i:{_WORDS})|(?i:Private-Lines): ?[0-9]+)"),
     # In letters of any case after a hyphen alone; without one, words of a sentence are not a marker.
     check=lambda it: it[0][:1] in "Pp" or it.string[it.start() - 1] == "-" or it.string[it.start() - 2] == "-"
     or it[0] == it[0].upper(),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualtrack.knowledge.pii.characters import Codes, Places
-from dualtrack.knowledge.pii.rules import DIGITS, LETTERS, Rule, shape
+from dualtrack.knowledge.pii.rules import DIGITS, LETTERS, Pattern, Rule, shape
 
 #: Domains that are nobody's (RFC 2606, RFC 6762), and what units of systemd end with, whose names may have an `@`.
 NOBODYS = re.compile(
@@ -125,16 +125,16 @@ MAILS = shape(
     # Beside the sign may be what looks like a letter, too, or is invisible.
     rb"[a-z0-9_%+.\x00\x1b\x7f-]" + AT.encode() + rb"(?:[a-z0-9-][a-z0-9.\x80-\xff\x00\x1b\x7f-]|[\x00\x1b\x7f])"
     rb"|@[\xc2-\xf4]|[\x80-\xbf]@|\xef\xbc\xa0",
-    Rule("email", re.compile(
+    Rule("email", Pattern(
         rf"(?<!\w)([a-z0-9_][\w.+%-]{{0,63}}{AT}{_DOMAIN}){_END}", re.A | re.I
     ), _mail, heads=((LETTERS + DIGITS + "_.+%-", "@%&"),), starts=_name_before, worth=_point_follows),
-    Rule("email", re.compile(rf"([\w.+%'’!-]{{1,64}}@{_DOMAIN}){_END}", re.I), _mail,
+    Rule("email", Pattern(rf"([\w.+%'’!-]{{1,64}}@{_DOMAIN}){_END}", re.I), _mail,
          heads=(("@", LETTERS + DIGITS),), starts=_any_name_before, worth=_point_after),
     before=136, after=224, back=12,
 )  # fmt: skip
 WRITTEN_MAILS = shape(
     rb"(?:[\[({<]|\xef\xbc\x88|\xe3\x80\x90) ?(?:at|@) ?(?:[\])}>]|\xef\xbc\x89|\xe3\x80\x91)",
-    Rule("email", re.compile(
+    Rule("email", Pattern(
         rf"(?<!\w)([a-z0-9_][\w.+%-]{{0,63}}{AT_WORDS}(?:[a-z0-9-]{{1,63}}(?:\.|{DOT_WORDS})){{1,8}}[a-z]{{2,24}}){_END}",
         re.A | re.I,
     ), _mail, heads=(("[({<【", " aA@"),), starts=_name_before_words),

@@ -67,7 +67,7 @@ def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str
                 starts = sorted({it for at in starts for it in rule.starts(text, at)})
             over = 0
             for start in starts:
-                if start >= over and (found := rule.pattern.match(text, start)):
+                if start >= over and (found := rule.pattern.compiled.match(text, start)):
                     over = found.end()
                     if rule.check(found) and (begin := rule.begin(found)) >= 0:
                         yield rule.kind, begin, found.end(1)
@@ -77,9 +77,17 @@ def find(text: str, codes: Codes, hits: dict[int, Places]) -> Iterator[tuple[str
                             over = max(over, other)
 
 
+def prepare() -> None:
+    """Compile the patterns of all rules: for a process whose time for each text is limited."""
+    for _, rule in RULES:
+        for it in (rule.pattern, rule.more):
+            if it:
+                _ = it.compiled
+
+
 def _more(rule: Rule, text: str, place: int) -> Iterator[tuple[int, int]]:
     """Yield where the values begin and end that follow one which ends at a place, one after the other."""
-    while rule.more and (found := rule.more.match(text, place)) and rule.check(found):
+    while rule.more and (found := rule.more.compiled.match(text, place)) and rule.check(found):
         yield found.span(1)
         place = found.end(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from dualtrack.knowledge.pii.numbers import PROVINCES
-from dualtrack.knowledge.pii.rules import Rule, begins_capitals, shape
+from dualtrack.knowledge.pii.rules import Pattern, Rule, begins_capitals, shape
 
 #: Neither a letter nor a digit is there, but for an escaped character of a URL or of a program's text.
 START = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))"
@@ -100,7 +100,7 @@ def _ibans() -> str:
 HONG_KONG, TAIWAN = r"[A-Z]{1,2} ?[0-9]{6} ?\([0-9A]\)", "[A-Z][1289][0-9]{8}"
 #: In the family of vehicles' numbers, whose hint has these characters, too (`words`).
 CREDIT_CODE = Rule(
-    "credit_code", re.compile(rf"{START}([159ANY][{_CREDIT}][0-9]{{6}}[{_CREDIT}]{{10}}){END}"), _code,
+    "credit_code", Pattern(rf"{START}([159ANY][{_CREDIT}][0-9]{{6}}[{_CREDIT}]{{10}}){END}"), _code,
     worth=begins_capitals,
 )  # fmt: skip
 #: The same after a word: in small letters, too, and in groups; or the eight digits of Taiwan.
@@ -110,9 +110,9 @@ IBANS_OF_ALL = _ibans()
 #: A short hint: one that has all that follows halves Hyperscan's speed.
 REGISTERS = shape(
     rb"(?-i)[A-Z][0-9][0-9]",
-    Rule("regional_id", re.compile(rf"{START}({HONG_KONG}|{TAIWAN}){END}"), _regional,
+    Rule("regional_id", Pattern(rf"{START}({HONG_KONG}|{TAIWAN}){END}"), _regional,
          worth=begins_capitals),
-    Rule("bank_card", re.compile(rf"{START}({IBANS_OF_ALL}){END}"), account,
+    Rule("bank_card", Pattern(rf"{START}({IBANS_OF_ALL}){END}"), account,
          worth=begins_capitals),
     before=24, after=56, back=12, follows=4,
 )  # fmt: skip

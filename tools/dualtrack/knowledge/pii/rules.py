@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,22 @@ def group(found: re.Match[str]) -> int:
     return found.start(1)
 
 
+class Pattern:
+    """A regular expression that is compiled when it is first needed.
+
+    All rules together take 0.3 s of processor time to compile, which each command would need; a text needs few of them.
+    """
+
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        """Take a regular expression and flags as `re.compile` does; one that is wrong raises when it is needed."""
+        self.pattern, self._flags = pattern, flags
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        """The compiled form."""
+        return re.compile(self.pattern, self._flags)
+
+
 @dataclass(frozen=True)
 class Rule:
     """A pattern whose group 1 is of a kind, a check, and where it begins, if not there; -1 for nowhere.
@@ -56,13 +73,13 @@ class Rule:
     """
 
     kind: str
-    pattern: re.Pattern[str]
+    pattern: Pattern
     check: Check = always
     begin: Callable[[re.Match[str]], int] = group
     heads: Heads = ()
     starts: Callable[[str, int], Iterable[int]] | None = None
     worth: Callable[[Codes, Places], Places] | None = None
-    more: re.Pattern[str] | None = None
+    more: Pattern | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from dualtrack.knowledge.pii.rules import (
     DIGITS,
     LETTERS,
     Check,
+    Pattern,
     Rule,
     always,
     begins_capitals,
@@ -117,13 +118,13 @@ def _place(found: re.Match[str]) -> int:
 def _keyed(kind: str, words: str, value: str, check: Check = always, more: str = "", between: str = "") -> Rule:
     # Words with numerals are looked for as windows have them, which were made plain.
     words, near = words.translate(NUMERALS), "" if HAN in value else NEAR
-    pattern = re.compile(rf"(?:{words})s?{more}{NO.translate(NUMERALS)}{near}(?: is)?{LINK}{between}({value})", re.I)
+    pattern = Pattern(rf"(?:{words})s?{more}{NO.translate(NUMERALS)}{near}(?: is)?{LINK}{between}({value})", re.I)
     return Rule(kind, pattern, check, heads=heads_of(words), more=_more(value, "" if kind == "birth_date" else NO_DAY))
 
 
-def _more(value: str, which: str = "", between: str = AND) -> re.Pattern[str]:
+def _more(value: str, which: str = "", between: str = AND) -> Pattern:
     """Return a pattern for one more value after one that a rule found."""
-    return re.compile(f"{between}{which}({value})", re.I)
+    return Pattern(f"{between}{which}({value})", re.I)
 
 
 def _mac_begins(codes: Codes, places: Places) -> Places:
@@ -153,12 +154,12 @@ def _any_of(characters: str) -> bytes:
 
 NAMES = shape(
     either(f"(?:{PERSON}|{TITLE})"),
-    Rule("name", re.compile(
+    Rule("name", Pattern(
         rf"(?:{PERSON}){BESIDE}?(?:\s{{0,3}}[:=|]\s{{0,2}}(?:{CLOSES} ?){{0,2}}{OPENS}|\s|是|为|叫)"
         rf"((?=[0-9]?{HAN}){FAMILY}(?:{HAN}|[0-9](?![0-9])){{1,2}})(?!{HAN})"
     ), heads=heads_of(PERSON), more=_more(f"{FAMILY}{HAN}{{1,2}}(?!{HAN})")),
     Rule(
-        "name", re.compile(rf"({FAMILY}{HAN}{{1,2}})(?={TITLE})"),
+        "name", Pattern(rf"({FAMILY}{HAN}{{1,2}})(?={TITLE})"),
         heads=heads_of(TITLE), starts=lambda _, at: (at - 4, at - 3, at - 2),
     ),
     shared=False,
@@ -168,7 +169,7 @@ _HOUSE = rf"[0-9]{{1,5}} ?(?:号(?!{say.NOT_HOUSES})|[{say.HOUSES[1:]}])"
 _NUMBERED = rf"{_HOUSE}(?:{HAN_OR_WORD}{{0,12}}?[0-9]{{1,5}}(?:号|栋|幢|室|单元|层|楼)){{0,4}}"
 ADDRESSES = shape(
     either(f"(?:{'|'.join(ROADS)})[^\\n]{{0,36}}?(?:{'|'.join(say.HOUSES)})"),
-    Rule("address", re.compile(f"({_NUMBERED})"), begin=_place, heads=((DIGITS, DIGITS + " " + say.HOUSES),)),
+    Rule("address", Pattern(f"({_NUMBERED})"), begin=_place, heads=((DIGITS, DIGITS + " " + say.HOUSES),)),
     shared=False,
 )  # fmt: skip
 #: Five or six characters after the place, of which two at most are letters; for electric cars, the first or the last.
@@ -181,7 +182,7 @@ CARS = (
         rb"(?-i)" + _any_of(PLATES) + rb".{0,4}?[A-Z]",
         Rule(
             "plate",
-            re.compile(rf"([{PLATES}] ?[A-HJ-NP-Z][ .·-]?{_PLATE_NUMBER}){END}"),
+            Pattern(rf"([{PLATES}] ?[A-HJ-NP-Z][ .·-]?{_PLATE_NUMBER}){END}"),
             heads=((PLATES, LETTERS + " "),),
         ),
         before=24,
@@ -192,7 +193,7 @@ CARS = (
         rb"(?-i)[A-HJ-NP-Z0-9]{17}",
         Rule(
             "vin",
-            re.compile(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"),
+            Pattern(rf"{START}([A-HJ-NPR-Z0-9]{{17}}){END}"),
             vin,
             worth=begins_capitals,
         ),
@@ -206,7 +207,7 @@ CARS = (
 #: Six groups and no more: longer ones are fingerprints, and all zeros or ones are not a device.
 MACS = shape(
     rb"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}",
-    Rule("mac", re.compile(
+    Rule("mac", Pattern(
         START + r"(?<![^0-9A-Za-z][0-9A-Fa-f]{2}[:-])"
         r"((?!(?:00[:-]){5}00|(?:ff[:-]){5}ff)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\2){4}[0-9a-f]{2})"
         r"(?![0-9A-Za-z]|[:-][0-9A-Fa-f]{2}(?![0-9A-Za-z]))",
@@ -227,7 +228,7 @@ def _pair(between: int) -> str:
 def _after(words: str, check: Check) -> Rule:
     """Return a rule for two numbers after a word; there they may be two of a list of JSON as well (`body`)."""
     pattern = rf"(?<![a-z])(?:{words})(?![a-z]){BESIDE}??[^0-9\n]{{0,20}}?(?:{CLOSES}[^0-9\n]{{0,4}})?{_pair(5)}"
-    return Rule("coordinates", re.compile(pattern, re.I), check, heads=heads_of(words))
+    return Rule("coordinates", Pattern(pattern, re.I), check, heads=heads_of(words))
 
 
 def _named(one: str, other: str) -> Rule:
@@ -236,14 +237,14 @@ def _named(one: str, other: str) -> Rule:
         rf"(?<![a-z])(?:{one}){BESIDE}??{_TO_NUMBER}"
         rf"({_DEGREES}{_TO_NAME}(?<![a-z])(?:{other}){BESIDE}??{_TO_NUMBER}{_DEGREES})(?!\.?[0-9])"
     )
-    return Rule("coordinates", re.compile(pattern, re.I), _on_earth, heads=heads_of(one))
+    return Rule("coordinates", Pattern(pattern, re.I), _on_earth, heads=heads_of(one))
 
 
 PLACES = shape(
     rb"[0-9]\.[0-9]{4}.{1,40}?[0-9]\.[0-9]{4}",
     Rule(
         "coordinates",
-        re.compile(_pair(3), re.I),
+        Pattern(_pair(3), re.I),
         _in_china,
         heads=((DIGITS, "."),),
         worth=_with_places,
@@ -265,7 +266,7 @@ _NAMED = (
 )
 NAMED = shape(
     b"(?:%b)" % either(_NAMED),
-    Rule("military_id", re.compile(
+    Rule("military_id", Pattern(
         rf"((?:[{say.ARMS}]|(?<![0-9])[{say.ARMS_AS_DIGITS}])字第 ?[0-9](?:[ -]?[0-9]){{4,9}} ?号?)"
     ), heads=((say.ARMS + say.ARMS_AS_DIGITS, "字"),)),
     _keyed("military_id", say.SOLDIER, rf"(?:{HAN}|[A-Za-z]){{0,2}}第? ?[0-9]{{6,10}}"),
@@ -305,7 +306,7 @@ NAMED = shape(
 PERMITS = shape(
     rb"(?-i)[HM][0-9][0-9]",
     # Not the number under which a medicine is licensed.
-    Rule("travel_permit", re.compile(rf"{START}(?<!准字)([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}"),
+    Rule("travel_permit", Pattern(rf"{START}(?<!准字)([HM][0-9]{{8}}(?:[0-9]{{2}})?){END}"),
          heads=(("HM", DIGITS),)),
     before=24, after=64, back=24,
 )  # fmt: skip
@@ -316,9 +317,9 @@ _QQ = rf"[1-9][0-9]{{4,10}}{END}"
 _QQ_BEGINS = r"(?:(?<![A-Za-z])|(?<=\\[nrt])|(?-i:(?<=[a-z])(?=QQ)))"
 ACCOUNTS = shape(
     either(f"(?:{WECHAT}|{say.QQ})[^a-z0-9]{{0,72}}?[a-z0-9]"),
-    Rule("messenger", re.compile(rf"(?:{WECHAT})(?:号|账号|{_SHORT})?{SAID}{OPENS}({_WECHAT})", re.I),
+    Rule("messenger", Pattern(rf"(?:{WECHAT})(?:号|账号|{_SHORT})?{SAID}{OPENS}({_WECHAT})", re.I),
          heads=heads_of(WECHAT), more=_more(_WECHAT, "(?=[A-Za-z_-]*[0-9])")),
-    Rule("messenger", re.compile(
+    Rule("messenger", Pattern(
         rf"{_QQ_BEGINS}(?:{say.QQ})(?:(?:号码|号|账号|{_SHORT})(?:{SAID}| )?|{SAID}| )"
         rf"{OPENS}({_QQ})", re.I,
     ), heads=heads_of(say.QQ), more=_more(_QQ, NO_DAY)),
@@ -328,7 +329,7 @@ SECRETS = (
     shape(
         either(f"(?:{LOGIN})(?:[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|：|︰|﹕|（|［|【|「|〔|是|为|成)"
                "|[\"']?,?\\s{0,16}[\"'<]?(?:value|content|string))"),
-        Rule("secret", re.compile(rf"(?:{LOGIN}){OF_LOGIN}{SAID}({passwords.VALUE})", re.I),
+        Rule("secret", Pattern(rf"(?:{LOGIN}){OF_LOGIN}{SAID}({passwords.VALUE})", re.I),
              passwords.check, heads=heads_of(LOGIN), more=_more(passwords.VALUE, passwords.MIXED, AND_SECRET)),
         before=64, back=64, digit=160, digits=1,
     ),
@@ -337,11 +338,11 @@ SECRETS = (
         rb"sk-[a-z0-9_-]{16}|gh[posu]_[a-z0-9]{20}|akia[0-9a-z]{16}|eyj[a-z0-9_-]{10,}\.eyj"
         rb"|authorization.{1,16}?(?:basic|bearer) |://[a-z0-9_.-]{0,16}:[^/]|" + keys.HINT,
         # The password of an address, with a name before it or without.
-        Rule("secret", re.compile(r"://[^\s/@:]{0,32}:((?=[^\s/@]*[0-9])[^\s/@:$<{]{4,64})(?=@)"),
+        Rule("secret", Pattern(r"://[^\s/@:]{0,32}:((?=[^\s/@]*[0-9])[^\s/@:$<{]{4,64})(?=@)"),
              heads=heads_of("://")),
-        Rule("secret", re.compile(passwords.AUTHORIZATION, re.I), passwords.authorization,
+        Rule("secret", Pattern(passwords.AUTHORIZATION, re.I), passwords.authorization,
              heads=heads_of("authorization")),
-        Rule("secret", re.compile(
+        Rule("secret", Pattern(
             rf"({START}(?:sk-[A-Za-z0-9_-]{{16,128}}|gh[posu]_[A-Za-z0-9]{{20,255}}|AKIA[0-9A-Z]{{16}}{END}"
             r")|(?<=[A-Za-z0-9_-]{13})\.eyJ[A-Za-z0-9_-]{4})"
         ), heads=heads_of("sk-|gh|AKIA|.eyJ")),

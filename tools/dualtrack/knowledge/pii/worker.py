@@ -16,6 +16,7 @@ from asyncio.subprocess import Process
 
 from dualtrack.core import proc, processor_time
 from dualtrack.core.errors import External
+from dualtrack.knowledge.pii import matching
 from dualtrack.knowledge.pii.body import holds
 
 LENGTH, CLEAN, FOUND = 8, b"0", b"1"
@@ -94,6 +95,7 @@ def main() -> None:
     if not proc.end_with_parent(signal.SIGKILL):
         return
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    matching.prepare()  # not in the time of the first body
     while len(length := sys.stdin.buffer.read(LENGTH)) == LENGTH:
         size = int.from_bytes(length)
         body = sys.stdin.buffer.read(size)
