@@ -16,7 +16,7 @@ declare -A checks=(
     [imports]="lint-imports --no-cache"
     [yamllint]="yamllint --strict ."
     [shellcheck]="shellcheck ${shells[*]}"
-    [ansible-lint]="env ANSIBLE_COLLECTIONS_PATH=ansible/collections ANSIBLE_LIBRARY=plugins/modules ansible-lint --offline -q"
+    [ansible-lint]="env ANSIBLE_COLLECTIONS_PATH=ansible/collections ANSIBLE_LIBRARY=plugins/modules python ci/ansible_lint.py --offline -q"
     [terraform]="pytest -q tests/integration/test_terraform_lint.py"
     [checkov]="ci/tool.sh checkov --config-file .checkov.yaml"
     [generated-docs]="python ci/role_docs.py --check && python ci/module_docs.py --check && python ci/command_docs.py --check"
