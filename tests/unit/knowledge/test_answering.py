@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dualtrack.knowledge import answering
 from dualtrack.knowledge.answering import Answered, Message
-from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.messages import Hit
 from dualtrack.serving.client import End
 
 END = End(track="local", engine="e", finish="stop", prompt_tokens=3, completion_tokens=2)

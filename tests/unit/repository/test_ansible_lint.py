@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 PLAY = "---\n- name: Reach a host\n  hosts: all\n  gather_facts: false\n  tasks:\n    - name: Reach a host\n"
+FILES = ("right.yml", "wrong.yml")
 PING, COMMAND = "      ansible.builtin.ping:\n", "      ansible.builtin.command: id\n"
 
 
@@ -15,7 +16,7 @@ def test_a_playbook_with_a_wrong_task_is_found_beside_a_right_one(tmp_path: Path
     (tmp_path / "right.yml").write_text(PLAY + PING)
     (tmp_path / "wrong.yml").write_text(PLAY + PING + COMMAND)
     done = subprocess.run(
-        [sys.executable, ROOT / "ci/ansible_lint.py", "--offline", "--nocolor", "--format=pep8", "-q", "right.yml", "wrong.yml"],
+        [sys.executable, ROOT / "ci/ansible_lint.py", "--offline", "--nocolor", "--format=pep8", "-q", *FILES],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stdout + done.stderr

@@ -19,12 +19,10 @@ from dualtrack.core.characters import visible
 from dualtrack.core.errors import BadInput, Findings, Missing
 from dualtrack.core.output import document, echo, table
 from dualtrack.core.paths import STATE
-from dualtrack.knowledge import overview
-from dualtrack.knowledge import versions as kept
 
 if TYPE_CHECKING:
     from dualtrack.knowledge.answering import Answered, Message
-    from dualtrack.knowledge.search import Hit
+    from dualtrack.knowledge.messages import Hit
     from dualtrack.serving.client import End
 
 app = typer.Typer(no_args_is_help=True)
@@ -52,9 +50,10 @@ def ingest(
     ),
     collection: str = typer.Option(..., "--collection", help="What the documents belong to, such as hr."),
     acl: list[str] = typer.Option(
-        ["everyone"],
+        [],
         "--acl",
-        help="Who may see them: everyone, group:NAME, role:NAME or person:NAME (may be repeated).",
+        help="Who may see them: everyone, group:NAME, role:NAME or person:NAME (may be repeated). Without it, who sees"
+        " the collection already; a new one is for everyone.",
     ),
     remove_missing: bool = typer.Option(
         False, "--remove-missing", help="Remove documents of the collection that are not in the directory any more."
@@ -68,7 +67,7 @@ def ingest(
     model: Path | None = MODEL,
     json: bool = JSON,
 ) -> None:
-    """Take in a directory: read, cleaned of personal data, cut and indexed; then switch to the new version.
+    """Take in a directory: read, masked, cut and indexed; then switch to the new version.
 
     What is not new is not read again; an interrupted run continues where it was. Exit code 1 when a file was left out.
     """
@@ -84,6 +83,7 @@ def ingest(
         same = "" if done.changed else ", as before"
         echo(f"version {done.version}{same}: {done.documents} documents, {done.chunks} chunks")
         echo(f"{done.new} looked at, {done.unchanged} as before, {done.removed} removed")
+        echo(f"{collection} is for {', '.join(done.acl)}")
         if done.masked:
             echo("masked: " + ", ".join(f"{count} {kind}" for kind, count in sorted(done.masked.items())))
         if done.shortened:
@@ -239,6 +239,8 @@ def issue_token() -> None:
 @app.command()
 def versions(base: Path = BASE, json: bool = LISTING) -> None:
     """List the versions that are kept, the newest first, and which one answers."""
+    from dualtrack.knowledge import versions as kept
+
     found = kept.listed(base)
     if json:
         document("kb-versions", {"versions": found})
@@ -263,6 +265,8 @@ def rollback(
 
     Shows both versions, and asks. What was deleted in the meantime stays deleted.
     """
+    from dualtrack.knowledge import versions as kept
+
     kept.own(base)
     if any(it.current and it.id == version for it in kept.listed(base)):
         echo(f"version {version} answers already", err=True)
@@ -282,6 +286,8 @@ def diff(
     json: bool = JSON,
 ) -> None:
     """Print which documents version B has, lacks or has otherwise than version A, and how many chunks each has."""
+    from dualtrack.knowledge import overview
+
     found = overview.difference(base, before, after, key_file)
     if json:
         document("kb-diff", found)
@@ -300,6 +306,8 @@ def status(base: Path = BASE, key_file: Path | None = KEY_FILE, json: bool = JSO
 
     Exit code 1 when something is wrong.
     """
+    from dualtrack.knowledge import overview
+
     found = overview.status(base, key_file)
     if json:
         document("kb-status", found)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.messages import Hit
 from dualtrack.serving.client import End
 
 #: Characters of all sources together: what they take of a model's context.

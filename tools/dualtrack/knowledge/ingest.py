@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
 from dualtrack.core import processor_time
@@ -29,6 +28,7 @@ from dualtrack.knowledge.embedding import Kept, Model, Vectors
 from dualtrack.knowledge.index import Choice
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.ledger import Ledger
+from dualtrack.knowledge.messages import KEPT_VERSIONS, IngestReport, Left
 from dualtrack.knowledge.parsing import child
 from dualtrack.knowledge.parsing.blocks import Unreadable
 from dualtrack.knowledge.parsing.starter import Gone
@@ -37,7 +37,6 @@ from dualtrack.knowledge.pii.mask import mask, mask_parts
 #: Tokens of a chunk; the rest of what a model reads is for its own marks and for what is written before: of headings
 #: half as many (`chunks`), so a chunk has two thirds of what a model reads at most.
 CHUNK_TOKENS = 320
-KEPT_VERSIONS = 5
 #: The name of a collection, which is before the path of each of its documents.
 COLLECTION = re.compile(r"\w[\w.-]{0,63}")
 #: Seconds of processor time in which personal data is looked for in a document. Ordinary text takes one for 50 MB.
@@ -46,33 +45,6 @@ MASKING_S = 60.0
 PROGRAM = ("chunks.py", "ingest.py", "parsing/*.py", "pii/*.py")
 LABELS = ("everyone", "group", "person", "role")
 Say = Callable[[str], None]
-
-
-class Left(msgspec.Struct, frozen=True):
-    """A file that was left out, and why; or, of one that was taken in, what in it was not read."""
-
-    path: str
-    reason: str
-
-
-class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a directory.
-
-    ``shortened``: chunks whose vectors were made now, and whose ends the model does not read, since they were cut for
-    another one.
-    """
-
-    version: str
-    changed: bool
-    new: int
-    unchanged: int
-    removed: int
-    documents: int
-    chunks: int
-    masked: dict[str, int]
-    left_out: list[Left]
-    missing: list[str]
-    shortened: int = 0
 
 
 def ingest(
@@ -89,7 +61,8 @@ def ingest(
 ) -> IngestReport:
     """Take in a directory and switch to the version with it; BadInput for a directory or a label that is none.
 
-    ``keep`` versions stay, the newest and the current one among them. What was deleted (`ledger`) stays out.
+    Without labels, those of the collection's documents stay; a new one is for everyone. ``keep`` versions stay, the
+    newest and the current one among them. What was deleted (`ledger`) stays out.
     """
     if not source.is_dir():
         raise BadInput(f"{source} is not a directory")
@@ -109,7 +82,8 @@ def ingest(
     with locked(base / "ingest", say), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:
         deleted, shortened = Ledger(base, keys), model.shortened
         deletion.finish(base, keys, deleted)
-        reader = _Reader(catalog, deleted, collection, tuple(sorted(labels)), model)
+        acl = tuple(sorted(labels)) or _acl(catalog, collection)
+        reader = _Reader(catalog, deleted, collection, acl, model)
         masked: Counter[str] = Counter()
         new = 0
         for number, (path, file) in enumerate(found.items(), 1):
@@ -139,8 +113,16 @@ def ingest(
             version=name, changed=name != before, new=new, unchanged=len(found) - new,
             removed=len(missing) if remove_missing else 0, documents=sum(not it.reason for it in documents),
             chunks=sum(len(it.chunks) for it in documents), masked=dict(masked), left_out=left,
-            missing=[] if remove_missing else missing, shortened=model.shortened - shortened,
+            missing=[] if remove_missing else missing, acl=acl, shortened=model.shortened - shortened,
         )  # fmt: skip
+
+
+def _acl(catalog: Catalog, collection: str) -> tuple[str, ...]:
+    """Return who may see the documents of a collection; BadInput where that differs."""
+    there = {it.labels for _, it in catalog.all() if it.collection == collection}
+    if len(there) > 1:
+        raise BadInput(f"the documents of '{collection}' have different readers", hint="name them by --acl")
+    return there.pop() if there else ("everyone",)
 
 
 @cache

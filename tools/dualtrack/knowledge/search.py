@@ -21,6 +21,7 @@ from dualtrack.knowledge.chunks import Chunk
 from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.index import Index
 from dualtrack.knowledge.lexical import Lexical
+from dualtrack.knowledge.messages import Hit
 from dualtrack.knowledge.retrieval import Fitted
 from dualtrack.knowledge.versions import Entry, Version
 
@@ -28,17 +29,6 @@ from dualtrack.knowledge.versions import Entry, Version
 MOST = 100
 #: Rows of all indexes that a `Searcher` keeps; each has a vector in memory, of 2 KB with 512 dimensions.
 KEPT_ROWS = 500_000
-
-
-class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """A chunk that was found: how near it is (cosine, or a mean of it with the lexical score; 1 is the most)."""
-
-    score: float
-    collection: str
-    source: str
-    place: str
-    headings: tuple[str, ...]
-    text: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
@@ -26,16 +26,15 @@ from dualtrack.core.errors import BadInput, Exit, External, Interrupted
 from dualtrack.core.files import locked, read_whole
 from dualtrack.core.paths import cache_dir
 from dualtrack.data.mirror import artifacts
-from dualtrack.knowledge import answering, cluster, deletion, models, program
-from dualtrack.knowledge.deletion import Receipt
-from dualtrack.knowledge.embedding import Card
-from dualtrack.knowledge.evaluation import Evaluation
-from dualtrack.knowledge.ingest import IngestReport
-from dualtrack.knowledge.pii.mask import mask
-from dualtrack.knowledge.program import Found
+from dualtrack.knowledge import messages
+from dualtrack.knowledge.messages import Found, IngestReport
 from dualtrack.knowledge.questions import Question
-from dualtrack.knowledge.service import settings as service
-from dualtrack.security.audit.writer import Writer
+
+if TYPE_CHECKING:  # imported where they are used: NumPy and Hyperscan take longer to load than most commands run
+    from dualtrack.knowledge import answering, cluster
+    from dualtrack.knowledge.deletion import Receipt
+    from dualtrack.knowledge.embedding import Card
+    from dualtrack.knowledge.evaluation import Evaluation
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -53,7 +52,7 @@ def ingest(
     key_file: Path | None, directory: Path | None = None, say: Say,
 ) -> IngestReport:  # fmt: skip
     """Take in a directory and return what became of it; the model is in ``directory``, or the default one."""
-    request = program.Ingest(
+    request = messages.Ingest(
         base=str(base.absolute()), model=str(model(say, directory)), source=str(source.absolute()),
         collection=collection, labels=acl, remove_missing=remove_missing, keep=keep, key_file=_absolute(key_file),
     )  # fmt: skip
@@ -65,7 +64,7 @@ def search(
     directory: Path | None = None, at: Path | None = None,
 ) -> Found:  # fmt: skip
     """Return what is found for somebody who has some labels, by the cluster that a file says where there is one."""
-    request = program.Search(
+    request = messages.Search(
         base=str(base.absolute()), model=str(model(say, directory)), question=question, labels=seen, count=count,
         key_file=_absolute(key_file), cluster=_absolute(at),
     )  # fmt: skip
@@ -77,6 +76,9 @@ def ask(
     directory: Path | None = None, at: Path | None = None,
 ) -> Iterator[str | answering.Answered]:  # fmt: skip
     """Yield an answer in sentences for somebody who has some labels, and at last its sources."""
+    from dualtrack.knowledge import answering
+    from dualtrack.knowledge.pii.mask import mask
+
     found = search(base, question, seen, SOURCES, key_file, say, directory, at)
     yield from answering.answers(chat, mask(question.encode()).data.decode(), found.hits)
 
@@ -86,22 +88,26 @@ def evaluate(
     directory: Path | None = None,
 ) -> Evaluation:  # fmt: skip
     """Return how well questions are answered for somebody who has some labels; with ``fit`` write `retrieval.json`."""
-    request = program.Evaluate(
+    request = messages.Evaluate(
         base=str(base.absolute()), model=str(model(say, directory)), questions=tuple(questions), labels=seen, fit=fit,
         key_file=_absolute(key_file),
     )  # fmt: skip
+    from dualtrack.knowledge.evaluation import Evaluation
+
     return _asked(request, Evaluation, say)
 
 
 def fill(base: Path, at: Path, key_file: Path | None, say: Say) -> cluster.Filled:
     """Have in the cluster that a file says what the version that answers has."""
-    request = program.Fill(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
+    request = messages.Fill(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
+    from dualtrack.knowledge import cluster
+
     return _asked(request, cluster.Filled, say, at)
 
 
 def cluster_status(base: Path, at: Path, key_file: Path | None, say: Say) -> dict[str, Any]:
     """Return how that cluster is, and how many of the documents it has (`cluster.status`)."""
-    request = program.Status(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
+    request = messages.Status(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
     return _asked(request, dict, say, at)
 
 
@@ -110,10 +116,12 @@ def describe(
     tokenizer: Path | None, say: Say,
 ) -> Card:  # fmt: skip
     """Describe a model that others serve in a directory (`models.describe`), where its tokenizer can be loaded."""
-    request = program.Describe(
+    request = messages.Describe(
         directory=_absolute(directory), url=url, authority=_absolute(authority), name=name, query_name=query_name,
         tokens=tokens, query=query, passage=passage, tokenizer=_absolute(tokenizer),
     )  # fmt: skip
+    from dualtrack.knowledge.embedding import Card
+
     return _asked(request, Card, say)
 
 
@@ -121,6 +129,9 @@ def delete_person(
     base: Path, identifiers: Sequence[str], named: Sequence[str], key_file: Path | None, trail: Path | None
 ) -> Receipt:
     """Delete what mentions a person; an audit trail gets the receipt, and is opened before anything is done."""
+    from dualtrack.knowledge import deletion
+    from dualtrack.security.audit.writer import Writer
+
     if trail is None:
         return deletion.delete(base, identifiers, named, key_file)
     with Writer(trail) as writer:
@@ -153,6 +164,8 @@ def model(say: Say = lambda _: None, directory: Path | None = None) -> Path:
 
 def packed(directory: Path | None = None, say: Say = lambda _: None) -> Path:
     """Return a directory with a model's files alone, called by what is in them: hosts get another one, or the same."""
+    from dualtrack.knowledge import models
+
     there = model(say, directory)
     if directory is None:
         return there
@@ -180,6 +193,8 @@ def packed(directory: Path | None = None, say: Say = lambda _: None) -> Path:
 
 def serve(settings: Path, say: Say = lambda _: None) -> None:
     """Become the service; it reads its settings."""
+    from dualtrack.knowledge.service import settings as service
+
     there = service.load(settings).cluster
     words, environment = _started("dualtrack.knowledge.service.server", say, Path(there) if there else None)
     os.execve(words[0], [*words, str(settings)], environment)  # noqa: S606 - no shell
@@ -194,11 +209,20 @@ def _started(module: str, say: Say, at: Path | None = None) -> tuple[list[str], 
     if packages := os.environ.get(PACKAGES):
         python, path = sys.executable, f"{packages}:{tools}"
     else:
-        python, path = str(artifacts.environment(cluster.environment(at), say)), tools
+        python, path = str(artifacts.environment(_environment(at), say)), tools
     return [python, "-P", "-m", module], {**os.environ, "PYTHONPATH": path}
 
 
-def _asked(request: program.Request, kind: type[T], say: Say, at: Path | None = None) -> T:
+def _environment(at: Path | None) -> str:
+    """Return the name of the environment (requirements/NAME.txt) for searches by this machine, or by a cluster."""
+    if at is None:
+        return "knowledge"
+    from dualtrack.knowledge import cluster
+
+    return cluster.environment(at)
+
+
+def _asked(request: messages.Request, kind: type[T], say: Say, at: Path | None = None) -> T:
     """Run the program and return its answer; its errors are ours, and its progress goes to stderr."""
     try:
         asked = msgspec.json.encode(request) + b"\n"

@@ -13,8 +13,7 @@ from dualtrack.core.operator import operator
 from dualtrack.inventory import deployment
 from dualtrack.inventory.read import read_inventory
 from dualtrack.knowledge import answering
-from dualtrack.knowledge.program import Found
-from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.messages import Found, Hit
 from dualtrack.knowledge.service.people import AUDIENCE
 from dualtrack.security.access import tokens
 from dualtrack.serving.client import Client, End

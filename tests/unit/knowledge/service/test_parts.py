@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from dualtrack.core.errors import BadInput, External
-from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.messages import Hit
 from dualtrack.knowledge.service import own_token, records, settings
 from dualtrack.knowledge.service.limits import BURST_S, Limit, Places
 from dualtrack.knowledge.service.people import AUDIENCE, HERE, People, Person, Unknown

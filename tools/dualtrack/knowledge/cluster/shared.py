@@ -20,8 +20,9 @@ from dualtrack.knowledge.cluster.opensearch import OpenSearch
 from dualtrack.knowledge.embedding import Model
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.ledger import Ledger
+from dualtrack.knowledge.messages import Hit
 from dualtrack.knowledge.retrieval import Fitted
-from dualtrack.knowledge.search import MOST, Hit, hits, key_of
+from dualtrack.knowledge.search import MOST, hits, key_of
 from dualtrack.knowledge.versions import Entry
 
 Say = Callable[[str], None]
@@ -41,9 +42,9 @@ def load(path: Path) -> Cluster:
     return found
 
 
-def environment(path: Path | None) -> str:
-    """Return the name of the environment (requirements/NAME.txt) that speaks to the cluster of a file, or to none."""
-    return "milvus" if path and isinstance(load(path), Milvus) else "knowledge"
+def environment(path: Path) -> str:
+    """Return the name of the environment (requirements/NAME.txt) that speaks to the cluster of a file."""
+    return "milvus" if isinstance(load(path), Milvus) else "knowledge"
 
 
 def connected(cluster: Cluster) -> Adapter:

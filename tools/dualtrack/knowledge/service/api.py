@@ -36,7 +36,7 @@ from starlette.routing import Route
 from dualtrack.core.errors import BadInput, DualtrackError
 from dualtrack.core.output import echo
 from dualtrack.knowledge.answering import Answered, Message
-from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.messages import Hit
 from dualtrack.knowledge.service import forms
 from dualtrack.knowledge.service.desk import Busy, Desk
 from dualtrack.knowledge.service.forms import MODEL, Refusal

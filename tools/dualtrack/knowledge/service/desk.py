@@ -14,8 +14,9 @@ from dualtrack.knowledge import cluster, ledger, models, retrieval, versions
 from dualtrack.knowledge.answering import Answered, Message, answers
 from dualtrack.knowledge.cluster import Clustered
 from dualtrack.knowledge.keys import Keys
+from dualtrack.knowledge.messages import Hit
 from dualtrack.knowledge.pii.mask import mask
-from dualtrack.knowledge.search import Hit, Searcher
+from dualtrack.knowledge.search import Searcher
 from dualtrack.knowledge.service import records
 from dualtrack.knowledge.service.people import Person
 from dualtrack.knowledge.service.settings import Settings

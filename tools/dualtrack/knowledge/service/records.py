@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from dualtrack.core.errors import External
-from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.messages import Hit
 from dualtrack.knowledge.service.people import Person
 
 #: What the role audit takes for ours, where the sender is a unit of ours.

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from dualtrack import __version__
-from dualtrack.knowledge.search import Hit
+from dualtrack.knowledge.messages import Hit
 from dualtrack.knowledge.service import forms
 from dualtrack.knowledge.service.desk import Busy
 from dualtrack.knowledge.service.people import Person
