@@ -55,12 +55,17 @@ def schema(levels: int) -> dict[str, object]:
     found: dict[str, object] = {"type": "string"}
     for _ in range(levels):
         found = {"type": "array", "items": found}
+    return alone(found)
+
+
+def alone(found: object) -> dict[str, object]:
+    """Return the form of an answer that a schema describes."""
     return {"type": "json_schema", "json_schema": {"name": "x", "schema": found}}
 
 
 def described(inner: object) -> dict[str, object]:
     """Return the schema of an answer with one field."""
-    return schema(0) | {"json_schema": {"name": "x", "schema": {"type": "object", "properties": {"a": inner}}}}
+    return alone({"type": "object", "properties": {"a": inner}})
 
 
 def deep_text(opening: str, closing: str, count: int) -> bytes:
@@ -89,6 +94,42 @@ PATTERNS = (
     "^(a?b?c?d?e?f?g?h?){999}$", "^(a?){999}$", "^(a|b|ab|[a-z]|.*){1000}$", "^(.*)*$", "^(.?)+$", "^" + "a?" * 9 + "$",
     "^" + "a|" * 9 + "a$", "^" + ".{0,999}" * 9 + "$",
 )  # fmt: skip
+
+
+def circle(word: str, length: int) -> dict[str, object]:
+    """Return a schema whose definitions lead to each other in a circle, without a value in between."""
+    steps = [{"$ref": f"#/$defs/a{(it + 1) % length}"} for it in range(length)]
+    each = steps if word == "$ref" else [{word: [it]} for it in steps]
+    return {"$defs": {f"a{number}": it for number, it in enumerate(each)}, **steps[-1]}
+
+
+def spelled(word: str) -> dict[str, object]:
+    """Return a circle that has a value in between, and the same by way of a keyword."""
+    inner = {"$ref": "#/$defs/a"}
+    found = {"type": "object", "properties": {"x": {word: [inner]} if word != "$ref" else inner}}
+    return {"$defs": {"a": found}, "$ref": "#/$defs/a"}
+
+
+#: Each of these ended llama.cpp, or took its memory, or its loop for a minute.
+SCHEMAS = (
+    *(circle(word, length) for word in ("$ref", "allOf", "anyOf", "oneOf") for length in (1, 2, 3)), spelled("allOf"),
+    {"$ref": "#"}, {"$ref": "#/$defs/none"}, {"$ref": "http://127.0.0.1/x"}, {"$ref": ["#"]}, {"$ref": "a"},
+    *({f"min{it}": 3, f"max{it}": 2} for it in ("Items", "Length", "Properties")), {"minimum": 3, "maximum": 2},
+    {"exclusiveMinimum": 3, "maximum": 2}, {"minimum": 3, "exclusiveMaximum": 2}, {"minItems": -1}, {"maxItems": "1"},
+    {"pattern": "^a{5,2}$"}, {"pattern": "^a{ 5 , 2 }$"}, {"pattern": 7}, {"type": ["integer"] * 2}, {"type": ["none"]},
+    {"type": ["string", ["string"]]}, {"properties": {str(it): {"type": ["string", "number"]} for it in range(17)}},
+    {"anyOf": 7}, {"properties": [1, {"minItems": 3, "maxItems": 2}]}, {"items": [{"minItems": 3, "maxItems": 2}]},
+    *({it: {}} for it in ("not", "if", "patternProperties", "contains", "dependentSchemas", "propertyNames", "", "a")),
+)  # fmt: skip
+#: Programs write these (Pydantic, zod): a tree, definitions, names that are keywords elsewhere.
+RIGHT_SCHEMAS = (
+    spelled("$ref"), spelled("anyOf"),
+    {"$defs": {"a": {"title": "A", "properties": {"b": {"type": ["string", "null"], "default": None}}}},
+     "type": "object", "properties": {"a": {"$ref": "#/$defs/a"}, "old": {"allOf": [{"$ref": "#/$defs/a"}]}},
+     "additionalProperties": False, "required": ["a"], "$schema": "https://json-schema.org/draft/2020-12/schema"},
+    {"type": "object", "properties": {it: {"type": "string"} for it in ("pattern", "minItems", "$ref", "not", "if")}},
+    {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "integer", "minimum": 0, "maximum": 0}},
+)  # fmt: skip
 #: What templates read besides what is meant for them.
 FOR_TEMPLATES = (
     {"messages": [{}] * 10_800}, {"messages": "x"}, {"tools": "x"}, {"chat_template": "{{ messages }}"}, {"a": {}},
@@ -99,7 +140,6 @@ ENGINE_REFUSES = (
     {"max_tokens": 1e300}, {"stop": [1]}, {"stream_options": {"include_usage": "x"}, "stream": True},
     {"messages": [{"role": "user"}]}, {"messages": [{"role": "user", "content": 7}]},
     {"chat_template_kwargs": {"enable_thinking": 'a"\\\u00fc\n'}}, {"response_format": described({"type": "nothing"})},
-    {"response_format": described({"$ref": "http://127.0.0.1/x"})},
 )  # fmt: skip
 WRONG_VALUES = {
     COMPLETE: [
@@ -123,9 +163,12 @@ WRONG_VALUES = {
         {"response_format": described({"anyOf": [{"type": "integer", "minimum": it} for it in range(33)]})},
         {"response_format": described({"items": {"oneOf": [{"oneOf": [{}] * 17}, {"oneOf": [{}] * 17}]}})},
         *({"response_format": described({"type": "string", "pattern": it})} for it in PATTERNS),
+        *({"response_format": alone(it)} for it in SCHEMAS), {"response_format": {"type": "json_object", "x": 1}},
+        {"response_format": {"type": "json_object", "schema": SCHEMAS[0]}}, {"response_format": 7}, {"tools": [7]},
+        *({"tools": [{"type": "function", "function": {"name": "x", "parameters": it}}]} for it in SCHEMAS),
         *({"chat_template_kwargs": it} for it in FOR_TEMPLATES),
         {"tools": [{"type": "function", "function": {"name": "x", "parameters": {}}}] * 129},
-        {"tools": [{"type": "function", "function": {"name": "x", "parameters": described({"maxItems": 10**9})}}]},
+        {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"maxItems": 10**9}}}]},
         {"chat_template_kwargs": {"a": deep(200)}}, {"top_logprobs": 10**6, "logprobs": True},
     ],
 }  # fmt: skip
@@ -234,6 +277,8 @@ def main() -> None:
     # What is right passes: a long talk, a deep schema before the model, and fields of other engines.
     fine = {"response_format": schema(10), "model": MODEL, "messages": SAY * 20, "max_tokens": 4, "user": "\u00fc/x"}
     expect(fine, ask(CHAT, fine), {200})
+    for it in RIGHT_SCHEMAS:
+        expect(it, ask(CHAT, {"model": MODEL, "messages": SAY, "max_tokens": 4, "response_format": alone(it)}), {200})
     expect(
         "one in a list",
         ask(COMPLETE, {"prompt": ["x"], "model": MODEL, "max_tokens": 1, "top_k": 1, "stop": None}),

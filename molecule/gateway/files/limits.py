@@ -37,6 +37,9 @@ SCHEMAS = (
     {"anyOf": [{"type": "string", "pattern": f"^{sign * 8}$"} for sign in ("a?", "a*", ".?", "a{0,999}") * 8]},
     {"type": "array", "items": {"oneOf": [{"type": "array", "items": {"oneOf": [{"type": "string"}] * 5}}] * 5}},
     {"type": "array", "maxItems": 1000, "items": {"type": "array", "maxItems": 1000, "items": {"type": "string"}}},
+    {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/a"}}] * 32}}},
+    {"$defs": {"a": {"properties": {"x": {"type": "string"}}}}, "allOf": [{"$ref": "#/$defs/a"}] * 60},
+    {"type": "object", "properties": {f"p{it}": {"type": ["string", "integer", "array", "object"]} for it in range(8)}},
 )
 #: Fields that engines do not work on, and those that the gateway refuses for this model: alone, not in pairs.
 NO_WORK = {"metadata", "stream_options", "chat_template_kwargs", "tools", "tool_choice"}

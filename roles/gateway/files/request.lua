@@ -12,20 +12,15 @@
 -- HAProxy interrupts what is written in Lua after a few thousand steps, and answers others meanwhile; it cannot interrupt the
 -- decoder, which is in C. So a long body's values are counted first (`values`), in Lua.
 
-local cjson = require("cjson").new()
+local cjson, schema = require("cjson").new(), require("schema")
 
 -- Levels of objects and lists. A schema of an answer has two for each level of what it describes.
 cjson.decode_max_depth(64)
 cjson.decode_invalid_numbers(false)
 
-local MESSAGES, PARTS, TOOLS, STOPS, BIASES, TEXTS, LOGPROBS, METADATA = 1024, 1024, 128, 16, 1024, 2048, 20, 16
--- Of a schema, which llama.cpp writes out as rules and compares with each token of its vocabulary: values and bytes of text,
--- choices (`anyOf`, `oneOf`) that it follows side by side, how often something may be repeated, and of a pattern its bytes and
--- its signs for repetition and choice. Work grows with the square of the choices: 16 ranges of whole numbers took 1.4 s, and
--- 120 took minutes.
-local VALUES, BYTES, CHOICES, REPEATED, PATTERN, SIGNS = 512, 32768, 32, 1000, 256, 8
--- Of all tools together, and of a value for a model's template.
-local TOOL_VALUES, TOOL_BYTES, WORD = 4096, 131072, 256
+local MESSAGES, PARTS, STOPS, BIASES, TEXTS, LOGPROBS, METADATA = 1024, 1024, 16, 1024, 2048, 20, 16
+-- Bytes of a value for a model's template.
+local WORD = 256
 -- Of a whole body: its lists, objects and values. Shorter ones are decoded at once: less than a millisecond of work.
 local ALL_VALUES, SHORT = 32768, 16384
 
@@ -119,91 +114,6 @@ local function one_text(value)
     return type(value) == "string", "is one text: ask for each apart"
 end
 
-local REPEATS = {}
-for _, name in ipairs({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}) do
-    REPEATS[name] = true
-end
-
--- Returns how many of a schema's choices are more than `null`.
-local function choices(value)
-    local found = 0
-    for _, it in pairs(value) do
-        if type(it) ~= "table" or it.type ~= "null" then
-            found = found + 1
-        end
-    end
-    return found > 1 and found or 0
-end
-
--- Returns why a pattern is refused, or nothing.
-local function hard(pattern)
-    if #pattern > PATTERN then
-        return "has a pattern of more than " .. PATTERN .. " bytes"
-    end
-    for number in pattern:gmatch("%d+") do
-        if tonumber(number) > REPEATED then
-            return "repeats something more than " .. REPEATED .. " times"
-        end
-    end
-    if pattern:find("%)[?*+{]") then
-        return "has a pattern that repeats a group"
-    end
-    local _, signs = pattern:gsub("[?*+{|]", "")
-    if signs > SIGNS then
-        return "has a pattern with more than " .. SIGNS .. " repetitions and choices"
-    end
-end
-
--- Counts a schema's values, bytes and choices in `seen`; returns why it is refused by `bounds`, or nothing.
-local function measured(value, seen, bounds)
-    seen.values = seen.values + 1
-    if type(value) == "string" then
-        seen.bytes = seen.bytes + #value
-    end
-    for name, inner in pairs(type(value) == "table" and value or {}) do
-        local why
-        if type(name) == "string" then
-            seen.bytes = seen.bytes + #name
-        end
-        if REPEATS[name] and type(inner) == "number" and inner > REPEATED then
-            return "repeats something more than " .. REPEATED .. " times"
-        elseif name == "pattern" and type(inner) == "string" then
-            why = hard(inner)
-        elseif (name == "anyOf" or name == "oneOf") and type(inner) == "table" then
-            seen.choices = seen.choices + choices(inner)
-        end
-        why = why or measured(inner, seen, bounds)
-        if why then
-            return why
-        end
-    end
-    for what, most in pairs(bounds) do
-        if seen[what] > most then
-            return "has more than " .. most .. " " .. (what == "bytes" and "bytes of text" or what)
-        end
-    end
-end
-
-local function described(values, bytes)
-    local bounds = {values = values, bytes = bytes, choices = CHOICES}
-    return function(value)
-        if type(value) ~= "table" then
-            return false, "is a list or an object"
-        end
-        local why = measured(value, {values = 0, bytes = 0, choices = 0}, bounds)
-        return not why, why
-    end
-end
-
-local schema, schema_of_tools = described(VALUES, BYTES), described(TOOL_VALUES, TOOL_BYTES)
-
-local function tools(value)
-    if type(value) ~= "table" or count(value) > TOOLS then
-        return false, "is a list of at most " .. TOOLS
-    end
-    return schema_of_tools(value)
-end
-
 -- A picture comes with the request: an engine that fetched one by its address would ask whatever a client names.
 local function part_of(part)
     if type(part) ~= "table" then
@@ -260,8 +170,8 @@ local SAMPLED = {
 }
 local FIELDS = {
     ["/v1/chat/completions"] = {
-        messages = messages, max_completion_tokens = positive, top_logprobs = up_to(LOGPROBS), response_format = schema,
-        tools = tools, tool_choice = either(text, schema), parallel_tool_calls = flag, reasoning_effort = text,
+        messages = messages, max_completion_tokens = positive, top_logprobs = up_to(LOGPROBS), response_format = schema.answer,
+        tools = schema.tools, tool_choice = either(text, schema.small), parallel_tool_calls = flag, reasoning_effort = text,
         verbosity = text, chat_template_kwargs = of_template,
     },
     ["/v1/completions"] = {prompt = one_text, echo = not_set, suffix = text, best_of = only_one},
