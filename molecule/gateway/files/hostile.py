@@ -6,6 +6,7 @@ Everything is answered with the right status, in the form that OpenAI's clients 
 import contextlib
 import http.client
 import json
+import select
 import socket
 import ssl
 import sys
@@ -211,7 +212,30 @@ RAW = [
     (f"POST /openapi.json HTTP/1.1\r\n{HEAD}{LENGTH}", {405}),
     *((f"POST {it} HTTP/1.1\r\n{HEAD}{LENGTH}", {404}) for it in PATHS),
     (f"POST {COMPLETE} HTTP/1.1\r\nAuthorization: Bearer wrong\r\n{HEAD}{LENGTH}", {400, 401}),
+    *((f"{POST.replace('Bearer ', it)}{LENGTH}", {200}) for it in ("BEARER ", "bearer    ", "Bearer  ", "")),
 ]  # fmt: skip
+
+
+#: Requests with one key that the gateway takes at once (gateway_connections_per_key), and how many more are tried.
+AT_ONCE, MORE = 256, 8
+
+
+def crowd() -> int:
+    """Send more requests at once with one key, each written in another way, than are taken; return how many are not."""
+    with contextlib.ExitStack() as stack:
+        waiting = select.poll()
+        for number in range(AT_ONCE + MORE):
+            plain = socket.create_connection(("127.0.0.1", 443), 60)
+            link = stack.enter_context(TLS.wrap_socket(plain, server_hostname=HOST))
+            scheme = ("Bearer", "bearer", "BEARER")[number % 3] + " " * (number // 3 + 1)
+            link.sendall(f"{POST.replace('Bearer ', scheme)}Content-Length: 99\r\n\r\n{{".encode())
+            waiting.register(link, select.POLLIN)
+        refused: set[int] = set()
+        while len(refused) < MORE and (ready := waiting.poll(5000)):
+            for handle, _ in ready:
+                refused.add(handle)
+                waiting.unregister(handle)
+        return len(refused)
 
 
 def published(path: str) -> set[str]:
@@ -267,6 +291,8 @@ def main() -> None:
         expect(model, ask(COMPLETE, {"model": model, "prompt": "x"}), {404})
     for text, right in RAW:
         expect(text, raw(text.encode()), right)
+    if (found := crowd()) < MORE:
+        wrong.append(f"{found} of {MORE} requests beyond the limit of a key were refused")
     # Of two models the last one counts, for the gateway as for the engine.
     expect("two models", ask(COMPLETE, f'{{"model": "{MODEL}", "model": "gpt-4", "prompt": "x"}}'.encode()), {404})
     expect(

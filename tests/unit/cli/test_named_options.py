@@ -38,7 +38,21 @@ def test_a_name_that_nobody_has_is_refused_before_anything_is_made(
 
 
 @pytest.mark.parametrize("words", WHEN, ids=" ".join)
-@pytest.mark.parametrize("when", ["yesterday", "-1h", "2026-13-40", "1y", "now+1h", "'; drop", "١h"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "yesterday",
+        "-1h",
+        "2026-13-40",
+        "1y",
+        "now+1h",
+        "'; drop",
+        "١h",
+        "999999w",
+        "0001-01-01T00:00+14:00",
+        "9999-12-31T23:59-14:00",
+    ],
+)
 def test_what_is_no_time_is_refused_in_the_same_words(tmp_path: Path, words: tuple[str, ...], when: str) -> None:
     done = run(tmp_path, *words, f"--since={when}")
     assert done.returncode == 2, done.stderr

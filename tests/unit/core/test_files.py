@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 
 from dualtrack.core import files
 from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
-from dualtrack.core.files import locked, made_whole, read_small, read_whole
+from dualtrack.core.files import locked, made_whole, read_small, read_whole, write_atomically
 
 
 def test_who_waits_for_a_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,3 +195,22 @@ def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="is not a regular file"):
         files.hold(tmp_path / "lock", "taken")
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "directory", "link"])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path, kind: str) -> None:
+    """As root, `--output /dev/null` made the device a file, for everybody on the machine."""
+    place = tmp_path / "there"
+    if kind == "device":
+        os.mknod(place, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    elif kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "directory":
+        place.mkdir()
+    else:
+        place.symlink_to("/dev/null")
+    before = place.lstat()
+    with pytest.raises(External, match="is not a file"):
+        write_atomically(place, b"x")
+    assert place.lstat() == before
+    assert [it.name for it in tmp_path.iterdir()] == ["there"]

@@ -323,3 +323,16 @@ def test_clients_are_given_the_address_that_gateways_share() -> None:
     facts = {"ansible_host": "10.0.0.1", "gateway_shared_address": "10.0.0.9", "gateway_port": 8443}
     [found] = serving.read({"role_gateway": {"hosts": ["one"]}, "_meta": {"hostvars": {"one": facts}}})
     assert found.endpoint.url == "https://10.0.0.9:8443"
+
+
+def test_a_model_that_the_other_track_alone_serves_is_known() -> None:
+    """The gateway is told of it when its engines come; its settings name those of its own track."""
+    vectors = {**SERVED, "name": "vectors", "engine": "triton"}
+    found = serving.read(both(serving_models=[SERVED, {**SERVED, "name": "large"}, vectors]))
+    [site] = found
+    assert set(site.endpoint.models) == {"smollm2", "r1", "large", "vectors"}
+    assert "large" in site.writers
+    assert "vectors" not in site.writers
+    serving.known_models(found, site.endpoint.models)
+    with pytest.raises(BadInput, match="no gateway has a model called 'gone'"):
+        serving.known_models(found, ["gone"])

@@ -63,10 +63,12 @@ def show(folder: Path = PKI, json: bool = LISTING) -> None:
     found, now = list(authority.listed(folder)), datetime.now(UTC)
     standings = certificates.standings(folder, now)
     known = {(it.kind, it.name): it for it in standings}
+    # An authority's own certificate is of no kind that one issues: it may be good for years.
+    kinds = ["" if it.kind == "authority" else it.kind for it in found]
     rows = [
         {"host": it.host, "state": it.state} if (it := known.get((one.kind, one.name))) else
-        {"host": "", "state": lifetimes.state(one.kind, lifetimes.Life(one.begins, one.ends), now)}
-        for one in found
+        {"host": "", "state": lifetimes.state(kind, lifetimes.Life(one.begins, one.ends), now)}
+        for kind, one in zip(kinds, found, strict=True)
     ]  # fmt: skip
     if json:
         document("pki", {"certificates": [structs.asdict(it) | more for it, more in zip(found, rows, strict=True)]})
@@ -78,6 +80,11 @@ def show(folder: Path = PKI, json: bool = LISTING) -> None:
         )  # fmt: skip
     if found[0].ends <= now:
         raise Findings("the authority has ended", hint="make a new directory")
+    if found[0].ends - now < lifetimes.CA_LATE:
+        raise Findings(
+            f"the authority ends in {(found[0].ends - now).days} days, and all of its certificates with it",
+            hint="dualtrack pki rotate",
+        )
     if line := renewal.complaint(standings):
         raise Findings(line, hint="dualtrack pki renew")
     elsewhere = folder.resolve() != Path(PKI.default).resolve()

@@ -181,8 +181,13 @@ def _open_below(folder: Path, name: str, flags: int, mode: int) -> int:
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part; External when it cannot be done."""
+    """Write a file so that a reader sees the old content or the new, never a part; External when it cannot be done.
+
+    Anything but a file that is there, such as a device or a pipe, is left alone.
+    """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EEXIST, "it is there, and is not a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

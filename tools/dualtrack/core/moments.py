@@ -15,13 +15,16 @@ def since(text: str, now: float) -> float:
     """Return a moment as seconds since 1970; a time without a zone is UTC. BadInput where it is none."""
     if text.strip().lower() == "now":
         return now
-    if found := _AGO.fullmatch(text.strip().lower()):
-        return now - int(found[1]) * SECONDS[found[2]]
     try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
+        if found := _AGO.fullmatch(text.strip().lower()):
+            at = now - int(found[1]) * SECONDS[found[2]]
+        else:
+            moment = datetime.fromisoformat(text.strip())
+            at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        stamp(at)  # years before 1 and after 9999 are none
+    except (ValueError, OverflowError):
         raise BadInput(f"{text} is not a time", hint="write 90s, 15m, 2h, 3d, or 2026-11-29T08:00") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return at
 
 
 def stamp(at: float) -> str:

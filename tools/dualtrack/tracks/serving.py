@@ -112,7 +112,7 @@ def sites() -> list[Site]:
 
 
 def known_models(sites: Sequence[Site], names: Iterable[str]) -> None:
-    """Check names of models that an operator gave; BadInput for one that no gateway's inventory declares."""
+    """Check names of models that an operator gave; BadInput for one that neither a gateway nor a host serves."""
     declared = sorted({model for site in sites for model in site.endpoint.models})
     for name in names:
         if name not in declared:
@@ -128,12 +128,16 @@ def up() -> list[Site]:
 
 
 def read(inventory: Mapping[str, Any]) -> list[Site]:
-    """Return the gateways of an inventory, as `read_inventory` has it; BadInput for variables that cannot be."""
+    """Return the gateways of an inventory, as `read_inventory` has it; BadInput for variables that cannot be.
+
+    Each has the models of its own settings, and those of the hosts of both tracks, which it is told of (`introduce`).
+    """
     every: Mapping[str, Mapping[str, Any]] = inventory["_meta"]["hostvars"]
-    return [_site(name, every.get(name, {})) for name in inventory.get(GROUP, {}).get("hosts", ())]
+    told = {name: it.api for track in TRACKS for name, it in engines(inventory, track).items()}
+    return [_site(name, every.get(name, {}), told) for name in inventory.get(GROUP, {}).get("hosts", ())]
 
 
-def _site(name: str, facts: Mapping[str, Any]) -> Site:
+def _site(name: str, facts: Mapping[str, Any], told: Mapping[str, Api]) -> Site:
     address = str(facts.get("ansible_host", name))
     asked = str(facts.get("gateway_shared_address") or address)
     try:
@@ -141,10 +145,11 @@ def _site(name: str, facts: Mapping[str, Any]) -> Site:
         models = msgspec.convert(facts.get("gateway_models") or (), type=tuple[_Model, ...])
     except (ValueError, msgspec.ValidationError) as error:
         raise BadInput(f"{name}: gateway_models or ansible_port is not as it must be: {error}") from None
+    served = {**told, **{it.name: it.probe.api for it in models}}
     endpoint = Endpoint(
         url=str(facts.get("gateway_url") or f"https://{asked}:{facts.get('gateway_port') or 443}"),
         ca_file=_path(facts.get("gateway_ca_file")),
-        models=tuple(it.name for it in models),
+        models=tuple(served),
         tracks=tuple(dict.fromkeys(it.track for model in models for it in model.engines)),
         gateway=name,
     )
@@ -165,7 +170,7 @@ def _site(name: str, facts: Mapping[str, Any]) -> Site:
     return Site(
         gateway=Gateway(name, run), endpoint=endpoint, track=track,
         tenants_file=_path(facts.get("gateway_tenants_file")),
-        writers=tuple(it.name for it in models if it.probe.api == "completions"),
+        writers=tuple(it for it, api in served.items() if api == "completions"),
     )  # fmt: skip
 
 

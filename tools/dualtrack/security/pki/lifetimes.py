@@ -15,6 +15,8 @@ MACHINE_DAYS = 30
 #: The administrator's and people's are used out of the authority's directory by commands, which renew them.
 OWN_DAYS = 7
 CA_DAYS = 3650
+#: With less left, an authority is a finding: it takes three steps and a renewal of all certificates to replace it.
+CA_LATE = timedelta(days=90)
 #: A certificate is renewed when less than this share of its life is left.
 RENEW = 1 / 3
 #: Renewal of a machine's certificate has evidently failed when less is left than this.
