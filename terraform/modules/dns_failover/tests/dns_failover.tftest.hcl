@@ -20,7 +20,7 @@ variables {
   domestic   = { addresses = ["203.0.113.10", "203.0.113.11"], standby = ["198.51.100.10"] }
 }
 
-run "users_go_by_country" {
+run "what_is_made_by_default" {
   command = plan
 
   assert {
@@ -37,10 +37,6 @@ run "users_go_by_country" {
     condition     = alltrue([for r in aws_route53_record.api : r.health_check_id == null])
     error_message = "an unhealthy country would be answered with the default, which is the cloud: data must stay"
   }
-}
-
-run "domestic_never_leads_to_the_cloud" {
-  command = plan
 
   assert {
     condition = {
@@ -59,6 +55,29 @@ run "domestic_never_leads_to_the_cloud" {
       "198.51.100.10" = "standby.llm.example.com A true"
     }
     error_message = "a record for each address, so that a dead one leaves alone"
+  }
+
+  assert {
+    condition = { for r in aws_route53_record.overseas : r.failover_routing_policy[0].type => join(",", r.records) } == {
+      PRIMARY   = "nodes.llm.example.com"
+      SECONDARY = "domestic.llm.example.com"
+    }
+    error_message = "the nodes, then the local track"
+  }
+
+  assert {
+    condition     = output.nodes == "nodes.llm.example.com"
+    error_message = "the name that nodes write"
+  }
+
+  assert {
+    condition     = !contains([for r in concat(values(aws_route53_record.address), values(aws_route53_record.domestic), values(aws_route53_record.overseas), values(aws_route53_record.api)) : r.name], output.nodes)
+    error_message = "a record of ours would be in their way"
+  }
+
+  assert {
+    condition     = aws_route53_zone.this.force_destroy
+    error_message = "records that are not in the state must not stop a destroy"
   }
 }
 
@@ -84,18 +103,6 @@ run "every_address_is_checked" {
   assert {
     condition     = aws_route53_health_check.overseas.fqdn == "nodes.llm.example.com" && aws_route53_health_check.overseas.port == 8080
     error_message = "the cloud is well while its nodes' name answers"
-  }
-}
-
-run "overseas_falls_back" {
-  command = plan
-
-  assert {
-    condition = { for r in aws_route53_record.overseas : r.failover_routing_policy[0].type => join(",", r.records) } == {
-      PRIMARY   = "nodes.llm.example.com"
-      SECONDARY = "domestic.llm.example.com"
-    }
-    error_message = "the nodes, then the local track"
   }
 }
 
@@ -145,25 +152,6 @@ run "several_countries" {
   assert {
     condition     = keys(aws_route53_record.domestic) == ["PRIMARY"]
     error_message = "no standby unless there is one"
-  }
-}
-
-run "the_nodes_keep_their_own_records" {
-  command = plan
-
-  assert {
-    condition     = output.nodes == "nodes.llm.example.com"
-    error_message = "the name that nodes write"
-  }
-
-  assert {
-    condition     = !contains([for r in concat(values(aws_route53_record.address), values(aws_route53_record.domestic), values(aws_route53_record.overseas), values(aws_route53_record.api)) : r.name], output.nodes)
-    error_message = "a record of ours would be in their way"
-  }
-
-  assert {
-    condition     = aws_route53_zone.this.force_destroy
-    error_message = "records that are not in the state must not stop a destroy"
   }
 }
 
@@ -217,24 +205,15 @@ run "bad_country" {
   expect_failures = [var.domestic]
 }
 
-run "bad_zone" {
+run "bad_zone_and_interval" {
   command = plan
 
   variables {
-    zone = "LLM.example.com."
-  }
-
-  expect_failures = [var.zone]
-}
-
-run "bad_interval" {
-  command = plan
-
-  variables {
+    zone  = "LLM.example.com."
     check = { interval_s = 20 }
   }
 
-  expect_failures = [var.check]
+  expect_failures = [var.zone, var.check]
 }
 
 run "bad_path" {

@@ -39,7 +39,7 @@ variables {
   }
 }
 
-run "hardened" {
+run "what_is_made_by_default" {
   command = plan
 
   assert {
@@ -54,10 +54,6 @@ run "hardened" {
     )
     error_message = "disks are gp3 and encrypted"
   }
-}
-
-run "spot_with_an_on_demand_base" {
-  command = plan
 
   assert {
     condition = (
@@ -85,6 +81,54 @@ run "spot_with_an_on_demand_base" {
     }
     error_message = "instances carry the tags that the inventory reads"
   }
+
+  assert {
+    condition     = base64decode(aws_launch_template.this.user_data) == "#cloud-config\n{\"write_files\":[{\"content\":\"{\\\"deployment\\\":\\\"test\\\",\\\"gpus\\\":8,\\\"lifecycle\\\":\\\"spot\\\",\\\"pool\\\":\\\"spot\\\",\\\"roles\\\":[\\\"gpu\\\",\\\"slurm\\\"]}\\n\",\"owner\":\"root:root\",\"path\":\"/etc/dualtrack/pool.json\",\"permissions\":\"0644\"}]}\n"
+    error_message = "the user data changed: is that meant? It makes a new version of every launch template."
+  }
+
+  assert {
+    condition = output.recurrences == {
+      night   = "0 14 * * *"
+      day     = "30 23 * * *"
+      weekend = "0 22 * * 5,6" # Saturday 06:00 there is Friday 22:00 UTC
+    }
+    error_message = "schedules must fire at the operator's hour and day"
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_iam_role_policy.buckets["this"].policy).Statement : s.Resource if s.Sid == "Write"
+    ] == [["arn:aws:s3:::checkpoints/*"]]
+    error_message = "nodes write checkpoints, and nothing else"
+  }
+
+  assert {
+    condition     = !can(regex("Delete|\"s3:\\*\"|\"\\*\"", aws_iam_role_policy.buckets["this"].policy))
+    error_message = "nodes delete nothing, and nothing is granted by a star"
+  }
+
+  assert {
+    condition = alltrue([
+      for s in jsondecode(aws_iam_role_policy.buckets["this"].policy).Statement : s.Condition == {
+        StringEquals = {
+          "aws:SourceVpc"   = "$${aws:Ec2InstanceSourceVpc}"
+          "aws:VpcSourceIp" = "$${aws:Ec2InstanceSourcePrivateIPv4}"
+        }
+      }
+    ])
+    error_message = "S3 answers from the instance that the keys were issued for, and from nowhere else"
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.traffic) == 0
+    error_message = "without traffic, nodes have nothing to do in Route53"
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.this.enabled_metrics == toset(["GroupDesiredCapacity", "GroupInServiceInstances"])
+    error_message = "module monitoring would wait for metrics that never come"
+  }
 }
 
 run "on_demand_buys_no_spot" {
@@ -104,28 +148,6 @@ run "on_demand_buys_no_spot" {
 }
 
 # The bytes themselves: a user data that differs by a blank is a new version of the template.
-run "user_data_is_stable" {
-  command = plan
-
-  assert {
-    condition     = base64decode(aws_launch_template.this.user_data) == "#cloud-config\n{\"write_files\":[{\"content\":\"{\\\"deployment\\\":\\\"test\\\",\\\"gpus\\\":8,\\\"lifecycle\\\":\\\"spot\\\",\\\"pool\\\":\\\"spot\\\",\\\"roles\\\":[\\\"gpu\\\",\\\"slurm\\\"]}\\n\",\"owner\":\"root:root\",\"path\":\"/etc/dualtrack/pool.json\",\"permissions\":\"0644\"}]}\n"
-    error_message = "the user data changed: is that meant? It makes a new version of every launch template."
-  }
-}
-
-run "shanghai_in_utc" {
-  command = plan
-
-  assert {
-    condition = output.recurrences == {
-      night   = "0 14 * * *"
-      day     = "30 23 * * *"
-      weekend = "0 22 * * 5,6" # Saturday 06:00 there is Friday 22:00 UTC
-    }
-    error_message = "schedules must fire at the operator's hour and day"
-  }
-}
-
 run "new_york_in_utc" {
   command = plan
 
@@ -173,38 +195,6 @@ run "late_evening_in_the_west_is_the_next_day" {
   }
 }
 
-run "least_privilege" {
-  command = plan
-
-  assert {
-    condition = [
-      for s in jsondecode(aws_iam_role_policy.buckets["this"].policy).Statement : s.Resource if s.Sid == "Write"
-    ] == [["arn:aws:s3:::checkpoints/*"]]
-    error_message = "nodes write checkpoints, and nothing else"
-  }
-
-  assert {
-    condition     = !can(regex("Delete|\"s3:\\*\"|\"\\*\"", aws_iam_role_policy.buckets["this"].policy))
-    error_message = "nodes delete nothing, and nothing is granted by a star"
-  }
-}
-
-run "keys_are_worth_nothing_elsewhere" {
-  command = plan
-
-  assert {
-    condition = alltrue([
-      for s in jsondecode(aws_iam_role_policy.buckets["this"].policy).Statement : s.Condition == {
-        StringEquals = {
-          "aws:SourceVpc"   = "$${aws:Ec2InstanceSourceVpc}"
-          "aws:VpcSourceIp" = "$${aws:Ec2InstanceSourcePrivateIPv4}"
-        }
-      }
-    ])
-    error_message = "S3 answers from the instance that the keys were issued for, and from nowhere else"
-  }
-}
-
 run "own_key_is_used_by_s3_alone" {
   command = plan
 
@@ -217,15 +207,6 @@ run "own_key_is_used_by_s3_alone" {
       for s in jsondecode(aws_iam_role_policy.key["this"].policy).Statement : [s.Action, s.Resource, s.Condition]
     ] == [[["kms:Decrypt", "kms:GenerateDataKey"], "arn:aws:kms:us-east-1:111122223333:key/1", { StringLike = { "kms:ViaService" = "s3.*.amazonaws.com*" } }]]
     error_message = "without it S3 refuses every object; more is not needed"
-  }
-}
-
-run "no_record_unless_told" {
-  command = plan
-
-  assert {
-    condition     = length(aws_iam_role_policy.traffic) == 0
-    error_message = "without traffic, nodes have nothing to do in Route53"
   }
 }
 
@@ -286,15 +267,6 @@ run "every_zone_is_no_zone" {
   }
 
   expect_failures = [var.traffic]
-}
-
-run "reports_what_the_alarms_compare" {
-  command = plan
-
-  assert {
-    condition     = aws_autoscaling_group.this.enabled_metrics == toset(["GroupDesiredCapacity", "GroupInServiceInstances"])
-    error_message = "module monitoring would wait for metrics that never come"
-  }
 }
 
 run "unknown_instance_type" {
@@ -363,32 +335,14 @@ run "bad_hour" {
   expect_failures = [var.pool]
 }
 
-run "bad_pool_name" {
+run "bad_name_image_and_offset" {
   command = plan
 
   variables {
-    name = "Spot Pool"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "bad_image" {
-  command = plan
-
-  variables {
-    image = { id = "debian-12" }
-  }
-
-  expect_failures = [var.image]
-}
-
-run "bad_offset" {
-  command = plan
-
-  variables {
+    name       = "Spot Pool"
+    image      = { id = "debian-12" }
     utc_offset = "CST"
   }
 
-  expect_failures = [var.utc_offset]
+  expect_failures = [var.name, var.image, var.utc_offset]
 }

@@ -20,7 +20,7 @@ variables {
   groups     = { spot = "test-spot", ondemand = "test-ondemand" }
 }
 
-run "an_alarm_for_each_pool" {
+run "what_is_made_by_default" {
   command = plan
 
   assert {
@@ -51,6 +51,33 @@ run "an_alarm_for_each_pool" {
       aws_cloudwatch_metric_alarm.missing["spot"].threshold == 0
     )
     error_message = "the alarm looks at the difference, and one missing instance is enough"
+  }
+
+  # AWS's own key for SNS would keep alarms and budgets out.
+  assert {
+    condition = join(" ", sort([
+      for s in jsondecode(aws_kms_key.topic.policy).Statement : s.Principal.Service
+      if can(s.Principal.Service) && can(index(s.Action, "kms:GenerateDataKey*")) && can(index(s.Action, "kms:Decrypt"))
+    ])) == "budgets.amazonaws.com cloudwatch.amazonaws.com"
+    error_message = "alarms and budgets must be able to use the topic's key"
+  }
+
+  assert {
+    condition = alltrue([
+      for s in jsondecode(aws_kms_key.topic.policy).Statement : s.Condition.StringEquals["aws:SourceAccount"] == "111122223333"
+      if can(s.Principal.Service)
+    ])
+    error_message = "and only for this account"
+  }
+
+  assert {
+    condition     = aws_kms_key.topic.enable_key_rotation
+    error_message = "the key is rotated"
+  }
+
+  assert {
+    condition     = length(aws_sns_topic_subscription.email) == 0 && length(aws_budgets_budget.monthly) == 0
+    error_message = "no subscriber and no budget unless they were written"
   }
 }
 
@@ -90,41 +117,6 @@ run "health_checks_are_watched" {
   }
 }
 
-run "encrypted_with_a_key_that_lets_the_writers_in" {
-  command = plan
-
-  # AWS's own key for SNS would keep alarms and budgets out.
-  assert {
-    condition = join(" ", sort([
-      for s in jsondecode(aws_kms_key.topic.policy).Statement : s.Principal.Service
-      if can(s.Principal.Service) && can(index(s.Action, "kms:GenerateDataKey*")) && can(index(s.Action, "kms:Decrypt"))
-    ])) == "budgets.amazonaws.com cloudwatch.amazonaws.com"
-    error_message = "alarms and budgets must be able to use the topic's key"
-  }
-
-  assert {
-    condition = alltrue([
-      for s in jsondecode(aws_kms_key.topic.policy).Statement : s.Condition.StringEquals["aws:SourceAccount"] == "111122223333"
-      if can(s.Principal.Service)
-    ])
-    error_message = "and only for this account"
-  }
-
-  assert {
-    condition     = aws_kms_key.topic.enable_key_rotation
-    error_message = "the key is rotated"
-  }
-}
-
-run "nobody_is_written_to_unasked" {
-  command = plan
-
-  assert {
-    condition     = length(aws_sns_topic_subscription.email) == 0 && length(aws_budgets_budget.monthly) == 0
-    error_message = "no subscriber and no budget unless they were written"
-  }
-}
-
 run "subscribers_and_budget" {
   command = plan
 
@@ -154,42 +146,15 @@ run "subscribers_and_budget" {
   }
 }
 
-run "bad_email" {
+run "bad_email_minutes_budget_and_account" {
   command = plan
 
   variables {
-    emails = ["ops at example.com"]
-  }
-
-  expect_failures = [var.emails]
-}
-
-run "bad_minutes" {
-  command = plan
-
-  variables {
+    emails          = ["ops at example.com"]
     missing_minutes = 2000
+    budget_usd      = -1
+    account_id      = "mine"
   }
 
-  expect_failures = [var.missing_minutes]
-}
-
-run "bad_budget" {
-  command = plan
-
-  variables {
-    budget_usd = -1
-  }
-
-  expect_failures = [var.budget_usd]
-}
-
-run "bad_account" {
-  command = plan
-
-  variables {
-    account_id = "mine"
-  }
-
-  expect_failures = [var.account_id]
+  expect_failures = [var.emails, var.missing_minutes, var.budget_usd, var.account_id]
 }

@@ -24,7 +24,7 @@ variables {
   }
 }
 
-run "ssh_only_from_the_operators" {
+run "what_is_made_by_default" {
   command = plan
 
   assert {
@@ -38,14 +38,20 @@ run "ssh_only_from_the_operators" {
     condition     = [for rule in aws_security_group.nodes.ingress : rule.to_port if length(rule.cidr_blocks) > 0] == [22]
     error_message = "the operators get ssh and no more"
   }
-}
-
-run "engines_are_nobodys_unless_said" {
-  command = plan
 
   assert {
     condition     = length(aws_security_group.engines) == 0
     error_message = "a group for engines that nobody asked for"
+  }
+
+  assert {
+    condition     = { for zone, subnet in aws_subnet.this : zone => subnet.cidr_block } == { for zone, cidr in var.network.subnets : zone => cidr }
+    error_message = "one subnet a zone, with the range that was written"
+  }
+
+  assert {
+    condition     = length(aws_route.internet) == 1 && alltrue([for s in aws_subnet.this : s.map_public_ip_on_launch])
+    error_message = "a public network needs a route to the internet"
   }
 }
 
@@ -72,24 +78,6 @@ run "the_internet_is_no_gateway" {
   }
 
   expect_failures = [var.engines]
-}
-
-run "a_subnet_in_each_zone" {
-  command = plan
-
-  assert {
-    condition     = { for zone, subnet in aws_subnet.this : zone => subnet.cidr_block } == { for zone, cidr in var.network.subnets : zone => cidr }
-    error_message = "one subnet a zone, with the range that was written"
-  }
-}
-
-run "public_has_a_way_out" {
-  command = plan
-
-  assert {
-    condition     = length(aws_route.internet) == 1 && alltrue([for s in aws_subnet.this : s.map_public_ip_on_launch])
-    error_message = "a public network needs a route to the internet"
-  }
 }
 
 run "private_has_none" {

@@ -23,7 +23,7 @@ variables {
   }
 }
 
-run "tiers_by_days" {
+run "what_is_made_by_default" {
   command = plan
 
   assert {
@@ -46,10 +46,6 @@ run "tiers_by_days" {
     condition     = alltrue([for b in aws_s3_bucket.this : b.lifecycle_rule[0].abort_incomplete_multipart_upload_days == 7])
     error_message = "incomplete uploads are aborted"
   }
-}
-
-run "kept_safe" {
-  command = plan
 
   assert {
     condition = alltrue([
