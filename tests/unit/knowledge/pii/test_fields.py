@@ -24,7 +24,27 @@ LATIN = sorted({it for it in ALL if it[0].isascii()})
 COMMON = ("qq", "wechat", "weixin")
 SECRET = "Passw0rd!x"
 #: What a name of a field has behind its word.
-SUFFIXES = ("", "_no", "_number", "_id", "-no", " No", "No", "Number", "Id", "No.")
+SUFFIXES = (
+    "", "_no", "_number", "_id", "-no", " No", "No", "Number", "Id", "No.", ". No.", ".No.", ". No", ". Number",
+    " Nos.", " numbers",
+)  # fmt: skip
+#: What the names of accounts have behind their word, and those of days of birth.
+OF_ACCOUNTS = (
+    "号", "號", "号码", "號碼", "账号", "帐号", "帳號", "賬號", "账户", "帐户", "帳戶", "账号ID", "帐号号码",
+    "_account", "Account", "-account", " account", "_account_no", "AccountId", " account No.", " acct.",
+)  # fmt: skip
+OF_BIRTH = (
+    "birth",
+    "Birth",
+    "BIRTH",
+    "bornOn",
+    "born_on",
+    "dobDate",
+    "dob_date",
+    "d_o_b",
+    "birthDateTime",
+    "birth_time",
+)
 #: How a name and a value are written: in JSON, in settings, in URLs, in XML, in programs.
 FORMATS = (
     '{{"{0}":"{1}"}}', '{{"{0}": "{1}", "x": 1}}', "{0}={1}", "{0}: {1}", "<{0}>{1}</{0}>", '{{\\"{0}\\":\\"{1}\\"}}',
@@ -69,6 +89,19 @@ def test_names_of_fields_hide_no_value(suffix: str) -> None:
     found = found_in([text for text, _ in cases])
     none([text for (text, value), own in zip(cases, found, strict=True) if not any(value in it for it in own)])
     assert len(cases) > 300
+
+
+def test_names_of_accounts_and_of_days_hide_no_value() -> None:
+    accounts = [(word, value) for word, value in ALL if word.casefold() in (*COMMON, "微信", "扣扣")]
+    names = [(f"{word}{suffix}", value) for (word, value), suffix in itertools.product(accounts, OF_ACCOUNTS)]
+    cases = [(form.format(*it), it[1]) for it, form in itertools.product(names, (*FORMATS, "{0}：{1}", "{0}是{1}"))]
+    days = itertools.product(OF_BIRTH, FORMATS, ("1990-03-07", "19900307", "7 March 1990"))
+    cases += [(form.format(name, day), day) for name, form, day in days if " " not in day or "</" not in form]
+    cases += [(f"{name}: {key}", key) for name in ("AccessKey ID", "accessKeyId", "access_key_id")
+              for key in ("LTAI5tAbcdEfgh1234567890", "AKID7xAbcdEfgh123456")]  # fmt: skip
+    found = found_in([text for text, _ in cases])
+    none([text for (text, value), own in zip(cases, found, strict=True) if not any(value in it for it in own)])
+    assert len(cases) > 1000
 
 
 @pytest.mark.parametrize("form", PAIRS)
@@ -155,6 +188,7 @@ def test_examples(text: str, clean: str) -> None:
      "电话 1. 2024年", "Phone 1: none", "tel.1", "card 2: 3 of 4", "password_id: admin", "token_number = 4",
      "电话均不通", "微信/QQ：见下", "密码统一管理 2024", "账号：        ", "电话：\n1. 总机\n2. 分机 8001",
      "/* phones[12] = 3 */",
+     "childbirth 2010", "birth 2001", "birth rate 2001-2010", "微信账户余额：abcdef", "qq account 2024", "tel. 2",
      "value: 12345678", "100%2013 of 12345678", r"printf('%02x13')", r"\u0031\u0032", "a%20b%20c"],
 )  # fmt: skip
 def test_what_is_no_value_stays(text: str) -> None:

@@ -25,10 +25,10 @@ FUND = "社保|社会保障|公积金|强积金|医保|健保|劳保|social[ _-]
 SSN = "ssn"
 RECORD = "mrn|medical[ _-]?record|patient[ _-]?id"
 PATIENT = "病历|住院|门诊|病案|就诊卡"
-BIRTH = "出生|生日|date[ _-]?of[ _-]?birth|birth[ _-]?date|birthday|born|dob|d.o.b"
+BIRTH = "出生|生日|date[ _-]?of[ _-]?birth|birth[ _-]?date|birthday|born|dob|d.o.b|d_o_b"
 PHONE = (
     "电话|手机|座机|固话|市话|宅电|总机|专线|客服|致电|拨打|联系方式|联络方式|联系号码|联络号码|热线|传真|tel|phone|fax|mobile"
-    "|whatsapp|contact[ _-]?no|contact[ _-]?number"
+    "|hotline|whatsapp|contact[ _-]?no|contact[ _-]?number"
 )
 COMPANY = "信用代码|税号|纳税人识别号|统一编号|统编"
 IBAN = "iban"
@@ -36,7 +36,7 @@ WECHAT = "微信|wechat|weixin"
 QQ = "qq|扣扣"
 LOGIN = (
     "密码|口令|授权码|密钥|金钥|令牌|权杖|通行码|password|passwd|passphrase|pwd|secret|token|api[ _-]?key"
-    "|access[ _-]?key|private[ _-]?key"
+    "|access[ _-]?key[ _-]?id|access[ _-]?key|private[ _-]?key"
 )
 #: What may follow such a word in a name: `tokens` are counted.
 OF_LOGIN = r"(?:(?<!token)s|(?:[ _-]?(?:key|confirm(?:ation)?|hash|value|确认|哈希|杂凑)))?(?:[ _-]?[0-9]{1,2})?"
@@ -56,8 +56,8 @@ FAMILY = (
     "|[王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭汪范金石廖"
     "贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤56])"
 )
-#: What a word may have behind it: `no.` and its like.
+#: What a word may have behind it: `no.` and its like, also after the dot of a word that is short for another.
 NO = (
     "(?:号码|编号|号|证号|账号|帐号|卡号|字号|证字号|(?:证)?统一编号|证号码|证明文件号码|执照号码"
-    r"|[ _-]?no\.?|[ _-]?num(?:ber)?|[ _-]?id)?"
+    r"|\.?[ _-]?nos?\.?|\.?[ _-]?num(?:ber)?s?|[ _-]?id)?"
 )

@@ -291,7 +291,8 @@ NAMED = shape(
     _keyed("medical_record", say.PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", _no_date, "(?:号码|编号|号)"),
     _keyed("medical_record", say.RECORD, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", _no_date),
     _keyed(
-        "birth_date", say.BIRTH, more="(?:日期|年月日|年月|于)?",
+        "birth_date", rf"{say.BIRTH}|birth(?=(?:[ _-]?time)?[\"'\\]{{0,2}}(?: [a-z]{{1,12}}(?==))? {{0,3}}[:=>])",
+        more="(?:日期|年月日|年月|于|[ _-]?(?:date|time|on))?",
         value=r"(?:19|20)[0-9]{2}(?: ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?"
         r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])"
         r"|[0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)[0-9]{2}(?![0-9])"
@@ -311,16 +312,17 @@ PERMITS = shape(
     before=24, after=64, back=24,
 )  # fmt: skip
 _WECHAT = rf"[A-Za-z][A-Za-z0-9_-]{{5,19}}{END}"
-_SHORT = r"[ _-]?(?:no\.?|num(?:ber)?|id)"
+#: What the name of an account has behind its word.
+_OF_ACCOUNT = r"(?:号码?|[账帐][号户]|\.?[ _-]?(?:account|acct\.?|nos?\.?|num(?:ber)?s?|id))"
 _QQ = rf"[1-9][0-9]{{4,10}}{END}"
 #: Not after a letter, but for an escaped end of a line, and a small letter before capitals (`MyQQ`).
 _QQ_BEGINS = r"(?:(?<![A-Za-z])|(?<=\\[nrt])|(?-i:(?<=[a-z])(?=QQ)))"
 ACCOUNTS = shape(
     either(f"(?:{WECHAT}|{say.QQ})[^a-z0-9]{{0,72}}?[a-z0-9]"),
-    Rule("messenger", Pattern(rf"(?:{WECHAT})(?:号|账号|{_SHORT})?{SAID}{OPENS}({_WECHAT})", re.I),
+    Rule("messenger", Pattern(rf"(?:{WECHAT}){_OF_ACCOUNT}{{0,2}}{SAID}{OPENS}({_WECHAT})", re.I),
          heads=heads_of(WECHAT), more=_more(_WECHAT, "(?=[A-Za-z_-]*[0-9])")),
     Rule("messenger", Pattern(
-        rf"{_QQ_BEGINS}(?:{say.QQ})(?:(?:号码|号|账号|{_SHORT})(?:{SAID}| )?|{SAID}| )"
+        rf"{_QQ_BEGINS}(?:{say.QQ})(?:{_OF_ACCOUNT}{{1,2}}(?:{SAID}| )?|{SAID}| )"
         rf"{OPENS}({_QQ})", re.I,
     ), heads=heads_of(say.QQ), more=_more(_QQ, NO_DAY)),
     before=112, after=112, back=96,
