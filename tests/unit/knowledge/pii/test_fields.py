@@ -34,17 +34,8 @@ OF_ACCOUNTS = (
     "_account", "Account", "-account", " account", "_account_no", "AccountId", " account No.", " acct.",
 )  # fmt: skip
 OF_BIRTH = (
-    "birth",
-    "Birth",
-    "BIRTH",
-    "bornOn",
-    "born_on",
-    "dobDate",
-    "dob_date",
-    "d_o_b",
-    "birthDateTime",
-    "birth_time",
-)
+    "birth", "Birth", "BIRTH", "bornOn", "born_on", "dobDate", "dob_date", "d_o_b", "birthDateTime", "birth_time",
+)  # fmt: skip
 #: How a name and a value are written: in JSON, in settings, in URLs, in XML, in programs.
 FORMATS = (
     '{{"{0}":"{1}"}}', '{{"{0}": "{1}", "x": 1}}', "{0}={1}", "{0}: {1}", "<{0}>{1}</{0}>", '{{\\"{0}\\":\\"{1}\\"}}',

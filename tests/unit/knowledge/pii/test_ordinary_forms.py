@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import re
+from collections.abc import Iterator
 
 import pytest
 
 from dualtrack.knowledge.pii.mask import mask
 from dualtrack.knowledge.pii.scan import scan
+from tests.support.personal_data import Maker
+from tests.unit.knowledge.pii.test_beside import found_in, none
 
 NAMES = (
     "li.wei",
@@ -114,3 +119,63 @@ def test_one_value_has_one_pseudonym(texts: tuple[str, ...]) -> None:
 )
 def test_two_values_have_two_pseudonyms(texts: tuple[str, ...]) -> None:
     assert len(set(map(frozenset, codes(*texts)))) == len(texts)
+
+
+#: Numbers in groups: what is before them, how many digits each group has, and how a separator ends a line.
+GROUPED = {
+    "phone": (("", "手机 ", "手机：", "Tel: "), ((3, 4, 4),)),
+    "phone, +86": (("+86 ", "+86-", "0086 ", "电话：+86 "), ((3, 4, 4),)),
+    "id_card": (("", "身份证 ", "ID: "), ((6, 8, 4), (6, 4, 4, 4))),
+    "bank_card, 16": (("", "卡号 ", "卡号："), ((4, 4, 4, 4),)),
+    "bank_card, 15": (("", "卡号 ", "Card: "), ((4, 6, 5),)),
+    "bank_card, 19": (("", "卡号 ", "卡号："), ((4, 4, 4, 4, 3),)),
+}  # fmt: skip
+LINES = {" ": ("\n", " \n", "\r\n", " \r\n", "\n ", "\n  "), "-": ("-\n", "-\r\n", "-\n ")}
+
+
+def on_two_lines() -> Iterator[tuple[str, str, str]]:
+    """Yield what is before a number that a line breaks between two of its groups, the number, and what is after it."""
+    made = Maker(11)
+    for kind, (befores, forms) in GROUPED.items():
+        kind, _, length = kind.partition(", ")
+        for before, sizes, gap in itertools.product(befores, forms, LINES):
+            for place, line, after in itertools.product(range(len(sizes) - 1), LINES[gap], ("", "。", "\n下一行 12")):
+                number = {"phone": made.mobile, "id_card": made.id_card, "bank_card": made.card}[kind]()
+                while kind == "bank_card" and len(number) != int(length):
+                    number = made.card()
+                ends = list(itertools.accumulate(sizes))
+                parts = [number[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+                yield before, gap.join(parts[: place + 1]) + line + gap.join(parts[place + 1 :]), after
+
+
+def test_a_number_in_groups_is_found_on_two_lines() -> None:
+    cases = list(on_two_lines())
+    result = found_in(["".join(it) for it in cases])
+    # After a word, the code of a country is part of its number.
+    none([f"{it!r} {own}" for it, own in zip(cases, result, strict=True)
+          if [value.removeprefix("+86 ") for value in own] != [it[1]]])  # fmt: skip
+    assert len(cases) > 1000
+
+
+def test_a_card_after_its_word_needs_no_check_digit_on_two_lines() -> None:
+    cards = [("6214 8301{}0000 0002", "卡号 "), ("6214{}8301 0000 0002", "账号："), ("6214 8301 0000{}0002", "卡号："),
+             ("6214 8301 0000{}0002 123", "银行卡 "), ("110101 19900307{}7716", "身份证 "),
+             ("110101{}19900307 7716", "身份证号：")]  # fmt: skip
+    cases = [(word, card.format(line)) for (card, word), line in itertools.product(cards, LINES[" "])]
+    cases += [
+        (word, card.replace(" ", "-").format(line)) for (card, word), line in itertools.product(cards, LINES["-"])
+    ]
+    result = found_in([f"{word}{it}。" for word, it in cases])
+    none([f"{it!r} {own}" for it, own in zip(cases, result, strict=True) if own != [it[1]]])
+
+
+def test_tables_of_numbers_are_none() -> None:
+    chance, columns = random.Random(5), (lambda it: it.randrange(130, 200), lambda it: it.randrange(1000, 10000))
+    texts = []
+    for width, gap in itertools.product((2, 3, 4), (" ", "-", "\t", "  ")):
+        for _ in range(60):
+            kinds = [chance.choice(columns) for _ in range(width)]
+            rows = [gap.join(str(it(chance)) for it in kinds) for _ in range(4)]
+            texts.append("\n".join(rows))
+    over = [(text, own) for text, own in zip(texts, found_in(texts), strict=True) if any("\n" in it for it in own)]
+    assert not over

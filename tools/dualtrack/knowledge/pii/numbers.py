@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dualtrack.knowledge.pii import abroad
 from dualtrack.knowledge.pii.characters import EDGE, Codes, Places
 from dualtrack.knowledge.pii.groups import Bools, Groups, S, first_of, groups
+from dualtrack.knowledge.pii.lines import ALONE, ALONE_AFTER, broken
 
 Matrix = npt.NDArray[np.int64]
 GAP = S + "{0,3}"
@@ -144,6 +145,17 @@ _AREA = "(?:10|2[0-9]|[3-9][0-9]{2})"
 #: A number within an area, but for its first digit: in two groups as well.
 _LOCAL = r"[0-9]{2,3}[ -]?[0-9]{4}"
 _YEAR = rf"(?:1{GAP}[89]|2{GAP}0)"
+#: Groups of a mobile telephone and of cards that a line breaks.
+_FOUR = "[0-9]{4}"
+_MOBILE_ON_LINES = broken(("1[3-9][0-9]", _FOUR, _FOUR))
+_CARD_ON_LINES = "|".join(
+    broken(it)
+    for it in (
+        ("[2-6][0-9]{3}", _FOUR, _FOUR, _FOUR, "[0-9]{1,3}"),
+        ("[2-6][0-9]{3}", _FOUR, _FOUR, _FOUR),
+        ("3[0-9]{3}", "[0-9]{6}", "[0-9]{4,5}"),
+    )
+)
 RULES = (
     # An identity card may be written in many groups: with a date and a check digit, chance is 1 in 25,000.
     _rule(
@@ -176,6 +188,10 @@ RULES = (
         rf"{WHOLE}([48]00(?:[ -][0-9]{{3,4}}[ -][0-9]{{3,4}}|-[0-9]{{7}}|[0-9]-[0-9]{{3}}-?[0-9]{{3}})){PHONE_AFTER}",
         "phone", one=_ten,
     ),
+    _rule(
+        rf"{WHOLE}{ALONE}(?:(?:00)?86[ -]?0?)?({_MOBILE_ON_LINES}){PHONE_AFTER}{ALONE_AFTER}", "phone", one=_mobile,
+    ),
+    _rule(rf"{WHOLE}{ALONE}({_CARD_ON_LINES}){WHOLE_AFTER}{ALONE_AFTER}", _card, many=luhn),
 )  # fmt: skip
 #: Digits of a telephone, and of the longest card.
 SHORTEST, LONGEST = 11, 19
@@ -223,6 +239,7 @@ def starts(codes: Codes, it: Groups) -> tuple[Bools, ...]:
     year = century & ((month == 0) & (of_month > 0) | (month == 1) & (of_month <= 2))
     china = (one == 8) & (two == 6)
     cards = several & (one >= 2) & (one <= 6) & (left >= 14)
+    of_country = several & (left >= 13) & (china | (one == 0) & (two == 0))
     return (
         several & (one > 0) & (left >= 17) & year,
         (size == 15) & (one > 0),
@@ -230,13 +247,15 @@ def starts(codes: Codes, it: Groups) -> tuple[Bools, ...]:
         cards & (left > 16) & ((size == 4) | (size == 8) | (size == 12) | (size == 16)),
         cards & ((size == 4) | (size == 6)),
         (one == 1) & (two > 2) & (left >= 11) & ((size == 3) | (size == 7) | (size == 11)),
-        several & (left >= 13) & (china | (one == 0) & (two == 0)),
+        of_country,
         (one == 0) & (left >= 10) & ((size == 3) | (size == 4)),
         several & china & (codes[it.starts - 1] == ord("+")),
         (size == 4) & (one == 0) & (two == 9) & (left >= 10),
         several & (size == 2) & (one == 0) & (left >= 9),
         several & (size == 4) & (one == 0) & (two == 0) & (left >= 13),
         ((size == 3) | (size == 4)) & ((one == 4) | (one == 8)) & (two == 0) & (left >= 10),
+        (size == 3) & (one == 1) & (two > 2) & (left >= 11) | of_country & (size <= 7),
+        cards & (size == 4),
     )
 
 

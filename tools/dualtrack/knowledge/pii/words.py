@@ -14,6 +14,7 @@ from dualtrack.knowledge.pii import keys, passwords
 from dualtrack.knowledge.pii import vocabulary as say
 from dualtrack.knowledge.pii.beside import AND, AND_SECRET, BESIDE, CLOSES, LINK, NEAR, NO_DAY, OF_PERSON, OPENS, SAID
 from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, Codes, Places
+from dualtrack.knowledge.pii.lines import END_OF_LINE, broken
 from dualtrack.knowledge.pii.mails import MAILS, WRITTEN_MAILS
 from dualtrack.knowledge.pii.registers import (
     CREDIT_CODE,
@@ -54,6 +55,11 @@ HAN = r"[\u4e00-\u9fff]"
 HAN_OR_WORD = r"[\u4e00-\u9fff0-9A-Za-z-]"
 #: Digits, one more than the bounds that follow, with single separators.
 GROUPED = r"[0-9](?:[ -]?[0-9])"
+#: Between groups of an identity card.
+_GAP = rf"(?:{END_OF_LINE}|[ -])?"
+#: A card on two lines whose first line alone would not be one.
+_FOUR = "[0-9]{4}"
+CARD_ON_LINES = broken((_FOUR, _FOUR, _FOUR, rf"{_FOUR}(?:[ -][0-9]{{1,3}})?")) + r"(?![0-9])"
 #: The same of a telephone, whose area may be in brackets; after its first digit.
 IN_AREA = r"(?:(?:\) ?|\)?[ -]|/)?[0-9])"
 VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
@@ -273,7 +279,7 @@ NAMED = shape(
     _keyed("travel_permit", say.PERMIT,
            rf"(?:(?:[A-Za-z][ -]?)?[0-9]{{8}}(?:[0-9]{{2}})?|[A-Za-z]{{2}}[ -]?[0-9]{{7}}){END}"),
     # Whatever its check digit is: people mistype their own.
-    _keyed("id_card", say.IDENTITY, rf"[1-9][0-9]{{5}}[ -]?[0-9]{{8}}[ -]?[0-9]{{3}}[0-9Xx]{END}"),
+    _keyed("id_card", say.IDENTITY, rf"[1-9][0-9]{{5}}{_GAP}[0-9]{{8}}{_GAP}[0-9]{{3}}[0-9Xx]{END}"),
     _keyed(
         "regional_id", say.IDENTITY,
         rf"(?:[A-Za-z]{{1,2}}[ -]?[0-9]{{6}}[ -]?(?:\([0-9Aa]\)|\[[0-9Aa]\]|[0-9Aa])"
@@ -281,7 +287,7 @@ NAMED = shape(
     ),
     _keyed("foreigner_permit", say.RESIDENCE, rf"[A-Za-z]{{3}}[ -]?[0-9]{{12}}{END}"),
     _keyed("passport", say.PASSPORT, rf"(?:[A-Za-z]{{1,2}}[ -]?[0-9]{{7,8}}|[0-9]{{9}}){END}"),
-    _keyed("bank_card", say.CARD, rf"{GROUPED}{{11,22}}(?![0-9])"),
+    _keyed("bank_card", say.CARD, rf"{CARD_ON_LINES}|{GROUPED}{{11,22}}(?![0-9])"),
     _keyed("bank_card", say.IBAN, rf"(?:{IBANS_OF_ALL}){END}", account),
     _keyed("credit_code", say.COMPANY, CREDIT_CODE_WRITTEN + END, company),
     _keyed("imei", say.DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei, "(?: ?[12](?=[ :]))?"),
