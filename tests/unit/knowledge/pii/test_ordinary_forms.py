@@ -95,7 +95,9 @@ def codes(*texts: str) -> list[set[str]]:
 @pytest.mark.parametrize(
     "texts",
     [
-        ("0755-23456789", "(0755)23456789", "电话：075523456789", "+86 755 23456789", "+86-0755-23456789",
+        ("0755-23456789", "+86 (0)755 2345 6789", "+86(0)75523456789", "+86 (755) 2345-6789", "+86.755.23456789",
+         "电话：0755 - 23456789", "电话：(86) 755 23456789", "(0755)23456789", "电话：075523456789",
+         "+86 755 23456789", "+86-0755-23456789",
          "+86 (0755) 23456789", "0086-755-23456789"),
         ("0912-345-678", "手機0912345678", "+886 912 345 678", "+886-912345678"),
         ("+852 9123 4567", "电话：85291234567", "电话 00852 91234567"),
@@ -179,3 +181,42 @@ def test_tables_of_numbers_are_none() -> None:
             texts.append("\n".join(rows))
     over = [(text, own) for text, own in zip(texts, found_in(texts), strict=True) if any("\n" in it for it in own)]
     assert not over
+
+
+#: Landlines by their areas, and mobile telephones, as people write them with the code of the country.
+AREAS = {
+    "755": ("23456789", "2345 6789", "2345-6789"), "10": ("62345678", "6234 5678"), "21": ("62345678", "6234-5678"),
+    "312": ("2345678", "234 5678"), "139": ("12345678", "1234 5678", "1234-5678"),
+}  # fmt: skip
+CODES = ("+86 (0){0} {1}", "+86 (0){0}-{1}", "+86(0){0}{1}", "+86 (0) {0} {1}", "+86-(0){0}-{1}", "+86 ({0}) {1}",
+         "+86 ({0})-{1}", "+86({0}){1}", "+86-({0}) {1}", "+86（0）{0} {1}", "+86（{0}）{1}", "0086 (0){0} {1}",
+         "0086({0}){1}", "0086 ({0}) {1}", "+86 {0} {1}", "+86-{0}-{1}")  # fmt: skip
+#: The same after a word alone, without a sign before the code or with blanks around hyphens.
+CODES_AFTER_WORDS = ("(86) {0} {1}", "(86){0}-{1}", "(86-{0}) {1}", "(+86-{0}) {1}", "86 {0} {1}", "86{0}{1}",
+                     "（86）{0} {1}", "86-{0}-{1}", "+86 {0} - {1}")  # fmt: skip
+HYPHENS = ("0{0} - {1}", "0{0}- {1}", "0{0} -{1}", "(0{0}) - {1}", "（0{0}） － {1}", "0{0} – {1}")
+IN_THREE = ("400 - 820 - 8820", "139 - 1234 - 5678", "0755 - 2345 - 6789", "010- 6234 -5678", "800 -820 -8820")
+PHONES = ("电话：", "电话 ", "Tel: ", "Tel. ", "传真：", "手机号码：")
+
+
+def test_telephones_with_the_code_of_the_country_or_of_an_area() -> None:
+    numbers = [(area, number) for area, them in AREAS.items() for number in them]
+    cases = [form.format(*it) for it, form in itertools.product(numbers, CODES)]
+    cases += [f"{word}{it}" for word, it in itertools.product(PHONES, cases)]
+    fixed = [it for it in numbers if it[0] != "139"]
+    cases += [word + form.format(*it) for word, it, form in itertools.product(PHONES, numbers, CODES_AFTER_WORDS)]
+    cases += [word + form.format(*it) for word, it, form in itertools.product(PHONES, fixed, HYPHENS)]
+    cases += [word + it for word, it in itertools.product(PHONES, IN_THREE)]
+    left = [re.sub(r"\D", "", mask(it.encode()).data.decode()) for it in cases]
+    # Of a number no digit is left, but for the code of the country.
+    none([text for text, digits in zip(cases, left, strict=True) if digits not in ("", "86", "0086", "860", "00860")])
+    assert len(cases) > 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["电话 2024 - 2025", "电话：1999 - 2999 元", "(139) 12", "+86 (0)", "手机 300 - 500 元", "电话 2024 - 03 - 15",
+     "0755 - 12", "f(139) 1234 * 5678", "(86) 2024"],
+)  # fmt: skip
+def test_ranges_and_brackets_are_no_telephones(text: str) -> None:
+    assert not found(text)

@@ -144,6 +144,10 @@ def _card(digits: str) -> str | None:
 _AREA = "(?:10|2[0-9]|[3-9][0-9]{2})"
 #: A number within an area, but for its first digit: in two groups as well.
 _LOCAL = r"[0-9]{2,3}[ -]?[0-9]{4}"
+#: After the code of the country: the area, and the zero of calls within the country, which may be in brackets.
+_FROM_ABROAD = rf"(?:\(0\)[ -]?|\(?0?){_AREA}\)?[ .-]?[2-8]{_LOCAL}"
+#: A mobile telephone in groups, whose first one may be in brackets.
+_MOBILE = r"(?:(?<=\()1[3-9][0-9]\)|1[3-9][0-9])(?:[ -]?[0-9]{4}){2}"
 _YEAR = rf"(?:1{GAP}[89]|2{GAP}0)"
 #: Groups of a mobile telephone and of cards that a line breaks.
 _FOUR = "[0-9]{4}"
@@ -170,19 +174,19 @@ RULES = (
         rf"{WHOLE}([3-6][0-9]{{3}}[ -][0-9]{{6}}[ -][0-9]{{4,5}}|[3-6][0-9]{{5}}[ -][0-9]{{8,13}}){WHOLE_AFTER}",
         _card, many=luhn,
     ),
-    _rule(rf"{WHOLE}(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){PHONE_AFTER}", "phone", one=_mobile),
+    _rule(rf"{WHOLE}({_MOBILE}){PHONE_AFTER}", "phone", one=_mobile),
     # A point after the code (EPP, WHOIS) is not a decimal one where a sign or zeros say that it is a code.
     _rule(
-        rf"{WHOLE}(?:(?:00)?86[ -]?0?|(?:00|(?<=\+))86\.0?)(1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}){PHONE_AFTER}",
+        rf"{WHOLE}(?:(?:00)?86[ -]?(?:\(0\)[ -]?|\(?0?)|(?:00|(?<=\+))86\.0?)({_MOBILE}){PHONE_AFTER}",
         "phone", one=_mobile,
     ),
     _rule(rf"{WHOLE}(0{_AREA}(?:\)[ -]?|[ /-])[2-8]{_LOCAL}){PHONE_AFTER}", "phone"),
-    _rule(rf"(?<=\+)(86[ .-]?\(?0?{_AREA}\)?[ -]?[2-8]{_LOCAL}){WHOLE_AFTER}", "phone"),
+    _rule(rf"(?<=\+)(86[ .-]?{_FROM_ABROAD}){WHOLE_AFTER}", "phone"),
     # A mobile telephone of Taiwan, in groups.
     _rule(rf"{WHOLE}(09[0-9]{{2}}(?:([ -])[0-9]{{3}}\2|-[0-9]{{3}})[0-9]{{3}}){PHONE_AFTER}", "phone"),
     # With the code of its area in brackets, as in Taiwan; and from abroad.
     _rule(rf"(?<=\()(0[2-8]\)[ -]?[2-8][0-9]{{2,3}}-[0-9]{{4}}){PHONE_AFTER}", "phone"),
-    _rule(rf"{WHOLE}(0086[ -]\(?0?{_AREA}\)?[ -]?[2-8]{_LOCAL}){PHONE_AFTER}", "phone"),
+    _rule(rf"{WHOLE}(0086(?:[ -]|(?=\()){_FROM_ABROAD}){PHONE_AFTER}", "phone"),
     # Of companies, for callers all over the country.
     _rule(
         rf"{WHOLE}([48]00(?:[ -][0-9]{{3,4}}[ -][0-9]{{3,4}}|-[0-9]{{7}}|[0-9]-[0-9]{{3}}-?[0-9]{{3}})){PHONE_AFTER}",

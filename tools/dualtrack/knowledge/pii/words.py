@@ -62,6 +62,8 @@ _FOUR = "[0-9]{4}"
 CARD_ON_LINES = broken((_FOUR, _FOUR, _FOUR, rf"{_FOUR}(?:[ -][0-9]{{1,3}})?")) + r"(?![0-9])"
 #: The same of a telephone, whose area may be in brackets; after its first digit.
 IN_AREA = r"(?:(?:\) ?|\)?[ -]|/)?[0-9])"
+#: A telephone with blanks around its hyphens: behind its area, or in three groups.
+BLANKS = r"(?:\(?0[0-9]{2,3}\)?|\+?86[ -]?[1-9][0-9]{1,2}) ?- ?[0-9]{3,4}[ -]?[0-9]{4}|[0-9]{3,4}(?: ?- ?[0-9]{3,4}){2}"
 VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 VIN_LETTERS = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
 #: For check digits by Luhn, one number at a time: twice a digit, and its digits added.
@@ -305,8 +307,8 @@ NAMED = shape(
         r"|(?:[a-z]{3,9} [0-3]?[0-9]|[0-3]?[0-9] [a-z]{3,9}),? (?:19|20)[0-9]{2}(?![0-9])",
     ),
     # With the code of a country first: the other form would find a part of it.
-    _keyed("phone", say.PHONE, rf"(?:(?:\+|00)[1-9]{IN_AREA}{{8,13}}"
-           rf"|(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.)?\(?[0-9]{IN_AREA}{{6,11}})(?![0-9])",
+    _keyed("phone", say.PHONE, rf"(?:(?:\+|00)[1-9]{IN_AREA}{{8,13}}|{BLANKS}"
+           rf"|(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.|\(?\+?86[)-]? ?)?\(?[0-9]{IN_AREA}{{6,11}})(?![0-9])",
            _no_date, "(?:号码|号)?", OF_PERSON),
     before=40, after=112, back=48, digit=80,
 )  # fmt: skip
