@@ -6,6 +6,7 @@ import itertools
 import random
 import re
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 
@@ -97,12 +98,16 @@ def codes(*texts: str) -> list[set[str]]:
     [
         ("0755-23456789", "+86 (0)755 2345 6789", "+86(0)75523456789", "+86 (755) 2345-6789", "+86.755.23456789",
          "电话：0755 - 23456789", "电话：(86) 755 23456789", "(0755)23456789", "电话：075523456789",
-         "+86 755 23456789", "+86-0755-23456789",
-         "+86 (0755) 23456789", "0086-755-23456789"),
+         "+86 755 23456789", "+86-0755-23456789", "+86 (0755) 23456789", "0086-755-23456789"),
         ("0912-345-678", "手機0912345678", "+886 912 345 678", "+886-912345678"),
         ("+852 9123 4567", "电话：85291234567", "电话 00852 91234567"),
         ("+44 20 7946 0958", "+44 (0)20 7946 0958", "电话0044 20 7946 0958"),
-        ("出生日期：1990-03-07", "出生日期：1990年3月7日", "出生日期：19900307", "出生日期：1990.3.7"),
+        ("出生日期：1990-03-07", "出生日期：1990年3月7日", "出生日期：19900307", "出生日期：1990.3.7",
+         "出生日期：一九九〇年三月七日", "DOB: 7 March 1990", "DOB: Mar. 7th, 1990", "DOB: 07MAR1990",
+         "DOB: 1990-Mar-7"),
+        ("出生日期：2001-12-31", "出生日期：二〇〇一年十二月三十一日", "生日：2001年十二月卅一日", "DOB: 31/Dec/2001",
+         "DOB: Monday, 31st of December 2001"),
+        ("出生日期：1985-10-20", "出生日期：一九八五年十月二十日", "出生日期：一九八五年十月廿日", "DOB: 20 OCT 1985"),
     ],
 )  # fmt: skip
 def test_one_value_has_one_pseudonym(texts: tuple[str, ...]) -> None:
@@ -219,4 +224,71 @@ def test_telephones_with_the_code_of_the_country_or_of_an_area() -> None:
      "0755 - 12", "f(139) 1234 * 5678", "(86) 2024"],
 )  # fmt: skip
 def test_ranges_and_brackets_are_no_telephones(text: str) -> None:
+    assert not found(text)
+
+
+#: How people write a day of birth: with the name of a month, in numbers, and in Chinese numerals.
+DAYS = (
+    "{d:02}-{Mon}-{y}", "{d}-{Mon}-{y}", "{d:02}/{Mon}/{y}", "{d:02} {Mon} {y}", "{d:02} {MON} {y}", "{d} {Mon}. {y}",
+    "{d:02}.{Mon}.{y}", "{d:02}{MON}{y}", "{d}{Mon}{y}", "{d}{th} {Month} {y}", "{d}{th} of {Month} {y}",
+    "{d}{th} {Month}, {y}", "{d} {Month}, {y}", "{Mon} {d}, {y}", "{Mon}. {d}, {y}", "{Month} {d} {y}",
+    "{Month} {d}{th}, {y}", "{Month} {d},{y}", "{Mon}-{d:02}-{y}", "{Mon}/{d:02}/{y}", "{y}-{Mon}-{d:02}",
+    "{y}-{MON}-{d:02}", "{y}/{Mon}/{d:02}", "{y} {Mon} {d}", "{y} {Month} {d}{th}", "{Weekday}, {d} {Month} {y}",
+    "{Weekday} {Month} {d}, {y}", "{d}. {German} {y}", "{d} {French} {y}", "{d} de {Spanish} de {y}", "{Month} {y}",
+    "{Mon}-{y}", "{Month}, {y}", "{d:02}.{m:02}.{y}", "{d}/{m}/{y}", "{d:02} {m:02} {y}", "{d:02} / {m:02} / {y}",
+    "{d}. {m}. {y}", "{y} {m:02} {d:02}", "{y}-{m}-{d}", "{y}.{m}.{d}", "{y}年{m:02}月{d:02}日", "{y} 年 {m} 月 {d} 日",
+    "{y}年{m}月{d}号", "{y}-{m:02}", "{y}年{m}月", "{y}{m:02}{d:02}", "{numerals}年{month}月{day}日",
+    "{numerals}年{month}月", "{y}年{month}月{day}日", "{numerals}年{month}月{short}日",
+)  # fmt: skip
+GERMAN = (
+    "Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August",
+    "September", "Oktober", "November", "Dezember",
+)  # fmt: skip
+FRENCH = (
+    "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août",
+    "septembre", "octobre", "novembre", "décembre",
+)  # fmt: skip
+SPANISH = (
+    "enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto",
+    "septiembre", "octubre", "noviembre", "diciembre",
+)  # fmt: skip
+NUMERALS, TENS = "〇一二三四五六七八九", ("", "十", "二十", "三十")
+SHORT_TENS = ("", "十", "廿", "卅")
+
+
+def spoken(number: int, tens: tuple[str, ...] = TENS) -> str:
+    """Return a number below 40 in Chinese."""
+    return tens[number // 10] + (NUMERALS[number % 10] if number % 10 else "")
+
+
+def days(it: date) -> Iterator[str]:
+    """Yield the forms of a day."""
+    suffix = {1: "st", 2: "nd", 3: "rd"}.get(it.day if it.day in (11, 12, 13) else it.day % 10, "th")
+    month = it.month - 1
+    said = {
+        "y": it.year, "m": it.month, "d": it.day, "Month": it.strftime("%B"), "Mon": it.strftime("%b"),
+        "MON": it.strftime("%b").upper(), "Weekday": it.strftime("%A"), "th": suffix, "German": GERMAN[month],
+        "French": FRENCH[month], "Spanish": SPANISH[month], "month": spoken(it.month), "day": spoken(it.day),
+        "short": spoken(it.day, SHORT_TENS), "numerals": "".join(NUMERALS[int(digit)] for digit in str(it.year)),
+    }  # fmt: skip
+    yield from (form.format(**said) for form in DAYS)
+
+
+def test_a_day_of_birth_is_found_in_every_form() -> None:
+    chance = random.Random(9)
+    every = [date(chance.randrange(1930, 2020), month, chance.randrange(1, 29)) for month in range(1, 13)]
+    every += [date(2001, 12, 31), date(1990, 10, 10), date(1988, 11, 20), date(1975, 1, 30), date(2000, 2, 29)]
+    words = ("DOB: ", "Date of Birth: ", "出生日期：", "生日：", "born ", '{"birthDate": "')
+    cases = [(word, form) for word, it in itertools.product(words, every) for form in days(it)]
+    result = found_in(["".join(it) + chance.choice(["", "。", "\n", '"', ", male"]) for it in cases])
+    none([f"{it} {own}" for it, own in zip(cases, result, strict=True) if own != [it[1]]])
+    assert len(cases) > 3000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["born in Texas, 2010 people", "DOB: unknown 12", "出生率：十二", "生日快乐 2020", "birthday party 7 people",
+     "born free", "出生人口：一千二百万", "DOB: n/a 2024", "born 3 times"],
+)  # fmt: skip
+def test_what_is_no_day_of_birth_stays(text: str) -> None:
     assert not found(text)

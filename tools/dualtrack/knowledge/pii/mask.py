@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from dualtrack.core.errors import BadInput, External
 from dualtrack.crypto.kdf import hkdf
-from dualtrack.knowledge.pii import characters, escapes, keys
+from dualtrack.knowledge.pii import characters, days, escapes, keys
 from dualtrack.knowledge.pii.forms import LIKE_DIGITS
 from dualtrack.knowledge.pii.mails import AT, AT_WORDS, DOT, DOT_WORDS
 from dualtrack.knowledge.pii.numbers import COUNTRY
@@ -37,7 +37,6 @@ KEY_HINT = "take the key out of the text, or write its END line behind it"
 OF_DIGITS = ("phone", "id_card", "residence_permit")
 #: Kinds in which signs tell values apart.
 WITH_SIGNS = ("email", "messenger")
-DAY = re.compile(r"((?:19|20)[0-9]{2})[^0-9]+([0-9]{1,2})[^0-9]+([0-9]{1,2})[^0-9]*\Z")
 #: The code of the country before a landline with its area, and before a mobile number of Taiwan.
 LANDLINE, TAIWAN_MOBILE = re.compile(r"^(?:00)?860?(?=[1-9][0-9]{8,10}$)"), re.compile(r"^8860?(?=9[0-9]{8}$)")
 #: The code of the country before a whole mobile number.
@@ -121,8 +120,8 @@ def canonical(kind: str, value: str) -> str:
         plain = plain.translate(LIKE_DIGITS)
     if kind in WITH_SIGNS:
         return re.sub(r"[^\w@.+'!%-]", "", re.sub(AT, "@", plain, flags=re.I)).casefold()
-    if kind == "birth_date" and (day := DAY.match(plain)):
-        return f"{day[1]}{int(day[2]):02}{int(day[3]):02}"
+    if kind == "birth_date" and (day := days.canonical(plain)):
+        return day
     found = re.sub(r"[^\w]|_", "", plain.replace("(0)", "") if kind == "phone" else plain).casefold()
     return _domestic(found) if kind == "phone" else found
 

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from dualtrack.knowledge.pii import keys, passwords
+from dualtrack.knowledge.pii import days, keys, passwords
 from dualtrack.knowledge.pii import vocabulary as say
 from dualtrack.knowledge.pii.beside import AND, AND_SECRET, BESIDE, CLOSES, LINK, NEAR, NO_DAY, OF_PERSON, OPENS, SAID
 from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, Codes, Places
@@ -126,8 +126,10 @@ def _place(found: re.Match[str]) -> int:
 def _keyed(kind: str, words: str, value: str, check: Check = always, more: str = "", between: str = "") -> Rule:
     # Words with numerals are looked for as windows have them, which were made plain.
     words, near = words.translate(NUMERALS), "" if HAN in value else NEAR
-    pattern = Pattern(rf"(?:{words})s?{more}{NO.translate(NUMERALS)}{near}(?: is)?{LINK}{between}({value})", re.I)
-    return Rule(kind, pattern, check, heads=heads_of(words), more=_more(value, "" if kind == "birth_date" else NO_DAY))
+    # `No` may be the beginning of a month.
+    number, no_day = ("", "") if kind == "birth_date" else (NO.translate(NUMERALS), NO_DAY)
+    pattern = Pattern(rf"(?:{words})s?{more}{number}{near}(?: is)?{LINK}{between}({value})", re.I)
+    return Rule(kind, pattern, check, heads=heads_of(words), more=_more(value, no_day))
 
 
 def _more(value: str, which: str = "", between: str = AND) -> Pattern:
@@ -301,10 +303,7 @@ NAMED = shape(
     _keyed(
         "birth_date", rf"{say.BIRTH}|birth(?=(?:[ _-]?time)?[\"'\\]{{0,2}}(?: [a-z]{{1,12}}(?==))? {{0,3}}[:=>])",
         more="(?:日期|年月日|年月|于|[ _-]?(?:date|time|on))?",
-        value=r"(?:19|20)[0-9]{2}(?: ?[-/.年] ?[01]?[0-9](?: ?[-/.月] ?[0-3]?[0-9] ?日?| ?月)?"
-        r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])"
-        r"|[0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)[0-9]{2}(?![0-9])"
-        r"|(?:[a-z]{3,9} [0-3]?[0-9]|[0-3]?[0-9] [a-z]{3,9}),? (?:19|20)[0-9]{2}(?![0-9])",
+        value=days.VALUE,
     ),
     # With the code of a country first: the other form would find a part of it.
     _keyed("phone", say.PHONE, rf"(?:(?:\+|00)[1-9]{IN_AREA}{{8,13}}|{BLANKS}"
