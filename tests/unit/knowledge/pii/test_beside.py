@@ -94,6 +94,58 @@ def test_a_star_hides_no_kind(star: str) -> None:
     none(missed((f"{word}{star}{sign}", value) for (word, value), sign in itertools.product(words(), SIGNS)))
 
 
+#: Colons of other scripts and of print.
+COLONS = ("∶", " ∶ ", "∶ ", "꞉", "︓")
+#: Brackets behind a sign: in Chinese for all kinds, in other letters for those that are not passwords or accounts.
+BEHIND = ("（办公）", "(初始)", "【工作】", "［手机］", "（必填） ", "(请填写)")
+BEHIND_LATIN = ("(office) ", "(O)", "[work] ", "(PRC)")
+
+
+def test_every_colon_is_a_sign() -> None:
+    none(missed((f"{word}{sign}", value) for (word, value), sign in itertools.product(words(), COLONS)))
+
+
+def test_brackets_behind_a_sign_hide_no_kind() -> None:
+    them, strict = list(words()), ("LOGIN", "WECHAT", "QQ", "PLACE", "POSITION", "PERSON")
+    plain = {NAMED[name].partition("：")[2] for name in strict}
+    cases = [
+        (f"{word}{sign}{bracket}", value)
+        for (word, value), sign, bracket in itertools.product(them, ("：", ": ", " = "), (*BEHIND, *BEHIND_LATIN))
+        if not (bracket in BEHIND_LATIN and value in plain) and "王" not in value and "51.5" not in value
+    ]
+    none(missed(cases))
+    assert len(cases) > 2000
+
+
+@pytest.mark.parametrize("dash", ["—", "——", "－", "-", "–", "--", "……", "…", "......", "······", "⋯⋯", "—— ", " …… "])
+def test_dashes_and_dots_lead_to_a_telephone(dash: str) -> None:
+    of_phone = [it for it in words() if it[1] == SAMPLES["PHONE"].partition("：")[2] and not it[0].isascii()]
+    none(missed((f"{word}{dash}", value) for word, value in of_phone))
+    assert len(of_phone) > 10
+
+
+BANKS = ("招商银行", "工行", "中国工商银行股份有限公司深圳分行", "建设银行（福田支行）", "农业银行营业部", "农村信用社",
+         "中国银行上海市分行徐汇支行")  # fmt: skip
+
+
+def test_a_bank_before_an_account_hides_it_not() -> None:
+    of_card = [it for it in words() if it[1] == SAMPLES["CARD"].partition("：")[2]]
+    none(missed(
+        (f"{word}{sign}{bank}{gap}", value)
+        for (word, value), sign, bank, gap in itertools.product(of_card, ("：", ": "), BANKS, (" ", "", "，", "："))
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["手机-20240315.jpg", "电话——见下", "tel-62345678", "电话……请拨打", "账号：本行业务 2024", "电话：（见下）2024",
+     "密码：（初始）见下", "密码：（Abc）", "password: (optional) utf8string1", "账号：中国银行",
+     "客服…… 2024年3月15日"],
+)  # fmt: skip
+def test_what_leads_to_no_value_stays(text: str) -> None:
+    assert not scan(text.encode())
+
+
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("between", ["/", " / ", "、", "和", "或", "与", " and ", " or ", "，", ";", " | "])
 def test_every_value_after_a_word_is_found(between: str, count: int) -> None:

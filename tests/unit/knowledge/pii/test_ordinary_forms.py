@@ -212,8 +212,10 @@ def test_telephones_with_the_code_of_the_country_or_of_an_area() -> None:
     cases += [word + form.format(*it) for word, it, form in itertools.product(PHONES, numbers, CODES_AFTER_WORDS)]
     cases += [word + form.format(*it) for word, it, form in itertools.product(PHONES, fixed, HYPHENS)]
     cases += [word + it for word, it in itertools.product(PHONES, IN_THREE)]
-    left = [re.sub(r"\D", "", mask(it.encode()).data.decode()) for it in cases]
     # Of a number no digit is left, but for the code of the country.
+    left = [
+        re.sub("|".join(map(re.escape, own)) + r"|\D", "", it) for it, own in zip(cases, found_in(cases), strict=True)
+    ]
     none([text for text, digits in zip(cases, left, strict=True) if digits not in ("", "86", "0086", "860", "00860")])
     assert len(cases) > 1000
 

@@ -71,6 +71,14 @@ NEAR = "(?![\u4e00-\u9fff](?<![已被重修更变设改均都皆分默暂仍还�
 #: The attributes of an element of XML that has the value.
 _ATTRIBUTES = r" [a-z][^<>\n]{0,40}>(?=[^<>\n]{4,40}</)"
 LINK = rf"(?:{BESIDE}|\.)??(?:{_ATTRIBUTES}|{_SOME}{{0,6}}(?:{CLOSES}{_SIGNS}{{0,4}}){{0,2}})"
+#: Behind a sign, a bracket that says more of the word: `电话：（办公）62345678`; one in Chinese before all kinds.
+_CHINESE_ASIDE = "[\u4e00-\u9fff]{1,16}"
+_BEHIND = rf"(?:(?<=[:=])|(?<=[:=]\s))(?:\({_CHINESE_ASIDE}\)|【{_CHINESE_ASIDE}】|\[{_CHINESE_ASIDE}\]) ?"
+BEHIND = rf"(?:{_BEHIND}|(?:(?<=[:=])|(?<=[:=]\s))(?:\([a-z ]{{1,16}}\)|\[[a-z ]{{1,16}}\]) ?)?"
+#: Hyphens or dots that lead from a Chinese word to a telephone, which does not look like a day.
+LEADS = r"(?:(?<=[\u4e00-\u9fff])(?: ?-{1,2} ?(?!(?:19|20)[0-9]{6}(?![0-9]))| ?[.…⋯·]{1,40}+ ?))?"
+#: A bank before an account: `账号：招商银行 6214 8301 …`.
+OF_BANK = r"(?:(?<=[:=\s])(?>[\u4e00-\u9fff()]{2,28})(?<=[行部处社)])[ :,]{0,2})?"
 #: A person's name before a value that names them: `电话：李雷 62345678`.
 _FIRST_AND_LAST = r"(?-i:[A-Z][a-z]{1,9} (?:[A-Z][a-z]{1,9}(?= ))?)"
 OF_PERSON = rf"(?:(?<=[:=\s])(?:{FAMILY}[\u4e00-\u9fff]{{1,2}}|{_FIRST_AND_LAST})[ :,]{{0,2}})?"
@@ -80,7 +88,7 @@ _BLOCK = r"(?:[|>][+-]?\n[ \t]{1,16})?"
 _ACCOUNT = r"(?:[a-z_.-]{1,24} / )?"
 SAID = (
     rf"{BESIDE}?{_BLANKS}{SIGN}(?:{_FILL}|{_ITEM})?\s{{0,2}}"
-    rf"(?:{_ANNOTATED}{_BLOCK}{_ACCOUNT}(?:[\s“”「『]|\\?[\"']|\[\s{{0,12}}(?=[\"'])|{CLOSES}){{0,4}})"
+    rf"(?:{_BEHIND})?(?:{_ANNOTATED}{_BLOCK}{_ACCOUNT}(?:[\s“”「『]|\\?[\"']|\[\s{{0,12}}(?=[\"'])|{CLOSES}){{0,4}})"
 )
 #: Marks that open around a value of letters and digits.
 OPENS = r"[*_`~]{0,3}"

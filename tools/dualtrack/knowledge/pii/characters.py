@@ -42,6 +42,8 @@ _NEWER_DIGITS = (0x10D40, 0x11F50, 0x1CCF0)
 _DASHES = "‐‑‒–—―−﹣－"
 _SPACES = "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _DOTS = "．•∙⋅・"
+#: Wide, vertical and small ones; the sign of a ratio, which Chinese print has for a colon; a letter that looks so.
+COLONS = "：︰︓﹕∶꞉"
 
 
 @cache
@@ -105,7 +107,7 @@ def table() -> dict[int, str]:
     found = {
         **simplified(), **wide, **LOOKALIKES, **digits(), **dict.fromkeys(_DASHES, "-"), **dict.fromkeys(_SPACES, " "),
         **dict.fromkeys(_DOTS, "."), **dict.fromkeys(invisible(), GLUE), "\x01": " ", "\x02": " ",
-        "：": ":", "︰": ":", "﹕": ":", "（": "(", "）": ")", "，": ",", "＠": "@", "﹫": "@",
+        **dict.fromkeys(COLONS, ":"), "（": "(", "）": ")", "，": ",", "＠": "@", "﹫": "@",
         "\x85": "\n", "\u2028": "\n", "\u2029": "\n", PART: "\n",
     }  # fmt: skip
     return {ord(it): to for it, to in found.items()}

@@ -33,7 +33,7 @@ _DIGITS = re.compile("[0-9]+")
 
 
 def canonical(text: str) -> str | None:
-    """Return a day as eight digits; None where it is no day, or where the order of its month and day is not clear."""
+    """Return a day as eight digits; None for another text, and where the order of its month and day is not clear."""
     text = _TENS.sub(_number, text).replace("元月", "1月")
     if found := _NUMBERS.fullmatch(text):
         return f"{found['year']}{int(found['month']):02}{int(found['day']):02}"

@@ -12,8 +12,22 @@ import numpy as np
 
 from dualtrack.knowledge.pii import days, keys, passwords
 from dualtrack.knowledge.pii import vocabulary as say
-from dualtrack.knowledge.pii.beside import AND, AND_SECRET, BESIDE, CLOSES, LINK, NEAR, NO_DAY, OF_PERSON, OPENS, SAID
-from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, Codes, Places
+from dualtrack.knowledge.pii.beside import (
+    AND,
+    AND_SECRET,
+    BEHIND,
+    BESIDE,
+    CLOSES,
+    LEADS,
+    LINK,
+    NEAR,
+    NO_DAY,
+    OF_BANK,
+    OF_PERSON,
+    OPENS,
+    SAID,
+)  # fmt: skip
+from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, COLONS, Codes, Places
 from dualtrack.knowledge.pii.lines import END_OF_LINE, broken
 from dualtrack.knowledge.pii.mails import MAILS, WRITTEN_MAILS
 from dualtrack.knowledge.pii.registers import (
@@ -128,7 +142,7 @@ def _keyed(kind: str, words: str, value: str, check: Check = always, more: str =
     words, near = words.translate(NUMERALS), "" if HAN in value else NEAR
     # `No` may be the beginning of a month.
     number, no_day = ("", "") if kind == "birth_date" else (NO.translate(NUMERALS), NO_DAY)
-    pattern = Pattern(rf"(?:{words})s?{more}{number}{near}(?: is)?{LINK}{between}({value})", re.I)
+    pattern = Pattern(rf"(?:{words})s?{more}{number}{near}(?: is)?{LINK}{BEHIND}{between}({value})", re.I)
     return Rule(kind, pattern, check, heads=heads_of(words), more=_more(value, no_day))
 
 
@@ -291,7 +305,7 @@ NAMED = shape(
     ),
     _keyed("foreigner_permit", say.RESIDENCE, rf"[A-Za-z]{{3}}[ -]?[0-9]{{12}}{END}"),
     _keyed("passport", say.PASSPORT, rf"(?:[A-Za-z]{{1,2}}[ -]?[0-9]{{7,8}}|[0-9]{{9}}){END}"),
-    _keyed("bank_card", say.CARD, rf"{CARD_ON_LINES}|{GROUPED}{{11,22}}(?![0-9])"),
+    _keyed("bank_card", say.CARD, rf"{CARD_ON_LINES}|{GROUPED}{{11,22}}(?![0-9])", between=OF_BANK),
     _keyed("bank_card", say.IBAN, rf"(?:{IBANS_OF_ALL}){END}", account),
     _keyed("credit_code", say.COMPANY, CREDIT_CODE_WRITTEN + END, company),
     _keyed("imei", say.DEVICE, rf"{GROUPED}{{14}}(?![0-9])", _imei, "(?: ?[12](?=[ :]))?"),
@@ -308,7 +322,7 @@ NAMED = shape(
     # With the code of a country first: the other form would find a part of it.
     _keyed("phone", say.PHONE, rf"(?:(?:\+|00)[1-9]{IN_AREA}{{8,13}}|{BLANKS}"
            rf"|(?:\+?[0-9]{{1,3}}[ -]|(?:\+|00)[0-9]{{1,3}}\.|\(?\+?86[)-]? ?)?\(?[0-9]{IN_AREA}{{6,11}})(?![0-9])",
-           _no_date, "(?:号码|号)?", OF_PERSON),
+           _no_date, "(?:号码|号)?", LEADS + OF_PERSON),
     before=40, after=112, back=48, digit=80,
 )  # fmt: skip
 PERMITS = shape(
@@ -336,7 +350,7 @@ ACCOUNTS = shape(
 )  # fmt: skip
 SECRETS = (
     shape(
-        either(f"(?:{LOGIN})(?:[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|：|︰|﹕|（|［|【|「|〔|是|为|成)"
+        either(f"(?:{LOGIN})(?:[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|{'|'.join(COLONS)}|（|［|【|「|〔|是|为|成)"
                "|[\"']?,?\\s{0,16}[\"'<]?(?:value|content|string))"),
         Rule("secret", Pattern(rf"(?:{LOGIN}){OF_LOGIN}{SAID}({passwords.VALUE})", re.I),
              passwords.check, heads=heads_of(LOGIN), more=_more(passwords.VALUE, passwords.MIXED, AND_SECRET)),
