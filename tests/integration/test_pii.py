@@ -51,7 +51,7 @@ def test_ended_early_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -
 
 
 def test_full_disk() -> None:
-    data = "".join(it.text for it in texts(seed=4, count=200)).encode()
+    data = "".join(it.text for it in texts(seed=4, count=200)).replace("\0", "").encode()
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [CLI, "pii", "mask", "-", "-o", "-"], input=data * 40, stdout=full, stderr=subprocess.PIPE, check=False

@@ -11,7 +11,7 @@ import msgspec
 
 from dualtrack.core.errors import BadInput
 from dualtrack.core.files import read_secret, read_whole
-from dualtrack.knowledge.pii import mask
+from dualtrack.knowledge.pii import mask, readable
 from dualtrack.knowledge.pii.scan import scan
 from dualtrack.security.seal.atomic_output import check_open, target
 
@@ -19,6 +19,8 @@ STDIN = "-"
 #: A text is held in memory, about three times over.
 MOST_BYTES = 1 << 30
 MOST_KEY_BYTES = 4096
+OF_GB18030 = "iconv --from-code GB18030 --to-code UTF-8"
+OF_UTF16 = "iconv --from-code UTF-16LE --to-code UTF-8, or tr --delete '\\000'"
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,13 @@ def clean(
 
 
 def _read(source: str) -> bytes:
+    data = _bytes(source)
+    if (place := readable.not_text(data)) is not None:
+        raise BadInput(f"{_name(source)} is not UTF-8 at byte {place}: it has control characters", hint=OF_UTF16)
+    return data
+
+
+def _bytes(source: str) -> bytes:
     if source != STDIN:
         return read_whole(Path(source), MOST_BYTES)
     check_open(source)
@@ -78,8 +87,11 @@ def _read(source: str) -> bytes:
 
 
 def _no_text(source: str, error: UnicodeDecodeError) -> BadInput:
-    name = "stdin" if source == STDIN else source
-    return BadInput(f"{name} is not UTF-8 at byte {error.start}", hint="iconv --from-code GB18030 --to-code UTF-8")
+    return BadInput(f"{_name(source)} is not UTF-8 at byte {error.start}", hint=OF_GB18030)
+
+
+def _name(source: str) -> str:
+    return "stdin" if source == STDIN else source
 
 
 def _characters(data: bytes, places: list[int]) -> Iterator[int]:
