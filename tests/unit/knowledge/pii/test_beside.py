@@ -105,6 +105,15 @@ def test_every_colon_is_a_sign() -> None:
     none(missed((f"{word}{sign}", value) for (word, value), sign in itertools.product(words(), COLONS)))
 
 
+def test_is_before_a_sign_hides_no_kind() -> None:
+    latin = [it for it in words() if it[0].isascii()]
+    none(
+        missed(
+            (f"{word}{verb}", value) for (word, value), verb in itertools.product(latin, (" is: ", " is : ", " is："))
+        )
+    )
+
+
 def test_brackets_behind_a_sign_hide_no_kind() -> None:
     them, strict = list(words()), ("LOGIN", "WECHAT", "QQ", "PLACE", "POSITION", "PERSON")
     plain = {NAMED[name].partition("：")[2] for name in strict}
@@ -125,7 +134,7 @@ def test_dashes_and_dots_lead_to_a_telephone(dash: str) -> None:
 
 
 BANKS = ("招商银行", "工行", "中国工商银行股份有限公司深圳分行", "建设银行（福田支行）", "农业银行营业部", "农村信用社",
-         "中国银行上海市分行徐汇支行")  # fmt: skip
+         "中国银行上海市分行徐汇支行", "浦发银行第一支行", "三峡银行五一路支行")  # fmt: skip
 
 
 def test_a_bank_before_an_account_hides_it_not() -> None:

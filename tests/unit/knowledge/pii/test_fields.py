@@ -151,7 +151,7 @@ def test_every_item_of_a_list_is_found(items: str) -> None:
     none([f"{text} {own}" for (text, value), own in zip(cases, found, strict=True) if own.count(value) != 2])
 
 
-@pytest.mark.parametrize("person", ["李雷 ", "李雷：", "欧阳明日 ", "Li Wei "])
+@pytest.mark.parametrize("person", ["李雷 ", "李雷：", "欧阳明日 ", "Li Wei ", "李雷（办公室）", "李雷（家） "])
 def test_a_person_before_a_telephone_hides_it_not(person: str) -> None:
     none(missed((f"{word}：{person}", value) for word, value in ALL if value == "5123456"))
 

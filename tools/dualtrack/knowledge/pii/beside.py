@@ -78,16 +78,19 @@ BEHIND = rf"(?:{_BEHIND}|(?:(?<=[:=])|(?<=[:=]\s))(?:\([a-z ]{{1,16}}\)|\[[a-z ]
 #: Hyphens or dots that lead from a Chinese word to a telephone, which does not look like a day.
 LEADS = r"(?:(?<=[\u4e00-\u9fff])(?: ?-{1,2} ?(?!(?:19|20)[0-9]{6}(?![0-9]))| ?[.…⋯·]{1,40}+ ?))?"
 #: A bank before an account: `账号：招商银行 6214 8301 …`.
-OF_BANK = r"(?:(?<=[:=\s])(?>[\u4e00-\u9fff()]{2,28})(?<=[行部处社)])[ :,]{0,2})?"
+OF_BANK = r"(?:(?<=[:=\s])(?>(?:[\u4e00-\u9fff()]|[0-9]{1,3}(?=[\u4e00-\u9fff])){2,28})(?<=[行部处社)])[ :,]{0,2})?"
 #: A person's name before a value that names them: `电话：李雷 62345678`.
 _FIRST_AND_LAST = r"(?-i:[A-Z][a-z]{1,9} (?:[A-Z][a-z]{1,9}(?= ))?)"
-OF_PERSON = rf"(?:(?<=[:=\s])(?:{FAMILY}[\u4e00-\u9fff]{{1,2}}|{_FIRST_AND_LAST})[ :,]{{0,2}})?"
+OF_PERSON = (
+    rf"(?:(?<=[:=\s])(?:{FAMILY}[\u4e00-\u9fff]{{1,2}}|{_FIRST_AND_LAST})"
+    rf"(?:\({_CHINESE_ASIDE}\))?[ :,]{{0,2}})?"
+)
 #: After a sign may be an annotation of a type, what begins a block of YAML, or the name of an account.
 _ANNOTATED = r"(?:[a-z_][\w.]{0,20}(?:\[[\w., ]{0,20}\])?(?: ?\| ?None)? ?= ?(?=[\"']))?"
 _BLOCK = r"(?:[|>][+-]?\n[ \t]{1,16})?"
 _ACCOUNT = r"(?:[a-z_.-]{1,24} / )?"
 SAID = (
-    rf"{BESIDE}?{_BLANKS}{SIGN}(?:{_FILL}|{_ITEM})?\s{{0,2}}"
+    rf"{BESIDE}?(?: is(?=\s{{0,3}}[:=]))?{_BLANKS}{SIGN}(?:{_FILL}|{_ITEM})?\s{{0,2}}"
     rf"(?:{_BEHIND})?(?:{_ANNOTATED}{_BLOCK}{_ACCOUNT}(?:[\s“”「『]|\\?[\"']|\[\s{{0,12}}(?=[\"'])|{CLOSES}){{0,4}})"
 )
 #: Marks that open around a value of letters and digits.

@@ -12,17 +12,19 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 #: The name of a month in English; and in any language with Latin letters, where a day is beside it.
 _NAMED = rf"(?:{'|'.join(_MONTHS)})[a-z]{{0,6}}\.?"
 _NAME = r"[a-zà-ž]{3,10}\.?"
-_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? )?"
+#: Where the first name of a date begins: not within a word (`Bornholm 7, 1990`).
+_BEGINS = "(?<![a-z])"
+_WEEKDAY = rf"(?:{_BEGINS}(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{{0,6}}\.?,? )?"
 #: Numbers of months and days, also with 十: 十2, 3十1, 廿1.
 _MONTH, _DAY = "(?:[十拾][12]?|[01]?[0-9]|元)", "(?:[123]?[十拾][1-9]?|[廿卅][1-9]?|[0-3]?[0-9])"
 _SIGN = "(?: ?[-/.] ?| )"
 VALUE = (
-    rf"{_YEAR}(?: ?[-/.年] ?{_MONTH}(?: ?[-/.月] ?{_DAY} ?[日号]?| ?月)?"
+    rf"{_YEAR}(?: ?[-/.年] ?{_MONTH}(?: ?[-/.月] ?{_DAY}(?: ?[日号])?| ?月)?"
     rf"| [01]?[0-9] [0-3]?[0-9]|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])"
     rf"|{_YEAR}[ ./-]?{_NAMED}[ ./-]?[0-3]?[0-9]{_ORDINAL}(?![0-9])"
     rf"|[0-3]?[0-9]{_SIGN}[0-3]?[0-9]{_SIGN}{_YEAR}(?![0-9])"
     rf"|{_WEEKDAY}(?:[0-3]?[0-9]{_ORDINAL}\.?(?: ?[-/] ?| (?:(?:of|de) )?)?{_NAME}(?:, ?| ?[-/] ?| (?:de )?)?"
-    rf"|{_NAME}[ /-]?[0-3]?[0-9]{_ORDINAL}(?:, ?|[ /-])|{_NAMED}(?:, ?|[ /-])){_YEAR}(?![0-9])"
+    rf"|{_BEGINS}{_NAME}[ /-]?[0-3]?[0-9]{_ORDINAL}(?:, ?|[ /-])|{_BEGINS}{_NAMED}(?:, ?|[ /-])){_YEAR}(?![0-9])"
 )
 _TENS = re.compile("([123]?)([十拾廿卅])([1-9]?)")
 _OF_TENS = {"廿": 2, "卅": 3}
