@@ -126,7 +126,9 @@ def test_brackets_behind_a_sign_hide_no_kind() -> None:
     assert len(cases) > 2000
 
 
-@pytest.mark.parametrize("dash", ["—", "——", "－", "-", "–", "--", "……", "…", "......", "······", "⋯⋯", "—— ", " …… "])
+@pytest.mark.parametrize(
+    "dash", ["—", "——", "———", "－", "-", "–", "--", "……", "…", "......", "······", "⋯⋯", "—— ", " …… "]
+)
 def test_dashes_and_dots_lead_to_a_telephone(dash: str) -> None:
     of_phone = [it for it in words() if it[1] == SAMPLES["PHONE"].partition("：")[2] and not it[0].isascii()]
     none(missed((f"{word}{dash}", value) for word, value in of_phone))

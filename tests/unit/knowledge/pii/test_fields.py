@@ -178,7 +178,7 @@ def test_examples(text: str, clean: str) -> None:
      "classname1",
      "电话 1. 2024年", "Phone 1: none", "tel.1", "card 2: 3 of 4", "password_id: admin", "token_number = 4",
      "电话均不通", "微信/QQ：见下", "密码统一管理 2024", "账号：        ", "电话：\n1. 总机\n2. 分机 8001",
-     "/* phones[12] = 3 */",
+     "/* phones[12] = 3 */", "birthtime: 2019-06-22T03:28:46", "birthtimeMs: 20190622",
      "childbirth 2010", "birth 2001", "birth rate 2001-2010", "微信账户余额：abcdef", "qq account 2024", "tel. 2",
      "value: 12345678", "100%2013 of 12345678", r"printf('%02x13')", r"\u0031\u0032", "a%20b%20c"],
 )  # fmt: skip

@@ -76,7 +76,7 @@ _CHINESE_ASIDE = "[\u4e00-\u9fff]{1,16}"
 _BEHIND = rf"(?:(?<=[:=])|(?<=[:=]\s))(?:\({_CHINESE_ASIDE}\)|【{_CHINESE_ASIDE}】|\[{_CHINESE_ASIDE}\]) ?"
 BEHIND = rf"(?:{_BEHIND}|(?:(?<=[:=])|(?<=[:=]\s))(?:\([a-z ]{{1,16}}\)|\[[a-z ]{{1,16}}\]) ?)?"
 #: Hyphens or dots that lead from a Chinese word to a telephone, which does not look like a day.
-LEADS = r"(?:(?<=[\u4e00-\u9fff])(?: ?-{1,2} ?(?!(?:19|20)[0-9]{6}(?![0-9]))| ?[.…⋯·]{1,40}+ ?))?"
+LEADS = r"(?:(?<=[\u4e00-\u9fff])(?: ?-{1,4} ?(?!(?:19|20)[0-9]{6}(?![0-9]))| ?[.…⋯·]{1,40}+ ?))?"
 #: A bank before an account: `账号：招商银行 6214 8301 …`.
 OF_BANK = r"(?:(?<=[:=\s])(?>(?:[\u4e00-\u9fff()]|[0-9]{1,3}(?=[\u4e00-\u9fff])){2,28})(?<=[行部处社)])[ :,]{0,2})?"
 #: A person's name before a value that names them: `电话：李雷 62345678`.

@@ -315,7 +315,7 @@ NAMED = shape(
     _keyed("medical_record", say.PATIENT, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", _no_date, "(?:号码|编号|号)"),
     _keyed("medical_record", say.RECORD, rf"[A-Za-z]{{0,4}}[0-9-]{{5,15}}{END}", _no_date),
     _keyed(
-        "birth_date", rf"{say.BIRTH}|birth(?=(?:[ _-]?time)?[\"'\\]{{0,2}}(?: [a-z]{{1,12}}(?==))? {{0,3}}[:=>])",
+        "birth_date", rf"{say.BIRTH}|birth(?=(?:[ _-]time)?[\"'\\]{{0,2}}(?: [a-z]{{1,12}}(?==))? {{0,3}}[:=>])",
         more="(?:日期|年月日|年月|于|[ _-]?(?:date|time|on))?",
         value=days.VALUE,
     ),
