@@ -22,7 +22,7 @@ from dualtrack.crypto.kdf import hkdf
 from dualtrack.knowledge.pii import characters, days, escapes, keys
 from dualtrack.knowledge.pii.forms import LIKE_DIGITS
 from dualtrack.knowledge.pii.mails import AT, AT_WORDS, DOT, DOT_WORDS
-from dualtrack.knowledge.pii.numbers import COUNTRY
+from dualtrack.knowledge.pii.numbers import AREA, COUNTRY
 from dualtrack.knowledge.pii.scan import PiiFinding, Recogniser, scan
 
 Policy = Literal["remove", "mask", "pseudonym"]
@@ -39,6 +39,8 @@ OF_DIGITS = ("phone", "id_card", "residence_permit")
 WITH_SIGNS = ("email", "messenger")
 #: The code of the country before a landline with its area, and before a mobile number of Taiwan.
 LANDLINE, TAIWAN_MOBILE = re.compile(r"^(?:00)?860?(?=[1-9][0-9]{8,10}$)"), re.compile(r"^8860?(?=9[0-9]{8}$)")
+#: Where a number begins with its area, without the zero of calls within the country.
+WITHOUT_ZERO = re.compile(rf"^(?={AREA}[2-8][0-9]{{6,7}}$)")
 #: The code of the country before a whole mobile number.
 BEFORE_MOBILE = re.compile(rf"^{COUNTRY}(?=1[0-9]{{10}}$)")
 
@@ -129,7 +131,8 @@ def canonical(kind: str, value: str) -> str:
 def _domestic(number: str) -> str:
     """Return a telephone as the mainland and Taiwan call their own, or with the code of its country."""
     found = LANDLINE.sub("0", BEFORE_MOBILE.sub("", number))
-    return TAIWAN_MOBILE.sub("0", found) if found != number else TAIWAN_MOBILE.sub("0", number.removeprefix("00"))
+    found = TAIWAN_MOBILE.sub("0", found if found != number else number.removeprefix("00"))
+    return WITHOUT_ZERO.sub("0", found)
 
 
 def _replaced(data: bytes, found: list[PiiFinding], write: Callable[[str, bytes], bytes]) -> bytes:

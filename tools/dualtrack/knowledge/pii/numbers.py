@@ -141,11 +141,12 @@ def _card(digits: str) -> str | None:
     return "bank_card" if ISSUERS.fullmatch(digits) else None
 
 
-_AREA = "(?:10|2[0-9]|[3-9][0-9]{2})"
+#: Codes of areas, without the zero of calls within the country.
+AREA = "(?:10|2[0-9]|[3-9][0-9]{2})"
 #: A number within an area, but for its first digit: in two groups as well.
 _LOCAL = r"[0-9]{2,3}[ -]?[0-9]{4}"
 #: After the code of the country: the area, and the zero of calls within the country, which may be in brackets.
-_FROM_ABROAD = rf"(?:\(0\)[ -]?|\(?0?){_AREA}\)?[ .-]?[2-8]{_LOCAL}"
+_FROM_ABROAD = rf"(?:\(0\)[ -]?|\(?0?){AREA}\)?[ .-]?[2-8]{_LOCAL}"
 #: A mobile telephone in groups, whose first one may be in brackets.
 _MOBILE = r"(?:(?<=\()1[3-9][0-9]\)|1[3-9][0-9])(?:[ -]?[0-9]{4}){2}"
 _YEAR = rf"(?:1{GAP}[89]|2{GAP}0)"
@@ -180,7 +181,7 @@ RULES = (
         rf"{WHOLE}(?:(?:00)?86[ -]?(?:\(0\)[ -]?|\(?0?)|(?:00|(?<=\+))86\.0?)({_MOBILE}){PHONE_AFTER}",
         "phone", one=_mobile,
     ),
-    _rule(rf"{WHOLE}(0{_AREA}(?:\)[ -]?|[ /-])[2-8]{_LOCAL}){PHONE_AFTER}", "phone"),
+    _rule(rf"{WHOLE}(0{AREA}(?:\)[ -]?|[ /-])[2-8]{_LOCAL}){PHONE_AFTER}", "phone"),
     _rule(rf"(?<=\+)(86[ .-]?{_FROM_ABROAD}){WHOLE_AFTER}", "phone"),
     # A mobile telephone of Taiwan, in groups.
     _rule(rf"{WHOLE}(09[0-9]{{2}}(?:([ -])[0-9]{{3}}\2|-[0-9]{{3}})[0-9]{{3}}){PHONE_AFTER}", "phone"),
