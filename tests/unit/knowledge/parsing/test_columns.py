@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable
 from html import escape
 
 import pytest
 
-from dualtrack.knowledge.parsing import columns, text
+from dualtrack.knowledge.parsing import columns, markdown, text
 from dualtrack.knowledge.parsing.blocks import Block
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, Grid
@@ -59,7 +60,7 @@ def read_text(said: str) -> list[Block]:
 
 
 def read_markdown(said: str) -> list[Block]:
-    return text.markdown(said.encode()).blocks
+    return markdown.read(said.encode()).blocks
 
 
 READERS = [read_text, read_markdown]
@@ -105,7 +106,40 @@ def test_a_cell_over_several_columns() -> None:
     said = (
         "<table><tr><th colspan=2>联系方式</th><th>x</th></tr><tr><td>1&amp;<br>2</td><td></td><td>3</td></tr></table>"
     )
-    assert [it.text for it in columns.blocks(f"a{said}b")] == ["a", "联系方式: 1&\n2; x: 3", "b"]
+    assert [it.text for it in columns.blocks(f"a{said}b", f"a{said}b")] == ["a", "联系方式: 1&\n2; x: 3", "b"]
+
+
+#: Parts of a text that speaks of HTML, and words for personal data with values.
+SAID = [
+    "<table>", "<table>", "<table border=1>", "</table>", "</table>", "</table>", "<tr>", "</tr>", "<td>", "</td>",
+    "<th>", "<caption>", "</caption>", "<!--", "-->", "\n", "\n\n", "<p>", "</p>", "<td>密码</td>", "<td>手机</td>",
+    "<td>密码</td>", "a<b", "<a@b.cn>", "İ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("read", [read_text, columns.blocks], ids=["text", "lines of a page"])
+def test_no_word_of_a_text_about_html_is_lost(read: Callable[[str], list[Block]]) -> None:
+    chance, tables = random.Random(9), 0
+    for _ in range(600):
+        said, words = "", []
+        for number in range(chance.randint(1, 24)):
+            words.append(f"Word{number:03}")
+            said += f"{chance.choice(SAID)} {words[-1]} " if chance.randrange(3) else words[-1].join(["<td>", "</td>"])
+        found = read(said)
+        tables += any(it.kind == "row" for it in found)
+        assert [it for it in words if it not in "\n".join(it.text for it in found)] == [], said
+        if not any(it.kind == "row" for it in found):
+            assert "".join("".join(it.text.split()) for it in found) == "".join(said.split())
+    assert tables > 20
+
+
+def test_a_table_of_html_in_a_text_that_names_a_value_is_read_as_one() -> None:
+    for layout, grid in GRIDS.items():
+        said = f"前文 <table> 标签\n{of_html(grid)}\n后文".replace("\n\n", "\n")
+        for read in (read_text, lambda it: read_markdown(f"```\n{it}\n```")):
+            clean = "\n".join(mask_parts([it.text for it in read(said)])[0])
+            assert [name for name, value in NAMED.items() if value in clean] == [], layout
+            assert "前文 <table> 标签" in clean
 
 
 def test_long_lines_take_no_longer_than_their_text() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack.knowledge.parsing import labels, office, tables, text
+from dualtrack.knowledge.parsing import labels, markdown, office, tables, text
 from dualtrack.knowledge.parsing.blocks import Parsed
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, Grid
@@ -59,7 +59,7 @@ def to_markdown(grid: Grid) -> Parsed:
     first, *others = [
         "| " + " | ".join(it.replace("|", "\\|").replace("\n", "<br>") for it in row) + " |" for row in grid
     ]
-    return text.markdown("\n".join(["shown", first, "|" + "-|" * len(grid[0]), *others]).encode())
+    return markdown.read("\n".join(["shown", first, "|" + "-|" * len(grid[0]), *others]).encode())
 
 
 FORMATS = [to_csv, to_docx, to_docx_merged, to_markdown]
@@ -165,7 +165,7 @@ def test_rows(grid: Grid, said: list[str]) -> None:
 
 
 def test_tables_in_markdown() -> None:
-    said = text.markdown("前\n| 甲 | 乙 |\n|---|:-:|\n| 1 | a\\|b |\n后\n\n```\n| x | y |\n|---|---|\n```".encode())
+    said = markdown.read("前\n| 甲 | 乙 |\n|---|:-:|\n| 1 | a\\|b |\n后\n\n```\n| x | y |\n|---|---|\n```".encode())
     assert [(it.kind, it.text) for it in said.blocks] == [
         ("text", "前"), ("row", "甲: 1; 乙: a|b"), ("text", "后"), ("text", "```\n| x | y |\n|---|---|\n```"),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Encodings that are sure, and those that are refused; Markdown and CSV."""
+"""Encodings that are sure, and those that are refused; texts and CSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from dualtrack.knowledge.parsing import text
 from dualtrack.knowledge.parsing.blocks import Unreadable
 from dualtrack.knowledge.parsing.child import parse
-from dualtrack.knowledge.pii.mask import mask_parts
 
 CHINESE = "员工请假需要提前三天提交申请，由部门负责人批准。"
 TRADITIONAL = "員工請假需要提前三天提交申請，由部門負責人批准。"
@@ -75,14 +74,6 @@ def test_any_text_in_utf8(written: str) -> None:
     assert text.decoded(written.encode()) == written.removeprefix("\ufeff")
 
 
-def test_markdown() -> None:
-    found = text.markdown("# 一\n正文\n续行\n\n```sh\n# no heading\n\nx\n```\n## 二 ##\n末".encode()).blocks
-    assert [(it.kind, it.level, it.text) for it in found] == [
-        ("heading", 1, "一"), ("text", 0, "正文\n续行"), ("text", 0, "```sh\n# no heading\n\nx\n```"),
-        ("heading", 2, "二"), ("text", 0, "末"),
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("data", ["姓名,部门\n甲,财务\n乙,\n", "姓名;部门\n甲;财务\n乙;\n"])
 def test_rows_have_the_names_of_their_columns(data: str) -> None:
     found = text.table(data.encode()).blocks
@@ -97,43 +88,3 @@ def test_in_the_child_process(data: bytes, said: str) -> None:
 
 def test_the_child_process_reads() -> None:
     assert [it.text for it in parse(CHINESE.encode("gb18030"), "txt").blocks] == [CHINESE]
-
-
-SIGNS = "!\"#$%&'()*+,-./:;<=>?@[]^_{}~"
-
-
-def test_signs_with_a_backslash_are_the_signs() -> None:
-    for sign in SIGNS:
-        (found,) = text.markdown(f"a\\{sign}b `c\\{sign}d` e".encode()).blocks
-        assert found.text == f"a{sign}b `c\\{sign}d` e"
-    assert text.markdown(b"```\na\\_b\n```").blocks[0].text == "```\na\\_b\n```"
-    assert text.markdown("# 一\\_二".encode()).blocks[0].text == "一_二"
-    clean = mask_parts(
-        [it.text for it in text.markdown("微信号：liwei\\_88\n\n手机 139\\-1234\\-5678".encode()).blocks]
-    )[0]
-    assert clean == ["微信号：[messenger]", "手机 [phone]"]
-
-
-@pytest.mark.parametrize(
-    ("said", "read"),
-    [
-        ("a<!-- x -->b", ["ab"]), ("a\n<!-- x\n\ny -->\nb", ["a", "b"]), ("a<!-- x --><!-- y -->b<!--z", ["ab"]),
-        ("<!-- x -->", []), ("a<!-->b-->c", ["ac"]),
-    ],
-)  # fmt: skip
-def test_comments_in_markdown_are_told_and_not_read(said: str, read: list[str]) -> None:
-    found = text.markdown(said.encode())
-    assert ([it.text.strip() for it in found.blocks], found.left_out) == (read, ["a comment"])
-
-
-@pytest.mark.parametrize("said", ["```\n<!-- x -->\n```", "a -- b", "a --> b"])
-def test_what_is_no_comment_stays(said: str) -> None:
-    found = text.markdown(said.encode())
-    assert ([it.text for it in found.blocks], found.left_out) == ([said], [])
-
-
-@pytest.mark.parametrize("how", ["hidden", "style='display:none'", 'style="a:b;visibility : hidden"', "id=a hidden=''"])
-def test_elements_in_markdown_that_may_be_hidden_are_told(how: str) -> None:
-    found = text.markdown(f"a\n\n<div {how}>word</div>".encode())
-    assert found.left_out == ["elements of HTML that may be hidden, whose text is read"]
-    assert text.markdown(b"<div class=hidden>word</div>").left_out == []

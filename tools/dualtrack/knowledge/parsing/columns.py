@@ -1,4 +1,4 @@
-"""Tables in texts: rows whose cells are separated by tabs or by vertical bars, and tables of HTML in Markdown.
+"""Tables in texts: rows whose cells are separated by tabs or by vertical bars, and tables of HTML.
 
 Only those count in which a cell names personal data: other texts with tabs and bars, such as logs and programs, stay as
 they are. Columns that blanks alone separate cannot be told from texts.
@@ -20,36 +20,100 @@ _QUOTED = re.compile(r"(?:[ \t]*>)*[ \t]?")
 #: Lines of a box, and below the names of columns.
 _RULE = re.compile(r"[-+|=:\s─-╿]+")
 _BARS = re.compile(r"(?<!\\)[|│┃║]")
-_ROW, _CELL = re.compile(r"<tr\b[^>]{0,400}>", re.I), re.compile(r"<t[dh]\b([^>]{0,400})>", re.I)
+_BREAK = re.compile(r"<br\s*/?>", re.I)
+#: Of HTML: where a table and its cells are; what a table consists of; any element, and one that begins a line.
+_MARK = re.compile(r"<(table|td|th)\b|</table\b[^<>]{0,100}>?", re.I)
+_PART = re.compile(r"<(/?)(tr|td|th)\b([^<>]{0,400})>", re.I)
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)(?=[\s/>])[^<>]{0,400}>")
 _SPAN = re.compile(r"colspan\s*=\s*[\"']?([0-9]{1,2})", re.I)
-_BREAK, _TAG = (
-    re.compile(r"<br\s*/?>|</p\s*>\s*<p\b[^>]{0,200}>", re.I),
-    re.compile(r"</?[A-Za-z][^<>]{0,400}>", re.S),
-)
+_ALSO_LINES = ("br", "p", "div", "li", "ul", "ol", "hr", "caption", "thead", "tbody", "tfoot", "table")
 
 
-def blocks(said: str) -> list[Block]:
-    """Return a text with its tables as rows."""
+def blocks(said: str, shown: str = "") -> list[Block]:
+    """Return a text with its tables as rows, in which every text of it is but tags of HTML tables.
+
+    ``shown`` is the same text with another sign for each of those that are not HTML, as in code of Markdown. Without it
+    nothing is HTML for sure, and a table of HTML counts only if a word in it names a value in it.
+    """
     found: list[Block] = []
-    at, plain = 0, said.lower() if "<" in said else ""
-    while (start := plain.find("<table", at)) >= 0 and (end := plain.find("</table", start)) >= 0:
-        found += _of_lines(said[at:start])
-        found += tables.rows(list(_of_html(said[start:end])), None)
-        at = end + len("</table")
-        at += plain.startswith(">", at)
-    return [*found, *_of_lines(said[at:])]
+    at = 0
+    for start, end in html_tables(shown):
+        found += _of_text(said[at:start])
+        found += _of_html(*_parts(said[start:end], shown[start:end]))
+        at = end
+    return [*found, *_of_text(said[at:])]
 
 
-def _of_html(inside: str) -> Iterator[list[str]]:
-    """Yield the rows of a table of HTML; a cell over several columns has empty ones behind it."""
-    for row in _ROW.split(inside)[1:]:
-        cells: list[str] = []
-        parts = _CELL.split(row)[1:]
-        for attributes, content in zip(parts[::2], parts[1::2], strict=True):
-            wide = int(span[1]) if (span := _SPAN.search(attributes)) else 1
-            said = html.unescape(_TAG.sub("", _BREAK.sub("\n", content)))
-            cells += ["\n".join(line for it in said.split("\n") if (line := it.strip())), *[""] * (wide - 1)]
-        yield cells
+def html_tables(shown: str) -> list[tuple[int, int]]:
+    """Return where tables of HTML begin and end that have cells, in order; those in others are not said."""
+    found: list[tuple[int, int]] = []
+    opened: list[tuple[int, bool]] = []
+    for it in _MARK.finditer(shown):
+        if it[0][1] == "/":
+            start, has_cells = opened.pop() if opened else (0, False)
+            if has_cells:
+                while found and found[-1][0] > start:
+                    found.pop()
+                found.append((start, it.end()))
+        elif it[1].lower() == "table":
+            opened.append((it.start(), False))
+        elif opened:
+            opened[-1] = opened[-1][0], True
+    return found
+
+
+def _of_text(said: str) -> Iterator[Block]:
+    """Yield a text in which nothing is HTML for sure."""
+    at = 0
+    for start, end in html_tables(said):
+        outside, rows = _parts(said[start:end], said[start:end])
+        if _has_values(rows):
+            yield from _of_lines(said[at:start])
+            yield from _of_html(outside, rows)
+            at = end
+    yield from _of_lines(said[at:])
+
+
+def _has_values(rows: list[list[str]]) -> bool:
+    """Tell whether a word in a table may name a value in it."""
+    cells = [labels.joined(it) for row in rows for it in row if it]
+    names = [it for it in cells if labels.names_value(it)]
+    if not names:
+        return False
+    name = next((it for it in names if labels.may_be_personal("", it)), names[0])  # one of people, if there is one
+    return any(labels.may_be_personal(it, name) for it in cells if not labels.names_value(it))
+
+
+def _of_html(outside: str, rows: list[list[str]]) -> Iterator[Block]:
+    yield from _of_lines(outside)
+    yield from tables.rows(rows, None)
+
+
+def _parts(said: str, shown: str) -> tuple[str, list[list[str]]]:
+    """Return what of a table of HTML is in none of its cells, and its rows; beside a wide cell are empty ones."""
+    outside: list[str] = []
+    rows: list[list[str]] = [[]]
+    at, in_cell, wide = 0, False, 1
+    for it in _PART.finditer(shown):
+        (rows[-1] if in_cell else outside).append(_without_tags(said[at : it.start()], shown[at : it.start()]))
+        if in_cell:
+            rows[-1] += [""] * (wide - 1)
+        at, in_cell = it.end(), not it[1] and it[2].lower() != "tr"
+        wide = int(span[1]) if in_cell and (span := _SPAN.search(it[3])) else 1
+        if not it[1] and it[2].lower() == "tr":
+            rows.append([])
+    (rows[-1] if in_cell else outside).append(_without_tags(said[at:], shown[at:]))
+    return "\n".join(it for it in outside if it), rows
+
+
+def _without_tags(said: str, shown: str) -> str:
+    parts: list[str] = []
+    at = 0
+    for it in _TAG.finditer(shown):
+        parts += [said[at : it.start()], "\n" if it[1].lower() in _ALSO_LINES else ""]
+        at = it.end()
+    text = html.unescape("".join([*parts, said[at:]]))
+    return "\n".join(line for it in text.split("\n") if (line := it.strip()))
 
 
 def _of_lines(said: str) -> Iterator[Block]:

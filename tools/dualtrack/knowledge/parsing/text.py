@@ -1,4 +1,4 @@
-"""Plain text, Markdown and CSV; and which encoding a text has.
+"""Plain text and CSV; and which encoding a text has.
 
 A wrong guess makes nonsense that is indexed, and hides personal data from its patterns. So an encoding must be sure,
 or the text is refused.
@@ -12,7 +12,7 @@ import io
 import re
 
 from dualtrack.knowledge.parsing import columns, labels, tables
-from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
+from dualtrack.knowledge.parsing.blocks import Parsed, Unreadable
 
 #: In this order: a mark at the start, then what decodes without an error; most Chinese texts of before are GB18030.
 MARKS = (
@@ -23,16 +23,6 @@ MARKS = (
 SURE = 0.9
 #: The share of kana that no Chinese text has; and of characters at the places of Korean syllables, if there are enough.
 KANA, KOREAN, ENOUGH, LAST_KOREAN = 0.1, 0.95, 16, 0xC8
-_HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*\s*$")
-_FENCE = re.compile(r"\s*(```+|~~~+)")
-#: Below the names of a Markdown table's columns; and what separates its cells.
-_RULE = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")
-#: A sign that is written with a backslash, outside of code; of cells of tables this is looked at there.
-_ESCAPED = re.compile(r"(`[^`\n]*`)|\\([!-/:-@\[-_{}~])")
-#: What hides an element of HTML.
-_HIDDEN = re.compile(r"<[a-z][^<>]{0,400}?(?:\shidden\b|display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
-_BREAK = re.compile(r"<br\s*/?>", re.I)
-_PIPE = re.compile(r"(?<!\\)\|")
 #: What the first line of a CSV file may say of the others.
 _SEPARATOR = re.compile(r"sep=(.)\n", re.I)
 _DELIMITERS = ";\t|，；"
@@ -104,86 +94,6 @@ def plain(data: bytes) -> Parsed:
     """Return the paragraphs of a text, which blank lines separate, and rows of tables in them."""
     parts = re.split(r"\n\s*\n", decoded(data))
     return Parsed([block for it in parts if it.strip() for block in columns.blocks(it.strip("\n"))])
-
-
-def markdown(data: bytes) -> Parsed:
-    """Return the headings, paragraphs and rows of tables of a Markdown text. Code between fences stays together."""
-    blocks: list[Block] = []
-    lines: list[str] = []
-    left: dict[str, None] = {}
-    fence = ""
-
-    def flush() -> None:
-        at = 0
-        marked = next((it for it, line in enumerate(lines) if _FENCE.match(line)), len(lines))
-        for place in range(1, marked):
-            if place > at and _is_below_names(lines[place], lines[place - 1]):
-                say(lines[at : place - 1])
-                at = next((it for it in range(place, len(lines)) if "|" not in lines[it]), len(lines))
-                blocks.extend(tables.rows([_cells(it) for it in (lines[place - 1], *lines[place + 1 : at])], None))
-        say(lines[at:])
-        lines.clear()
-
-    def say(these: list[str]) -> None:
-        if text := "\n".join(these).strip("\n"):
-            blocks.extend(columns.blocks(text))
-
-    in_table = in_comment = False
-    for line in decoded(data).split("\n"):
-        if not fence and (in_comment or "<!--" in line):
-            line, in_comment = _without_comments(line, inside=in_comment)
-            left["a comment"] = None
-        if not fence and not _FENCE.match(line):
-            line = _ESCAPED.sub(lambda it: it[1] or it[2], line)
-            if _HIDDEN.search(line):
-                left["elements of HTML that may be hidden, whose text is read"] = None
-        if not fence and "<table" in line.lower():
-            in_table = True
-        if in_table:  # also over blank lines
-            lines.append(line)
-            in_table = "</table" not in line.lower()
-            continue
-        mark = _FENCE.match(line)
-        if mark and (not fence or mark[1].startswith(fence)):
-            fence = "" if fence else mark[1]
-        elif not fence and (heading := _HEADING.match(line)):
-            flush()
-            blocks.append(Block(kind="heading", text=heading[2], level=len(heading[1])))
-            continue
-        elif not fence and not line.strip():
-            flush()
-            continue
-        lines.append(line)
-    flush()
-    return Parsed(blocks, list(left))
-
-
-def _without_comments(line: str, *, inside: bool) -> tuple[str, bool]:
-    """Return a line without comments of HTML, and whether one continues behind it."""
-    parts: list[str] = []
-    at = 0
-    while True:
-        if inside:
-            end = line.find("-->", at)
-            if end < 0:
-                return "".join(parts), True
-            at, inside = end + 3, False
-        begin = line.find("<!--", at)
-        if begin < 0:
-            return "".join([*parts, line[at:]]), False
-        parts.append(line[at:begin])
-        at, inside = begin + 4, True
-
-
-def _is_below_names(line: str, above: str) -> bool:
-    """Tell whether a line separates the names of a table's columns, which are above it, from its rows."""
-    return "|" in above and _RULE.fullmatch(line.strip()) is not None and len(_cells(line)) == len(_cells(above))
-
-
-def _cells(line: str) -> list[str]:
-    line = line.strip().removeprefix("|")
-    found = [_BREAK.sub("\n", it.replace("\\|", "|")) for it in _PIPE.split(line)]
-    return found[:-1] if len(found) > 1 and not found[-1].strip() else found
 
 
 def _delimiter(text: str) -> str:
