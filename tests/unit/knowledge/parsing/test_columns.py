@@ -9,7 +9,7 @@ from html import escape
 
 import pytest
 
-from dualtrack.knowledge.parsing import columns, markdown, text
+from dualtrack.knowledge.parsing import columns, markdown, separated, text
 from dualtrack.knowledge.parsing.blocks import Block
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, Grid
@@ -153,5 +153,5 @@ def test_long_lines_take_no_longer_than_their_text() -> None:
 def test_cells_of_csv_are_told_by_their_sign(first: str, sign: str) -> None:
     rows = [["姓名", "密码", "电话"], ["李雷", "Abc12345", "02162345678"]]
     said = first.replace(";", sign).replace("|", sign) + "\n".join(sign.join(it) for it in rows)
-    (found,) = text.table(said.encode()).blocks
+    (found,) = separated.read(said.encode()).blocks
     assert found.text == "姓名: 李雷; 密码: Abc12345; 电话: 02162345678"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtrack.knowledge.parsing import labels, markdown, office, tables, text
+from dualtrack.knowledge.parsing import labels, markdown, office, separated, tables
 from dualtrack.knowledge.parsing.blocks import Parsed
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, Grid
@@ -21,7 +21,7 @@ from tests.unit.knowledge.parsing.test_word import document
 def to_csv(grid: Grid) -> Parsed:
     out = io.StringIO()
     csv.writer(out).writerows(grid)
-    return text.table(out.getvalue().encode())
+    return separated.read(out.getvalue().encode())
 
 
 def runs(row: list[str]) -> list[tuple[str, int]]:

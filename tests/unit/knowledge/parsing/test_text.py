@@ -1,4 +1,4 @@
-"""Encodings that are sure, and those that are refused; texts and CSV."""
+"""Encodings that are sure, and those that are refused."""
 
 from __future__ import annotations
 
@@ -72,12 +72,6 @@ def test_chinese_texts_of_any_length_are(page: Path) -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=200))
 def test_any_text_in_utf8(written: str) -> None:
     assert text.decoded(written.encode()) == written.removeprefix("\ufeff")
-
-
-@pytest.mark.parametrize("data", ["姓名,部门\n甲,财务\n乙,\n", "姓名;部门\n甲;财务\n乙;\n"])
-def test_rows_have_the_names_of_their_columns(data: str) -> None:
-    found = text.table(data.encode()).blocks
-    assert [(it.text, it.place) for it in found] == [("姓名: 甲; 部门: 财务", "row 2"), ("姓名: 乙", "row 3")]
 
 
 @pytest.mark.parametrize(("data", "said"), [(b"", "empty"), (b" \n\t", "empty"), (b"\xff\xff", "not sure")])

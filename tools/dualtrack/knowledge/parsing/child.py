@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from dualtrack.core.output import echo
-from dualtrack.knowledge.parsing import mails, markdown, markup, office, sandbox, starter, text
+from dualtrack.knowledge.parsing import mails, markdown, markup, office, sandbox, separated, starter, text
 from dualtrack.knowledge.parsing.blocks import MOST_CHARACTERS, Parsed, Unreadable
 
 Parser = Callable[[bytes], Parsed]
 PARSERS: dict[str, Parser] = {
-    "txt": text.plain, "md": markdown.read, "csv": text.table, "html": markup.html, "eml": mails.mail,
+    "txt": text.plain, "md": markdown.read, "csv": separated.read, "html": markup.html, "eml": mails.mail,
     "pdf": office.pdf, "docx": office.docx, "xlsx": office.xlsx,
 }  # fmt: skip
 #: How files of a format are called.

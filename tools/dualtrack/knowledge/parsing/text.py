@@ -1,4 +1,4 @@
-"""Plain text and CSV; and which encoding a text has.
+"""Plain text, and which encoding a text has.
 
 A wrong guess makes nonsense that is indexed, and hides personal data from its patterns. So an encoding must be sure,
 or the text is refused.
@@ -7,11 +7,9 @@ or the text is refused.
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
 
-from dualtrack.knowledge.parsing import columns, labels, tables
+from dualtrack.knowledge.parsing import columns
 from dualtrack.knowledge.parsing.blocks import Parsed, Unreadable
 
 #: In this order: a mark at the start, then what decodes without an error; most Chinese texts of before are GB18030.
@@ -23,9 +21,6 @@ MARKS = (
 SURE = 0.9
 #: The share of kana that no Chinese text has; and of characters at the places of Korean syllables, if there are enough.
 KANA, KOREAN, ENOUGH, LAST_KOREAN = 0.1, 0.95, 16, 0xC8
-#: What the first line of a CSV file may say of the others.
-_SEPARATOR = re.compile(r"sep=(.)\n", re.I)
-_DELIMITERS = ";\t|，；"
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -94,31 +89,3 @@ def plain(data: bytes) -> Parsed:
     """Return the paragraphs of a text, which blank lines separate, and rows of tables in them."""
     parts = re.split(r"\n\s*\n", decoded(data))
     return Parsed([block for it in parts if it.strip() for block in columns.blocks(it.strip("\n"))])
-
-
-def _delimiter(text: str) -> str:
-    """Return what separates cells where that is not a comma: a sign between names, which each line has as often."""
-    lines = [it for it in text[:8192].split("\n")[:20] if it.strip()]
-    if len(lines) > 1 and "," not in lines[0]:
-        for it in _DELIMITERS:
-            counts = {line.count(it) for line in lines}
-            if len(counts) == 1 and counts != {0} and all(map(labels.is_label, lines[0].split(it))):
-                return it
-    return ","
-
-
-def table(data: bytes) -> Parsed:
-    """Return the rows of a CSV file, each with the names of its columns, so that a row alone can be understood."""
-    text = decoded(data)
-    said = _SEPARATOR.match(text)
-    if said:  # Excel's own line
-        text = text[said.end() :]
-    try:
-        dialect: type[csv.Dialect] = csv.Sniffer().sniff(text[:8192], delimiters=said[1] if said else ",;\t|")
-    except csv.Error:
-        dialect = type("Own", (csv.excel,), {"delimiter": said[1] if said else _delimiter(text)})
-    try:
-        found = list(csv.reader(io.StringIO(text), dialect))
-    except csv.Error as error:
-        raise Unreadable(f"it is not CSV: {error}") from None
-    return Parsed(tables.rows(found, ""))
