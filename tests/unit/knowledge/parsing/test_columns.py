@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from html import escape
 
 import pytest
 
-from dualtrack.knowledge.parsing import columns, markdown, separated, text
+from dualtrack.knowledge.parsing import columns, markdown, separated, tables, text
 from dualtrack.knowledge.parsing.blocks import Block
 from dualtrack.knowledge.pii.mask import mask_parts
-from tests.unit.knowledge.parsing.layouts import NAMED, Grid
+from tests.unit.knowledge.parsing.layouts import NAMED, PLAIN, Grid
 from tests.unit.knowledge.parsing.test_tables import LAYOUTS
 
 
@@ -70,7 +71,7 @@ GRIDS = {name: [[it.replace("\n", " ") for it in row] for row in grid] for name,
 
 @pytest.mark.parametrize(
     ("write", "read"),
-    [it for it in itertools.product(WRITERS, READERS) if it != (of_html, read_text)],
+    [*itertools.product(WRITERS, READERS)],
     ids=lambda it: it.__name__,
 )
 def test_no_value_that_a_word_names_is_left(write: Callable[[Grid], str], read: Callable[[str], list[Block]]) -> None:
@@ -88,6 +89,89 @@ def test_nothing_of_a_table_is_lost(write: Callable[[Grid], str]) -> None:
     grid = [[it.replace("|", "\\|") if write is not of_html else it for it in row] for row in grid]
     said = "\n".join(it.text for it in read_markdown(write(grid)))
     assert [it for row in grid for it in row if it.replace("\\|", "|") not in said.replace("\\|", "|")] == []
+
+
+def padded(grid: Grid) -> str:
+    """Return a table as programs for databases print it, with blanks for what is empty."""
+    wide = [max(len(it) for it in column) for column in zip(*grid, strict=True)]
+    rows = [" " + " | ".join(it.ljust(at) for it, at in zip(row, wide, strict=True)) for row in grid]
+    return "\n".join([rows[0], "-+-".join("-" * it for it in wide), *rows[1:]])
+
+
+def shorter(sign: str) -> Callable[[Grid], str]:
+    """Return what writes rows without the signs behind their last cell."""
+
+    def write(grid: Grid) -> str:
+        rows = ([*itertools.dropwhile(lambda it: not it, row[::-1])][::-1] for row in grid)
+        return "\n".join(sign.join(it) for it in rows if it)
+
+    write.__name__ = f"short{ord(sign[0])}"
+    return write
+
+
+def of_lines(of: Callable[[Grid], str]) -> Callable[[Grid], str]:
+    def write(grid: Grid) -> str:
+        return "\n".join(f"> {it}" for it in of(grid).split("\n"))
+
+    write.__name__ = f"quoted_{of.__name__}"
+    return write
+
+
+def spaced(grid: Grid) -> str:
+    return tabs([it for it in grid if any(it)]).replace("\n", "\n\n")
+
+
+def full_width(grid: Grid) -> str:
+    return "\n".join("｜".join(row) for row in grid)
+
+
+#: How a table with empty cells may be written, and what reads it.
+SPARSE = [tabs, bars, bare_bars, padded, box, drawn, full_width, shorter("\t"), *map(of_lines, (tabs, bars, padded))]
+PLACES: dict[str, Callable[[str], list[Block]]] = {
+    "text": read_text, "markdown": read_markdown, "lines of a page": columns.blocks,
+    "code of Markdown": lambda it: read_markdown(f"```\n{it}\n```")[1:-1],
+    "quoted": lambda it: read_text("\n".join(f"> {line}" for line in it.split("\n"))),
+}  # fmt: skip
+
+
+def sparse(seed: str, count: int) -> Iterator[Grid]:
+    """Yield tables with names of columns and many empty cells."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        names = chance.sample([*NAMED], chance.randint(1, 3)) + chance.sample([*PLAIN], chance.randint(1, 3))
+        chance.shuffle(names)
+        empty = chance.choice((0.2, 0.5, 0.8))
+        rows = [
+            [("" if chance.random() < empty else NAMED.get(it) or chance.choice(PLAIN[it])) for it in names]
+            for _ in range(chance.randint(1, 8))
+        ]
+        rows += [[chance.choice(("财务部", "研发")), *[""] * (len(names) - 1)], [NAMED.get(it, "无") for it in names]]
+        yield [names, *rows]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("write", SPARSE, ids=lambda it: it.__name__)
+def test_a_table_with_empty_cells_is_read_as_one(write: Callable[[Grid], str], place: str) -> None:
+    for grid in sparse(f"{write.__name__}{place}", 20):
+        grid = [it for it in grid if any(it) or place != "markdown"]  # there blank lines end a table
+        if write.__name__ == "short9" and "\n\n\n\n" in re.sub(r"[^\t\n]", "", f"\n{write(grid)}"):
+            continue  # more lines without a tab than there are between rows
+        said = write(grid)
+        assert [it.text for it in PLACES[place](said)] == [it.text for it in tables.rows(grid, None)], said
+
+
+def test_rows_between_blank_lines_are_a_table() -> None:
+    for grid in sparse("spaced", 100):
+        expected = [it.text for it in tables.rows(grid, None)]
+        assert [it.text for it in read_text(f"前文\n\n{spaced(grid)}\n\n后文")] == ["前文", *expected, "后文"]
+        first, rest = tabs([it for it in grid if any(it)]).split("\n", 1)
+        assert [it.text for it in read_text(f"{first}\n\n{rest}")] == expected
+
+
+def test_two_tables_are_two() -> None:
+    said = "姓名\t电话\n李雷\t62345678\n\n城市\t人口\n甲\t2189\n乙\t1"
+    assert [it.text for it in read_text(said)] == ["姓名: 李雷; 电话: 62345678", "城市\t人口\n甲\t2189\n乙\t1"]
+    assert [it.text for it in read_text("前\n密码\tAbc12345\n后")] == ["前", "密码: Abc12345", "后"]
 
 
 @pytest.mark.parametrize(
@@ -119,18 +203,18 @@ SAID = [
 
 @pytest.mark.parametrize("read", [read_text, columns.blocks], ids=["text", "lines of a page"])
 def test_no_word_of_a_text_about_html_is_lost(read: Callable[[str], list[Block]]) -> None:
-    chance, tables = random.Random(9), 0
+    chance, found_tables = random.Random(9), 0
     for _ in range(600):
         said, words = "", []
         for number in range(chance.randint(1, 24)):
             words.append(f"Word{number:03}")
             said += f"{chance.choice(SAID)} {words[-1]} " if chance.randrange(3) else words[-1].join(["<td>", "</td>"])
         found = read(said)
-        tables += any(it.kind == "row" for it in found)
+        found_tables += any(it.kind == "row" for it in found)
         assert [it for it in words if it not in "\n".join(it.text for it in found)] == [], said
         if not any(it.kind == "row" for it in found):
             assert "".join("".join(it.text.split()) for it in found) == "".join(said.split())
-    assert tables > 20
+    assert found_tables > 20
 
 
 def test_a_table_of_html_in_a_text_that_names_a_value_is_read_as_one() -> None:

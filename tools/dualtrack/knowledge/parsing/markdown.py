@@ -81,8 +81,8 @@ def _of_paragraph(lines: list[_Line]) -> Iterator[Block]:
     for place in range(1, marked):
         if place > at and _is_below_names(lines[place].said, lines[place - 1].said):
             yield from _of_lines(lines[at : place - 1])
-            at = next((it for it in range(place, len(lines)) if "|" not in lines[it].said), len(lines))
-            rows = [_cells(it.said) for it in (lines[place - 1], *lines[place + 1 : at])]
+            at = 1 + max(it for it in range(place, marked) if it == place or "|" in lines[it].said)
+            rows = _rows([it.said for it in (lines[place - 1], *lines[place + 1 : at])])
             yield from tables.rows(rows, None)
     yield from _of_lines(lines[at:])
 
@@ -213,6 +213,18 @@ def _inline(paragraph: str, left: dict[str, None]) -> tuple[str, str]:
 def _is_below_names(line: str, above: str) -> bool:
     """Tell whether a line separates the names of a table's columns, which are above it, from its rows."""
     return "|" in above and _RULE.fullmatch(line.strip()) is not None and len(_cells(line)) == len(_cells(above))
+
+
+def _rows(lines: list[str]) -> list[list[str]]:
+    """Return the cells of a table; a bar at the start of a row is behind an empty cell where the names have none."""
+    names = _cells(lines[0])
+    found = [names]
+    for it in lines[1:]:
+        cells = _cells(it)
+        if it.lstrip().startswith("|") and not lines[0].lstrip().startswith("|") and len(cells) < len(names):
+            cells = ["", *cells]
+        found.append(cells)
+    return found
 
 
 def _cells(line: str) -> list[str]:

@@ -87,5 +87,4 @@ def _text(text: str) -> str:
 
 def plain(data: bytes) -> Parsed:
     """Return the paragraphs of a text, which blank lines separate, and rows of tables in them."""
-    parts = re.split(r"\n\s*\n", decoded(data))
-    return Parsed([block for it in parts if it.strip() for block in columns.blocks(it.strip("\n"))])
+    return Parsed(columns.blocks(decoded(data), paragraphs=True))
