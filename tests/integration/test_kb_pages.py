@@ -214,6 +214,82 @@ def test_texts_that_stand_apart_are_not_one(python: Path) -> None:
     assert [page for (page, _), (said, _) in zip(cases, found, strict=True) if "2024" not in " ".join(said)] == []
 
 
+#: Styles that make room or a line beside an element, and those that look like them.
+ROOM = [
+    "margin-left:20px;margin-right:20px", "margin:0 1em", "margin-inline:6pt", "margin:1px 2px 3px 4px",
+    "margin-inline-start:4px;margin-inline-end:4px", "padding:2px", "padding:0 8px", "padding:3px 6px 3px",
+    "padding-left:.5em;padding-right:.5em", "padding-inline:4px", "padding-inline:4px 8px", "border:1px solid #ccc",
+    "border:solid red", "border-left:1px dotted;border-right:thin dashed", "border-style:solid;border-width:1px",
+    "border-inline:2px double", "border:1px solid;border-color:#ccc", "margin:0 10%", "PADDING : 0 3PX !important",
+    "padding:0 calc(8px)",
+]  # fmt: skip
+NO_ROOM = [
+    "margin:0", "padding:9px 0", "margin:auto", "border:0", "border:none", "border:0 solid", "border-style:solid;"
+    "border-width:0", "border-top:1px solid;border-bottom:1px solid", "border:1px solid;border-style:none",
+    "margin-top:9px;padding-bottom:9px", "padding:1px", "margin:0 9px;margin:0", "border-radius:4px",
+    "border-width:2px", "padding:0 9px;padding-left:0;padding-right:0", "margin:0 -9px", "padding:0 foo",
+]  # fmt: skip
+#: Where such a style is: in the element, or in a sheet of the page.
+STYLED = {
+    "attribute": "<p><{tag} style='{style}'>{one}</{tag}>{other}</p>",
+    "attribute behind": "<p>{other}<{tag} style='{style}'>{one}</{tag}></p>",
+    "class": "<style>.c{{{style}}}</style><li>{other}<{tag} class=c>{one}</{tag}>{other}</li>",
+    "cell": "<style>td .c{{{style}}}</style><table><tr><td>a<td><{tag} class=c>{one}</{tag}>{other}</table>",
+    "both": "<style>p>.c{{{style}}}</style><p><{tag} class=c>{one}</{tag}><{tag} class=c>{other}</{tag}></p>",
+}
+#: What is between two texts of a line.
+THINGS = [
+    "<img src=a.png>", "<img src=a.png alt=''>", "<img alt=word>", "<input type=radio>", "<input type=checkbox>",
+    "<input>", "<i class=icon></i>", "<span class='fa fa-phone'></span>", "<i class=icon><!-- x --></i>",
+    "<input type=radio><b></b>", "<picture><img src=a></picture>", "<i class=x><b></b></i>", "<svg></svg>",
+    "<style>.d::before{content:'·'}</style><b class=d></b>", "<style>b::after{content:url(a)}</style><b> </b>",
+]  # fmt: skip
+NO_THINGS = [
+    "<b></b>", "<span></span>", "<a name=x></a>", "<wbr>", "<!-- x -->", "<img width=1 src=x>", "<b id=x></b>",
+    "<input type=hidden>", "<style>b::before{content:''}</style><b></b>", "<style>b::after{color:red}</style><b></b>",
+    "<style>b::before{content:none}</style><b></b>",
+]  # fmt: skip
+BEHIND = ["<style>.d::after{content:'|'}</style><b class=d>{one}</b>{other}", "{other}<a href='tel:{one}'>{one}</a>",
+          "<style>.d:before{content:'A'}</style>{other}<b class=d>{one}</b>"]  # fmt: skip
+#: Digits above and below the line, before and behind.
+SHIFTED = ["sup", "sub", "sup><a href=x", "span style='vertical-align:super'", "i style='vertical-align:sub'",
+           "small style='vertical-align:4px'", "b><sup", "sup><b"]  # fmt: skip
+
+
+def beside() -> list[str]:
+    """Return pages with two texts, of which one is beside the other in its line."""
+    found = [place.format(tag=tag, style=style, one="{one}", other="{other}")
+             for style in ROOM for place in STYLED.values() for tag in ("span", "b")]  # fmt: skip
+    found += [f"<p>{{one}}{it}{{other}}</p>" for it in THINGS] + [f"<td>{{other}}{it}{{one}}</td>" for it in THINGS]
+    found += BEHIND
+    for it in SHIFTED:
+        names = [part.split()[0] for part in it.split("><")]
+        end = "".join(f"</{name}>" for name in reversed(names))
+        found += [f"<p><{it}>{{other}}{end}{{one}}</p>", f"<p>{{one}}<{it}>{{other}}{end}</p>",
+                  f"<td><b>{{one}}</b><{it}>{{other}},3{end}<i>{{one}}</i></td>"]  # fmt: skip
+    return found
+
+
+def test_texts_with_something_between_are_not_one(python: Path) -> None:
+    cases = [
+        (page.replace("{one}", value).replace("{other}", "12"), value) for page in beside() for value in VALUES[:3]
+    ]
+    found = read(python, "html", [f"<p>shown</p>{page}".encode() for page, _ in cases])
+    left = [
+        page for (page, value), (said, _) in zip(cases, found, strict=True) if value in "".join(mask_parts(said)[0])
+    ]
+    assert left == []
+    assert [page for (page, _), (said, _) in zip(cases, found, strict=True) if "12" not in " ".join(said)] == []
+
+
+def test_texts_with_nothing_between_are_one(python: Path) -> None:
+    pages = [place.format(tag="b", style=style, one="139", other="12345678")
+             for style in NO_ROOM for name, place in STYLED.items() if name in ("attribute", "both")]  # fmt: skip
+    pages += [f"<p>139{it}12345678</p>" for it in NO_THINGS]
+    found = read(python, "html", [it.encode() for it in pages])
+    assert [it for it, (said, _) in zip(pages, found, strict=True) if said != ["13912345678"]] == []
+
+
 def test_a_word_in_several_parts_of_a_line_is_one(python: Path) -> None:
     pages = [f"<p><{it}>139</{it}>1234<{it}>5678</{it}></p>" for it in IN_LINE]
     pages += [f"<p><{it} style='display:inline'>139</{it}>12345678</p>" for it in IN_LINE]
@@ -223,8 +299,8 @@ def test_a_word_in_several_parts_of_a_line_is_one(python: Path) -> None:
 
 
 def test_powers_are_no_digits_of_their_number(python: Path) -> None:
-    ((said, _),) = read(python, "html", ["<p>10<sup>6</sup>，m<sup>2</sup>，见<sup>[1]</sup>".encode()])
-    assert said == ["10^6，m2，见[1]"]
+    ((said, _),) = read(python, "html", ["<p>10<sup>6</sup>，m<sup>2</sup>，见<sup>[1]</sup>，H<sub>2</sub>O".encode()])
+    assert said == ["10^6，m2，见[1]，H2O"]
 
 
 def test_everything_that_is_said_of_a_term_has_it(python: Path) -> None:

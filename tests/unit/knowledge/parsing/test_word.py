@@ -374,7 +374,11 @@ def test_digits_behind_a_note_are_no_digits_of_a_number(mark: str) -> None:
     assert said(office.docx(document(body))) == "13912345678 25"
 
 
-def test_digits_above_the_line_are_no_digits_of_a_number() -> None:
-    above = '<w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>{}</w:t></w:r>'
-    body = f"<w:p>{RUN.format('10')}{above.format('6')}{RUN.format('，m')}{above.format('2')}</w:p>"
-    assert said(office.docx(document(body))) == "10^6，m2"
+@pytest.mark.parametrize(("where", "sign"), [("superscript", "^"), ("subscript", "_")])
+def test_digits_above_and_below_the_line_are_no_digits_of_a_number(where: str, sign: str) -> None:
+    moved = f'<w:r><w:rPr><w:vertAlign w:val="{where}"/></w:rPr><w:t>{{}}</w:t></w:r>'
+    parts = [RUN.format("10"), moved.format("6"), RUN.format("，m"), moved.format("2"), RUN.format("O")]
+    parts += ["</w:p><w:p>", moved.format("1"), RUN.format("13912345678"), "</w:p><w:p>", moved.format("1")]
+    body = f"<w:p>{''.join(parts)}</w:p><w:p>{RUN.format('2')}</w:p>"
+    texts = [it.text for it in office.docx(document(body)).blocks]
+    assert texts == [f"10{sign}6，m2O", "1 13912345678", "1", "2"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,6 +27,11 @@ BOXES = (
     "line-height",
 )  # fmt: skip
 OVERFLOWS = ("overflow", "overflow-x", "overflow-y", "overflow-block", "overflow-inline")
+#: Pixels of units of length; of those that follow from a font or a window, about.
+PIXELS = {
+    "px": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 37.8, "mm": 3.78, "q": 0.945, "em": 16.0, "rem": 16.0,
+    "ex": 8.0, "ch": 8.0, "vw": 12.8, "vh": 7.2, "vmin": 7.2, "vmax": 12.8, "%": 8.0,
+}  # fmt: skip
 _NUMBER = ("number", "percentage")
 _LENGTH = ("dimension", "percentage", "zero")
 
@@ -173,3 +178,16 @@ def _is_font(tokens: list[Any]) -> bool:
         return words[:1] in ([it] for it in ("caption", "icon", "menu", "message-box", "small-caption", "status-bar"))
     sizes = _kinds()["font-size"]
     return any(_is_of(it, sizes) for it in tokens[:-1]) and tokens[-1].type in ("ident", "string")
+
+
+def pixels(token: Any) -> Iterator[float]:
+    """Yield the lengths that a value has, in pixels, also those that are computed from one."""
+    if token.type == "number":
+        yield token.value
+    elif token.type == "percentage":
+        yield token.value * PIXELS["%"]
+    elif token.type == "dimension":
+        yield token.value * PIXELS.get(token.lower_unit, 1.0)
+    elif token.type == "function" and token.lower_name in ("calc", "min", "max", "clamp"):
+        for it in token.arguments:
+            yield from pixels(it)

@@ -6,6 +6,8 @@ numbers in them are one longer number, which no rule knows. So what is not known
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 #: Elements that begin and end a block.
 SPLIT = frozenset((
     *(f"h{level}" for level in range(1, 7)), "p", "li", "pre", "dt", "dd", "caption", "blockquote", "figcaption",
@@ -31,6 +33,8 @@ _OF_ITEMS = frozenset((
     "flex", "grid", "inline-flex", "inline-grid", "-webkit-box", "-webkit-flex", "-webkit-inline-box",
     "-webkit-inline-flex", "grid-lanes", "inline-grid-lanes",
 ))  # fmt: skip
+#: Fields of a form whose value is not on the page: boxes that are ticked, what has a picture or a control for it.
+NO_VALUE = frozenset(("checkbox", "radio", "file", "image", "range", "color"))
 #: Attributes that place a part of a drawing's text.
 PLACED = ("x", "y", "dx", "dy")
 
@@ -45,6 +49,19 @@ def sets_apart(name: str, display: frozenset[str], *, placed: bool) -> bool:
     if placed or not display <= _CONTINUES:
         return True
     return name not in IN_LINE and name not in BESIDE_EACH_OTHER
+
+
+def is_between(name: str, attributes: Mapping[str, str | None], *, empty: bool) -> bool:
+    """Tell whether an element is a thing of its own in its line: a picture, a field, an icon, an address."""
+    if name == "img":
+        return not any((attributes.get(it) or "").strip() in ("0", "1") for it in ("width", "height"))
+    if name == "input":
+        kind = (attributes.get("type") or "").strip().lower()
+        said = (attributes.get("value") or attributes.get("placeholder") or "").strip()
+        return kind != "hidden" and (not said or kind in NO_VALUE)
+    if name == "a":
+        return (attributes.get("href") or "").strip().lower().startswith(("tel:", "mailto:", "sms:"))
+    return empty and bool((attributes.get("class") or "").strip())
 
 
 def has_items(display: frozenset[str]) -> bool:

@@ -23,10 +23,10 @@ LEFT = {
 }  # fmt: skip
 _TAGS = re.compile(r"<[^>]*>")
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-#: Fields of a form whose value is not on the page: boxes that are ticked, what has a picture or a control for it.
-NO_VALUE = frozenset(("checkbox", "radio", "file", "image", "range", "color"))
 #: A line break that an element makes; a blank, but in cells of tables and texts with lines.
 BREAK = "\u2028"
+#: What is written before digits above and below the line.
+SHIFTED = {"sup": "^", "sub": "_"}
 #: Elements whose lines are as in the source.
 LINES = ("pre", "listing", "xmp", "plaintext")
 _XHTML = re.compile(r"\s*(?:<\?xml|(?:<!doctype[^>]{0,300}>\s*)?<html[^>]{0,300}\sxmlns\s*=)", re.I)
@@ -107,6 +107,8 @@ class _Page:
     _term: str = ""
     #: The same before each thing that is said of it.
     _again: str = ""
+    #: Whether the last text is a digit above or below the line, which is none of a number behind it.
+    _shifted: bool = False
 
     def leave(self, node: LexborNode, reason: str) -> None:
         """Remove an element; the reason is said where it has a text, or another page."""
@@ -145,6 +147,9 @@ class _Page:
 
     def _say(self, said: str, seen: styles.Seen) -> None:
         if not seen.hidden:
+            if self._shifted and said[:1].isdigit():
+                self._words.append(" ")
+            self._shifted = self._shifted and not said
             self._words.append(said)
         elif said.strip():
             self.left["hidden text"] = None
@@ -180,15 +185,19 @@ class _Page:
             else:
                 placed = items or self.shown.is_placed(child) or (name == "tspan" and _is_placed(child))
                 apart = flow.sets_apart(name, display, placed=placed)
-                if apart or {name, before} <= flow.BESIDE_EACH_OTHER:
+                apart = apart or flow.is_between(name, child.attributes, empty=not _has_text(child))
+                left, right = self.shown.sides(child)
+                if apart or left or {name, before} <= flow.BESIDE_EACH_OTHER:
                     self._words.append(" ")
                 if name in ("br", "option", "optgroup"):
                     self._words.append(BREAK)
-                if name == "sup" and _is_power(child, self._words):
-                    self._say("^", seen)
+                shift = self.shown.shift(child) or name
+                if shift in SHIFTED and _is_digits_behind(child, self._words):
+                    self._say(SHIFTED[shift], seen)
                 self._words_of(child, seen)
                 self.walk(child, tag, seen)
-                if apart:
+                self._shifted |= shift in SHIFTED and "".join(self._words[-1:])[-1:].isdigit()
+                if apart or right:
                     self._words.append(" ")
             before = name
 
@@ -205,7 +214,7 @@ class _Page:
         elif node.tag == "input" and kind == "password":
             if (attributes.get("value") or "").strip():
                 self.left["a password in a field"] = None
-        elif node.tag == "input" and kind not in NO_VALUE:
+        elif node.tag == "input" and kind not in flow.NO_VALUE:
             said += [f": {value}" for it in ("value", "placeholder") if (value := (attributes.get(it) or "").strip())]
         elif node.tag == "textarea":
             said.append(attributes.get("placeholder"))
@@ -263,9 +272,16 @@ def _is_placed(node: LexborNode) -> bool:
     return any(it in node.attributes for it in flow.PLACED)
 
 
-def _is_power(node: LexborNode, words: list[str]) -> bool:
-    """Tell whether a text above the line is an exponent: digits directly behind a digit."""
-    return (node.text() or "").strip().isdigit() and "".join(words[-1:])[-1:].isdigit()
+def _has_text(node: LexborNode) -> bool:
+    return any(
+        bool((it.text_content or "").strip()) if it.tag == "-text" else _has_text(it)
+        for it in node.iter(include_text=True)
+    )
+
+
+def _is_digits_behind(node: LexborNode, words: list[str]) -> bool:
+    """Tell whether a text above or below the line begins with a digit, directly behind a digit: it is none of it."""
+    return (node.text() or "").strip()[:1].isdigit() and "".join(words[-1:])[-1:].isdigit()
 
 
 def _empty(table: _Table, columns: set[int]) -> bool:

@@ -7,23 +7,29 @@ is in it (`display: none`), or its own text is, unless an element inside is show
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from dualtrack.knowledge.parsing.declarations import BOXES, OVERFLOWS, SHIFTS, SIDES, are_valid, color_of
+from dualtrack.knowledge.parsing import spacing
+from dualtrack.knowledge.parsing.declarations import (
+    BOXES,
+    OVERFLOWS,
+    PIXELS,
+    SHIFTS,
+    SIDES,
+    are_valid,
+    color_of,
+    pixels,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 #: Text that is smaller, fainter or further away than these is not read by people: pixels, opacity, pixels.
 SMALLEST, FAINTEST, FURTHEST = 2.0, 0.05, 500.0
-#: Pixels of units of length; of those that follow from a font or a window, about.
-PIXELS = {
-    "px": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 37.8, "mm": 3.78, "q": 0.945, "em": 16.0, "rem": 16.0,
-    "ex": 8.0, "ch": 8.0, "vw": 12.8, "vh": 7.2, "vmin": 7.2, "vmax": 12.8, "%": 8.0,
-}  # fmt: skip
 #: Units of a size of text that is a multiple of the one around it.
 OF_PARENT = ("em", "%", "ex", "ch")
 #: Style sheets for other media than screens are not looked at.
@@ -34,6 +40,8 @@ NOT_SHOWN = ("datalist", "rp")
 MOMENTARY = (
     ":hover", ":focus", ":active", ":target", ":visited", "::", ":before", ":after", ":first-l", ":checked",
 )  # fmt: skip
+#: A selector of an element, or of a sign before or behind it.
+_BESIDE = re.compile(r"(.*?)(?:(::?before)|(::?after))?\Z", re.I | re.S)
 #: Styles of `<style>` elements of another type are of no browser.
 TYPES = ("", "text/css")
 #: The last value of each property of an element, and how strong it is.
@@ -62,14 +70,23 @@ class Styles:
     def __init__(self, tree: LexborHTMLParser) -> None:
         """Read the style sheets and attributes of a page."""
         self._values: dict[int, Values] = {}
+        self._signs: dict[int, set[bool]] = {}
         order = 0
         for sheet in tree.css("style"):
             kind = (sheet.attributes.get("type") or "").strip().lower()
             if kind in TYPES and _is_shown_on(sheet.attributes.get("media") or ""):
                 for selector, declarations in _rules(sheet.text()):
                     order += 1
-                    for node in _matching(tree, selector):
-                        self._add(node, declarations, (False, _specificity(selector), order))
+                    element, before, after = _BESIDE.match(selector).groups()  # type: ignore[union-attr]
+                    if (before or after) and not any(
+                        spacing.has_sign(it.value) for it in declarations if it.lower_name == "content"
+                    ):
+                        continue
+                    for node in _matching(tree, element):
+                        if before or after:
+                            self._signs.setdefault(node.mem_id, set()).add(bool(after))
+                        else:
+                            self._add(node, declarations, (False, _specificity(selector), order))
         own: dict[str, list[Any]] = {}  # many elements have the same one
         for node in tree.css("[style]"):
             style = node.attributes.get("style") or ""
@@ -109,6 +126,17 @@ class Styles:
         words = {*self._words(node, "position"), *self._words(node, "float")}
         return bool(words & {"absolute", "fixed", "left", "right", "inline-start", "inline-end"})
 
+    def sides(self, node: LexborNode) -> tuple[bool, bool]:
+        """Return whether room, a line or a sign is to the left of an element in its line, and to the right."""
+        values, signs = self._values.get(node.mem_id), self._signs.get(node.mem_id, ())
+        left, right = spacing.sides(values) if values else (False, False)
+        return left or False in signs, right or True in signs
+
+    def shift(self, node: LexborNode) -> str:
+        """Return `sup` or `sub` where a style moves an element out of its line."""
+        values = self._values.get(node.mem_id)
+        return spacing.shift(values) if values else ""
+
     def _words(self, node: LexborNode, name: str) -> Iterator[str]:
         tokens = self._values.get(node.mem_id, {}).get(name, ((), []))[1]
         return (str(it.lower_value) for it in tokens if it.type == "ident")
@@ -147,7 +175,18 @@ def _looked_at() -> frozenset[str]:
     others = "display content-visibility opacity scale zoom position float transform clip-path flex flex-grow"
     clear = "background-clip -webkit-background-clip text-shadow"
     return frozenset(
-        (*others.split(), *OVERFLOWS, *clear.split(), "clip", "filter", *SIDES, *SHIFTS, *BOXES, *_INHERITED)
+        (
+            *others.split(),
+            *OVERFLOWS,
+            *clear.split(),
+            "clip",
+            "filter",
+            *SIDES,
+            *SHIFTS,
+            *BOXES,
+            *_INHERITED,
+            *spacing.NAMES,
+        )
     )
 
 
@@ -184,7 +223,8 @@ def _of_rule(rule: Any) -> Iterator[tuple[str, list[Any]]]:
             parts[-1].append(token)
     for part in parts:
         selector = tinycss2.serialize(part).strip()
-        if declarations and selector and not any(it in selector.lower() for it in MOMENTARY):
+        element = _BESIDE.match(selector)[1].lower()  # type: ignore[index]
+        if declarations and element and not any(it in element for it in MOMENTARY):
             yield selector, declarations
 
 
@@ -221,20 +261,20 @@ def _hides(values: Values) -> bool:
     def lengths(*names: str) -> Iterator[float]:
         for name in names:
             for it in values.get(name, ((), []))[1]:
-                yield from _pixels(it)
+                yield from pixels(it)
 
     def functions(*names: str) -> Iterator[tuple[str, list[float]]]:
         for name in names:
             for it in values.get(name, ((), []))[1]:
                 if it.type == "function":
-                    yield it.lower_name, [one for argument in it.arguments for one in _pixels(argument)]
+                    yield it.lower_name, [one for argument in it.arguments for one in pixels(argument)]
 
     placed = bool(words("position") & {"absolute", "fixed", "relative", "sticky"})
     clipped = any(words(it) & {"hidden", "clip", "scroll", "auto"} for it in OVERFLOWS)
     grows = any(it > 0 for name in ("flex", "flex-grow") for it in _numbers(values, name)[:1])
     boxes = [it for it in BOXES if it != "line-height" and not (grows and it in ("width", "height"))]
     low = [it.value for it in values.get("line-height", ((), []))[1] if it.type == "number"]
-    low += [one for it in values.get("line-height", ((), []))[1] if it.type != "number" for one in _pixels(it)]
+    low += [one for it in values.get("line-height", ((), []))[1] if it.type != "number" for one in pixels(it)]
     moved = [name for name, them in functions("transform") if name.startswith("translate") and _far(them)]
     scaled = [
         name
@@ -263,26 +303,13 @@ def _far(lengths: Any) -> bool:
 def _cut(shape: Any) -> bool:
     """Return whether a shape has no area: `inset(50%)`, `inset(0 100% 0 0)`, `circle(0 at 50% 50%)`."""
     end = next((at for at, it in enumerate(shape.arguments) if it.type == "ident"), len(shape.arguments))
-    lengths = [one for it in shape.arguments[:end] for one in _pixels(it)]
+    lengths = [one for it in shape.arguments[:end] for one in pixels(it)]
     if shape.lower_name == "inset" and lengths:
         top, right, bottom, left = (lengths * 4)[:4] if len(lengths) in (1, 2) else (*lengths, lengths[1])[:4]
         return max(top + bottom, right + left) >= 100 * PIXELS["%"]
     if shape.lower_name in ("circle", "ellipse") and lengths:
         return min(lengths) <= 1
     return shape.lower_name == "polygon" and bool(lengths) and max(lengths) - min(lengths) <= 1
-
-
-def _pixels(token: Any) -> Iterator[float]:
-    """Yield the lengths that a value has, in pixels, also those that are computed from one."""
-    if token.type == "number":
-        yield token.value
-    elif token.type == "percentage":
-        yield token.value * PIXELS["%"]
-    elif token.type == "dimension":
-        yield token.value * PIXELS.get(token.lower_unit, 1.0)
-    elif token.type == "function" and token.lower_name in ("calc", "min", "max", "clamp"):
-        for it in token.arguments:
-            yield from _pixels(it)
 
 
 def _numbers(values: Values, name: str) -> list[float]:
@@ -318,7 +345,7 @@ def _before_slash(tokens: list[Any]) -> list[Any]:
 
 def _size(token: Any, around: Seen) -> Seen:
     unit = "%" if token.type == "percentage" else token.lower_unit if token.type == "dimension" else ""
-    lengths = list(_pixels(token))
+    lengths = list(pixels(token))
     if lengths and unit in OF_PARENT:
         return replace(around, small=around.small or abs(token.value) * (0.01 if unit == "%" else 1) <= 0.1)
     if lengths:
@@ -346,7 +373,7 @@ def _color(token: Any, around: Seen) -> Seen:
 
 
 def _indent(token: Any, around: Seen) -> Seen:
-    lengths = list(_pixels(token))
+    lengths = list(pixels(token))
     whole = token.type == "percentage" and abs(token.value) >= 100
     return replace(around, indented=whole or _far(lengths)) if lengths else around
 

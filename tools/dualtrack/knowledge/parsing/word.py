@@ -46,6 +46,8 @@ SAID = {
 }  # fmt: skip
 #: Elements of text in a paragraph; one of them outside of any is a paragraph of its own.
 INLINE = frozenset(("r", "t", "hyperlink", "fldSimple", "smartTag", "drawing", "pict", "object", "ruby", "bdo", "dir"))
+#: What is written before digits above and below the line.
+SHIFTED = {"superscript": "^", "subscript": "_"}
 #: Attributes whose words stand for a picture, by element.
 WORDS = {
     "docPr": ("title", "descr"),
@@ -176,6 +178,8 @@ class _Document:
     #: Whether text of a style is hidden; of all by "".
     hidden: dict[str, bool] = field(default_factory=dict)
     _around: bool = False
+    #: Whether the last text is a digit above or below the line.
+    _shifted: bool = False
     _place: str = ""
     #: Elements of text that were read, or whose reason was said.
     _done: set[int] = field(default_factory=set)
@@ -233,7 +237,7 @@ class _Document:
     def _paragraph(self, node: Node, inside: list[Node] | None = None) -> None:
         words: list[str] = []
         apart: list[Node] = []
-        self._around = self._of_paragraph(node)
+        self._around, self._shifted = self._of_paragraph(node), False
         for it in node if inside is None else inside:
             self._inline(it, words, apart)
         said = _value(_child(node, "pPr", "outlineLvl")) or ""
@@ -278,10 +282,16 @@ class _Document:
             words.append(said)
         elif name not in PROPERTIES:
             words += [f" {it} " for it in _words(node)]
-            if name == "r" and _value(_child(node, "rPr", "vertAlign")) == "superscript" and _ends_with_digit(words):
-                words.append("^")  # an exponent, or the number of a note: no digit of the number before it
+            shift = SHIFTED.get(_value(_child(node, "rPr", "vertAlign")) or "", "") if name == "r" else ""
+            if shift and _ends_with_digit(words):
+                words.append(shift)  # an exponent, or the number of a note: no digit of the number before it
+            before = len(words)
             for child in node:
                 self._inline(child, words, apart)
+            if name == "r" and (said := "".join(words[before:])):
+                if self._shifted and not shift and said[0].isdigit():
+                    words.insert(before, " ")
+                self._shifted = bool(shift) and said[-1].isdigit()
 
     def _said(self, node: Node, apart: list[Node]) -> str:
         """Return the words of what is in an element."""
@@ -367,6 +377,6 @@ class _Document:
                 yield from self._cell(it, inner)
 
     def _inline_all(self, node: Node, words: list[str], apart: list[Node]) -> None:
-        self._around = self._of_paragraph(node)
+        self._around, self._shifted = self._of_paragraph(node), False
         for it in node if _name(node) == "p" else [node]:
             self._inline(it, words, apart)
