@@ -298,6 +298,34 @@ def test_a_word_in_several_parts_of_a_line_is_one(python: Path) -> None:
     assert [it for it, (said, _) in zip(pages, found, strict=True) if said != ["13912345678"]] == []
 
 
+DECLARED = [
+    '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml">{}</html>',
+    '<?xml version="1.0"?><html>{}</html>', "<html xmlns='http://www.w3.org/1999/xhtml'>{}</html>",
+    '<!DOCTYPE html><html lang="zh" xmlns="http://www.w3.org/1999/xhtml">{}</html>',
+]  # fmt: skip
+CLOSED = [
+    '<script src="a.js"/>',
+    '<div class="x"/>',
+    "<textarea/>",
+    '<iframe src="a"/>',
+    "<title/>",
+    "<style/>",
+    "<p/>",
+]
+
+
+@pytest.mark.parametrize("coded", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_empty_element_of_xhtml_has_nothing_in_it(python: Path, coded: str) -> None:
+    """Also behind a mark of the encoding before the declaration."""
+    metas = ("", '<meta charset="utf-8"/>')[: 1 if coded == "utf-16" else 2]
+    pages = [
+        page.format(f"<head>{meta}</head><body>{empty}<h1>word</h1><p>13912345678</p></body>")
+        for page in DECLARED for empty in CLOSED for meta in metas
+    ]  # fmt: skip
+    found = read(python, "html", [it.encode(coded) for it in pages])
+    assert [it for it, (said, _) in zip(pages, found, strict=True) if said != ["word", "13912345678"]] == []
+
+
 def test_powers_are_no_digits_of_their_number(python: Path) -> None:
     ((said, _),) = read(python, "html", ["<p>10<sup>6</sup>，m<sup>2</sup>，见<sup>[1]</sup>，H<sub>2</sub>O".encode()])
     assert said == ["10^6，m2，见[1]，H2O"]

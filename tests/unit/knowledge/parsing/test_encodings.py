@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from dualtrack.knowledge.parsing import markup
+from dualtrack.knowledge.parsing import markup, text
 from dualtrack.knowledge.parsing.blocks import Unreadable
 
 #: Encodings with a character for each byte: any text can be read by them, and becomes nonsense.
@@ -45,3 +45,23 @@ def test_texts_by_their_own_name_are_read(name: str) -> None:
 @pytest.mark.parametrize("name", ["gbk", "gb2312", "gb18030", "utf-8"])
 def test_chinese_by_its_own_name_is_read(name: str) -> None:
     assert markup.decoded(CHINESE.encode(name), name) == CHINESE
+
+
+@pytest.mark.parametrize("coded", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be", "gb18030"])
+def test_a_mark_at_the_start_is_no_text_and_counts_most(coded: str) -> None:
+    """Before a mark of its encoding, whatever a mail or the page says of it, no text is read as it is not."""
+    mark = "" if coded in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff"
+    for name in ("", "utf-8", "utf-16", "gbk", "gb18030", "iso-8859-1", "none-such"):
+        for meta in ("", f'<meta charset="{name}">'):
+            page = f"<?xml version='1.0'?>\n<html>{meta}<p>{CHINESE}"
+            if coded == "gb18030" and name not in ("gbk", coded):
+                continue
+            assert markup.decoded((mark + page).encode(coded), name) == page
+    if not coded.endswith(("e", "0")):
+        assert text.decoded(("\ufeff" + CHINESE).encode(coded)) == CHINESE
+
+
+@pytest.mark.parametrize("mark", ["\ufeff".encode(), "\ufeff".encode("utf-16-le"), "\ufeff".encode("utf-16-be")])
+def test_what_a_mark_at_the_start_says_must_be_true(mark: bytes) -> None:
+    with pytest.raises(Unreadable, match="it says that it is"):
+        markup.decoded(mark + CHINESE.encode("gb18030") + b"\xff")

@@ -71,7 +71,7 @@ def test_chinese_texts_of_any_length_are(page: Path) -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=200))
 def test_any_text_in_utf8(written: str) -> None:
-    assert text.decoded(written.encode()) == written.removeprefix("\ufeff")
+    assert text.decoded(written.encode()) == written.lstrip("\ufeff")
 
 
 @pytest.mark.parametrize(("data", "said"), [(b"", "empty"), (b" \n\t", "empty"), (b"\xff\xff", "not sure")])

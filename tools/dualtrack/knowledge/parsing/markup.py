@@ -19,13 +19,15 @@ def html(data: bytes) -> Parsed:
 
 def decoded(data: bytes, name: str = "") -> str:
     """Return a page as text: by what a mail or the page says of it, which must be true, or as any text."""
+    if text.has_mark(data):
+        return text.decoded(data)
     if not name and (said := _CHARSET.search(data[:4096])):
         name = said[1].decode().lower()
     if name:
         if _is_another(data, name):
             raise Unreadable(f"it says that it is {name}, and looks like another encoding: convert it to UTF-8")
         try:
-            return data.decode("gb18030" if name in ("gbk", "gb2312", "gb_2312-80") else name)
+            return data.decode("gb18030" if name in ("gbk", "gb2312", "gb_2312-80") else name).lstrip(text.BOM)
         except (UnicodeDecodeError, LookupError):
             raise Unreadable(f"it says that it is {name}, and is not") from None
     return text.decoded(data)

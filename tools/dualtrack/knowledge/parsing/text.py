@@ -17,6 +17,8 @@ MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+#: The same as a character, which belongs to no text.
+BOM = "\ufeff"
 #: GB18030 decodes nearly everything. It counts when most of what is not ASCII are the 6,763 characters of GB 2312.
 SURE = 0.9
 #: The share of kana that no Chinese text has; and of characters at the places of Korean syllables, if there are enough.
@@ -47,6 +49,11 @@ def decoded(data: bytes) -> str:
                 break
             return _text(text)
     raise Unreadable("its encoding is not sure: convert it to UTF-8")
+
+
+def has_mark(data: bytes) -> bool:
+    """Tell whether a text begins with a mark of its encoding, which counts more than what anything says of it."""
+    return data.startswith(tuple(mark for mark, _ in MARKS))
 
 
 def _is_of_neighbours(data: bytes, foreign: list[str]) -> bool:
@@ -82,7 +89,7 @@ def _has(character: str, encoding: str) -> bool:
 def _text(text: str) -> str:
     if len(_CONTROL.findall(text[:100_000])) > len(text[:100_000]) // 100:
         raise Unreadable("it is not text: it is full of control characters")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.lstrip(BOM).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def plain(data: bytes) -> Parsed:
