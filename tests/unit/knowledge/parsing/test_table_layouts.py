@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dualtrack.knowledge.parsing import tables
 from dualtrack.knowledge.parsing.blocks import Parsed
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import Grid, layouts, stacked
@@ -20,3 +21,22 @@ def test_no_value_of_any_layout_is_left(written: Callable[[Grid], Parsed]) -> No
         if lost := [it for it in secrets if it in clean]:
             left.append((name, lost, grid, clean))
     assert left == []
+
+
+@pytest.mark.parametrize("start", [0, 1, 2])
+def test_a_column_that_counts_the_names_of_columns_is_no_value(start: int) -> None:
+    """As programs write tables without an index of their own: the first row has none, or all have one."""
+    left, lost = [], []
+    for name, grid, secrets in [*layouts(77), *stacked(77, 100)][start::18]:
+        for first in ("", str(start)):
+            numbers = [first, *map(str, range(start + 1, start + len(grid)))]
+            said = "\n".join(it.text for it in tables.rows([[*it] for it in map(_with, numbers, grid)], None))
+            if found := [it for it in secrets if it in "\n".join(mask_parts(said.split("\n"))[0])]:
+                left.append((name, found, grid, said))
+            lost += [it for it in secrets if it not in said]
+    assert left == []
+    assert lost == []
+
+
+def _with(number: str, row: list[str]) -> list[str]:
+    return [number, *row]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
-from dualtrack.knowledge.parsing import labels
+from dualtrack.knowledge.parsing import boxes, labels
 from dualtrack.knowledge.parsing.blocks import Block
 
 #: Names of columns that are longer are notes: they are said once and not in each row.
@@ -38,8 +39,11 @@ _Pair = tuple[int, int]
 
 def rows(cells: Sequence[Sequence[str]], name: str | None) -> list[Block]:
     """Return the rows of a table as blocks. Their place begins with ``name``; they have none where it is None."""
-    numbered = ((number, [labels.joined(it.strip()) for it in row]) for number, row in enumerate(cells, 1))
+    numbered = ((number, [labels.joined(it) for it in row]) for number, row in enumerate(boxes.joined(cells), 1))
     found = [(number, {at: it for at, it in enumerate(row) if it}) for number, row in numbered if any(row)]
+    counted = _counted(found)
+    if counted:
+        found = [(number, rest) for number, row in found if (rest := dict([*row.items()][number in counted :]))]
     columns = sorted({at for _, row in found for at in row})
     above = _Above()
     said: list[tuple[int, str]] = []
@@ -49,15 +53,38 @@ def rows(cells: Sequence[Sequence[str]], name: str | None) -> list[Block]:
             said += [(number, _of_form(row, it, above)) for (number, row), it in zip(part, pairs, strict=True)]
         else:
             said += _table(part, columns, above, named=named)
+    if counted:
+        missing = [(it, "") for it in counted.keys() - {number for number, _ in said}]
+        said = [
+            (number, "; ".join(it for it in (counted.pop(number, ""), text) if it))
+            for number, text in sorted([*said, *missing], key=itemgetter(0))
+        ]
     return [
         Block(kind="row", text=text, place="" if name is None else f"{name} row {number}".strip())
         for number, text in said
     ]
 
 
+def _counted(found: list[Row]) -> dict[int, str]:
+    """Return the numbers of rows by rows where the first column counts them, also those of the names of columns.
+
+    Beside it are at least two columns, or one with a value, and a word that names personal data. Elsewhere such a
+    column is as any other.
+    """
+    first = min((min(row) for _, row in found), default=0)
+    counted = {number: row[first] for number, row in found if first in row}
+    said = [int(it) for it in counted.values() if it.isdecimal() and len(it) < 10]
+    if len(said) < 2 or len(said) < len(counted) or said != [*range(said[0], said[0] + len(said))]:
+        return {}
+    rest = [(at, it) for _, row in found for at, it in row.items() if at != first]
+    names = [it for _, it in rest if labels.names_value(it)][:MOST_ABOVE]
+    several = len({at for at, _ in rest}) > 1 or any(labels.fits(it, name) for _, it in rest for name in names)
+    return counted if names and several else {}
+
+
 def alone(texts: Sequence[str]) -> str:
     """Return the cells of a row whose columns have no names: a value stays beside the label that may name it."""
-    return " | ".join(_parts(dict(enumerate(map(labels.joined, texts))), _Names(0, {}, 0), _Above()))
+    return " | ".join(_parts(dict(enumerate(map(labels.joined, boxes.joined([texts])[0]))), _Names(0, {}, 0), _Above()))
 
 
 class _Above:
