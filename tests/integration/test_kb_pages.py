@@ -258,8 +258,8 @@ SHIFTED = ["sup", "sub", "sup><a href=x", "span style='vertical-align:super'", "
 
 def beside() -> list[str]:
     """Return pages with two texts, of which one is beside the other in its line."""
-    found = [place.format(tag=tag, style=style, one="{one}", other="{other}")
-             for style in ROOM for place in STYLED.values() for tag in ("span", "b")]  # fmt: skip
+    found = [place.format(tag="span" if number % 2 else "b", style=style, one="{one}", other="{other}")
+             for number, style in enumerate(ROOM) for place in STYLED.values()]  # fmt: skip
     found += [f"<p>{{one}}{it}{{other}}</p>" for it in THINGS] + [f"<td>{{other}}{it}{{one}}</td>" for it in THINGS]
     found += BEHIND
     for it in SHIFTED:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from dualtrack.knowledge.parsing import labels
+from dualtrack.knowledge.parsing import labels, tables
 from dualtrack.knowledge.pii import vocabulary as say
-from dualtrack.knowledge.pii.mask import mask
+from dualtrack.knowledge.pii.mask import mask, mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, WRITTEN
 
 
@@ -23,7 +23,8 @@ from tests.unit.knowledge.parsing.layouts import NAMED, WRITTEN
         ("<b>密码</b>", "密码"), ("`password`", "password"), ("姓　名：", "姓名"),
         ("电话\n(办公)", "(办公)电话"), ("Pass\nword", "Password"),
         ("紧急联系人电话 2", "2 紧急联系人电话"), ("部门\n名称", "部门名称"), ("部门（新）", "部门（新）"),
-        ("第\n2\n行", "第 2 行"),
+        ("第\n2\n行", "第 2 行"), ("电话-家庭", "家庭 电话"), ("Wi-Fi密码", "Wi-Fi密码"),
+        ("phone_number", "phone_number"), ("您的密码是？", "您的密码是"),
     ],
 )  # fmt: skip
 def test_written(cell: str, said: str) -> None:
@@ -36,6 +37,37 @@ def test_a_value_after_a_written_label_is_found(name: str, form: str) -> None:
     cell = f"{name.rstrip('：')} 2" if form == "numbered" else WRITTEN[form](name)
     said = f"{labels.written(labels.joined(cell))}: {NAMED[name]}"
     assert NAMED[name] not in mask(said.encode()).data.decode(), said
+
+
+#: How people ask for a value, and what is behind a label.
+ASKED = [
+    "您的{}是？", "{}？", "3、您的{}是？", "请填写{}！", "{}▼", "{} ▼", "{}→", "{}☎", "{}：☎", "{} \U0001f4de\ufe0f",
+    "{}-家庭", "{} - home", "{}_Home", "{}—办公", "{} (as in the document that was issued)",
+    "{}（请按证件上的写法填写，不要有空格和符号，必填）", "What is your {}?",
+    "Please enter your emergency contact's {}", "{} (initial, to be changed)?",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ASKED)
+def test_a_value_below_or_beside_a_label_as_people_write_it_is_found(form: str) -> None:
+    for number, (name, value) in enumerate(NAMED.items()):
+        label = form.format(name.rstrip("："))
+        grids = [[["姓名", label, "备注"], ["李雷", value, "无"]], [[label, "备注"], [value, ""], ["", "无"]],
+                 [["部门", "财务"], [label, value]]]  # fmt: skip
+        parts = [it.text for it in tables.rows(grids[number % len(grids)], None)]
+        assert value not in "\n".join(mask_parts(parts)[0]), (grids, parts)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "密码由管理员在每年一月和七月统一更换，任何人不得自行修改或者告诉其他人", "请联系管理员，他会重置密码。",
+        "The password was changed by the administrator on Monday", "Call the phone, then enter the password of the day",
+        "https://a.cn/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/password-reset-form",
+    ],
+)  # fmt: skip
+def test_a_sentence_is_no_label(cell: str) -> None:
+    assert not labels.is_label(cell)
 
 
 @pytest.mark.parametrize("cell", ["u1\nAbc12345", "2024-01-02\n2024-01-03", "一段说明，\n共两行。", "a b c"])

@@ -18,10 +18,11 @@ _BETWEEN = frozenset("-./年月日()")
 
 def joined(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return the cells of a table in which each value that is in boxes is in the first of them."""
+    found = [[cell.strip() for cell in it] for it in rows]
+    if not any(sum(len(it) == 1 for it in row) >= FEWEST for row in found):
+        return found
     above: dict[int, str] = {}
-    found: list[list[str]] = []
-    for it in rows:
-        row = [cell.strip() for cell in it]
+    for row in found:
         at = 0
         while at < len(row):
             end = _end(row, at)
@@ -34,7 +35,6 @@ def joined(rows: Sequence[Sequence[str]]) -> list[list[str]]:
                 row[at:end] = ["".join(row[at:end]), *[""] * (end - at - 1)]
             at = max(end, at + 1)
         above |= {at: cell for at, cell in enumerate(row) if len(cell) > 1 and labels.is_label(labels.joined(cell))}
-        found.append(row)
     return found
 
 

@@ -15,6 +15,8 @@ from dualtrack.knowledge.pii.traditional import simplified
 
 #: Characters of a label, and digits in it: "紧急联系人电话 2". What is longer is a sentence or a value.
 LONGEST, MOST_DIGITS = 30, 2
+#: The same of one that ends with the word of its value, but for brackets and signs: "Phone number (with area code)?".
+LONGEST_WITH_WORD = 60
 #: Latin words that are shorter are words of their own: `tel` is none in `hotel`.
 WHOLE = 7
 #: Characters of a value that may be personal data: an identifier has at least four digits or Latin letters.
@@ -49,12 +51,16 @@ BROAD = (
 _OTHERS = (say.PLACE, say.POSITION, say.LATITUDE, say.LONGITUDE, "mail|邮箱|邮件|mac|vin|车牌|车架|地址|address")
 _WORDS = (*(words for words, _ in (*SHAPES, *BROAD)), *_OTHERS)
 _SENTENCE = re.compile(r"[。；;！!？?，,@\n]")
+#: Signs behind a label: of a question, and of what the column is sorted or shown by.
+_SIGNS = "？?！!▼▽▲△▾▿▴↓↑→←⇩⇧⇣⇡↕⇅☎☏✆✉📞📱📧📲✎✏►▶◄◀※•…\ufe0f"
 _LETTER, _DIGIT = re.compile(r"[^\W\d_]"), re.compile(r"\d")
 #: What a cell has beside the words of its label: marks of Markdown and of what must be filled in, colons, tags.
 _MARKS = " \t\n\u3000*＊_`~"
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 _BRACKETS = re.compile(r"\s*((?:\([^()]*\)|（[^（）]*）|\[[^\[\]]*\]|【[^【】]*】)+)\s*\Z")
 _NUMBERED = re.compile(r"\A(.*\D)(?<! )[ -]?([0-9]{1,2}|[①-⑨])\Z", re.S)
+#: A label, and behind a line which of several it is: "Phone - home".
+_TAIL = re.compile(r"\A([^-—–_－]+?)\s*[-—–_－]+\s*([^-—–_－]+)\Z")
 _BREAK = re.compile(r"[ \t\u3000]*\n\s*")
 _BETWEEN_HAN = re.compile(r"(?<=[\u2e80-\u9fff\uff00-\uffef])\s+(?=[\u2e80-\u9fff\uff00-\uffef])")
 
@@ -107,19 +113,23 @@ def joined(cell: str) -> str:
 def written(cell: str) -> str:
     """Return a label as it is before its value: its word last, so without marks, and after a number or brackets.
 
-    `密码（初始）*` becomes `（初始）密码`, `**密码**：` becomes `密码`, and `手机 2` becomes `2 手机`.
+    `密码（初始）*` becomes `（初始）密码`, `**密码**：` becomes `密码`, `手机 2` becomes `2 手机`, and `电话-家庭`
+    becomes `家庭 电话`.
     """
     said = bare(joined(cell))
     if not names_value(said):
         return said
-    plain = _TAG.sub("", said).strip(_MARKS + ":：")
+    around = _MARKS + _SIGNS + ":："
+    plain = _TAG.sub("", said).strip(around)
     if found := _BRACKETS.search(plain):
-        before = plain[: found.start()].strip(_MARKS + ":：")
+        before = plain[: found.start()].strip(around)
         inside = [it for it in re.split(r"[()（）\[\]【】]+", found[1]) if it.strip()]
         if names_value(before):
             plain = f"{found[1]}{before}"
         else:  # one of those in brackets has the word
             plain = " ".join([*([before] if before else []), *sorted(inside, key=names_value)])
+    elif (found := _TAIL.match(plain)) and _ends_with_word(found[1]) and not _ends_with_word(plain):
+        plain = f"{found[2]} {found[1]}"
     plain = _NUMBERED.sub(r"\2 \1", bare(plain).strip("[]【】"))
     return plain or said
 
@@ -128,11 +138,33 @@ def written(cell: str) -> str:
 def is_label(cell: str) -> bool:
     """Tell whether a cell has the form of a label: short, with letters, nearly without digits, no sentence."""
     said = bare(cell)
-    if len(said) > LONGEST:
+    if len(said) > LONGEST_WITH_WORD:
         return False
-    if _SENTENCE.search(said) or not _LETTER.search(said):
-        return False
-    return len(_DIGIT.findall(said)) <= MOST_DIGITS
+    if len(said) > LONGEST or _SENTENCE.search(said):
+        said = _without_signs(said)
+        if not _ends_with_word(said):
+            return False
+    return _SENTENCE.search(said) is None and _LETTER.search(said) is not None and _digits(said) <= MOST_DIGITS
+
+
+def _digits(said: str) -> int:
+    return len(_DIGIT.findall(said))
+
+
+def _without_signs(said: str) -> str:
+    """Return a label without the brackets and signs at its end."""
+    plain = said.rstrip(_MARKS + _SIGNS + ":：")
+    found = _BRACKETS.search(plain)
+    return plain[: found.start()].rstrip(_MARKS + _SIGNS + ":：") if found else plain
+
+
+def _ends_with_word(said: str) -> bool:
+    return _last_word().search(_plain(said)) is not None
+
+
+@cache
+def _last_word() -> re.Pattern[str]:
+    return re.compile(rf"(?:{_pattern((*_WORDS, say.PERSON)).pattern}){_AFTER}[是为]?\Z")
 
 
 @lru_cache(1 << 12)

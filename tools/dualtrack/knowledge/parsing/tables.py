@@ -273,7 +273,7 @@ class _Names:
     def of(self, column: int) -> str:
         """Return the name of a column for one of its values; empty where there is none to repeat."""
         name = self.row.get(column, "")
-        return name if len(name) <= LONGEST_NAME else ""
+        return name if len(name) <= LONGEST_NAME or labels.names_value(name) else ""
 
     def use(self, column: int) -> None:
         """Note that the name of a column was said with a value."""
