@@ -18,6 +18,7 @@ import pytest
 from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, WRITTEN, Grid, layouts, stacked
+from tests.unit.knowledge.parsing.test_columns import sparse
 from tests.unit.knowledge.parsing.test_tables import CELLS, LAYOUTS, runs, unique
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -175,6 +176,23 @@ def test_lists_of_terms_and_tables_for_places(python: Path) -> None:
     for blocks, _ in read(python, "html", [it.encode() for it in pages]):
         clean = "\n".join(mask_parts(blocks)[0])
         assert [name for name, value in NAMED.items() if value in clean] == []
+
+
+def test_names_of_columns_in_a_table_of_their_own(python: Path) -> None:
+    """As programs for pages write them, so that the names stay when the rows move."""
+    grids = [it for it in sparse("page", 60) if any(map(any, it[1:]))]
+    between = ["", " ", "</div><div class=body>", "<!-- x -->"]
+    one = [to_html(it).encode() for it in grids]
+    parts = [[to_html(part).partition("</p>")[2] for part in (it[:1], it[1:])] for it in grids]
+    two = [f"<p>shown</p><div>{first}{between[at % 4]}{rest}" for at, (first, rest) in enumerate(parts)]
+    for grid, said, expected in zip(
+        grids, read(python, "html", [it.encode() for it in two]), read(python, "html", one), strict=True
+    ):
+        assert said == expected, grid
+    apart = ["<table><tr><td>姓名<td>电话</table>{}<table><tr><td>李雷<td>1<tr><td>王五<td>2</table>"] * 2
+    pages = [apart[0].format("<p>x</p>"), "<table><tr><td>" + apart[1].format("<td>") + "</table>"]
+    for blocks, _ in read(python, "html", [it.encode() for it in pages]):
+        assert "姓名: 李雷" not in "".join(blocks)
 
 
 def test_cells_over_several_rows_of_a_page(python: Path) -> None:

@@ -94,6 +94,16 @@ class _Table:
     rows: list[list[tuple[list[Block], int, int]]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """Names of columns that are a table of their own: the blocks in which they are, from where to where, and they."""
+
+    of: list[Block]
+    start: int
+    end: int
+    row: list[str]
+
+
 @dataclass
 class _Page:
     """What was read so far: ``left`` has each reason once, in order."""
@@ -103,6 +113,7 @@ class _Page:
     shown: styles.Styles = field(init=False)
     _words: list[str] = field(default_factory=list)
     _tables: list[_Table] = field(default_factory=list)
+    _head: _Head | None = None
     #: A term, until it is known what is said of it.
     _term: str = ""
     #: The same before each thing that is said of it.
@@ -237,7 +248,21 @@ class _Page:
             for row in table.rows:
                 self.blocks += _laid_out([blocks for blocks, *_ in row])
         else:
-            self.blocks += tables.rows(_grid(table), None)
+            self._rows(_grid(table))
+
+    def _rows(self, grid: list[list[str]]) -> None:
+        """Add the rows of a table. A table before it with nothing but names of columns has those of this one."""
+        head, start = self._head, len(self.blocks)
+        if head and head.of is self.blocks and head.end == start and len(head.row) - max(map(len, grid)) in (0, 1):
+            del self.blocks[head.start :]
+            grid, start = [head.row, *grid], head.start
+        self.blocks += tables.rows(grid, None)
+        (row, *others) = [it for it in grid if any(it)] or [[]]
+        names = [labels.joined(it) for it in row if it]
+        alone = (
+            len(names) > 1 and not others and all(map(labels.is_label, names)) and any(map(labels.names_value, names))
+        )
+        self._head = _Head(of=self.blocks, start=start, end=len(self.blocks), row=row) if alone else None
 
     def _collapsed(self, node: LexborNode) -> set[int]:
         """Return the columns of a table that its style does not show."""
