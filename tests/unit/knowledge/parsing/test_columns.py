@@ -10,11 +10,12 @@ from html import escape
 
 import pytest
 
-from dualtrack.knowledge.parsing import columns, markdown, separated, tables, text
+from dualtrack.knowledge.parsing import columns, markdown, office, separated, tables, text
 from dualtrack.knowledge.parsing.blocks import Block
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, PLAIN, Grid
 from tests.unit.knowledge.parsing.test_tables import LAYOUTS
+from tests.unit.knowledge.parsing.test_word import document
 
 
 def tabs(grid: Grid) -> str:
@@ -239,3 +240,21 @@ def test_cells_of_csv_are_told_by_their_sign(first: str, sign: str) -> None:
     said = first.replace(";", sign).replace("|", sign) + "\n".join(sign.join(it) for it in rows)
     (found,) = separated.read(said.encode()).blocks
     assert found.text == "姓名: 李雷; 密码: Abc12345; 电话: 02162345678"
+
+
+def paragraphs(grid: Grid, first: str = "") -> list[Block]:
+    """Return what is read of a document whose paragraphs have the cells of a row with tabs between."""
+    rows = ("</w:t><w:tab/><w:t>".join(map(escape, row)) for row in grid)
+    body = "".join(f"<w:p><w:r>{first}<w:t>{it}</w:t></w:r></w:p>" for it in rows)
+    return office.docx(
+        document(f"<w:p><w:r><w:t>前文</w:t></w:r></w:p>{body}<w:p><w:r><w:t>后文</w:t></w:r></w:p>")
+    ).blocks
+
+
+def test_paragraphs_of_a_document_with_tabs_are_a_table() -> None:
+    for grid in sparse("docx", 40):
+        grid = [it for it in grid if any(it)]
+        assert [it.text for it in paragraphs(grid)] == ["前文", *(it.text for it in tables.rows(grid, None)), "后文"]
+    lines = [["第一章", "1"], ["第二章", "9"]]
+    assert [it.text for it in paragraphs(lines)] == ["前文", "第一章\t1", "第二章\t9", "后文"]
+    assert [it.text for it in paragraphs([["密码"], ["说明"]], "<w:tab/>")] == ["前文", "密码", "说明", "后文"]

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
+import msgspec
+
 from dualtrack.knowledge.parsing import labels, tables
 from dualtrack.knowledge.parsing.blocks import Block
 
@@ -49,6 +51,27 @@ def blocks(said: str, shown: str = "", *, paragraphs: bool = False) -> list[Bloc
         found += _of_html(*_parts(said[start:end], shown[start:end]))
         at = end
     return [*found, *_of_text(said[at:], paragraphs)]
+
+
+def of_paragraphs(found: list[Block], tabbed: dict[int, str]) -> list[Block]:
+    """Return blocks in which paragraphs that follow each other are rows where they are a table that tabs make.
+
+    ``tabbed`` has the paragraphs with tabs, as they are written, by their places among the blocks.
+    """
+    said: list[Block] = []
+    run: list[int] = []
+    for at in range(len(found) + 1):
+        if at in tabbed:
+            run.append(at)
+            continue
+        read = blocks("\n".join(tabbed[it] for it in run)) if run else []
+        if any(it.kind == "row" for it in read):
+            said += [msgspec.structs.replace(it, place=found[run[0]].place) for it in read]
+        else:
+            said += [found[it] for it in run]
+        run = []
+        said += found[at : at + 1]
+    return said
 
 
 def html_tables(shown: str) -> list[tuple[int, int]]:

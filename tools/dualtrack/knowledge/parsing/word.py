@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-from dualtrack.knowledge.parsing import concealed, signs, tables
+from dualtrack.knowledge.parsing import columns, concealed, signs, tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 from dualtrack.knowledge.parsing.elements import Node, inherited
 from dualtrack.knowledge.parsing.elements import child as _child
@@ -181,6 +181,8 @@ class _Document:
     #: Whether the last text is a digit above or below the line.
     _shifted: bool = False
     _place: str = ""
+    #: Paragraphs with tabs as they are written, by the places of their blocks.
+    _tabbed: dict[int, str] = field(default_factory=dict)
     #: Elements of text that were read, or whose reason was said.
     _done: set[int] = field(default_factory=set)
 
@@ -191,6 +193,9 @@ class _Document:
             self._paragraphs(root, "t")
         else:
             self._read(root)
+        rows = columns.of_paragraphs(self.blocks[before:], {at - before: it for at, it in self._tabbed.items()})
+        self.blocks[before:] = rows
+        self._tabbed.clear()
         if place:
             new = dict.fromkeys((it.kind, it.text) for it in self.blocks[:before] if it.place == place)
             self.blocks[before:] = [it for it in self.blocks[before:] if (it.kind, it.text) not in new]
@@ -204,7 +209,10 @@ class _Document:
                 self._add((it.text or "").strip())
 
     def _add(self, said: str, level: int = 0) -> None:
+        written = said
         if said := said.strip():
+            if "\t" in written and not level:
+                self._tabbed[len(self.blocks)] = written.strip("\n")
             kind = "heading" if level and not self._place else "text"
             self.blocks.append(
                 Block(kind=kind, text=said, level=level if kind == "heading" else 0, place=self._place)  # type: ignore[arg-type]
