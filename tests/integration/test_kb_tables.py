@@ -180,7 +180,7 @@ def test_lists_of_terms_and_tables_for_places(python: Path) -> None:
 
 def test_names_of_columns_in_a_table_of_their_own(python: Path) -> None:
     """As programs for pages write them, so that the names stay when the rows move."""
-    grids = [it for it in sparse("page", 60) if any(map(any, it[1:]))]
+    grids = [it for it in sparse("page", 30) if any(map(any, it[1:]))]
     between = ["", " ", "</div><div class=body>", "<!-- x -->"]
     one = [to_html(it).encode() for it in grids]
     parts = [[to_html(part).partition("</p>")[2] for part in (it[:1], it[1:])] for it in grids]

@@ -27,7 +27,7 @@ def test_no_value_of_any_layout_is_left(written: Callable[[Grid], Parsed]) -> No
 def test_a_column_that_counts_the_names_of_columns_is_no_value(start: int) -> None:
     """As programs write tables without an index of their own: the first row has none, or all have one."""
     left, lost = [], []
-    for name, grid, secrets in [*layouts(77), *stacked(77, 100)][start::30]:
+    for name, grid, secrets in [*layouts(77), *stacked(77, 20)][start::40]:
         for first in ("", str(start)):
             numbers = [first, *map(str, range(start + 1, start + len(grid)))]
             said = "\n".join(it.text for it in tables.rows([[*it] for it in map(_with, numbers, grid)], None))
