@@ -7,10 +7,10 @@ or the text is refused.
 from __future__ import annotations
 
 import codecs
-import re
 
 from dualtrack.knowledge.parsing import columns
 from dualtrack.knowledge.parsing.blocks import Parsed, Unreadable
+from dualtrack.knowledge.pii.readable import many_controls
 
 #: In this order: a mark at the start, then what decodes without an error; most Chinese texts of before are GB18030.
 MARKS = (
@@ -23,7 +23,6 @@ BOM = "\ufeff"
 SURE = 0.9
 #: The share of kana that no Chinese text has; and of characters at the places of Korean syllables, if there are enough.
 KANA, KOREAN, ENOUGH, LAST_KOREAN = 0.1, 0.95, 16, 0xC8
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def decoded(data: bytes) -> str:
@@ -87,7 +86,7 @@ def _has(character: str, encoding: str) -> bool:
 
 
 def _text(text: str) -> str:
-    if len(_CONTROL.findall(text[:100_000])) > len(text[:100_000]) // 100:
+    if many_controls(text) is not None:
         raise Unreadable("it is not text: it is full of control characters")
     return text.lstrip(BOM).replace("\r\n", "\n").replace("\r", "\n")
 
