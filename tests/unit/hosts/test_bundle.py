@@ -51,8 +51,8 @@ def test_hosts_get_what_their_commands_import_and_nothing_of_the_controllers_own
     assert needed <= found
     assert not [it for it in found if "__pycache__" in it or it.endswith(".pyc")]
     assert not [it for it in found if it.startswith(("lab/", "cloud/", "verify/", "hosts/", "cli/tracks", "cli/lab"))]
-    # 1.43 MB of the package's 2.7 MB, in November 2026; compiled and packed with its libraries, the archive has 10 MB.
-    assert sum((bundle.PACKAGE / it).stat().st_size for it in found) < 1_500_000
+    # 1.51 MB of the package's 2.7 MB, in November 2026; compiled and packed with its libraries, the archive has 10 MB.
+    assert sum((bundle.PACKAGE / it).stat().st_size for it in found) < 1_600_000
 
 
 def test_what_goes_in_is_all_that_python_finds() -> None:

@@ -113,3 +113,15 @@ def test_full_configures_all_and_once(track: Track) -> None:
     track.red = {"log-1"}
     assert set(track.up(full=True).changes) == set(NAMES)
     assert track.configured == [NAMES]
+
+
+def test_what_the_other_track_has_put_behind_is_configured_in_the_same_up(track: Track) -> None:
+    """A firewall was made before the gateways of the other track were known: the engines answered nobody."""
+    settled = track.up()
+    assert provision.caught_up(settled, "lab", lambda _: None) is settled
+    assert track.configured == []
+    track.records["gateway-1"] = "before the other track came"
+    after = provision.caught_up(settled, "lab", lambda _: None)
+    assert track.configured == [("gpu-1", "gateway-1")]  # of one fabric
+    assert (after.unchanged, after.changes) == (False, {"gpu-1": 1, "gateway-1": 1})
+    assert provision.behind("local", "lab") == []

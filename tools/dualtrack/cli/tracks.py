@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import typer
 
@@ -21,7 +22,7 @@ from dualtrack.hosts import bundle
 from dualtrack.inventory import deployment
 from dualtrack.lab import control, rootfs, site_countries, vm
 from dualtrack.tracks import cloud as cloud_track
-from dualtrack.tracks import knowledge_site, serving
+from dualtrack.tracks import knowledge_site, provision, serving
 from dualtrack.tracks import local as local_track
 
 
@@ -60,7 +61,12 @@ def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None
     with changing("up"):
         now = deployment.current()
         results = task_graph.run(tasks, quiet=json, kind="up again" if now.stack or now.facts else "up")
-    show_settled([results["cloud track"], results["local track"]], json)
+        settled = [cast("provision.Settled", results[f"{it} track"]) for it in ("cloud", "local")]
+        # Each may have been configured before the other one's hosts were known.
+        if not all(it.unchanged for it in settled):
+            say = Steps(quiet=json)
+            settled = [provision.caught_up(it, "lab", say.named(f"{it.track} track")) for it in settled]
+    show_settled(settled, json)
     if not json:
         show_status(json=False)
         _show_endpoints()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,26 @@ def configured(
     return Settled(
         track=track, changed=changed or bool(changes), hosts=len(report.hosts), changes=changes, passed=report.passed
     )
+
+
+def behind(track: str, environment: str) -> list[str]:
+    """Return the hosts of a track that were configured with other inputs than today's.
+
+    What a host is given may depend on the other track's hosts: its firewall lets those gateways in that there are.
+    """
+    found = unchanged.hosts_of(read_inventory(deployment.inventories(environment)), f"track_{track}")
+    today = unchanged.digests(found)
+    return [name for name, record in unchanged.recorded(found).items() if record != today[name]]
+
+
+def caught_up(settled: Settled, environment: str, say: Say) -> Settled:
+    """Configure those hosts of a track again that the other one has put behind, and return what both runs took."""
+    if not behind(settled.track, environment):
+        return settled
+    say("the other track has changed what some hosts are given")
+    after = configured(settled.track, environment, say, changed=settled.changed)
+    changes = dict(Counter(settled.changes) + Counter(after.changes))
+    return msgspec.structs.replace(after, changes=changes, unchanged=False)
 
 
 def _configure(track: str, inventories: Sequence[Path], hosts: Hosts, say: Say) -> dict[str, int]:

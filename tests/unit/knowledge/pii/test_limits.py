@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.knowledge.parsing.text import table
+from dualtrack.knowledge.parsing.separated import read
 from dualtrack.knowledge.pii.kinds import KINDS
 from dualtrack.knowledge.pii.mask import mask_parts
 from dualtrack.knowledge.pii.scan import scan
@@ -67,7 +67,7 @@ def test_what_is_missed_on_two_lines_is_found_on_one(text: str) -> None:
 @pytest.mark.parametrize("text", TABLES)
 def test_what_is_missed_in_a_table_is_found_by_ingestion(text: str) -> None:
     data = re.sub(r"\\u([0-9a-f]{4})", lambda it: chr(int(it[1], 16)), text).encode()
-    assert mask_parts([it.text for it in table(data).blocks])[1], "the row proves nothing"
+    assert mask_parts([it.text for it in read(data).blocks])[1], "the row proves nothing"
 
 
 def test_rows_that_prove_something_are_read() -> None:
