@@ -68,7 +68,7 @@ def test_the_tracks_of_one_up_run_side_by_side(state: Path, monkeypatch: pytest.
     def one(*_: object, **__: object) -> Any:
         both.wait()
         assert (state / ".changing.lock").read_bytes().startswith(b'{"command":"up"')
-        return SimpleNamespace(track="x", changed=False, hosts=1, passed=1)
+        return SimpleNamespace(track="x", changed=False, hosts=1, passed=1, unchanged=True)
 
     names = ("root file system", "mirror", "AWS provider")
     monkeypatch.setattr(tracks, "_setup_tasks", lambda: [Task(it, lambda _: None) for it in names])
