@@ -20,7 +20,7 @@ local function set(names)
     return found
 end
 
--- Of what is below a keyword: nothing that matters, a schema, a list of them, or schemas by names.
+-- Keywords by the kind of their value: plain data (ANY), one schema (ONE), or a list of schemas (LISTS).
 local ANY = set([[title description default examples example enum const required format uniqueItems nullable discriminator
     deprecated readOnly writeOnly contentEncoding contentMediaType propertyOrdering strict $schema $id $comment]])
 local ONE, LISTS = set("items additionalProperties additionalItems"), set("anyOf oneOf allOf")
@@ -36,7 +36,7 @@ local NUMBERS = set("minimum maximum exclusiveMinimum exclusiveMaximum multipleO
 -- Returns why a pattern is refused, or nothing.
 local function hard(pattern)
     if type(pattern) ~= "string" or #pattern > PATTERN then
-        return "has a pattern that is no text of at most " .. PATTERN .. " bytes"
+        return "has a pattern that is not a text of at most " .. PATTERN .. " bytes"
     end
     for least, most in pattern:gmatch("{%s*(%d*)%s*,?%s*(%d*)") do
         least, most = tonumber(least) or 0, tonumber(most) or REPEATED
@@ -55,7 +55,7 @@ local function hard(pattern)
     end
 end
 
--- Counts a value that is no schema; returns why there is too much of it, or nothing.
+-- Counts a value that is not a schema; returns why there is too much of it, or nothing.
 local function counted(value, seen)
     seen.values = seen.values + 1
     if type(value) == "string" then
@@ -90,7 +90,7 @@ local function several(types, seen)
     local before = {}
     for _, name in pairs(types) do
         if not TYPES[name] or before[name] then
-            return "has a type that is none, or twice"
+            return "lists an unknown type, or the same type twice"
         end
         before[name] = true
     end
@@ -158,7 +158,7 @@ local function keyword(schema, name, value, seen)
         return counted(value, seen) or followed(value, seen)
     elseif REPEATS[name] or NUMBERS[name] then
         if type(value) ~= "number" then
-            return "has a bound that is no number"
+            return "has a bound that is not a number"
         elseif REPEATS[name] and (value > REPEATED or value < 0) then
             return "repeats something more than " .. REPEATED .. " times"
         end
@@ -210,7 +210,7 @@ end
 
 local function only(value, names, what)
     if type(value) ~= "table" then
-        return what .. " that is no object"
+        return what .. " that is not an object"
     end
     for name in pairs(value) do
         if not names[name] then
@@ -227,7 +227,7 @@ local module = {}
 -- Checks the form of an answer (`response_format`): returns whether it is right, and why not.
 function module.answer(value)
     local seen = counting(VALUES, BYTES)
-    local why = only(value, FORMAT, "is an object")
+    local why = only(value, FORMAT, "has a form")
     local given = not why and value.json_schema or null
     if not why and given ~= null then
         why = only(given, NAMED_SCHEMA, "has a json_schema")
@@ -259,7 +259,7 @@ function module.tools(value)
     return not why, why
 end
 
--- Checks an object that is no schema, such as the choice of a tool.
+-- Checks an object that is not a schema, such as the choice of a tool.
 function module.small(value)
     local why = type(value) ~= "table" and "is an object" or counted(value, counting(16, 1024))
     return not why, why

@@ -52,8 +52,8 @@ def ingest(
     acl: list[str] = typer.Option(
         [],
         "--acl",
-        help="Who may see them: everyone, group:NAME, role:NAME or person:NAME (may be repeated). Without it, who sees"
-        " the collection already; a new one is for everyone.",
+        help="Readers of the documents: everyone, group:NAME, role:NAME or person:NAME (may be repeated)."
+        " Default: the present readers of the collection, or everyone for a new collection.",
     ),
     remove_missing: bool = typer.Option(
         False, "--remove-missing", help="Remove documents of the collection that are not in the directory any more."

@@ -88,20 +88,20 @@ def evaluate(
     directory: Path | None = None,
 ) -> Evaluation:  # fmt: skip
     """Return how well questions are answered for somebody who has some labels; with ``fit`` write `retrieval.json`."""
+    from dualtrack.knowledge.evaluation import Evaluation
+
     request = messages.Evaluate(
         base=str(base.absolute()), model=str(model(say, directory)), questions=tuple(questions), labels=seen, fit=fit,
         key_file=_absolute(key_file),
     )  # fmt: skip
-    from dualtrack.knowledge.evaluation import Evaluation
-
     return _asked(request, Evaluation, say)
 
 
 def fill(base: Path, at: Path, key_file: Path | None, say: Say) -> cluster.Filled:
     """Have in the cluster that a file says what the version that answers has."""
-    request = messages.Fill(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
     from dualtrack.knowledge import cluster
 
+    request = messages.Fill(base=str(base.absolute()), cluster=_absolute(at), key_file=_absolute(key_file))
     return _asked(request, cluster.Filled, say, at)
 
 
@@ -116,12 +116,12 @@ def describe(
     tokenizer: Path | None, say: Say,
 ) -> Card:  # fmt: skip
     """Describe a model that others serve in a directory (`models.describe`), where its tokenizer can be loaded."""
+    from dualtrack.knowledge.embedding import Card
+
     request = messages.Describe(
         directory=_absolute(directory), url=url, authority=_absolute(authority), name=name, query_name=query_name,
         tokens=tokens, query=query, passage=passage, tokenizer=_absolute(tokenizer),
     )  # fmt: skip
-    from dualtrack.knowledge.embedding import Card
-
     return _asked(request, Card, say)
 
 

@@ -55,8 +55,7 @@ def configured(
     changes: dict[str, int] = {}
     wanted = list(found.variables)
     if not full and not hosts:
-        today = unchanged.digests(found)
-        wanted = [name for name, record in unchanged.recorded(found).items() if record != today[name]]
+        wanted = _outdated(found)
     if not wanted:
         say("nothing that is applied has changed")
         report = verified("as it was left")
@@ -93,9 +92,7 @@ def behind(track: str, environment: str) -> list[str]:
 
     What a host is given may depend on the other track's hosts: its firewall lets those gateways in that there are.
     """
-    found = unchanged.hosts_of(read_inventory(deployment.inventories(environment)), f"track_{track}")
-    today = unchanged.digests(found)
-    return [name for name, record in unchanged.recorded(found).items() if record != today[name]]
+    return _outdated(unchanged.hosts_of(read_inventory(deployment.inventories(environment)), f"track_{track}"))
 
 
 def caught_up(settled: Settled, environment: str, say: Say) -> Settled:
@@ -106,6 +103,12 @@ def caught_up(settled: Settled, environment: str, say: Say) -> Settled:
     after = configured(settled.track, environment, say, changed=settled.changed)
     changes = dict(Counter(settled.changes) + Counter(after.changes))
     return msgspec.structs.replace(after, changes=changes, unchanged=False)
+
+
+def _outdated(hosts: Hosts) -> list[str]:
+    """Return the hosts whose records are not those of today's inputs."""
+    today = unchanged.digests(hosts)
+    return [name for name, record in unchanged.recorded(hosts).items() if record != today[name]]
 
 
 def _configure(track: str, inventories: Sequence[Path], hosts: Hosts, say: Say) -> dict[str, int]:
