@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# One role's molecule scenario, on a lab of its own that is down again afterwards: `ci/scenario.sh base`. The lab costs
+# One molecule scenario, on a lab of its own that is down again afterwards: `ci/scenario.sh base`. The lab costs
 # two seconds; it starts with nothing of another scenario's, and all that it uses is counted as this one's. Where
 # DUALTRACK_KEEP is set and something failed, it stays up to be looked at.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" NO_COLOR=1
-role=${1:?which role?}
-[ -f "molecule/$role/molecule.yml" ] || { echo "no scenario for role '$role' in molecule/" >&2; exit 2; }
-export DUALTRACK_LAB_DIR="${DUALTRACK_LAB_DIR:-$PWD/.lab/molecule/$role}"
+scenario=${1:?which scenario?}
+[ -f "molecule/$scenario/molecule.yml" ] || { echo "no scenario '$scenario' in molecule/" >&2; exit 2; }
+export DUALTRACK_LAB_DIR="${DUALTRACK_LAB_DIR:-$PWD/.lab/molecule/$scenario}"
 export DUALTRACK_STATE_DIR="${DUALTRACK_STATE_DIR:-$DUALTRACK_LAB_DIR/state}"
 # Each run has its own notes of hosts and their addresses, as each has its own lab.
 export MOLECULE_EPHEMERAL_DIRECTORY="$DUALTRACK_LAB_DIR/molecule"
@@ -38,4 +38,4 @@ why() {
 trap down EXIT
 dualtrack lab down >/dev/null 2>&1 # one that was kept
 dualtrack lab up
-molecule test --destroy never -s "$role" </dev/null 2>&1 | tee "$log"
+molecule test --destroy never -s "$scenario" </dev/null 2>&1 | tee "$log"

@@ -68,10 +68,10 @@ def at_least_one(text: str) -> int:
 
 def chosen(every: list[units.Unit], names: list[str]) -> list[units.Unit]:
     """Return the units with these names, or of these parts; all without names."""
-    known = {unit.id for unit in every} | set(units.PARTS)
+    known = set(units.PARTS).union(*(unit.names for unit in every))
     if strange := [name for name in names if name not in known]:
         sys.exit(f"there is no unit {strange[0]!r}: python -m ci.gate --list names them (exit code 2)")
-    return [unit for unit in every if not names or unit.id in names or unit.part in names]
+    return [unit for unit in every if not names or not unit.names.isdisjoint(names)]
 
 
 def main() -> int:

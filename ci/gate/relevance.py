@@ -47,5 +47,5 @@ def _touches(inputs: dict[str, str], path: str, root: Path) -> bool:
 
 def _named_after(unit: Unit, path: str) -> bool:
     """Tell whether a unit bears the name of the role, the package or the module that a path belongs to."""
-    named = f"/{unit.name}/" in f"/{path.replace('.', '/')}/"
+    named = any(f"/{name}/" in f"/{path.replace('.', '/')}/" for name in (unit.name, *unit.roles))
     return named or any(str(PurePosixPath(word)) == path for word in unit.command)

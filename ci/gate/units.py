@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 PARTS = ("lint", "unit", "integration", "molecule", "e2e")
 #: The linters of ci/lint.sh by name.
 LINTERS = (
@@ -20,7 +22,8 @@ class Unit:
     """What runs as a whole and passes or fails as a whole.
 
     ``whole`` marks a unit whose input is the complete tree: linters keep caches of their own, so that what they open
-    says nothing about what they depend on.
+    says nothing about what they depend on. ``roles`` are the roles that a scenario tests; each of their names means the
+    scenario, too.
     """
 
     part: str
@@ -28,11 +31,17 @@ class Unit:
     command: tuple[str, ...]
     junit: bool = False
     whole: bool = False
+    roles: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """The unit's name on the command line and in reports."""
         return f"{self.part}:{self.name}"
+
+    @property
+    def names(self) -> set[str]:
+        """What names the unit on the command line: its id, its part, and an id for each of its roles."""
+        return {self.id, self.part} | {f"{self.part}:{role}" for role in self.roles}
 
 
 def file_name(unit: str) -> str:
@@ -58,9 +67,17 @@ def discover(root: Path) -> list[Unit]:
             for path in files
             if path.name != LINTED
         ]
-    scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
-    found += [Unit(part="molecule", name=name, command=("ci/scenario.sh", name)) for name in scenarios]
+    for path in sorted((root / "molecule").glob("*/molecule.yml")):
+        name = path.parent.name
+        # The same rule is in molecule/shared/verify.yml.
+        roles = (name,) if (root / "roles" / name).is_dir() else applied(path.with_name("converge.yml"))
+        found.append(Unit(part="molecule", name=name, command=("ci/scenario.sh", name), roles=roles))
     return sorted(found, key=lambda unit: PARTS.index(unit.part))
+
+
+def applied(playbook: Path) -> tuple[str, ...]:
+    """Return the roles that the plays of ``playbook`` apply."""
+    return tuple(role["role"] for play in yaml.safe_load(playbook.read_text()) for role in play["roles"])
 
 
 def pytest_unit(part: str, name: str, *paths: Path) -> Unit:

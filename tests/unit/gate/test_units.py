@@ -8,7 +8,9 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
 from ci.gate import report
+from ci.gate.__main__ import main
 from ci.gate.report import Outcome
 from ci.gate.results import Step
 from ci.gate.units import LINTED, LINTERS, discover, file_name
@@ -23,8 +25,17 @@ def test_every_test_file_and_scenario_is_in_one_unit() -> None:
     covered = [file for path in paths for file in ([path] if path.suffix else (ROOT / path).rglob("test_*.py"))]
     files = {path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py") if path.name != LINTED}
     assert sorted(path.relative_to(ROOT) if path.is_absolute() else path for path in covered) == sorted(files)
-    roles = {path.name for path in (ROOT / "roles").iterdir()}
-    assert {unit.name for unit in units if unit.part == "molecule"} == roles
+    roles = sorted(path.name for path in (ROOT / "roles").iterdir())
+    assert sorted(role for unit in units for role in unit.roles) == roles
+
+
+def test_a_role_names_the_scenario_that_tests_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gate", "--list", "molecule:nvme_raid", "molecule:base"])
+    assert main() == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == ["molecule:base", "molecule:own_kernel"]
 
 
 def test_a_unit_of_unit_tests_is_the_files_of_one_directory(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Everything inside a machine that is emulated is 10 to 20 times slower, so what the kernel-level roles would install and
 build is in the image already: packages, and the SM4 modules, built by DKMS from the same files as roles/sm4_kernel
-installs. The roles then find it done; that they can do it from nothing is proven on a container (molecule/sm4_kernel).
+installs. The roles then find it done; that they can do it from nothing is proven on a container (molecule/own_kernel).
 
 `root.img` is an ext4 file system without a partition table, used read-only below each machine's own layer. `boot` is
 the content of /boot, of which each machine gets a file system of its own: the lab reads kernel and initramfs out of it
