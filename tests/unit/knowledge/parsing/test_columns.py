@@ -194,6 +194,38 @@ def test_a_cell_over_several_columns() -> None:
     assert [it.text for it in columns.blocks(f"a{said}b", f"a{said}b")] == ["a", "联系方式: 1&\n2; x: 3", "b"]
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_a_value_is_below_the_name_of_each_row_and_column_that_its_cell_reaches_over(seed: int) -> None:
+    chance = random.Random(seed)
+    deep, wide = chance.randint(2, 6), chance.randint(2, 5)
+    names = ["姓名", "身份证号", "手机", "邮箱", "住址"][:wide]
+    taken: dict[tuple[int, int], str] = {}
+    rows = [f"<tr>{''.join(f'<th>{it}' for it in names)}"]
+    for row in range(deep):
+        cells = []
+        for at in range(wide):
+            if (row, at) in taken:
+                continue
+            if row and not chance.randrange(5):
+                break  # rows may end early
+            free = next((it for it in range(at, wide) if (row, it) in taken), wide) - at
+            over = 1 + min(chance.randrange(3), free - 1)
+            down = 1 + min(chance.randrange(3), deep - row - 1)
+            said = f"word{row}{at}"
+            for below in range(row, row + down):
+                taken |= {(below, it): said if it == at else "" for it in range(at, at + over)}
+            attributes = [f'{chance.choice(("colspan", "COLSPAN"))}="{over}"'] * (over > 1)
+            attributes += [f"rowspan = {down}"] * (down > 1)
+            cells.append(f"<td {' '.join(attributes)}>{said}</td>")
+        rows.append(f"<tr class='x'>{''.join(cells)}</tr>")
+    said = f"<table>{''.join(rows)}</table>"
+    expected = [
+        "; ".join(f"{names[at]}: {it}" for at in range(wide) if (it := taken.get((row, at)))) for row in range(deep)
+    ]
+    found = [it.text for it in columns.blocks(said, said)]
+    assert [it for it in found if "word" in it] == [it for it in expected if it]
+
+
 #: Parts of a text that speaks of HTML, and words for personal data with values.
 SAID = [
     "<table>", "<table>", "<table border=1>", "</table>", "</table>", "</table>", "<tr>", "</tr>", "<td>", "</td>",

@@ -382,3 +382,14 @@ def test_digits_above_and_below_the_line_are_no_digits_of_a_number(where: str, s
     body = f"<w:p>{''.join(parts)}</w:p><w:p>{RUN.format('2')}</w:p>"
     texts = [it.text for it in office.docx(document(body)).blocks]
     assert texts == [f"10{sign}6，m2O", "1 13912345678", "1", "2"]
+
+
+@pytest.mark.parametrize(("where", "sign"), [("superscript", "^"), ("subscript", "_")])
+def test_digits_that_a_style_puts_above_or_below_the_line(where: str, sign: str) -> None:
+    style = '<w:style w:styleId="{}"><w:basedOn w:val="{}"/><w:rPr>{}</w:rPr></w:style>'
+    styles = style.format("Mark", "", f'<w:vertAlign w:val="{where}"/>') + style.format("Note", "Mark", "<w:b/>")
+    noted = '<w:r><w:rPr><w:rStyle w:val="Note"/>{}</w:rPr><w:t>2</w:t></w:r>'
+    runs = [RUN.format("13912345678"), noted.format(""), RUN.format(" "), RUN.format("1")]
+    runs.append(noted.format('<w:vertAlign w:val="baseline"/>'))
+    texts = [it.text for it in office.docx(document(f"<w:p>{''.join(runs)}</w:p>", styles=styles)).blocks]
+    assert texts == [f"13912345678{sign}2 12"]

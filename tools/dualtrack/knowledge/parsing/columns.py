@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import msgspec
 
-from dualtrack.knowledge.parsing import labels, tables
+from dualtrack.knowledge.parsing import grids, labels, tables
 from dualtrack.knowledge.parsing.blocks import Block
 
 #: Characters of a line that may be a row, and rows and cells of which a table has at least so many.
@@ -33,7 +33,7 @@ _BREAK = re.compile(r"<br\s*/?>", re.I)
 _MARK = re.compile(r"<(table|td|th)\b|</table\b[^<>]{0,100}>?", re.I)
 _PART = re.compile(r"<(/?)(tr|td|th)\b([^<>]{0,400})>", re.I)
 _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)(?=[\s/>])[^<>]{0,400}>")
-_SPAN = re.compile(r"colspan\s*=\s*[\"']?([0-9]{1,2})", re.I)
+_SPAN = re.compile(r"\b(col|row)span\s*=\s*[\"']?\s*([0-9]{1,4})", re.I)
 _ALSO_LINES = ("br", "p", "div", "li", "ul", "ol", "hr", "caption", "thead", "tbody", "tfoot", "table")
 
 
@@ -120,20 +120,24 @@ def _of_html(outside: str, rows: list[list[str]]) -> Iterator[Block]:
 
 
 def _parts(said: str, shown: str) -> tuple[str, list[list[str]]]:
-    """Return what of a table of HTML is in none of its cells, and its rows; beside a wide cell are empty ones."""
+    """Return what of a table of HTML is in none of its cells, and its rows as `grids.spread` gives them."""
     outside: list[str] = []
-    rows: list[list[str]] = [[]]
-    at, in_cell, wide = 0, False, 1
-    for it in _PART.finditer(shown):
-        (rows[-1] if in_cell else outside).append(_without_tags(said[at : it.start()], shown[at : it.start()]))
-        if in_cell:
-            rows[-1] += [""] * (wide - 1)
-        at, in_cell = it.end(), not it[1] and it[2].lower() != "tr"
-        wide = int(span[1]) if in_cell and (span := _SPAN.search(it[3])) else 1
-        if not it[1] and it[2].lower() == "tr":
+    rows: list[list[grids.Cell]] = [[]]
+    at, wide, deep = 0, 0, 0  # no column: not in a cell
+    for mark in (*_PART.finditer(shown), None):
+        start, end = mark.span() if mark else (len(said), len(said))
+        text = _without_tags(said[at:start], shown[at:start])
+        if wide:
+            rows[-1].append((text, wide, deep))
+        else:
+            outside.append(text)
+        at, wide, deep = end, 0, 0
+        if mark and not mark[1] and mark[2].lower() == "tr":
             rows.append([])
-    (rows[-1] if in_cell else outside).append(_without_tags(said[at:], shown[at:]))
-    return "\n".join(it for it in outside if it), rows
+        elif mark and not mark[1]:
+            spans = {it[1].lower(): grids.number(it[2]) for it in _SPAN.finditer(mark[3])}
+            wide, deep = spans.get("col", 1), spans.get("row", 1)
+    return "\n".join(it for it in outside if it), grids.spread(rows)
 
 
 def _without_tags(said: str, shown: str) -> str:

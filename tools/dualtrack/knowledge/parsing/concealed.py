@@ -1,4 +1,4 @@
-"""What of a DOCX document is hidden by its styles, its rows of tables and its drawings."""
+"""What the styles of a DOCX document hide or shift, and what its rows of tables and its drawings hide."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ DELETED = "text that tracked changes delete"
 
 def styles(sheet: Node) -> dict[str, bool]:
     """Return whether text is hidden by the names of its styles, also of those made from others; of all text by ""."""
-    base = {value(it, "styleId") or "": value(child(it, "basedOn")) or "" for it in sheet if name(it) == "style"}
+    base = _bases(sheet)
     own = {value(it, "styleId") or "": said for it in sheet if (said := by_properties(child(it, "rPr"))) is not None}
     found = {"": by_properties(child(sheet, "docDefaults", "rPrDefault", "rPr")) is True}
     for it in sheet:
         if name(it) == "style" and value(it, "type") == "paragraph" and value(it, "default") in ("1", "true", "on"):
             found[""] = own.get(value(it, "styleId") or "", found[""])
     return found | inherited(own, base)
+
+
+def shifts(sheet: Node) -> dict[str, str]:
+    """Return `superscript`, `subscript` or `baseline` by the names of the styles that say one of them."""
+    own = {value(it, "styleId") or "": value(child(it, "rPr", "vertAlign")) for it in sheet if name(it) == "style"}
+    return inherited({style: said for style, said in own.items() if said}, _bases(sheet))
+
+
+def _bases(sheet: Node) -> dict[str, str]:
+    """Return the style that each style is made from, by their names; empty where there is none."""
+    return {value(it, "styleId") or "": value(child(it, "basedOn")) or "" for it in sheet if name(it) == "style"}
 
 
 def by_properties(properties: Node | None) -> bool | None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dualtrack.knowledge.parsing import columns, flow, labels, nesting, styles, tables
+from dualtrack.knowledge.parsing import columns, flow, grids, labels, nesting, styles, tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 if TYPE_CHECKING:
@@ -248,7 +248,8 @@ class _Page:
             for row in table.rows:
                 self.blocks += _laid_out([blocks for blocks, *_ in row])
         else:
-            self._rows(_grid(table))
+            said = [[("\n".join(it.text for it in blocks), *spans) for blocks, *spans in row] for row in table.rows]
+            self._rows(grids.spread(said))
 
     def _rows(self, grid: list[list[str]]) -> None:
         """Add the rows of a table. A table before it with nothing but names of columns has those of this one."""
@@ -328,8 +329,7 @@ def _empty(table: _Table, columns: set[int]) -> bool:
 
 
 def _number(node: LexborNode, name: str) -> int:
-    said = (node.attributes.get(name) or "").strip()
-    return min(int(said), 64) if said.isdecimal() and len(said) < 5 and int(said) else 1
+    return grids.number(node.attributes.get(name) or "")
 
 
 def _laid_out(cells: list[list[Block]]) -> list[Block]:
@@ -338,31 +338,3 @@ def _laid_out(cells: list[list[Block]]) -> list[Block]:
     if any(len(it) > 1 or it[0].kind != "text" for it in filled):
         return [it for blocks in filled for it in blocks]
     return [Block(kind="row", text=tables.alone([it[0].text for it in filled]))] if filled else []
-
-
-def _grid(table: _Table) -> list[list[str]]:
-    """Return the texts of a table's cells by rows and columns; a cell over several rows names each of them."""
-    found: list[list[str]] = []
-    down: dict[int, tuple[int, str]] = {}
-    for row in table.rows:
-        cells: list[str] = []
-        after: dict[int, tuple[int, str]] = {}
-        for blocks, wide, deep in row:
-            _from_above(cells, down)
-            said = "\n".join(it.text for it in blocks)
-            if deep > 1:
-                after[len(cells)] = deep - 1, said
-            cells += [said, *[""] * (wide - 1)]
-        _from_above(cells, down)
-        down |= after
-        found.append(cells)
-    return found
-
-
-def _from_above(cells: list[str], down: dict[int, tuple[int, str]]) -> None:
-    """Add the texts of cells of rows above that reach into this one at its next columns."""
-    while (at := len(cells)) in down:
-        left, said = down.pop(at)
-        if left > 1:
-            down[at] = left - 1, said
-        cells.append(said)

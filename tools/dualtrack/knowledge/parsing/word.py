@@ -71,7 +71,7 @@ def read(archive: zipfile.ZipFile) -> Parsed:
     for kind, name in related:
         if kind == "styles" and name in names:
             found.levels = _levels(tree := _tree(archive.read(name)))
-            found.hidden = concealed.styles(tree)
+            found.hidden, found.shifts = concealed.styles(tree), concealed.shifts(tree)
     try:
         found.part(body, "", main)
         for wanted, place in PARTS.items():
@@ -177,6 +177,8 @@ class _Document:
     levels: dict[str, int] = field(default_factory=dict)
     #: Whether text of a style is hidden; of all by "".
     hidden: dict[str, bool] = field(default_factory=dict)
+    #: What styles put above or below the line.
+    shifts: dict[str, str] = field(default_factory=dict)
     _around: bool = False
     #: Whether the last text is a digit above or below the line.
     _shifted: bool = False
@@ -290,7 +292,7 @@ class _Document:
             words.append(said)
         elif name not in PROPERTIES:
             words += [f" {it} " for it in _words(node)]
-            shift = SHIFTED.get(_value(_child(node, "rPr", "vertAlign")) or "", "") if name == "r" else ""
+            shift = self._shift(node) if name == "r" else ""
             if shift and _ends_with_digit(words):
                 words.append(shift)  # an exponent, or the number of a note: no digit of the number before it
             before = len(words)
@@ -300,6 +302,11 @@ class _Document:
                 if self._shifted and not shift and said[0].isdigit():
                     words.insert(before, " ")
                 self._shifted = bool(shift) and said[-1].isdigit()
+
+    def _shift(self, run: Node) -> str:
+        """Return what is written before digits that a run puts above or below the line; empty where it does not."""
+        style = self.shifts.get(_value(_child(run, "rPr", "rStyle")) or "")
+        return SHIFTED.get(_value(_child(run, "rPr", "vertAlign")) or style or "", "")
 
     def _said(self, node: Node, apart: list[Node]) -> str:
         """Return the words of what is in an element."""
