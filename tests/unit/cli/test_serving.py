@@ -180,6 +180,7 @@ def test_a_gateway_whose_haproxy_does_not_run_is_a_note(run: Run, host: Host) ->
 
 
 def test_the_gateway_records_who_gave_and_took_keys(run: Run, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dualtrack.core.operator.LOGIN", Path("/dev/null"))  # no session logged in
     monkeypatch.setenv("SUDO_USER", "ana")
     made = json.loads(run("key", "add", "research", "--json")[1])
     run("key", "apply")

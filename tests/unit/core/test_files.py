@@ -214,3 +214,9 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path, kind: str) -> No
         write_atomically(place, b"x")
     assert place.lstat() == before
     assert [it.name for it in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_directory_in_the_place_of_a_file_is_named(tmp_path: Path, follow: bool) -> None:
+    with pytest.raises(DualtrackError, match=re.escape(str(tmp_path))):
+        files.read(tmp_path, dict, follow=follow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +129,7 @@ def test_an_engine_is_drained_for_one_model_and_goes_on_with_the_others() -> Non
 def test_each_gateway_records_who_did_what_before_it_is_done(
     monkeypatch: pytest.MonkeyPatch, verb: steering.Verb, what: str, model: str | None
 ) -> None:
+    monkeypatch.setattr("dualtrack.core.operator.LOGIN", Path("/dev/null"))  # no session logged in
     monkeypatch.setenv("SUDO_USER", "ana")
     hosts = [Host("g1"), Host("g2")]
     steering.steer([it.site for it in hosts], verb, what, model=model, last=True)

@@ -136,6 +136,7 @@ def push(
     """Make a directory a version in a bucket. It can be pulled when all of it is there, and never changes then.
 
     What is printed first is its name with the digest: whoever pulls by that name gets this content or nothing.
+    A version has files only: directories without files are not part of it.
     """
     wanted = addresses.parse(address)
     total = sum(it.stat().st_size for it in source.rglob("*") if it.is_file()) if source.is_dir() else 0

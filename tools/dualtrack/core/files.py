@@ -315,6 +315,8 @@ def read(path: Path, kind: type[T], hint: str = "delete it", *, follow: bool = T
             return msgspec.json.decode(file.read(), type=kind)
     except FileNotFoundError:
         return None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a directory, not a file") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is damaged: {error}", hint=hint) from None
 

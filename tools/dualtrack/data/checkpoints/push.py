@@ -80,10 +80,17 @@ def _pushed(address: Address, digest: str, of: Manifest, sent: int) -> Pushed:
 
 
 def _files(source: Path) -> Iterator[str]:
-    """Yield the files below a directory in order; BadInput for what cannot be part of a version."""
+    """Yield the files below a directory in order; BadInput for what cannot be part of a version.
+
+    External where a directory cannot be read: the version would lack its files.
+    """
     if not source.is_dir():
         raise BadInput(f"{source} is not a directory", hint="a checkpoint is a directory of files")
-    for folder, folders, names in os.walk(source):
+
+    def fail(error: OSError) -> None:
+        raise External(f"cannot read {error.filename}: {error.strerror}")
+
+    for folder, folders, names in os.walk(source, onerror=fail):
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)

@@ -248,7 +248,7 @@ class _Page:
             for row in table.rows:
                 self.blocks += _laid_out([blocks for blocks, *_ in row])
         else:
-            said = [[("\n".join(it.text for it in blocks), *spans) for blocks, *spans in row] for row in table.rows]
+            said = [[("\n".join(it.text for it in cell), wide, deep) for cell, wide, deep in row] for row in table.rows]
             self._rows(grids.spread(said))
 
     def _rows(self, grid: list[list[str]]) -> None:
