@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dualtrack.core.errors import BadInput
-from dualtrack.knowledge import ingest, versions
+from dualtrack.knowledge import deletion, ingest, versions
 from tests.support.knowledge_base import Digests
 
 
@@ -35,3 +35,45 @@ def test_a_run_without_readers_keeps_those_of_the_collection(tmp_path: Path) -> 
         with pytest.raises(BadInput, match="different readers"):
             ingest.ingest(base, source, "hr", [], Digests(), say=lambda _: None)
     assert {it.labels for it in versions.load(base).entries} == {("group:hr", "person:ada"), ("role:auditor",)}
+
+
+def with_document(directory: Path, base: Path, collection: str, *labels: str) -> None:
+    """Take in a new directory with a document called after it."""
+    directory.mkdir()
+    (directory / f"{directory.name}.txt").write_text(f"报销 {directory.name}")
+    ingest.ingest(base, directory, collection, labels, Digests(), say=lambda _: None)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "removed", "deleted and removed", "never there"])
+def test_a_collection_without_documents_keeps_its_readers(tmp_path: Path, gone: str) -> None:
+    docs, base = tmp_path / "docs", tmp_path / "base"
+    docs.mkdir()
+
+    def run(*labels: str, remove_missing: bool = False) -> tuple[str, ...]:
+        return ingest.ingest(base, docs, "hr", labels, Digests(), remove_missing=remove_missing, say=lambda _: None).acl
+
+    with_document(tmp_path / "other", base, "other")
+    if gone != "never there":
+        (docs / "a.txt").write_text("请假")
+    run("group:hr")
+    if "deleted" in gone:
+        deletion.delete(base, [], ["hr/a.txt"])
+    if "removed" in gone:
+        (docs / "a.txt").unlink()
+        assert run(remove_missing=True) == ("group:hr",)
+    assert run() == ("group:hr",)
+    assert {it.collection for it in versions.load(base).entries} == {"other"}
+    (docs / "b.txt").write_text("工资")
+    assert run() == ("group:hr",)
+    assert {it.labels for it in versions.load(base).entries if it.collection == "hr"} == {("group:hr",)}
+    assert run("person:ada") == run() == ("person:ada",)
+
+
+def test_readers_of_several_directories_are_known_when_all_are_empty(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    for name in ("hr", "audit"):
+        with_document(tmp_path / name, base, "rules", f"group:{name}")
+    deletion.delete(base, [], ["rules/hr.txt", "rules/audit.txt"])
+    (tmp_path / "hr/new.txt").write_text("工资")
+    with pytest.raises(BadInput, match="different readers"):
+        ingest.ingest(base, tmp_path / "hr", "rules", [], Digests(), say=lambda _: None)

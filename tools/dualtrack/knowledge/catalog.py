@@ -1,6 +1,7 @@
 """What was taken in: every document with its chunks, or why it was left out, each under a key of its own (`keys`).
 
-Where a document is, and what it was made of, are keyed digests here. Of a deleted one a row is left that says so.
+Where a document is, and what it was made of, are keyed digests here. Of a deleted one a row is left that says so. Who
+may read a collection is noted beside its documents, since it may have none.
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class _Readers(msgspec.Struct, frozen=True, array_like=True):
+    """A collection, and the labels of its documents."""
+
+    collection: str
+    labels: set[tuple[str, ...]]
+
+
 class Catalog(Held):
     """All documents of a knowledge base."""
 
@@ -47,7 +55,27 @@ class Catalog(Held):
             self._path,
             "CREATE TABLE IF NOT EXISTS documents (place BLOB PRIMARY KEY, digest BLOB NOT NULL, document BLOB,"
             " body BLOB, reason TEXT NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS collections (place BLOB PRIMARY KEY, readers BLOB NOT NULL) WITHOUT ROWID",
         )
+
+    def readers(self, collection: str) -> set[tuple[str, ...]]:
+        """Return the labels of a collection's documents; where it has none, those noted last. None where it is new."""
+        if there := {it.labels for _, it in self.all() if it.collection == collection}:
+            return there
+        asked = "SELECT readers FROM collections WHERE place = ?"
+        for (sealed,) in self._table.ask(asked, (self._keys.mac("collection", collection.encode()),)):
+            data = self._keys.disclose("readers", sealed)
+            noted = msgspec.msgpack.decode(data, type=_Readers) if data else _Readers("", set())
+            if noted.collection != collection:
+                raise External(f"{self._path} is damaged: a collection's readers do not open", hint="bring it back")
+            return noted.labels
+        return set()
+
+    def let_read(self, collection: str, labels: set[tuple[str, ...]]) -> None:
+        """Note the labels of a collection's documents for when it has none."""
+        sealed = self._keys.enclose("readers", msgspec.msgpack.encode(_Readers(collection, labels)))
+        place = self._keys.mac("collection", collection.encode())
+        self._table.change("INSERT OR REPLACE INTO collections VALUES (?, ?)", [(place, sealed)])
 
     def known(self, collection: str, path: str, digest: str) -> str | None:
         """Return None where a document is new or changed, else why it was deleted, or nothing."""

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -61,8 +61,8 @@ def ingest(
 ) -> IngestReport:
     """Take in a directory and switch to the version with it; BadInput for a directory or a label that is none.
 
-    Without labels, those of the collection's documents stay; a new one is for everyone. ``keep`` versions stay, the
-    newest and the current one among them. What was deleted (`ledger`) stays out.
+    Without labels, those of the collection stay, also where its documents are gone; a new one is for everyone. ``keep``
+    versions stay, the newest and the current one among them. What was deleted (`ledger`) stays out.
     """
     if not source.is_dir():
         raise BadInput(f"{source} is not a directory")
@@ -82,7 +82,9 @@ def ingest(
     with locked(base / "ingest", say), Keys(base, key_file, make=True) as keys, Catalog(base, keys) as catalog:
         deleted, shortened = Ledger(base, keys), model.shortened
         deletion.finish(base, keys, deleted)
-        acl = tuple(sorted(labels)) or _acl(catalog, collection)
+        readers = catalog.readers(collection)
+        acl = tuple(sorted(labels)) or _only(readers, collection)
+        catalog.let_read(collection, readers | {acl})
         reader = _Reader(catalog, deleted, collection, acl, model)
         masked: Counter[str] = Counter()
         new = 0
@@ -107,6 +109,7 @@ def ingest(
         versions.prune(base, keep)
         deletion.tidy(base, keys, catalog.documents())
         here = [it for it in documents if it.collection == collection]
+        catalog.let_read(collection, {it.labels for it in here} or {acl})
         left = [Left(it.path, reason) for it in here for reason in (it.reason, *it.left_out) if reason]
         left += [Left(path, reason) for path, reason in (*reader.deleted.items(), *other.items())]
         return IngestReport(
@@ -117,12 +120,11 @@ def ingest(
         )  # fmt: skip
 
 
-def _acl(catalog: Catalog, collection: str) -> tuple[str, ...]:
-    """Return who may see the documents of a collection; BadInput where that differs."""
-    there = {it.labels for _, it in catalog.all() if it.collection == collection}
-    if len(there) > 1:
+def _only(readers: Set[tuple[str, ...]], collection: str) -> tuple[str, ...]:
+    """Return the readers of a collection, of a new one everyone; BadInput where its documents have several."""
+    if len(readers) > 1:
         raise BadInput(f"the documents of '{collection}' have different readers", hint="name them by --acl")
-    return there.pop() if there else ("everyone",)
+    return next(iter(readers), ("everyone",))
 
 
 @cache
