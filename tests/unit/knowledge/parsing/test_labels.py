@@ -96,3 +96,54 @@ def test_shapes_are_of_the_words_of_the_rules() -> None:
     assert labels.fits_person("王五", "负责人")
     assert not labels.fits_person("金额较大的", "负责人")
     assert not labels.fits("密码", say.LOGIN.split("|")[0])
+
+
+#: Names of fields, in words and as programs write them, and values of their kinds.
+FIELDS = {
+    "2345 6789": "Telephone|Telefax|Cellphone|Phone|Tel|Fax|Mobile|Hotline|WhatsApp|home phone|office tel|user mobile",
+    "6543210987123456": "card|bank card|debit card|account no|bank account",
+    "Abc12345": "password|pwd|passwd|user pwd|access token|api key|client secret|admin password",
+    "12345678": "QQ|my QQ",
+    "1990-03-07": "date of birth|birth date|birthday|DOB",
+    "E12345678": "passport",
+    "liwei_1990": "wechat|weixin",
+    "219-09-9999": "SSN|user SSN",
+    "00123456": "MRN|patient MRN|patient id|medical record",
+    "356938035643809": "IMEI|device IMEI",
+    "de89370400440532013000": "IBAN|user IBAN",
+}
+
+
+def written_as_programs_do(name: str) -> set[str]:
+    """Return a name in words as it is, with what counts or numbers it, and as names of fields."""
+    words = name.split()
+    counted = [
+        words,
+        [*words, "No"],
+        [*words, "number"],
+        [*words, "no."],
+        [*words, "value"],
+        [*words[:-1], f"{words[-1]}s"],
+    ]
+    found = {joint.join(it) for it in counted for joint in (" ", "_", "-")}
+    found |= {"".join([it[0].lower(), *(word.title() for word in it[1:])]) for it in counted if it[-1] != "no."}
+    return found | {it.title() for it in found if " " in it} | {it.upper() for it in found if "_" in it}
+
+
+@pytest.mark.parametrize("value", FIELDS)
+def test_a_label_that_names_a_value_in_a_text_names_it_in_a_table(value: str) -> None:
+    known = 0
+    for label in sorted(it for name in FIELDS[value].split("|") for it in written_as_programs_do(name)):
+        if value in mask(f"{label}: {value}".encode()).data.decode():
+            continue
+        known += 1
+        grids = [
+            [["Name", "Li Wei"], ["Department", "Finance"], [label, value], ["Remarks", "none"]],
+            [["Item", "Party A", "Party B"], ["Name", "Alpha", "Beta"], [label, value, "n/a"], ["City", "X", "Y"]],
+            [["Name", "Li Wei", "Dept", "Finance"], ["Title", "Manager", label, value], ["City", "X", "Land", "Y"]],
+            [["Dept", "Finance"], ["No", "Name", label], ["1", "Li Wei", value]],
+        ]
+        for grid in grids:
+            parts = [it.text for it in tables.rows(grid, None)]
+            assert value not in "\n".join(mask_parts(parts)[0]), (grid, parts)
+    assert known > 4

@@ -17,8 +17,8 @@ from dualtrack.knowledge.pii.traditional import simplified
 LONGEST, MOST_DIGITS = 30, 2
 #: The same of one that ends with the word of its value, but for brackets and signs: "Phone number (with area code)?".
 LONGEST_WITH_WORD = 60
-#: Latin words that are shorter are words of their own: `tel` is none in `hotel`.
-WHOLE = 7
+#: Latin words that are shorter, and these, are words of their own: `tel` is none in `hotel`, `secret` in `secretary`.
+WHOLE, ALSO_WHOLE = 5, ("mobile", "secret")
 #: Characters of a value that may be personal data: an identifier has at least four digits or Latin letters.
 SHORTEST = 4
 #: A person's name has at most so many characters.
@@ -36,10 +36,13 @@ SHAPES = (
     (say.FUND, rf"(?!{_DAY}$)[a-z]{{0,3}}-?[0-9](?:-?[0-9]){{6,19}}"), (_RECORDS, r"[a-z]{0,4}[0-9]{5,15}"),
     (say.BIRTH, rf"{_DAY}|(?:19|20)[0-9]{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"),
     (say.SOLDIER, rf"[{say.ARMS}]?字?第? ?[0-9]{{6,10}}"), (say.WECHAT, r"[a-z][a-z0-9_-]{5,19}"),
-    (say.QQ, r"[1-9][0-9]{4,10}"),
+    (say.QQ, r"[1-9][0-9]{4,10}"), (say.SSN, r"[0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4}"),
 )  # fmt: skip
 #: What may be between such a word and its value.
-_AFTER = r"s?(?:日期|年月日|卡)?(?:号码|编号|号|证号|账号|帐号|卡号|[ _-]?no\.?|[ _-]?number|[ _-]?id)?\.?"
+_AFTER = (
+    r"s?(?:日期|年月日|卡)?(?:号码|编号|号|证号|账号|帐号|卡号"
+    r"|[ _-]?(?:nos?\.?|num(?:ber)?s?|id|code|value|hash|key|account|date|on|record)){0,2}\.?"
+)
 #: How one may be written, which the rules find if its check digits are right, or a part of it.
 BROAD = (
     (say.LOGIN, r"(?=.*[0-9])[!-~]{4,}.*"), (say.DEVICE, r"[0-9](?:[ -]?[0-9]){14}"),
@@ -50,6 +53,10 @@ BROAD = (
 )  # fmt: skip
 _OTHERS = (say.PLACE, say.POSITION, say.LATITUDE, say.LONGITUDE, "mail|邮箱|邮件|mac|vin|车牌|车架|地址|address")
 _WORDS = (*(words for words, _ in (*SHAPES, *BROAD)), *_OTHERS)
+_ALL_WORDS = (*_WORDS, say.PERSON)
+#: A name of programs in one word, such as `userPwd`, and where a word in it begins.
+_NAME_OF_FIELD = re.compile(r"[A-Za-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+")
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SENTENCE = re.compile(r"[。；;！!？?，,@\n]")
 #: Signs behind a label: of a question, and of what the column is sorted or shown by.
 _SIGNS = "？?！!▼▽▲△▾▿▴↓↑→←⇩⇧⇣⇡↕⇅☎☏✆✉📞📱📧📲✎✏►▶◄◀※•…\ufe0f"
@@ -68,7 +75,8 @@ _BETWEEN_HAN = re.compile(r"(?<=[\u2e80-\u9fff\uff00-\uffef])\s+(?=[\u2e80-\u9ff
 @cache
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     parts = [it for word in words for it in word.split("|")]
-    own = (rf"(?<![a-z]){it}(?![a-z])" if it.isascii() and len(it) < WHOLE else it for it in parts)
+    whole = [it.isascii() and (len(it) < WHOLE or it in ALSO_WHOLE) for it in parts]
+    own = (rf"(?<![a-z]){it}s?(?![a-z])" if alone else it for it, alone in zip(parts, whole, strict=True))
     return re.compile("|".join(own))
 
 
@@ -87,7 +95,10 @@ def _simplified() -> dict[int, str]:
 
 
 def _plain(cell: str) -> str:
-    return unicodedata.normalize("NFKC", cell).translate(_simplified()).lower()
+    said = unicodedata.normalize("NFKC", cell).translate(_simplified())
+    if _NAME_OF_FIELD.fullmatch(said) and not _pattern(_ALL_WORDS).search(said.lower()):
+        said = _CAPITAL.sub(" ", said)
+    return said.lower()
 
 
 def bare(cell: str) -> str:
@@ -164,7 +175,7 @@ def _ends_with_word(said: str) -> bool:
 
 @cache
 def _last_word() -> re.Pattern[str]:
-    return re.compile(rf"(?:{_pattern((*_WORDS, say.PERSON)).pattern}){_AFTER}[是为]?\Z")
+    return re.compile(rf"(?:{_pattern(_ALL_WORDS).pattern}){_AFTER}[是为]?\Z")
 
 
 @lru_cache(1 << 12)
@@ -175,7 +186,7 @@ def names_value(cell: str) -> bool:
 
 def has_word(said: str) -> bool:
     """Tell whether a text has a word that personal data is found after."""
-    return _pattern((*_WORDS, say.PERSON)).search(_plain(said)) is not None
+    return _pattern(_ALL_WORDS).search(_plain(said)) is not None
 
 
 @lru_cache(1 << 12)

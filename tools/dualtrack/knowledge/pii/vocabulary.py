@@ -28,7 +28,7 @@ PATIENT = "病历|住院|门诊|病案|就诊卡"
 BIRTH = "出生|生日|date[ _-]?of[ _-]?birth|birth[ _-]?date|birthday|born|dob|d.o.b|d_o_b"
 PHONE = (
     "电话|手机|座机|固话|市话|宅电|总机|专线|客服|致电|拨打|联系方式|联络方式|联系号码|联络号码|热线|传真|tel|phone|fax|mobile"
-    "|hotline|whatsapp|contact[ _-]?no|contact[ _-]?number"
+    "|hotline|telefax|whatsapp|contact[ _-]?no|contact[ _-]?number"
 )
 COMPANY = "信用代码|税号|纳税人识别号|统一编号|统编"
 IBAN = "iban"
