@@ -23,7 +23,7 @@ from tests.unit.knowledge.parsing.layouts import NAMED, WRITTEN
         ("<b>密码</b>", "密码"), ("`password`", "password"), ("姓　名：", "姓名"),
         ("电话\n(办公)", "(办公)电话"), ("Pass\nword", "Password"),
         ("紧急联系人电话 2", "2 紧急联系人电话"), ("部门\n名称", "部门名称"), ("部门（新）", "部门（新）"),
-        ("第\n2\n行", "第 2 行"), ("电话-家庭", "家庭 电话"), ("Wi-Fi密码", "Wi-Fi密码"),
+        ("第\n2\n行", "第\n2\n行"), ("电话-家庭", "家庭 电话"), ("Wi-Fi密码", "Wi-Fi密码"),
         ("phone_number", "phone_number"), ("您的密码是？", "您的密码是"),
     ],
 )  # fmt: skip
@@ -147,3 +147,30 @@ def test_a_label_that_names_a_value_in_a_text_names_it_in_a_table(value: str) ->
             parts = [it.text for it in tables.rows(grid, None)]
             assert value not in "\n".join(mask_parts(parts)[0]), (grid, parts)
     assert known > 4
+
+
+#: How people write two values into a cell.
+TWO = [
+    "{}\n{}", "{} (O)\n{} (M)", "{}（办公）\n{}（家）", "{} 李雷\n{} 韩梅", "{};\n{};", "{}；\n{}。", "1. {}\n2. {}",
+    "1、{}\n2、{}", "（1）{}\n（2）{}", "- {}\n- {}", "• {}\n• {}", "①{}\n②{}", "\n{}\n\n{}\n", "  {}\n  {}", "{},\n{}",
+]  # fmt: skip
+OTHERS = {
+    "护照号": ("E12345678", "E12345679"), "电话": ("62345678", "62345679"), "密码": ("Welcome1", "Welcome2"),
+    "卡号": ("6543210987123456", "6543210987123457"), "病历号": ("00123456", "00123457"),
+    "微信": ("liwei_1990", "hanmei_1991"),
+    "Phone": ("2345-6789", "9123-4567"), "QQ": ("12345678", "22345678"), "统一编号": ("04595257", "22099131"),
+    "IBAN": ("DE89370400440532013000", "GB82WEST12345698765432"), "出生日期": ("1990-03-07", "1991年3月7日"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", TWO)
+def test_both_values_of_a_cell_are_found(form: str) -> None:
+    for label, values in OTHERS.items():
+        cell = form.format(*values)
+        for grid in (
+            [["部门", label], ["财务", cell], ["法务", ""]],
+            [["部门", "财务"], [label, cell], ["城市", "上海"]],
+        ):
+            parts = [it.text for it in tables.rows(grid, None)]
+            said = "\n".join(mask_parts(parts)[0])
+            assert [it for it in values if it in said] == [], (grid, parts)

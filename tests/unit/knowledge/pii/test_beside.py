@@ -206,3 +206,38 @@ def test_what_is_beside_a_value_stays(text: str, clean: str) -> None:
 )  # fmt: skip
 def test_program_text_is_none(text: str) -> None:
     assert not scan(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("‘", "’"), ("《", "》"), ("〈", "〉"), ("«", "»"), ("‹", "›"), ("〔", "〕"), ("〖", "〗"), ("__", "__"), ("【", "】"),
+     ("“", "”"), ("「", "」")],
+)  # fmt: skip
+def test_brackets_around_a_value_hide_no_kind(one: str, other: str) -> None:
+    them = [it for it in words() if "王" not in it[1] and "51.5" not in it[1]]
+    cases = [(f"{word}{sign}{one}", f"{value}{other}") for (word, value), sign in itertools.product(them, SIGNS)]
+    found = found_in([f"见 {text}{value}" for text, value in cases])
+    none([
+        f"{text}{value}" for (text, value), own in zip(cases, found, strict=True)
+        if not any(value.removesuffix(other) in it for it in own)
+    ])  # fmt: skip
+
+
+#: What ends the items of a list, after their values.
+ENDS = ("", "；", "。", ";", ",", "（李雷）", " (李雷)", " 李雷", " # office", "  工行")
+
+
+@pytest.mark.parametrize("mark", ["- {}", "* {}", "{}. ", "（{}）", "({}) ", "{}、"])
+@pytest.mark.parametrize("end", ENDS)
+def test_every_item_of_a_list_is_found(mark: str, end: str) -> None:
+    cases = []
+    for word, value in words():
+        if "." in value or "王" in value:
+            continue
+        items = [f"{mark.format(it) if '{}.' not in mark else f'{it}. '}{value}{end}" for it in (1, 2, 3)]
+        if "{}" in mark and mark[0] in "-*":
+            items = [f"{mark[0]} {value}{end}" for _ in items]
+        cases.append((f"{word}：\n" + "\n".join(items), value))
+    found = found_in([text for text, _ in cases])
+    none([text for (text, value), own in zip(cases, found, strict=True) if sum(value in it for it in own) != 3])
+    assert len(cases) > 60

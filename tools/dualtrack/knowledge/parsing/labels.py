@@ -52,7 +52,8 @@ BROAD = (
     (f"{say.CARD}|{say.IDENTITY}", r"[0-9][0-9 x-]{11,}.*"),
 )  # fmt: skip
 _OTHERS = (say.PLACE, say.POSITION, say.LATITUDE, say.LONGITUDE, "mail|邮箱|邮件|mac|vin|车牌|车架|地址|address")
-_WORDS = (*(words for words, _ in (*SHAPES, *BROAD)), *_OTHERS)
+_OF_IDENTIFIERS = tuple(words for words, _ in (*SHAPES, *BROAD))
+_WORDS = (*_OF_IDENTIFIERS, *_OTHERS)
 _ALL_WORDS = (*_WORDS, say.PERSON)
 #: A name of programs in one word, such as `userPwd`, and where a word in it begins.
 _NAME_OF_FIELD = re.compile(r"[A-Za-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+")
@@ -108,16 +109,19 @@ def bare(cell: str) -> str:
 
 @lru_cache(1 << 12)
 def joined(cell: str) -> str:
-    """Return a label on one line, as it is read: `登录⏎密码` and `密 码` are one word each; other cells as they are."""
+    """Return a label on one line, as it is read: `登录⏎密码` and `密 码` are one word each; other cells as they are.
+
+    Lines with a digit that name no value may be values themselves, such as passwords.
+    """
     if len(cell) > 2 * LONGEST or cell.isalnum():
         return cell
     line = _BETWEEN_HAN.sub("", _BREAK.sub(" ", cell)) if "\n" in cell else cell
     if not is_label(line):
         return cell
-    for closed in (_BETWEEN_HAN.sub("", line), re.sub(r"\s", "", line)):
+    for closed in (_BETWEEN_HAN.sub("", line), re.sub(r"\s", "", line), line):
         if names_value(closed):
             return closed
-    return line
+    return cell if _digits(line) else line
 
 
 @lru_cache(1 << 12)
@@ -182,6 +186,12 @@ def _last_word() -> re.Pattern[str]:
 def names_value(cell: str) -> bool:
     """Tell whether a cell is a label with a word that personal data is found after."""
     return is_label(cell) and has_word(cell)
+
+
+@lru_cache(1 << 12)
+def names_identifier(label: str) -> bool:
+    """Tell whether a label has a word for an identifier, not for an address or a place."""
+    return _pattern(_OF_IDENTIFIERS).search(_plain(label)) is not None
 
 
 def has_word(said: str) -> bool:

@@ -28,6 +28,8 @@ OF_VALUES = frozenset((
 ))  # fmt: skip
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}\s*[年/-]?[^0-9]*$|[^0-9]{0,20}[0-9]{1,2}[^0-9]*$")
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,%\s]*")
+#: What begins a line of a cell that is a list; empty where it is none.
+_ITEM = re.compile(r"\s*(?:(?:[-*+•·‣◦]|[1-9][0-9]?[.)、])\s+|[(（][1-9][0-9]?[)）]\s*|[1-9][0-9]?、|[①-⑳]\s*)?")
 #: Labels above a column that are kept, as in a table with names of columns again and again.
 MOST_ABOVE = 16
 #: A row: the texts of its cells that have one, by their columns; and with its number.
@@ -171,13 +173,17 @@ def _names_those_below(row: Cells, below: Cells, *, most: bool) -> bool:
 
 
 def _pair(label: str, value: str) -> str:
-    """Return a value directly after its label; each line of one, where the label names what these lines are."""
+    """Return a value directly after its label."""
     label = labels.written(label)
-    if not label or not value:
-        return label or value
+    return _after(label, value) if label and value else label or value
+
+
+def _after(label: str, value: str) -> str:
+    """Return a value after a label as it is written; each line of one, where the label names what these may be."""
     lines = [it for it in value.split("\n") if it.strip()]
-    if len(lines) > 1 and labels.names_value(label) and sum(labels.fits(it.strip(), label) for it in lines) > 0:
-        return "\n".join(f"{label}: {it}" for it in lines)
+    if len(lines) > 1 and labels.names_identifier(label) and any(labels.may_be_personal(it, label) for it in lines):
+        items = [_ITEM.match(it) for it in lines]
+        return "\n".join(f"{it[0]}{label}: {line[it.end() :]}" for it, line in zip(items, lines, strict=True) if it)
     return f"{label}: {value}"
 
 
@@ -326,11 +332,8 @@ def _parts(row: Cells, names: _Names, above: _Above) -> Iterator[str]:
         name = names.of(at)
         over = above.of(at, it, name)
         if label and not labels.fits(it, name) and _is_of(label, it, name, over):
-            said = f"{it} ({name})" if name else it
-            if held:
-                held, said = "", f"{held}: {said}"
-            else:
-                said = f"{label}: {said}"
+            said = _after(held or label, it) + (f" ({name})" if name else "")
+            held = ""
         else:
             said = _pair(_with_above(name, over), it)
             if held:

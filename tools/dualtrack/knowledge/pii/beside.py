@@ -61,11 +61,13 @@ CLOSES = rf"(?:{TAG}|{_LINKED}|(?:[*_`~]{{1,3}}|\\?[\"'”’]|[\]」』】〕»
 _ITEM = r"\r?\n[ \t]{0,12}(?:[-*+.]|\(?[0-9]{1,2}[.)、])[ \t]{0,3}"
 #: Blanks and underlines after a sign, as in forms.
 _FILL = r"(?:[ \t]{0,2}_{3,40}+[ \t]{0,8}|[ \t]{3,40}+)"
+#: Brackets and quotes that open around a value.
+_OPENS_AROUND = "‘《〈«‹〔〖"
 #: Between a word and what it names: any of these; or, where words are common, a sign at least.
-_SIGNS = r"""[\s:=#*"'“”「『【\[(<>|为是叫`~\\]"""
-_MANY = rf"(?<=[:=])(?:{_ITEM}|{_FILL})|[ \t]{{4,24}}+(?=[:=])|_{{4,40}}+| -{{1,2}} "
+_SIGNS = rf"""[\s:=#*"'“”「『【\[(<>|为是叫`~\\{_OPENS_AROUND}]"""
+_MANY = rf"(?<=[:=])(?:{_ITEM}|{_FILL})|(?<=[:=\s*])_{{1,3}}(?!_)|[ \t]{{4,24}}+(?=[:=])|_{{4,40}}+| -{{1,2}} "
 #: In this order: what is most frequent is tried first.
-_SOME = rf"""(?:[:=#*"'“”「『【(<>|为是叫`~\\]|\[(?:\s{{1,12}}(?=["']))?|{_MANY}|\s)"""
+_SOME = rf"""(?:[:=#*"'“”「『【(<>|为是叫`~\\]|\[(?:\s{{1,12}}(?=["']))?|{_MANY}|\s|[{_OPENS_AROUND}])"""
 #: A character of Chinese that is none of these does not stand between a word and its value, unless it begins one.
 NEAR = "(?![\u4e00-\u9fff](?<![已被重修更变设改均都皆分默暂仍还就现统如见和及与或是为叫军士文兵警武海空后政装联]))"
 #: The attributes of an element of XML that has the value.
@@ -91,15 +93,17 @@ _BLOCK = r"(?:[|>][+-]?\n[ \t]{1,16})?"
 _ACCOUNT = r"(?:[a-z_.-]{1,24} / )?"
 SAID = (
     rf"{BESIDE}?(?: is(?=\s{{0,3}}[:=]))?{_BLANKS}{SIGN}(?:{_FILL}|{_ITEM})?\s{{0,2}}"
-    rf"(?:{_BEHIND})?(?:{_ANNOTATED}{_BLOCK}{_ACCOUNT}(?:[\s“”「『]|\\?[\"']|\[\s{{0,12}}(?=[\"'])|{CLOSES}){{0,4}})"
+    rf"(?:{_BEHIND})?(?:{_ANNOTATED}{_BLOCK}{_ACCOUNT}(?:[\s“”「『【{_OPENS_AROUND}]|\\?[\"']|\[\s{{0,12}}(?=[\"'])|{CLOSES}){{0,4}})"
 )
 #: Marks that open around a value of letters and digits.
 OPENS = r"[*_`~]{0,3}"
 #: Between values of one word, each of which may have a bracket after it; passwords have a sign before the next field.
 _AFTER, _BEFORE = r"[\"']?(?: ?\([^()\n]{0,16}\))?[*_`~]{0,3}", "[*_`~\"']{0,3}"
+#: What the item of a list may end with, after its value: a stop, or a few words.
+_END_OF_ITEM = r"(?:[;；。.,]|[ \t]{1,3}[^\s0-9][^\n0-9]{0,15})?"
 _AND = r" ?(?:和|或|及|与|and|or) ?"
 _IN_LIST = r"[\"'] ?,\s{0,12}[\"'](?=[^\"':=\n]{4,64}[\"']\s{0,12}[,\]])"
-AND = rf"{_AFTER}(?: ?[/、,;|] ?| ?,\r?\n[ \t]{{0,12}}(?=[\"'])|{_AND}|{_ITEM}){_BEFORE}"
-AND_SECRET = rf"(?:{_IN_LIST}|{_AFTER}(?: ?[/、] ?|{_AND}|{_ITEM}){_BEFORE})"
+AND = rf"{_AFTER}(?: ?[/、,;|] ?| ?,\r?\n[ \t]{{0,12}}(?=[\"'])|{_AND}|{_END_OF_ITEM}{_ITEM}){_BEFORE}"
+AND_SECRET = rf"(?:{_IN_LIST}|{_AFTER}(?: ?[/、] ?|{_AND}|{_END_OF_ITEM}{_ITEM}){_BEFORE})"
 #: The values of one word that follow the first one: no days without separators.
 NO_DAY = r"(?!(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?![0-9]))"

@@ -10,9 +10,10 @@ SHORTEST, LONGEST = 4, 300
 _CLOSING = r""""',;)\]}>"""
 #: After a value comes a blank, a character that no password has, or the end; or signs that close what the value is in,
 #: and then such a character; or a sign and the next name (`,user=`), or a tag. A sign between two other characters is
-#: part of the value, or a part of a password would stay.
+#: part of the value, or a part of a password would stay; but a bracket before a character that no password has begins a
+#: remark.
 _ENDS = (
-    rf"(?=[{_CLOSING}]*(?:[^!-~]|\Z)|[\"'][,;:)\]}}>]"
+    rf"(?=[{_CLOSING}]*(?:[^!-~]|\Z)|\([^ -~]|[\"'][,;:)\]}}>]"
     rf"|\\[\"'](?:[{_CLOSING}\\]|[^!-~]|\Z)|[\"']?[,;] ?[\"']?[a-z_][\w.-]{{0,31}}[\"']?[:=]|</?[a-z]{{1,10}}[ />])"
 )
 #: One more value after another one has letters and digits.

@@ -350,7 +350,7 @@ ACCOUNTS = shape(
 )  # fmt: skip
 SECRETS = (
     shape(
-        either(f"(?:{LOGIN})(?:[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|{'|'.join(COLONS)}|（|［|【|「|〔|是|为|成)"
+        either(f"(?:{LOGIN})(?:[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|{'|'.join(COLONS)}|＝|（|［|【|「|〔|是|为|成)"
                "|[\"']?,?\\s{0,16}[\"'<]?(?:value|content|string))"),
         Rule("secret", Pattern(rf"(?:{LOGIN}){OF_LOGIN}{SAID}({passwords.VALUE})", re.I),
              passwords.check, heads=heads_of(LOGIN), more=_more(passwords.VALUE, passwords.MIXED, AND_SECRET)),
