@@ -120,6 +120,8 @@ SCHEMAS = (
     {"pattern": "^a{5,2}$"}, {"pattern": "^a{ 5 , 2 }$"}, {"pattern": 7}, {"type": ["integer"] * 2}, {"type": ["none"]},
     {"type": ["string", ["string"]]}, {"properties": {str(it): {"type": ["string", "number"]} for it in range(17)}},
     {"anyOf": 7}, {"properties": [1, {"minItems": 3, "maxItems": 2}]}, {"items": [{"minItems": 3, "maxItems": 2}]},
+    {"properties": {"a" * 129: {}}, "additionalProperties": {"type": "string"}}, {"enum": [{"a" * 129: 1}]},
+    {"items": {"x-" + "a" * 127: 1}},
     *({it: {}} for it in ("not", "if", "patternProperties", "contains", "dependentSchemas", "propertyNames", "", "a")),
 )  # fmt: skip
 #: Programs write these (Pydantic, zod): a tree, definitions, names that are keywords elsewhere.
@@ -130,12 +132,23 @@ RIGHT_SCHEMAS = (
      "additionalProperties": False, "required": ["a"], "$schema": "https://json-schema.org/draft/2020-12/schema"},
     {"type": "object", "properties": {it: {"type": "string"} for it in ("pattern", "minItems", "$ref", "not", "if")}},
     {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "integer", "minimum": 0, "maximum": 0}},
+    {"type": "object", "properties": {"a" * 128: {"type": "string"}}, "additionalProperties": {"type": "string"}},
 )  # fmt: skip
 #: What templates read besides what is meant for them.
 FOR_TEMPLATES = (
     {"messages": [{}] * 10_800}, {"messages": "x"}, {"tools": "x"}, {"chat_template": "{{ messages }}"}, {"a": {}},
     {"a": "x" * 257}, {str(it): 1 for it in range(17)},
 )  # fmt: skip
+#: Special tokens of a model's vocabulary, some with a text between two: with each, llama.cpp copies the whole prompt.
+SPECIALS = (
+    "<|im_start|>",
+    "a<|im_end|>",
+    "<file_sep>x",
+    "<reponame>",
+    "</s> ",
+    "[INST]",
+    "<|im_start|>" * 20 + "word " * 9,
+)
 #: What the gateway lets through and an engine refuses.
 ENGINE_REFUSES = (
     {"max_tokens": 1e300}, {"stop": [1]}, {"stream_options": {"include_usage": "x"}, "stream": True},
@@ -147,9 +160,11 @@ WRONG_VALUES = {
         {"n": 1000}, {"n": 2}, {"best_of": 5}, {"prompt": ["x"] * 2000}, {"prompt": ["a", "b"]}, {"prompt": [1, 2]},
         {"prompt": {"a": 1}}, {"max_tokens": "many"}, {"max_tokens": -5}, {"stop": ["x"] * 17}, {"stop": {"a": 1}},
         {"logprobs": 100_000}, {"logit_bias": {str(it): 1 for it in range(2000)}}, {"stream": "yes"}, {"user": 7},
-        {"prompt": "word " * 2000}, {"metadata": {str(it): "x" for it in range(17)}},
+        {"prompt": "word " * 2000}, *({"prompt": it * (900_000 // len(it))} for it in SPECIALS),
+        {"metadata": {str(it): "x" for it in range(17)}},
     ],
     CHAT: [
+        *({"messages": [{"role": "user", "content": it * (900_000 // len(it))}]} for it in SPECIALS),
         {"messages": []}, {"messages": SAY * 1025}, {"messages": "x"}, {"messages": [1]}, {"messages": [{}]},
         {"messages": said(*[{"type": "text", "text": "x"}] * 1025)},
         {"messages": said({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}})},
@@ -196,6 +211,15 @@ HEAD = f"Host: {HOST}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: applicatio
 BODY = json.dumps({"model": MODEL, "prompt": "The capital of France is", "max_tokens": 4})
 LENGTH = f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
 POST = f"POST {COMPLETE} HTTP/1.1\r\n{HEAD}"
+#: Types of which llama.cpp reads a body as a form, and a body that is JSON and, of the first type, a form.
+FORMS = (
+    "multipart/form-data; boundary=x",
+    "application/x-www-form-urlencoded",
+    "text/plain",
+    "application/json; charset=x",
+)
+PART = "\r\n--x\r\nContent-Disposition: form-data; name={}\r\n\r\n{}"
+FORM = BODY[:-1] + f', "user": "{PART.format("prompt", "Hi")}{PART.format("grammar", "root ::= [0-9]")}\r\n--x--\r\n"}}'
 PATHS = (
     "/v1/%63ompletions", "/v1//completions", "/v1/x/../completions", "/v1/completions/", "/v1/completions;x",
     "/V1/completions",
@@ -213,6 +237,9 @@ RAW = [
     *((f"POST {it} HTTP/1.1\r\n{HEAD}{LENGTH}", {404}) for it in PATHS),
     (f"POST {COMPLETE} HTTP/1.1\r\nAuthorization: Bearer wrong\r\n{HEAD}{LENGTH}", {400, 401}),
     *((f"{POST.replace('Bearer ', it)}{LENGTH}", {200}) for it in ("BEARER ", "bearer    ", "Bearer  ", "")),
+    *((f"{POST.replace('Bearer ', it)}{LENGTH}", {401}) for it in ("x,Bearer ", ",Bearer ", "\tBearer ", "Bearer\t")),
+    *((f"{POST.replace('application/json', it)}{LENGTH}", {200}) for it in FORMS),
+    *((f"{POST.replace('application/json', it)}Content-Length: {len(FORM)}\r\n\r\n{FORM}", {400}) for it in FORMS),
 ]  # fmt: skip
 
 

@@ -40,6 +40,7 @@ SCHEMAS = (
     {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/a"}}] * 32}}},
     {"$defs": {"a": {"properties": {"x": {"type": "string"}}}}, "allOf": [{"$ref": "#/$defs/a"}] * 60},
     {"type": "object", "properties": {f"p{it}": {"type": ["string", "integer", "array", "object"]} for it in range(8)}},
+    {"properties": {"a" * (it % 120) + str(it): {} for it in range(200)}, "additionalProperties": {"type": "string"}},
 )
 #: Fields that engines do not work on, and those that the gateway refuses for this model: alone, not in pairs.
 NO_WORK = {"metadata", "stream_options", "chat_template_kwargs", "tools", "tool_choice"}

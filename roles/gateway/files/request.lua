@@ -19,6 +19,9 @@ cjson.decode_max_depth(64)
 cjson.decode_invalid_numbers(false)
 
 local MESSAGES, PARTS, STOPS, BIASES, TEXTS, LOGPROBS, METADATA = 1024, 1024, 16, 1024, 2048, 20, 16
+-- Special tokens in the texts of a body, times its bytes: llama.cpp copies the whole prompt for each part between two of
+-- them. 83,333 in 1 MB took 31 s, and as much again for each request that was given up.
+local COPIED = 1 << 27
 -- Bytes of a value for a model's template.
 local WORD = 256
 -- Of a whole body: its lists, objects and values. Shorter ones are decoded at once: less than a millisecond of work.
@@ -223,6 +226,36 @@ local function values(body)
     end
 end
 
+-- Special tokens that have the form of a tag.
+local TAGS = {}
+for _, name in ipairs({"s", "unk", "pad", "bos", "eos", "mask", "sep", "cls", "think", "reponame", "filename"}) do
+    TAGS[name] = true
+end
+
+-- Returns whether a special token of a model's vocabulary begins at a place, by the forms of the usual ones.
+local function is_special(text, at)
+    local tag = text:match("^</?(%l[%l_]*)%d*>", at)
+    return (tag and (TAGS[tag] or tag:find("_", 1, true) or tag:find("^unused")))
+        or text:find("^<|", at) or text:find("^<\u{ff5c}", at) or text:find("^%[/?%u[%u%d_]+%]", at)
+end
+
+-- Returns how many special tokens the texts in a value have.
+local function specials(value)
+    local found = 0
+    if type(value) == "string" then
+        local at = value:find("[<%[]")
+        while at do
+            found = found + (is_special(value, at) and 1 or 0)
+            at = value:find("[<%[]", at + 1)
+        end
+    elseif type(value) == "table" then
+        for _, it in pairs(value) do
+            found = found + specials(it)
+        end
+    end
+    return found
+end
+
 local function look(txn)
     local body = txn.f:req_body()
     local readable = body and utf8.len(body)
@@ -251,6 +284,9 @@ local function look(txn)
                 return refuse(txn, name .. " " .. why, name)
             end
         end
+    end
+    if #body > SHORT and specials(found) * #body > COPIED then
+        return refuse(txn, "the request has too many special tokens, such as <|end|>, for its length")
     end
     if (found.top_logprobs or cjson.null) ~= cjson.null and found.logprobs ~= true then
         return refuse(txn, "top_logprobs needs logprobs", "top_logprobs")

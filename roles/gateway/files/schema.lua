@@ -7,6 +7,9 @@
 -- Of a schema: values and bytes of text, choices (`anyOf`, `oneOf`, several types) that are followed side by side, how often
 -- something may be repeated, and of a pattern its bytes and its signs for repetition and choice.
 local VALUES, BYTES, CHOICES, REPEATED, PATTERN, SIGNS = 512, 32768, 32, 1000, 256, 8
+-- Bytes of a name. Names beside `additionalProperties` become a tree in which llama.cpp goes down a byte at a time: one of
+-- 25,000 ended its process.
+local NAME = 128
 -- Of all tools together.
 local TOOLS, TOOL_VALUES, TOOL_BYTES = 128, 4096, 131072
 
@@ -55,6 +58,13 @@ local function hard(pattern)
     end
 end
 
+-- Counts the text of a name; returns why it is too long, or nothing.
+local function named(name, seen)
+    local text = tostring(name)
+    seen.bytes = seen.bytes + #text
+    return #text > NAME and "has a name of more than " .. NAME .. " bytes" or nil
+end
+
 -- Counts a value that is not a schema; returns why there is too much of it, or nothing.
 local function counted(value, seen)
     seen.values = seen.values + 1
@@ -62,8 +72,7 @@ local function counted(value, seen)
         seen.bytes = seen.bytes + #value
     end
     for name, inner in pairs(type(value) == "table" and value or {}) do
-        seen.bytes = seen.bytes + (type(name) == "string" and #name or 0)
-        local why = counted(inner, seen)
+        local why = named(name, seen) or counted(inner, seen)
         if why then
             return why
         end
@@ -136,8 +145,7 @@ local function each(schemas, seen, by)
     end
     seen[by] = seen[by] + 1
     for name, it in pairs(schemas) do
-        seen.bytes = seen.bytes + (type(name) == "string" and #name or 0)
-        local why = follow(it, seen)
+        local why = named(name, seen) or follow(it, seen)
         if why then
             return why
         end
@@ -191,8 +199,7 @@ function follow(schema, seen)
     local why = counted({}, seen)
     for name, value in pairs(schema) do
         if value ~= null then
-            seen.bytes = seen.bytes + #tostring(name)
-            why = why or keyword(schema, name, value, seen)
+            why = why or named(name, seen) or keyword(schema, name, value, seen)
         end
     end
     return why
