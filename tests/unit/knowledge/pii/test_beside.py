@@ -210,8 +210,8 @@ def test_program_text_is_none(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("‘", "’"), ("《", "》"), ("〈", "〉"), ("«", "»"), ("‹", "›"), ("〔", "〕"), ("〖", "〗"), ("__", "__"), ("【", "】"),
-     ("“", "”"), ("「", "」")],
+    [("‘", "’"), ("《", "》"), ("〈", "〉"), ("«", "»"), ("‹", "›"), ("〔", "〕"), ("〖", "〗"), ("__", "__"),
+     ("【", "】"), ("“", "”"), ("「", "」")],
 )  # fmt: skip
 def test_brackets_around_a_value_hide_no_kind(one: str, other: str) -> None:
     them = [it for it in words() if "王" not in it[1] and "51.5" not in it[1]]

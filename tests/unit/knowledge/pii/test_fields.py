@@ -151,7 +151,13 @@ def test_every_item_of_a_list_is_found(items: str) -> None:
     none([f"{text} {own}" for (text, value), own in zip(cases, found, strict=True) if own.count(value) != 2])
 
 
-@pytest.mark.parametrize("person", ["李雷 ", "李雷：", "欧阳明日 ", "Li Wei ", "李雷（办公室）", "李雷（家） "])
+@pytest.mark.parametrize(
+    "person",
+    ["李雷 ", "李雷：", "欧阳明日 ", "Li Wei ", "李雷（办公室）", "李雷（家） ", "张三 ", "李四，", "王一博 ",
+     "张三丰 ", "施小明 ", "洪七 ", "王小明主任 ", "陈先生、", "前台/", "古力娜扎·买买提 ", "李雷\t", "李雷-",
+     "Mr. Chan ", "Chan Tai Man ", "José García ", "J. Smith: ", "Mary O'Neil ", "Jean-Luc Picard, ",
+     "韩梅 62345670，李雷 ", "62345670 李雷、"],
+)  # fmt: skip
 def test_a_person_before_a_telephone_hides_it_not(person: str) -> None:
     none(missed((f"{word}：{person}", value) for word, value in ALL if value == "5123456"))
 
@@ -174,7 +180,8 @@ def test_examples(text: str, clean: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["http://host:8080/x", "https://user:password@host/", "git://a.b/c:d12@e", "amqp://${USER}:${PASS1}@mq",
+    ["电话：订单号 12345678", "Phone: Order No 12345678", "客服：工单编号 20240101", "Hotline: Room 1234567",
+     "热线：已处理数量 1234567", "http://host:8080/x", "https://user:password@host/", "git://a.b/c:d12@e", "amqp://${USER}:${PASS1}@mq",
      "classname1",
      "电话 1. 2024年", "Phone 1: none", "tel.1", "card 2: 3 of 4", "password_id: admin", "token_number = 4",
      "电话均不通", "微信/QQ：见下", "密码统一管理 2024", "账号：        ", "电话：\n1. 总机\n2. 分机 8001",

@@ -299,3 +299,32 @@ def test_a_day_of_birth_is_found_in_every_form() -> None:
 )  # fmt: skip
 def test_what_is_no_day_of_birth_stays(text: str) -> None:
     assert not found(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["LSVAU2170N2183294", "Z683365(A)", "A123456789", "91440300MA5DC3XT5K", "H12345678", "DE89370400440532013000",
+     "粤B12345", "13912345678", "00:1A:2B:3C:4D:5E", "li.wei@huawei.com", "11010519491231002X"],
+)  # fmt: skip
+def test_an_identifier_beside_a_numeral_is_found_also_where_the_text_ends(value: str) -> None:
+    for before, numeral, after in itertools.product(
+        ("", "车辆", "x ", "合同一份，共有两辆车，分别是："),
+        ("①", "一", "⑴", "٣", "❶", ""),
+        ("", "\n", "。", "一", "①", "\t"),
+    ):
+        text = f"{before}{numeral}{value}{after}"
+        assert value not in mask(text.encode()).data.decode(), text
+
+
+@pytest.mark.parametrize("zero", ["〇", "零", "○", "◯", "0"])
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("出生日期：一九九{}年三月七日", "birth_date"), ("出生日期：二{}{}一年三月七日", "birth_date"),
+     ("手机：一三八{}{}一三八{}{}{}", "phone"),
+     ("手机一三八-{}{}一三-八{}{}{}", "phone"), ("身份证号：一一{}一{}五一九四九一二三一{}{}二X", "id_card"),
+     ("电话：六二三四五六七{}", "phone")],
+)  # fmt: skip
+def test_every_zero_of_chinese_numerals(text: str, kind: str, zero: str) -> None:
+    said = text.replace("{}", zero)
+    value = said.rpartition("：")[2] if "：" in said else said.removeprefix("手机")
+    assert found(said) == [(kind, value)]

@@ -81,11 +81,18 @@ BEHIND = rf"(?:{_BEHIND}|(?:(?<=[:=])|(?<=[:=]\s))(?:\([a-z ]{{1,16}}\)|\[[a-z ]
 LEADS = r"(?:(?<=[\u4e00-\u9fff])(?: ?-{1,4} ?(?!(?:19|20)[0-9]{6}(?![0-9]))| ?[.…⋯·]{1,40}+ ?))?"
 #: A bank before an account: `账号：招商银行 6214 8301 …`.
 OF_BANK = r"(?:(?<=[:=\s])(?>(?:[\u4e00-\u9fff()]|[0-9]{1,3}(?=[\u4e00-\u9fff])){2,28})(?<=[行部处社)])[ :,]{0,2})?"
-#: A person's name before a value that names them: `电话：李雷 62345678`.
-_FIRST_AND_LAST = r"(?-i:[A-Z][a-z]{1,9} (?:[A-Z][a-z]{1,9}(?= ))?)"
+#: A person's name before a value that names them: `电话：李雷 62345678`. A numeral in it is a digit here. One without a
+#: frequent family name has a blank or a sign behind it, and is no word that names another number.
+_HAN_OR_NUMERAL = "(?:[\u4e00-\u9fff]|[0-9](?![0-9]))"
+_NO_NAME = "[号码证额价费数量日时分元年月单期版区室层楼]"
+_POINT = "(?<=[\u4e00-\u9fff])[.·](?=[\u4e00-\u9fff])"
+_ANY_NAME = rf"(?<=[:=])\s?(?:{_HAN_OR_NUMERAL}|{_POINT}){{2,8}}(?<!{_NO_NAME})"
+_OTHERS = "Nos?|Number|Order|Room|Ref|Case|Ticket|Invoice|Item|I[Dd]|Code|Ext|Build|Version|PO|SKU|Call"
+_NAME = rf"(?!(?:{_OTHERS})\b)[A-Z\u00c0-\u00de][\w'’.-]{{0,14}}"
+_LATIN = rf"(?-i:{_NAME}(?: {_NAME}){{0,2}}[:,]? )"
 OF_PERSON = (
-    rf"(?:(?<=[:=\s])(?:{FAMILY}[\u4e00-\u9fff]{{1,2}}|{_FIRST_AND_LAST})"
-    rf"(?:\({_CHINESE_ASIDE}\))?[ :,]{{0,2}})?"
+    rf"(?:(?:(?<=[:=\s,;、/|])(?:{FAMILY}{_HAN_OR_NUMERAL}{{1,2}}|{_LATIN})|{_ANY_NAME}(?=[(,:、/\t -]))"
+    rf"(?:\({_CHINESE_ASIDE}\))?[ \t:,、/-]{{0,2}})?"
 )
 #: After a sign may be an annotation of a type, what begins a block of YAML, or the name of an account.
 _ANNOTATED = r"(?:[a-z_][\w.]{0,20}(?:\[[\w., ]{0,20}\])?(?: ?\| ?None)? ?= ?(?=[\"']))?"
@@ -103,7 +110,8 @@ _AFTER, _BEFORE = r"[\"']?(?: ?\([^()\n]{0,16}\))?[*_`~]{0,3}", "[*_`~\"']{0,3}"
 _END_OF_ITEM = r"(?:[;；。.,]|[ \t]{1,3}[^\s0-9][^\n0-9]{0,15})?"
 _AND = r" ?(?:和|或|及|与|and|or) ?"
 _IN_LIST = r"[\"'] ?,\s{0,12}[\"'](?=[^\"':=\n]{4,64}[\"']\s{0,12}[,\]])"
-AND = rf"{_AFTER}(?: ?[/、,;|] ?| ?,\r?\n[ \t]{{0,12}}(?=[\"'])|{_AND}|{_END_OF_ITEM}{_ITEM}){_BEFORE}"
+_BY_NAME = rf"(?: ?{FAMILY}[\u4e00-\u9fff]{{1,2}}(?= ?[/、,;|]))?"
+AND = rf"{_AFTER}{_BY_NAME}(?: ?[/、,;|] ?| ?,\r?\n[ \t]{{0,12}}(?=[\"'])|{_AND}|{_END_OF_ITEM}{_ITEM}){_BEFORE}"
 AND_SECRET = rf"(?:{_IN_LIST}|{_AFTER}(?: ?[/、] ?|{_AND}|{_END_OF_ITEM}{_ITEM}){_BEFORE})"
 #: The values of one word that follow the first one: no days without separators.
 NO_DAY = r"(?!(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?![0-9]))"

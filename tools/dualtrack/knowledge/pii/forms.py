@@ -65,7 +65,7 @@ def second(windows: Windows) -> Form | None:
     before = np.searchsorted(origin, breaks)
     hits = {}
     for family, ends in windows.hits.items():
-        inside = np.searchsorted(edges, ends, "right")
+        inside = np.searchsorted(edges, ends)  # a hit may end where its window does
         own = np.searchsorted(origin, ends[np.isin(inside, chosen)])
         if len(own):
             hits[family] = own + np.searchsorted(before, own)

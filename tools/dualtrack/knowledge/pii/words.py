@@ -143,7 +143,7 @@ def _keyed(kind: str, words: str, value: str, check: Check = always, more: str =
     # `No` may be the beginning of a month.
     number, no_day = ("", "") if kind == "birth_date" else (NO.translate(NUMERALS), NO_DAY)
     pattern = Pattern(rf"(?:{words})s?{more}{number}{near}(?: is)?{LINK}{BEHIND}{between}({value})", re.I)
-    return Rule(kind, pattern, check, heads=heads_of(words), more=_more(value, no_day))
+    return Rule(kind, pattern, check, heads=heads_of(words), more=_more(value, no_day, AND + between))
 
 
 def _more(value: str, which: str = "", between: str = AND) -> Pattern:
