@@ -196,3 +196,21 @@ def test_the_command_in_a_pipe(tmp_path: Path) -> None:
     assert done.stderr.decode() == "took out 1 phone\n"
     kinds = json.loads(subprocess.run([program, "pii", "kinds", "--json"], capture_output=True, check=True).stdout)
     assert [it["name"] for it in kinds["kinds"]] == list(KINDS)
+
+
+def test_a_value_that_a_word_names_once_is_taken_out_where_it_stands_alone() -> None:
+    parts = {
+        "姓名: 李雷; 护照号: E12345678; 办公电话: 62345678": "姓名: [name]; 护照号: [passport]; 办公电话: [phone]",
+        "护照号\n办公电话\nE12345678\n62345678": "护照号\n办公电话\n[passport]\n[phone]",
+        "xE12345678 E123456789 62345678.5 623456789": "xE12345678 E123456789 62345678.5 623456789",
+        "见E12345678。": "见[passport]。",
+        "初始密码: Abc12345": "初始密码: [secret]",
+        "Abc12345, Abc123456": "[secret], Abc123456",
+        # A day may be another one's, and what is short may be any number.
+        "出生日期: 1990-03-07": "出生日期: [birth_date]",
+        "1990-03-07": "1990-03-07",
+        "QQ: 12345": "QQ: [messenger]",
+        "12345": "12345",
+    }
+    assert mask_parts([*parts])[0] == [*parts.values()]
+    assert "E12345678" in mask("护照号: E12345678\n\nE12345678".encode()).data.decode()

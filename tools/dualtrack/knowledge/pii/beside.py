@@ -82,7 +82,7 @@ LEADS = r"(?:(?<=[\u4e00-\u9fff])(?: ?-{1,4} ?(?!(?:19|20)[0-9]{6}(?![0-9]))| ?[
 #: A bank before an account: `账号：招商银行 6214 8301 …`.
 OF_BANK = r"(?:(?<=[:=\s])(?>(?:[\u4e00-\u9fff()]|[0-9]{1,3}(?=[\u4e00-\u9fff])){2,28})(?<=[行部处社)])[ :,]{0,2})?"
 #: A person's name before a value that names them: `电话：李雷 62345678`. A numeral in it is a digit here. One without a
-#: frequent family name has a blank or a sign behind it, and is no word that names another number.
+#: frequent family name has a blank or a sign behind it, and is not a word that names another number.
 _HAN_OR_NUMERAL = "(?:[\u4e00-\u9fff]|[0-9](?![0-9]))"
 _NO_NAME = "[号码证额价费数量日时分元年月单期版区室层楼]"
 _POINT = "(?<=[\u4e00-\u9fff])[.·](?=[\u4e00-\u9fff])"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -45,6 +45,11 @@ WITHOUT_ZERO = re.compile(rf"^(?={AREA}[2-8][0-9]{{6,7}}$)")
 BEFORE_MOBILE = re.compile(rf"^{COUNTRY}(?=1[0-9]{{10}}$)")
 
 
+#: A word of ASCII letters, digits and signs in it; and a value that is one, long enough to be no other number.
+_WORD = re.compile(rb"(?<![0-9A-Za-z])[0-9A-Za-z](?:[0-9A-Za-z_.@+-]*[0-9A-Za-z])?(?![0-9A-Za-z])")
+_WHOLE = re.compile(rb"(?=[^0-9]*[0-9])[0-9A-Za-z](?:[0-9A-Za-z_.@+-]){5,}(?<=[0-9A-Za-z])")
+
+
 @dataclass(frozen=True)
 class Masked:
     """A text without personal data, and how often each kind was taken out."""
@@ -60,20 +65,27 @@ def mask(
     key: bytes = b"",
     tenant: str = "",
     recognisers: tuple[Recogniser, ...] = (),
+    again: bool = False,
 ) -> Masked:
-    """Return a text of UTF-8 without what `scan` finds in it.
+    """Return a text of UTF-8 without what `scan` finds in it; with ``again`` also where a found value stands once more.
 
     ``key``: 32 bytes at least, and ``tenant``, for pseudonyms. Raises UnicodeDecodeError where the text is none,
     BadInput for a key that is too short, External where something is left or a private key has no end.
     """
     write = replacement(policy, key, tenant)
     kinds: Counter[str] = Counter()
+    values: dict[bytes, str] = {}
     for _ in range(ROUNDS):
         if not (found := scan(data, recognisers)):
+            found = [*_once_more(data, values)]
+        if not found:
             return Masked(data, dict(kinds))
         if keys.open_ended(data, ((it.start, it.end, it.kind) for it in found)):
             raise External("a private key has no end that can be told: nothing is passed on", hint=KEY_HINT)
         kinds.update(it.kind for it in found)
+        if again:
+            named = {data[it.start : it.end]: it.kind for it in found if it.kind != "birth_date"}
+            values |= {value: kind for value, kind in named.items() if _WHOLE.fullmatch(value)}
         data = _replaced(data, found, write)
     raise External("personal data is left after eight rounds: nothing is passed on")
 
@@ -81,11 +93,19 @@ def mask(
 def mask_parts(parts: Sequence[str], **how: Any) -> tuple[list[str], dict[str, int]]:
     """Return the parts of a document without personal data, also where it goes over the end of a part; as `mask`.
 
-    What begins in one part is taken out of the next one, too.
+    What begins in one part is taken out of the next one, too. A value that a word names in one part may stand alone in
+    another one, such as the plain text of a mail whose table is in the other form: it is taken out there as well.
     """
     joined = characters.PART.join(it.replace(characters.PART, " ") for it in parts)
-    found = mask(joined.encode(), **how)
+    found = mask(joined.encode(), again=True, **how)
     return found.data.decode().split(characters.PART), found.kinds
+
+
+def _once_more(data: bytes, values: dict[bytes, str]) -> Iterator[PiiFinding]:
+    """Yield the places of values, each of which is a word of its own there."""
+    for it in _WORD.finditer(data) if values else ():
+        if (kind := values.get(it[0])) is not None:
+            yield PiiFinding(kind=kind, start=it.start(), end=it.end())
 
 
 def replacement(policy: Policy, key: bytes, tenant: str) -> Callable[[str, bytes], bytes]:
