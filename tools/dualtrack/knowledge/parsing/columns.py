@@ -1,4 +1,4 @@
-"""Tables in texts: rows whose cells are separated by tabs or by vertical bars, and tables of HTML.
+"""Tables in texts: rows whose cells are separated by tabs or by vertical bars, and tables of HTML and MediaWiki.
 
 Only those count in which a cell names personal data: other texts with tabs and bars, such as logs and programs, stay as
 they are. Columns that blanks alone separate cannot be told from texts.
@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import msgspec
 
-from dualtrack.knowledge.parsing import grids, labels, tables
+from dualtrack.knowledge.parsing import grids, labels, tables, tabs, wiki
 from dualtrack.knowledge.parsing.blocks import Block
 
 #: Characters of a line that may be a row, and rows and cells of which a table has at least so many.
@@ -33,7 +33,6 @@ _BREAK = re.compile(r"<br\s*/?>", re.I)
 _MARK = re.compile(r"<(table|td|th)\b|</table\b[^<>]{0,100}>?", re.I)
 _PART = re.compile(r"<(/?)(tr|td|th)\b([^<>]{0,400})>", re.I)
 _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)(?=[\s/>])[^<>]{0,400}>")
-_SPAN = re.compile(r"\b(col|row)span\s*=\s*[\"']?\s*([0-9]{1,4})", re.I)
 _ALSO_LINES = ("br", "p", "div", "li", "ul", "ol", "hr", "caption", "thead", "tbody", "tfoot", "table")
 
 
@@ -135,8 +134,7 @@ def _parts(said: str, shown: str) -> tuple[str, list[list[str]]]:
         if mark and not mark[1] and mark[2].lower() == "tr":
             rows.append([])
         elif mark and not mark[1]:
-            spans = {it[1].lower(): grids.number(it[2]) for it in _SPAN.finditer(mark[3])}
-            wide, deep = spans.get("col", 1), spans.get("row", 1)
+            wide, deep = grids.spans(mark[3])
     return "\n".join(it for it in outside if it), grids.spread(rows)
 
 
@@ -154,17 +152,28 @@ def _of_lines(said: str, paragraphs: bool) -> Iterator[Block]:
     """Yield a text in parts: lines, and rows of tables."""
     rest: list[str] = []
     lines = said.split("\n") if "\t" in said or _BARS.search(said) else []
+    of_wiki = dict(wiki_tables(lines))
     at = 0
     while at < len(lines):
         end, rows = _table_at(lines, at)
+        outside = ""
+        if at in of_wiki:
+            outside, found = wiki.parts([_bare(it) for it in lines[at : of_wiki[at]]])
+            end, rows = (of_wiki[at], found) if _names_value(found) else (end, rows)
         if rows:
-            yield from _plain("\n".join(rest), paragraphs)
+            yield from _plain("\n".join([*rest, outside]), paragraphs)
             rest = []
             yield from tables.rows(rows, None)
         else:
             rest += lines[at:end]
         at = end
     yield from _plain("\n".join(rest) if lines else said, paragraphs)
+
+
+def wiki_tables(lines: list[str]) -> list[tuple[int, int]]:
+    """Return at which lines tables of MediaWiki begin and end."""
+    has_some = any(wiki.BEGIN in it for it in lines)
+    return [*wiki.found_in([_bare(it) for it in lines])] if has_some else []
 
 
 def _plain(said: str, paragraphs: bool) -> Iterator[Block]:
@@ -202,14 +211,21 @@ def _table_at(lines: list[str], at: int) -> tuple[int, list[list[str]]]:
             break
         end += 1
     end = max(end, at + 1)
-    rows = _even(rows) if kind == "bar" else rows
+    rows = _even(rows) if kind == "bar" else tabs.cells(rows)
     indented = kind == "tab" and all(sum(map(bool, it)) < FEWEST_CELLS for it in rows)
-    alone = kind == "tab" and len(rows) == 1 and any(labels.fits(it, label) for label, it in pairwise(rows[0]))
+    alone = kind == "tab" and len(rows) == 1 and any(labels.fits(it, label) for label, it in _beside(rows[0]))
     if indented or (len(rows) < FEWEST_ROWS and not alone):
         return end, []
-    if not any(labels.names_value(labels.joined(it)) for row in rows for it in row if it):
-        return end, []
-    return end, rows
+    return end, rows if _names_value(rows) else []
+
+
+def _beside(row: list[str]) -> Iterator[tuple[str, str]]:
+    return pairwise(it for it in row if it)
+
+
+def _names_value(rows: list[list[str]]) -> bool:
+    """Tell whether a cell of a table names personal data."""
+    return any(labels.names_value(labels.joined(it)) for row in rows for it in row if it)
 
 
 def _kind(lines: list[str], at: int) -> str:
@@ -227,6 +243,7 @@ def _even(rows: list[list[str]]) -> list[list[str]]:
     Where each row begins with a bar, rows may have any number of cells. Otherwise a bar may be a sign of a program:
     most rows have the same number of cells, and the others have fewer.
     """
+    rows = wiki.with_single_bars(rows)
     several = [it for it in rows if len(it) > 1]
     if not any(it[0] for it in several):
         return rows
@@ -268,10 +285,10 @@ def _bare(line: str) -> str:
 
 
 def _cells(line: str) -> tuple[str, list[str]]:
-    """Return what separates the cells of a line, and the cells; empty where it has none."""
+    """Return what separates the cells of a line, and the cells, between tabs as they are; empty where it has none."""
     bare = _bare(line)
     if "\t" in bare and bare.strip() and not _BARS.match(bare.strip()):
-        return "tab", [it.strip() for it in bare.split("\t")]
+        return "tab", bare.split("\t")
     parts = _BARS.split(bare)
     if len(parts) < FEWEST_CELLS:
         return "", []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 #: The columns and rows that a cell reaches over at most.
 MOST = 64
 #: The text of a cell, its columns and its rows.
 Cell = tuple[str, int, int]
+_SPAN = re.compile(r"\b(col|row)span\s*=\s*[\"']?\s*([0-9]{1,4})", re.I)
 
 
 def spread(rows: Iterable[Iterable[Cell]]) -> list[list[str]]:
@@ -45,3 +47,9 @@ def number(said: str) -> int:
     """Return how many columns or rows an attribute gives to a cell: 1 where it is not a number."""
     said = said.strip()
     return min(int(said), MOST) if said.isdecimal() and len(said) < 5 and int(said) else 1
+
+
+def spans(attributes: str) -> tuple[int, int]:
+    """Return how many columns and rows the attributes of an element give to a cell."""
+    found = {it[1].lower(): number(it[2]) for it in _SPAN.finditer(attributes)}
+    return found.get("col", 1), found.get("row", 1)

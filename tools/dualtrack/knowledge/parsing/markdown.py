@@ -78,8 +78,9 @@ def _of_paragraph(lines: list[_Line]) -> Iterator[Block]:
     """Yield lines in parts: texts, and rows of tables."""
     at = 0
     marked = next((it for it, line in enumerate(lines) if line.kind == "fenced"), len(lines))
+    of_wiki = {it for start, end in columns.wiki_tables([it.said for it in lines]) for it in range(start, end)}
     for place in range(1, marked):
-        if place > at and _is_below_names(lines[place].said, lines[place - 1].said):
+        if place > at and place not in of_wiki and _is_below_names(lines[place].said, lines[place - 1].said):
             yield from _of_lines(lines[at : place - 1])
             at = 1 + max(it for it in range(place, marked) if it == place or "|" in lines[it].said)
             rows = _rows([it.said for it in (lines[place - 1], *lines[place + 1 : at])])
