@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -55,6 +56,30 @@ def test_no_value_that_a_column_names_is_left(sign: str) -> None:
         clean = "\n".join(mask_parts([it.text for it in separated.read(said.encode()).blocks])[0])
         secret = [at for at, it in enumerate(rows[0]) if it in ("电话", "初始密码", "护照号")]
         assert [row[at] for row in rows[1:] for at in secret if row[at] in clean] == [], said
+
+
+#: Names of columns and values that have another sign, in each row as often.
+WITH_SIGNS = [
+    ("Name (Last{} First)", "Li{} Wei"), ("姓名（姓{}名）", "李{}雷"), ("Name [Last{}First]", "O'Brien{}Pat"),
+    ("姓{}名", "欧阳{}小敏"), ("Address{} City", "12 King Road{} Central"), ("Size (m{} kg)", "1{}5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("inside", [",", ";", "|", "，", "；"])
+def test_a_sign_in_each_row_of_one_column_does_not_separate_cells(sign: str, inside: str) -> None:
+    chance = random.Random(f"{sign}{inside}")
+    for (name, value), *named in itertools.product(WITH_SIGNS, ("Phone", "电话"), ("", "护照号", "备注")):
+        if sign == inside or not (sign.isascii() or {*name} & {*"([（"}):
+            continue  # signs of sentences are between names that have no others
+        rows = [[name.format(inside), *filter(None, named)]]
+        for _ in range(chance.randint(1, 4)):
+            of = {"护照号": f"E{chance.randrange(10**8):08}", "备注": chance.choice(["无", "a b"])}
+            rows.append([value.format(inside), *(of.get(it, f"6{chance.randrange(10**7):07}") for it in rows[0][1:])])
+        chance.shuffle(columns := [*range(len(rows[0]))])
+        rows = [[row[at] for at in columns] for row in rows]
+        said = "\n".join(sign.join(it) for it in rows)
+        assert separated.cells(said) == rows, said
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from dualtrack.knowledge.parsing.blocks import Parsed
 
 #: What may separate cells; of two that are as good, the first.
 SIGNS = ",;\t|，；｜"
+_IN_BRACKETS = re.compile(r"\([^()\n]*\)|（[^（）\n]*）|\[[^\[\]\n]*\]")
 #: What the first line may say of the others.
 _SAID = re.compile(r"sep=([^\"\n])\n", re.I)
 #: Characters from the start by which the sign is chosen, and rows that may have the names of columns.
@@ -40,7 +41,7 @@ def cells(said: str) -> list[list[str]]:
 
 def _form(said: str, sign: str, *, whole: bool) -> Form:
     """Return how a text is written that begins like this."""
-    best: tuple[tuple[float, int, int], Form] = (0, 0, 0), (sign or ",", False)
+    best: tuple[tuple[float, int, bool, int], Form] = (0, 0, False, 0), (sign or ",", False)
     for backslash in (False, True) if '\\"' in said else (False,):
         for at, it in enumerate(sign or SIGNS):
             if it in said:
@@ -48,7 +49,9 @@ def _form(said: str, sign: str, *, whole: bool) -> Form:
                 even, names = _evenness(rows if whole else rows[:-1] or rows)
                 if not (it.isascii() or sign or _has_names(rows)):
                     continue
-                if (found := (even, names, -at)) > best[0] and (not backslash or even > best[0][0]):
+                if (found := (even, names, not _is_of_words(it, said), -at)) > best[0] and (
+                    not backslash or even > best[0][0]
+                ):
                     best = found, (it, backslash)
     return best[1]
 
@@ -56,15 +59,29 @@ def _form(said: str, sign: str, *, whole: bool) -> Form:
 def _has_names(rows: list[list[str]]) -> bool:
     """Tell whether the first cells of a text are names of columns: otherwise signs of sentences part no cells."""
     first: list[str] = next((it for it in rows if len(it) > 1), [])
-    return bool(first) and all(len(it) <= NAME and "：" not in it and labels.is_label(it.strip()) for it in first)
+    plain = [_IN_BRACKETS.sub("", it).strip() for it in first]
+    return bool(plain) and all(len(it) <= NAME and "：" not in it and labels.is_label(it) for it in plain)
+
+
+def _is_of_words(sign: str, said: str) -> bool:
+    """Tell whether a blank is behind a sign wherever it is in a line, as between words."""
+    return re.search(rf"{re.escape(sign)}(?! )[^\n]", said) is None
 
 
 def _evenness(rows: list[list[str]]) -> tuple[float, int]:
-    """Return the share of rows with the same number of cells, above one, and how many names of values are in a row."""
+    """Return the share of rows with the same number of cells, above one, and how many names of values are in a row.
+
+    A cell with another sign is no name: it may be several cells, or a part of one.
+    """
     counts = Counter(len(it) for it in rows if any(it))
     several = [count for length, count in counts.items() if length > 1]
-    names = (sum(labels.names_value(it.strip()) for it in row) for row in rows[:HEAD] if len(row) > 1)
+    names = (sum(map(_is_name, row)) for row in rows[:HEAD] if len(row) > 1)
     return (max(several) / counts.total() if several else 0), max(names, default=0)
+
+
+def _is_name(cell: str) -> bool:
+    whole = not {*_IN_BRACKETS.sub("", cell)} & {*"()（）[]"}
+    return whole and not any(it in cell for it in SIGNS) and labels.names_value(cell.strip())
 
 
 @cache
