@@ -16,6 +16,7 @@ from dualtrack.knowledge.parsing.blocks import Parsed
 
 #: What may separate cells; of two that are as good, the first.
 SIGNS = ",;\t|，；｜"
+#: A part of a name in which other signs may be.
 _IN_BRACKETS = re.compile(r"\([^()\n]*\)|（[^（）\n]*）|\[[^\[\]\n]*\]")
 #: What the first line may say of the others.
 _SAID = re.compile(r"sep=([^\"\n])\n", re.I)
