@@ -8,27 +8,15 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
 
 import msgspec
 
-from dualtrack.knowledge.parsing import grids, labels, tables, tabs, wiki
+from dualtrack.knowledge.parsing import grids, labels, linewise, tables, wiki
 from dualtrack.knowledge.parsing.blocks import Block
 
-#: Characters of a line that may be a row, and rows and cells of which a table has at least so many.
-LONGEST, FEWEST_ROWS, FEWEST_CELLS = 4096, 2, 2
-#: Lines between rows that have the text of one cell, such as the name of a department.
-MOST_BETWEEN = 3
 #: A text is written in lines without blank ones between, which become one block, or in paragraphs.
 _PARAGRAPHS = re.compile(r"\n\s*\n")
-#: Before a line of a mail or a text that is quoted.
-_QUOTED = re.compile(r"(?:(?:[ \t]*>)+ ?)?")
-#: Lines of a box, and below the names of columns.
-_RULE = re.compile(r"[-+|=:\s─-╿]+")
-_BARS = re.compile(r"(?<!\\)[|│┃║｜]")
-_BREAK = re.compile(r"<br\s*/?>", re.I)
 #: Of HTML: where a table and its cells are; what a table consists of; any element, and one that begins a line.
 _MARK = re.compile(r"<(table|td|th)\b|</table\b[^<>]{0,100}>?", re.I)
 _PART = re.compile(r"<(/?)(tr|td|th)\b([^<>]{0,400})>", re.I)
@@ -151,15 +139,15 @@ def _without_tags(said: str, shown: str) -> str:
 def _of_lines(said: str, paragraphs: bool) -> Iterator[Block]:
     """Yield a text in parts: lines, and rows of tables."""
     rest: list[str] = []
-    lines = said.split("\n") if "\t" in said or _BARS.search(said) else []
-    of_wiki = dict(wiki_tables(lines))
+    lines = said.split("\n") if "\t" in said or linewise.BARS.search(said) else []
+    of_wiki = dict(linewise.wiki_tables(lines))
     at = 0
     while at < len(lines):
-        end, rows = _table_at(lines, at)
+        end, rows = linewise.table_at(lines, at)
         outside = ""
         if at in of_wiki:
-            outside, found = wiki.parts([_bare(it) for it in lines[at : of_wiki[at]]])
-            end, rows = (of_wiki[at], found) if _names_value(found) else (end, rows)
+            outside, found = wiki.parts([linewise.bare(it) for it in lines[at : of_wiki[at]]])
+            end, rows = (of_wiki[at], found) if linewise.names_value(found) else (end, rows)
         if rows:
             yield from _plain("\n".join([*rest, outside]), paragraphs)
             rest = []
@@ -170,126 +158,7 @@ def _of_lines(said: str, paragraphs: bool) -> Iterator[Block]:
     yield from _plain("\n".join(rest) if lines else said, paragraphs)
 
 
-def wiki_tables(lines: list[str]) -> list[tuple[int, int]]:
-    """Return at which lines tables of MediaWiki begin and end."""
-    has_some = any(wiki.BEGIN in it for it in lines)
-    return [*wiki.found_in([_bare(it) for it in lines])] if has_some else []
-
-
 def _plain(said: str, paragraphs: bool) -> Iterator[Block]:
     for it in _PARAGRAPHS.split(said) if paragraphs else [said]:
         if it.strip():
             yield Block(kind="text", text=it.strip("\n"))
-
-
-def _table_at(lines: list[str], at: int) -> tuple[int, list[list[str]]]:
-    """Return where lines end that have cells of one kind, and these cells where they are a table.
-
-    Between rows may be a few short lines, and blank ones where no two rows are next to each other.
-    """
-    kind, _ = _cells(lines[at])
-    if not kind and not _is_rule(lines[at]):
-        return at + 1, []
-    rows: list[list[str]] = []
-    end, spaced, last = at, True, -1
-    while end < len(lines):
-        now, cells = _cells(lines[end])
-        if _is_rule(lines[end]):
-            last = end
-        elif now and now == (kind or now):
-            spaced = spaced and (not rows or last < end - 1)
-            kind, last = now, end
-            rows.append(cells)
-        elif kind == "tab" and "\t" in lines[end] and _is_blank(lines[end]):
-            last = end
-        elif rows and spaced and _is_blank(lines[end]) and _kind(lines, then := _next(lines, end)) == kind:
-            end = then - 1
-        elif rows and (between := _between(lines, end, kind)):
-            rows += [[_bare(it).strip()] for it in lines[end:between]]
-            end = between - 1
-        else:
-            break
-        end += 1
-    end = max(end, at + 1)
-    rows = _even(rows) if kind == "bar" else tabs.cells(rows)
-    indented = kind == "tab" and all(sum(map(bool, it)) < FEWEST_CELLS for it in rows)
-    alone = kind == "tab" and len(rows) == 1 and any(labels.fits(it, label) for label, it in _beside(rows[0]))
-    if indented or (len(rows) < FEWEST_ROWS and not alone):
-        return end, []
-    return end, rows if _names_value(rows) else []
-
-
-def _beside(row: list[str]) -> Iterator[tuple[str, str]]:
-    return pairwise(it for it in row if it)
-
-
-def _names_value(rows: list[list[str]]) -> bool:
-    """Tell whether a cell of a table names personal data."""
-    return any(labels.names_value(labels.joined(it)) for row in rows for it in row if it)
-
-
-def _kind(lines: list[str], at: int) -> str:
-    return _cells(lines[at])[0] if at < len(lines) else ""
-
-
-def _next(lines: list[str], at: int) -> int:
-    """Return the number of the next line that is not blank."""
-    return next((it for it in range(at, len(lines)) if not _is_blank(lines[it])), len(lines))
-
-
-def _even(rows: list[list[str]]) -> list[list[str]]:
-    """Return rows between bars in which the same columns are below each other; none where they are not a table.
-
-    Where each row begins with a bar, rows may have any number of cells. Otherwise a bar may be a sign of a program:
-    most rows have the same number of cells, and the others have fewer.
-    """
-    rows = wiki.with_single_bars(rows)
-    several = [it for it in rows if len(it) > 1]
-    if not any(it[0] for it in several):
-        return rows
-    usual = Counter(map(len, several)).most_common(1)[0][0]
-    for it in several:
-        if len(it) > usual and not it[0]:
-            del it[0]
-        if len(it) > usual and not it[-1]:
-            del it[-1]
-    full = sum(len(it) == usual for it in several)
-    return rows if full >= FEWEST_ROWS and 2 * full >= len(several) and max(map(len, several)) == usual else []
-
-
-def _is_blank(line: str) -> bool:
-    return len(line) <= LONGEST and not _bare(line).strip()
-
-
-def _between(lines: list[str], at: int, kind: str) -> int:
-    """Return where lines end that may be between rows of a table; 0 where these are not such.
-
-    They are few and short, and the last one does not announce another table.
-    """
-    end = at
-    while end < min(at + MOST_BETWEEN, len(lines)) and not _cells(lines[end])[0]:
-        if not 0 < len(_bare(lines[end]).strip()) <= labels.LONGEST:
-            return 0
-        end += 1
-    return end if _kind(lines, end) == kind and not lines[end - 1].rstrip().endswith((":", "：")) else 0
-
-
-def _is_rule(line: str) -> bool:
-    bare = _bare(line).strip()
-    return bool(bare) and any(it in "-=─━═" for it in bare) and _RULE.fullmatch(bare) is not None
-
-
-def _bare(line: str) -> str:
-    """Return a line without the marks of a quotation; nothing of one that is too long for a row."""
-    return line[_QUOTED.match(line).end() :] if len(line) <= LONGEST else ""  # type: ignore[union-attr]
-
-
-def _cells(line: str) -> tuple[str, list[str]]:
-    """Return what separates the cells of a line, and the cells, between tabs as they are; empty where it has none."""
-    bare = _bare(line)
-    if "\t" in bare and bare.strip() and not _BARS.match(bare.strip()):
-        return "tab", bare.split("\t")
-    parts = _BARS.split(bare)
-    if len(parts) < FEWEST_CELLS:
-        return "", []
-    return "bar", [_BREAK.sub("\n", it.replace("\\|", "|")).strip() for it in parts]

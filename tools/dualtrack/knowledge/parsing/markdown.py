@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dualtrack.knowledge.parsing import columns, tables, text
+from dualtrack.knowledge.parsing import columns, linewise, tables, text
 from dualtrack.knowledge.parsing.blocks import Block, Parsed
 
 #: Before the text of a line: marks of quotations and of lists.
@@ -50,9 +50,10 @@ def read(data: bytes) -> Parsed:
     marked.read(text.decoded(data).split("\n"))
     blocks: list[Block] = []
     lines: list[_Line] = []
-    for it, in_table in zip(marked.lines, _in_tables(marked.lines), strict=True):
-        heading = _HEADING.match(it.said) if it.kind == "heading" and not in_table else None
-        if not heading and (in_table or it.kind == "fenced" or it.said.strip()):
+    between = _of_tables(marked.lines)
+    for at, (it, in_html) in enumerate(zip(marked.lines, _in_tables(marked.lines), strict=True)):
+        heading = _HEADING.match(it.said) if it.kind == "heading" and not in_html else None
+        if not heading and (in_html or at in between or it.kind == "fenced" or it.said.strip()):
             lines.append(it)
             continue
         blocks += _of_paragraph(lines)
@@ -74,11 +75,22 @@ def _in_tables(lines: list[_Line]) -> Iterator[bool]:
         at = end + 1
 
 
+def _of_tables(lines: list[_Line]) -> set[int]:
+    """Return the numbers of the lines of tables, which may have blank lines between their rows."""
+    found: set[int] = set()
+    start = 0
+    for at in range(len(lines) + 1):
+        if at == len(lines) or lines[at].kind:
+            found |= {start + it for it in linewise.numbers_of_tables([line.said for line in lines[start:at]])}
+            start = at + 1
+    return found
+
+
 def _of_paragraph(lines: list[_Line]) -> Iterator[Block]:
     """Yield lines in parts: texts, and rows of tables."""
     at = 0
     marked = next((it for it, line in enumerate(lines) if line.kind == "fenced"), len(lines))
-    of_wiki = {it for start, end in columns.wiki_tables([it.said for it in lines]) for it in range(start, end)}
+    of_wiki = {it for start, end in linewise.wiki_tables([it.said for it in lines]) for it in range(start, end)}
     for place in range(1, marked):
         if place > at and place not in of_wiki and _is_below_names(lines[place].said, lines[place - 1].said):
             yield from _of_lines(lines[at : place - 1])

@@ -1,0 +1,195 @@
+"""Tables whose rows are lines of a text, with cells that tabs or bars separate, and what may be between the rows.
+
+Blank lines, numbers of pages and notes interrupt a table. What is below is a part of it, not another table, where its
+first row has no names of columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from dualtrack.knowledge.parsing import labels, tabs, wiki
+
+#: Characters of a line that may be a row, and rows and cells of which a table has at least so many.
+LONGEST, FEWEST_ROWS, FEWEST_CELLS = 4096, 2, 2
+#: Lines between rows that have the text of one cell, such as the name of a department, and characters of a note.
+MOST_BETWEEN, LONGEST_NOTE = 3, 400
+#: Names of columns that values below are compared with.
+MOST_NAMES = 32
+#: Before a line of a mail or a text that is quoted.
+_QUOTED = re.compile(r"(?:(?:[ \t]*>)+ ?)?")
+#: Lines of a box, and below the names of columns.
+_RULE = re.compile(r"[-+|=:\s─-╿]+")
+BARS = re.compile(r"(?<!\\)[|│┃║｜]")
+_BREAK = re.compile(r"<br\s*/?>", re.I)
+
+
+@dataclass
+class _Rows:
+    """The rows of a table so far, and which names and how many texts are in them."""
+
+    rows: list[list[str]] = field(default_factory=list)
+    names: dict[str, None] = field(default_factory=dict)
+    widest: int = 0
+
+    def add(self, cells: list[str]) -> None:
+        self.rows.append(cells)
+        texts = _texts(cells)
+        self.widest = max(self.widest, len(texts))
+        if len(self.names) < MOST_NAMES:
+            self.names |= {it: None for it in map(labels.joined, texts) if labels.names_value(it)}
+
+    def fit(self, cells: list[str]) -> bool:
+        """Tell whether a text of a row is written as a name above has its values."""
+        return any(labels.fits(it, name) or labels.fits_person(it, name) for it in _texts(cells) for name in self.names)
+
+    def go_on_with(self, cells: list[str]) -> bool:
+        """Tell whether a row may be one of this table, not the first one of another table."""
+        texts = _texts(cells)
+        if self.fit(cells) or len(texts) > self.widest:
+            return len(texts) <= self.widest
+        if not all(map(labels.is_label, texts)):
+            return True
+        within = cells[1:-1] if len(texts) > 1 and not cells[0] and not cells[-1] else cells  # of bars around a row
+        sparse = len(texts) < min(self.widest, len(within))
+        return sparse and (len(texts) == 1 or sum(map(labels.names_value, texts)) * 2 <= len(texts))
+
+
+def table_at(lines: Sequence[str], at: int) -> tuple[int, list[list[str]]]:
+    """Return where lines end that have cells of one kind, and these cells where they are a table."""
+    kind, _ = _cells(lines[at])
+    if not kind and not _is_rule(lines[at]):
+        return at + 1, []
+    found = _Rows()
+    end, spaced, last = at, True, -1  # no two rows are next to each other so far; the last row or line of a box
+    while end < len(lines):
+        now, cells = _cells(lines[end])
+        if _is_rule(lines[end]):
+            last = end
+        elif now and now == (kind or now):
+            spaced = spaced and (not found.rows or last < end - 1)
+            kind, last = now, end
+            found.add(cells)
+        elif kind == "tab" and "\t" in lines[end] and _is_blank(lines[end]):
+            last = end
+        elif found.rows and (then := _next_row(lines, end, kind, found, spaced=spaced)):
+            for it in lines[end:then]:
+                if said := bare(it).strip():
+                    found.add([said])
+            end = then - 1
+        else:
+            break
+        end += 1
+    end = max(end, at + 1)
+    rows = _even(found.rows) if kind == "bar" else tabs.cells(found.rows)
+    indented = kind == "tab" and all(sum(map(bool, it)) < FEWEST_CELLS for it in rows)
+    alone = kind == "tab" and len(rows) == 1 and any(labels.fits(it, label) for label, it in pairwise(_texts(rows[0])))
+    if indented or (len(rows) < FEWEST_ROWS and not alone):
+        return end, []
+    return end, rows if names_value(rows) else []
+
+
+def numbers_of_tables(lines: Sequence[str]) -> Iterator[int]:
+    """Yield the numbers of the lines of all tables, and of those between their rows."""
+    for start, end in wiki_tables(lines):
+        yield from range(start, end)
+    at = 0
+    while at < len(lines):
+        end, rows = table_at(lines, at)
+        if rows:
+            yield from range(at, end)
+        at = end
+
+
+def wiki_tables(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Return at which lines tables of MediaWiki begin and end."""
+    has_some = any(wiki.BEGIN in it for it in lines)
+    return [*wiki.found_in([bare(it) for it in lines])] if has_some else []
+
+
+def names_value(rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether a cell of a table names personal data."""
+    return any(labels.names_value(labels.joined(it)) for row in rows for it in row if it)
+
+
+def _texts(cells: Sequence[str]) -> list[str]:
+    return [said for it in cells if (said := it.strip())]
+
+
+def _next_row(lines: Sequence[str], at: int, kind: str, found: _Rows, *, spaced: bool) -> int:
+    """Return at which line rows go on that others interrupt; 0 where these end a table.
+
+    They are few, and the last one does not announce another table. If they are not short or blank ones are among them,
+    the next row must look like one of the table; not where blank lines are between all rows.
+    """
+    between: list[str] = []
+    then = at
+    while then < len(lines) and len(between) <= MOST_BETWEEN and not _cells(lines[then])[0]:
+        if _is_rule(lines[then]) or len(lines[then]) > LONGEST:
+            return 0
+        if said := bare(lines[then]).strip():
+            between.append(said)
+        then += 1
+    if then == len(lines) or len(between) > MOST_BETWEEN or any(len(it) > LONGEST_NOTE for it in between):
+        return 0
+    now, cells = _cells(lines[then])
+    if now != kind or (between and between[-1].endswith((":", "："))):
+        return 0
+    blank = len(between) < then - at
+    if any(len(it) > labels.LONGEST for it in between):
+        goes_on = found.fit(cells)
+    elif not blank or (spaced and not between):
+        goes_on = True
+    else:
+        below = lines[then + 1] if then + 1 < len(lines) else ""
+        goes_on = found.go_on_with(cells) and not (_is_rule(below) and "+" not in below)
+    return then if goes_on else 0
+
+
+def _even(rows: list[list[str]]) -> list[list[str]]:
+    """Return rows between bars in which the same columns are below each other; none where they are not a table.
+
+    Where each row begins with a bar, rows may have any number of cells. Otherwise a bar may be a sign of a program:
+    most rows have the same number of cells, and the others have fewer.
+    """
+    rows = wiki.with_single_bars(rows)
+    several = [it for it in rows if len(it) > 1]
+    if not any(it[0] for it in several):
+        return rows
+    usual = Counter(map(len, several)).most_common(1)[0][0]
+    for it in several:
+        if len(it) > usual and not it[0]:
+            del it[0]
+        if len(it) > usual and not it[-1]:
+            del it[-1]
+    full = sum(len(it) == usual for it in several)
+    return rows if full >= FEWEST_ROWS and 2 * full >= len(several) and max(map(len, several)) == usual else []
+
+
+def _is_blank(line: str) -> bool:
+    return len(line) <= LONGEST and not bare(line).strip()
+
+
+def _is_rule(line: str) -> bool:
+    said = bare(line).strip()
+    return bool(said) and any(it in "-=─━═" for it in said) and _RULE.fullmatch(said) is not None
+
+
+def bare(line: str) -> str:
+    """Return a line without the marks of a quotation; nothing of one that is too long for a row."""
+    return line[_QUOTED.match(line).end() :] if len(line) <= LONGEST else ""  # type: ignore[union-attr]
+
+
+def _cells(line: str) -> tuple[str, list[str]]:
+    """Return what separates the cells of a line, and the cells, between tabs as they are; empty where it has none."""
+    said = bare(line)
+    if "\t" in said and said.strip() and not BARS.match(said.strip()):
+        return "tab", said.split("\t")
+    parts = BARS.split(said)
+    if len(parts) < FEWEST_CELLS:
+        return "", []
+    return "bar", [_BREAK.sub("\n", it.replace("\\|", "|")).strip() for it in parts]
