@@ -1,7 +1,7 @@
 """Forms with a box for each character: `身份证号 |1|1|0|1|…`.
 
 In a row these boxes are cells of one character each. Their characters are one value where a word that names personal
-data is before the first one, or above it over all of them. A value may go on in the boxes of the rows below.
+data is before the first one, or above it over all of them. The boxes of a value may be in several rows.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def joined(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _join(found: list[list[str]], number: int, at: int, end: int, name: str) -> None:
-    """Join boxes of a row to one value, with those below that go on with it."""
+    """Join boxes of a row to one value, with those of the rows below that belong to it."""
     said, below = "".join(found[number][at:end]), 0
     longer = said
     if not labels.fits(said, name):

@@ -121,7 +121,7 @@ def _texts(cells: Sequence[str]) -> list[str]:
 
 
 def _next_row(lines: Sequence[str], at: int, kind: str, found: _Rows, *, spaced: bool) -> int:
-    """Return at which line rows go on that others interrupt; 0 where these end a table.
+    """Return the line of the next row behind others that interrupt a table; 0 where these end it.
 
     They are few, and the last one does not announce another table. If they are not short or blank ones are among them,
     the next row must look like one of the table; not where blank lines are between all rows.

@@ -72,7 +72,7 @@ def _is_of_words(sign: str, said: str) -> bool:
 def _evenness(rows: list[list[str]]) -> tuple[float, int]:
     """Return the share of rows with the same number of cells, above one, and how many names of values are in a row.
 
-    A cell with another sign is no name: it may be several cells, or a part of one.
+    A cell with another sign does not count as a name: it may be several cells, or a part of one.
     """
     counts = Counter(len(it) for it in rows if any(it))
     several = [count for length, count in counts.items() if length > 1]
