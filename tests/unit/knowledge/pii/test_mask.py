@@ -18,7 +18,7 @@ from dualtrack.cli import app
 from dualtrack.core.errors import BadInput, External
 from dualtrack.knowledge.pii import mask as masking
 from dualtrack.knowledge.pii.kinds import KINDS
-from dualtrack.knowledge.pii.mask import POLICIES, Policy, mask
+from dualtrack.knowledge.pii.mask import POLICIES, Policy, mask, mask_parts
 from dualtrack.knowledge.pii.scan import scan
 from tests.support.personal_data import Maker, texts
 
@@ -208,9 +208,9 @@ def test_a_value_that_a_word_names_once_is_taken_out_where_it_stands_alone() -> 
         "Abc12345, Abc123456": "[secret], Abc123456",
         # A day may be another one's, and what is short may be any number.
         "出生日期: 1990-03-07": "出生日期: [birth_date]",
-        "1990-03-07": "1990-03-07",
+        "on 1990-03-07": "on 1990-03-07",
         "QQ: 12345": "QQ: [messenger]",
         "12345": "12345",
     }
     assert mask_parts([*parts])[0] == [*parts.values()]
-    assert "E12345678" in mask("护照号: E12345678\n\nE12345678".encode()).data.decode()
+    assert "E12345678" in mask("护照号: E12345678\n\n另见E12345678".encode()).data.decode()
