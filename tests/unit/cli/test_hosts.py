@@ -269,14 +269,6 @@ def test_a_pipe_in_the_place_of_a_state_file_is_not_waited_for(tmp_path: Path) -
     assert (done.returncode, "is damaged" in done.stderr) == (2, True)
 
 
-def test_a_closed_stdout_is_no_reason_to_fail(tmp_path: Path) -> None:
-    env = {**os.environ, "DUALTRACK_STATE_DIR": str(tmp_path), "DUALTRACK_LAB_DIR": str(tmp_path / "lab")}
-    done = subprocess.run(
-        ["sh", "-c", f"{CLI} status --json >&-"], env=env, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 @pytest.mark.parametrize("words", ["verify", "verify --json", "verify --role base", "play base", "ssh x", "logs x"])
 def test_without_a_track_one_line_says_so(tmp_path: Path, words: str) -> None:
     done = run_in(tmp_path / "state", *words.split())

@@ -229,7 +229,7 @@ def test_folders(run: Run) -> None:
         (("seal", "in", "-o", "x", "-r", "alice.key"), 2, "is a private key"),
         (("seal", "in", "-o", "in", "-r", "alice.pub"), 2, "elsewhere"),
         (("seal", "in", "-o", "bob.pub", "-r", "alice.pub"), 5, "bob.pub exists"),
-        (("seal", "in", "-o", "/dev/null", "-r", "alice.pub", "--force"), 5, "plain file"),
+        (("seal", "in", "-o", "/dev/null", "-r", "alice.pub", "--force"), 5, "not a regular file"),
         (("unseal", "in", "-o", "x", "-i", "alice.key"), 2, "not a sealed file"),
         (("unseal", "in", "-o", "x", "-i", "alice.pub"), 2, "is a public key"),
         (("unseal", "in", "-o", "x"), 2, "nothing to open it with"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -16,7 +17,7 @@ from dualtrack import __version__
 from dualtrack.cli.groups import LazyGroup
 from dualtrack.core.characters import printable
 from dualtrack.core.errors import DualtrackError, Exit
-from dualtrack.core.output import echo
+from dualtrack.core.output import ClosedStdout, echo, stdout_is_closed
 
 app = typer.Typer(
     name="dualtrack",
@@ -99,16 +100,36 @@ def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
     raise Terminated
 
 
+def _run() -> None:
+    """Run the command line; what it printed has left this process then, or OSError says why it could not."""
+    try:
+        app()
+    except (SystemExit, DualtrackError):
+        sys.stdout.flush()
+        raise
+
+
+def _forget_unwritten() -> None:
+    """Take what stdout did not accept out of its buffer, which Python would try to write again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Run the command line; a DualtrackError becomes one line on stderr and its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
-    if sys.stdout is None or sys.stderr is None:  # closed by the caller: what is printed there is lost
-        nowhere = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    if sys.stderr is None:  # closed by the caller: what is printed there is lost
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if stdout_is_closed():  # commands are refused before they begin (`groups`), help and the like when they print
+        sys.stdout = ClosedStdout()
+        os.open(os.devnull, os.O_WRONLY)  # where its number is free: no other file gets it
     if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal's character set lacks is written as `\\u2500`
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        _run()
     except SystemExit as error:
         # typer and rich make exit code 1 of a closed pipe, which is that of findings.
         if isinstance(error.__context__, BrokenPipeError):
@@ -124,12 +145,14 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         sys.exit(int(Exit.INTERRUPTED))
     except BrokenPipeError:  # whoever read our output has read enough
+        _forget_unwritten()
         sys.stderr.close()
         sys.exit(int(Exit.OK))
     except MemoryError:
         echo("dualtrack: there is not enough memory for this", err=True)
         sys.exit(int(Exit.EXTERNAL))
     except OSError as error:  # a full disk, a directory that is not ours: the system's own words are clear enough
+        _forget_unwritten()
         said = printable(f"{error.filename or 'cannot continue'}: {error.strerror or error}")
         echo(f"dualtrack: {said}", err=True)
         sys.exit(int(Exit.EXTERNAL))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -173,10 +174,17 @@ def break_glass(
     grant = glass.grant(grants, access, name, role, minutes=minutes, reason=reason)
     bears = [f"person-{name}", f"glass-{grant.id}"]
     made = tokens.issue(authority, name, bears, until=grant.until)
+    try:
+        if json:
+            document("access-break-glass", {"grant": grant, "token": made})
+        else:
+            echo(made)
+        sys.stdout.flush()
+    except OSError:  # nobody has read the token, and nobody knows of the grant
+        glass.end(grants, grant.id)
+        raise
     if json:
-        document("access-break-glass", {"grant": grant, "token": made})
         return
-    echo(made)
     echo(f"{grant.line}\nnow: dualtrack play people; ended before its time by"
                f" `dualtrack access revoke {grant.id}`", err=True)  # fmt: skip
 

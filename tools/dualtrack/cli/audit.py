@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from datetime import UTC, datetime
@@ -14,12 +15,12 @@ import msgspec
 import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
-from dualtrack.cli.options import JSON, LISTING
+from dualtrack.cli.options import JSON, LISTING, PRINT, output_path
 from dualtrack.core.characters import visible
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
-from dualtrack.core.files import read_whole, write_atomically
-from dualtrack.core.output import document, echo, result, table
+from dualtrack.core.files import read_whole, write_output
+from dualtrack.core.output import check_stdout, document, echo, result, table
 from dualtrack.security.audit import anchors, ingest, journal, proof, query, writer
 from dualtrack.security.audit import quorum as judging
 from dualtrack.security.audit import verify as check
@@ -211,10 +212,16 @@ def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Star
 def prove(
     folder: Path = TRAIL,
     number: int = typer.Argument(..., metavar="RECORD", help="The record's number."),
-    output: Path = typer.Option(..., "--output", "-o", help="The proof's file."),
+    output: Path = typer.Option(..., "--output", "-o", help="The proof's file, or - for stdout.", callback=output_path),
 ) -> None:
     """Write the proof of one event, for a stranger: it shows that record and no other one's content."""
-    write_atomically(output, msgspec.json.encode(proof.prove(folder, number)) + b"\n")
+    if str(output) == PRINT:
+        check_stdout()
+    made = msgspec.json.encode(proof.prove(folder, number)) + b"\n"
+    if str(output) == PRINT:
+        sys.stdout.buffer.write(made)
+    else:
+        write_output(output, made)
 
 
 @app.command(name="check-proof")

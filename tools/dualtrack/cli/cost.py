@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import LISTING, STACK, float_option
+from dualtrack.cli.options import LISTING, STACK, float_option, output_path
 from dualtrack.cloud.applied import applied, checked_budget
 from dualtrack.cloud.cost import assumptions as numbers
 from dualtrack.cloud.cost import breakeven as sums
@@ -16,7 +16,7 @@ from dualtrack.cloud.cost import chart as charts
 from dualtrack.cloud.cost import gather, running, show
 from dualtrack.cloud.prices import files
 from dualtrack.core.errors import Exit, Refused
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import write_output
 from dualtrack.core.output import echo, result
 
 app = typer.Typer(no_args_is_help=True)
@@ -64,9 +64,11 @@ def report(
 def breakeven(
     assumptions: Path = ASSUMPTIONS,
     swing: float = float_option(50.0, "--swing", min=1, max=99, help="Per cent by which each assumption is moved."),
-    chart: Path = typer.Option(None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture."),
+    chart: Path = typer.Option(
+        None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture.", callback=output_path
+    ),
     write: Path = typer.Option(
-        None, "--write-assumptions", metavar="FILE", help="Write the guide's case there, to edit."
+        None, "--write-assumptions", metavar="FILE", help="Write the guide's case there, to edit.", callback=output_path
     ),
     json: bool = LISTING,
 ) -> None:
@@ -77,7 +79,7 @@ def breakeven(
     if write:
         if write.exists():
             raise Refused(f"{write} is there already", hint="name another file")
-        write_atomically(write, numbers.GUIDE.read_bytes())
+        write_output(write, numbers.GUIDE.read_bytes())
         echo(f"written: {write}: edit it, then call: dualtrack cost breakeven --assumptions {write}", err=True)
         return
     found = sums.report(numbers.load(assumptions or numbers.GUIDE), swing)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import LISTING
+from dualtrack.cli.options import LISTING, output_path
 from dualtrack.core.errors import BadInput, Exit, Refused
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import write_output
 from dualtrack.core.output import console, echo, result
 from dualtrack.hosts.fabric import collect, compare, parse, show, spec
 from dualtrack.hosts.fabric import draw as drawing
@@ -67,7 +67,9 @@ def snapshot(
 
 @app.command()
 def declare(
-    dest: Path = typer.Option(None, "--output", "-o", help="Write there, never over a file; print without it."),
+    dest: Path = typer.Option(
+        None, "--output", "-o", help="Write there, never over a file; print without it.", callback=output_path
+    ),
     host: str = HOST,
     inventory: list[Path] = INVENTORY,
     from_: Path = FROM,
@@ -78,7 +80,7 @@ def declare(
         raise Refused(f"{dest} is there already", hint="name another file, and compare the two")
     text = writing.document(parse.fabric(_raw(host, inventory, from_, timeout), {}, IGNORED))
     if dest:
-        write_atomically(dest, text.encode())
+        write_output(dest, text.encode())
         echo(f"written: {dest}", err=True)
     else:
         echo(text, nl=False)
@@ -87,7 +89,9 @@ def declare(
 @app.command()
 def draw(
     file: Path = FILE,
-    dest: Path = typer.Option(None, "--output", "-o", help="Write an SVG picture there; print a tree without it."),
+    dest: Path = typer.Option(
+        None, "--output", "-o", help="Write an SVG picture there; print a tree without it.", callback=output_path
+    ),
     host: str = HOST,
     inventory: list[Path] = INVENTORY,
     from_: Path = FROM,
@@ -100,7 +104,7 @@ def draw(
     seen = parse.fabric(_raw(host, inventory, from_, timeout), wanted.names, wanted.ignore)
     report = compare.compare(wanted, seen, earlier)
     if dest:
-        write_atomically(dest, drawing.svg(wanted, report).encode())
+        write_output(dest, drawing.svg(wanted, report).encode())
         echo(f"written: {dest}", err=True)
     else:
         console().print(drawing.tree(wanted, report))

@@ -17,6 +17,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from dualtrack.cli.examples import EXAMPLES
 from dualtrack.cli.renamed import keep_old_names
+from dualtrack.core.output import check_stdout, stdout_is_closed
 
 
 class Entry(NamedTuple):
@@ -50,6 +51,8 @@ class Entry(NamedTuple):
         command.rich_help_panel = PANEL_OF[self.name]
         formats.add(command)
         _explain(command, self.name)
+        if stdout_is_closed():
+            _refuse_to_print(command, self.name)
         keep_old_names(command, self.name)
         return command
 
@@ -71,6 +74,14 @@ def _explain(command: Any, path: str) -> None:
         command.epilog = f"Example: {EXAMPLES[path]}"
     for name, it in getattr(command, "commands", {}).items():
         _explain(it, f"{path} {name}")
+
+
+def _refuse_to_print(command: Any, path: str) -> None:
+    """Make a command, or all commands of a group, end before they begin: what they print would be lost."""
+    for name, it in getattr(command, "commands", {}).items():
+        _refuse_to_print(it, f"{path} {name}")
+    if not hasattr(command, "commands") and path not in WRITES_ELSEWHERE:
+        command.invoke = lambda _: check_stdout()
 
 
 def speaks_chinese(environment: Mapping[str, str]) -> bool:
@@ -197,6 +208,9 @@ ENTRIES = (
     Entry("drill", "Drills on the lab: inject faults under load, and measure their effect.", "drill"),
 )  # fmt: skip
 BY_NAME = {it.name: it for it in ENTRIES}
+
+#: Commands whose one result goes to stdout or, by `--output`, into a file instead: they look at stdout themselves.
+WRITES_ELSEWHERE = {"seal new", "unseal", "keys join", "pii mask", "audit prove"}
 
 #: Commands whose last words are another program's.
 SETTINGS = {"ssh": {"allow_interspersed_args": False}}

@@ -13,7 +13,7 @@ import typer
 from dualtrack.cli.confirm import DRY_RUN, YES, answer, ask, confirmed
 from dualtrack.cloud import variables
 from dualtrack.core.errors import BadInput, Refused
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import check_output, write_atomically, write_output
 from dualtrack.core.output import echo
 from dualtrack.inventory.facts import ROLES
 from dualtrack.tracks import initial
@@ -97,7 +97,7 @@ def _write(made: dict[Path, str]) -> None:
         for path, text in made.items():
             there = path.is_file()
             before, mode = path.read_bytes() if there else None, path.stat().st_mode if there else 0
-            write_atomically(path, text.encode())
+            write_output(path, text.encode())
             done.append((path, before, stat.S_IMODE(mode)))
     except BaseException:
         for path, before, mode in reversed(done):
@@ -134,3 +134,4 @@ def _ask(question: str, default: str = "", read: Callable[[str], str] = str) -> 
 def _must_be_new(path: Path, force: bool) -> None:
     if os.path.lexists(path) and not force:
         raise Refused(f"{path} is there already", hint="--force replaces it; --facts and --tfvars name other files")
+    check_output(path)

@@ -9,8 +9,8 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import FACTS, QUIET_STACK
-from dualtrack.core.files import write_atomically
+from dualtrack.cli.options import FACTS, QUIET_STACK, output_path
+from dualtrack.core.files import write_output
 from dualtrack.inventory import render
 from dualtrack.tracks import gather
 
@@ -19,7 +19,9 @@ def inventory(
     list_: bool = typer.Option(False, "--list", help="Answer as an Ansible inventory script does."),
     host: str = typer.Option("", "--host", help="Only this host's variables (the script protocol's other half)."),
     output: str = typer.Option("json", "--format", help="json or yaml: a file for `ansible-inventory -i`."),
-    file: Path = typer.Option(None, "--file", "-f", help="Write there instead of to the terminal."),
+    file: Path = typer.Option(
+        None, "--file", "-f", help="Write there instead of to the terminal.", callback=output_path
+    ),
     track: str = typer.Option("all", "--track", help="cloud, local or all."),
     stack: StackName = QUIET_STACK,
     endpoint: str = typer.Option("", "--endpoint", help="Ask this EC2 API instead of the stack's own."),
@@ -42,6 +44,6 @@ def inventory(
     else:
         data = render.encode(found.static(), output)
     if file:
-        write_atomically(file, data)
+        write_output(file, data)
     else:
         sys.stdout.buffer.write(data)

@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.kb import MODEL
-from dualtrack.cli.options import AS_PERSON, BASE, KEY_FILE, LISTING, PEOPLE, Said, in_place_of
-from dualtrack.core.files import write_atomically
+from dualtrack.cli.options import AS_PERSON, BASE, KEY_FILE, LISTING, PEOPLE, Said, in_place_of, output_path
+from dualtrack.core.files import write_output
 from dualtrack.core.output import document, echo, table
 from dualtrack.knowledge import questions as asked
 
@@ -26,8 +26,12 @@ def evaluate(
     fit: bool = typer.Option(
         False, "--fit", help="Write retrieval.json: what search goes by from now on, for everybody."
     ),
-    page: Path = typer.Option(None, "--page", metavar="FILE.html", help="Write a page with each question, too."),
-    picture: Path = typer.Option(None, "--picture", metavar="FILE.svg", help="Draw the figures, too."),
+    page: Path = typer.Option(
+        None, "--page", metavar="FILE.html", help="Write a page with each question, too.", callback=output_path
+    ),
+    picture: Path = typer.Option(
+        None, "--picture", metavar="FILE.svg", help="Draw the figures, too.", callback=output_path
+    ),
     base: Path = BASE,
     people: Path = PEOPLE,
     key_file: Path | None = KEY_FILE,
@@ -48,7 +52,7 @@ def evaluate(
     )
     for path, text in ((page, shown.page), (picture, shown.picture)):
         if path:
-            write_atomically(path, text(done).encode())
+            write_output(path, text(done).encode())
             echo(f"written: {path}", err=True)
     if json:
         document("kb-eval", done)

@@ -20,6 +20,8 @@ from dualtrack.core.paths import ROOT, STATE
 if TYPE_CHECKING:
     from dualtrack.security.access.model import Person
 
+#: In the place of an output file: stdout.
+PRINT = "-"
 FACTS = typer.Option(
     None,
     "--facts",
@@ -103,17 +105,26 @@ def in_place_of(name: str, people: Path | None = None) -> Person:
     return model.load(people or Path(os.environ.get("DUALTRACK_ACCESS") or PEOPLE.default)).person(name)
 
 
-def _moment(ctx: typer.Context, value: str) -> str:
-    """Refuse what is not a time before the command begins."""
-    if value and not ctx.resilient_parsing:
-        moments.since(value, time.time())
+def output_path(ctx: typer.Context, value: Path | None) -> Path | None:
+    """Refuse before the command begins what `write_output` would refuse when its work is done."""
+    if value is not None and str(value) != PRINT and not ctx.resilient_parsing:
+        from dualtrack.core.files import check_output
+
+        check_output(value)
     return value
+
+
+def _moment(ctx: typer.Context, value: str | None) -> str:
+    """Refuse what is not a time before the command begins, an empty text also."""
+    if value is not None and not ctx.resilient_parsing:
+        moments.since(value, time.time())
+    return value or ""
 
 
 def moment_option(name: str, what: str) -> Any:
     """Return an option that takes a time, as `moments.since` reads it; '' without it."""
     about = f"{what}: 15m, 2h, 3d ago, or 2026-11-29T08:00 (UTC)."
-    return typer.Option("", name, metavar="WHEN", help=about, callback=_moment)
+    return typer.Option(None, name, metavar="WHEN", help=about, callback=_moment, show_default=False)
 
 
 SINCE = moment_option("--since", "Not before")

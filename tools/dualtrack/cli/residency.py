@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.options import LISTING
+from dualtrack.cli.options import LISTING, output_path
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import echo, result, table
 from dualtrack.serving import countries
@@ -56,7 +56,7 @@ def database(
         metavar="DIRECTORY",
         help="With the files geoip and geoip6 of Debian's package tor-geoipdb (/usr/share/tor).",
     ),
-    out: Path = typer.Argument(..., metavar="FILE", help="The database to write (MMDB)."),
+    out: Path = typer.Argument(..., metavar="FILE", help="The database to write (MMDB).", callback=output_path),
 ) -> None:
     """Make a database of countries from Debian's tor-geoipdb, for gateway_countries_file. It takes about a minute."""
     for name in ("geoip", "geoip6"):

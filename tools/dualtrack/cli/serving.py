@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
-from dualtrack.cli.options import JSON, LISTING, float_option
+from dualtrack.cli.options import JSON, LISTING, float_option, output_path
 from dualtrack.core.errors import BadInput, External, Findings
 from dualtrack.core.output import document, echo, result, table
 from dualtrack.inventory import deployment
@@ -96,7 +96,9 @@ def tune(
     ),
     clients: int = typer.Option(64, "--clients", min=1, max=1024, help="Clients that ask one after another."),
     seconds: float = float_option(4.0, "--seconds", min=1, max=600, help="How long each load lasts; two for each row."),
-    chart: Path = typer.Option(None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture."),
+    chart: Path = typer.Option(
+        None, "--chart", metavar="FILE.png", help="Draw it, too, as a PNG picture.", callback=output_path
+    ),
     json: bool = LISTING,
 ) -> None:  # fmt: skip
     """Measure how a model of embeddings batches on its host, and propose a batch and a delay that keep its time.

@@ -11,7 +11,7 @@ from msgspec import structs
 from dualtrack.cli import renamed
 from dualtrack.cli.confirm import DRY_RUN, YES, confirmed, only_shows
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import LISTING, STACK, float_option
+from dualtrack.cli.options import LISTING, STACK, float_option, output_path
 from dualtrack.cloud import variables
 from dualtrack.cloud.prices import files
 from dualtrack.cloud.spot import actions, show, tfvars
@@ -56,7 +56,7 @@ def plan(
     region: str = REGION, zone: list[str] = ZONE, type_: list[str] = TYPE, time_zone: str = TIME_ZONE,
     spot_pool: str = SPOT_POOL, on_demand_pool: str = ON_DEMAND_POOL, spot_max: int = SPOT_MAX,
     on_demand_max: int = ON_DEMAND_MAX, base: int = ON_DEMAND_MIN,
-    output: Path = typer.Option(None, "--output", "-o", help="Write the variables to this file."),
+    output: Path = typer.Option(None, "--output", "-o", help="Write the variables to this file.", callback=output_path),
     force: bool = FORCE,
     write: bool = typer.Option(False, "--write", hidden=True, help="Now `dualtrack spot apply --yes`."),
     dry_run: bool = typer.Option(False, "--dry-run", hidden=True, help="Now `dualtrack spot apply --dry-run`."),

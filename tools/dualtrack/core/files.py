@@ -9,7 +9,6 @@ import fcntl
 import os
 import secrets
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader
@@ -18,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from dualtrack.core import directory_handles
 from dualtrack.core.errors import BadInput, External, Refused
 
 T = TypeVar("T")
@@ -156,12 +156,12 @@ def _open_below(folder: Path, name: str, flags: int, mode: int) -> int:
     parts = name.split("/")
     if "\0" in name or {"", ".", ".."} & set(parts):
         raise FileNotFoundError(errno.ENOENT, "not a path below a directory", name)
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    at = os.open(folder, directory_handles.SEARCH)
     done = ""
     try:
         for part in parts[:-1]:
             done = f"{done}/{part}".lstrip("/")
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            inner = os.open(part, directory_handles.SEARCH | os.O_NOFOLLOW, dir_fd=at)
             os.close(at)
             at = inner
         done = name
@@ -183,28 +183,31 @@ def _open_below(folder: Path, name: str, flags: int, mode: int) -> int:
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file so that a reader sees the old content or the new, never a part; External when it cannot be done.
 
-    Anything but a file that is there, such as a device or a pipe, is left alone.
+    A link to a file is replaced by the file, and never followed. Anything else that is there, such as a device or a
+    pipe, is left alone, and so is a link to it. What a user names as output is written by `write_output`.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise OSError(errno.EEXIST, "it is there, and is not a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with directory_handles.opened(path.parent) as at:
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISREG(os.stat(path.name or ".", dir_fd=at).st_mode):
+                    raise OSError(errno.EEXIST, "it is there, and is not a file")
+            directory_handles.write(at, path.name, data, mode)
     except OSError as error:
         raise _cannot(path, error) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        if isinstance(error, OSError):
-            raise _cannot(path, error) from error
-        raise
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write what a user wants in a file, as `write_atomically` does; the errors of `check_output` as well."""
+    check_output(path)
+    write_atomically(path, data)
+
+
+def check_output(path: Path) -> None:
+    """Refuse to write output where anything but a regular file is, a link to one also: `/dev/stdout` is such a link."""
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        what = "a symbolic link, which is not followed" if path.is_symlink() else "not a regular file"
+        raise Refused(f"{path} is {what}", hint="name a regular file, or print: without the option, or with - for it")
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
@@ -233,15 +236,15 @@ def made_whole(directory: Path) -> Iterator[Path]:
     check_new(directory)
     try:
         above = _above(directory)
-        missing = directory.relative_to(above)
-        with tempfile.TemporaryDirectory(dir=above, prefix=".dualtrack-new-") as scratch:
-            made = [Path(scratch, *missing.parts[: it + 1]) for it in range(len(missing.parts))]
+        parts = directory.relative_to(above).parts
+        with directory_handles.opened(above) as at, directory_handles.scratch(at, ".dualtrack-new-") as scratch:
+            made = [directory_handles.path_of(scratch).joinpath(*parts[: it + 1]) for it in range(len(parts))]
             for it in made:
                 it.mkdir()
             yield made[-1]
             for it in reversed(made):
                 sync_path(it)
-            made[0].rename(above / made[0].name)
+            os.rename(parts[0], parts[0], src_dir_fd=scratch, dst_dir_fd=at)
             with contextlib.suppress(PermissionError):  # who may not read the directory above may write there
                 sync_path(above)
     except OSError as error:
@@ -269,7 +272,7 @@ def _taken(path: Path) -> Refused:
 
 def sync_path(path: Path) -> None:
     """Bring a file's data to the disk, or a directory's names: what is new, or gone, outlives a power cut then."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
@@ -296,8 +299,10 @@ def destroy(path: Path) -> None:
         file.write(secrets.token_bytes(os.fstat(file.fileno()).st_size))
         file.flush()
         os.fsync(file.fileno())
-    path.unlink()
-    sync_path(path.parent)
+        with directory_handles.opened(path.parent) as at:
+            directory_handles.check_same(at, path.name, file.fileno())
+            os.unlink(path.name, dir_fd=at)
+            sync_path(directory_handles.path_of(at))
 
 
 def _cannot(path: Path, error: OSError) -> External:
@@ -380,11 +385,13 @@ def locked(path: Path, say: Callable[[str], None] | None = None) -> Iterator[int
     `SILENT_S` is told by ``say``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        handle = file.fileno()
+    handle = open_own(path.parent, f".{path.name}.lock", os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
         if say is not None and not lock(handle, wait=False):
             time.sleep(SILENT_S)
             if not lock(handle, wait=False):
                 say(f"waiting for another run on {path.parent}")
         lock(handle)
         yield handle
+    finally:
+        os.close(handle)

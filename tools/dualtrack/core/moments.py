@@ -23,7 +23,9 @@ def since(text: str, now: float) -> float:
             at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         stamp(at)  # years before 1 and after 9999 are none
     except (ValueError, OverflowError):
-        raise BadInput(f"{text} is not a time", hint="write 90s, 15m, 2h, 3d, or 2026-11-29T08:00") from None
+        raise BadInput(
+            f"{text.strip() or repr(text)} is not a time", hint="write 90s, 15m, 2h, 3d, or 2026-11-29T08:00"
+        ) from None
     return at
 
 

@@ -7,6 +7,10 @@ what it says.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
+import os
 import re
 import sys
 import time
@@ -14,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dualtrack.core.characters import hidden, visible
+from dualtrack.core.errors import BadInput
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +51,33 @@ STYLE = {
     "missing": "red",
     "warning": "yellow",
 }
+
+
+def stdout_is_closed() -> bool:
+    """Tell whether stdout was closed when the program began, or is open to read only: what is printed would be lost.
+
+    Where it was closed, Python has None for it since then, and its number may be another file's by now.
+    """
+    if sys.__stdout__ is None:
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return fcntl.fcntl(sys.__stdout__.fileno(), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    return False
+
+
+def check_stdout() -> None:
+    """Refuse to begin what prints where nobody could ever read it; BadInput says what to do."""
+    if stdout_is_closed():
+        raise BadInput("stdout is closed", hint="send it to a file, or to /dev/null")
+
+
+class ClosedStdout(io.TextIOBase):
+    """In the place of a stdout that is closed: nothing is printed and lost there, it is an error."""
+
+    def write(self, text: str) -> int:
+        """Raise BadInput."""
+        check_stdout()
+        return len(text)
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:

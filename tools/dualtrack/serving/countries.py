@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dualtrack.core.errors import BadInput
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import write_output
 
 #: A range in either file: first address, last address, country; numbers for IPv4.
 RANGE = re.compile(r"([0-9]{1,10}|[0-9a-f:.]{2,45}),([0-9]{1,10}|[0-9a-f:.]{2,45}),([A-Z]{2}|\?\?)")
@@ -91,7 +91,7 @@ def convert(four: Path, six: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="dualtrack-countries-") as place:
         file = Path(place, "countries.mmdb")
         writer.to_db_file(str(file))
-        write_atomically(out, dated(file.read_bytes(), made), 0o644)
+        write_output(out, dated(file.read_bytes(), made))
 
 
 def dated(data: bytes, made: datetime) -> bytes:

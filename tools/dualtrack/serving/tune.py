@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ def draw(found: Tuning, path: Path) -> None:
     figure.suptitle(f"{found.model} on {found.host}")
     data = io.BytesIO()
     figure.savefig(data, format="png")
-    write_atomically(path, data.getvalue())
+    write_output(path, data.getvalue())
 
 
 def _lines(axes: Axes, rows: Sequence[TuningRow], values: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dualtrack.cloud.cost.breakeven import BreakEvenReport
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def write(report: BreakEvenReport, path: Path) -> None:
     _tornado(right, report)
     data = io.BytesIO()
     figure.savefig(data, format="png")
-    write_atomically(path, data.getvalue())
+    write_output(path, data.getvalue())
 
 
 def costs(report: BreakEvenReport, calls: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from dualtrack.cloud import variables
 from dualtrack.cloud.spot import tfvars
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, Refused
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import write_output
 
 #: Where the plan goes without `--output`, in the stack's directory.
 FILE = "pools.auto.tfvars.json"
@@ -94,7 +94,7 @@ def write(target: Path, text: str, *, force: bool) -> bool:
     if before and not tfvars.untouched(before) and not force:
         whose = "was edited since it was planned" if tfvars.ours(before) else "was not written by `dualtrack spot plan`"
         raise Refused(f"{target} {whose}", hint="--force overwrites it, --output FILE writes elsewhere")
-    write_atomically(target, text.encode())
+    write_output(target, text.encode())
     return True
 
 

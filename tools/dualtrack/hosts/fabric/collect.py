@@ -138,9 +138,9 @@ def _missing(program: str, where: str) -> Missing:
 def write(folder: Path, raw: Raw, host: str) -> None:
     """Keep the texts in ``folder``, one file each, to be looked at elsewhere or compared with later."""
     for field, (name, _) in FILES.items():
-        files.write_atomically(folder / name, getattr(raw, field).encode())
+        files.write_output(folder / name, getattr(raw, field).encode())
     about = About(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), host, dict(FILES.values()))
-    files.write_atomically(folder / ABOUT, msgspec.json.format(msgspec.json.encode(about), indent=1) + b"\n")
+    files.write_output(folder / ABOUT, msgspec.json.format(msgspec.json.encode(about), indent=1) + b"\n")
 
 
 def read(folder: Path) -> Raw:

@@ -18,8 +18,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dualtrack.core import directory_handles
 from dualtrack.core.errors import BadInput, DualtrackError, External, Interrupted, Refused
-from dualtrack.core.files import lock, sync_path
+from dualtrack.core.files import check_output, lock, sync_path
+from dualtrack.core.output import check_stdout
 from dualtrack.security.seal import removal
 from dualtrack.security.seal.stream import Read, Write
 
@@ -77,11 +79,11 @@ def target(name: str, *, force: bool, mode: int) -> Iterator[Write]:
     with _partial(path, lambda: _new_file(path)) as (temporary, file):
         yield _writer(file, name)
         with _writing(path):
-            os.fchmod(file, mode)
-            os.fsync(file)
+            os.fsync(file)  # what takes its place during this is still seen
             check_free(path, force=force)
-            temporary.replace(path)
-            sync_path(path.parent)
+            with directory_handles.opened(path.parent) as at:
+                directory_handles.place(at, temporary.name, path.name, file, mode)
+                sync_path(directory_handles.path_of(at))
 
 
 @contextlib.contextmanager
@@ -89,12 +91,13 @@ def folder(name: str) -> Iterator[Path]:
     """Give an empty directory to fill; it becomes ``name`` when the block ends well, and is removed otherwise."""
     path = Path(name)
     check_free(path, force=False)
-    with _partial(path, lambda: _new_folder(path)) as (temporary, _), _writing(path):
+    with _partial(path, lambda: _new_folder(path)) as (temporary, file), _writing(path):
         yield temporary
         os.sync()  # one call for all files in it
         check_free(path, force=False)
-        temporary.rename(path)
-        sync_path(path.parent)
+        with directory_handles.opened(path.parent) as at:
+            directory_handles.rename(at, temporary.name, path.name, file)
+            sync_path(directory_handles.path_of(at))
 
 
 def check_open(name: str, *, out: bool = False) -> None:
@@ -102,9 +105,10 @@ def check_open(name: str, *, out: bool = False) -> None:
 
     Python has had None for it since then. Called before anything is done.
     """
-    if name == PIPE and (sys.__stdout__ if out else sys.__stdin__) is None:
-        word, hint = ("stdout", "--output FILE") if out else ("stdin", "name a file")
-        raise BadInput(f"{word} is closed", hint=hint)
+    if name == PIPE and out:
+        check_stdout()
+    elif name == PIPE and sys.__stdin__ is None:
+        raise BadInput("stdin is closed", hint="name a file")
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -113,8 +117,7 @@ def check_free(path: Path, *, force: bool) -> None:
         raise Refused(f"{path} is a directory that exists", hint="remove it, or choose another name")
     if not os.path.lexists(path):
         return
-    if not stat.S_ISREG(path.lstat().st_mode):  # /dev/null would be gone
-        raise Refused(f"{path} is not a plain file", hint="write to stdout (-) and send that there")
+    check_output(path)  # /dev/null would be gone
     if not force:
         raise Refused(f"{path} exists", hint="--force replaces it")
 
