@@ -56,11 +56,11 @@ def seen(name: str, question: str) -> set[str]:
 
 def until(right: object, what: str) -> None:
     """Wait until a function returns something true."""
-    for _ in range(150):
+    for _ in range(900):  # a busy machine needs more than the second that it usually takes
         if right():  # type: ignore[operator]
             return
         time.sleep(0.2)
-    sys.exit(f"not in 30 s: {what}")
+    sys.exit(f"not in three minutes: {what}")
 
 
 def ready() -> bool:

@@ -45,7 +45,8 @@ LAYOUTS: dict[str, Callable[[Path], object]] = {
 CALLS = (
     "audit prove trail 1 -o {out}", "cost breakeven --write-assumptions {out}", "cost breakeven --chart {out}",
     "fabric declare -o {out}", "fabric draw fabric.yml -o {out}", "inventory -f {out}",
-    "init --host a=10.0.0.1,roles=gateway --facts {out} --yes --force", "keys new -o {out}", "pii mask kept -o {out} --force", "serving tune m --chart {out}",
+    "init --host a=10.0.0.1,roles=gateway --facts {out} --yes --force", "keys new -o {out}",
+    "pii mask kept -o {out} --force", "serving tune m --chart {out}",
     "residency database . {out}", "spot plan -o {out}",
 )  # fmt: skip
 

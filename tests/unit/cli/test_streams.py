@@ -37,7 +37,7 @@ def test_ctrl_c_at_a_question_is_an_interruption(tmp_path: Path) -> None:
     process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     said = b""
-    while b"?" not in said and b":" not in said:
+    while b"[y/N]: " not in said:
         said += os.read(ours, 1024)
     os.write(ours, b"\x03")
     try:

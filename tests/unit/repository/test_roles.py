@@ -26,7 +26,6 @@ def test_role_is_whole(role: Path) -> None:
         "README.md", f"verify/test_{role.name}.py",
     ):  # fmt: skip
         assert (role / name).is_file(), name
-    assert (ROOT / "molecule" / role.name / "molecule.yml").is_file()
 
 
 @EACH

@@ -94,7 +94,7 @@ def scratch(at: int, prefix: str) -> Iterator[int]:
 
 def names(handle: int) -> list[str]:
     """Return what is in the directory that is open."""
-    return os.listdir(handle)  # `Path` takes none  # noqa: PTH208
+    return os.listdir(handle)  # `Path` takes none
 
 
 def path_of(handle: int) -> Path:
