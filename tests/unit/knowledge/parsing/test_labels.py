@@ -12,6 +12,7 @@ from dualtrack.knowledge.parsing import labels, tables
 from dualtrack.knowledge.pii import vocabulary as say
 from dualtrack.knowledge.pii.mask import mask, mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, WRITTEN
+from tests.unit.knowledge.pii.test_beside import found_in
 
 
 @pytest.mark.parametrize(
@@ -132,21 +133,26 @@ def written_as_programs_do(name: str) -> set[str]:
 
 @pytest.mark.parametrize("value", FIELDS)
 def test_a_label_that_names_a_value_in_a_text_names_it_in_a_table(value: str) -> None:
-    known = 0
-    for label in sorted(it for name in FIELDS[value].split("|") for it in written_as_programs_do(name)):
-        if value in mask(f"{label}: {value}".encode()).data.decode():
-            continue
-        known += 1
-        grids = [
+    written = sorted(it for name in FIELDS[value].split("|") for it in written_as_programs_do(name))
+    known = [
+        label
+        for label, found in zip(written, found_in([f"{it}: {value}" for it in written]), strict=True)
+        if any(value in it for it in found)
+    ]
+    assert len(known) > 4
+    grids = [
+        grid
+        for label in known
+        for grid in (
             [["Name", "Li Wei"], ["Department", "Finance"], [label, value], ["Remarks", "none"]],
             [["Item", "Party A", "Party B"], ["Name", "Alpha", "Beta"], [label, value, "n/a"], ["City", "X", "Y"]],
             [["Name", "Li Wei", "Dept", "Finance"], ["Title", "Manager", label, value], ["City", "X", "Land", "Y"]],
             [["Dept", "Finance"], ["No", "Name", label], ["1", "Li Wei", value]],
-        ]
-        for grid in grids:
-            parts = [it.text for it in tables.rows(grid, None)]
-            assert value not in "\n".join(mask_parts(parts)[0]), (grid, parts)
-    assert known > 4
+        )
+    ]
+    texts = ["\n".join(it.text for it in tables.rows(grid, None)) for grid in grids]
+    found = found_in(texts)
+    assert [text for text, own in zip(texts, found, strict=True) if not any(value in it for it in own)] == []
 
 
 #: How people write two values into a cell.
@@ -165,12 +171,13 @@ OTHERS = {
 
 @pytest.mark.parametrize("form", TWO)
 def test_both_values_of_a_cell_are_found(form: str) -> None:
+    cases = []
     for label, values in OTHERS.items():
         cell = form.format(*values)
         for grid in (
             [["部门", label], ["财务", cell], ["法务", ""]],
             [["部门", "财务"], [label, cell], ["城市", "上海"]],
         ):
-            parts = [it.text for it in tables.rows(grid, None)]
-            said = "\n".join(mask_parts(parts)[0])
-            assert [it for it in values if it in said] == [], (grid, parts)
+            cases.append((values, "\n".join(it.text for it in tables.rows(grid, None))))
+    for (values, text), found in zip(cases, found_in([text for _, text in cases]), strict=True):
+        assert [it for it in values if not any(it in one for one in found)] == [], text
