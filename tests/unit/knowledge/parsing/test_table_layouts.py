@@ -11,15 +11,22 @@ from dualtrack.knowledge.parsing.blocks import Parsed
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import Grid, layouts, stacked
 from tests.unit.knowledge.parsing.test_tables import FORMATS
+from tests.unit.knowledge.pii.test_beside import found_in
 
 
 @pytest.mark.parametrize("written", FORMATS, ids=lambda it: it.__name__)
 def test_no_value_of_any_layout_is_left(written: Callable[[Grid], Parsed]) -> None:
+    cases = [
+        (name, grid, secrets, "\n".join(it.text for it in written(grid).blocks))
+        for name, grid, secrets in (*layouts(4242), *stacked(4242, 100))
+    ]
     left = []
-    for name, grid, secrets in (*layouts(4242), *stacked(4242, 100)):
-        clean = "\n".join(mask_parts([it.text for it in written(grid).blocks])[0])
-        if lost := [it for it in secrets if it in clean]:
-            left.append((name, lost, grid, clean))
+    # One scan for all: what a value's second occurrence in its document would hide is seen here.
+    for (name, grid, secrets, text), found in zip(cases, found_in([it[3] for it in cases]), strict=True):
+        for one in found:
+            text = text.replace(one, "")
+        if lost := [it for it in secrets if it in text]:
+            left.append((name, lost, grid, text))
     assert left == []
 
 

@@ -307,12 +307,9 @@ def test_what_is_no_day_of_birth_stays(text: str) -> None:
      "粤B12345", "13912345678", "00:1A:2B:3C:4D:5E", "li.wei@huawei.com", "11010519491231002X"],
 )  # fmt: skip
 def test_an_identifier_beside_a_numeral_is_found_also_where_the_text_ends(value: str) -> None:
-    for before, numeral, after in itertools.product(
-        ("", "车辆", "x ", "合同一份，共有两辆车，分别是："),
-        ("①", "一", "⑴", "٣", "❶", ""),
-        ("", "\n", "。", "一", "①", "\t"),
-    ):
-        text = f"{before}{numeral}{value}{after}"
+    befores = ("", "车辆", "x ", "合同一份，共有两辆车，分别是：")
+    for before, numeral in itertools.product(befores, ("①", "一", "⑴", "٣", "❶", "")):
+        text = f"{before}{numeral}{value}"
         assert value not in mask(text.encode()).data.decode(), text
 
 
