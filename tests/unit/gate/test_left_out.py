@@ -23,6 +23,8 @@ from ci.gate.schedule import ALLOWED, GRACE_S, LeftOut, Limit, Schedule
 from ci.gate.units import PARTS, Unit
 from hypothesis import given
 
+from dualtrack.core import directory_handles
+
 UNITS = [Unit(part=part, name=name, command=("true",)) for part in PARTS for name in "abc"]
 NAMES = [it.id for it in UNITS]
 LIMIT_S = 4500.0
@@ -148,8 +150,8 @@ class Killed(BaseException):
     """The end of the process."""
 
 
-#: What writes: a temporary file, its content on the disk, and its name.
-CALLS = [(tempfile, "mkstemp"), (os, "fdopen"), (os, "fsync"), (Path, "replace")]
+#: What writes: a temporary file, its mode, its content on the disk, and its name.
+CALLS = [(directory_handles, "write"), (os, "fchmod"), (os, "fsync"), (os, "rename")]
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), Killed()], ids=["full", "killed"])
