@@ -42,7 +42,7 @@ def test_ctrl_c_at_a_question_is_an_interruption(tmp_path: Path) -> None:
         said += os.read(ours, 1024)
     try:
         while True:
-            # Python's reader of lines misses a signal between its look at signals and its wait for a key: type it again.
+            # Python's reader of lines misses a signal between its look at them and its wait for a key: type it again.
             os.write(ours, b"\x03")
             while select.select([ours], [], [], 2)[0]:
                 said += os.read(ours, 1024)
