@@ -58,7 +58,7 @@ unit: setup ## the tests that need no host
 integration: setup ## the tests on real parts: the emulated AWS, lab hosts, a simulated fabric
 	@ci/test.sh $(if $(ALL),--all) integration
 
-molecule: setup ## every role on live hosts, side by side (ROLE=name: only that one)
+molecule: setup ## every role on live hosts, side by side (ROLE=name: only the scenario of that role)
 	@$(BIN)/python -m ci.gate $(if $(ALL),--all) molecule$(if $(ROLE),:$(ROLE))
 
 e2e: setup ## the stories: both tracks, pools, storage, an air-gapped site

@@ -77,3 +77,12 @@ def test_readers_of_several_directories_are_known_when_all_are_empty(tmp_path: P
     (tmp_path / "hr/new.txt").write_text("工资")
     with pytest.raises(BadInput, match="different readers"):
         ingest.ingest(base, tmp_path / "hr", "rules", [], Digests(), say=lambda _: None)
+
+
+def test_readers_are_those_of_the_directory_that_still_has_documents(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    for name in ("hr", "audit"):
+        with_document(tmp_path / name, base, "rules", f"group:{name}")
+    deletion.delete(base, [], ["rules/audit.txt"])
+    (tmp_path / "hr/new.txt").write_text("工资")
+    assert ingest.ingest(base, tmp_path / "hr", "rules", [], Digests(), say=lambda _: None).acl == ("group:hr",)

@@ -210,18 +210,18 @@ def _starts(folder: Path, root: bytes, file: Path, ca: Path | None) -> list[Star
 
 @app.command()
 def prove(
-    folder: Path = TRAIL,
+    directory: Path = TRAIL,
     number: int = typer.Argument(..., metavar="RECORD", help="The record's number."),
     output: Path = typer.Option(..., "--output", "-o", help="The proof's file, or - for stdout.", callback=output_path),
 ) -> None:
     """Write the proof of one event, for a stranger: it shows that record and no other one's content."""
     if str(output) == PRINT:
         check_stdout()
-    made = msgspec.json.encode(proof.prove(folder, number)) + b"\n"
+    data = msgspec.json.encode(proof.prove(directory, number)) + b"\n"
     if str(output) == PRINT:
-        sys.stdout.buffer.write(made)
+        sys.stdout.buffer.write(data)
     else:
-        write_output(output, made)
+        write_output(output, data)
 
 
 @app.command(name="check-proof")

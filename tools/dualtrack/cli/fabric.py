@@ -68,7 +68,7 @@ def snapshot(
 @app.command()
 def declare(
     dest: Path = typer.Option(
-        None, "--output", "-o", help="Write there, never over a file; print without it.", callback=output_path
+        None, "--output", "-o", help="Write to this new file. Default: print.", callback=output_path
     ),
     host: str = HOST,
     inventory: list[Path] = INVENTORY,
@@ -90,7 +90,7 @@ def declare(
 def draw(
     file: Path = FILE,
     dest: Path = typer.Option(
-        None, "--output", "-o", help="Write an SVG picture there; print a tree without it.", callback=output_path
+        None, "--output", "-o", help="Write an SVG picture to this file. Default: print a tree.", callback=output_path
     ),
     host: str = HOST,
     inventory: list[Path] = INVENTORY,

@@ -133,10 +133,10 @@ def push(
     endpoint: str = ENDPOINT,
     json: bool = JSON,
 ) -> None:
-    """Make a directory a version in a bucket. It can be pulled when all of it is there, and never changes then.
+    """Upload a directory to a bucket as a version. A complete version can be pulled and never changes.
 
-    What is printed first is its name with the digest: whoever pulls by that name gets this content or nothing.
-    A version has files only: directories without files are not part of it.
+    The command prints the name of the version with its digest. A pull by that name returns this content or fails.
+    A version contains files only. Directories without files are not part of it.
     """
     wanted = addresses.parse(address)
     total = sum(it.stat().st_size for it in source.rglob("*") if it.is_file()) if source.is_dir() else 0

@@ -22,9 +22,9 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Iterator[int]:
+def opened(directory: Path) -> Iterator[int]:
     """Open a directory, and close it after the block."""
-    handle = os.open(folder, SEARCH)
+    handle = os.open(directory, SEARCH)
     try:
         yield handle
     finally:
@@ -60,7 +60,7 @@ def rename(at: int, made: str, name: str, handle: int) -> None:
 
 
 def check_same(at: int, name: str, handle: int) -> None:
-    """Raise OSError where a name is not, or is no longer, that of the file that ``handle`` has open."""
+    """Raise OSError unless ``name`` in the directory ``at`` is still the file that ``handle`` has open."""
     if not os.path.samestat(os.stat(name, dir_fd=at, follow_symlinks=False), os.fstat(handle)):
         raise OSError(errno.ESTALE, "somebody else changes its directory")
 

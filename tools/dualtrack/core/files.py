@@ -152,11 +152,11 @@ def check_own_folder(path: Path) -> None:
         raise not_own(path, "directory")
 
 
-def _open_below(folder: Path, name: str, flags: int, mode: int) -> int:
+def _open_below(directory: Path, name: str, flags: int, mode: int) -> int:
     parts = name.split("/")
     if "\0" in name or {"", ".", ".."} & set(parts):
         raise FileNotFoundError(errno.ENOENT, "not a path below a directory", name)
-    at = os.open(folder, directory_handles.SEARCH)
+    at = os.open(directory, directory_handles.SEARCH)
     done = ""
     try:
         for part in parts[:-1]:
@@ -170,7 +170,7 @@ def _open_below(folder: Path, name: str, flags: int, mode: int) -> int:
     except OSError as error:
         if error.errno in _NOT_REGULAR:
             raise NotRegular(error.errno, "not a regular file", done) from None
-        error.filename = str(folder / done)
+        error.filename = str(directory / done)
         raise
     finally:
         os.close(at)

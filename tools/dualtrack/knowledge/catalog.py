@@ -59,17 +59,26 @@ class Catalog(Held):
         )
 
     def readers(self, collection: str) -> set[tuple[str, ...]]:
-        """Return the labels of a collection's documents; where it has none, those noted last. None where it is new."""
-        if there := {it.labels for _, it in self.all() if it.collection == collection}:
-            return there
+        """Return the labels of a collection's documents, or the labels noted last if it has no documents.
+
+        The set is empty for a new collection. The noted labels include those of all documents, so documents are opened
+        only where several labels, or none, are noted. External where the noted labels cannot be opened.
+        """
+        noted = self._noted(collection)
+        if len(noted) == 1:
+            return noted
+        return {it.labels for _, it in self.all() if it.collection == collection} or noted
+
+    def _noted(self, collection: str) -> set[tuple[str, ...]]:
         asked = "SELECT readers FROM collections WHERE place = ?"
-        for (sealed,) in self._table.ask(asked, (self._keys.mac("collection", collection.encode()),)):
-            data = self._keys.disclose("readers", sealed)
-            noted = msgspec.msgpack.decode(data, type=_Readers) if data else _Readers("", set())
-            if noted.collection != collection:
-                raise External(f"{self._path} is damaged: a collection's readers do not open", hint="bring it back")
-            return noted.labels
-        return set()
+        found = self._table.ask(asked, (self._keys.mac("collection", collection.encode()),))
+        if not found:
+            return set()
+        data = self._keys.disclose("readers", found[0][0])
+        noted = msgspec.msgpack.decode(data, type=_Readers) if data else None
+        if noted is None or noted.collection != collection:
+            raise External(f"{self._path} is damaged: a collection's readers do not open", hint="bring it back")
+        return noted.labels
 
     def let_read(self, collection: str, labels: set[tuple[str, ...]]) -> None:
         """Note the labels of a collection's documents for when it has none."""

@@ -90,19 +90,19 @@ def _files(source: Path) -> Iterator[str]:
     def fail(error: OSError) -> None:
         raise External(f"cannot read {error.filename}: {error.strerror}")
 
-    for folder, folders, names in os.walk(source, onerror=fail):
-        folders.sort()
+    for directory, directories, names in os.walk(source, onerror=fail):
+        directories.sort()
         for name in sorted(names):
-            path = Path(folder, name)
+            path = Path(directory, name)
             relative = str(path.relative_to(source))
             if path.is_symlink() or not path.is_file():
                 raise BadInput(f"{path} is not a plain file", hint="links and sockets cannot be pushed")
             if name == MANIFEST:
                 raise BadInput(f"{path} is named like a manifest")
             yield relative
-        linked = next((it for it in folders if Path(folder, it).is_symlink()), None)
+        linked = next((it for it in directories if Path(directory, it).is_symlink()), None)
         if linked:
-            raise BadInput(f"{Path(folder, linked)} is a link to a directory", hint="links cannot be pushed")
+            raise BadInput(f"{Path(directory, linked)} is a link to a directory", hint="links cannot be pushed")
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 MOST = 64
 #: The text of a cell, its columns and its rows.
 Cell = tuple[str, int, int]
+#: The end of a line in a cell.
+BREAK = re.compile(r"<br\s*/?>", re.I)
 _SPAN = re.compile(r"\b(col|row)span\s*=\s*[\"']?\s*([0-9]{1,4})", re.I)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from dualtrack.knowledge.parsing import labels, tabs, wiki
+from dualtrack.knowledge.parsing import grids, labels, tabs, wiki
 
 #: Characters of a line that may be a row, and rows and cells of which a table has at least so many.
 LONGEST, FEWEST_ROWS, FEWEST_CELLS = 4096, 2, 2
@@ -25,7 +25,6 @@ _QUOTED = re.compile(r"(?:(?:[ \t]*>)+ ?)?")
 #: Lines of a box, and below the names of columns.
 _RULE = re.compile(r"[-+|=:\s─-╿]+")
 BARS = re.compile(r"(?<!\\)[|│┃║｜]")
-_BREAK = re.compile(r"<br\s*/?>", re.I)
 
 
 @dataclass
@@ -192,4 +191,4 @@ def _cells(line: str) -> tuple[str, list[str]]:
     parts = BARS.split(said)
     if len(parts) < FEWEST_CELLS:
         return "", []
-    return "bar", [_BREAK.sub("\n", it.replace("\\|", "|")).strip() for it in parts]
+    return "bar", [grids.BREAK.sub("\n", it.replace("\\|", "|")).strip() for it in parts]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dualtrack.knowledge.parsing import columns, linewise, tables, text
+from dualtrack.knowledge.parsing import columns, grids, linewise, tables, text
 from dualtrack.knowledge.parsing.blocks import Block, Parsed
 
 #: Before the text of a line: marks of quotations and of lists.
@@ -30,7 +30,6 @@ _NOT_HTML = "\0"
 #: Below the names of a table's columns; and what separates its cells.
 _RULE = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")
 _PIPE = re.compile(r"(?<!\\)\|")
-_BREAK = re.compile(r"<br\s*/?>", re.I)
 #: What hides an element of HTML.
 _HIDDEN = re.compile(r"<[a-z][^<>]{0,400}?(?:\shidden\b|display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 
@@ -242,5 +241,5 @@ def _rows(lines: list[str]) -> list[list[str]]:
 
 def _cells(line: str) -> list[str]:
     line = line.strip().removeprefix("|")
-    found = [_BREAK.sub("\n", it.replace("\\|", "|")) for it in _PIPE.split(line)]
+    found = [grids.BREAK.sub("\n", it.replace("\\|", "|")) for it in _PIPE.split(line)]
     return found[:-1] if len(found) > 1 and not found[-1].strip() else found

@@ -18,7 +18,6 @@ _BARS, _BARS_OF_NAMES = re.compile(r"\|\|"), re.compile(r"\|\||!!")
 _ATTRIBUTES = re.compile(r"([^|\[{]*=[^|\[{]*)\|(?!\|)")
 #: Around a cell in bold or italic letters.
 _LETTERS = re.compile(r"('{2,5})(.+?)\1\Z", re.S)
-_BREAK = re.compile(r"<br\s*/?>", re.I)
 
 
 def found_in(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -84,7 +83,7 @@ def _other(said: str) -> str:
 def _cell(said: str) -> grids.Cell:
     found = _ATTRIBUTES.match(said)
     wide, deep = grids.spans(found[1]) if found else (1, 1)
-    said = _BREAK.sub("\n", said[found.end() :] if found else said).strip()
+    said = grids.BREAK.sub("\n", said[found.end() :] if found else said).strip()
     return _LETTERS.sub(r"\2", said), wide, deep
 
 
