@@ -200,11 +200,8 @@ def test_old_keys_brought_back_open_nothing(base: Path, tmp_path: Path, made: Pa
     assert len(Keys(base).documents()) == 2
 
 
-def killed(base: Path, after: float | None = None, lines: int = 0) -> int:
-    """Delete in a child that is killed after some seconds, or before it runs some line; return its exit status."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def traced(base: Path, last: int = 0) -> int:
+    """Delete, and return how many lines of this project ran; the process is killed before it runs line ``last``."""
     count = 0
 
     def look(frame: FrameType, event: str, _: Any) -> Any:
@@ -212,17 +209,30 @@ def killed(base: Path, after: float | None = None, lines: int = 0) -> int:
         if "/dualtrack/" not in frame.f_code.co_filename:
             return None
         count += event == "line"
-        if count == lines:
+        if last and count == last:
             os.kill(os.getpid(), signal.SIGKILL)
         return look
 
+    sys.settrace(look)
+    try:
+        delete(base)
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def killed(base: Path, after: float | None = None, line: int = 0) -> int:
+    """Delete in a child that is killed after some seconds, or before it runs some line; return its exit status."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         if after:
             signal.setitimer(signal.ITIMER_REAL, after)
+            delete(base)
         else:
-            sys.settrace(look)
-        delete(base)
+            traced(base, line)
         os._exit(0)
     finally:
         os._exit(1)
@@ -230,21 +240,18 @@ def killed(base: Path, after: float | None = None, lines: int = 0) -> int:
 
 def test_killed_anywhere_it_is_finished_by_the_next_run(base: Path, tmp_path: Path, chance: random.Random) -> None:
     secrets = secrets_of(base)
-    probe = shutil.copytree(base, tmp_path / "probe", symlinks=True)
-    lines = 0
-    while killed(Path(shutil.copytree(base, tmp_path / "count", symlinks=True)), lines=lines + 400) != 0:
-        lines += 400
-        shutil.rmtree(tmp_path / "count")
     begin = datetime.now(UTC)
-    assert killed(Path(probe), after=60) == 0
+    assert killed(Path(shutil.copytree(base, tmp_path / "probe", symlinks=True)), after=60) == 0
     took = (datetime.now(UTC) - begin).total_seconds()
+    lines = traced(Path(shutil.copytree(base, tmp_path / "count", symlinks=True)))
     before = after = 0
     for number in range(40):
         place = Path(shutil.copytree(base, tmp_path / f"{number}", symlinks=True))
         if number % 2:
             code = killed(place, after=chance.uniform(0.0005, took))
         else:
-            code = killed(place, lines=chance.randint(1, lines + 400))
+            # One line of each twentieth, so that both sides of the decisive write are met whatever is drawn.
+            code = killed(place, line=1 + int(lines * (number // 2 + chance.random()) / 20))
         assert code in (0, -signal.SIGKILL, -signal.SIGALRM)
         left = sum("三丰的" in it for it in texts(place))
         assert left in ((0,) if code == 0 else (0, 1))
