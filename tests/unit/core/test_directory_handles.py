@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import Any
 
 import pytest
 
-from dualtrack.core import append_log, files
-from dualtrack.core.errors import DualtrackError
+from dualtrack.core import append_log, directory_handles, files
+from dualtrack.core.errors import DualtrackError, Refused
 from dualtrack.security.seal import atomic_output
+from dualtrack.security.seal import tar as tree
+from tests.support.tars import tar
 
 #: What changes a file system, or tells what is in it: the other account acts before each of these calls.
 CALLS = ("open", "stat", "lstat", "mkdir", "chmod", "fchmod", "fsync", "rename", "replace", "unlink", "rmdir", "write")
-NAMES = ("out", ".out.lock")
+#: An archive that whoever has the public key can seal.
+ARCHIVE = tar(("new", b"ours", {}), ("sub", b"", {"type": tarfile.DIRTYPE, "mode": 0o777}), ("sub/out", b"ours", {}))
+NAMES = ("out", "fresh", ".out.lock")
 
 
 def made_whole(path: Path) -> None:
@@ -36,6 +41,18 @@ def target(path: Path) -> None:
         write(memoryview(b"ours"))
 
 
+def directory_of_files(path: Path) -> None:
+    with atomic_output.folder(str(path.with_name("fresh"))) as made:
+        (made / "out").write_text("ours")
+        (made / "below").mkdir()
+        (made / "below/out").write_text("ours")
+
+
+def restored(path: Path) -> None:
+    with atomic_output.folder(str(path.with_name("fresh"))) as made:
+        tree.restore(iter([memoryview(ARCHIVE)]), made)
+
+
 WORK: dict[str, Callable[[Path], object]] = {
     "write_atomically": lambda path: files.write_atomically(path, b"ours", 0o666),
     "write_output": lambda path: files.write_output(path, b"ours"),
@@ -45,6 +62,8 @@ WORK: dict[str, Callable[[Path], object]] = {
     "hold": lambda path: os.close(files.hold(path, "taken", mode=0o666)),
     "append": lambda path: append_log.append(path, [b"ours\n"], 0o666),
     "target": target,
+    "folder": directory_of_files,
+    "restore": restored,
 }
 
 
@@ -183,3 +202,49 @@ def test_state_in_a_directory_that_is_a_link_stays_there(tmp_path: Path) -> None
         pass
     assert (tmp_path / "elsewhere/tracks.json").read_bytes() == b"ours"
     assert (tmp_path / "state").is_symlink()
+
+
+def way(base: Path, mode: int, owner: int) -> Path:
+    above = base / "above"
+    above.mkdir()
+    above.chmod(mode)
+    os.chown(above, owner, owner)
+    return above / "missing/new"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="directories of other accounts take root")
+@pytest.mark.parametrize(
+    ("mode", "owner", "safe"),
+    [(0o755, 0, True), (0o775, 0, True), (0o1777, 0, True), (0o777, 0, False), (0o755, 1234, False), (0o1777, 1234, False)],
+)
+def test_a_path_that_another_account_can_change_is_refused(tmp_path: Path, mode: int, owner: int, safe: bool) -> None:
+    path = way(tmp_path, mode, owner)
+    if safe:
+        directory_handles.check_way(path)
+        return
+    with pytest.raises(Refused, match=f"another account can write {path.parent.parent}"):
+        directory_handles.check_way(path)
+    (tmp_path / "link").symlink_to(path.parent.parent)
+    with pytest.raises(Refused, match="another account can write"):
+        directory_handles.check_way(tmp_path / "link/new")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="directories of other accounts take root")
+def test_the_account_that_became_root_by_sudo_is_no_other_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = way(tmp_path, 0o755, 1234)
+    monkeypatch.setenv("SUDO_UID", "1234")
+    directory_handles.check_way(path)
+    monkeypatch.setenv("SUDO_UID", "1235")
+    with pytest.raises(Refused):
+        directory_handles.check_way(path)
+
+
+def test_only_a_directory_of_ours_is_closed_to_others(tmp_path: Path) -> None:
+    for name in ("ours", "kept"):
+        (tmp_path / name).mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to("kept")
+    for name in ("ours", "link"):
+        directory_handles.close_to_others(tmp_path / name)
+    assert [stat.S_IMODE((tmp_path / it).stat().st_mode) for it in ("ours", "kept")] == [0o700, 0o755]

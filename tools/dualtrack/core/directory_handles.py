@@ -16,6 +16,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from dualtrack.core.errors import Refused
+
 #: To create and to rename in a directory takes no right to list it.
 SEARCH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,6 +31,37 @@ def opened(directory: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def close_to_others(directory: Path) -> None:
+    """Let only us enter a directory of ours; a link in its place, or a directory of another account, stays as it is."""
+    if directory.is_symlink():
+        return
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, 0o700)
+    finally:
+        os.close(handle)
+
+
+def check_way(path: Path) -> None:
+    """Refuse a path on which another account can rename a directory: what is made there by name could be led elsewhere.
+
+    Of the directories above that exist, each belongs to root, to us, or to the account that became us by sudo. Others
+    may not write there, unless it has the sticky bit, which leaves each name to its owner.
+    """
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal():
+        trusted.add(int(os.environ["SUDO_UID"]))
+    for directory in path.absolute().parents:
+        try:
+            info = directory.resolve().stat()
+        except FileNotFoundError:
+            continue
+        others = info.st_mode & stat.S_IWOTH or (info.st_mode & stat.S_IWGRP and info.st_gid not in (0, os.getegid()))
+        if info.st_uid not in trusted or (others and not info.st_mode & stat.S_ISVTX):
+            raise Refused(f"another account can write {directory}", hint="name a path that only you and root can change")
 
 
 def write(at: int, name: str, data: bytes, mode: int) -> None:
@@ -65,9 +98,11 @@ def check_same(at: int, name: str, handle: int) -> None:
         raise OSError(errno.ESTALE, "somebody else changes its directory")
 
 
-@contextlib.contextmanager
-def scratch(at: int, prefix: str) -> Iterator[int]:
-    """Yield a handle of a new directory in the directory ``at``, only for us; it and what is left in it go."""
+def made_directory(at: int, prefix: str) -> tuple[str, int]:
+    """Make a directory in the directory ``at`` that only we may enter, and return its name and a handle of it.
+
+    OSError where another account has put something else in its place by the time it is opened.
+    """
     name = f"{prefix}{secrets.token_urlsafe(6)}"
     os.mkdir(name, 0o700, dir_fd=at)
     try:
@@ -76,17 +111,23 @@ def scratch(at: int, prefix: str) -> Iterator[int]:
         with contextlib.suppress(OSError):
             os.rmdir(name, dir_fd=at)
         raise
+    info = os.fstat(handle)
+    ours = (info.st_uid, stat.S_IMODE(info.st_mode) & 0o077) == (os.geteuid(), 0)
+    if not ours or names(handle):
+        os.close(handle)
+        raise OSError(errno.ESTALE, "somebody else changes its directory")
+    return name, handle
+
+
+@contextlib.contextmanager
+def scratch(at: int, prefix: str) -> Iterator[int]:
+    """Yield a handle of a new directory in the directory ``at``, only for us; it and what is left in it go."""
+    name, handle = made_directory(at, prefix)
     try:
-        info = os.fstat(handle)
-        ours = (info.st_uid, stat.S_IMODE(info.st_mode) & 0o077) == (os.geteuid(), 0)
-        if not ours or names(handle):
-            raise OSError(errno.ESTALE, "somebody else changes its directory")
-        try:
-            yield handle
-        finally:
-            for it in names(handle):
-                shutil.rmtree(it, ignore_errors=True, dir_fd=handle)
+        yield handle
     finally:
+        for it in names(handle):
+            shutil.rmtree(it, ignore_errors=True, dir_fd=handle)
         os.close(handle)
         with contextlib.suppress(OSError):
             os.rmdir(name, dir_fd=at)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from dualtrack.core import directory_handles
 from dualtrack.core.errors import BadInput, External
 from dualtrack.core.files import locked, read, write_atomically
 from dualtrack.core.paths import cache_dir
@@ -65,6 +66,7 @@ def build(
         raise BadInput(f"the mirror has no part {min(unknown)}", hint=f"its parts: {', '.join(PARTS)}")
     if dest.exists() and not (dest / manifest.NAME).is_file() and any(dest.iterdir()):
         raise BadInput(f"{dest} is not empty, and no mirror", hint="name a new directory, or one of `mirror build`")
+    directory_handles.check_way(dest)
     work, secret = dest.with_name(f".{dest.name}-parts"), cache_dir() / "mirror-key"
     with locked(dest):
         private = signing.ensure_key(secret)

@@ -6,12 +6,13 @@ cache directory's path does not matter (a unix socket's may have 107 characters)
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dualtrack.core import directory_handles
+from dualtrack.core.files import write_atomically
 from dualtrack.core.proc import run
 
 USER = "dualtrack mirror <mirror@dualtrack.invalid>"
@@ -21,16 +22,13 @@ _BATCH = ("--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback", "--pa
 def ensure_key(folder: Path) -> Path:
     """Return the private key's file in ``folder`` (mode 0700), making an Ed25519 key when there is none."""
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    directory_handles.close_to_others(folder)
     path = folder / "private.asc"
     if not path.is_file():
         with _home() as gpg:
             run([*gpg, "--quick-generate-key", USER, "ed25519", "sign", "never"])
             text = run([*gpg, "--armor", "--export-secret-keys"]).stdout
-        handle = os.open(folder / "private.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        (folder / "private.new").replace(path)
+        write_atomically(path, text.encode(), 0o600)
     return path
 
 

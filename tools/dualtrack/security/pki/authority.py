@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from dualtrack.core import directory_handles
 from dualtrack.core.errors import BadInput, Refused
 from dualtrack.core.files import destroy, locked, make_folder, read_secret, sync_path, write_atomically
 from dualtrack.security.pki import lifetimes
@@ -71,7 +72,7 @@ def ensure(folder: Path, *, now: datetime | None = None) -> Issued:
             missing = key_path if path.is_file() else path
             raise BadInput(f"{missing} is missing", hint="bring it back from a backup, or name a new directory")
         if made := not path.is_file():
-            folder.chmod(0o700)
+            directory_handles.close_to_others(folder)
             # The same key again: should the certificate be lost in another way, a backup of it still fits.
             key = _read_key(key_path) if begun else ec.generate_private_key(ec.SECP256R1())
             _write(path, key_path, _authority(key, 1, now), key)

@@ -88,14 +88,20 @@ def target(name: str, *, force: bool, mode: int) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def folder(name: str) -> Iterator[Path]:
-    """Give an empty directory to fill; it becomes ``name`` when the block ends well, and is removed otherwise."""
+    """Give an empty directory to fill; it becomes ``name`` when the block ends well, and is removed otherwise.
+
+    The path that it has in the block leads to this very directory, whatever others put in the place of its name.
+    """
     path = Path(name)
     check_free(path, force=False)
-    with _partial(path, lambda: _new_folder(path)) as (temporary, file), _writing(path):
-        yield temporary
-        os.sync()  # one call for all files in it
-        check_free(path, force=False)
-        with directory_handles.opened(path.parent) as at:
+    with contextlib.ExitStack() as handles:
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            at = handles.enter_context(directory_handles.opened(path.parent))
+        with _partial(path, lambda: _new_folder(path, at)) as (temporary, file), _writing(path):
+            yield directory_handles.path_of(file)
+            os.sync()  # one call for all files in it
+            check_free(path, force=False)
             directory_handles.rename(at, temporary.name, path.name, file)
             sync_path(directory_handles.path_of(at))
 
@@ -190,9 +196,9 @@ def _new_file(path: Path) -> tuple[Path, int]:
     return Path(name), file
 
 
-def _new_folder(path: Path) -> tuple[Path, int]:
-    name = tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path))
-    return Path(name), os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _new_folder(path: Path, at: int) -> tuple[Path, int]:
+    name, handle = directory_handles.made_directory(at, _prefix(path))
+    return path.parent / name, handle
 
 
 def _prefix(path: Path) -> str:
