@@ -174,6 +174,15 @@ def test_a_gateway_that_is_away_is_said_and_told_later(run: Run, host: Host) -> 
     assert (code, len(json.loads(out)["keys"])) == (4, 1)
 
 
+def test_a_key_that_nobody_has_read_is_an_error_after_gateways_are_told(
+    run: Run, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualtrack.core.output.reader_left", lambda: True)
+    code, _, err = run("key", "add", "research")
+    assert (code, len(host.keys())) == (4, 1)
+    assert "whoever reads our output has not read the key k-" in err
+
+
 def test_a_gateway_whose_haproxy_does_not_run_is_a_note(run: Run, host: Host) -> None:
     code, _, err = run("key", "apply")
     assert (code, "HAProxy does not run on gateway-1" in err, host.keys()) == (0, True, {})

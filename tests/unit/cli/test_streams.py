@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CLI, wait
+from tests.conftest import CLI, ROOT, wait
 
 
 @pytest.mark.parametrize("words", [("pii", "kinds"), ("--help",), ("pii", "kinds", "--json")])
@@ -22,6 +22,89 @@ def test_a_closed_pipe_is_not_a_finding(words: tuple[str, ...]) -> None:
     process.stdout.close()
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
+
+
+WORKING = """
+import pathlib, sys
+import dualtrack.cli
+from dualtrack.core import output
+from dualtrack.core.errors import Findings
+
+def work():
+    for number in range(2000):
+        {prints}
+    pathlib.Path("done").touch()
+    {ends}
+
+dualtrack.cli.app = work
+dualtrack.cli.main()
+"""
+PRINTS = {
+    "a line": "output.echo(f'removed {number}')",
+    "a line without the end": "output.echo('.', nl=False)",
+    "a document": "output.document('it', {'number': number})",
+    "a record": "output.records('it')({'number': number})",
+    "a table": "number % 100 or output.table(('one', 'two'), [('a', 'b')] * 100)",
+    "bytes": "sys.stdout.buffer.write(b'x' * 100)",
+}
+
+
+@pytest.mark.parametrize(
+    ("ends", "code", "said"), [("", 0, ""), ("raise Findings('two things are wrong')", 1, "dualtrack: two things are wrong\n")]
+)
+@pytest.mark.parametrize("prints", PRINTS.values(), ids=PRINTS)
+def test_a_command_whose_reader_leaves_does_all_of_its_work(
+    tmp_path: Path, prints: str, ends: str, code: int, said: str
+) -> None:
+    program = WORKING.format(prints=prints, ends=ends)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err, (tmp_path / "done").exists()) == (code, said, True)
+
+
+def test_what_is_printed_once_and_was_not_read_is_an_error(tmp_path: Path) -> None:
+    env = {
+        **os.environ, "DUALTRACK_STATE_DIR": str(tmp_path / "state"),
+        "DUALTRACK_ACCESS": str(ROOT / "inventories/access.yml"),
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [CLI, "access", "token", "chen"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert err == "dualtrack: whoever reads our output has not read the token (it is not printed again)\n"
+
+
+@pytest.mark.parametrize("ends", ["watching.changes(lambda: next(count), output.echo, 0)", "hosts.events(watch=True)"])
+def test_what_only_shows_ends_with_its_reader(tmp_path: Path, ends: str) -> None:
+    program = f"""
+import itertools
+from types import SimpleNamespace
+import dualtrack.cli
+from dualtrack.cli import hosts, watching
+from dualtrack.core import output
+
+numbers = itertools.count()
+count = map(str, numbers)
+def event():
+    return hosts.Event(at="2026", source="s", what="w", about=str(next(numbers)), text="t")
+hosts.recorded.events = lambda: [event()]
+hosts.time.sleep = lambda _: None
+dualtrack.cli.app = lambda: {ends.replace("watch=True", "since='', watch=True, interval=0, json=False")}
+dualtrack.cli.main()
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 0
 
 
 def test_characters_that_the_terminal_lacks_are_written_as_escapes() -> None:

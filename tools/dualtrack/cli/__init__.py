@@ -17,7 +17,7 @@ from dualtrack import __version__
 from dualtrack.cli.groups import LazyGroup
 from dualtrack.core.characters import printable
 from dualtrack.core.errors import DualtrackError, Exit
-from dualtrack.core.output import ClosedStdout, echo, stdout_is_closed
+from dualtrack.core.output import ClosedStdout, Stdout, echo, stdout_is_closed
 
 app = typer.Typer(
     name="dualtrack",
@@ -126,15 +126,12 @@ def main() -> None:
     if stdout_is_closed():  # commands are refused before they begin (`groups`), help and the like when they print
         sys.stdout = ClosedStdout()
         os.open(os.devnull, os.O_WRONLY)  # where its number is free: no other file gets it
+    else:
+        Stdout.install()
     if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal's character set lacks is written as `\\u2500`
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _run()
-    except SystemExit as error:
-        # typer and rich make exit code 1 of a closed pipe, which is that of findings.
-        if isinstance(error.__context__, BrokenPipeError):
-            sys.exit(int(Exit.OK))  # whoever read our output has read enough
-        raise
     except DualtrackError as error:
         echo(f"dualtrack: {printable(str(error))}", err=True)
         sys.exit(int(error.code))
@@ -144,10 +141,6 @@ def main() -> None:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
         sys.exit(int(Exit.INTERRUPTED))
-    except BrokenPipeError:  # whoever read our output has read enough
-        _forget_unwritten()
-        sys.stderr.close()
-        sys.exit(int(Exit.OK))
     except MemoryError:
         echo("dualtrack: there is not enough memory for this", err=True)
         sys.exit(int(Exit.EXTERNAL))

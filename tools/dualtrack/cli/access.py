@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -11,8 +10,8 @@ import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING, PEOPLE, PKI
-from dualtrack.core.errors import Findings
-from dualtrack.core.output import Steps, document, echo, table
+from dualtrack.core.errors import External, Findings
+from dualtrack.core.output import Steps, check_read, document, echo, table
 from dualtrack.core.paths import STATE
 from dualtrack.inventory import deployment
 from dualtrack.security.access import break_glass as glass
@@ -151,6 +150,7 @@ def token(
     until = datetime.now(UTC) + timedelta(minutes=minutes)
     audience = {Service.store: AUDIENCE, Service.knowledge: KNOWLEDGE}[service]
     echo(tokens.issue(authority, person.name, [f"person-{person.name}"], until=until, audience=audience))
+    check_read("the token")
 
 
 @app.command(name="break-glass")
@@ -179,8 +179,8 @@ def break_glass(
             document("access-break-glass", {"grant": grant, "token": made})
         else:
             echo(made)
-        sys.stdout.flush()
-    except OSError:  # nobody has read the token, and nobody knows of the grant
+        check_read("the token")
+    except (OSError, External):  # nobody has read the token, and nobody knows of the grant
         glass.end(grants, grant.id)
         raise
     if json:

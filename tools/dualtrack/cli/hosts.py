@@ -13,7 +13,7 @@ from dualtrack.cli.options import JSON, LISTING, SINCE
 from dualtrack.cli.watching import INTERVAL, WATCH, until_interrupted
 from dualtrack.core import moments
 from dualtrack.core.errors import BadInput
-from dualtrack.core.output import document, echo, form, records, table
+from dualtrack.core.output import document, echo, form, reader_left, records, table
 from dualtrack.tracks import events as recorded
 from dualtrack.tracks import reach
 from dualtrack.tracks.events import Event
@@ -65,6 +65,8 @@ def logs(
         for entry in reach.journal(name, facts, unit=unit, since=begin, lines=most, follow=follow):
             show(entry)
             count += 1
+            if reader_left():
+                break
     if not count:
         echo(f"there is no entry{f' of {unit}' if unit else ''} in the journal of {name}", err=True)
 
@@ -93,6 +95,8 @@ def events(
             for it in found:
                 if it not in seen:
                     show(it)
+            if reader_left():
+                break
             seen.update(found)
             time.sleep(interval)
             found = [it for it in recorded.events() if it.at >= begin]

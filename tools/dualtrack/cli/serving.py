@@ -13,7 +13,7 @@ import typer
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING, float_option, output_path
 from dualtrack.core.errors import BadInput, External, Findings
-from dualtrack.core.output import document, echo, result, table
+from dualtrack.core.output import check_read, document, echo, result, table
 from dualtrack.inventory import deployment
 from dualtrack.inventory.read import read_inventory
 from dualtrack.serving import client, tenants
@@ -195,6 +195,7 @@ def add(
     if json:
         document("serving-key", {"tenant": tenant, "id": made.id, "added": made.added, "key": text, "gateways": told})
     _check(told)
+    check_read(f"the key {made.id}")
 
 
 @key.command(name="list")

@@ -12,7 +12,7 @@ import typer
 
 from dualtrack.cli.options import float_option
 from dualtrack.core.errors import Exit
-from dualtrack.core.output import console, echo
+from dualtrack.core.output import console, echo, reader_left
 
 Seen = TypeVar("Seen")
 
@@ -31,10 +31,10 @@ def until_interrupted() -> Iterator[None]:
 
 
 def changes(look: Callable[[], Seen], show: Callable[[Seen], None], interval: float) -> None:
-    """Show what ``look`` returns, again whenever it differs; until Ctrl-C."""
+    """Show what ``look`` returns, again whenever it differs; until Ctrl-C, or until nobody reads it any more."""
     before = None
     with until_interrupted():
-        while True:
+        while not reader_left():
             now = look()
             if now != before:
                 show(now)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dualtrack.core.characters import hidden, visible
-from dualtrack.core.errors import BadInput
+from dualtrack.core.errors import BadInput, External
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,6 +69,45 @@ def check_stdout() -> None:
     """Refuse to begin what prints where nobody could ever read it; BadInput says what to do."""
     if stdout_is_closed():
         raise BadInput("stdout is closed", hint="send it to a file, or to /dev/null")
+
+
+class Stdout(io.FileIO):
+    """Stdout, whose reader may leave before its end, as `head` does: the rest is dropped, and the command goes on.
+
+    Ended in the middle by what nobody reads any more, a command would have done half of its work, and said nothing of it.
+    """
+
+    reader_left = False
+
+    def write(self, data: Any, /) -> int:
+        """Write, or drop what nobody reads any more; return how many bytes that is."""
+        if not self.reader_left:
+            try:
+                return super().write(data) or 0
+            except BrokenPipeError:
+                self.reader_left = True
+        return memoryview(data).nbytes
+
+    @classmethod
+    def install(cls) -> None:
+        """Put it in the place of the program's own stdout; others (tests capture what is printed) stay as they are."""
+        own = sys.stdout
+        if own is sys.__stdout__ and isinstance(own, io.TextIOWrapper):
+            buffer = io.BufferedWriter(cls(own.fileno(), "w", closefd=False))
+            sys.stdout = io.TextIOWrapper(buffer, encoding=own.encoding, line_buffering=own.line_buffering)
+
+
+def reader_left() -> bool:
+    """Return whether nobody reads stdout any more; what goes on for ever only to be seen ends then."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(raw, Stdout) and raw.reader_left
+
+
+def check_read(what: str) -> None:
+    """Raise External where nobody has read what was printed; ``what`` is printed only once, such as a key."""
+    sys.stdout.flush()
+    if reader_left():
+        raise External(f"whoever reads our output has not read {what}", hint="it is not printed again")
 
 
 class ClosedStdout(io.TextIOBase):
