@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 HOST, KEY, MODEL = sys.argv[1], Path(sys.argv[2]).read_text().strip(), sys.argv[3]
@@ -149,6 +150,28 @@ SPECIALS = (
     "[INST]",
     "<|im_start|>" * 20 + "word " * 9,
 )
+
+
+def called(arguments: object) -> dict[str, object]:
+    """Return a talk in which a model has called a tool with some arguments."""
+    call = {"id": "1", "type": "function", "function": {"name": "x", "arguments": arguments}}
+    return {"messages": [*SAY, {"role": "assistant", "content": "", "tool_calls": [call]}]}
+
+
+def in_all_places(text: str) -> Iterator[dict[str, object]]:
+    """Yield requests with a text wherever a template may write one: contents, and the names and values of arguments."""
+    escaped = text.replace("<", "\\u003c").replace("[", "\\u005B").replace("/", "\\/")
+    yield {"messages": [{"role": "user", "content": text}]}
+    yield {"messages": said({"type": "text", "text": text})}
+    yield {"messages": [{"role": "system", "content": text}, *SAY]}
+    for it in (text, escaped):
+        yield called(f'{{"a": "{it}"}}')
+        yield called(f'{{"{it}": 1}}')
+    yield called({"a": text})
+    yield called({text: 1})
+    yield called({"a": [{text: [text]}]})
+
+
 #: What the gateway lets through and an engine refuses.
 ENGINE_REFUSES = (
     {"max_tokens": 1e300}, {"stop": [1]}, {"stream_options": {"include_usage": "x"}, "stream": True},
@@ -164,7 +187,7 @@ WRONG_VALUES = {
         {"metadata": {str(it): "x" for it in range(17)}},
     ],
     CHAT: [
-        *({"messages": [{"role": "user", "content": it * (900_000 // len(it))}]} for it in SPECIALS),
+        *(it for text in SPECIALS for it in in_all_places(text * (400_000 // len(text)))),
         {"messages": []}, {"messages": SAY * 1025}, {"messages": "x"}, {"messages": [1]}, {"messages": [{}]},
         {"messages": said(*[{"type": "text", "text": "x"}] * 1025)},
         {"messages": said({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}})},
@@ -314,6 +337,10 @@ def main() -> None:
     for body in NO_JSON:
         for path in (COMPLETE, CHAT, EMBED):
             expect(body, ask(path, body), {400})
+    for size in (1, 200_000, 600_000, 900_000):
+        for _ in range(8):
+            expect(f"a wrong key, {size}", ask(COMPLETE, {"prompt": "x" * size}, "wrong"), {401})
+            expect(f"no such model, {size}", ask(COMPLETE, {"model": "gpt-4", "prompt": "x " * (size // 2)}), {404})
     for model in NO_MODEL:
         expect(model, ask(COMPLETE, {"model": model, "prompt": "x"}), {404})
     for text, right in RAW:

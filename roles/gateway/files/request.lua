@@ -239,18 +239,24 @@ local function is_special(text, at)
         or text:find("^<|", at) or text:find("^<\u{ff5c}", at) or text:find("^%[/?%u[%u%d_]+%]", at)
 end
 
--- Returns how many special tokens the texts in a value have.
+local function unescaped(digits)
+    return string.char(tonumber(digits, 16))
+end
+
+-- Returns how many special tokens the texts in a value have, names among them: a model's template writes both. The arguments
+-- of a tool are JSON in a text, of which a template writes what its escapes mean.
 local function specials(value)
     local found = 0
     if type(value) == "string" then
+        value = value:gsub("\\u00(%x%x)", unescaped):gsub("\\/", "/")
         local at = value:find("[<%[]")
         while at do
             found = found + (is_special(value, at) and 1 or 0)
             at = value:find("[<%[]", at + 1)
         end
     elseif type(value) == "table" then
-        for _, it in pairs(value) do
-            found = found + specials(it)
+        for name, it in pairs(value) do
+            found = found + specials(name) + specials(it)
         end
     end
     return found
