@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dualtrack.cli import kb
 from dualtrack.core.errors import BadInput
-from dualtrack.knowledge import deletion, ingest, versions
+from dualtrack.knowledge import deletion, ingest, overview, versions
 from tests.support.knowledge_base import Digests
 
 
@@ -86,3 +87,40 @@ def test_readers_are_those_of_the_directory_that_still_has_documents(tmp_path: P
     deletion.delete(base, [], ["rules/audit.txt"])
     (tmp_path / "hr/new.txt").write_text("工资")
     assert ingest.ingest(base, tmp_path / "hr", "rules", [], Digests(), say=lambda _: None).acl == ("group:hr",)
+
+
+def test_a_run_says_which_documents_are_still_for_others(tmp_path: Path) -> None:
+    docs, base = tmp_path / "docs", tmp_path / "base"
+    docs.mkdir()
+    for name in ("a", "b"):
+        (docs / f"{name}.txt").write_text(f"请假 {name}")
+    assert ingest.ingest(base, docs, "hr", [], Digests(), say=lambda _: None).readers == {"everyone": 2}
+    (docs / "b.txt").unlink()
+    done = ingest.ingest(base, docs, "hr", ["role:auditor", "group:hr"], Digests(), say=lambda _: None)
+    assert done.readers == {"group:hr, role:auditor": 1, "everyone": 1}
+    assert list(kb._readers("hr", done)) == [
+        "what is in this directory is for group:hr, role:auditor",
+        "1 other document of hr is for everyone, as before",
+    ]
+    done = ingest.ingest(base, docs, "hr", ["group:hr"], Digests(), remove_missing=True, say=lambda _: None)
+    assert (done.readers, list(kb._readers("hr", done))) == ({"group:hr": 1}, ["hr is for group:hr"])
+
+
+def test_a_version_shows_whom_it_would_be_for(tmp_path: Path) -> None:
+    docs, base = tmp_path / "docs", tmp_path / "base"
+    docs.mkdir()
+    (docs / "a.txt").write_text("工资")
+    with_document(tmp_path / "other", base, "other")
+    first = ingest.ingest(base, docs, "hr", [], Digests(), say=lambda _: None).version
+    second = ingest.ingest(base, docs, "hr", ["group:hr"], Digests(), say=lambda _: None).version
+    assert overview.change_of_readers(base, first) == ["hr is for group:hr now, and would be for everyone"]
+    assert overview.change_of_readers(base, second) == []
+    [changed] = overview.difference(base, first, second).changed
+    assert (changed.readers_before, changed.readers_after) == (("everyone",), ("group:hr",))
+    assert kb._for_others(changed) == ", for everyone → for group:hr"
+    # Where none answers, and where the one that does is damaged.
+    sealed = base / "versions" / second / versions.SEALED
+    sealed.write_bytes(sealed.read_bytes()[:-1])
+    assert overview.change_of_readers(base, first) == ["hr would be for everyone", "other would be for everyone"]
+    (base / versions.CURRENT).unlink()
+    assert overview.change_of_readers(base, first) == ["hr would be for everyone", "other would be for everyone"]

@@ -22,7 +22,8 @@ from dualtrack.core.paths import STATE
 
 if TYPE_CHECKING:
     from dualtrack.knowledge.answering import Answered, Message
-    from dualtrack.knowledge.messages import Hit
+    from dualtrack.knowledge.messages import Hit, IngestReport
+    from dualtrack.knowledge.overview import Changed
     from dualtrack.serving.client import End
 
 app = typer.Typer(no_args_is_help=True)
@@ -83,7 +84,8 @@ def ingest(
         same = "" if done.changed else ", as before"
         echo(f"version {done.version}{same}: {done.documents} documents, {done.chunks} chunks")
         echo(f"{done.new} looked at, {done.unchanged} as before, {done.removed} removed")
-        echo(f"{collection} is for {', '.join(done.acl)}")
+        for line in _readers(collection, done):
+            echo(line)
         if done.masked:
             echo("masked: " + ", ".join(f"{count} {kind}" for kind, count in sorted(done.masked.items())))
         if done.shortened:
@@ -94,6 +96,19 @@ def ingest(
             echo(f"not in the directory any more: {visible(path)} (--remove-missing removes it)")
     if done.left_out and not leave_out:
         raise Findings(f"{len(done.left_out)} left out")
+
+
+def _readers(collection: str, done: IngestReport) -> Iterator[str]:
+    """Yield who may see a collection: all of it, or what was in the directory and what was not."""
+    acl = ", ".join(done.acl)
+    other = {it: count for it, count in done.readers.items() if it != acl}
+    if not other:
+        yield f"{collection} is for {acl}"
+        return
+    yield f"what is in this directory is for {acl}"
+    for labels, count in sorted(other.items()):
+        are = f"document of {collection} is" if count == 1 else f"documents of {collection} are"
+        yield f"{count} other {are} for {labels}, as before"
 
 
 @app.command()
@@ -265,16 +280,25 @@ def rollback(
 
     Shows both versions, and asks. What was deleted in the meantime stays deleted.
     """
+    from dualtrack.knowledge import overview
     from dualtrack.knowledge import versions as kept
 
     kept.own(base)
     if any(it.current and it.id == version for it in kept.listed(base)):
         echo(f"version {version} answers already", err=True)
         return
-    if not agreed(kept.change_to(base, version), "Have that version answer?", yes=yes, dry_run=dry_run):
+    lines = [*kept.change_to(base, version), *overview.change_of_readers(base, version, key_file)]
+    if not agreed(lines, "Have that version answer?", yes=yes, dry_run=dry_run):
         return
     kept.roll_back(base, version, key_file)
     echo(f"version {version} answers", err=True)
+
+
+def _for_others(it: Changed) -> str:
+    """Return who may see a document in each of two versions, where they are not the same."""
+    if not (it.readers_before and it.readers_after) or it.readers_before == it.readers_after:
+        return ""
+    return f", for {', '.join(it.readers_before)} → for {', '.join(it.readers_after)}"
 
 
 @app.command()
@@ -294,7 +318,7 @@ def diff(
         return
     for mark, rows in (("+", found.added), ("-", found.removed), ("~", found.changed)):
         for it in rows:
-            echo(f"{mark} {it.collection}/{visible(it.source)}: {it.before} → {it.after} chunks")
+            echo(f"{mark} {it.collection}/{visible(it.source)}: {it.before} → {it.after} chunks{_for_others(it)}")
     echo(f"{found.unchanged} documents are the same")
     if found.deleted_before or found.deleted_after:
         echo(f"deleted since: {found.deleted_before} of {before}, {found.deleted_after} of {after}")

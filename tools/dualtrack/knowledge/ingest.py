@@ -116,7 +116,8 @@ def ingest(
             version=name, changed=name != before, new=new, unchanged=len(found) - new,
             removed=len(missing) if remove_missing else 0, documents=sum(not it.reason for it in documents),
             chunks=sum(len(it.chunks) for it in documents), masked=dict(masked), left_out=left,
-            missing=[] if remove_missing else missing, acl=acl, shortened=model.shortened - shortened,
+            missing=[] if remove_missing else missing, acl=acl,
+            readers=dict(Counter(", ".join(it.labels) for it in here if not it.reason)), shortened=model.shortened - shortened,
         )  # fmt: skip
 
 

@@ -34,6 +34,8 @@ class Left(msgspec.Struct, frozen=True):
 class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a directory, and who may see its documents (``acl``).
 
+    ``readers``: how many documents of the collection, also of those that are not in the directory, are for whom.
+
     ``shortened``: chunks whose vectors were made now, and whose ends the model does not read, since they were cut for
     another one.
     """
@@ -49,6 +51,7 @@ class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     left_out: list[Left]
     missing: list[str]
     acl: tuple[str, ...]
+    readers: dict[str, int] = {}
     shortened: int = 0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from dualtrack.core.errors import BadInput, DualtrackError
+from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.knowledge import ledger, versions
 from dualtrack.knowledge.keys import MASTER, Keys
 from dualtrack.knowledge.ledger import Ledger
@@ -33,12 +34,14 @@ class BaseStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """A document in which two versions differ: how many chunks it has in each."""
+    """A document in which two versions differ: how many chunks it has in each, and who may see it there."""
 
     collection: str
     source: str
     before: int
     after: int
+    readers_before: tuple[str, ...] = ()
+    readers_after: tuple[str, ...] = ()
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,8 +108,10 @@ def difference(base: Path, before: str, after: str, key_file: Path | None = None
     def rows(places: set[tuple[str, str]]) -> list[Changed]:
         return [
             Changed(
-                collection=place[0], source=old.get(place, new.get(place, ("", "", 0)))[1],
-                before=old[place][2] if place in old else 0, after=new[place][2] if place in new else 0,
+                collection=place[0], source=(old.get(place) or new[place]).source,
+                before=old[place].chunks if place in old else 0, after=new[place].chunks if place in new else 0,
+                readers_before=old[place].readers if place in old else (),
+                readers_after=new[place].readers if place in new else (),
             )
             for place in sorted(places)
         ]  # fmt: skip
@@ -119,17 +124,56 @@ def difference(base: Path, before: str, after: str, key_file: Path | None = None
     )  # fmt: skip
 
 
-def _documents(
-    base: Path, name: str, keys: Keys, deleted: Ledger
-) -> dict[tuple[str, str], tuple[tuple[str, ...], str, int]]:
-    """Return a version's documents by collection and path: what they were made of, their source and their chunks."""
+class _Document(NamedTuple):
+    """A document of a version: what it was made of, its path as it is shown, its chunks, and who may see it."""
+
+    made_of: tuple[str, ...]
+    source: str
+    chunks: int
+    readers: tuple[str, ...]
+
+
+def readers(base: Path, name: str, key_file: Path | None = None) -> dict[str, set[tuple[str, ...]]]:
+    """Return who may see documents in a version, by collection; raises as `difference`."""
+    with Keys(base, key_file) as keys:
+        found: dict[str, set[tuple[str, ...]]] = {}
+        for (collection, _), it in _documents(base, name, keys, Ledger(base, keys)).items():
+            found.setdefault(collection, set()).add(it.readers)
+        return found
+
+
+def change_of_readers(base: Path, name: str, key_file: Path | None = None) -> list[str]:
+    """Return lines on the collections that other people may see in a version than in the current one.
+
+    Where none answers, or the one that does is damaged, the lines say who may see each collection.
+    """
+    now: dict[str, set[tuple[str, ...]]] = {}
+    with contextlib.suppress(BadInput, External):
+        now = readers(base, versions.current(base).name, key_file)
+    then = readers(base, name, key_file)
+
+    def told(found: set[tuple[str, ...]]) -> str:
+        return "; ".join(sorted(", ".join(it) for it in found))
+
+    if not now:
+        return [f"{it} would be for {told(labels)}" for it, labels in sorted(then.items())]
+    return [
+        f"{it} is for {told(now[it])} now, and would be for {told(then[it])}"
+        for it in sorted(now.keys() & then.keys())
+        if now[it] != then[it]
+    ]
+
+
+def _documents(base: Path, name: str, keys: Keys, deleted: Ledger) -> dict[tuple[str, str], _Document]:
+    """Return a version's documents by collection and path."""
     folder = base / "versions" / name
     with versions.reported(folder, "take another one"):
         card = versions.read_card(folder, keys)
         return {
-            (it.collection, it.path): (
+            (it.collection, it.path): _Document(
                 (*sorted({one.document for one in it.entries}), card.model, card.rules),
                 it.entries[0].source if it.entries else "", len(it.entries),
+                it.entries[0].labels if it.entries else (),
             )
             for _, it in versions.blocks(folder, card, keys, deleted)
         }  # fmt: skip
