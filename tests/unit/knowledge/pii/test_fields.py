@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from dualtrack.knowledge.pii.mask import mask
+from dualtrack.knowledge.pii.mask import mask, mask_parts
 from dualtrack.knowledge.pii.scan import scan
 from tests.support.personal_data import Maker
 from tests.support.personal_grid import VALUES
@@ -160,6 +160,24 @@ def test_every_item_of_a_list_is_found(items: str) -> None:
 )  # fmt: skip
 def test_a_person_before_a_telephone_hides_it_not(person: str) -> None:
     none(missed((f"{word}：{person}", value) for word, value in ALL if value == "5123456"))
+
+
+PEOPLE = (
+    "李雷", "王经理", "财务部", "办公室", "值班室", "门诊楼", "东校区", "三层", "小王", "张三丰", "甲方", "前台", "班主任", "父亲", "翟天临",
+    "施小明", "市场部张总", "物业公司", "Li Wei", "Mr. Chan", "Mary", "HR",
+)  # fmt: skip
+
+
+def test_lists_of_people_and_places_with_telephones_are_found_to_their_end() -> None:
+    cases = []
+    for number, (word, gap, between) in enumerate(
+        itertools.product(("联系电话：", "电话: ", "Tel: "), (" ", "：", ": ", "\u3000"), ("，", "、", "；", ", ", "; "))
+    ):
+        chosen = [PEOPLE[(number * 3 + it) % len(PEOPLE)] for it in range(len(PEOPLE))]
+        values = [str(62345670 + it) for it in range(len(chosen))]
+        cases.append((word + between.join(f"{who}{gap}{it}" for who, it in zip(chosen, values, strict=True)), values))
+    clean, _ = mask_parts([text for text, _ in cases])
+    none([own for (_, values), own in zip(cases, clean, strict=True) if any(it in own for it in values)])
 
 
 @pytest.mark.parametrize(

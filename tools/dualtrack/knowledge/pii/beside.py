@@ -84,12 +84,12 @@ OF_BANK = r"(?:(?<=[:=\s])(?>(?:[\u4e00-\u9fff()]|[0-9]{1,3}(?=[\u4e00-\u9fff]))
 #: A person's name before a value that names them: `电话：李雷 62345678`. A numeral in it is a digit here. One without a
 #: frequent family name has a blank or a sign behind it, and is not a word that names another number.
 _HAN_OR_NUMERAL = "(?:[\u4e00-\u9fff]|[0-9](?![0-9]))"
-_NO_NAME = "[号码证额价费数量日时分元年月单期版区室层楼]"
+_NO_NAME = "[号码证额价费数量日时分元年月单期版]"
 _POINT = "(?<=[\u4e00-\u9fff])[.·](?=[\u4e00-\u9fff])"
-_ANY_NAME = rf"(?<=[:=])\s?(?:{_HAN_OR_NUMERAL}|{_POINT}){{2,8}}(?<!{_NO_NAME})"
+_ANY_NAME = rf"(?<=[:=,;、/|])\s?(?:{_HAN_OR_NUMERAL}|{_POINT}){{2,8}}(?<!{_NO_NAME})"
 _OTHERS = "Nos?|Number|Order|Room|Ref|Case|Ticket|Invoice|Item|I[Dd]|Code|Ext|Build|Version|PO|SKU|Call"
 _NAME = rf"(?!(?:{_OTHERS})\b)[A-Z\u00c0-\u00de][\w'’.-]{{0,14}}"
-_LATIN = rf"(?-i:{_NAME}(?: {_NAME}){{0,2}}[:,]? )"
+_LATIN = rf"(?-i:{_NAME}(?: {_NAME}){{0,2}}(?:[:,] ?| ))"
 OF_PERSON = (
     rf"(?:(?:(?<=[:=\s,;、/|])(?:{FAMILY}{_HAN_OR_NUMERAL}{{1,2}}|{_LATIN})|{_ANY_NAME}(?=[(,:、/\t -]))"
     rf"(?:\({_CHINESE_ASIDE}\))?[ \t:,、/-]{{0,2}})?"

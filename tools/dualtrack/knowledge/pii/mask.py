@@ -45,9 +45,12 @@ WITHOUT_ZERO = re.compile(rf"^(?={AREA}[2-8][0-9]{{6,7}}$)")
 BEFORE_MOBILE = re.compile(rf"^{COUNTRY}(?=1[0-9]{{10}}$)")
 
 
-#: A word of ASCII letters, digits and signs in it; and a value that is one, long enough to be no other number.
-_WORD = re.compile(rb"(?<![0-9A-Za-z])[0-9A-Za-z](?:[0-9A-Za-z_.@+-]*[0-9A-Za-z])?(?![0-9A-Za-z])")
-_WHOLE = re.compile(rb"(?=[^0-9]*[0-9])[0-9A-Za-z](?:[0-9A-Za-z_.@+-]){5,}(?<=[0-9A-Za-z])")
+#: A value that may stand once more: a word of ASCII characters with a digit, long enough to be no other number.
+_WHOLE = re.compile(rb"(?=[^0-9]*[0-9])[!-~]{6,}")
+#: Where such a word may stand: between blanks and characters outside ASCII, and in a part of that, up to a sign which
+#: separates values; and what may be around it, of which a part may be its own.
+_WORD, _PART = re.compile(rb"[!-~]+"), re.compile(rb"[^][(){}<>\"'`,;:|/=]+")
+_BEFORE_IT, _AFTER_IT = re.compile(rb"[][(){}<>\"'`,;:|*_~]{0,4}"), re.compile(rb"[][(){}<>\"'`,;:|*_~.!?/]{0,4}$")
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,21 @@ def mask_parts(parts: Sequence[str], **how: Any) -> tuple[list[str], dict[str, i
 
 def _once_more(data: bytes, values: dict[bytes, str]) -> Iterator[PiiFinding]:
     """Yield the places of values, each of which is a word of its own there."""
-    for it in _WORD.finditer(data) if values else ():
-        if (kind := values.get(it[0])) is not None:
-            yield PiiFinding(kind=kind, start=it.start(), end=it.end())
+    for word in _WORD.finditer(data) if values else ():
+        place = word.start()
+        for begin, end in _spans(word[0]):
+            kind = values.get(word[0][begin:end])
+            if kind is not None and place <= word.start() + begin:
+                place = word.start() + end
+                yield PiiFinding(kind=kind, start=word.start() + begin, end=place)
+
+
+def _spans(word: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where values may begin and end in a word: it and each of its parts, with and without what is around them."""
+    for first, last in ((0, len(word)), *(it.span() for it in _PART.finditer(word))):
+        before = len(_BEFORE_IT.match(word, first, last)[0])  # type: ignore[index]
+        after = len(_AFTER_IT.search(word, first, last)[0])  # type: ignore[index]
+        yield from ((first + one, last - two) for one in range(before + 1) for two in range(after + 1))
 
 
 def replacement(policy: Policy, key: bytes, tenant: str) -> Callable[[str, bytes], bytes]:
