@@ -143,6 +143,32 @@ def pdf(text: str) -> bytes:
     return out + b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % start
 
 
+MARKDOWN = "# A\n\n| Name | Count |\n| --- | --- |\n| Disk | 4 |\n"
+TABBED = "Name\tCount\nDisk\t4\nFan\t2\n"
+#: Reads documents as ingestion does, each in a process that is closed in, and prints why one was not read.
+READING = """
+import sys
+from pathlib import Path
+from dualtrack.knowledge.parsing import child
+from dualtrack.knowledge.parsing.blocks import Unreadable
+child.start(["md"])
+for path in sys.argv[1:]:
+    try:
+        child.parse(Path(path).read_bytes(), "md")
+    except Unreadable as error:
+        print(path, error)
+child.end()
+"""
+
+
+def test_every_page_of_the_documentation_is_read(python: Path) -> None:
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    done = subprocess.run([python, "-c", READING, *pages], env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    assert len(pages) > 100
+
+
 def test_formats(python: Path) -> None:
     page = "<head><title>x</title></head><h1>A <b>b</b></h1><script>x()</script><p>one<br>two</p><tr><td>k<td>v</tr>"
     head = b"From: a@b.cn\nSubject: =?utf-8?b?6YCa55+l?=\nContent-Type: text/html; charset=gbk\n\n"
@@ -151,7 +177,8 @@ def test_formats(python: Path) -> None:
         form: child(python, form, data)
         for form, data in (
             ("html", page.encode()), ("docx", made(python, "docx")), ("xlsx", made(python, "xlsx")), ("eml", mail),
-            ("pdf", pdf("Leave needs an application")),
+            ("pdf", pdf("Leave needs an application")), ("md", MARKDOWN.encode()), ("txt", TABBED.encode()),
+            ("csv", b"Name,Count\r\nDisk,4\r\n"),
         )
     }  # fmt: skip
     texts = {
@@ -165,6 +192,9 @@ def test_formats(python: Path) -> None:
         "xlsx": [("heading", "Sheet"), ("row", "名称: 硬盘; 数量: 4")],
         "eml": [("heading", "通知"), ("text", "From: a@b.cn"), ("text", "明天开会")],
         "pdf": [("text", "Leave needs an application")],
+        "md": [("heading", "A"), ("row", "Name: Disk; Count: 4")],
+        "txt": [("row", "Name: Disk; Count: 4"), ("row", "Name: Fan; Count: 2")],
+        "csv": [("row", "Name: Disk; Count: 4")],
     }, found
 
 
