@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 #: The columns and rows that a cell reaches over at most.
@@ -55,3 +56,10 @@ def spans(attributes: str) -> tuple[int, int]:
     """Return how many columns and rows the attributes of an element give to a cell."""
     found = {it[1].lower(): number(it[2]) for it in _SPAN.finditer(attributes)}
     return found.get("col", 1), found.get("row", 1)
+
+
+def most_frequent(numbers: Iterable[int]) -> int:
+    """Return the number that is there most often, the first of several; 0 where there are none."""
+    counts = Counter(numbers)
+    # Not Counter.most_common: it imports a module when it is called, and a parser that is closed in cannot.
+    return max(counts, key=counts.__getitem__, default=0)

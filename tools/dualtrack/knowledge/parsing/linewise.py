@@ -7,7 +7,6 @@ first row has no names of columns.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -159,7 +158,7 @@ def _even(rows: list[list[str]]) -> list[list[str]]:
     several = [it for it in rows if len(it) > 1]
     if not any(it[0] for it in several):
         return rows
-    usual = Counter(map(len, several)).most_common(1)[0][0]
+    usual = grids.most_frequent(map(len, several))
     for it in several:
         if len(it) > usual and not it[0]:
             del it[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dualtrack.knowledge.parsing import grids
@@ -92,8 +91,8 @@ def with_single_bars(rows: Sequence[list[str]]) -> list[list[str]]:
 
     They are given as what is between single bars. A row between two bars may also be one with empty cells.
     """
-    usual = Counter(len(it) for it in rows if len(it) > 1 and not _has_double_bars(it)).most_common(1)
-    return [it[::2] if usual and _has_double_bars(it) and len(it[::2]) == usual[0][0] else it for it in rows]
+    usual = grids.most_frequent(len(it) for it in rows if len(it) > 1 and not _has_double_bars(it))
+    return [it[::2] if _has_double_bars(it) and len(it[::2]) == usual else it for it in rows]
 
 
 def _has_double_bars(row: list[str]) -> bool:
