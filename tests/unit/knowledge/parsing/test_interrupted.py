@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
+from html import escape
 
 import pytest
 
-from dualtrack.knowledge.parsing import tables
+from dualtrack.knowledge.parsing import office, tables
 from dualtrack.knowledge.parsing.blocks import Block
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, Grid
@@ -22,6 +24,7 @@ from tests.unit.knowledge.parsing.test_columns import (
     sparse,
     tabs,
 )  # fmt: skip
+from tests.unit.knowledge.parsing.test_word import document
 
 #: What may be between two rows.
 BREAKS = {
@@ -29,6 +32,20 @@ BREAKS = {
     "a page in English": "\nPage 1 of 2\n", "a form feed": "\f", "a number": "\n- 3 -\n",
     "a title": "\n员工信息登记表（续）\n第 2 页\n",
 }  # fmt: skip
+
+
+def paragraphs_of(said: str) -> list[Block]:
+    """Return what is read of a document whose paragraphs are the lines of a text, headings also."""
+    body = ""
+    for line in said.split("\n"):
+        marks, _, title = line.partition(" ")
+        level = len(marks) if marks and set(marks) == {"#"} else 0
+        words = "</w:t><w:tab/><w:t xml:space='preserve'>".join(map(escape, (title if level else line).split("\t")))
+        outline = f"<w:pPr><w:outlineLvl w:val='{level - 1}'/></w:pPr>" if level else ""
+        body += f"<w:p>{outline}<w:r><w:t xml:space='preserve'>{words}</w:t></w:r></w:p>"
+    return office.docx(document(body)).blocks
+
+
 READERS = [read_text, read_markdown, lambda it: read_text("\n".join(f"> {line}" for line in it.split("\n")))]
 
 
@@ -110,3 +127,47 @@ def test_a_long_note_does_not_end_a_table_whose_values_go_on() -> None:
     said = f"姓名\t护照号\n李雷\tE12345678\n{note}\n韩梅\tE12345679"
     assert [it.text for it in read_text(said)][-1] == "姓名: 韩梅; 护照号: E12345679"
     assert [it.text for it in read_text(f"姓名\t护照号\n李雷\tE12345678\n{note}\n甲\t乙")][-1] == f"{note}\n甲\t乙"
+
+
+#: Lines with which people divide a table into departments, pages and lists.
+DIVIDING = [
+    "财务部", "财务部：", "财务部:", "Finance:", "Finance Department:", "一、财务部：", "**财务部**：", "- 财务部:",
+    "## 财务部", "# 财务部：", "### 1. Finance", "（续上表）：", "以下为外包人员：", "TODO:", "----", "====",
+    "人事部 | 3人", "财务部｜3人", "部门：人事部\t人数：3", "Finance\t3", "第1页", "2024-03-15", "电话：62345699",
+]  # fmt: skip
+PEOPLE = [["姓名", "护照号", "办公电话", "登录密码"], ["李雷", "E12345678", "62345678", "Abc12345"]]
+MORE = [["韩梅", "E12345679", "62345679", "Xyz98765"], ["王芳", "无", "", "Qwe45678"]]
+SECRETS = [it for row in (*PEOPLE[1:], *MORE) for it in row if it[-1:].isdigit()]
+
+
+@pytest.mark.parametrize("read", [*READERS, paragraphs_of], ids=["text", "markdown", "quoted", "docx"])
+@pytest.mark.parametrize("line", DIVIDING)
+def test_a_line_that_divides_a_table_does_not_end_it(line: str, read: Callable[[str], list[Block]]) -> None:
+    for write in (tabs, bars, bare_bars, ruled):
+        for blank in ("", "\n"):
+            rest = "\n".join(it for it in write(MORE).split("\n") if "---" not in it)
+            said = f"前文\n\n{write(PEOPLE)}\n{blank}{line}\n{blank}{rest}\n\n后文"
+            found = read(said)
+            clean = "\n".join(mask_parts([it.text for it in found])[0])
+            assert [it for it in SECRETS if it in clean] == [], (said, found)
+            text = "\n".join(it.text for it in found)
+            assert [it for it in re.findall(r"\w+", line) if it not in text] == [], (said, found)
+
+
+@pytest.mark.parametrize("read", [read_markdown, paragraphs_of], ids=["markdown", "docx"])
+def test_a_heading_that_divides_a_table_stays_a_heading(read: Callable[[str], list[Block]]) -> None:
+    for title in ("财务部", "1. Finance", "联系 电话", "注：外包"):
+        found = read(f"{tabs(PEOPLE)}\n## {title}\n{tabs(MORE)}")
+        assert [(it.kind, it.level) for it in found] == [("row", 0), ("heading", 2), ("row", 0), ("row", 0)]
+        assert found[1].text == title
+    (_, heading, *rest) = read(f"{tabs(PEOPLE)}\n## 城市\n城市\t人口\n甲\t2189")
+    assert heading.kind == "heading"
+    assert "姓名" not in "".join(it.text for it in rest)
+
+
+@pytest.mark.parametrize("read", READERS, ids=["text", "markdown", "quoted"])
+def test_a_line_that_announces_another_table_does_so(read: Callable[[str], list[Block]]) -> None:
+    for line in ("城市如下：", "Cities:", "## 城市"):
+        found = "\n".join(it.text for it in read(f"{tabs(PEOPLE)}\n{line}\n城市\t人口\n甲\t2189"))
+        assert "姓名: 城市" not in found
+        assert "姓名: 甲" not in found

@@ -7,8 +7,9 @@ they are. Columns that blanks alone separate cannot be told from texts.
 from __future__ import annotations
 
 import html
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -21,6 +22,11 @@ _PARAGRAPHS = re.compile(r"\n\s*\n")
 _MARK = re.compile(r"<(table|td|th)\b|</table\b[^<>]{0,100}>?", re.I)
 _PART = re.compile(r"<(/?)(tr|td|th)\b([^<>]{0,400})>", re.I)
 _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)(?=[\s/>])[^<>]{0,400}>")
+#: What separates cells or lines; a heading between rows, with the name of the first column before it at most.
+_SEPARATORS = re.compile(r"[\t\n|│┃║｜]")
+_LINE_OF_HEADING = re.compile(r"(?:\A|: )(#{1,9} .*)\Z", re.S)
+#: A line that no table goes on behind.
+_END = "x" * (linewise.LONGEST + 1)
 _ALSO_LINES = ("br", "p", "div", "li", "ul", "ol", "hr", "caption", "thead", "tbody", "tfoot", "table")
 
 
@@ -41,24 +47,48 @@ def blocks(said: str, shown: str = "", *, paragraphs: bool = False) -> list[Bloc
 
 
 def of_paragraphs(found: list[Block], tabbed: dict[int, str]) -> list[Block]:
-    """Return blocks in which paragraphs that follow each other are rows where they are a table that tabs make.
+    """Return blocks in which paragraphs are rows where they are a table that tabs or bars make.
 
-    ``tabbed`` has the paragraphs with tabs, as they are written, by their places among the blocks.
+    ``tabbed`` has the paragraphs with tabs, as they are written, by their places among the blocks. Other paragraphs may
+    be between two rows, also headings.
     """
+    lines = [
+        (at, line)
+        for at, it in enumerate(found)
+        for line in (
+            as_line(it) if it.kind == "heading" else tabbed.get(at, it.text) if it.kind == "text" else _END
+        ).split("\n")
+    ]
+    of_tables = {lines[it][0] for it in linewise.numbers_of_tables([line for _, line in lines])}
     said: list[Block] = []
-    run: list[int] = []
-    for at in range(len(found) + 1):
-        if at in tabbed:
-            run.append(at)
-            continue
-        read = blocks("\n".join(tabbed[it] for it in run)) if run else []
-        if any(it.kind == "row" for it in read):
-            said += [msgspec.structs.replace(it, place=found[run[0]].place) for it in read]
+    for is_table, parts in itertools.groupby(lines, lambda it: it[0] in of_tables):
+        run = [*parts]
+        own = [found[it] for it in dict.fromkeys(at for at, _ in run)]
+        if is_table:
+            read = with_headings(blocks("\n".join(line for _, line in run)), own)
+            said += [msgspec.structs.replace(it, place=own[0].place) for it in read]
         else:
-            said += [found[it] for it in run]
-        run = []
-        said += found[at : at + 1]
+            said += own
     return said
+
+
+def as_line(heading: Block) -> str:
+    """Return a heading as a line that may be between two rows, and is none."""
+    return f"{'#' * heading.level} {_SEPARATORS.sub(' ', heading.text)}"
+
+
+def with_headings(read: list[Block], known: Iterable[Block]) -> list[Block]:
+    """Return rows in which those that are headings between rows, by `as_line`, are headings."""
+    headings = {_key(as_line(it)): it for it in known if it.kind == "heading"}
+    if not headings:
+        return read
+    lines = (_LINE_OF_HEADING.search(it.text) if it.kind == "row" else None for it in read)
+    return [headings.get(_key(line[1]), it) if line else it for it, line in zip(read, lines, strict=True)]
+
+
+def _key(line: str) -> str:
+    """Return a heading's line by which it is known again: a cell may be written with fewer blanks."""
+    return re.sub(r"[\s:：]", "", line)
 
 
 def html_tables(shown: str) -> list[tuple[int, int]]:

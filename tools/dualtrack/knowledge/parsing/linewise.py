@@ -1,7 +1,7 @@
 """Tables whose rows are lines of a text, with cells that tabs or bars separate, and what may be between the rows.
 
-Blank lines, numbers of pages and notes interrupt a table. What is below is a part of it, not another table, where its
-first row has no names of columns.
+Blank lines, numbers of pages, headings and notes interrupt a table. What is below is a part of it, not another table,
+where its first row has no names of columns.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from dualtrack.knowledge.parsing import grids, labels, tabs, wiki
+from dualtrack.knowledge.parsing import grids, labels, tables, tabs, wiki
 
 #: Characters of a line that may be a row, and rows and cells of which a table has at least so many.
 LONGEST, FEWEST_ROWS, FEWEST_CELLS = 4096, 2, 2
 #: Lines between rows that have the text of one cell, such as the name of a department, and characters of a note.
 MOST_BETWEEN, LONGEST_NOTE = 3, 400
-#: Names of columns that values below are compared with.
-MOST_NAMES = 32
+#: Names of columns that values below are compared with, and rows that are compared.
+MOST_NAMES, MOST_COMPARED = 32, 8
 #: Before a line of a mail or a text that is quoted.
 _QUOTED = re.compile(r"(?:(?:[ \t]*>)+ ?)?")
 #: Lines of a box, and below the names of columns.
 _RULE = re.compile(r"[-+|=:\s─-╿]+")
+#: What begins a heading of Markdown, and of other formats as `columns.as_line` writes it.
+_HEADING = re.compile(r"#{1,9}\s")
 BARS = re.compile(r"(?<!\\)[|│┃║｜]")
 
 
@@ -44,6 +46,18 @@ class _Rows:
     def fit(self, cells: list[str]) -> bool:
         """Tell whether a text of a row is written as a name above has its values."""
         return any(labels.fits(it, name) or labels.fits_person(it, name) for it in _texts(cells) for name in self.names)
+
+    def fit_before_names(self, rows: Sequence[list[str]]) -> bool:
+        """Tell whether a text of the next rows is written as a name above has its values, before one is a name.
+
+        Behind the first one, only rows count that have as many cells as the names of columns.
+        """
+        for at, it in enumerate(rows):
+            if not it or any(map(labels.names_value, _texts(it))) or (at and len(it) != len(self.rows[0])):
+                return False
+            if self.fit(it):
+                return len(_texts(it)) <= self.widest
+        return False
 
     def go_on_with(self, cells: list[str]) -> bool:
         """Tell whether a row may be one of this table, not the first one of another table."""
@@ -77,7 +91,7 @@ def table_at(lines: Sequence[str], at: int) -> tuple[int, list[list[str]]]:
         elif found.rows and (then := _next_row(lines, end, kind, found, spaced=spaced)):
             for it in lines[end:then]:
                 if said := bare(it).strip():
-                    found.add([said])
+                    found.add([_between(said)])
             end = then - 1
         else:
             break
@@ -121,31 +135,50 @@ def _texts(cells: Sequence[str]) -> list[str]:
 def _next_row(lines: Sequence[str], at: int, kind: str, found: _Rows, *, spaced: bool) -> int:
     """Return the line of the next row behind others that interrupt a table; 0 where these end it.
 
-    They are few, and the last one does not announce another table. If they are not short or blank ones are among them,
-    the next row must look like one of the table; not where blank lines are between all rows.
+    They are few. The next row must look like one of the table where blank lines or rules are among them, or the last
+    one may announce another table; not where blank lines are between all rows. Behind a heading or a long line, a row
+    must have a value that fits. A line with cells may be among them that is not beside another one: it has fewer cells,
+    and the next row as many as the names of columns.
     """
     between: list[str] = []
-    then = at
-    while then < len(lines) and len(between) <= MOST_BETWEEN and not _cells(lines[then])[0]:
-        if _is_rule(lines[then]) or len(lines[then]) > LONGEST:
-            return 0
-        if said := bare(lines[then]).strip():
+    then, ruled, like_row = at, False, False
+    wide = len(found.rows[0])
+    while then < len(lines) and len(between) <= MOST_BETWEEN and len(lines[then]) <= LONGEST:
+        now, cells = _cells(lines[then])
+        if now:
+            alone = then + 1 == len(lines) or _cells(lines[then + 1])[0] != now
+            if now == kind and not (alone and len(cells) < wide and not found.go_on_with(cells)):
+                break
+            if not alone:
+                return 0
+            like_row = True
+        ruled = ruled or _is_rule(lines[then])
+        if (said := bare(lines[then]).strip()) and not _is_rule(said):
             between.append(said)
         then += 1
-    if then == len(lines) or len(between) > MOST_BETWEEN or any(len(it) > LONGEST_NOTE for it in between):
+    if then == len(lines) or _cells(lines[then])[0] != kind:
         return 0
-    now, cells = _cells(lines[then])
-    if now != kind or (between and between[-1].endswith((":", "："))):
+    if len(between) > MOST_BETWEEN or any(len(it) > LONGEST_NOTE for it in between):
         return 0
-    blank = len(between) < then - at
-    if any(len(it) > labels.LONGEST for it in between):
-        goes_on = found.fit(cells)
-    elif not blank or (spaced and not between):
+    rows = [_cells(it)[1] for it in lines[then : then + MOST_COMPARED]]
+    below = lines[then + 1] if then + 1 < len(lines) else ""
+    announced = any(it.endswith((":", "：")) for it in between[-1:])
+    if like_row and len(rows[0]) != wide:
+        return 0
+    if any(len(it) > labels.LONGEST or _HEADING.match(it) for it in between):
+        goes_on = found.fit_before_names(rows)
+    elif not announced and not ruled and (len(between) == then - at or (spaced and not between)):
         goes_on = True
     else:
-        below = lines[then + 1] if then + 1 < len(lines) else ""
-        goes_on = found.go_on_with(cells) and not (_is_rule(below) and "+" not in below)
+        goes_on = found.go_on_with(rows[0]) or found.fit_before_names(rows)
+        goes_on = goes_on and not (_is_rule(below) and "+" not in below)
     return then if goes_on else 0
+
+
+def _between(said: str) -> str:
+    """Return a line between rows as the text of one cell; a value in it stays beside its label."""
+    _, cells = _cells(said)
+    return tables.alone(cells) if cells else said
 
 
 def _even(rows: list[list[str]]) -> list[list[str]]:

@@ -49,17 +49,30 @@ def read(data: bytes) -> Parsed:
     marked.read(text.decoded(data).split("\n"))
     blocks: list[Block] = []
     lines: list[_Line] = []
-    between = _of_tables(marked.lines)
-    for at, (it, in_html) in enumerate(zip(marked.lines, _in_tables(marked.lines), strict=True)):
-        heading = _HEADING.match(it.said) if it.kind == "heading" and not in_html else None
-        if not heading and (in_html or at in between or it.kind == "fenced" or it.said.strip()):
+    in_html = [*_in_tables(marked.lines)]
+    headings = _headings(marked.lines, in_html)
+    between = _of_tables(marked.lines, headings)
+    within: list[Block] = []
+    for at, it in enumerate(marked.lines):
+        heading = headings.get(at)
+        if heading and at in between:
+            within.append(heading)
+            lines.append(_Line(said := columns.as_line(heading), _NOT_HTML * len(said)))
+            continue
+        if not heading and (in_html[at] or at in between or it.kind == "fenced" or it.said.strip()):
             lines.append(it)
             continue
-        blocks += _of_paragraph(lines)
-        lines = []
+        blocks += columns.with_headings([*_of_paragraph(lines)], within)
+        lines, within = [], []
         if heading:
-            blocks.append(Block(kind="heading", text=heading[2], level=len(heading[1])))
-    return Parsed([*blocks, *_of_paragraph(lines)], list(marked.left))
+            blocks.append(heading)
+    return Parsed([*blocks, *columns.with_headings([*_of_paragraph(lines)], within)], list(marked.left))
+
+
+def _headings(lines: list[_Line], in_html: list[bool]) -> dict[int, Block]:
+    """Return the headings by the numbers of their lines."""
+    found = ((at, _HEADING.match(it.said)) for at, it in enumerate(lines) if it.kind == "heading" and not in_html[at])
+    return {at: Block(kind="heading", text=it[2], level=len(it[1])) for at, it in found if it}
 
 
 def _in_tables(lines: list[_Line]) -> Iterator[bool]:
@@ -74,13 +87,14 @@ def _in_tables(lines: list[_Line]) -> Iterator[bool]:
         at = end + 1
 
 
-def _of_tables(lines: list[_Line]) -> set[int]:
-    """Return the numbers of the lines of tables, which may have blank lines between their rows."""
+def _of_tables(lines: list[_Line], headings: dict[int, Block]) -> set[int]:
+    """Return the numbers of the lines of tables, which may have blank lines and headings between their rows."""
     found: set[int] = set()
+    said = [columns.as_line(headings[at]) if at in headings else it.said for at, it in enumerate(lines)]
     start = 0
     for at in range(len(lines) + 1):
-        if at == len(lines) or lines[at].kind:
-            found |= {start + it for it in linewise.numbers_of_tables([line.said for line in lines[start:at]])}
+        if at == len(lines) or (lines[at].kind and at not in headings):
+            found |= {start + it for it in linewise.numbers_of_tables(said[start:at])}
             start = at + 1
     return found
 
