@@ -260,7 +260,28 @@ def test_a_table_of_html_in_a_text_that_names_a_value_is_read_as_one() -> None:
 
 
 def test_long_lines_take_no_longer_than_their_text() -> None:
-    for unit in ("a\t", "|", "| a ", "<table>", "<tr>", "> ", "-+", "<td ", "\t\t", "{|", "{|\n|"):
+    for unit in (
+        "a\t",
+        "|",
+        "| a ",
+        "<table>",
+        "<tr>",
+        "> ",
+        "-+",
+        "<td ",
+        "\t\t",
+        "{|",
+        "{|\n|",
+        '"a\t',
+        '\t""',
+        '"\t',
+        "|a",
+        "[a|",
+        "|[a|",
+        "|!a|",
+        "## a",
+        "a:",
+    ):
         assert columns.blocks(unit * 20_000) or not unit.strip()
         assert columns.blocks(f"{unit}\n" * 2_000) or not unit.strip()
 

@@ -25,6 +25,11 @@ _QUOTED = re.compile(r"(?:(?:[ \t]*>)+ ?)?")
 _RULE = re.compile(r"[-+|=:\s─-╿]+")
 #: What begins a heading of Markdown, and of other formats as `columns.as_line` writes it.
 _HEADING = re.compile(r"#{1,9}\s")
+#: A cell that office programs put on the clipboard: in quotes where it has lines, tabs or quotes.
+_PASTED = re.compile(r'("(?:[^"]|"")*+"|(?!")[^\t\n]*+)(\t|\Z)')
+_OPENS = re.compile(r'(?:\A|\t)"')
+#: Lines that a row may have whose cells have several.
+MOST_LINES = 32
 BARS = re.compile(r"(?<!\\)[|│┃║｜]")
 
 
@@ -73,17 +78,18 @@ class _Rows:
 
 def table_at(lines: Sequence[str], at: int) -> tuple[int, list[list[str]]]:
     """Return where lines end that have cells of one kind, and these cells where they are a table."""
-    kind, _ = _cells(lines[at])
+    kind, _, _ = _row(lines, at)
     if not kind and not _is_rule(lines[at]):
         return at + 1, []
     found = _Rows()
     end, spaced, last = at, True, -1  # no two rows are next to each other so far; the last row or line of a box
     while end < len(lines):
-        now, cells = _cells(lines[end])
+        now, cells, after = _row(lines, end)
         if _is_rule(lines[end]):
             last = end
         elif now and now == (kind or now):
             spaced = spaced and (not found.rows or last < end - 1)
+            end = after - 1
             kind, last = now, end
             found.add(cells)
         elif kind == "tab" and "\t" in lines[end] and _is_blank(lines[end]):
@@ -144,9 +150,9 @@ def _next_row(lines: Sequence[str], at: int, kind: str, found: _Rows, *, spaced:
     then, ruled, like_row = at, False, False
     wide = len(found.rows[0])
     while then < len(lines) and len(between) <= MOST_BETWEEN and len(lines[then]) <= LONGEST:
-        now, cells = _cells(lines[then])
+        now, cells, after = _row(lines, then)
         if now:
-            alone = then + 1 == len(lines) or _cells(lines[then + 1])[0] != now
+            alone = after == len(lines) or _row(lines, after)[0] != now
             if now == kind and not (alone and len(cells) < wide and not found.go_on_with(cells)):
                 break
             if not alone:
@@ -156,11 +162,11 @@ def _next_row(lines: Sequence[str], at: int, kind: str, found: _Rows, *, spaced:
         if (said := bare(lines[then]).strip()) and not _is_rule(said):
             between.append(said)
         then += 1
-    if then == len(lines) or _cells(lines[then])[0] != kind:
+    if then == len(lines) or _row(lines, then)[0] != kind:
         return 0
     if len(between) > MOST_BETWEEN or any(len(it) > LONGEST_NOTE for it in between):
         return 0
-    rows = [_cells(it)[1] for it in lines[then : then + MOST_COMPARED]]
+    rows = [*_rows_from(lines, then)]
     below = lines[then + 1] if then + 1 < len(lines) else ""
     announced = any(it.endswith((":", "：")) for it in between[-1:])
     if like_row and len(rows[0]) != wide:
@@ -173,6 +179,14 @@ def _next_row(lines: Sequence[str], at: int, kind: str, found: _Rows, *, spaced:
         goes_on = found.go_on_with(rows[0]) or found.fit_before_names(rows)
         goes_on = goes_on and not (_is_rule(below) and "+" not in below)
     return then if goes_on else 0
+
+
+def _rows_from(lines: Sequence[str], at: int) -> Iterator[list[str]]:
+    """Yield the cells of the next rows; none of a line that is not one."""
+    for _ in range(MOST_COMPARED):
+        if at < len(lines):
+            _, cells, at = _row(lines, at)
+            yield cells
 
 
 def _between(said: str) -> str:
@@ -213,6 +227,31 @@ def _is_rule(line: str) -> bool:
 def bare(line: str) -> str:
     """Return a line without the marks of a quotation; nothing of one that is too long for a row."""
     return line[_QUOTED.match(line).end() :] if len(line) <= LONGEST else ""  # type: ignore[union-attr]
+
+
+def _row(lines: Sequence[str], at: int) -> tuple[str, list[str], int]:
+    """Return what separates the cells of a row, the cells, and where it ends: behind its line, or further below."""
+    said = bare(lines[at])
+    if _OPENS.search(said):
+        for end in range(at + 1, min(at + MOST_LINES, len(lines)) + 1):
+            if len(cells := _pasted(said)) >= FEWEST_CELLS:
+                return "tab", cells, end
+            if end == len(lines) or len(said) > LONGEST:
+                break
+            said += f"\n{bare(lines[end])}"
+    return *_cells(lines[at]), at + 1
+
+
+def _pasted(said: str) -> list[str]:
+    """Return the cells of a row of an office program without their quotes; none where a quote is not closed."""
+    cells: list[str] = []
+    at = 0
+    while found := _PASTED.match(said, at):
+        cells.append(found[1][1:-1].replace('""', '"') if found[1][:1] == '"' else found[1])
+        at = found.end()
+        if not found[2]:
+            return cells
+    return []
 
 
 def _cells(line: str) -> tuple[str, list[str]]:
