@@ -88,3 +88,45 @@ def test_signs_of_programs_are_no_table_of_a_wiki() -> None:
         mask_parts([it.text for it in read_text(jira([["部门", "密码"], ["财务", NAMED["password"]]]))])[0]
     )
     assert NAMED["password"] not in values
+
+
+#: How Jira writes a cell with something in it beside its text; a value has one of the second kinds.
+BESIDE = {
+    "a link": "[{}|mailto:li@x.com]", "a link to a page": "[{}|https://wiki.example/a?b=1|smart-link]", "plain": "{}",
+    "a picture": "!a.png|width=20! {}", "a break": "{}\n请确认", "a list": "* {}\n* 请确认", "below": "\n* {}\n* 无",
+    "a status": "{{status:colour=Green|title=OK}} {}", "a panel": "{{panel:title=x|borderStyle=solid}}{}{{panel}}",
+}  # fmt: skip
+VALUES = {
+    "color": "{{color:red}}{}{{color}}", "a color by number": "{{color:#ff0000}}{}{{color}}", "letters": "{{{{{}}}}}",
+    "bold": "*{}*", "underlined": "+{}+", "deleted": "-{}-", "quoted": "{{quote}}{}{{quote}}", "plain": "{}",
+    "as it is": "{{noformat}}{}{{noformat}}", "a link": "[{}|#a]", "a list": "* {}\n* 无", "a break": "{}\n（已改）",
+    "a panel": "{{panel:title=x|borderStyle=solid}}{}{{panel}}",
+}  # fmt: skip
+AROUND = {
+    "nothing": "{}", "a panel": "{{panel:title=账号表|borderStyle=solid}}\n{}\n{{panel}}",
+    "a text": "各位好：\n\n{}\n\n谢谢", "a title": "h3. 账号密码\n{}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("place", PLACES)
+def test_no_value_in_a_table_of_jira_is_left(place: str, around: str) -> None:
+    names = ["姓名", "护照号", "办公电话", "登录密码", "备注"]
+    values = [["李雷", "E12345678", "62345678", "Abc12345", "无"], ["韩梅", "E12345679", "62345679", "Xyz98765", "是"]]
+    ways = [*itertools.product((1, 2), BESIDE, (0, 4), VALUES.items())]
+    for deep, beside, at, (how, form) in random.Random(f"{place}{around}").sample(ways, 80):
+        grid = [[*names], *([*it] for it in values[:deep])]
+        grid[1][at] = BESIDE[beside].format(grid[1][at])
+        grid[-1][1:4] = [form.format(it) for it in grid[-1][1:4]]
+        found = "\n".join(it.text for it in PLACES[place](AROUND[around].format(jira(grid))))
+        clean = "\n".join(mask_parts([found])[0])
+        secrets = [it for row in values[:deep] for it in row[1:4]]
+        assert [it for it in secrets if it in clean] == [], (beside, how, found)
+        assert [it for it in (*names, "李雷", *secrets) if it not in found] == [], (beside, how, found)
+
+
+def test_signs_of_jira_in_other_tables_stay() -> None:
+    said = "| 变量 | 密码 |\n|  {{ name }} | [a|\n| +x+ | {color} |"
+    assert [it.text for it in read_text(said)] == ["变量: {{ name }}; 密码: [a", "变量: +x+; 密码: {color}"]
+    (found,) = read_text("{panel:title=密码|a=b}\n正文")
+    assert found.text == "{panel:title=密码|a=b}\n正文"

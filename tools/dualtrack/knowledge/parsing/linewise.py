@@ -239,7 +239,8 @@ def _row(lines: Sequence[str], at: int) -> tuple[str, list[str], int]:
             if end == len(lines) or len(said) > LONGEST:
                 break
             said += f"\n{bare(lines[end])}"
-    return *_cells(lines[at]), at + 1
+    end = wiki.end_of_row(lines, at, bare, MOST_LINES)
+    return *_cells("\n".join(map(bare, lines[at:end]))), end
 
 
 def _pasted(said: str) -> list[str]:
@@ -259,7 +260,7 @@ def _cells(line: str) -> tuple[str, list[str]]:
     said = bare(line)
     if "\t" in said and said.strip() and not BARS.match(said.strip()):
         return "tab", said.split("\t")
-    parts = BARS.split(said)
+    parts = [it.replace(wiki.BAR, "|") for it in BARS.split(wiki.with_bars_between(said))]
     if len(parts) < FEWEST_CELLS:
         return "", []
     return "bar", [grids.BREAK.sub("\n", it.replace("\\|", "|")).strip() for it in parts]

@@ -1,9 +1,13 @@
-"""Tables of wikis in texts: those of MediaWiki, and names of columns between two bars above rows between one."""
+"""Tables of wikis in texts: those of MediaWiki, and those of Jira.
+
+In Jira names of columns are between two bars, and rows below between one. A cell may have lines, and links, pictures
+and macros, in which bars separate no cells.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dualtrack.knowledge.parsing import grids
 
@@ -17,6 +21,37 @@ _BARS, _BARS_OF_NAMES = re.compile(r"\|\|"), re.compile(r"\|\||!!")
 _ATTRIBUTES = re.compile(r"([^|\[{]*=[^|\[{]*)\|(?!\|)")
 #: Around a cell in bold or italic letters.
 _LETTERS = re.compile(r"('{2,5})(.+?)\1\Z", re.S)
+
+#: In Jira: a macro; with a link or a picture what may have bars; macros around a text that say how it looks.
+_MACRO = r"\{[a-z]+(?::[^{}\n]*)?\}"
+_WITH_BARS = re.compile(rf"\[[^\[\]|\n]*[^\s\[\]|]\|[^\s\[\]|][^\[\]\n]*\]|![^!|\s]+\|[^!|\n]*!|{_MACRO}")
+_LOOKS = re.compile(r"\{(?:color|quote|noformat|code)(?::[^{}|\n]*)?\}")
+_OTHER_MACROS = re.compile(rf"({_MACRO})[ \t]*(?!\Z)")
+#: Around a text that looks different from others.
+_SIGNS = re.compile(r"(\{\{|\?\?|[-+*_^~])(?=\S)(.+?)(?<=\S)(?:\}\}|\1)")
+#: A bar that separates no cells.
+BAR = "\0"
+
+
+def end_of_row(lines: Sequence[str], at: int, bare: Callable[[str], str], most: int) -> int:
+    """Return behind which line a row of Jira ends: with a bar, behind lines of its cells that begin with none."""
+    if not bare(lines[at]).startswith("|"):
+        return at + 1
+    end = at + 1
+    for then in range(end, min(at + most, len(lines))):
+        said = bare(lines[then]).strip()
+        if not said or said.startswith("|"):
+            break
+        if said.endswith("|"):
+            end = then + 1
+    return end
+
+
+def with_bars_between(row: str) -> str:
+    """Return a row in which bars that separate no cells are `BAR`; nothing of one that is a macro of Jira alone."""
+    if re.fullmatch(_MACRO, row.strip()):
+        return ""
+    return _WITH_BARS.sub(lambda it: it[0].replace("|", BAR), row) if row.lstrip().startswith("|") else row
 
 
 def found_in(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -92,7 +127,15 @@ def with_single_bars(rows: Sequence[list[str]]) -> list[list[str]]:
     They are given as what is between single bars. A row between two bars may also be one with empty cells.
     """
     usual = grids.most_frequent(len(it) for it in rows if len(it) > 1 and not _has_double_bars(it))
-    return [it[::2] if _has_double_bars(it) and len(it[::2]) == usual else it for it in rows]
+    of_names = [_has_double_bars(it) and len(it[::2]) == usual for it in rows]
+    found = [it[::2] if double else it for it, double in zip(rows, of_names, strict=True)]
+    return [[*map(_without_looks, it)] for it in found] if any(of_names) else found
+
+
+def _without_looks(cell: str) -> str:
+    """Return a cell of Jira without how it looks; what other macros say is on lines of its own."""
+    said = _OTHER_MACROS.sub(r"\1\n", _LOOKS.sub("", cell))
+    return "\n".join(_SIGNS.sub(r"\2", it) if _SIGNS.fullmatch(it) else it for it in said.split("\n"))
 
 
 def _has_double_bars(row: list[str]) -> bool:
