@@ -144,7 +144,7 @@ def pdf(text: str) -> bytes:
 
 
 MARKDOWN = "# A\n\n| Name | Count |\n| --- | --- |\n| Disk | 4 |\n"
-TABBED = "Name\tCount\nDisk\t4\nFan\t2\n"
+TABBED = "姓名\t护照号\n李雷\tE12345678\n韩梅\tE12345679\n"
 #: Reads documents as ingestion does, each in a process that is closed in, and prints why one was not read.
 READING = """
 import sys
@@ -193,7 +193,7 @@ def test_formats(python: Path) -> None:
         "eml": [("heading", "通知"), ("text", "From: a@b.cn"), ("text", "明天开会")],
         "pdf": [("text", "Leave needs an application")],
         "md": [("heading", "A"), ("row", "Name: Disk; Count: 4")],
-        "txt": [("row", "Name: Disk; Count: 4"), ("row", "Name: Fan; Count: 2")],
+        "txt": [("row", "姓名: 李雷; 护照号: E12345678"), ("row", "姓名: 韩梅; 护照号: E12345679")],
         "csv": [("row", "Name: Disk; Count: 4")],
     }, found
 
