@@ -77,8 +77,8 @@ local function either(one, other)
         if right then
             return true
         end
-        right = other(value)
-        return right, why
+        local also, reason = other(value)
+        return also, type(value) == "table" and reason or why
     end
 end
 

@@ -190,12 +190,12 @@ def test_a_gateway_whose_haproxy_does_not_run_is_a_note(run: Run, host: Host) ->
 
 def test_the_gateway_records_who_gave_and_took_keys(run: Run, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dualtrack.core.operator.LOGIN", Path("/dev/null"))  # no session logged in
-    monkeypatch.setenv("SUDO_USER", "ana")
+    monkeypatch.setenv("SUDO_USER", "games")
     made = json.loads(run("key", "add", "research", "--json")[1])
     run("key", "apply")
     run("key", "revoke", "research", "--yes")
     said = [it.partition(": dualtrack ") for it in host.noted]
-    assert [it[0].startswith("ana on ") for it in said] == [True] * 3
+    assert [it[0].startswith("games on ") for it in said] == [True] * 3
     key = re.search(r"\(k-\w+\)", said[0][2])
     assert key
     assert [it[2] for it in said] == [

@@ -16,14 +16,16 @@ OTHER = pwd.getpwnam("daemon")
 @pytest.mark.parametrize(
     ("own", "login", "sudo", "name"),
     [
-        (OTHER.pw_uid, "0", "anna", "daemon"),
-        (OTHER.pw_uid, "4294967295", "anna", "daemon"),
-        (0, str(OTHER.pw_uid), "anna", "daemon"),
-        (0, "4294967295", "anna", "anna"),
-        (0, "0", "anna", "anna"),
+        (OTHER.pw_uid, "0", "games", "daemon"),
+        (OTHER.pw_uid, "4294967295", "games", "daemon"),
+        (0, str(OTHER.pw_uid), "games", "daemon"),
+        (0, "4294967295", "games", "games"),
+        (0, "0", "games", "games"),
+        (0, "0", "no such\naccount", "root"),
+        (0, "0", "nobody here", "root"),
         (0, "4294967295", "", "root"),
         (0, "", "", "root"),
-        (3999999, "0", "anna", "3999999"),
+        (3999999, "0", "games", "3999999"),
     ],
 )
 def test_environment_does_not_choose_the_operator(

@@ -130,7 +130,7 @@ def test_each_gateway_records_who_did_what_before_it_is_done(
     monkeypatch: pytest.MonkeyPatch, verb: steering.Verb, what: str, model: str | None
 ) -> None:
     monkeypatch.setattr("dualtrack.core.operator.LOGIN", Path("/dev/null"))  # no session logged in
-    monkeypatch.setenv("SUDO_USER", "ana")
+    monkeypatch.setenv("SUDO_USER", "games")
     hosts = [Host("g1"), Host("g2")]
     steering.steer([it.site for it in hosts], verb, what, model=model, last=True)
     for host in hosts:

@@ -24,7 +24,10 @@ def operator() -> str:
         login = _NOBODY
     if login not in (0, _NOBODY):
         return _name(login)
-    return os.environ.get("SUDO_USER") or _name(0)
+    try:
+        return pwd.getpwnam(os.environ.get("SUDO_USER", "")).pw_name
+    except (KeyError, ValueError):  # there is none of that name
+        return _name(0)
 
 
 def _name(account: int) -> str:
