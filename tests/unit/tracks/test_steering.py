@@ -136,6 +136,6 @@ def test_each_gateway_records_who_did_what_before_it_is_done(
     for host in hosts:
         [note] = host.noted
         assert re.fullmatch(
-            rf"ana on \S+: dualtrack failover {verb} {what}{f' --model {model}' if model else ''}", note
+            rf"games on \S+: dualtrack failover {verb} {what}{f' --model {model}' if model else ''}", note
         )
         assert len(host.told) == 1
