@@ -1,5 +1,5 @@
 r"""Characters that are written as their numbers: `\u5f20` and `\xe5\xbc\xa0` in programs and JSON, `%E5%BC%A0` in URLs,
-`&#24352;` in pages.
+`&#24352;` in pages; there some also as their names, such as `&nbsp;`.
 
 Beside a number the digits of such a number make a longer one, and a word in such numbers is none. So what is around
 them is looked at a second time, with the characters that they stand for. Only that: most texts have none.
@@ -10,12 +10,14 @@ from __future__ import annotations
 import bisect
 import re
 from dataclasses import dataclass, field
+from html.entities import html5
 
 #: A character, or several of them: they may be bytes of one character, or halves of one. Each begins with a sign that
 #: is searched for fast.
 _ESCAPED = tuple(map(re.compile, (
     rb"\\\\{0,7}(?:u[0-9a-fA-F]{4}(?:\\{1,8}u[0-9a-fA-F]{4}){0,4096}|x[0-9a-fA-F]{2}(?:\\{1,8}x[0-9a-fA-F]{2}){0,4096})",
-    rb"%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2}){0,4096}", rb"&#(?:[0-9]{2,7}|[xX][0-9a-fA-F]{2,6});",
+    rb"%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2}){0,4096}", 
+    rb"&(?:#(?:[0-9]{2,7}|[xX][0-9a-fA-F]{2,6})|[A-Za-z][A-Za-z0-9]{1,24});",
 )))  # fmt: skip
 _NUMBER = re.compile(rb"u([0-9a-fA-F]{4})")
 _BYTE = re.compile(rb"[x%]([0-9a-fA-F]{2})")
@@ -113,6 +115,8 @@ def _boundary(data: bytes, place: int) -> int:
 def _said(escaped: bytes) -> str | None:
     """Return the text that numbers stand for; None where they are none, or of characters that nobody writes."""
     try:
+        if escaped[:1] == b"&" and escaped[1:2] != b"#":
+            return html5.get(escaped[1:].decode())
         if escaped[:1] == b"&":
             number = escaped[2:-1]
             said = chr(int(number[1:], 16) if number[:1] in b"xX" else int(number))
