@@ -239,7 +239,10 @@ class _Reader:
             parsed = child.parse(data, form)
             self._look([path, *(it.text for it in parsed.blocks)])
             with processor_time.at_most(MASKING_S):
-                texts, kinds = mask_parts([it.text for it in parsed.blocks])
+                # With the path, in which a value of the text may stand once more; an empty part keeps it apart.
+                named = Path(noted.source)
+                parts = [str(named.with_suffix("")), "", *(it.text for it in parsed.blocks)]
+                (source, _, *texts), kinds = mask_parts(parts)
         except processor_time.TooLong as error:
             return replace(noted, reason=f"looking for personal data in it takes {error}")
         except _Mentions as error:
@@ -250,7 +253,7 @@ class _Reader:
             return replace(noted, reason=str(error))
         blocks = [replace(it, text=text) for it, text in zip(parsed.blocks, texts, strict=True) if text.strip()]
         made = tuple(chunks.chunks(blocks, self.model.count, min(CHUNK_TOKENS, self.model.room * 2 // 3)))
-        return replace(noted, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
+        return replace(noted, source=source + named.suffix, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
 
     def _look(self, texts: Sequence[str]) -> None:
         """Raise _Mentions where somebody is mentioned who was deleted; before anything is masked."""

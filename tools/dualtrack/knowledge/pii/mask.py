@@ -50,7 +50,7 @@ _WHOLE = re.compile(rb"(?=[^0-9]*[0-9])[!-~]{6,}")
 #: Where such a word may stand: between blanks and characters outside ASCII, and in a part of that, up to a sign which
 #: separates values; and what may be around it, of which a part may be its own.
 _WORD, _PART = re.compile(rb"[!-~]+"), re.compile(rb"[^][(){}<>\"'`,;:|/=]+")
-_BEFORE_IT, _AFTER_IT = re.compile(rb"[][(){}<>\"'`,;:|*_~]{0,4}"), re.compile(rb"[][(){}<>\"'`,;:|*_~.!?/]{0,4}$")
+_BEFORE_IT, _AFTER_IT = re.compile(rb"[][(){}<>\"'`,;:|*_~-]{0,4}"), re.compile(rb"[][(){}<>\"'`,;:|*_~.!?/-]{0,4}$")
 
 
 @dataclass(frozen=True)
