@@ -50,7 +50,8 @@ PRINTS = {
 
 
 @pytest.mark.parametrize(
-    ("ends", "code", "said"), [("", 0, ""), ("raise Findings('two things are wrong')", 1, "dualtrack: two things are wrong\n")]
+    ("ends", "code", "said"),
+    [("", 0, ""), ("raise Findings('two things are wrong')", 1, "dualtrack: two things are wrong\n")],
 )
 @pytest.mark.parametrize("prints", PRINTS.values(), ids=PRINTS)
 def test_a_command_whose_reader_leaves_does_all_of_its_work(
@@ -73,7 +74,12 @@ def test_what_is_printed_once_and_was_not_read_is_an_error(tmp_path: Path) -> No
         "DUALTRACK_ACCESS": str(ROOT / "inventories/access.yml"),
     }  # fmt: skip
     process = subprocess.Popen(
-        [CLI, "access", "token", "chen"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [CLI, "access", "token", "chen"],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     process.stdout.close()

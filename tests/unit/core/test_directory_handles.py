@@ -215,7 +215,14 @@ def way(base: Path, mode: int, owner: int) -> Path:
 @pytest.mark.skipif(os.geteuid() != 0, reason="directories of other accounts take root")
 @pytest.mark.parametrize(
     ("mode", "owner", "safe"),
-    [(0o755, 0, True), (0o775, 0, True), (0o1777, 0, True), (0o777, 0, False), (0o755, 1234, False), (0o1777, 1234, False)],
+    [
+        (0o755, 0, True),
+        (0o775, 0, True),
+        (0o1777, 0, True),
+        (0o777, 0, False),
+        (0o755, 1234, False),
+        (0o1777, 1234, False),
+    ],
 )
 def test_a_path_that_another_account_can_change_is_refused(tmp_path: Path, mode: int, owner: int, safe: bool) -> None:
     path = way(tmp_path, mode, owner)

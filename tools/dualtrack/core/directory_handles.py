@@ -61,7 +61,9 @@ def check_way(path: Path) -> None:
             continue
         others = info.st_mode & stat.S_IWOTH or (info.st_mode & stat.S_IWGRP and info.st_gid not in (0, os.getegid()))
         if info.st_uid not in trusted or (others and not info.st_mode & stat.S_ISVTX):
-            raise Refused(f"another account can write {directory}", hint="name a path that only you and root can change")
+            raise Refused(
+                f"another account can write {directory}", hint="name a path that only you and root can change"
+            )
 
 
 def write(at: int, name: str, data: bytes, mode: int) -> None:

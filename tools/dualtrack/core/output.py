@@ -74,7 +74,7 @@ def check_stdout() -> None:
 class Stdout(io.FileIO):
     """Stdout, whose reader may leave before its end, as `head` does: the rest is dropped, and the command goes on.
 
-    Ended in the middle by what nobody reads any more, a command would have done half of its work, and said nothing of it.
+    Ended in the middle by what nobody reads any more, a command would have done half of its work without a word.
     """
 
     reader_left = False

@@ -117,7 +117,8 @@ def ingest(
             removed=len(missing) if remove_missing else 0, documents=sum(not it.reason for it in documents),
             chunks=sum(len(it.chunks) for it in documents), masked=dict(masked), left_out=left,
             missing=[] if remove_missing else missing, acl=acl,
-            readers=dict(Counter(", ".join(it.labels) for it in here if not it.reason)), shortened=model.shortened - shortened,
+            readers=dict(Counter(", ".join(it.labels) for it in here if not it.reason)),
+            shortened=model.shortened - shortened,
         )  # fmt: skip
 
 
@@ -241,8 +242,7 @@ class _Reader:
             with processor_time.at_most(MASKING_S):
                 # With the path, in which a value of the text may stand once more; an empty part keeps it apart.
                 named = Path(noted.source)
-                parts = [str(named.with_suffix("")), "", *(it.text for it in parsed.blocks)]
-                (source, _, *texts), kinds = mask_parts(parts)
+                clean, kinds = mask_parts([str(named.with_suffix("")), "", *(it.text for it in parsed.blocks)])
         except processor_time.TooLong as error:
             return replace(noted, reason=f"looking for personal data in it takes {error}")
         except _Mentions as error:
@@ -251,9 +251,9 @@ class _Reader:
             raise
         except (Unreadable, DualtrackError) as error:
             return replace(noted, reason=str(error))
-        blocks = [replace(it, text=text) for it, text in zip(parsed.blocks, texts, strict=True) if text.strip()]
+        blocks = [replace(it, text=text) for it, text in zip(parsed.blocks, clean[2:], strict=True) if text.strip()]
         made = tuple(chunks.chunks(blocks, self.model.count, min(CHUNK_TOKENS, self.model.room * 2 // 3)))
-        return replace(noted, source=source + named.suffix, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
+        return replace(noted, source=clean[0] + named.suffix, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
 
     def _look(self, texts: Sequence[str]) -> None:
         """Raise _Mentions where somebody is mentioned who was deleted; before anything is masked."""

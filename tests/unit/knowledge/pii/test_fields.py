@@ -162,13 +162,16 @@ def test_a_person_before_a_telephone_hides_it_not(person: str) -> None:
     none(missed((f"{word}：{person}", value) for word, value in ALL if value == "5123456"))
 
 
-@pytest.mark.parametrize("written", ["&nbsp;", "&emsp;", "&ensp;&ensp;", "&quot;", "&ldquo;", "&lt;b&gt;", "&#12288;&nbsp;"])
+@pytest.mark.parametrize(
+    "written", ["&nbsp;", "&emsp;", "&ensp;&ensp;", "&quot;", "&ldquo;", "&lt;b&gt;", "&#12288;&nbsp;"]
+)
 def test_characters_of_pages_by_name_hide_no_value(written: str) -> None:
     none(missed((f"{word}：{written}", value) for word, value in ALL))
 
 
 PEOPLE = (
-    "李雷", "王经理", "财务部", "办公室", "值班室", "门诊楼", "东校区", "三层", "小王", "张三丰", "甲方", "前台", "班主任", "父亲", "翟天临",
+    "李雷", "王经理", "财务部", "办公室", "值班室", "门诊楼", "东校区", "三层", "小王", "张三丰", "甲方", "前台",
+    "班主任", "父亲", "翟天临",
     "施小明", "市场部张总", "物业公司", "Li Wei", "Mr. Chan", "Mary", "HR",
 )  # fmt: skip
 
@@ -176,7 +179,9 @@ PEOPLE = (
 def test_lists_of_people_and_places_with_telephones_are_found_to_their_end() -> None:
     cases = []
     for number, (word, gap, between) in enumerate(
-        itertools.product(("联系电话：", "电话: ", "Tel: "), (" ", "：", ": ", "\u3000"), ("，", "、", "；", ", ", "; "))
+        itertools.product(
+            ("联系电话：", "电话: ", "Tel: "), (" ", "：", ": ", "\u3000"), ("，", "、", "；", ", ", "; ")
+        )
     ):
         chosen = [PEOPLE[(number * 3 + it) % len(PEOPLE)] for it in range(len(PEOPLE))]
         values = [str(62345670 + it) for it in range(len(chosen))]

@@ -217,17 +217,19 @@ def test_a_value_that_a_word_names_once_is_taken_out_where_it_stands_alone() -> 
 
 
 #: What may stand around a value that was found once, at least one of them on each side.
-BEFORE = ("", "见", "(", "\"", "'", "：", "a ", "x,", "x;", "x|", "x=", "[", "<b>", "**", "`", "/", "，")
-AFTER = ("", "。", ")", "\"", "'", ".", ",", ";y", "|y", " z", "]", "</b>", "**", "`", "!", "?", "，", ").", ",y")
+BEFORE = ("", "见", "(", '"', "'", "：", "a ", "x,", "x;", "x|", "x=", "[", "<b>", "**", "`", "/", "，")
+AFTER = ("", "。", ")", '"', "'", ".", ",", ";y", "|y", " z", "]", "</b>", "**", "`", "!", "?", "，", ").", ",y")
 
 
 @pytest.mark.parametrize(
     "value",
-    ["Abc12345", "Welcome2024!", "p@ssw0rd#1", "12345.abc", "$ecret-2024$", "a%b^c&1d", "~Tilde1~", "x+y_z-9", "Pass.word.1",
-     "Qwer1234?", "*Star*123*", "@dm1n@2024"],
+    ["Abc12345", "Welcome2024!", "p@ssw0rd#1", "12345.abc", "$ecret-2024$", "a%b^c&1d", "~Tilde1~", "x+y_z-9",
+     "Pass.word.1", "Qwer1234?", "*Star*123*", "@dm1n@2024"],
 )  # fmt: skip
 def test_a_value_with_signs_is_taken_out_wherever_it_stands_alone(value: str) -> None:
-    alone = [(f"{before}{value}{after}", f"{before}[secret]{after}") for before, after in itertools.product(BEFORE, AFTER)]
+    alone = [
+        (f"{before}{value}{after}", f"{before}[secret]{after}") for before, after in itertools.product(BEFORE, AFTER)
+    ]
     alone += [(said, said) for said in (f"x{value}", f"{value}x", f"1{value}", f"{value}0")]
     # What is said between them belongs to none of them.
     parts = [it for said, _ in alone for it in ("另行说明如下", said)]

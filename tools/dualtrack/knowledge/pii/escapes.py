@@ -16,7 +16,7 @@ from html.entities import html5
 #: is searched for fast.
 _ESCAPED = tuple(map(re.compile, (
     rb"\\\\{0,7}(?:u[0-9a-fA-F]{4}(?:\\{1,8}u[0-9a-fA-F]{4}){0,4096}|x[0-9a-fA-F]{2}(?:\\{1,8}x[0-9a-fA-F]{2}){0,4096})",
-    rb"%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2}){0,4096}", 
+    rb"%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2}){0,4096}",
     rb"&(?:#(?:[0-9]{2,7}|[xX][0-9a-fA-F]{2,6})|[A-Za-z][A-Za-z0-9]{1,24});",
 )))  # fmt: skip
 _NUMBER = re.compile(rb"u([0-9a-fA-F]{4})")

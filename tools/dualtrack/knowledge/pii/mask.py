@@ -116,7 +116,7 @@ def _once_more(data: bytes, values: dict[bytes, str]) -> Iterator[PiiFinding]:
 
 
 def _spans(word: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where values may begin and end in a word: it and each of its parts, with and without what is around them."""
+    """Yield where values may begin and end in a word: all of it and its parts, with and without what is around them."""
     for first, last in ((0, len(word)), *(it.span() for it in _PART.finditer(word))):
         before = len(_BEFORE_IT.match(word, first, last)[0])  # type: ignore[index]
         after = len(_AFTER_IT.search(word, first, last)[0])  # type: ignore[index]
