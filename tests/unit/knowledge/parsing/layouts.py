@@ -112,3 +112,29 @@ def stacked(seed: int, count: int) -> Iterator[tuple[str, Grid, list[str]]]:
         elif kind == "notes between":
             grid = [names, *(it for row in rows for it in (row, [chance.choice(("小计", "说明：", "财务部"))]))]
         yield kind, _width(grid), [NAMED[it] for it in secret]
+
+
+#: Labels and their values that people write into the row of the names of columns, and which of them are personal data.
+BESIDE = (
+    (["联系电话", "62345671"], ["62345671"]), (["制表：", "李雷"], []), (["日期", "2024-03-15"], []),
+    (["2024-03-15", "星期五"], []),
+    (["编号", "HT-2024-001"], []), (["管理员密码", "Rty45678"], ["Rty45678"]),
+    (["联系人", "李雷", "手机", "62345671"], ["62345671"]),
+    (["Tel:", "62345671"], ["62345671"]),
+)  # fmt: skip
+
+
+def with_pairs(seed: int, count: int) -> Iterator[tuple[str, Grid, list[str]]]:
+    """Yield tables as `layouts` does: labels and values stand before or behind the names of columns, in their row."""
+    chance = random.Random(seed)
+    for (pair, more), side, gap, _ in itertools.product(BESIDE, ("left", "right"), (0, 1), range(count)):
+        where = chance.choice(("between", "all", "first", "last") if gap else ("between", "all"))
+        (names, *rows), secrets = _section(chance, where, chance.randint(1, 3), WRITTEN["as it is"])
+        below = [*[""] * (len(pair) - 2), *chance.choice((["部门", "财务"], ["", ""], ["备注", ""]))]
+        space = [""] * gap
+        if side == "left":
+            grid = [[*pair, *space, *names], *([*below, *space, *it] for it in rows)]
+        else:
+            grid = [[*names, *space, *pair], *([*it, *space, *below] for it in rows)]
+        grid = [*chance.choice(([], [["员工表"]])), *grid]
+        yield f"{pair}, {side}, gap {gap}", _width(grid), secrets + more

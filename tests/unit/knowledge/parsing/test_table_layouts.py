@@ -9,7 +9,7 @@ import pytest
 from dualtrack.knowledge.parsing import tables
 from dualtrack.knowledge.parsing.blocks import Parsed
 from dualtrack.knowledge.pii.mask import mask_parts
-from tests.unit.knowledge.parsing.layouts import Grid, layouts, stacked
+from tests.unit.knowledge.parsing.layouts import Grid, layouts, stacked, with_pairs
 from tests.unit.knowledge.parsing.test_tables import FORMATS
 from tests.unit.knowledge.pii.test_beside import found_in
 
@@ -18,7 +18,7 @@ from tests.unit.knowledge.pii.test_beside import found_in
 def test_no_value_of_any_layout_is_left(written: Callable[[Grid], Parsed]) -> None:
     cases = [
         (name, grid, secrets, "\n".join(it.text for it in written(grid).blocks))
-        for name, grid, secrets in (*layouts(4242), *stacked(4242, 100))
+        for name, grid, secrets in (*layouts(4242), *stacked(4242, 100), *with_pairs(4242, 10))
     ]
     left = []
     # One scan for all: what a value's second occurrence in its document would hide is seen here.
@@ -47,3 +47,15 @@ def test_a_column_that_counts_the_names_of_columns_is_no_value(start: int) -> No
 
 def _with(number: str, row: list[str]) -> list[str]:
     return [number, *row]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_names_beside_a_label_and_its_value_are_names(side: str) -> None:
+    for pair in (["联系电话", "62345671"], ["密码", "Qwe45678"]):
+        parts = [["姓名", "护照号"], pair] if side == "right" else [pair, ["姓名", "护照号"]]
+        values = [["李雷", "E12345678"], ["", "财务"]] if side == "right" else [["", "财务"], ["李雷", "E12345678"]]
+        names, row = (parts[0] + [""] + parts[1], values[0] + [""] + values[1])
+        first, second = (it.text for it in tables.rows([names, row], None))
+        assert ": ".join(pair) in first
+        assert "姓名: 李雷; 护照号: E12345678" in second
+        assert f"{pair[1]}: " not in second

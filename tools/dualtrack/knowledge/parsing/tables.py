@@ -161,15 +161,29 @@ def _may_be_names(row: Cells) -> bool:
 
 
 def _names_those_below(row: Cells, below: Cells, *, most: bool) -> bool:
-    beside = [*itertools.pairwise(row.values())]
-    if any(labels.may_fit(value, label) for label, value in beside):
+    pairs = _values_beside(row)
+    named = {at for at, it in row.items() if labels.may_fit(below.get(at, ""), it)}
+    if pairs and not named - {at for at, then in pairs.items() if then == at + 1}:
         return False
     if most and sum(map(labels.names_value, row.values())) * 2 <= len(row):
         return False
-    if any(labels.may_fit(below.get(at, ""), it) for at, it in row.items()):
+    if named:
         return True
+    beside = itertools.pairwise(row.values())
     people = sum(labels.fits_person(below.get(at, ""), it) for at, it in row.items())
     return len(row) > 1 and people > sum(labels.fits_person(value, label) for label, value in beside)
+
+
+def _values_beside(row: Cells) -> dict[int, int]:
+    """Return the columns of labels in a row whose values may be beside them, and those of these values."""
+    return {at: then for at, then in itertools.pairwise(row) if labels.may_fit(row[then], row[at])}
+
+
+def _without_pairs(row: Cells, below: Cells) -> Cells:
+    """Return a row of names of columns without a label and its value that are beside these, as a telephone above."""
+    pairs = _values_beside(row)
+    alone = {at for at in pairs if not labels.may_fit(below.get(at, ""), row[at])}
+    return {at: it for at, it in row.items() if at not in alone and at not in pairs.values()} if pairs else row
 
 
 def _pair(label: str, value: str) -> str:
@@ -271,14 +285,15 @@ def _is_numbers(values: list[str]) -> bool:
 class _Names:
     """The names of columns, and which of them values were said after."""
 
-    def __init__(self, number: int, row: Cells, place: int) -> None:
-        """``place`` is where in the texts the row would be."""
+    def __init__(self, number: int, row: Cells, place: int, names: Cells | None = None) -> None:
+        """``place`` is where in the texts the row would be; ``names`` are those of its texts that are names."""
         self.number, self.row, self.place = number, row, place
+        self._names = row if names is None else names
         self._used: set[int] = set()
 
     def of(self, column: int) -> str:
         """Return the name of a column for one of its values; empty where there is none to repeat."""
-        name = self.row.get(column, "")
+        name = self._names.get(column, "")
         return name if len(name) <= LONGEST_NAME or labels.names_value(name) else ""
 
     def use(self, column: int) -> None:
@@ -296,13 +311,14 @@ def _table(found: list[Row], columns: list[int], above: _Above, *, named: bool) 
     said: list[tuple[int, str]] = []
     names: list[_Names] = []
     without = False  # the first row is not one of names
+    below = dict(itertools.chain.from_iterable(row.items() for _, row in reversed(found[1:]))) if named else {}
     for at, (number, row) in enumerate(found):
         after = found[at + 1][1] if at + 1 < len(found) else {}
         first = not names and not without
         if first and not named and len(row) == 1 and len(columns) > 1 and min(row) == columns[0]:
             said.append((number, "".join(row.values())))  # a title
         elif first and (named or (after and _may_name(row, columns))):
-            names.append(_Names(number, row, len(said)))
+            names.append(_Names(number, row, len(said), _without_pairs(row, below) if named else None))
         else:
             without = not names
             said.append((number, "; ".join(_parts(row, names[-1] if names else _Names(0, {}, 0), above))))
