@@ -80,5 +80,5 @@ def test_quotes_that_nothing_closes_are_signs() -> None:
         '姓名: 李雷; 备注: 24" 屏; 护照号: E12345678', '姓名: 韩梅; 备注: "未关; 护照号: E12345679',
         "姓名: 王芳; 备注: 无; 护照号: E12345670",
     ]  # fmt: skip
-    text = 'He said "a\tb\nand more'
+    text = 'They said "a\tb\nand more'
     assert [it.text for it in read_text(text)] == [text]

@@ -130,3 +130,10 @@ def test_signs_of_jira_in_other_tables_stay() -> None:
     assert [it.text for it in read_text(said)] == ["变量: {{ name }}; 密码: [a", "变量: +x+; 密码: {color}"]
     (found,) = read_text("{panel:title=密码|a=b}\n正文")
     assert found.text == "{panel:title=密码|a=b}\n正文"
+
+
+def test_rows_of_jira_may_end_early() -> None:
+    for grid in sparse("short rows", 60):
+        grid = [grid[0], *(it[: max(2, len(it) - number % 3)] for number, it in enumerate(grid[1:]) if any(it))]
+        if len(grid[0]) > 2:
+            assert [it.text for it in read_text(jira(grid))] == [it.text for it in tables.rows(grid, None)], grid

@@ -25,7 +25,7 @@ _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)(?=[\s/>])[^<>]{0,400}>")
 #: What separates cells or lines; a heading between rows, with the name of the first column before it at most.
 _SEPARATORS = re.compile(r"[\t\n|│┃║｜]")
 _LINE_OF_HEADING = re.compile(r"(?:\A|: )(#{1,9} .*)\Z", re.S)
-#: A line that no table goes on behind.
+#: A line that ends a table.
 _END = "x" * (linewise.LONGEST + 1)
 _ALSO_LINES = ("br", "p", "div", "li", "ul", "ol", "hr", "caption", "thead", "tbody", "tfoot", "table")
 

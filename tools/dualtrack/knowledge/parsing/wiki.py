@@ -124,10 +124,15 @@ def _cell(said: str) -> grids.Cell:
 def with_single_bars(rows: Sequence[list[str]]) -> list[list[str]]:
     """Return rows between bars in which those between two bars have as many cells as most of the others.
 
-    They are given as what is between single bars. A row between two bars may also be one with empty cells.
+    The first row may have more. They are given as what is between single bars. A row between two bars may also be one
+    with empty cells.
     """
-    usual = grids.most_frequent(len(it) for it in rows if len(it) > 1 and not _has_double_bars(it))
-    of_names = [_has_double_bars(it) and len(it[::2]) == usual for it in rows]
+    lengths = [len(it) for it in rows if len(it) > 1 and not _has_double_bars(it)]
+    usual, most = grids.most_frequent(lengths), max(lengths, default=len(rows[0]) if rows else 0)
+    of_names = [
+        _has_double_bars(it) and (len(it[::2]) == usual or (not at and most <= len(it[::2])))
+        for at, it in enumerate(rows)
+    ]
     found = [it[::2] if double else it for it, double in zip(rows, of_names, strict=True)]
     return [[*map(_without_looks, it)] for it in found] if any(of_names) else found
 
