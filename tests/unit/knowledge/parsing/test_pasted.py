@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from dualtrack.knowledge.parsing import tables
+from dualtrack.knowledge.parsing.blocks import Block
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, PLAIN, Grid
-from tests.unit.knowledge.parsing.test_columns import PLACES, read_text
+from tests.unit.knowledge.parsing.test_columns import PLACES, read_markdown, read_text
+from tests.unit.knowledge.parsing.test_interrupted import paragraphs_of
 
 #: How a cell may be changed so that it has lines or quotes.
 WITH_LINES = {
@@ -82,3 +84,28 @@ def test_quotes_that_nothing_closes_are_signs() -> None:
     ]  # fmt: skip
     text = 'They said "a\tb\nand more'
     assert [it.text for it in read_text(text)] == [text]
+
+
+#: Signs of tables of all kinds, names of columns, and values.
+SIGNS = [
+    '"', '""', "\t", "\t", "|", "||", "\n", "\n", "\n\n", "[", "]", "!", "{color:red}", "{panel:title=", "}", "{{",
+    "}}", "+", "-", "# ", "\n## ", "：", ":\n", "----\n", "密码", "姓名\t密码\n", "姓名|密码\n", "|姓名|密码|\n",
+    "||姓名||密码||\n", "\\\\", "李雷\tAbc12345\n", "|李雷|Abc12345|\n", " ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("read", [read_text, read_markdown, paragraphs_of], ids=["text", "markdown", "docx"])
+def test_no_word_between_signs_of_tables_is_lost(read: Callable[[str], list[Block]]) -> None:
+    chance, rows = random.Random(7), 0
+    for _ in range(600):
+        words = [f"Word{it:03}" for it in range(chance.randint(1, 12))]
+        said = "".join(
+            "".join(chance.choice(SIGNS) for _ in range(chance.randrange(4)))
+            + it
+            + chance.choice(("", "\t", "|", "\n"))
+            for it in words
+        )
+        found = read(said)
+        rows += any(it.kind == "row" for it in found)
+        assert [it for it in words if it not in "\n".join(it.text for it in found)] == [], (said, found)
+    assert rows > 50
