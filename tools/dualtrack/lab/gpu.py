@@ -65,8 +65,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """All that one host's nvidia-smi knows. ``failure`` makes every call fail, as the driver would."""
 
     gpus: tuple[Gpu, ...]
-    driver: str = "550.90.07"
-    cuda: str = "12.4"
+    driver: str = "580.95.05"
+    cuda: str = "13.0"
     failure: Failure = ""
 
 

@@ -80,6 +80,8 @@ def boot(folder: Path, spec: HostSpec, layout: Layout, image: Path, log: Path) -
         *(f"--bind=/dev/null:/dev/nvidia{index}" for index in range(spec.gpus)),
         # A time daemon inside must not turn the clock of the machine outside.
         "--drop-capability=CAP_SYS_TIME",
+        # systemd inside enforces IPAddressDeny of its units by programs in the kernel (BPF), as it does on a machine.
+        "--capability=CAP_BPF", "--system-call-filter=bpf",
         "--console=pipe",
     ]  # fmt: skip
     return cgroup.launch(command, cgroup.hierarchy() / layout.cgroup / "hosts" / spec.name, log)

@@ -15,11 +15,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dualtrack.core.paths import ROOT
 from dualtrack.hosts.agents import engine
 from dualtrack.hosts.agents.engine import Hopeless
 from dualtrack.hosts.agents.gpu_engine import DRIVER, Gpu, Settings, check, command, parse_gpus, problems
+from dualtrack.lab import gpu
 
 A100, H200 = Gpu(81920, 8.0, DRIVER), Gpu(144384, 9.0, DRIVER)
 SETTINGS = Settings(
@@ -94,6 +96,19 @@ def test_tokens_are_counted_and_prompts_of_tenants_kept_apart(tmp_path: Path) ->
     assert {"--stream-response-default-include-usage", "--disable-radix-cache"} <= set(words)
     for option in ("--enable-cache-report", "--enable-prompt-tokens-details", "--middleware=x"):
         assert problems(replace(SETTINGS, options=[option]), LLAMA, [A100] * 4)
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang"])
+def test_engine_finds_its_own_programs_first_and_its_ranks_meet_on_loopback(tmp_path: Path, name: str) -> None:
+    words, more = command(replace(SETTINGS, engine=name), Path("/m"), "secret", tmp_path)
+    assert more["PATH"].split(":") == [str(Path(words[0]).parent), *os.environ["PATH"].split(":")]
+    assert {more["NCCL_SOCKET_IFNAME"], more["GLOO_SOCKET_IFNAME"]} == {"lo"}
+
+
+def test_every_role_asks_for_the_same_driver() -> None:
+    defaults = yaml.safe_load((ROOT / "roles/gpu_runtime/defaults/main.yml").read_text())
+    assert defaults["gpu_runtime_driver_minimum"] == str(DRIVER)
+    assert int(gpu.default(1).driver.split(".")[0]) >= DRIVER
 
 
 def folder(at: Path, gigabytes: float, **config: object) -> Path:

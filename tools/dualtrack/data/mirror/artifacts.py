@@ -16,7 +16,7 @@ from dualtrack.data.mirror import check, offline
 
 Say = Callable[[str], None]
 #: Wheels for these run on every system that is supported: the oldest is Ubuntu 22.04, with glibc 2.35.
-MANYLINUX = ("manylinux_2_35", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+MANYLINUX = ("manylinux2014", *(f"manylinux_2_{minor}" for minor in range(35, 16, -1)))
 
 
 def place(coordinates: str) -> str:

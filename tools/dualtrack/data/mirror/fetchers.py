@@ -25,8 +25,8 @@ Say = Callable[[str], None]
 
 #: Locks of what only those need who change dualtrack itself.
 TOOLING = {
-    "bench", "checkov", "gixy", "index-bench", "lab-endpoint", "milvus-lite", "node", "opensearch-client", "pii-bench",
-    "schemathesis", "ssh-audit", "sslyze",
+    "bench", "checkov", "collectives", "gixy", "index-bench", "lab-endpoint", "milvus-lite", "node",
+    "opensearch-client", "pii-bench", "schemathesis", "ssh-audit", "sslyze",
 }  # fmt: skip
 #: Directories with a go.mod whose programs `make setup` builds.
 GO = ("toolkit", "opentofu")

@@ -56,8 +56,14 @@ SALT = "dualtrack.hosts.agents.cache_salt.Salt"
 PROGRAMS = Path(__file__).resolve().parents[3]
 #: Seconds between two looks at an engine that is being loaded.
 LOOK_S = 1.0
-#: Nothing is asked of the network, and nothing told to anybody.
-QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+#: The environment of every engine. Nothing is asked of the network, and no use is reported to anybody.
+QUIET = {
+    "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+    "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
+}  # fmt: skip
+#: GPUs of one host meet on the loopback interface. NCCL and Gloo would choose the first other one, whose address the
+#: unit denies (IPAddressAllow=localhost): Gloo then waits without a message.
+LOOPBACK = {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo", "VLLM_HOST_IP": "127.0.0.1"}
 
 
 @dataclass(frozen=True)
@@ -160,33 +166,39 @@ def check(settings: Settings, folder: Path, gpus: Sequence[Gpu]) -> None:
 def command(settings: Settings, folder: Path, key: str, runtime: Path) -> tuple[list[str], dict[str, str]]:
     """Return an engine's command line, and what is added to its environment.
 
+    The programs of the engine's Python environment come first in PATH: ninja compiles kernels while the engine runs.
+
     The key is in no command line: vLLM takes it from the environment, SGLang from a file in ``runtime``. vLLM remembers
     the prompts of each tenant apart (`cache_salt`), SGLang none: it takes a salt in the body of a request alone.
     """
+    programs = f"{settings.environment}/bin"
+    added = {**QUIET, **LOOPBACK, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"}
     place, tokens, most = str(folder), str(settings.context), str(settings.slots)
     if settings.engine == "vllm":
         words = [
-            f"{settings.environment}/bin/vllm", "serve", place, "--served-model-name", settings.name,
+            f"{programs}/vllm", "serve", place, "--served-model-name", settings.name,
             "--host", "127.0.0.1", "--port", str(settings.port), "--tensor-parallel-size", str(settings.gpus),
             "--max-model-len", tokens, "--max-num-seqs", most, "--gpu-memory-utilization", str(model_memory.SHARE),
             "--max-num-batched-tokens", str(model_memory.CHUNK_GPU), "--shutdown-timeout", str(settings.drain_s),
             "--enable-request-id-headers", "--enable-force-include-usage",
             "--disable-access-log-for-endpoints", "/health,/metrics", "--middleware", SALT,
         ]  # fmt: skip
-        return [*words, *settings.options], {**QUIET, "VLLM_API_KEY": key, "PYTHONPATH": str(PROGRAMS)}
+        return [*words, *settings.options], {**added, "VLLM_API_KEY": key, "PYTHONPATH": str(PROGRAMS)}
     file = runtime / f"{settings.name}.json"  # JSON is YAML
     file.touch(0o600)
     file.write_text(json.dumps({"api-key": key}))
     words = [
-        f"{settings.environment}/bin/python", "-m", "sglang.launch_server", "--config", str(file),
+        f"{programs}/python", "-m", "sglang.launch_server", "--config", str(file),
         "--model-path", place, "--served-model-name", settings.name,
         "--host", "127.0.0.1", "--port", str(settings.port), "--tp-size", str(settings.gpus),
         "--context-length", tokens, "--max-running-requests", most,
-        "--mem-fraction-static", str(model_memory.SHARE), "--enable-metrics", "--disable-radix-cache",
+        # SGLang itself calculates how much of the memory is for weights and the KV cache: what attention that is shared
+        # out by requests (--enable-dp-attention) needs beside them depends on the model.
+        "--enable-metrics", "--disable-radix-cache",
         # Without it a stream says nothing of its tokens, unless the client asks.
         "--stream-response-default-include-usage",
     ]  # fmt: skip
-    return [*words, *settings.options], dict(QUIET)
+    return [*words, *settings.options], added
 
 
 def await_answer(api: engine.Api, alive: Callable[[], bool], ended: threading.Event) -> bool:
