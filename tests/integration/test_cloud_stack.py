@@ -19,6 +19,8 @@ import jsonschema
 import pytest
 
 from dualtrack.cloud import opentofu, provider, stack
+from dualtrack.cloud.bill import bill
+from dualtrack.cloud.prices import files
 from dualtrack.core import paths, proc
 from dualtrack.core.errors import BadInput, Exit, External, Refused
 from dualtrack.tracks.drift import resources
@@ -173,6 +175,11 @@ def test_plan_only_touches_nothing(aws: Emulator, applied: dict[str, Any]) -> No
     assert not result.changed
     assert result.plan.counts["destroy"] > 0
     assert result.outputs["inventory"] == applied
+    found = bill(result.plan.variables, files.load(), time.time())
+    assert [(it.pool, it.types) for it in found.pools] == [
+        ("serving", ("m6i.large",)), ("spot", tuple(POOL["instance_types"])),
+    ]  # fmt: skip
+    assert {it.image for it in found.pools} == {"ami-1e749f67"}
 
 
 def test_the_other_program_takes_over(aws: Emulator, applied: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ module "pool" {
     [module.network.node_security_group_id],
     contains(keys(local.serving), each.key) ? module.network.engine_security_group_ids : [],
   )
-  image      = var.image
+  image      = each.value.image == null ? var.image : each.value.image
   key_name   = aws_key_pair.operator.key_name
   utc_offset = var.time_zone.utc_offset
 

@@ -48,7 +48,7 @@ variable "ssh_public_key" {
 }
 
 variable "image" {
-  description = "Machine image of the nodes; see modules/gpu_pool."
+  description = "Machine image of the nodes of pools that name none; see modules/gpu_pool."
   type = object({
     id          = string
     ssh_user    = optional(string, "admin")
@@ -57,7 +57,7 @@ variable "image" {
 }
 
 variable "pools" {
-  description = "The pools: name => what it is made of; see modules/gpu_pool."
+  description = "The pools: name => what it is made of, and an image of its own where it has one; see modules/gpu_pool."
   type = map(object({
     lifecycle      = string
     instance_types = list(string)
@@ -68,40 +68,41 @@ variable "pools" {
     on_demand_base = optional(number, 0)
     zones          = optional(list(string))
     disk_gb        = optional(number, 200)
+    image = optional(object({
+      id          = string
+      ssh_user    = optional(string, "admin")
+      root_device = optional(string, "/dev/xvda")
+    }))
     schedules = optional(map(object({
       at      = string
       days    = optional(list(string), ["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
       desired = number
     })), {})
   }))
+  # No GPU is started before somebody asks for one (`desired` here, or docs/how-to/scale-a-pool.md).
   default = {
     spot = {
       lifecycle      = "spot"
       roles          = ["gpu"]
-      instance_types = ["p4de.24xlarge", "p4d.24xlarge"]
-      desired        = 2
+      instance_types = ["p4de.24xlarge"]
+      desired        = 0
       max            = 8
-      # Training grows into the hours when spot is cheap, and makes room for the day.
-      schedules = {
-        night = { at = "22:00", desired = 4 }
-        day   = { at = "08:00", desired = 2 }
-      }
     }
     ondemand = {
       lifecycle      = "on-demand"
       roles          = ["gpu"]
-      instance_types = ["p4de.24xlarge", "p4d.24xlarge"]
-      desired        = 1
+      instance_types = ["p4de.24xlarge"]
+      desired        = 0
       max            = 2
     }
-    # The scheduler's two controllers: one may die.
+    # The scheduler's controller. A second one, which may take over, needs a file system that both mount (role slurm).
     control = {
       lifecycle      = "on-demand"
       roles          = ["controller"]
       instance_types = ["m6i.large"]
-      min            = 2
-      desired        = 2
-      max            = 2
+      min            = 1
+      desired        = 1
+      max            = 1
       disk_gb        = 50
     }
   }
@@ -122,6 +123,11 @@ variable "serving" {
     on_demand_base = optional(number, 1)
     zones          = optional(list(string))
     disk_gb        = optional(number, 200)
+    image = optional(object({
+      id          = string
+      ssh_user    = optional(string, "admin")
+      root_device = optional(string, "/dev/xvda")
+    }))
     gateway_cidrs  = optional(list(string), [])
     ports          = optional(object({ from = number, to = number }), { from = 8001, to = 8099 })
   })
@@ -149,7 +155,10 @@ variable "time_zone" {
 }
 
 variable "storage" {
-  description = "Classes of data and their tiers by days; see modules/storage_tiers."
+  description = <<-EOT
+    Classes of data and their tiers by days; see modules/storage_tiers. Days count from the upload, also of what is read
+    every day: weights and knowledge have no archive here, since a new node could not read them for hours.
+  EOT
   type = map(object({
     ia_days           = optional(number)
     deep_archive_days = optional(number)
@@ -159,8 +168,8 @@ variable "storage" {
   }))
   default = {
     checkpoints = { ia_days = 30, deep_archive_days = 90, noncurrent_days = 30, recovery_hours = 48 }
-    weights     = { ia_days = 60, deep_archive_days = 180, noncurrent_days = 90, recovery_hours = 24, write_once = true }
-    knowledge   = { ia_days = 90, deep_archive_days = 365, noncurrent_days = 90, recovery_hours = 24 }
+    weights     = { ia_days = 60, noncurrent_days = 90, recovery_hours = 24, write_once = true }
+    knowledge   = { ia_days = 90, noncurrent_days = 90, recovery_hours = 24 }
     audit       = { ia_days = 30, deep_archive_days = 90, recovery_hours = 72 }
   }
 }
@@ -172,13 +181,13 @@ variable "kms_key_arn" {
 }
 
 variable "watch" {
-  description = "Who is told what; see modules/monitoring."
+  description = "Who is told what, and the month's budget in US$ (none where watch is given without it); see modules/monitoring."
   type = object({
     emails          = optional(list(string), [])
     missing_minutes = optional(number, 15)
     budget_usd      = optional(number)
   })
-  default = {}
+  default = { budget_usd = 1000 }
 }
 
 variable "traffic" {

@@ -35,7 +35,8 @@ DOCUMENTS = {
 TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 #: These print their tables in modules of their own.
 ELSEWHERE = {
-    ("verify",), ("spot", "plan"), ("spot", "apply"), ("cost", "report"), ("cost", "breakeven"), ("fabric", "check"),
+    ("cloud", "plan"), ("verify",), ("spot", "plan"), ("spot", "apply"), ("cost", "report"), ("cost", "breakeven"),
+    ("fabric", "check"),
 }  # fmt: skip
 
 

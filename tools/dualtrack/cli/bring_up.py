@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 import typer
 
 from dualtrack.cli.confirm import answer
+from dualtrack.cloud import show
+from dualtrack.cloud.bill import Bill, bill
+from dualtrack.cloud.plan import TofuPlan
+from dualtrack.cloud.prices import files
 from dualtrack.core import turns
 from dualtrack.core.characters import visible
 from dualtrack.core.output import document, echo
@@ -35,14 +40,21 @@ def facts_file(path: Path | None) -> Path:
     return path or facts.DEFAULT
 
 
-def asked(yes: bool) -> Callable[[Any, str], bool]:
-    """Return a question that shows a plan and asks before it is applied; with ``yes`` it only shows it."""
+def asked(yes: bool) -> Callable[[TofuPlan, str], bool]:
+    """Return a question that shows a plan and its price before it is applied; with ``yes`` it only shows them."""
 
-    def ask(plan: Any, owner: str) -> bool:
+    def ask(plan: TofuPlan, owner: str) -> bool:
         echo(plan.text, err=True)
+        if plan.variables:
+            show.prices(billed(plan), err=True)
         return yes or answer(f"Continue, in {owner}?")
 
     return ask
+
+
+def billed(plan: TofuPlan) -> Bill:
+    """Return what the pools of a plan cost, by the price facts of the repository."""
+    return bill(plan.variables, files.load(), time.time())
 
 
 def show_settled(results: list[Any], json: bool) -> None:

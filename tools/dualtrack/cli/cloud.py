@@ -7,12 +7,13 @@ import json as text
 import typer
 
 from dualtrack.cli import confirm
-from dualtrack.cli.bring_up import FULL, YES, asked, changing, show_settled
+from dualtrack.cli.bring_up import FULL, YES, asked, billed, changing, show_settled
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, STACK
+from dualtrack.cli.options import JSON, LISTING, STACK
+from dualtrack.cloud import show as shown
 from dualtrack.cloud import stack as stacks
 from dualtrack.cloud import variables
-from dualtrack.core.output import Steps, echo, json_text
+from dualtrack.core.output import Steps, echo, json_text, result
 from dualtrack.tracks import cloud as cloud_track
 
 app = typer.Typer(no_args_is_help=True)
@@ -48,9 +49,17 @@ def cloud_variables(stack: StackName = STACK) -> None:
 
 
 @app.command("plan")
-def cloud_plan(stack: StackName = STACK, key: str = KEY) -> None:
-    """Say what `cloud up` would change in the stack; nothing is changed."""
-    echo(cloud_track.plan(stack.value, confirm=asked(False), say=Steps(), key=key))
+def cloud_plan(stack: StackName = STACK, key: str = KEY, json: bool = LISTING) -> None:
+    """Say what `cloud up` would change in the stack, and what its pools cost; nothing is changed."""
+    plan = cloud_track.plan(stack.value, confirm=asked(False), say=Steps(quiet=json), key=key)
+    found = billed(plan)
+
+    def show() -> None:
+        shown.prices(found)
+        echo(plan.summary)
+
+    changes = [{"address": it.address, "action": it.action} for it in plan.changes]
+    result("cloud-plan", {"changes": changes, **plan.counts, "cost": found}, show, json=json, stack=stack.value)
 
 
 @app.command("down")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class TofuPlan:
     changes: tuple[ResourceChange, ...]
     outputs_change: bool
     file: Path
+    #: The stack's variables that it was made with; empty where nobody asked for them.
+    variables: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,9 @@ def up(
             values["aws_endpoint"] = _endpoint(stack, endpoint)
         progress("comparing the stack with its configuration")
         plan = tofu.plan(values)
-        if plan.changes:
-            _check_clock(tofu.planned_variables(plan), progress)
+        if plan.changes or plan_only:
+            plan = replace(plan, variables=tofu.planned_variables(plan))
+            _check_clock(plan.variables, progress)
         progress(f"plan: {plan.summary}")
         if plan_only:
             return Up(tofu.outputs(), False, plan)

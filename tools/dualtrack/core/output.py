@@ -72,7 +72,7 @@ def check_stdout() -> None:
 
 
 class Stdout(io.FileIO):
-    """Stdout, whose reader may leave before its end, as `head` does: the rest is dropped, and the command goes on.
+    """Stdout, whose reader may leave before its end, as `head` does: the rest is dropped, and the command continues.
 
     Ended in the middle by what nobody reads any more, a command would have done half of its work without a word.
     """
@@ -98,7 +98,7 @@ class Stdout(io.FileIO):
 
 
 def reader_left() -> bool:
-    """Return whether nobody reads stdout any more; what goes on for ever only to be seen ends then."""
+    """Return whether nobody reads stdout any more; what continues for ever only to be seen ends then."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return isinstance(raw, Stdout) and raw.reader_left
 
@@ -223,13 +223,15 @@ def console(*, err: bool = False) -> Console:
     return Console(stderr=err, width=None if stream.isatty() else 200, highlight=False, soft_wrap=not stream.isatty())
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", wide: int = 0) -> None:
-    """Print a table; cells whose word has a colour (see STYLE) are shown in it.
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", wide: int = 0, err: bool = False
+) -> None:
+    """Print a table, on stderr with ``err``; cells whose word has a colour (see STYLE) are shown in it.
 
     The last ``wide`` columns are shown with `--format wide` and csv only. Where the terminal is too narrow for the
     longest words (names, addresses, digests), lines are longer than the terminal: no word is cut.
     """
-    if form.format == "csv":
+    if form.format == "csv" and not err:
         _csv(columns, rows)
         return
     from rich import box
@@ -254,7 +256,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str =
             max([size, *map(cell_len, visible(cell).split())]) for size, cell in zip(longest, cells, strict=True)
         ]
         shown.add_row(*(Text(visible(cell), style=STYLE.get(cell, "") if coloured else "") for cell in cells))
-    out = console()
+    out = console(err=err)
     # Three cells between columns, and one at each end.
     out.width = max(out.width, sum(longest) + 3 * len(longest) + 1)
     out.print(shown)

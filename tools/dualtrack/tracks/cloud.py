@@ -27,13 +27,13 @@ def own_variables() -> dict[str, Any]:
     return variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
 
 
-def plan(stack: Stack, *, confirm: Confirm, say: Say, key: str = "") -> str:
-    """Return what `up` would change in the stack, in one line; nothing is changed."""
+def plan(stack: Stack, *, confirm: Confirm, say: Say, key: str = "") -> TofuPlan:
+    """Return what `up` would change in the stack, and with which variables; nothing is changed."""
     target = targets.of(stack)
     return stacks.up(
         stack, endpoint=target.endpoint(), ssh_public_key=target.public_key(key), confirm=confirm, progress=say,
         plan_only=True, variables=own_variables(),
-    ).plan.summary  # fmt: skip
+    ).plan  # fmt: skip
 
 
 def up(stack: Stack, *, confirm: Confirm, say: Say, key: str = "", full: bool = False) -> provision.Settled:

@@ -171,7 +171,9 @@ def test_costs_are_those_of_the_dearest_type_and_unknown_is_unknown() -> None:
     assert costs.by_pool(OUTPUT, files.load()) == {
         "spot": pytest.approx(27.45 * 24), "ondemand": pytest.approx(21.96 * 24), "unpriced": None
     }  # fmt: skip
-    assert any("p4d.24xlarge" in line and "2026" in line for line in costs.dates(OUTPUT, files.load()))
+    assert any(
+        "p4d.24xlarge" in line and "2026" in line for line in costs.dates(["p4d.24xlarge"], OUTPUT.region, files.load())
+    )
 
 
 @pytest.mark.parametrize("ceiling", [-1, float("nan"), float("inf")])

@@ -140,7 +140,11 @@ def status(where: Place, book: Book) -> PoolsStatus:
         ceiling=kept.ceiling,
         last_look=kept.memory.at,
         watching=store.busy(),
-        prices=costs.dates(where.output, book),
+        prices=costs.dates(
+            {it for pool in where.output.pools.values() if pool.gpus for it in pool.instance_types},
+            where.output.region,
+            book,
+        ),
         problem=problem,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dualtrack.cloud.prices.book import Book, Spot, earliest
 from dualtrack.inventory import contract
 
@@ -21,10 +23,9 @@ def _dearest(types: tuple[str, ...], book: Book, region: str) -> float | None:
     return max(known) * HOURS if known and len(known) == len(facts) else None
 
 
-def dates(output: contract.Output, book: Book) -> tuple[str, ...]:
-    """Return how old the prices used are, one line for each date and source, the oldest first."""
-    types = sorted({it for pool in output.pools.values() if pool.gpus for it in pool.instance_types})
-    facts = [(it, fact) for it in types if (fact := book.on_demand(it, output.region))]
+def dates(types: Iterable[str], region: str, book: Book) -> tuple[str, ...]:
+    """Return how old the on-demand prices of types are, one line for each date and source, the oldest first."""
+    facts = [(it, fact) for it in sorted(types) if (fact := book.on_demand(it, region))]
     lines: dict[tuple[str, str], list[str]] = {}
     for name, fact in facts:
         lines.setdefault((fact.taken, fact.source), []).append(name)
