@@ -128,8 +128,8 @@ variable "serving" {
       ssh_user    = optional(string, "admin")
       root_device = optional(string, "/dev/xvda")
     }))
-    gateway_cidrs  = optional(list(string), [])
-    ports          = optional(object({ from = number, to = number }), { from = 8001, to = 8099 })
+    gateway_cidrs = optional(list(string), [])
+    ports         = optional(object({ from = number, to = number }), { from = 8001, to = 8099 })
   })
   default = null
 }
