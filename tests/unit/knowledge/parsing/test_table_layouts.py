@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
 
 import pytest
@@ -59,3 +61,42 @@ def test_names_beside_a_label_and_its_value_are_names(side: str) -> None:
         assert ": ".join(pair) in first
         assert "姓名: 李雷; 护照号: E12345678" in second
         assert f"{pair[1]}: " not in second
+
+
+#: What stands beside a label in a row of names of columns, without the form of a label itself.
+HEADINGS = (
+    ("2024-03", "2024-04"), ("2024-03-01", "2024/3/2"), ("2023年", "2024年"), ("2023", "2024"), ("FY2023", "FY2024"),
+    ("2023-2024学年", "2024-2025学年"), ("Office365", "ERP"), ("08:30-11:30", "14:00-17:30"), ("1001", "1002"),
+    ("20240301", "20240302"), ("2024-03-01 00:00:00", "备注"), ("2023年12月31日余额", "备注"),
+    ("您对本次活动的意见和建议，请详细说明", "分数"),
+)  # fmt: skip
+NAMED = {
+    "办公电话": "62345678", "初始密码": "Abc12345", "出生日期": "1990-03-07", "您的出生日期是？": "1990-03-07",
+    "护照号": "E12345678", "微信号": "liwei_88", "QQ": "12345678", "病历号": "64902886", "银行账号": "6543210987123456",
+    "Passport No.": "E12345679",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", FORMATS, ids=lambda it: it.__name__)
+def test_names_of_columns_name_values_whatever_stands_beside_them(written: Callable[[Grid], Parsed]) -> None:
+    cases = []
+    for (label, value), (one, other) in itertools.product(NAMED.items(), HEADINGS):
+        for first in (["姓名", "部门", label, one, other], [label, one, other], ["序号", label, one]):
+            row = [
+                value if it == label else text for it, text in zip(first, ("李雷", "财务", "√", "1", "3"), strict=False)
+            ]
+            cases.append((first, value, "\n".join(it.text for it in written([first, row]).blocks)))
+    found = found_in([it[2] for it in cases])
+    assert [(first, text) for (first, value, text), own in zip(cases, found, strict=True) if value not in own] == []
+
+
+@pytest.mark.parametrize("written", FORMATS, ids=lambda it: it.__name__)
+@pytest.mark.parametrize("kind", ["护照", "微信", "电话", "手机", "QQ", "密码", "信用卡"])
+def test_a_form_may_begin_with_a_value_that_is_such_a_word(written: Callable[[Grid], Parsed], kind: str) -> None:
+    for label, value in (*NAMED.items(), ("出生年月", "1990-03-07"), ("联系电话", "62345678（办公）")):
+        for colon in ("", "："):
+            grid = [[f"类型{colon}", kind], [f"{label}{colon}", value], [f"部门{colon}", "财务部"]]
+            for form in (grid, [[*grid[0], *grid[1]], [*grid[2], f"国籍{colon}", "中国"]]):
+                said = [it.text for it in written(form).blocks]
+                number = re.sub(r"（.*", "", value)
+                assert number not in "\n".join(mask_parts(said)[0]), said

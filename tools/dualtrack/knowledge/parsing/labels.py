@@ -40,7 +40,7 @@ SHAPES = (
 )  # fmt: skip
 #: What may be between such a word and its value.
 _AFTER = (
-    r"s?(?:日期|年月日|卡)?(?:号码|编号|号|证号|账号|帐号|卡号"
+    r"s?(?:日期|年月日?|卡)?(?:号码|编号|号|证号|账号|帐号|卡号"
     r"|[ _-]?(?:nos?\.?|num(?:ber)?s?|id|code|value|hash|key|account|date|on|record)){0,2}\.?"
 )
 #: How one may be written, which the rules find if its check digits are right, or a part of it.
@@ -84,7 +84,7 @@ def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
 @cache
 def _shapes(broad: bool) -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
     return tuple(
-        (re.compile(f"{_pattern((words,)).pattern}" if broad else rf"(?:{_pattern((words,)).pattern}){_AFTER}\Z"),
+        (re.compile(_pattern((words,)).pattern if broad else rf"(?:{_pattern((words,)).pattern}){_AFTER}[是为]?\Z"),
          re.compile(shape, re.I | re.S))
         for words, shape in (BROAD if broad else SHAPES)
     )  # fmt: skip
@@ -216,6 +216,17 @@ def _fits(value: str, label: str, *, broad: bool) -> bool:
         return False
     said, plain = _plain(written(label)), unicodedata.normalize("NFKC", value).strip("\"'“”「」")
     return any(words.search(said) and shape.fullmatch(plain) for words, shape in _shapes(broad))
+
+
+@lru_cache(1 << 12)
+def has_number(value: str) -> bool:
+    """Tell whether a value, which is not a label itself, has as many digits as an identifier."""
+    return _digits(value) >= SHORTEST and not names_value(value)
+
+
+def may_name(label: str, value: str) -> bool:
+    """Tell whether a label may name a value: by how the value is written, or by its digits."""
+    return may_fit(value, label) or (names_value(label) and has_number(value))
 
 
 @lru_cache(1 << 12)

@@ -144,11 +144,21 @@ def _has_names(found: list[Row]) -> list[bool]:
         within.append(bool(named) and named >= set(row))
         named |= set(row) if named or _may_be_names(row) else set()
     below: Cells = {}
+    before: Cells = {}  # what stands before each of these in its row
     said: list[bool] = []
     for (_, row), most in zip(reversed(found), reversed(within), strict=True):
-        said.append(_names_those_below(row, below, most=most))
+        sure = not most and any(_is_sure(it, below.get(at, ""), before.get(at, "")) for at, it in row.items())
+        said.append(sure or _names_those_below(row, below, most=most))
         below |= row
+        before |= {at: row.get(left, "") for left, at in itertools.pairwise([-1, *row])}
     return said[::-1]
+
+
+def _is_sure(label: str, value: str, before: str) -> bool:
+    """Tell whether a label names the value below it, whatever else its row has: not where one before it does."""
+    if labels.fits(value, label):
+        return not labels.fits(value, before)
+    return labels.has_number(value) and labels.may_name(label, value) and not labels.names_value(before)
 
 
 def _may_be_names(row: Cells) -> bool:
@@ -182,7 +192,8 @@ def _values_beside(row: Cells) -> dict[int, int]:
 def _without_pairs(row: Cells, below: Cells) -> Cells:
     """Return a row of names of columns without a label and its value that are beside these, as a telephone above."""
     pairs = _values_beside(row)
-    alone = {at for at in pairs if not labels.may_fit(below.get(at, ""), row[at])}
+    values = {at: below.get(at, "") for at in pairs}
+    alone = {at for at, it in values.items() if not labels.may_name(row[at], it)}
     return {at: it for at, it in row.items() if at not in alone and at not in pairs.values()} if pairs else row
 
 
@@ -255,8 +266,11 @@ def _is_form(way: list[list[tuple[str, str]]]) -> bool:
     first = next((row for row in way if any(value for _, value in row)), None)
     if first is None or any(label and not labels.is_label(label) for label, _ in pairs):
         return False
-    if len(pairs) < sum(len(row) for row in way) / 2 or any(labels.names_value(value) for _, value in first):
+    if len(pairs) < sum(len(row) for row in way) / 2:
         return False
+    # The kind of a document, such as a passport, is a value beside its label where another label has its own there.
+    if any(labels.names_value(value) for _, value in first):
+        return any(labels.may_name(label, value) for label, value in pairs)
     if all(label.lower() in OF_LABELS and value.lower() in OF_VALUES for label, value in first):
         return True
     if sum(label.endswith((":", "：")) for label, _ in pairs) * 2 >= len(pairs):
@@ -264,7 +278,7 @@ def _is_form(way: list[list[tuple[str, str]]]) -> bool:
     if any(_is_numbers(it) for it in _columns(way)):
         return False
     named = sum(any(labels.names_value(label) for label, value in row if value) for row in way)
-    return named >= 2 or any(_is_value(value) for _, value in first)
+    return named >= 2 or any(_is_value(value) or labels.may_fit(value, label) for label, value in first)
 
 
 def _is_value(cell: str) -> bool:
