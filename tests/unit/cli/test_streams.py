@@ -28,7 +28,7 @@ WORKING = """
 import pathlib, sys
 import dualtrack.cli
 from dualtrack.core import output
-from dualtrack.core.errors import Findings
+from dualtrack.core.errors import BadInput, Findings
 
 def work():
     for number in range(2000):
@@ -47,6 +47,18 @@ PRINTS = {
     "a table": "number % 100 or output.table(('one', 'two'), [('a', 'b')] * 100)",
     "bytes": "sys.stdout.buffer.write(b'x' * 100)",
 }
+
+
+ENDS = {"": 0, "raise Findings('two things are wrong')": 1, "raise BadInput('it is wrong')": 2}
+
+
+@pytest.mark.parametrize("to", ["2>&1 | head -n 1", "2>&1 | true", "2>/dev/full | head -n 1"])
+@pytest.mark.parametrize("ends", ENDS)
+def test_a_command_whose_reader_leaves_both_streams_does_all_of_its_work(tmp_path: Path, ends: str, to: str) -> None:
+    (tmp_path / "program.py").write_text(WORKING.format(prints="output.echo(f'{number}', err=number % 2)", ends=ends))
+    script = f"{sys.executable} program.py {to} >/dev/null; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, (tmp_path / "done").exists()) == (ENDS[ends], True), done.stderr
 
 
 @pytest.mark.parametrize(

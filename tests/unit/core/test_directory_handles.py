@@ -23,7 +23,7 @@ from tests.support.tars import tar
 CALLS = ("open", "stat", "lstat", "mkdir", "chmod", "fchmod", "fsync", "rename", "replace", "unlink", "rmdir", "write")
 #: An archive that whoever has the public key can seal.
 ARCHIVE = tar(("new", b"ours", {}), ("sub", b"", {"type": tarfile.DIRTYPE, "mode": 0o777}), ("sub/out", b"ours", {}))
-NAMES = ("out", "fresh", ".out.lock")
+NAMES = ("out", "fresh", ".out.lock", "new")
 
 
 def made_whole(path: Path) -> None:
@@ -53,6 +53,11 @@ def restored(path: Path) -> None:
         tree.restore(iter([memoryview(ARCHIVE)]), made)
 
 
+def below_new_directories(work: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Do a work whose output has directories above it that are missing."""
+    return lambda path: work(path.with_name("new") / "er" / "out")
+
+
 WORK: dict[str, Callable[[Path], object]] = {
     "write_atomically": lambda path: files.write_atomically(path, b"ours", 0o666),
     "write_output": lambda path: files.write_output(path, b"ours"),
@@ -64,6 +69,10 @@ WORK: dict[str, Callable[[Path], object]] = {
     "target": target,
     "folder": directory_of_files,
     "restore": restored,
+    "write_atomically, new directories": below_new_directories(lambda path: files.write_atomically(path, b"ours")),
+    "target, new directories": below_new_directories(target),
+    "folder, new directories": below_new_directories(directory_of_files),
+    "restore, new directories": below_new_directories(restored),
 }
 
 

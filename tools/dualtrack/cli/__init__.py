@@ -17,7 +17,7 @@ from dualtrack import __version__
 from dualtrack.cli.groups import LazyGroup
 from dualtrack.core.characters import printable
 from dualtrack.core.errors import DualtrackError, Exit
-from dualtrack.core.output import ClosedStdout, Stdout, echo, stdout_is_closed
+from dualtrack.core.output import ClosedStdout, Stream, echo, stdout_is_closed
 
 app = typer.Typer(
     name="dualtrack",
@@ -123,11 +123,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if sys.stderr is None:  # closed by the caller: what is printed there is lost
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    Stream.install()
     if stdout_is_closed():  # commands are refused before they begin (`groups`), help and the like when they print
         sys.stdout = ClosedStdout()
         os.open(os.devnull, os.O_WRONLY)  # where its number is free: no other file gets it
-    else:
-        Stdout.install()
     if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal's character set lacks is written as `\\u2500`
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

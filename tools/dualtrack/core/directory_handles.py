@@ -33,6 +33,27 @@ def opened(directory: Path) -> Iterator[int]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def made(directory: Path) -> Iterator[int]:
+    """Open a directory, after making it and those above it that are missing, and close it after the block.
+
+    Each is made and opened by the handle of the one above, and no link in the place of one that was missing is followed.
+    """
+    directory = directory.absolute()
+    above = next(it for it in (directory, *directory.parents) if it.exists())
+    handle = os.open(above, SEARCH)
+    try:
+        for name in directory.relative_to(above).parts:
+            with contextlib.suppress(FileExistsError):  # somebody has made it meanwhile
+                os.mkdir(name, dir_fd=handle)
+            below = os.open(name, SEARCH | os.O_NOFOLLOW, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def close_to_others(directory: Path) -> None:
     """Let only us enter a directory of ours; a link in its place, or a directory of another account, stays as it is."""
     if directory.is_symlink():
@@ -68,8 +89,7 @@ def check_way(path: Path) -> None:
 
 def write(at: int, name: str, data: bytes, mode: int) -> None:
     """Write a file in the directory ``at``, whole and on the disk before it has its name; a link there is replaced."""
-    made = f".{name}.{secrets.token_urlsafe(6)}"
-    handle = os.open(made, _NEW, 0o600, dir_fd=at)
+    made, handle = new_file(at, f".{name}.")
     with os.fdopen(handle, "wb") as file:
         try:
             file.write(data)
@@ -79,6 +99,12 @@ def write(at: int, name: str, data: bytes, mode: int) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(made, dir_fd=at)
             raise
+
+
+def new_file(at: int, prefix: str) -> tuple[str, int]:
+    """Make a file in the directory ``at`` that only we may read, and return its name and a handle to write it."""
+    name = f"{prefix}{secrets.token_urlsafe(6)}"
+    return name, os.open(name, _NEW, 0o600, dir_fd=at)
 
 
 def place(at: int, made: str, name: str, handle: int, mode: int) -> None:

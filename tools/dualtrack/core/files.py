@@ -187,8 +187,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     pipe, is left alone, and so is a link to it. What a user names as output is written by `write_output`.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with directory_handles.opened(path.parent) as at:
+        with directory_handles.made(path.parent) as at:
             with contextlib.suppress(FileNotFoundError):
                 if not stat.S_ISREG(os.stat(path.name or ".", dir_fd=at).st_mode):
                     raise OSError(errno.EEXIST, "it is there, and is not a file")

@@ -71,36 +71,48 @@ def check_stdout() -> None:
         raise BadInput("stdout is closed", hint="send it to a file, or to /dev/null")
 
 
-class Stdout(io.FileIO):
-    """Stdout, whose reader may leave before its end, as `head` does: the rest is dropped, and the command continues.
+class Stream(io.FileIO):
+    """Stdout or stderr, whose reader may leave before its end, as `head` does: the rest is dropped, and work continues.
 
     Ended in the middle by what nobody reads any more, a command would have done half of its work without a word.
     """
 
     reader_left = False
+    #: What else than a reader who left is no reason to stop: where stderr cannot be written, nobody can be told.
+    errors: tuple[type[OSError], ...] = (BrokenPipeError,)
 
     def write(self, data: Any, /) -> int:
         """Write, or drop what nobody reads any more; return how many bytes that is."""
         if not self.reader_left:
             try:
                 return super().write(data) or 0
-            except BrokenPipeError:
+            except self.errors:
                 self.reader_left = True
         return memoryview(data).nbytes
 
     @classmethod
     def install(cls) -> None:
-        """Put it in the place of the program's own stdout; others (tests capture what is printed) stay as they are."""
-        own = sys.stdout
-        if own is sys.__stdout__ and isinstance(own, io.TextIOWrapper):
-            buffer = io.BufferedWriter(cls(own.fileno(), "w", closefd=False))
-            sys.stdout = io.TextIOWrapper(buffer, encoding=own.encoding, line_buffering=own.line_buffering)
+        """Put them in the place of the program's own streams; others (tests capture what is printed) stay as they are."""
+        for name, kind in (("stdout", cls), ("stderr", Stderr)):
+            own = getattr(sys, name)
+            if own is getattr(sys, f"__{name}__") and isinstance(own, io.TextIOWrapper):
+                buffer = io.BufferedWriter(kind(own.fileno(), "w", closefd=False))
+                stream = io.TextIOWrapper(
+                    buffer, encoding=own.encoding, errors=own.errors, line_buffering=own.line_buffering
+                )
+                setattr(sys, name, stream)
+
+
+class Stderr(Stream):
+    """Stderr; see `Stream`."""
+
+    errors = (OSError,)
 
 
 def reader_left() -> bool:
     """Return whether nobody reads stdout any more; what continues for ever only to be seen ends then."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return isinstance(raw, Stdout) and raw.reader_left
+    return isinstance(raw, Stream) and raw.reader_left
 
 
 def check_read(what: str) -> None:

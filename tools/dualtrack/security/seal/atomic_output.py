@@ -13,7 +13,6 @@ import gc
 import os
 import stat
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,14 +75,13 @@ def target(name: str, *, force: bool, mode: int) -> Iterator[Write]:
         return
     path = Path(name)
     check_free(path, force=force)
-    with _partial(path, lambda: _new_file(path)) as (temporary, file):
+    with _above(path) as at, _partial(path, lambda: _new_file(path, at)) as (temporary, file):
         yield _writer(file, name)
         with _writing(path):
             os.fsync(file)  # what takes its place during this is still seen
             check_free(path, force=force)
-            with directory_handles.opened(path.parent) as at:
-                directory_handles.place(at, temporary.name, path.name, file, mode)
-                sync_path(directory_handles.path_of(at))
+            directory_handles.place(at, temporary.name, path.name, file, mode)
+            sync_path(directory_handles.path_of(at))
 
 
 @contextlib.contextmanager
@@ -94,16 +92,21 @@ def folder(name: str) -> Iterator[Path]:
     """
     path = Path(name)
     check_free(path, force=False)
+    with _above(path) as at, _partial(path, lambda: _new_folder(path, at)) as (temporary, file), _writing(path):
+        yield directory_handles.path_of(file)
+        os.sync()  # one call for all files in it
+        check_free(path, force=False)
+        directory_handles.rename(at, temporary.name, path.name, file)
+        sync_path(directory_handles.path_of(at))
+
+
+@contextlib.contextmanager
+def _above(path: Path) -> Iterator[int]:
+    """Open the directory that a path is in, and make it where it is missing."""
     with contextlib.ExitStack() as handles:
         with _writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            at = handles.enter_context(directory_handles.opened(path.parent))
-        with _partial(path, lambda: _new_folder(path, at)) as (temporary, file), _writing(path):
-            yield directory_handles.path_of(file)
-            os.sync()  # one call for all files in it
-            check_free(path, force=False)
-            directory_handles.rename(at, temporary.name, path.name, file)
-            sync_path(directory_handles.path_of(at))
+            at = handles.enter_context(directory_handles.made(path.parent))
+        yield at
 
 
 def check_open(name: str, *, out: bool = False) -> None:
@@ -150,7 +153,6 @@ def _writer(file: int, name: str) -> Write:
 def _partial(path: Path, make: Callable[[], tuple[Path, int]]) -> Iterator[tuple[Path, int]]:
     """Give a temporary sibling of ``path`` and a locked descriptor of it; whatever is left of it at the end goes."""
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         temporary, file = make()
         while not _is_ours(file):
@@ -191,9 +193,9 @@ def _is_ours(file: int) -> bool:
     return os.fstat(file).st_nlink > 0
 
 
-def _new_file(path: Path) -> tuple[Path, int]:
-    file, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
-    return Path(name), file
+def _new_file(path: Path, at: int) -> tuple[Path, int]:
+    name, file = directory_handles.new_file(at, _prefix(path))
+    return path.parent / name, file
 
 
 def _new_folder(path: Path, at: int) -> tuple[Path, int]:
