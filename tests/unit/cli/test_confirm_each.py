@@ -23,7 +23,7 @@ from dualtrack.data.checkpoints.cache import Cache
 from dualtrack.data.checkpoints.cache import Entry as CacheEntry
 from dualtrack.data.checkpoints.manifest import File, Manifest
 from dualtrack.inventory import deployment
-from dualtrack.knowledge import versions
+from dualtrack.knowledge import overview, versions
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.sync import copy
 from dualtrack.lab import control, removal
@@ -100,6 +100,7 @@ def pki_renew(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
 
 def kb_rollback(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(versions, "damaged", lambda *_: "")
+    patch.setattr(overview, "readers", lambda *_: {})
     with Keys(folder, make=True):
         pass
     for name in ("aaaa", "bbbb"):

@@ -67,11 +67,11 @@ WORK: dict[str, Callable[[Path], object]] = {
     "hold": lambda path: os.close(files.hold(path, "taken", mode=0o666)),
     "append": lambda path: append_log.append(path, [b"ours\n"], 0o666),
     "target": target,
-    "folder": directory_of_files,
+    "a directory": directory_of_files,
     "restore": restored,
     "write_atomically, new directories": below_new_directories(lambda path: files.write_atomically(path, b"ours")),
     "target, new directories": below_new_directories(target),
-    "folder, new directories": below_new_directories(directory_of_files),
+    "a directory, new directories": below_new_directories(directory_of_files),
     "restore, new directories": below_new_directories(restored),
 }
 

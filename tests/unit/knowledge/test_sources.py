@@ -14,6 +14,7 @@ from tests.support.knowledge_base import take_in
     ("name", "text", "shown"),
     [
         ("李雷-E12345678.md", "护照号码：E12345678", "李雷-[passport].md"),
+        ("visa_E12345678.v2.md", "护照号码：E12345678", "visa_[passport].v2.md"),
         ("13912345678.md", "见附件", "[phone].md"),
         ("E12345678.md", "见附件", "E12345678.md"),
         ("密码.md", "Abc12345 是例子", "密码.md"),

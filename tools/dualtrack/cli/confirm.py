@@ -47,6 +47,8 @@ def ask(question: str, read: Callable[[str], T], default: str = "", *, hint: str
         if isinstance(error.__context__, KeyboardInterrupt):  # click makes one error of Ctrl-C and of no answer
             raise Interrupted("interrupted: nothing was changed") from None
         raise Refused("nobody answered: nothing was changed", hint=hint) from None
+    except RuntimeError:  # stdin was closed when the program began
+        raise Refused("nobody can answer, as stdin is closed: nothing was changed", hint=hint) from None
     return found
 
 

@@ -287,11 +287,12 @@ def rollback(
     if any(it.current and it.id == version for it in kept.listed(base)):
         echo(f"version {version} answers already", err=True)
         return
-    lines = [*kept.change_to(base, version), *overview.change_of_readers(base, version, key_file)]
-    if not agreed(lines, "Have that version answer?", yes=yes, dry_run=dry_run):
+    change = kept.change_to(base, version)
+    readers = overview.change_of_readers(base, version, key_file)
+    if not agreed([*change, *readers], "Have that version answer?", yes=yes, dry_run=dry_run):
         return
     kept.roll_back(base, version, key_file)
-    echo(f"version {version} answers", err=True)
+    echo("\n".join([*(readers if yes else []), f"version {version} answers"]), err=True)
 
 
 def _for_others(it: Changed) -> str:

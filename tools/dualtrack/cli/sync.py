@@ -11,7 +11,7 @@ from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import BASE, JSON, KEY_FILE, Said
 from dualtrack.core.errors import Findings
 from dualtrack.core.output import document, echo
-from dualtrack.knowledge import versions
+from dualtrack.knowledge import overview, versions
 from dualtrack.knowledge.sync import copy
 from dualtrack.knowledge.sync import offer as offered
 from dualtrack.knowledge.sync.source import Source
@@ -100,10 +100,12 @@ def rollback(
     if not state.held and any(it.current and it.id == version for it in versions.listed(base)):
         echo(f"version {version} answers already", err=True)
         return
-    if not agreed(versions.change_to(base, version), "Have that version answer?", yes=yes, dry_run=dry_run):
+    change = versions.change_to(base, version)
+    readers = overview.change_of_readers(base, version, key_file)
+    if not agreed([*change, *readers], "Have that version answer?", yes=yes, dry_run=dry_run):
         return
     copy.roll_back(base, version, key_file)
-    echo(f"version {version} answers", err=True)
+    echo("\n".join([*(readers if yes else []), f"version {version} answers"]), err=True)
 
 
 @app.command()

@@ -37,7 +37,7 @@ def opened(directory: Path) -> Iterator[int]:
 def made(directory: Path) -> Iterator[int]:
     """Open a directory, after making it and those above it that are missing, and close it after the block.
 
-    Each is made and opened by the handle of the one above, and no link in the place of one that was missing is followed.
+    Each is made and opened by the handle of the one above. No link in the place of one that was missing is followed.
     """
     directory = directory.absolute()
     above = next(it for it in (directory, *directory.parents) if it.exists())

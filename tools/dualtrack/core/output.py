@@ -78,7 +78,7 @@ class Stream(io.FileIO):
     """
 
     reader_left = False
-    #: What else than a reader who left is no reason to stop: where stderr cannot be written, nobody can be told.
+    #: After which errors a command continues: where stderr cannot be written, nobody can be told.
     errors: tuple[type[OSError], ...] = (BrokenPipeError,)
 
     def write(self, data: Any, /) -> int:
@@ -92,7 +92,7 @@ class Stream(io.FileIO):
 
     @classmethod
     def install(cls) -> None:
-        """Put them in the place of the program's own streams; others (tests capture what is printed) stay as they are."""
+        """Put them in the place of the program's own streams; others stay: tests capture what is printed."""
         for name, kind in (("stdout", cls), ("stderr", Stderr)):
             own = getattr(sys, name)
             if own is getattr(sys, f"__{name}__") and isinstance(own, io.TextIOWrapper):

@@ -241,8 +241,7 @@ class _Reader:
             self._look([path, *(it.text for it in parsed.blocks)])
             with processor_time.at_most(MASKING_S):
                 # With the path, in which a value of the text may stand once more; an empty part keeps it apart.
-                named = Path(noted.source)
-                clean, kinds = mask_parts([str(named.with_suffix("")), "", *(it.text for it in parsed.blocks)])
+                clean, kinds = mask_parts([noted.source, "", *(it.text for it in parsed.blocks)])
         except processor_time.TooLong as error:
             return replace(noted, reason=f"looking for personal data in it takes {error}")
         except _Mentions as error:
@@ -253,7 +252,7 @@ class _Reader:
             return replace(noted, reason=str(error))
         blocks = [replace(it, text=text) for it, text in zip(parsed.blocks, clean[2:], strict=True) if text.strip()]
         made = tuple(chunks.chunks(blocks, self.model.count, min(CHUNK_TOKENS, self.model.room * 2 // 3)))
-        return replace(noted, source=clean[0] + named.suffix, chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
+        return replace(noted, source=clean[0], chunks=made, kinds=kinds, left_out=tuple(parsed.left_out))
 
     def _look(self, texts: Sequence[str]) -> None:
         """Raise _Mentions where somebody is mentioned who was deleted; before anything is masked."""

@@ -194,6 +194,7 @@ def test_lists_of_people_and_places_with_telephones_are_found_to_their_end() -> 
     ("text", "clean"),
     [
         ("账号/密码: admin / Abc12345", "账号/密码: admin / [secret]"),
+        ("11010519491231OO2X", "[id_card]"), ("身份证号：l1O1O519491231OO2x。", "身份证号：[id_card]。"),
         ("redis://:Abc12345@10.0.0.1:6379/0", "redis://:[secret]@10.0.0.1:6379/0"), ("postgres://app:Abc12345@db/x", "postgres://app:[secret]@db/x"),
         ("Tel.: 2345 6789  Fax.: 2345 6780", "Tel.: [phone]  Fax.: [phone]"),
         ("SSN: 123-45-6789", "SSN: [social_security]"),

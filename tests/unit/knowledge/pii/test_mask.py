@@ -217,8 +217,60 @@ def test_a_value_that_a_word_names_once_is_taken_out_where_it_stands_alone() -> 
 
 
 #: What may stand around a value that was found once, at least one of them on each side.
-BEFORE = ("", "见", "(", '"', "'", "：", "a ", "x,", "x;", "x|", "x=", "[", "<b>", "**", "`", "/", "，")
-AFTER = ("", "。", ")", '"', "'", ".", ",", ";y", "|y", " z", "]", "</b>", "**", "`", "!", "?", "，", ").", ",y")
+BEFORE = (
+    "",
+    "@",
+    "No.",
+    "admin:",
+    "id=",
+    "scan\\",
+    "visa-",
+    "a_",
+    "见",
+    "(",
+    '"',
+    "'",
+    "：",
+    "a ",
+    "x,",
+    "x;",
+    "x|",
+    "x=",
+    "[",
+    "<b>",
+    "**",
+    "`",
+    "/",
+    "，",
+)
+AFTER = (
+    "",
+    "@host",
+    "&b=1",
+    ".pdf",
+    "-8001",
+    "\\1.jpg",
+    "_x",
+    "#",
+    "。",
+    ")",
+    '"',
+    "'",
+    ".",
+    ",",
+    ";y",
+    "|y",
+    " z",
+    "]",
+    "</b>",
+    "**",
+    "`",
+    "!",
+    "?",
+    "，",
+    ").",
+    ",y",
+)
 
 
 @pytest.mark.parametrize(

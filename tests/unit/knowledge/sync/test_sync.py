@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from dualtrack import cli
 from dualtrack.core.errors import BadInput, DualtrackError, External, Refused
-from dualtrack.knowledge import deletion, retrieval, versions
+from dualtrack.knowledge import deletion, ingest, retrieval, versions
 from dualtrack.knowledge.keys import Keys
 from dualtrack.knowledge.ledger import Ledger
 from dualtrack.knowledge.sync import copy, offer
 from dualtrack.knowledge.sync.source import Source
-from tests.support.knowledge_base import forms, holding, take_in, texts
+from tests.support.knowledge_base import Digests, forms, holding, take_in, texts
 
 
 class Site:
@@ -364,3 +366,17 @@ def test_a_damaged_card_is_brought_again(site: Site) -> None:
         file.write(b"x")
     site.sync()
     assert texts(site.copy) == texts(site.source)
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], ["--yes"]])
+def test_a_roll_back_says_whose_documents_others_may_see_then(
+    site: Site, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = site.sync().version
+    ingest.ingest(site.source, site.docs, "hr", ["group:hr"], Digests(), say=lambda _: None)
+    site.sync()
+    monkeypatch.setattr(sys, "argv", ["dualtrack", "sync", "rollback", first, "--base", str(site.copy), *words])
+    with pytest.raises(SystemExit):
+        cli.main()
+    shown = capsys.readouterr()
+    assert "hr is for group:hr now, and would be for everyone" in shown.out + shown.err

@@ -20,10 +20,10 @@ from dualtrack.knowledge.pii.rules import SHOWN
 
 #: Characters between two digits that are looked at as one number at most (`numbers.GAP`).
 BETWEEN = 3
-#: Letters that are written for digits, in words of digits and these alone.
+#: Letters that are written for digits, in words of digits and these alone, with the X of an identity card at their end.
 LIKE_DIGITS = str.maketrans("OoIl", "0011")
 _LONGEST = 64
-_WORD = re.compile(rf"(?<![A-Za-z0-9])[0-9OoIl]{{3,{_LONGEST}}}(?![A-Za-z0-9])")
+_WORD = re.compile(rf"(?<![A-Za-z0-9])[0-9OoIl]{{3,{_LONGEST}}}[Xx]?(?![A-Za-z0-9])")
 #: Characters before the end of a hit where such a word begins.
 _REACH = 24
 
@@ -104,6 +104,6 @@ def _letters(windows: Windows) -> Places:
             if word.start() >= end:
                 break
             if any(it.isdigit() for it in word[0]):
-                found |= {word.start() + place for place, it in enumerate(word[0]) if not it.isdigit()}
+                found |= {word.start() + place for place, it in enumerate(word[0]) if ord(it) in LIKE_DIGITS}
         searched = max(searched, end)
     return np.array(sorted(found), np.int64)

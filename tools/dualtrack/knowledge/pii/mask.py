@@ -47,10 +47,9 @@ BEFORE_MOBILE = re.compile(rf"^{COUNTRY}(?=1[0-9]{{10}}$)")
 
 #: A value that may stand once more: a word of ASCII characters with a digit, long enough to be no other number.
 _WHOLE = re.compile(rb"(?=[^0-9]*[0-9])[!-~]{6,}")
-#: Where such a word may stand: between blanks and characters outside ASCII, and in a part of that, up to a sign which
-#: separates values; and what may be around it, of which a part may be its own.
-_WORD, _PART = re.compile(rb"[!-~]+"), re.compile(rb"[^][(){}<>\"'`,;:|/=]+")
-_BEFORE_IT, _AFTER_IT = re.compile(rb"[][(){}<>\"'`,;:|*_~-]{0,4}"), re.compile(rb"[][(){}<>\"'`,;:|*_~.!?/-]{0,4}$")
+#: Where one may begin, and may not end: in the middle of letters and digits, or of a number with a decimal point.
+_BEGINS = re.compile(rb"(?<![0-9A-Za-z])(?<![0-9][.,])(?=[!-~])")
+_CONTINUES = re.compile(rb"[0-9A-Za-z]|[.,][0-9]")
 
 
 @dataclass(frozen=True)
@@ -105,22 +104,20 @@ def mask_parts(parts: Sequence[str], **how: Any) -> tuple[list[str], dict[str, i
 
 
 def _once_more(data: bytes, values: dict[bytes, str]) -> Iterator[PiiFinding]:
-    """Yield the places of values, each of which is a word of its own there."""
-    for word in _WORD.finditer(data) if values else ():
-        place = word.start()
-        for begin, end in _spans(word[0]):
-            kind = values.get(word[0][begin:end])
-            if kind is not None and place <= word.start() + begin:
-                place = word.start() + end
-                yield PiiFinding(kind=kind, start=word.start() + begin, end=place)
-
-
-def _spans(word: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where values may begin and end in a word: all of it and its parts, with and without what is around them."""
-    for first, last in ((0, len(word)), *(it.span() for it in _PART.finditer(word))):
-        before = len(_BEFORE_IT.match(word, first, last)[0])  # type: ignore[index]
-        after = len(_AFTER_IT.search(word, first, last)[0])  # type: ignore[index]
-        yield from ((first + one, last - two) for one in range(before + 1) for two in range(after + 1))
+    """Yield the places of values, none of which is a part of a longer word or number there."""
+    lengths = sorted({len(it) for it in values}, reverse=True)
+    place = 0
+    for it in _BEGINS.finditer(data) if values else ():
+        start = it.start()
+        if start < place:
+            continue
+        for length in lengths:
+            end = start + length
+            kind = values.get(data[start:end])
+            if kind is not None and not _CONTINUES.match(data, end):
+                place = end
+                yield PiiFinding(kind=kind, start=start, end=end)
+                break
 
 
 def replacement(policy: Policy, key: bytes, tenant: str) -> Callable[[str, bytes], bytes]:
