@@ -9,19 +9,19 @@ What `AppendLog` promises:
   last one may be torn: it has no newline. None of them was acknowledged. The next process that opens the log calls
   `cut_tail`, or reads it by `recovered`.
 
-One process writes at a time: the caller holds a lock. The file's format is the caller's: any lines that end with a
-newline.
+One process writes at a time: the caller holds a lock, or uses `append_after_torn`. The file's format is the caller's:
+any lines that end with a newline.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dualtrack.core.errors import External
-from dualtrack.core.files import open_own, sync_path
+from dualtrack.core.files import lock, open_own, sync_path
 
 #: Bytes that are read at once to find the last newline.
 _BLOCK = 1 << 16
@@ -72,19 +72,28 @@ class AppendLog:
         """Tell whether the last line is not whole."""
         return self.size > 0 and os.pread(self._handle, 1, self.size - 1) != b"\n"
 
+    def torn(self, limit: int) -> bytes:
+        """Return a last line that is not whole, the first ``limit`` bytes of it; nothing where all lines are whole."""
+        end = self._whole()
+        return os.pread(self._handle, min(limit, self.size - end), end)
+
     def cut_tail(self) -> None:
         """Take off a last line that is not whole."""
+        end = self._whole()
+        if end < self.size:
+            _cut(self._handle, end)
+            self.size = end
+
+    def _whole(self) -> int:
+        """Return how many bytes the whole lines have."""
         end = self.size
         while end > 0:
             begin = max(0, end - _BLOCK)
             found = os.pread(self._handle, end - begin, begin).rfind(b"\n")
             if found >= 0:
-                end = begin + found + 1
-                break
+                return begin + found + 1
             end = begin
-        if end < self.size:
-            _cut(self._handle, end)
-            self.size = end
+        return 0
 
 
 def append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
@@ -92,13 +101,37 @@ def append(path: Path, lines: Sequence[bytes], mode: int = 0o600) -> None:
 
     NotOwn where a link, or anything but a file, is in its place. What holds for an `AppendLog` holds here.
     """
-    if not lines:
-        return
-    try:
-        handle = open_own(path.parent, path.name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
-        with AppendLog(handle, times=True) as log:
-            new = log.size == 0
+    if lines:
+        with _opened(path, os.O_WRONLY, mode) as log:
             log.append(lines)
+
+
+def append_after_torn(path: Path, line: bytes, mode: int, lacks_newline: Callable[[bytes], bool]) -> None:
+    """Add a line as `append` does, to a log that has no other reader to repair it and no other lock than this one.
+
+    A last line that is not whole is passed to ``lacks_newline``, which returns whether it is complete but for its
+    newline: it gets one then, and is taken off otherwise. It raises an error for what is to be left as it is; of a torn
+    line that is more than `_BLOCK` bytes long it gets only so many.
+    """
+    with _opened(path, os.O_RDWR, mode, alone=True) as log:
+        torn = log.torn(_BLOCK)
+        if torn and lacks_newline(torn):
+            line = b"\n" + line
+        else:
+            log.cut_tail()
+        log.append([line])
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int, mode: int, *, alone: bool = False) -> Iterator[AppendLog]:
+    """Open a log of our own, or make it, and bring a new one's name to the disk after the block."""
+    try:
+        handle = open_own(path.parent, path.name, flags | os.O_CREAT | os.O_APPEND, mode)
+        if alone:
+            lock(handle)  # before its size is looked at
+        with AppendLog(handle, times=True) as log:
+            new = log.size == 0 or alone  # who was interrupted may not have brought the name to the disk
+            yield log
         if new:
             sync_path(path.parent)
     except OSError as error:

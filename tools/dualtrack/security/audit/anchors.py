@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dualtrack.core.append_log import append_after_torn
 from dualtrack.core.errors import BadInput
 from dualtrack.security.audit import signed_head as heads
 from dualtrack.security.audit import witness_log
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 #: How a place in a bucket begins.
 BUCKET = "s3://"
+#: How the line of an anchor begins, as it is written here.
+BEGIN = b'{"host":"'
 #: Quotation marks in an anchor: five names, and two values that are strings without any.
 FIELD_QUOTES = 14
 
@@ -40,11 +44,12 @@ def keep(anchor: Anchor, place: str, *, days: int) -> bool:
     """Keep an anchor in a file, or in a bucket (s3://BUCKET/PATH) for ``days``; return False where it is kept already.
 
     The bucket has object lock: in compliance mode nobody deletes or shortens it before, the account's root neither.
+    In a file it is on the disk when this returns, and what an interrupted run left of a line is taken off.
     """
     data = msgspec.json.encode(anchor)
     if not place.startswith(BUCKET):
-        with Path(place).open("ab") as file:
-            file.write(data + b"\n")
+        # For all to read: it is not a secret, and whoever verifies is often another account.
+        append_after_torn(Path(place), data + b"\n", 0o644, lambda torn: _lacks_newline(torn, place))
         return True
     from dualtrack.core.s3 import with_retries
 
@@ -53,6 +58,17 @@ def keep(anchor: Anchor, place: str, *, days: int) -> bool:
     until = datetime.now(UTC) + timedelta(days=days)
     lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until, "ChecksumAlgorithm": "SHA256"}
     return with_retries(lambda: remote.put_once(key, data, **lock))
+
+
+def _lacks_newline(torn: bytes, place: str) -> bool:
+    """Return whether a last line without its newline is a whole anchor; BadInput for what is not a part of one."""
+    if not torn.endswith(b"}"):
+        if (torn.startswith(BEGIN) and b"}" not in torn) or BEGIN.startswith(torn):
+            return False
+    else:
+        with contextlib.suppress(BadInput):
+            return _anchor(torn, place, 0) is not None
+    raise BadInput(f"{place} does not end with an anchor", hint="name a file of anchors, or a new one")
 
 
 def read(places: Iterable[str]) -> Iterator[Anchor]:
