@@ -140,11 +140,11 @@ def safe(path: str) -> bool:
     """Return whether a path names a file below a directory, whatever the directory is."""
     words = path.split("/")
     return (
-        0 < len(path.encode()) <= 1024
+        path.isprintable()  # so it is UTF-8, too
+        and 0 < len(path.encode()) <= 1024
         and all(word not in ("", ".", "..") and len(word.encode()) <= 255 for word in words)
         and "\0" not in path
         and "\\" not in path
-        and path.isprintable()
     )
 
 

@@ -95,6 +95,7 @@ def _files(source: Path) -> Iterator[str]:
         for name in sorted(names):
             path = Path(directory, name)
             relative = str(path.relative_to(source))
+            _check_text(relative)
             if path.is_symlink() or not path.is_file():
                 raise BadInput(f"{path} is not a plain file", hint="links and sockets cannot be pushed")
             if name == MANIFEST:
@@ -103,6 +104,16 @@ def _files(source: Path) -> Iterator[str]:
         linked = next((it for it in directories if Path(directory, it).is_symlink()), None)
         if linked:
             raise BadInput(f"{Path(directory, linked)} is a link to a directory", hint="links cannot be pushed")
+
+
+def _check_text(path: str) -> None:
+    """Refuse a path that is not UTF-8: neither a manifest nor a key in a bucket could have it."""
+    data = os.fsencode(path)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        shown = data.decode(errors="backslashreplace")
+        raise BadInput(f"the name of {shown} is not UTF-8", hint="rename it") from None
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
