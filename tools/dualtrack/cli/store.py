@@ -41,7 +41,11 @@ GONE = typer.Argument(..., metavar="NAME…", help=f"{NAMED}.", autocompletion=c
 
 
 def _cache(option: Path | None) -> Cache:
-    return Cache(actions.folder(option))
+    """Return the cache, after a line on stderr for each version in it that is damaged."""
+    found = Cache(actions.folder(option))
+    for line in actions.damages(found):
+        echo(line, err=True)
+    return found
 
 
 def _identities(keys: list[Path], passphrase_file: Path | None) -> Sequence[Identity]:
@@ -172,7 +176,7 @@ def list_(cache: Path = CACHE, json: bool = LISTING) -> None:
 @app.command()
 def verify(names: list[str] = NAMES, cache: Path = CACHE, json: bool = JSON) -> None:
     """Read versions whole and compare every digest. What is wrong is taken out of the cache; exit code 1 then."""
-    wrong = actions.verify(_cache(cache), names or (), lambda text: echo(text, err=True))
+    wrong = actions.verify(Cache(actions.folder(cache)), names or (), lambda text: echo(text, err=True))
     if json:
         document("store-verify", {"wrong": wrong})
     if wrong:
@@ -217,7 +221,10 @@ def remove(names: list[str] = GONE, cache: Path = CACHE, yes: bool = YES, dry_ru
     found = actions.chosen(where, names)
     if used := [it.key for it in found if it.in_use]:
         raise Refused(f"{used[0]} is in use")
-    lines = [f"would remove {it.key}, {size(it.size)}, from {it.entry.address}" for it in found]
+    lines = [
+        f"would remove {it.key}, {size(it.size)}, {f'from {it.entry.address}' if it.entry else 'damaged'}"
+        for it in found
+    ]
     if not agreed(lines, "Remove what is named?", yes=yes, dry_run=dry_run):
         return
     for it in found:

@@ -24,7 +24,7 @@ from tests.support.child import read_until
 ONE, TWO = parse("s3://weights/models/one@v1"), parse("s3://weights/models/two@v1")
 
 
-def has(cache: Cache, address: Address, content: bytes, *, begun: int | None = None) -> str:
+def has(cache: Cache, address: Address, content: bytes, *, begun: int | None = None, form: str = "") -> str:
     """Let a cache hold a version of one file, or the first bytes of it; return its key."""
     of = Manifest(schema="dualtrack.checkpoint/1", part=manifests.PART, files=(File(path="model", size=len(content)),))
     key = cache.key(address, of)
@@ -33,7 +33,7 @@ def has(cache: Cache, address: Address, content: bytes, *, begun: int | None = N
     (cache.staging(key) / "plan.json").write_bytes(manifests.encode(of))
     (files / "model").write_bytes(content if begun is None else content[:begun])
     if begun is None:
-        cache.publish(key, address, of)
+        cache.publish(key, address, of, form)
     return key
 
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import msgspec
 
-from dualtrack.core.errors import BadInput, Missing
+from dualtrack.core.errors import BadInput, Missing, Refused
 from dualtrack.core.progress import size
 from dualtrack.data.checkpoints.address import DIGEST_MARK, Address
 from dualtrack.data.checkpoints.cache import Cache, Held, begun, check
@@ -21,7 +21,10 @@ SHORTEST = 8
 
 
 class CachedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of the cache; times in seconds since 1970. ``state``: complete, pulling, unfinished, torn."""
+    """One version of the cache; times in seconds since 1970.
+
+    ``state``: complete, pulling, unfinished, torn, damaged.
+    """
 
     key: str
     address: str
@@ -71,17 +74,17 @@ def bytes_of(text: str) -> int:
 
 
 def rows(cache: Cache) -> list[CachedVersion]:
-    """Return what is in a cache: complete versions, the last used first, then unfinished ones."""
+    """Return what is in a cache: complete versions, the last used first, then damaged ones, then unfinished ones."""
     found = [
         CachedVersion(
             key=it.key,
-            address=it.entry.address,
-            state="complete" if cache.sound(it.key, it.entry) else "torn",
+            address=it.entry.address if it.entry else "",
+            state="damaged" if it.entry is None else "complete" if cache.sound(it.key, it.entry) else "torn",
             size=it.size,
-            used=it.used,
+            used=it.used if it.entry else None,
             in_use=it.in_use,
             path=str(it.path),
-            digest=it.entry.digest,
+            digest=it.entry.digest if it.entry else "",
         )
         for it in reversed(cache.held())
     ]
@@ -96,14 +99,20 @@ def rows(cache: Cache) -> list[CachedVersion]:
     return found
 
 
+def damages(cache: Cache) -> list[str]:
+    """Return a line for each version whose entry is damaged: it is of no use, and takes room."""
+    hint = "dualtrack store verify takes it out of the cache"
+    return [f"{key} is damaged: {wrong} ({hint})" for key, wrong in cache.damaged().items()]
+
+
 def gc(
     cache: Cache, *, budget: int | None, free: int, stale_days: float, dry_run: bool, keep: Sequence[Address] = ()
 ) -> Collected:
-    """Remove old unfinished versions, then the least recently used until the budget holds and ``free`` are free.
+    """Remove old unfinished versions, then damaged and the least recently used ones.
 
-    What ``keep`` names stays.
+    The latter until the budget holds and ``free`` are free. What ``keep`` names stays, in every form that is here.
     """
-    kept_keys = {known[0] for it in keep if (known := cache.known(it))}
+    kept_keys = {key for it in keep for key, _ in cache.known_forms(it)}
     if not dry_run:
         cache.sweep()
     stale, freed = [], 0
@@ -127,8 +136,9 @@ def gc(
 
 
 def chosen(cache: Cache, names: Sequence[str]) -> list[Held]:
-    """Return the complete versions that are named by key, by the beginning of one, or by address; all without names.
+    """Return the versions that are named by key, by the beginning of one, or by address; all without names.
 
+    One whose entry is damaged has no address.
     BadInput where a name is not that of one version, also where it is shorter than `SHORTEST` and not all of a key.
     """
     held = cache.held()
@@ -137,7 +147,11 @@ def chosen(cache: Cache, names: Sequence[str]) -> list[Held]:
     found = []
     for name in names:
         address, mark, digest = name.rpartition(DIGEST_MARK) if DIGEST_MARK in name else (name, "", "")
-        matching = [it for it in held if it.entry.address == address and (not mark or digest == it.entry.digest != "")]
+        matching = [
+            it
+            for it in held
+            if it.entry and it.entry.address == address and (not mark or digest == it.entry.digest != "")
+        ]
         if not mark:
             matching = matching or [it for it in held if it.key == name]
             if len(name) >= SHORTEST:
@@ -155,8 +169,11 @@ def verify(cache: Cache, names: Sequence[str], say: Callable[[str], None]) -> di
     """Read versions whole; return what is wrong with each that is, after taking it out of sight."""
     wrong = {}
     for it in chosen(cache, names):
-        say(f"{it.key}: reading {size(it.size)}")
-        found = check(it.path, it.entry.manifest)
+        if it.entry is None:
+            found = [it.wrong]
+        else:
+            say(f"{it.key}: reading {size(it.size)}")
+            found = check(it.path, it.entry.manifest)
         if found:
             wrong[it.key] = found
             cache.discard(cache.version(it.key))
@@ -166,6 +183,8 @@ def verify(cache: Cache, names: Sequence[str], say: Callable[[str], None]) -> di
 def hold(cache: Cache, name: str, command: Sequence[str]) -> NoReturn:
     """Become a command that holds a version as long as it runs, and finds its directory in DUALTRACK_CHECKPOINT."""
     [it] = chosen(cache, [name])
+    if it.wrong:
+        raise Refused(f"{it.key} is damaged: {it.wrong}", hint="pull it again")
     program = shutil.which(command[0])
     if program is None:
         raise Missing(f"there is no program {command[0]}")

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.core.errors import External, Refused
+from dualtrack.core.errors import BadInput, External, Refused
 from dualtrack.core.files import lock, read, sync_path, write_atomically
 from dualtrack.data.checkpoints import manifest as manifests
 from dualtrack.data.checkpoints.address import Address
@@ -34,6 +34,15 @@ from dualtrack.data.checkpoints.manifest import Manifest
 
 #: Bytes that are left free on the file system, for the journals of all others.
 RESERVE = 64 << 20
+#: The form of a version whose sealed files were opened; '' is that of one that lies here as it is in the bucket.
+UNSEALED = "unsealed"
+FORMS = ("", UNSEALED)
+#: A time that is not before 1970 and has four digits for its year.
+LAST_TIME = 253402300799
+
+
+#: What `Cache.key` returns: the name of a directory in the one of the versions.
+KEY = re.compile(r"[A-Za-z0-9._-]{1,80}-[0-9a-f]{16}")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,18 +58,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry as it lies in the cache; ``used`` in seconds since 1970."""
+    """A version as it lies in the cache; ``used`` in seconds since 1970.
+
+    Where its entry is damaged, or is not there, ``wrong`` says so: nobody is given such a version, and it is the first
+    to go. ``size`` is what it takes on the disk then.
+    """
 
     key: str
-    entry: Entry
+    entry: Entry | None
     path: Path
+    size: int
     used: float
     in_use: bool
-
-    @property
-    def size(self) -> int:
-        """Return its bytes."""
-        return self.entry.manifest.size
+    wrong: str = ""
 
 
 class Cache:
@@ -90,17 +100,46 @@ class Cache:
     # --- what is there
 
     def entry(self, key: str) -> Entry | None:
-        """Return a complete version, None where it is not."""
-        return read(self.version(key) / "entry.json", Entry)
+        """Return a complete version, None where it is not, or where its entry is damaged."""
+        return self._entry(key)[0]
+
+    def _entry(self, key: str) -> tuple[Entry | None, str]:
+        """Return the entry of a version, or what is wrong with it."""
+        path = self.version(key) / "entry.json"
+        try:
+            found = read(path, Entry, hint="")
+        except BadInput as error:
+            return None, str(error)
+        except PermissionError:
+            raise  # it may be in order: others may read it
+        except OSError as error:
+            return None, f"{path} cannot be read: {error.strerror}"
+        if found is None:
+            return None, f"there is no {path}"
+        wrong = manifests.problem(found.manifest)
+        if not wrong and not 0 <= found.pulled <= LAST_TIME:
+            wrong = f"it was pulled {found.pulled} seconds after 1970"
+        return (None, f"{path} is damaged: {wrong}") if wrong else (found, "")
+
+    def damaged(self) -> dict[str, str]:
+        """Return what is wrong with each version whose entry is damaged, or is not there."""
+        found = {folder.name: self._entry(folder.name)[1] for folder in self._folders("versions")}
+        return {key: wrong for key, wrong in found.items() if wrong and self.version(key).exists()}
 
     def known(self, address: Address, form: str = "") -> tuple[str, Entry] | None:
         """Return the complete version that an address stands for in a form, as far as it was pulled before."""
         try:
             key = self._ref(address, form).read_text()
-        except FileNotFoundError:
+        except PermissionError:
+            raise
+        except (OSError, UnicodeDecodeError):  # not there, or damaged: a pull asks the bucket
             return None
-        entry = self.entry(key) if key else None
+        entry = self.entry(key) if KEY.fullmatch(key) else None
         return (key, entry) if entry is not None and self.sound(key, entry) else None
+
+    def known_forms(self, address: Address) -> list[tuple[str, Entry]]:
+        """Return the complete versions that an address stands for: as it is in the bucket first, then opened."""
+        return [known for form in FORMS if (known := self.known(address, form))]
 
     def remember(self, address: Address, key: str, form: str = "") -> None:
         """Keep which version an address stands for in a form (as it is in the bucket, or another).
@@ -119,15 +158,25 @@ class Cache:
             return False
 
     def held(self) -> list[Held]:
-        """Return the complete versions, the one that was not used for longest first."""
+        """Return the versions: those that are damaged, then the complete ones, not used for longest first."""
         found = []
         for folder in self._folders("versions"):
-            entry = self.entry(folder.name)
-            if entry is not None:
-                path = folder / "files"
-                used = (folder / "used").stat().st_mtime if (folder / "used").exists() else entry.pulled
-                found.append(Held(key=folder.name, entry=entry, path=path, used=used, in_use=self.in_use(folder.name)))
-        return sorted(found, key=lambda it: it.used)
+            entry, wrong = self._entry(folder.name)
+            mark = folder / "used"
+            try:
+                bytes_there = begun(folder) if entry is None else entry.manifest.size
+                used = 0.0 if entry is None else mark.stat().st_mtime if mark.exists() else entry.pulled
+            except FileNotFoundError:  # it was removed since
+                continue
+            if wrong and not folder.exists():
+                continue
+            found.append(
+                Held(
+                    key=folder.name, entry=entry, path=folder / "files", size=bytes_there, used=used,
+                    in_use=self.in_use(folder.name), wrong=wrong,
+                )
+            )  # fmt: skip
+        return sorted(found, key=lambda it: (not it.wrong, it.used))
 
     def unfinished(self) -> list[str]:
         """Return the versions that are in the making, or were left so."""
@@ -157,7 +206,8 @@ class Cache:
         handle = self._open(key, "use")
         lock(handle, shared=True)  # waits for who only looks, too: that takes no time
         if self.entry(key) is None:
-            raise Refused(f"{key} was removed", hint="pull it again")
+            what = "is damaged" if self.version(key).exists() else "was removed"
+            raise Refused(f"{key} {what}", hint="pull it again")
         os.set_inheritable(handle, True)
         self.touch(key)
         return self.version(key) / "files"

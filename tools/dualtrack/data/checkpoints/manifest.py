@@ -84,10 +84,15 @@ def decode(data: bytes, origin: str, *, pushed: bool = False) -> Manifest:
         found = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:
         raise BadInput(f"{origin} is not a manifest of a checkpoint: {error}") from None
-    problem = next(_wrong(found), "") or (next(_unproven(found), "") if pushed else "")
-    if problem:
-        raise BadInput(f"{origin} is not in order: {problem}")
+    wrong = problem(found) or (next(_unproven(found), "") if pushed else "")
+    if wrong:
+        raise BadInput(f"{origin} is not in order: {wrong}")
     return found
+
+
+def problem(of: Manifest) -> str:
+    """Return what is wrong with a manifest whose fields have their types; '' where nothing is."""
+    return next(_wrong(of), "")
 
 
 def encode(of: Manifest) -> bytes:

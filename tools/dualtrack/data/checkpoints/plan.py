@@ -10,9 +10,6 @@ from dualtrack.data.checkpoints.address import Address
 from dualtrack.data.checkpoints.manifest import File, Manifest, Part
 from dualtrack.data.checkpoints.remote import Remote
 
-#: The form of a version in the cache whose sealed files were opened.
-UNSEALED = "unsealed"
-
 
 class Sealed(Protocol):
     """A sealed object, opened (`unsealing.Sealed`, which a pull without keys need not load)."""

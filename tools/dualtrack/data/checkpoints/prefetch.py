@@ -12,7 +12,7 @@ from dualtrack.core.files import read
 from dualtrack.core.progress import size
 from dualtrack.data.checkpoints import pull as pulls
 from dualtrack.data.checkpoints.address import Address
-from dualtrack.data.checkpoints.cache import Cache, begun
+from dualtrack.data.checkpoints.cache import UNSEALED, Cache, Entry, begun
 from dualtrack.data.checkpoints.manifest import Manifest
 from dualtrack.data.checkpoints.remote import Remote
 
@@ -36,11 +36,7 @@ def look(cache: Cache, addresses: Sequence[Address]) -> list[Named]:
 
 def _look(cache: Cache, address: Address) -> Named:
     if known := cache.known(address):
-        key, entry = known
-        total = entry.manifest.size
-        return Named(
-            address=str(address), state="complete", done=total, size=total, path=str(cache.version(key) / "files")
-        )
+        return _complete(cache, address, *known)
     for key in cache.unfinished():
         try:
             plan = read(cache.staging(key) / "plan.json", Manifest)
@@ -56,7 +52,14 @@ def _look(cache: Cache, address: Address) -> Named:
                 size=plan.size,
                 path="",
             )
+    if opened := cache.known(address, UNSEALED):
+        return _complete(cache, address, *opened)
     return Named(address=str(address), state="missing", done=0, size=0, path="")
+
+
+def _complete(cache: Cache, address: Address, key: str, entry: Entry) -> Named:
+    total = entry.manifest.size
+    return Named(address=str(address), state="complete", done=total, size=total, path=str(cache.version(key) / "files"))
 
 
 def fill(
@@ -66,21 +69,24 @@ def fill(
     """Bring all of them into the cache, one after the other; one that fails does not stop the others.
 
     ``connect`` returns the API of a bucket. Each is held until all are there: none makes another one go. What is said
-    of a version begins with its address. Raises External at the end when one is not there.
+    of a version begins with its address. Raises External at the end when one is not there. One that was opened on the
+    way is there, and stays as it is.
     """
     failed = []
     for address in addresses:
         try:
-            here = cache.known(address) is not None
-            if not here:
-                say(f"{address}: pulling")
+            here = cache.known_forms(address)
+            for key, _ in here:
+                cache.use(key)
+            if here:
+                continue
+            say(f"{address}: pulling")
             found = pulls.pull(
                 address, cache, lambda bucket=address.bucket: connect(bucket),  # type: ignore[misc]
                 jobs=jobs, budget=budget, refresh=False, say=say, show=show,
             )  # fmt: skip
             cache.use(found.key)
-            if not here:
-                say(f"{address}: complete, {size(found.size)}")
+            say(f"{address}: complete, {size(found.size)}")
         except (DualtrackError, OSError) as error:
             say(f"{address}: failed: {error}")
             failed.append(str(error))

@@ -13,10 +13,10 @@ from dualtrack.core.files import read, write_atomically
 from dualtrack.core.progress import size
 from dualtrack.data.checkpoints import manifest as manifests
 from dualtrack.data.checkpoints.address import LATEST, Address
-from dualtrack.data.checkpoints.cache import Cache, Entry, begun
+from dualtrack.data.checkpoints.cache import UNSEALED, Cache, Entry, begun
 from dualtrack.data.checkpoints.fetch import Fetch
 from dualtrack.data.checkpoints.manifest import Manifest
-from dualtrack.data.checkpoints.plan import UNSEALED, PullPlan, plain
+from dualtrack.data.checkpoints.plan import PullPlan, plain
 from dualtrack.data.checkpoints.remote import Remote
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _alone(
             cache.note(key, entry, address)
             return _warm(address, cache, key, entry)
         say(f"{key} in the cache is torn: it is pulled anew")
+    elif cache.version(key).exists():
+        say(f"{key} in the cache is damaged: it is pulled anew")
     staging, of = cache.staging(key), plan.of
     make_room(cache, of.size - min(of.size, begun(staging)), of.size, budget, say)
     _same_plan(cache, key, of)
@@ -157,6 +159,6 @@ def make_room(cache: Cache, needed: int, whole: int, budget: int | None, say: Sa
             return
         if cache.evict(it.key):
             over -= it.size
-            say(f"evicted: {it.key} ({size(it.size)}), not used for longest")
+            say(f"evicted: {it.key} ({size(it.size)}), {'damaged' if it.wrong else 'not used for longest'}")
     if needed > cache.free():
         raise External(f"{size(whole)} do not fit into {cache.root}: {size(cache.free())} are free")

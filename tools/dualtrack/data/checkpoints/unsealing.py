@@ -19,8 +19,9 @@ from dualtrack.crypto.kdf import PayloadKey
 from dualtrack.crypto.sizes import TAG
 from dualtrack.data.checkpoints import manifest as manifests
 from dualtrack.data.checkpoints.address import Address
+from dualtrack.data.checkpoints.cache import UNSEALED
 from dualtrack.data.checkpoints.manifest import File, Manifest, Part
-from dualtrack.data.checkpoints.plan import UNSEALED, PullPlan
+from dualtrack.data.checkpoints.plan import PullPlan
 from dualtrack.data.checkpoints.remote import Remote
 from dualtrack.security.seal import stream
 from dualtrack.security.seal.chunks import START, Layout
