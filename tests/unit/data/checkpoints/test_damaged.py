@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from dualtrack.data.checkpoints.address import Address, parse
 from dualtrack.data.checkpoints.cache import FORMS, Cache
 from dualtrack.data.checkpoints.pull import make_room, pull
 from tests.conftest import CLI
-from tests.unit.data.checkpoints.test_named import ONE, TWO, has
+from tests.unit.data.checkpoints.test_named import ONE, TWO, as_user, has
 
 BYTES = 1 << 14
 
@@ -271,3 +272,29 @@ def test_prefetch_brings_nothing_twice(tmp_path: Path) -> None:
     found = prefetch.fill([address], cache, nobody, jobs=1, budget=None, say=said.append, show=nobody)
     assert ([it.state for it in found], said) == (["complete"], [])
     assert [it.in_use for it in cache.held()] == [True]
+
+
+# --- what an entry says is not believed where the files say otherwise
+
+
+@pytest.mark.parametrize("claimed", [0, BYTES - 1, BYTES + 1, 10**15, 2**63 - 1])
+def test_a_torn_version_counts_as_what_it_takes(tmp_path: Path, claimed: int) -> None:
+    """Else one wrong digit in an entry makes all others go."""
+    cache = Cache(tmp_path)
+    torn, good = has(cache, ONE, b"1" * BYTES), has(cache, TWO, b"2" * BYTES)
+    _file(size=claimed)(cache.version(torn) / "entry.json")
+    os.utime(cache.version(good) / "entry.json", (0, 0))
+    found = {it.key: it for it in actions.rows(cache)}
+    assert (found[torn].state, found[torn].size >= BYTES, found[torn].size < 4 * BYTES) == ("torn", True, True)
+    assert actions.gc(cache, budget=5 * BYTES, free=0, stale_days=7, dry_run=False).evicted == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_what_somebody_may_not_read_stops_nothing_and_is_not_called_damaged() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's, which are root's alone
+        Path(folder).chmod(0o755)
+        cache = Cache(Path(folder, "cache"))
+        closed, bad = has(cache, ONE, b"1"), has(cache, TWO, b"2")
+        cache.version(closed).chmod(0o700)
+        (cache.version(bad) / "entry.json").unlink()
+        assert as_user(65534, lambda: list(cache.damaged()) == [bad])

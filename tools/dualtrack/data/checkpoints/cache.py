@@ -61,7 +61,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """A version as it lies in the cache; ``used`` in seconds since 1970.
 
     Where its entry is damaged, or is not there, ``wrong`` says so: nobody is given such a version, and it is the first
-    to go. ``size`` is what it takes on the disk then.
+    to go. ``size`` is what it takes on the disk then, and where a file is not there or has another size.
     """
 
     key: str
@@ -123,8 +123,12 @@ class Cache:
 
     def damaged(self) -> dict[str, str]:
         """Return what is wrong with each version whose entry is damaged, or is not there."""
-        found = {folder.name: self._entry(folder.name)[1] for folder in self._folders("versions")}
-        return {key: wrong for key, wrong in found.items() if wrong and self.version(key).exists()}
+        found = {}
+        for folder in self._folders("versions"):
+            with contextlib.suppress(PermissionError):  # somebody else's: it may be in order
+                if (wrong := self._entry(folder.name)[1]) and folder.exists():
+                    found[folder.name] = wrong
+        return found
 
     def known(self, address: Address, form: str = "") -> tuple[str, Entry] | None:
         """Return the complete version that an address stands for in a form, as far as it was pulled before."""
@@ -164,7 +168,10 @@ class Cache:
             entry, wrong = self._entry(folder.name)
             mark = folder / "used"
             try:
-                bytes_there = begun(folder) if entry is None else entry.manifest.size
+                if entry is not None and self.sound(folder.name, entry):
+                    bytes_there = entry.manifest.size
+                else:
+                    bytes_there = begun(folder)
                 used = 0.0 if entry is None else mark.stat().st_mtime if mark.exists() else entry.pulled
             except FileNotFoundError:  # it was removed since
                 continue
