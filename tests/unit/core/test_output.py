@@ -127,7 +127,7 @@ WORDS = st.lists(
 def test_no_word_of_a_table_is_cut_however_narrow_the_terminal_is(rows: list[list[str]], width: int) -> None:
     out = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(output, "console", lambda: out)
+        patch.setattr(output, "console", lambda **_: out)
         output.table(("host", "instance", "what"), rows)
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     for row in rows:

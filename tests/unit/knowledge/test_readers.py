@@ -113,14 +113,39 @@ def test_a_version_shows_whom_it_would_be_for(tmp_path: Path) -> None:
     with_document(tmp_path / "other", base, "other")
     first = ingest.ingest(base, docs, "hr", [], Digests(), say=lambda _: None).version
     second = ingest.ingest(base, docs, "hr", ["group:hr"], Digests(), say=lambda _: None).version
-    assert overview.change_of_readers(base, first) == ["hr is for group:hr now, and would be for everyone"]
+    assert overview.change_of_readers(base, first) == [
+        "documents of hr that would be for everyone, and are for group:hr now: 1"
+    ]
     assert overview.change_of_readers(base, second) == []
     [changed] = overview.difference(base, first, second).changed
     assert (changed.readers_before, changed.readers_after) == (("everyone",), ("group:hr",))
     assert kb._for_others(changed) == ", for everyone → for group:hr"
     # Where none answers, and where the one that does is damaged.
+    back = [f"documents of {it} that would be for everyone, and are not there now: 1" for it in ("hr", "other")]
     sealed = base / "versions" / second / versions.SEALED
     sealed.write_bytes(sealed.read_bytes()[:-1])
-    assert overview.change_of_readers(base, first) == ["hr would be for everyone", "other would be for everyone"]
+    assert overview.change_of_readers(base, first) == back
     (base / versions.CURRENT).unlink()
-    assert overview.change_of_readers(base, first) == ["hr would be for everyone", "other would be for everyone"]
+    assert overview.change_of_readers(base, first) == back
+
+
+def test_a_change_of_one_document_shows_also_where_the_readers_of_the_collection_stay_the_same(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    for name, labels in (("leave", []), ("bonus", ["group:hr"]), ("pay", ["everyone"])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.txt").write_text(f"工资 {name}")
+        ingest.ingest(base, tmp_path / name, "all", labels, Digests(), say=lambda _: None)
+    first = versions.current(base).name
+    ingest.ingest(base, tmp_path / "pay", "all", ["group:hr"], Digests(), say=lambda _: None)
+    assert overview.change_of_readers(base, first) == [
+        "documents of all that would be for everyone, and are for group:hr now: 1"
+    ]
+    (tmp_path / "pay/pay.txt").unlink()
+    (tmp_path / "pay/new.txt").write_text("报销")
+    ingest.ingest(base, tmp_path / "pay", "pay", ["group:hr"], Digests(), say=lambda _: None)
+    second = versions.current(base).name
+    (tmp_path / "pay/new.txt").unlink()
+    ingest.ingest(base, tmp_path / "pay", "pay", ["group:hr"], Digests(), remove_missing=True, say=lambda _: None)
+    assert overview.change_of_readers(base, second) == [
+        "documents of pay that would be for group:hr, and are not there now: 1"
+    ]

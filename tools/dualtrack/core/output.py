@@ -12,6 +12,7 @@ import fcntl
 import io
 import os
 import re
+import select
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -82,12 +83,17 @@ class Stream(io.FileIO):
     errors: tuple[type[OSError], ...] = (BrokenPipeError,)
 
     def write(self, data: Any, /) -> int:
-        """Write, or drop what nobody reads any more; return how many bytes that is."""
-        if not self.reader_left:
+        """Write all of it, or drop what nobody reads any more; return how many bytes that is."""
+        rest = memoryview(data).cast("B")
+        while rest and not self.reader_left:
             try:
-                return super().write(data) or 0
+                done = super().write(rest)
             except self.errors:
                 self.reader_left = True
+            else:
+                if done is None:  # whoever made it does not let it block
+                    select.select([], [self], [])
+                rest = rest[done or 0 :]
         return memoryview(data).nbytes
 
     @classmethod
@@ -96,10 +102,11 @@ class Stream(io.FileIO):
         for name, kind in (("stdout", cls), ("stderr", Stderr)):
             own = getattr(sys, name)
             if own is getattr(sys, f"__{name}__") and isinstance(own, io.TextIOWrapper):
-                buffer = io.BufferedWriter(kind(own.fileno(), "w", closefd=False))
+                # Without a buffer of bytes between both: Ctrl-C in the middle of a write would have it written again.
                 stream = io.TextIOWrapper(
-                    buffer, encoding=own.encoding, errors=own.errors, line_buffering=own.line_buffering
-                )
+                    kind(own.fileno(), "w", closefd=False),
+                    encoding=own.encoding, errors=own.errors, line_buffering=own.line_buffering,
+                )  # fmt: skip
                 setattr(sys, name, stream)
 
 
@@ -111,8 +118,8 @@ class Stderr(Stream):
 
 def reader_left() -> bool:
     """Return whether nobody reads stdout any more; what continues for ever only to be seen ends then."""
-    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return isinstance(raw, Stream) and raw.reader_left
+    stream = getattr(sys.stdout, "buffer", None)
+    return isinstance(stream, Stream) and stream.reader_left
 
 
 def check_read(what: str) -> None:

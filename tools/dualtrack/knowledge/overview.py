@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -133,34 +134,26 @@ class _Document(NamedTuple):
     readers: tuple[str, ...]
 
 
-def readers(base: Path, name: str, key_file: Path | None = None) -> dict[str, set[tuple[str, ...]]]:
-    """Return who may see documents in a version, by collection; raises as `difference`."""
-    with Keys(base, key_file) as keys:
-        found: dict[str, set[tuple[str, ...]]] = {}
-        for (collection, _), it in _documents(base, name, keys, Ledger(base, keys)).items():
-            found.setdefault(collection, set()).add(it.readers)
-        return found
-
-
 def change_of_readers(base: Path, name: str, key_file: Path | None = None) -> list[str]:
-    """Return lines on the collections that other people may see in a version than in the current one.
+    """Return lines on the documents that other people may see in a version than in the current one.
 
-    Where none answers, or the one that does is damaged, the lines say who may see each collection.
+    Where none answers, or the one that does is damaged, all documents of the version are new.
     """
-    now: dict[str, set[tuple[str, ...]]] = {}
-    with contextlib.suppress(BadInput, External):
-        now = readers(base, versions.current(base).name, key_file)
-    then = readers(base, name, key_file)
-
-    def told(found: set[tuple[str, ...]]) -> str:
-        return "; ".join(sorted(", ".join(it) for it in found))
-
-    if not now:
-        return [f"{it} would be for {told(labels)}" for it, labels in sorted(then.items())]
+    with Keys(base, key_file) as keys:
+        deleted = Ledger(base, keys)
+        now: dict[tuple[str, str], _Document] = {}
+        with contextlib.suppress(BadInput, External):
+            now = _documents(base, versions.current(base).name, keys, deleted)
+        then = _documents(base, name, keys, deleted)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for place, it in then.items():
+        before = now[place].readers if place in now else ()
+        if before != it.readers:
+            counts[place[0], ", ".join(before), ", ".join(it.readers)] += 1
     return [
-        f"{it} is for {told(now[it])} now, and would be for {told(then[it])}"
-        for it in sorted(now.keys() & then.keys())
-        if now[it] != then[it]
+        f"documents of {collection} that would be for {after},"
+        f" and are {f'for {before}' if before else 'not there'} now: {count}"
+        for (collection, before, after), count in sorted(counts.items())
     ]
 
 

@@ -100,3 +100,33 @@ def test_a_form_may_begin_with_a_value_that_is_such_a_word(written: Callable[[Gr
                 said = [it.text for it in written(form).blocks]
                 number = re.sub(r"（.*", "", value)
                 assert number not in "\n".join(mask_parts(said)[0]), said
+
+
+@pytest.mark.parametrize("written", FORMATS, ids=lambda it: it.__name__)
+@pytest.mark.parametrize("heading", ["2024-03", "2024年奖金", "ISO9001", "备注（如有变动，请注明）", "备注", ""])
+def test_a_value_that_is_a_word_makes_no_names_of_columns(written: Callable[[Grid], Parsed], heading: str) -> None:
+    """A row below the names of columns with `微信` above a number is one of values, also beside a month."""
+    for word, number in itertools.product(
+        ("微信", "电话", "护照", "重置密码", "邮箱"), ("2024年3月离职", "12306", "Office2019", "62345678")
+    ):
+        for label, value in NAMED.items():
+            other = value.replace("8", "9").replace("5", "6")
+            grid = [["姓名", label, "方式", heading], ["李雷", value, word, "√"], ["韩梅", other, number, "√"]]
+            text = "\n".join(mask_parts([it.text for it in written(grid).blocks])[0])
+            assert value not in text, text
+            assert other not in text, text
+
+
+@pytest.mark.parametrize("written", FORMATS, ids=lambda it: it.__name__)
+def test_a_number_below_such_a_word_in_a_form_makes_no_names_of_columns(written: Callable[[Grid], Parsed]) -> None:
+    values = {
+        "联系电话": "张三 62345678", "办公电话": "62345678（办公）", "出生日期": "7 March 1990",
+        "登录密码": "Abc12345（首次登录后修改）",
+        "护照号": "E12345678（因私）", "银行账号": "招商银行 123456789012",
+    }  # fmt: skip
+    for kind, (label, number) in itertools.product(
+        ("护照", "微信", "信用卡"), (("签发日期", "2019-05-06"), ("工号", "20190506"), ("邮编", "518000"))
+    ):
+        grid = [["姓名", "李雷"], ["类型", kind], [label, number], *map(list, values.items()), ["部门", "财务部"]]
+        text = "\n".join(mask_parts([it.text for it in written(grid).blocks])[0])
+        assert [it for it in values.values() if re.sub(r"（.*|.* (?=[0-9]{8})", "", it) in text] == [], text

@@ -379,4 +379,4 @@ def test_a_roll_back_says_whose_documents_others_may_see_then(
     with pytest.raises(SystemExit):
         cli.main()
     shown = capsys.readouterr()
-    assert "hr is for group:hr now, and would be for everyone" in shown.out + shown.err
+    assert "documents of hr that would be for everyone, and are for group:hr now: 3" in shown.out + shown.err

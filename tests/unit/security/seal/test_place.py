@@ -135,8 +135,8 @@ def test_a_sweep_between_making_and_locking_costs_nothing(tmp_path: Path, monkey
     made: list[Path] = []
     make = atomic_output._new_file
 
-    def swept_once(path: Path) -> tuple[Path, int]:
-        temporary, file = make(path)
+    def swept_once(path: Path, at: int) -> tuple[Path, int]:
+        temporary, file = make(path, at)
         if not made:
             temporary.unlink()
         made.append(temporary)

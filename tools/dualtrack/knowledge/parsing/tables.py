@@ -138,26 +138,35 @@ def _has_names(found: list[Row]) -> list[bool]:
     Below a row that may have names, most texts of another one do, or it has more columns: `微信` is a value in a column
     of systems.
     """
-    named: set[int] = set()
-    within: list[bool] = []
-    for _, row in found:
-        within.append(bool(named) and named >= set(row))
-        named |= set(row) if named or _may_be_names(row) else set()
     below: Cells = {}
     before: Cells = {}  # what stands before each of these in its row
-    said: list[bool] = []
-    for (_, row), most in zip(reversed(found), reversed(within), strict=True):
-        sure = not most and any(_is_sure(it, below.get(at, ""), before.get(at, "")) for at, it in row.items())
-        said.append(sure or _names_those_below(row, below, most=most))
+    own: set[int] = set()  # columns with values that a label before them in their row names
+    asked: list[
+        tuple[bool, bool, bool]
+    ] = []  # of each row: as the first one with names, as another one, and within them
+    for _, row in reversed(found):
+        fit = any(
+            labels.fits(below.get(at, ""), it) and not labels.fits(below[at], before[at]) for at, it in row.items()
+        )
+        alone = fit or _names_those_below(row, below, most=False)
+        first = alone or any(
+            at not in own and _is_above(it, below.get(at, ""), before.get(at, "")) for at, it in row.items()
+        )
+        asked.append((first, alone, _names_those_below(row, below, most=True)))
         below |= row
-        before |= {at: row.get(left, "") for left, at in itertools.pairwise([-1, *row])}
-    return said[::-1]
+        left = {at: row.get(then, "") for then, at in itertools.pairwise([-1, *row])}
+        before |= left
+        own |= {at for at, it in left.items() if labels.may_name(it, row[at])}
+    named: set[int] = set()
+    said: list[bool] = []
+    for (_, row), (first, alone, within) in zip(found, reversed(asked), strict=True):
+        said.append((within if len(named & set(row)) * 2 > len(row) else alone) if named else first)
+        named |= set(row) if named or said[-1] or _may_be_names(row) else set()
+    return said
 
 
-def _is_sure(label: str, value: str, before: str) -> bool:
-    """Tell whether a label names the value below it, whatever else its row has: not where one before it does."""
-    if labels.fits(value, label):
-        return not labels.fits(value, before)
+def _is_above(label: str, value: str, before: str) -> bool:
+    """Tell whether a label may name the value below it by its digits, and what is before that value does not."""
     return labels.has_number(value) and labels.may_name(label, value) and not labels.names_value(before)
 
 

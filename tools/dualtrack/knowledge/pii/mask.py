@@ -47,9 +47,11 @@ BEFORE_MOBILE = re.compile(rf"^{COUNTRY}(?=1[0-9]{{10}}$)")
 
 #: A value that may stand once more: a word of ASCII characters with a digit, long enough to be no other number.
 _WHOLE = re.compile(rb"(?=[^0-9]*[0-9])[!-~]{6,}")
-#: Where one may begin, and may not end: in the middle of letters and digits, or of a number with a decimal point.
-_BEGINS = re.compile(rb"(?<![0-9A-Za-z])(?<![0-9][.,])(?=[!-~])")
-_CONTINUES = re.compile(rb"[0-9A-Za-z]|[.,][0-9]")
+#: Where one may begin, and may not end: within letters and digits. A number with a decimal point is another one.
+_BEGINS, _CONTINUES = re.compile(rb"(?<![0-9A-Za-z])(?=[!-~])"), re.compile(rb"[0-9A-Za-z]")
+_DECIMAL, _FRACTION = re.compile(rb"(?<=[0-9]\.)"), re.compile(rb"\.[0-9]")
+#: Marks of a text around a value, and the end of a sentence, which may be taken for a part of it.
+_AROUND = b"*_~`.!?"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def mask(
         kinds.update(it.kind for it in found)
         if again:
             named = {data[it.start : it.end]: it.kind for it in found if it.kind != "birth_date"}
-            values |= {value: kind for value, kind in named.items() if _WHOLE.fullmatch(value)}
+            both = ((it, kind) for value, kind in named.items() for it in (value, value.strip(_AROUND)))
+            values |= {value: kind for value, kind in both if _WHOLE.fullmatch(value)}
         data = _replaced(data, found, write)
     raise External("personal data is left after eight rounds: nothing is passed on")
 
@@ -114,10 +117,17 @@ def _once_more(data: bytes, values: dict[bytes, str]) -> Iterator[PiiFinding]:
         for length in lengths:
             end = start + length
             kind = values.get(data[start:end])
-            if kind is not None and not _CONTINUES.match(data, end):
+            if kind is not None and not _CONTINUES.match(data, end) and not _is_part(data, start, end):
                 place = end
                 yield PiiFinding(kind=kind, start=start, end=end)
                 break
+
+
+def _is_part(data: bytes, start: int, end: int) -> bool:
+    """Tell whether digits are those before or behind a decimal point."""
+    if not data[start:end].isdigit():
+        return False
+    return _DECIMAL.match(data, start) is not None or _FRACTION.match(data, end) is not None
 
 
 def replacement(policy: Policy, key: bytes, tenant: str) -> Callable[[str, bytes], bytes]:
