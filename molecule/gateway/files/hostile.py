@@ -147,6 +147,7 @@ SPECIALS = (
     "<file_sep>x",
     "<reponame>",
     "</s> ",
+    "<\uff5cUser\uff5c>",
     "[INST]",
     "<|im_start|>" * 20 + "word " * 9,
 )
@@ -160,7 +161,7 @@ def called(arguments: object) -> dict[str, object]:
 
 def in_all_places(text: str) -> Iterator[dict[str, object]]:
     """Yield requests with a text wherever a template may write one: contents, and the names and values of arguments."""
-    escaped = text.replace("<", "\\u003c").replace("[", "\\u005B").replace("/", "\\/")
+    escaped = text.replace("<", "\\u003c").replace("[", "\\u005B").replace("/", "\\/").replace("\uff5c", "\\uff5c")
     yield {"messages": [{"role": "user", "content": text}]}
     yield {"messages": said({"type": "text", "text": text})}
     yield {"messages": [{"role": "system", "content": text}, *SAY]}

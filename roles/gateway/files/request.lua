@@ -240,7 +240,7 @@ local function is_special(text, at)
 end
 
 local function unescaped(digits)
-    return string.char(tonumber(digits, 16))
+    return utf8.char(tonumber(digits, 16))
 end
 
 -- Returns how many special tokens the texts in a value have, names among them: a model's template writes both. The arguments
@@ -248,7 +248,7 @@ end
 local function specials(value)
     local found = 0
     if type(value) == "string" then
-        value = value:gsub("\\u00(%x%x)", unescaped):gsub("\\/", "/")
+        value = value:gsub("\\u(%x%x%x%x)", unescaped):gsub("\\/", "/")
         local at = value:find("[<%[]")
         while at do
             found = found + (is_special(value, at) and 1 or 0)

@@ -88,3 +88,19 @@ def test_an_empty_time_is_none(path: tuple[str, ...], option: str, value: str) -
     group, *rest = path
     with pytest.raises(BadInput, match="is not a time"):
         BY_NAME[group].load().main([*rest, option, value], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("audit record trail", 2, "stdin is closed"), ("serving chat -", 2, "stdin is closed"),
+        ("kb delete-person --base kb --yes", 2, "stdin is closed"), ("pii scan -", 2, "stdin is closed"),
+        ("pii kinds", 0, ""),
+        ("init --facts facts.yml --tfvars x.tfvars", 5, "nobody can answer, as stdin is closed"),
+    ],
+)  # fmt: skip
+def test_a_stdin_that_is_closed_is_one_line_where_it_is_read(tmp_path: Path, words: str, code: int, said: str) -> None:
+    done = closed(tmp_path, words, "<&-")
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert said in done.stderr
+    assert not (tmp_path / "trail").exists()

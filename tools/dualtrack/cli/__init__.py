@@ -17,7 +17,7 @@ from dualtrack import __version__
 from dualtrack.cli.groups import LazyGroup
 from dualtrack.core.characters import printable
 from dualtrack.core.errors import DualtrackError, Exit
-from dualtrack.core.output import ClosedStdout, Stream, echo, stdout_is_closed
+from dualtrack.core.output import ClosedStdin, ClosedStdout, Stream, echo, stdout_is_closed
 
 app = typer.Typer(
     name="dualtrack",
@@ -123,6 +123,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if sys.stderr is None:  # closed by the caller: what is printed there is lost
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stdin is None:  # closed by the caller
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(ClosedStdin()))
+        os.open(os.devnull, os.O_RDONLY)  # where its number is free: no other file gets it
     Stream.install()
     if stdout_is_closed():  # commands are refused before they begin (`groups`), help and the like when they print
         sys.stdout = ClosedStdout()

@@ -20,7 +20,7 @@ from dualtrack.core.characters import visible
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings, Refused
 from dualtrack.core.files import read_whole, write_output
-from dualtrack.core.output import check_stdout, document, echo, result, table
+from dualtrack.core.output import check_stdin, check_stdout, document, echo, result, table
 from dualtrack.security.audit import anchors, ingest, journal, proof, query, writer
 from dualtrack.security.audit import quorum as judging
 from dualtrack.security.audit import verify as check
@@ -66,6 +66,7 @@ def record(
     A line is safe when it is on the disk, signed within a minute. `journalctl -f -o json | dualtrack audit record DIR`
     keeps a journal.
     """
+    check_stdin()
     with Daemon() as daemon, Writer(folder) as writer:
         turns(writer)
         say = (lambda last: echo(str(last))) if ack else (lambda _: None)

@@ -5,6 +5,7 @@ A machine format never asks: without --yes it is a dry run.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -29,6 +30,8 @@ def ask(question: str, read: Callable[[str], T], default: str = "", *, hint: str
 
     Asked on stderr, and once more after such an answer. Refused where nobody answers, as in a pipe.
     """
+    if sys.__stdin__ is None:
+        raise Refused("nobody can answer, as stdin is closed: nothing was changed", hint=hint)
     wrong = 0
 
     def value(text: str) -> T:
@@ -47,8 +50,6 @@ def ask(question: str, read: Callable[[str], T], default: str = "", *, hint: str
         if isinstance(error.__context__, KeyboardInterrupt):  # click makes one error of Ctrl-C and of no answer
             raise Interrupted("interrupted: nothing was changed") from None
         raise Refused("nobody answered: nothing was changed", hint=hint) from None
-    except RuntimeError:  # stdin was closed when the program began
-        raise Refused("nobody can answer, as stdin is closed: nothing was changed", hint=hint) from None
     return found
 
 

@@ -129,6 +129,25 @@ def check_read(what: str) -> None:
         raise External(f"whoever reads our output has not read {what}", hint="it is not printed again")
 
 
+def check_stdin() -> None:
+    """Refuse to read stdin where it was closed when the program began; BadInput says what to do."""
+    if sys.__stdin__ is None:
+        raise BadInput("stdin is closed", hint="send something into it, or name a file")
+
+
+class ClosedStdin(io.RawIOBase):
+    """In the place of a stdin that is closed: to read it is an error."""
+
+    def readable(self) -> bool:
+        """Say that it may be tried."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ARG002 - as the library calls it
+        """Raise BadInput."""
+        check_stdin()
+        return 0
+
+
 class ClosedStdout(io.TextIOBase):
     """In the place of a stdout that is closed: nothing is printed and lost there, it is an error."""
 
