@@ -12,12 +12,16 @@ from typing import Any
 
 import boto3
 import pytest
+from msgspec import structs
 
 from dualtrack.cloud import stack
 from dualtrack.core import aws, paths
-from dualtrack.lab import machine
+from dualtrack.inventory import render, ways
+from dualtrack.inventory.model import Host
+from dualtrack.lab import machine, target
 from dualtrack.lab.state import Store
-from dualtrack.remote import host_keys
+from dualtrack.remote import host_keys, ssh_config
+from dualtrack.tracks import host_boot
 from tests.conftest import CLI, Cli, api_of, living, wait
 
 
@@ -59,6 +63,28 @@ def test_machine_has_room_for_hosts() -> None:
 def test_server_takes_ssh_with_its_key_checked(lab: Cli, server: str) -> None:
     done = lab("lab", "ssh", server, "--", "sudo id -u; uname -n; systemctl is-system-running")
     assert done.stdout.split() == ["0", "server", "running"]
+
+
+def test_ssh_reaches_a_host_through_another_one(lab: Cli, server: str, tmp_path: Path) -> None:
+    """The address is the server's loopback: from here it leads elsewhere."""
+    store, jump = Store(lab.folder), host_of(server, hosts(lab)[server]["address"])
+    facts = {**target.connection(store)(jump), "ansible_host": jump.address, "ansible_user": jump.user}
+    config = tmp_path / "config"
+    config.write_text(
+        "\n".join(["Host jump", *(f"{it} {value}" for it, value in ssh_config.settings("it", facts).items())])
+    )
+    # The operator's own ssh configuration, of which the command for the jump host knows the name.
+    (tmp_path / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {config} "$@"\n')
+    (tmp_path / "ssh").chmod(0o755)
+    inner = structs.replace(host_of(server, "127.0.0.1"), proxy=ways.by_jump("jump", "it"))
+    words = host_boot.ssh_words(inner, render.direct(store.known_hosts.file, str(store.key)))
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([*words, "uname -n"], env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.returncode) == ("server\n", 0), done.stderr
+
+
+def host_of(name: str, address: str) -> Host:
+    return Host(name=name, address=address, user="ops", track="local", pool="local", lifecycle="owned")
 
 
 def test_changed_host_key_is_refused(lab: Cli, server: str) -> None:

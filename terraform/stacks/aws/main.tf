@@ -10,6 +10,9 @@ locals {
   # Apart from the others, since it is left out where no model is declared; a pool like them otherwise.
   serving = { for it in var.serving[*] : "serving" => merge(it, { lifecycle = "spot", roles = ["serving"], schedules = {} }) }
   pools   = merge(var.pools, local.serving)
+
+  # Operators' ranges are let in from the Internet: where instances have an address there, ssh goes to it.
+  connection = coalesce(var.connection, { kind = var.network.public ? "public" : "private", jump = "" })
 }
 
 data "aws_caller_identity" "current" {}

@@ -9,8 +9,9 @@ output "inventory" {
       cidr    = module.network.cidr
       subnets = module.network.subnets
     }
-    pools   = { for name, pool in module.pool : name => pool.pool }
-    storage = module.storage.buckets
+    connection = local.connection
+    pools      = { for name, pool in module.pool : name => pool.pool }
+    storage    = module.storage.buckets
     # Not there, rather than null, where there is no traffic: an output of before reads the same.
   }, [for t in module.dns_failover : { traffic = { zone_id = t.zone_id, name = t.nodes } }]...)
 

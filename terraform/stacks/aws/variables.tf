@@ -37,6 +37,29 @@ variable "operator_cidrs" {
   type        = list(string)
 }
 
+variable "connection" {
+  description = <<-EOT
+    How ssh reaches the instances from where dualtrack runs. kind: "public", at their public addresses; "private", at their
+    private ones, from within the VPC or through a VPN; "jump", through the host that jump names: "user@host", with
+    ":port" where it is not 22, or a name of your ssh configuration. Left out: public where network.public, else private.
+  EOT
+  type = object({
+    kind = string
+    jump = optional(string, "")
+  })
+  default = null
+
+  validation {
+    condition     = var.connection == null || contains(["public", "private", "jump"], try(var.connection.kind, ""))
+    error_message = "connection.kind: \"${try(var.connection.kind, "")}\" is not known; write \"public\", \"private\" or \"jump\"."
+  }
+
+  validation {
+    condition     = var.connection == null || try((var.connection.kind == "jump") == can(regex("^([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?$", var.connection.jump)), false)
+    error_message = "connection.jump: write \"user@host\", \"user@host:port\" or a name of your ssh configuration where kind is \"jump\", and leave it out elsewhere."
+  }
+}
+
 variable "ssh_public_key" {
   description = "The operator's public key, one line as in id_ed25519.pub."
   type        = string

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from dualtrack.core.errors import BadInput
@@ -54,8 +56,18 @@ class Traffic(msgspec.Struct, frozen=True):
     name: str
 
 
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """How ssh reaches instances from where dualtrack runs: at their public or private addresses, or by ``jump``."""
+
+    kind: Literal["public", "private", "jump"]
+    jump: str = ""
+
+
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """The output as a whole; ``traffic`` is None where the stack has no zone, as in outputs of before there was any."""
+    """The output as a whole; ``traffic`` is None where the stack has no zone, as in outputs of before there was any.
+
+    ``connection`` is None in outputs of before it was chosen: private.
+    """
 
     schema: int
     stack: str
@@ -64,6 +76,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     pools: dict[str, Pool]
     storage: dict[str, Bucket]
     traffic: Traffic | None = None
+    connection: Connection | None = None
 
 
 def parse(value: object) -> Output:

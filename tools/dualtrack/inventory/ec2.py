@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from dualtrack.core.errors import BadInput, External
+from dualtrack.inventory import contract, ways
 from dualtrack.inventory.contract import Network, Pool, Traffic
 from dualtrack.inventory.model import Host, Lifecycle
 from dualtrack.inventory.names import host_names
@@ -26,6 +27,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: str
     address: str
+    public: str = ""  # its address in the Internet
     zone: str
     lifecycle: str  # "spot" where AWS says so, '' otherwise
     tag_pool: str = ""
@@ -43,7 +45,9 @@ def parse_page(body: bytes) -> tuple[list[Instance], str]:
     """Return the instances on one DescribeInstances page, and the token of the next page ('' on the last)."""
     root = ElementTree.fromstring(body)  # noqa: S314 - from the API over TLS, or the operator's own recording
     ns = root.tag[: root.tag.index("}") + 1] if root.tag.startswith("{") else ""
-    item_id, item_type, address = ns + "instanceId", ns + "instanceType", ns + "privateIpAddress"
+    item_id, item_type, address, public = (
+        ns + name for name in ("instanceId", "instanceType", "privateIpAddress", "ipAddress")
+    )
     placement_zone, spot, tag_set = f"{ns}placement/{ns}availabilityZone", ns + "instanceLifecycle", ns + "tagSet"
     key, value, instances_set = ns + "key", ns + "value", ns + "instancesSet"
     found = []
@@ -56,7 +60,8 @@ def parse_page(body: bytes) -> tuple[list[Instance], str]:
                     tags[name] = intern(tag.findtext(value, ""))
             found.append(Instance(
                 id=it.findtext(item_id, ""), type=intern(it.findtext(item_type, "")), address=it.findtext(address, ""),
-                zone=intern(it.findtext(placement_zone, "")), lifecycle=intern(it.findtext(spot, "")), **tags,
+                public=it.findtext(public, ""), zone=intern(it.findtext(placement_zone, "")),
+                lifecycle=intern(it.findtext(spot, "")), **tags,
             ))  # fmt: skip
     return found, root.findtext(ns + "nextToken", "")
 
@@ -116,12 +121,13 @@ def instances(ec2: Any, deployment: str = "", *, untagged: bool = False) -> Iter
 
 def hosts(
     found: Sequence[Instance], pools: Mapping[str, Pool] | None = None, traffic: Traffic | None = None,
-    network: Network | None = None,
+    network: Network | None = None, connection: contract.Connection | None = None,
 ) -> list[Host]:  # fmt: skip
     """Return instances as hosts. Where ``pools`` (the stack's output) knows the pool, its facts win over the tags.
 
     With ``pools``, a host's variables name its scaling group. With ``traffic`` (the stack's output, too) they name the
     zone that the records of nodes are in, and the VPC of these nodes. With ``network``, they have its addresses.
+    ``connection`` is how ssh reaches them, straight at their private addresses without it.
     """
     names = host_names([(i.tag_pool, i.id) for i in found])
     given: dict[str, object] = {"dualtrack_network": network.cidr} if network else {}
@@ -130,10 +136,23 @@ def hosts(
             "dualtrack_traffic_zone": traffic.zone_id, "dualtrack_traffic_name": traffic.name,
             "dualtrack_vpc": network.vpc_id if network else "",
         }  # fmt: skip
-    return [_host(name, i, (pools or {}).get(i.tag_pool), given) for name, i in zip(names, found, strict=True)]
+    way = connection or contract.Connection(kind="private")
+    return [_host(name, i, (pools or {}).get(i.tag_pool), given, way) for name, i in zip(names, found, strict=True)]
 
 
-def _host(name: str, i: Instance, pool: Pool | None, given: dict[str, object]) -> Host:
+def _proxy(i: Instance, way: contract.Connection) -> str:
+    if way.kind == "jump":
+        return ways.by_jump(way.jump, "the stack's variable connection")
+    if way.kind == "public":
+        if not i.public:
+            raise BadInput(
+                f"instance {i.id} has no public address", hint='network.public, or connection = { kind = "jump", … }'
+            )
+        return ways.at(i.public)
+    return ""
+
+
+def _host(name: str, i: Instance, pool: Pool | None, given: dict[str, object], way: contract.Connection) -> Host:
     if not i.address:
         raise BadInput(f"instance {i.id} has no private address", hint="is it in a VPC subnet?")
     if pool is None and not i.tag_gpus.isdecimal():
@@ -142,6 +161,7 @@ def _host(name: str, i: Instance, pool: Pool | None, given: dict[str, object]) -
         )
     return Host(
         name=name, address=i.address, track="cloud", pool=i.tag_pool, zone=i.zone, instance_id=i.id,
+        proxy=_proxy(i, way),
         lifecycle=lifecycle(i, pool),
         user=pool.ssh_user if pool else i.tag_ssh_user or "admin",
         roles=pool.roles if pool else tuple(role for role in i.tag_roles.split("+") if role),

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from dualtrack.core.errors import BadInput
 from dualtrack.core.paths import ROOT
+from dualtrack.inventory import ways
 from dualtrack.inventory.model import Host, Role, check, valid_address
 
 DEFAULT = ROOT / "inventories/local/facts.yml"
@@ -34,6 +35,10 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Literal["", "nspawn", "qemu"],
         Meta(description="(lab only) qemu: a virtual machine with the disks named; a container without it."),
     ] = ""
+    jump: Annotated[
+        str,
+        Meta(description="(machines only) ssh reaches it through this host, where it differs from the file's `jump`."),
+    ] = ""
     port: Annotated[int, Meta(ge=1, le=65535, description="The port of its ssh server.")] = 22
     user: Annotated[str, Meta(description="Its login user, where it differs from the file's `user`.")] = ""
     cny_per_day: Annotated[
@@ -54,6 +59,13 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     user: Annotated[str, Meta(description="The login user of hosts that name none; needs sudo without a password.")] = (
         "ops"
     )
+    jump: Annotated[
+        str,
+        Meta(
+            description="(machines only) ssh reaches all hosts through this one: user@host, user@host:port, or a name"
+            " of your ssh configuration."
+        ),
+    ] = ""
     ssh_private_key: Annotated[
         str, Meta(description="(machines only) The key to log in with; your ssh agent and defaults without it.")
     ] = ""
@@ -100,6 +112,8 @@ def _check(path: Path, facts: Facts) -> None:
             raise BadInput(
                 f"{path}: host {server.name} has the role gpu and 0 GPUs", hint="set gpus: to how many it must have"
             )
+        if (server.jump or facts.jump) and facts.provider != "machines":
+            raise BadInput(f"{path}: host {server.name} has a jump host, and is one of the lab", hint="leave jump: out")
         if server.machine and facts.provider != "lab":
             raise BadInput(
                 f"{path}: host {server.name} has machine: {server.machine}, and is a machine of your own",
@@ -134,6 +148,7 @@ def hosts(facts: Facts) -> list[Host]:
             address=s.address,
             user=s.user or facts.user,
             port=s.port,
+            proxy=ways.by_jump(jump, f"host {s.name}") if (jump := s.jump or facts.jump) else "",
             track="local",
             pool="local",
             lifecycle="owned",

@@ -31,7 +31,11 @@ NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?")
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
-    """One host: who it is, how to reach it, what it is for. Addresses are IPv4, dotted."""
+    """One host: who it is, how to reach it, what it is for. Addresses are IPv4, dotted.
+
+    ``address`` is the one that other hosts have for it. ``proxy`` is the command by which ssh reaches it from here, ''
+    where that goes straight (`ways`).
+    """
 
     name: str
     address: str
@@ -44,6 +48,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     instance_id: str = ""
     port: int = 22
+    proxy: str = ""
     vars: dict[str, object] = {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ Connection = Callable[[Host], Mapping[str, object]]
 
 
 def direct(known_hosts: Path, private_key: str = "") -> Connection:
-    """Return the connection variables of machines that ssh reaches straight: the key, and the known hosts."""
+    """Return the connection variables of machines that are not the lab's: the key, the known hosts, and the way."""
 
     def variables(host: Host) -> Mapping[str, object]:
         args = f"-o UserKnownHostsFile={known_hosts} -o HostKeyAlias={host.name}"
+        args += f" -o {shlex.quote(f'ProxyCommand={host.proxy}')}" if host.proxy else ""
         key = {"ansible_ssh_private_key_file": private_key} if private_key else {}
         return {**key, "ansible_ssh_common_args": args}
 
