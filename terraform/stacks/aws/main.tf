@@ -12,7 +12,7 @@ locals {
   pools   = merge(var.pools, local.serving)
 
   # Operators' ranges are let in from the Internet: where instances have an address there, ssh goes to it.
-  connection = coalesce(var.connection, { kind = var.network.public ? "public" : "private", jump = "" })
+  connection = { kind = var.network.jump != "" ? "jump" : var.network.public ? "public" : "private", jump = var.network.jump }
 }
 
 data "aws_caller_identity" "current" {}

@@ -16,11 +16,16 @@ variable "region" {
 }
 
 variable "network" {
-  description = "The VPC; see modules/network."
+  description = <<-EOT
+    The VPC; see modules/network. ssh reaches instances at their public addresses, or at their private ones where public is
+    false, from within the VPC or through a VPN; or through the host jump: "user@host", with ":port" where it is not 22, or
+    a name of your ssh configuration.
+  EOT
   type = object({
     cidr    = string
     subnets = map(string)
     public  = optional(bool, true)
+    jump    = optional(string, "")
   })
   default = {
     cidr = "10.20.0.0/16"
@@ -30,34 +35,16 @@ variable "network" {
       "us-east-1c" = "10.20.32.0/20"
     }
   }
+
+  validation {
+    condition     = can(regex("^(([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?)?$", var.network.jump))
+    error_message = "network.jump: \"${var.network.jump}\" is not a host; write \"user@host\", \"user@host:port\" or a name of your ssh configuration."
+  }
 }
 
 variable "operator_cidrs" {
   description = "IPv4 ranges that operators come from: the only ones that may open ssh to the nodes."
   type        = list(string)
-}
-
-variable "connection" {
-  description = <<-EOT
-    How ssh reaches the instances from where dualtrack runs. kind: "public", at their public addresses; "private", at their
-    private ones, from within the VPC or through a VPN; "jump", through the host that jump names: "user@host", with
-    ":port" where it is not 22, or a name of your ssh configuration. Left out: public where network.public, else private.
-  EOT
-  type = object({
-    kind = string
-    jump = optional(string, "")
-  })
-  default = null
-
-  validation {
-    condition     = var.connection == null || contains(["public", "private", "jump"], try(var.connection.kind, ""))
-    error_message = "connection.kind: \"${try(var.connection.kind, "")}\" is not known; write \"public\", \"private\" or \"jump\"."
-  }
-
-  validation {
-    condition     = var.connection == null || try((var.connection.kind == "jump") == can(regex("^([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?$", var.connection.jump)), false)
-    error_message = "connection.jump: write \"user@host\", \"user@host:port\" or a name of your ssh configuration where kind is \"jump\", and leave it out elsewhere."
-  }
 }
 
 variable "ssh_public_key" {

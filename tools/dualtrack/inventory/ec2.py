@@ -142,12 +142,10 @@ def hosts(
 
 def _proxy(i: Instance, way: contract.Connection) -> str:
     if way.kind == "jump":
-        return ways.by_jump(way.jump, "the stack's variable connection")
+        return ways.by_jump(way.jump, "network.jump")
     if way.kind == "public":
         if not i.public:
-            raise BadInput(
-                f"instance {i.id} has no public address", hint='network.public, or connection = { kind = "jump", … }'
-            )
+            raise BadInput(f"instance {i.id} has no public address", hint="network.public, or network.jump")
         return ways.at(i.public)
     return ""
 

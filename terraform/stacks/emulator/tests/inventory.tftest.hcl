@@ -12,7 +12,7 @@ run "inventory_holds_the_contract" {
   # The same shape as terraform/inventory.schema.json, held from this side, too.
   assert {
     condition = (
-      keys(output.inventory) == ["network", "pools", "region", "schema", "stack", "storage"] &&
+      keys(output.inventory) == ["connection", "network", "pools", "region", "schema", "stack", "storage"] &&
       output.inventory.schema == 1 && output.inventory.stack == "emulator"
     )
     error_message = "the contract's own keys changed: give it a new schema number"
@@ -69,7 +69,7 @@ run "traffic_is_in_the_contract_where_it_is_on" {
 
   assert {
     condition = (
-      keys(output.inventory) == ["network", "pools", "region", "schema", "stack", "storage", "traffic"] &&
+      keys(output.inventory) == ["connection", "network", "pools", "region", "schema", "stack", "storage", "traffic"] &&
       keys(output.inventory.traffic) == ["name", "zone_id"] && output.inventory.traffic.name == "nodes.dualtrack.test"
     )
     error_message = "the contract's keys changed: give it a new schema number"
