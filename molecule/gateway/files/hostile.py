@@ -184,11 +184,11 @@ WRONG_VALUES = {
         {"n": 1000}, {"n": 2}, {"best_of": 5}, {"prompt": ["x"] * 2000}, {"prompt": ["a", "b"]}, {"prompt": [1, 2]},
         {"prompt": {"a": 1}}, {"max_tokens": "many"}, {"max_tokens": -5}, {"stop": ["x"] * 17}, {"stop": {"a": 1}},
         {"logprobs": 100_000}, {"logit_bias": {str(it): 1 for it in range(2000)}}, {"stream": "yes"}, {"user": 7},
-        {"prompt": "word " * 2000}, *({"prompt": it * (900_000 // len(it))} for it in SPECIALS),
+        {"prompt": "word " * 2000}, *({"prompt": it * (900_000 // len(json.dumps(it)))} for it in SPECIALS),
         {"metadata": {str(it): "x" for it in range(17)}},
     ],
     CHAT: [
-        *(it for text in SPECIALS for it in in_all_places(text * (400_000 // len(text)))),
+        *(it for text in SPECIALS for it in in_all_places(text * (400_000 // len(json.dumps(text))))),
         {"messages": []}, {"messages": SAY * 1025}, {"messages": "x"}, {"messages": [1]}, {"messages": [{}]},
         {"messages": said(*[{"type": "text", "text": "x"}] * 1025)},
         {"messages": said({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}})},
