@@ -135,23 +135,18 @@ def _parts_of(found: list[Row]) -> Iterator[tuple[list[Row], bool]]:
 def _has_names(found: list[Row]) -> list[bool]:
     """Tell of each row whether it names the columns: values below labels in it are what these name, beside it not.
 
-    Below a row that may have names, most texts of another one do, or it has more columns: `微信` is a value in a column
-    of systems.
+    Below a row that may have names, most texts of another one do, or it has other columns: `微信` is a value there.
     """
     below: Cells = {}
     before: Cells = {}  # what stands before each of these in its row
     own: set[int] = set()  # columns with values that a label before them in their row names
-    asked: list[
-        tuple[bool, bool, bool]
-    ] = []  # of each row: as the first one with names, as another one, and within them
+    # Whether each row names columns as the first one that does, as another one, and within the columns of one above.
+    asked: list[tuple[bool, bool, bool]] = []
     for _, row in reversed(found):
-        fit = any(
-            labels.fits(below.get(at, ""), it) and not labels.fits(below[at], before[at]) for at, it in row.items()
-        )
+        under = {at: (below.get(at, ""), before.get(at, "")) for at in row}
+        fit = any(labels.fits(value, row[at]) and not labels.fits(value, it) for at, (value, it) in under.items())
         alone = fit or _names_those_below(row, below, most=False)
-        first = alone or any(
-            at not in own and _is_above(it, below.get(at, ""), before.get(at, "")) for at, it in row.items()
-        )
+        first = alone or any(at not in own and _is_above(row[at], *it) for at, it in under.items())
         asked.append((first, alone, _names_those_below(row, below, most=True)))
         below |= row
         left = {at: row.get(then, "") for then, at in itertools.pairwise([-1, *row])}
