@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dualtrack.core import paths
+from dualtrack.data.mirror import artifacts
 from tests.support.tried import Tried
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 def tried(record_property: Callable[[str, object], None]) -> Tried:
     """Give a test the means to say what it tried."""
     return Tried(record_property)
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """Return the interpreter of the knowledge base's environment."""
+    return artifacts.environment("knowledge")
 
 
 @pytest.fixture(scope="module")

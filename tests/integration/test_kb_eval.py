@@ -20,9 +20,9 @@ from dualtrack.knowledge.terms import terms
 from dualtrack.security.access.model import Access
 from dualtrack.tracks import knowledge
 from tests.conftest import CLI, ROOT, Cli
-from tests.integration.test_kb import PEOPLE, TOPICS, asked, kb, people, python, taking, written
+from tests.integration.test_kb import PEOPLE, TOPICS, asked, kb, people, taking, written
 
-__all__ = ["people", "python"]  # fixtures
+__all__ = ["people"]  # a fixture
 #: What all documents about machines say: the model hardly sees the number of one in it.
 SAME = (
     "设备每月检查一次，由运维部登记。发现异响或者高温应当停机，并通知值班人员。更换的零件放入仓库，旧零件按规定处理。"

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.data.mirror import artifacts
 from tests.integration.test_kb_tables import read
 
 HEAD = "From: a@b.cn\nSubject: s\nMIME-Version: 1.0\n"
@@ -28,11 +27,6 @@ LEAVES = {
     "signature": ("Content-Type: application/pgp-signature\n\n{}\n", "application/pgp-signature"),
 }
 KINDS = ("mixed", "alternative", "related", "signed", "report", "parallel", "unheard-of")
-
-
-@pytest.fixture(scope="session")
-def python() -> Path:
-    return artifacts.environment("knowledge")
 
 
 def joined(kind: str, parts: list[str], boundary: str) -> str:

@@ -11,9 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.parsing.blocks import Parsed
-from tests.integration.test_kb import child, pdf
+from tests.integration.test_kb_formats import child, pdf
 
 HIDING = [
     "hidden", 'hidden=""', 'HIDDEN="until-found"', 'aria-hidden="true"', "aria-hidden=TRUE", 'style="display:none"',
@@ -28,11 +27,6 @@ ELEMENTS = {
     "nested": "<div {}><section><p>{}</p></section></div>",
     "custom": "<x-own {}>{}</x-own>",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def python() -> Path:
-    return artifacts.environment("knowledge")
 
 
 def read(python: Path, page: str) -> Parsed:

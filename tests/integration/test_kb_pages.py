@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.integration.test_kb_tables import read
 
@@ -47,11 +46,6 @@ XHTML = (
     '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head>{}</head><body><p>shown</p>{}</body></html>'
 )
 EMPTY = ("script", "style", "title", "iframe", "textarea", "noscript", "template", "xmp", "div", "p", "nav", "select")
-
-
-@pytest.fixture(scope="session")
-def python() -> Path:
-    return artifacts.environment("knowledge")
 
 
 def test_what_is_not_shown_is_reported(python: Path) -> None:

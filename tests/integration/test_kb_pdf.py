@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.pii.mask import mask_parts
-from tests.integration.test_kb import pdf
+from tests.integration.test_kb_formats import pdf
 from tests.integration.test_kb_tables import read
-
-
-@pytest.fixture(scope="session")
-def python() -> Path:
-    return artifacts.environment("knowledge")
 
 
 def lines(*said: str) -> bytes:

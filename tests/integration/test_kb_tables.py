@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.data.mirror import artifacts
 from dualtrack.knowledge.pii.mask import mask_parts
 from tests.unit.knowledge.parsing.layouts import NAMED, WRITTEN, Grid, layouts, stacked
 from tests.unit.knowledge.parsing.test_columns import sparse
@@ -41,11 +40,6 @@ def read(data):
 found = [read(base64.b64decode(it)) for it in documents]
 json.dump([[[block.text for block in it.blocks], it.left_out] for it in found], sys.stdout)
 """
-
-
-@pytest.fixture(scope="session")
-def python() -> Path:
-    return artifacts.environment("knowledge")
 
 
 def read(

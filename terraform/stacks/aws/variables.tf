@@ -67,7 +67,7 @@ variable "image" {
 }
 
 variable "pools" {
-  description = "The pools: name => what it is made of, and an image of its own where it has one; see modules/gpu_pool."
+  description = "Pools of instances by name; `image` overrides the image of the stack. See modules/gpu_pool."
   type = map(object({
     lifecycle      = string
     instance_types = list(string)

@@ -62,7 +62,7 @@ def checkpoints(incomplete: str) -> list[str]:
         from dualtrack.data.checkpoints import actions
         from dualtrack.data.checkpoints.cache import Cache
 
-        return (it.key for it in actions.rows(Cache(actions.folder(None))))
+        return (it.key for it in actions.rows(Cache(actions.directory(None))))
 
     return quietly(known, incomplete)
 

@@ -42,7 +42,7 @@ GONE = typer.Argument(..., metavar="NAME…", help=f"{NAMED}.", autocompletion=c
 
 def _cache(option: Path | None) -> Cache:
     """Return the cache, after a line on stderr for each version in it that is damaged."""
-    found = Cache(actions.folder(option))
+    found = Cache(actions.directory(option))
     for line in actions.damages(found):
         echo(line, err=True)
     return found
@@ -176,7 +176,7 @@ def list_(cache: Path = CACHE, json: bool = LISTING) -> None:
 @app.command()
 def verify(names: list[str] = NAMES, cache: Path = CACHE, json: bool = JSON) -> None:
     """Read versions whole and compare every digest. What is wrong is taken out of the cache; exit code 1 then."""
-    wrong = actions.verify(Cache(actions.folder(cache)), names or (), lambda text: echo(text, err=True))
+    wrong = actions.verify(Cache(actions.directory(cache)), names or (), lambda text: echo(text, err=True))
     if json:
         document("store-verify", {"wrong": wrong})
     if wrong:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from dualtrack.cloud.pools.costs import dates, spot_usd
+from dualtrack.cloud.pools.costs import dates, dearest, spot_usd
 from dualtrack.cloud.prices import MONTH_HOURS
 from dualtrack.cloud.prices.book import Book
 
@@ -86,8 +86,7 @@ class _Prices:
         self.book, self.region, self.zones, self.now = book, region, tuple(zones) or (region,), now
 
     def on_demand(self, types: Iterable[str]) -> float | None:
-        found = [self.book.on_demand(it, self.region) for it in types]
-        return max((it.usd for it in found if it), default=None) if all(found) else None
+        return dearest(types, self.book, self.region)
 
     def spot(self, types: Iterable[str]) -> float | None:
         found = [spot_usd(self.book.spot(it, zone), self.now) for it in types for zone in self.zones]

@@ -154,9 +154,11 @@ def scratch(at: int, prefix: str) -> Iterator[int]:
     try:
         yield handle
     finally:
-        for it in names(handle):
-            shutil.rmtree(it, ignore_errors=True, dir_fd=handle)
-        os.close(handle)
+        try:
+            for it in names(handle):
+                shutil.rmtree(it, ignore_errors=True, dir_fd=handle)
+        finally:
+            os.close(handle)
         with contextlib.suppress(OSError):
             os.rmdir(name, dir_fd=at)
 

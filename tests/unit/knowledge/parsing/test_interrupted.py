@@ -132,7 +132,7 @@ def test_a_long_note_does_not_end_a_table_whose_values_go_on() -> None:
 #: Lines with which people divide a table into departments, pages and lists.
 DIVIDING = [
     "财务部", "财务部：", "财务部:", "Finance:", "Finance Department:", "一、财务部：", "**财务部**：", "- 财务部:",
-    "## 财务部", "# 财务部：", "### 1. Finance", "（续上表）：", "以下为外包人员：", "TODO:", "----", "====",
+    "## 财务部", "# 财务部：", "### 1. Finance", "（续上表）：", "以下为外包人员：", "NOTE:", "----", "====",
     "人事部 | 3人", "财务部｜3人", "部门：人事部\t人数：3", "Finance\t3", "第1页", "2024-03-15", "电话：62345699",
 ]  # fmt: skip
 PEOPLE = [["姓名", "护照号", "办公电话", "登录密码"], ["李雷", "E12345678", "62345678", "Abc12345"]]

@@ -13,14 +13,17 @@ HOURS = 24
 def by_pool(output: contract.Output, book: Book) -> dict[str, float | None]:
     """Return US$ a day of a node of each GPU pool on demand: of its most expensive type, None where none is known."""
     return {
-        name: _dearest(pool.instance_types, book, output.region) for name, pool in output.pools.items() if pool.gpus
+        name: None if (usd := dearest(pool.instance_types, book, output.region)) is None else usd * HOURS
+        for name, pool in output.pools.items()
+        if pool.gpus
     }
 
 
-def _dearest(types: tuple[str, ...], book: Book, region: str) -> float | None:
+def dearest(types: Iterable[str], book: Book, region: str) -> float | None:
+    """Return US$ an hour on demand of the most expensive type; None where one has no known price, or there is none."""
     facts = [book.on_demand(it, region) for it in types]
     known = [fact.usd for fact in facts if fact is not None]
-    return max(known) * HOURS if known and len(known) == len(facts) else None
+    return max(known) if known and len(known) == len(facts) else None
 
 
 def dates(types: Iterable[str], region: str, book: Book) -> tuple[str, ...]:

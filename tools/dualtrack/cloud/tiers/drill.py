@@ -67,7 +67,7 @@ def restore(asked: Asked, agreed: Callable[[Quote], bool], say: Say) -> Restored
         return asked_for
     waited = restores.wait(remote, prefix, asked.poll, say)
     begin = time.monotonic()
-    cache = Cache(actions.folder(asked.cache))
+    cache = Cache(actions.directory(asked.cache))
     pulled = pulls.pull(
         address, cache, lambda: remote, jobs=JOBS, budget=None, refresh=False, say=say,
         show=lambda total: Progress("pulled", total),

@@ -51,7 +51,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     free: int
 
 
-def folder(option: Path | None) -> Path:
+def directory(option: Path | None) -> Path:
     """Return the cache's directory: the option, the setting DUALTRACK_STORE, or the user's own cache."""
     from dualtrack.core import paths
 

@@ -124,10 +124,10 @@ class Cache:
     def damaged(self) -> dict[str, str]:
         """Return what is wrong with each version whose entry is damaged, or is not there."""
         found = {}
-        for folder in self._folders("versions"):
+        for directory in self._folders("versions"):
             with contextlib.suppress(PermissionError):  # somebody else's: it may be in order
-                if (wrong := self._entry(folder.name)[1]) and folder.exists():
-                    found[folder.name] = wrong
+                if (wrong := self._entry(directory.name)[1]) and directory.exists():
+                    found[directory.name] = wrong
         return found
 
     def known(self, address: Address, form: str = "") -> tuple[str, Entry] | None:
@@ -164,23 +164,23 @@ class Cache:
     def held(self) -> list[Held]:
         """Return the versions: those that are damaged, then the complete ones, not used for longest first."""
         found = []
-        for folder in self._folders("versions"):
-            entry, wrong = self._entry(folder.name)
-            mark = folder / "used"
+        for directory in self._folders("versions"):
+            entry, wrong = self._entry(directory.name)
+            mark = directory / "used"
             try:
-                if entry is not None and self.sound(folder.name, entry):
+                if entry is not None and self.sound(directory.name, entry):
                     bytes_there = entry.manifest.size
                 else:
-                    bytes_there = begun(folder)
+                    bytes_there = begun(directory)
                 used = 0.0 if entry is None else mark.stat().st_mtime if mark.exists() else entry.pulled
             except FileNotFoundError:  # it was removed since
                 continue
-            if wrong and not folder.exists():
+            if wrong and not directory.exists():
                 continue
             found.append(
                 Held(
-                    key=folder.name, entry=entry, path=folder / "files", size=bytes_there, used=used,
-                    in_use=self.in_use(folder.name), wrong=wrong,
+                    key=directory.name, entry=entry, path=directory / "files", size=bytes_there, used=used,
+                    in_use=self.in_use(directory.name), wrong=wrong,
                 )
             )  # fmt: skip
         return sorted(found, key=lambda it: (not it.wrong, it.used))
