@@ -98,8 +98,9 @@ def to_pipe(data: bytes, identities: Sequence[Identity]) -> Outcome:
 
 def into(out: bytearray, data: bytes, identities: Sequence[Identity]) -> None:
     opened = open_header(data[:START], identities)
-    for piece in stream.unseal(blob.reading(data[START:]), opened.payload, opened.header.chunk, threads=2):
-        out.extend(piece)
+    with stream.unseal(blob.reading(data[START:]), opened.payload, opened.header.chunk, threads=2) as pieces:
+        for piece in pieces:
+            out.extend(piece)
 
 
 def attempt(work: Callable[[], object], out: bytearray) -> Outcome:

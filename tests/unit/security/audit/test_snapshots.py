@@ -43,4 +43,4 @@ def test_restore_takes_the_newest_of_everything_and_newer_ones_of_trails(
 
 
 def test_snapshot_s_name_has_its_time() -> None:
-    assert snapshots.called("taken", START) == "taken-2026.01.01-000000"
+    assert snapshots.called("taken", START + 7 * 10**6) == "taken-2026.01.01-000000.007"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ from typing import Any
 import pytest
 
 from dualtrack import cli
-from dualtrack.core.errors import BadInput, External
+from dualtrack.core.errors import BadInput, DualtrackError, External
 from dualtrack.crypto import libcrypto
-from dualtrack.security.seal import actions, atomic_output, keyfiles, removal, stream
+from dualtrack.security.seal import actions, atomic_output, blob, keyfiles, removal, stream
 from dualtrack.security.seal.blob import reading
 from dualtrack.security.seal.errors import Damaged
 from dualtrack.security.seal.header import Content
@@ -95,6 +97,31 @@ def test_a_broken_directory_is_one_line_and_leaves_nothing(
         assert (caught.value.code, said.out, said.err.count("\n")) == (1, "", 1), said.err
         assert set(os.listdir(here)) == before  # noqa: PTH208
     assert keyfiles.private(here / "alice.key").id == ALICE.id
+
+
+def test_an_error_that_somebody_keeps_holds_no_threads(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector would end them in any thread and under any lock, and would wait for them there."""
+    me, target, before = [Sm2Identity(ALICE)], str(here / "out"), threading.active_count()
+    folder = sealed(BROKEN["deep-then-broken"], here / "folder")
+    file = here / "file"
+    file.write_bytes(blob.seal(bytes(1 << 18), [Sm2Recipient(ALICE)], exponent=12))
+
+    def full(_: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, f"no room for {len(data)} bytes")
+
+    works: list[Callable[[], object]] = [
+        lambda: actions.unseal(str(folder), target, me, force=False, tick=lambda _: None),
+        lambda: actions.unseal(str(file), target, me, force=False, tick=lambda _: None),
+        lambda: actions.unseal_range(str(file), target, me, 0, None, force=False),
+    ]
+    kept = []
+    for work in works:
+        with monkeypatch.context() as patch, pytest.raises(DualtrackError) as caught:  # noqa: PT012
+            if work is not works[0]:
+                patch.setattr(os, "write", full)
+            work()
+        kept.append(caught.value)
+        assert threading.active_count() == before, kept
 
 
 def dig(root: Path, depth: int) -> int:

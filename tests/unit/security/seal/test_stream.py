@@ -39,7 +39,8 @@ def sealed(content: bytes, step: int = 1 << 30, threads: int = 2) -> bytes:
 
 
 def unsealed(data: bytes, step: int = 1 << 30, threads: int = 2) -> bytes:
-    return b"".join(bytes(piece) for piece in stream.unseal(dripping(data, step), KEY, CHUNK, threads=threads))
+    with stream.unseal(dripping(data, step), KEY, CHUNK, threads=threads) as pieces:
+        return b"".join(bytes(piece) for piece in pieces)
 
 
 def dripping(data: bytes, step: int) -> stream.Read:
@@ -67,8 +68,9 @@ def test_any_one_flipped_bit_is_found_and_only_what_is_before_it_released(size: 
     out = bytearray()
 
     def release() -> None:
-        for piece in stream.unseal(blob.reading(bytes(whole)), KEY, CHUNK):
-            out.extend(piece)
+        with stream.unseal(blob.reading(bytes(whole)), KEY, CHUNK) as pieces:
+            for piece in pieces:
+                out.extend(piece)
 
     with pytest.raises(SealError) as caught:
         release()
@@ -123,22 +125,22 @@ def test_a_range_reads_no_more_than_it_must(file: tuple[Path, bytes], monkeypatc
 
 def test_a_piece_that_is_kept_too_long_is_an_error_and_not_other_bytes(file: tuple[Path, bytes]) -> None:
     path, content = file
-    with SealedFile(path, [Sm2Identity(ALICE)]) as opened:
-        kept = list(opened.pieces(10, 3 * CHUNK))
+    with SealedFile(path, [Sm2Identity(ALICE)]) as opened, opened.pieces(10, 3 * CHUNK) as pieces:
+        kept = list(pieces)
         with pytest.raises(ValueError, match="released"):
             bytes(kept[0])
-    kept = list(stream.unseal(blob.reading(sealed(content)), KEY, CHUNK))
-    with pytest.raises(ValueError, match="released"):
-        bytes(kept[0])
+    with stream.unseal(blob.reading(sealed(content)), KEY, CHUNK) as pieces:
+        kept = list(pieces)
+        with pytest.raises(ValueError, match="released"):
+            bytes(kept[0])
 
 
 def test_a_reader_that_stops_early_leaves_no_threads(file: tuple[Path, bytes]) -> None:
     path, _ = file
     before = threading.active_count()
-    with SealedFile(path, [Sm2Identity(ALICE)]) as opened:
-        for piece in opened.pieces(0, opened.size):
-            assert piece
-            break
+    with SealedFile(path, [Sm2Identity(ALICE)]) as opened, opened.pieces(0, opened.size) as pieces:
+        assert next(pieces)
+        assert threading.active_count() > before
     assert threading.active_count() == before
 
 

@@ -42,8 +42,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def called(prefix: str, now: int) -> str:
-    """Return a name for a snapshot that is taken at a time (nanoseconds since 1970)."""
-    return f"{prefix}-{datetime.fromtimestamp(now // 10**9, UTC):%Y.%m.%d-%H%M%S}"
+    """Return a name for a snapshot that is taken at a time (nanoseconds since 1970).
+
+    It ends with milliseconds: two snapshots may begin within a second, and a store refuses a name that it has.
+    """
+    return f"{prefix}-{datetime.fromtimestamp(now // 10**9, UTC):%Y.%m.%d-%H%M%S}.{now // 10**6 % 1000:03d}"
 
 
 def parse(found: dict[str, Any]) -> Snapshot:

@@ -68,14 +68,14 @@ def unseal(source: str, target: str, identities: Sequence[Identity], *, force: b
     _apart(source, target)
     with atomic_output.source(source, tick) as read:
         opened = open_header(_start(read), identities)
-        pieces = stream.unseal(read, opened.payload, opened.header.chunk)
-        if opened.header.content is Content.FOLDER and target != PIPE:
-            with atomic_output.folder(target) as folder:
-                tree.restore(pieces, folder)
-        else:
-            with atomic_output.target(target, force=force, mode=0o600) as write:
-                for piece in pieces:
-                    write(piece)
+        with stream.unseal(read, opened.payload, opened.header.chunk) as pieces:
+            if opened.header.content is Content.FOLDER and target != PIPE:
+                with atomic_output.folder(target) as folder:
+                    tree.restore(pieces, folder)
+            else:
+                with atomic_output.target(target, force=force, mode=0o600) as write:
+                    for piece in pieces:
+                        write(piece)
     return opened
 
 
@@ -88,8 +88,11 @@ def unseal_range(
     with SealedFile(Path(source), identities) as file:
         if file.opened.header.content is Content.FOLDER:
             raise BadInput(f"{source} holds a directory; a range of it means nothing")
-        pieces = file.pieces(offset, max(0, file.size - offset) if length is None else length)
-        with atomic_output.target(target, force=force, mode=0o600) as write:
+        length = max(0, file.size - offset) if length is None else length
+        with (
+            file.pieces(offset, length) as pieces,
+            atomic_output.target(target, force=force, mode=0o600) as write,
+        ):
             for piece in pieces:
                 write(piece)
         return file.opened
@@ -101,8 +104,9 @@ def verify(source: str, identities: Sequence[Identity], tick: Tick) -> Check:
         opened = open_header(_start(read), identities)
         verified, problem = 0, None
         try:
-            for piece in stream.unseal(read, opened.payload, opened.header.chunk):
-                verified += len(piece)
+            with stream.unseal(read, opened.payload, opened.header.chunk) as pieces:
+                for piece in pieces:
+                    verified += len(piece)
         except SealError as error:
             problem = error
     if problem is None and not opened.twins:

@@ -22,8 +22,8 @@ def seal(data: bytes, recipients: Sequence[Recipient], *, exponent: int = EXPONE
 def unseal(sealed: bytes, identities: Sequence[Identity]) -> bytes:
     """Return the content of a sealed file; NotOpened or Damaged otherwise."""
     opened = open_header(sealed[:START], identities)
-    pieces = stream.unseal(reading(sealed[START:]), opened.payload, opened.header.chunk, threads=1)
-    return b"".join(bytes(piece) for piece in pieces)
+    with stream.unseal(reading(sealed[START:]), opened.payload, opened.header.chunk, threads=1) as pieces:
+        return b"".join(bytes(piece) for piece in pieces)
 
 
 def reading(data: bytes) -> stream.Read:

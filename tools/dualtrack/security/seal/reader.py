@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -32,8 +34,8 @@ class SealedFile:
             self.chunk = self.opened.header.chunk
             self._layout = Layout(self.chunk, os.fstat(self._file).st_size)
             self._key = self.opened.payload
-            for _ in self._content(range(self._layout.count - 1, self._layout.count)):
-                pass
+            with self._content(range(self._layout.count - 1, self._layout.count)) as last:
+                deque(last, maxlen=0)
         except BaseException:
             os.close(self._file)
             raise
@@ -53,24 +55,25 @@ class SealedFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes of the content from ``offset`` on; BadInput where it has no such bytes."""
-        return b"".join(bytes(piece) for piece in self.pieces(offset, length))
+        with self.pieces(offset, length) as pieces:
+            return b"".join(bytes(piece) for piece in pieces)
 
-    def pieces(self, offset: int, length: int) -> Iterator[memoryview]:
-        """Yield the same in pieces of a chunk at most, each valid until the next is asked for."""
+    @contextmanager
+    def pieces(self, offset: int, length: int) -> Iterator[Iterator[memoryview]]:
+        """Yield an iterator of the same in pieces of a chunk at most, each valid until the next is asked for."""
         if offset < 0 or length < 0 or offset + length > self.size:
             raise BadInput(f"{self.path} holds {self.size} bytes, so not {length} from {offset} on")
-        return self._trimmed(offset, length)
+        touched = self._layout.touched(offset, length) if length else range(0)
+        with self._content(touched) as content, closing(self._trimmed(touched, content, offset, length)) as trimmed:
+            yield trimmed
 
-    def _trimmed(self, offset: int, length: int) -> Iterator[memoryview]:
-        if not length:
-            return
-        touched = self._layout.touched(offset, length)
-        for index, content in zip(touched, self._content(touched), strict=True):
+    def _trimmed(self, touched: range, chunks: Iterator[memoryview], offset: int, length: int) -> Generator[memoryview]:
+        for index, content in zip(touched, chunks, strict=True):
             begin = index * self.chunk
             with content[max(0, offset - begin) : offset + length - begin] as part:
                 yield part
 
-    def _content(self, indexes: range) -> Iterator[memoryview]:
+    def _content(self, indexes: range) -> AbstractContextManager[Iterator[memoryview]]:
         buffers = Buffers(self.chunk + TAG)
         return stream.opened(self._planned(indexes, buffers), buffers, self._key, self.chunk)
 

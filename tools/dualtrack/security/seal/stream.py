@@ -1,12 +1,14 @@
 """Seal and unseal streams: chunk by chunk, each with its place and whether it is the last in its nonce (STREAM).
 
-Nothing leaves `unseal` before its own chunk, and all chunks before it, have been verified.
+Nothing leaves `unseal` before its own chunk, and all chunks before it, have been verified. What yields chunks is a
+context, never a bare generator: a generator that an error leaves behind is ended by the garbage collector, in any
+thread and while any lock is held, and its end waits for threads that may need that very lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 from dualtrack.crypto import sm4
 from dualtrack.crypto.kdf import PayloadKey
@@ -42,19 +44,22 @@ def seal(read: Read, write: Write, key: PayloadKey, chunk: int, *, threads: int 
     return total
 
 
-def unseal(read: Read, key: PayloadKey, chunk: int, *, threads: int | None = None) -> Iterator[memoryview]:
-    """Yield the verified content of the chunks that ``read`` gives, each valid until the next is asked for.
+@contextmanager
+def unseal(read: Read, key: PayloadKey, chunk: int, *, threads: int | None = None) -> Iterator[Iterator[memoryview]]:
+    """Yield an iterator of the verified content of the chunks that ``read`` gives, each valid until the next one.
 
     Damaged names the first chunk that is not as it was written; all before it has been yielded by then.
     """
     buffers = Buffers(chunk + TAG)
-    return opened(_pieces(read, chunk + TAG, buffers), buffers, key, chunk, threads=threads)
+    with opened(_pieces(read, chunk + TAG, buffers), buffers, key, chunk, threads=threads) as views:
+        yield views
 
 
+@contextmanager
 def opened(
     pieces: Iterator[Piece], buffers: Buffers, key: PayloadKey, chunk: int, *, threads: int | None = None
-) -> Iterator[memoryview]:
-    """Yield the verified content of sealed ``pieces``, whose sizes count the tags."""
+) -> Iterator[Iterator[memoryview]]:
+    """Yield an iterator of the verified content of sealed ``pieces``, whose sizes count the tags."""
     gcm = sm4.gcm(key.key)
 
     def work(piece: Piece) -> Piece:
@@ -62,13 +67,17 @@ def opened(
         return piece
 
     try:
-        with _parallel(pieces, work, buffers, threads) as done:
-            for piece in done:
-                with memoryview(piece.data)[: piece.size - TAG] as view:
-                    yield view  # released after that: who kept it gets an error, not the bytes of a later chunk
-                buffers.give(piece.data)
+        with _parallel(pieces, work, buffers, threads) as done, closing(_views(done, buffers)) as views:
+            yield views
     finally:
         gcm.close()
+
+
+def _views(done: Iterator[Piece], buffers: Buffers) -> Generator[memoryview]:
+    for piece in done:
+        with memoryview(piece.data)[: piece.size - TAG] as view:
+            yield view  # released after that: who kept it gets an error, not the bytes of a later chunk
+        buffers.give(piece.data)
 
 
 def fill(read: Read, view: memoryview) -> int:
