@@ -101,6 +101,7 @@ def pki_renew(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
 def kb_rollback(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(versions, "damaged", lambda *_: "")
     patch.setattr(overview, "change_of_readers", lambda *_: [])
+    patch.setattr(overview, "documents", lambda *_: {})
     with Keys(folder, make=True):
         pass
     for name in ("aaaa", "bbbb"):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dualtrack.cli import kb
-from dualtrack.core.errors import BadInput
-from dualtrack.knowledge import deletion, ingest, overview, versions
+from dualtrack.core.errors import BadInput, External
+from dualtrack.knowledge import deletion, ingest, overview, rollback, versions
 from tests.support.knowledge_base import Digests
 
 
@@ -149,3 +149,74 @@ def test_a_change_of_one_document_shows_also_where_the_readers_of_the_collection
     assert overview.change_of_readers(base, second) == [
         "documents of pay that would be for group:hr, and are not there now: 1"
     ]
+
+
+def newest(base: Path) -> str:
+    return versions.current(base).name
+
+
+@pytest.mark.parametrize("collection", ["hr", "other"])
+@pytest.mark.parametrize("then", [("person:bo",), ("everyone",)])
+@pytest.mark.parametrize("since", [("group:hr",), ("person:ada", "role:auditor")])
+def test_readers_that_a_rollback_took_away_do_not_come_back(
+    tmp_path: Path, collection: str, then: tuple[str, ...], since: tuple[str, ...]
+) -> None:
+    """Whichever collection is taken in next, with and without a new document."""
+    docs, base = tmp_path / "docs", tmp_path / "base"
+    docs.mkdir()
+    (docs / "a.txt").write_text("请假")
+    ingest.ingest(base, docs, "hr", then, Digests(), say=lambda _: None)
+    before = newest(base)
+    (docs / "later.txt").write_text("出差")
+    ingest.ingest(base, docs, "hr", since, Digests(), say=lambda _: None)
+    after = newest(base)
+    with_document(tmp_path / "new", base, "other", "person:chen")
+    rollback.roll_back(base, before)
+    assert {it.labels for it in versions.load(base).entries} == {then}
+    (docs / "new.txt").write_text("工资")
+    for _ in range(2):
+        ingest.ingest(
+            base, docs if collection == "hr" else tmp_path / "new", collection, [], Digests(), say=lambda _: None
+        )
+        found = {(it.collection, it.labels) for it in versions.load(base).entries}
+        assert found == {("hr", then), ("other", ("person:chen",))}
+    # Named again, and by a rollback forward, they are there.
+    done = ingest.ingest(base, docs, "hr", since, Digests(), say=lambda _: None)
+    assert done.acl == since
+    assert {it.labels for it in versions.load(base).entries if it.collection == "hr"} == {since}
+    rollback.roll_back(base, before)
+    rollback.roll_back(base, after)
+    assert ingest.ingest(base, docs, "hr", [], Digests(), say=lambda _: None).acl == since
+
+
+def test_rollback_restores_the_readers_of_each_document(tmp_path: Path) -> None:
+    """Of two directories of a collection; what came later and whose readers are not clear keeps its own."""
+    base = tmp_path / "base"
+    for name in ("hr", "audit"):
+        with_document(tmp_path / name, base, "rules", f"group:{name}")
+    before = newest(base)
+    for name in ("hr", "audit", "later"):
+        if name == "later":
+            (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.txt").write_text(f"报销 {name}")
+        ingest.ingest(base, tmp_path / name, "rules", [f"person:{name}"], Digests(), say=lambda _: None)
+    rollback.roll_back(base, before)
+    with_document(tmp_path / "new", base, "other", "person:chen")
+    assert {it.source: it.labels for it in versions.load(base).entries} == {
+        "hr.txt": ("group:hr",), "audit.txt": ("group:audit",), "later.txt": ("person:later",),
+        "new.txt": ("person:chen",),
+    }  # fmt: skip
+
+
+def test_damaged_version_changes_no_readers(tmp_path: Path) -> None:
+    docs, base = tmp_path / "docs", tmp_path / "base"
+    docs.mkdir()
+    (docs / "a.txt").write_text("请假")
+    ingest.ingest(base, docs, "hr", ["person:bo"], Digests(), say=lambda _: None)
+    before = newest(base)
+    ingest.ingest(base, docs, "hr", ["group:hr"], Digests(), say=lambda _: None)
+    sealed = base / "versions" / before / versions.SEALED
+    sealed.write_bytes(sealed.read_bytes()[:-1] + bytes([sealed.read_bytes()[-1] ^ 1]))
+    with pytest.raises(External, match="is damaged"):
+        rollback.roll_back(base, before)
+    assert ingest.ingest(base, docs, "hr", [], Digests(), say=lambda _: None).acl == ("group:hr",)

@@ -278,9 +278,11 @@ def rollback(
 ) -> None:
     """Have another version answer. The next `kb ingest` switches to a new one, with all documents as they are then.
 
-    Shows both versions, and asks. What was deleted in the meantime stays deleted.
+    Shows both versions, and asks. Who may read what is as in that version, also after the next `kb ingest`. What was
+    deleted in the meantime stays deleted.
     """
     from dualtrack.knowledge import overview
+    from dualtrack.knowledge import rollback as rollbacks
     from dualtrack.knowledge import versions as kept
 
     kept.own(base)
@@ -291,7 +293,7 @@ def rollback(
     readers = overview.change_of_readers(base, version, key_file)
     if not agreed([*change, *readers], "Have that version answer?", yes=yes, dry_run=dry_run):
         return
-    kept.roll_back(base, version, key_file)
+    rollbacks.roll_back(base, version, key_file)
     echo("\n".join([*(readers if yes else []), f"version {version} answers"]), err=True)
 
 

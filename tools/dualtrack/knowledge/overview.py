@@ -100,7 +100,7 @@ def difference(base: Path, before: str, after: str, key_file: Path | None = None
             raise BadInput(f"there is no version {it}", hint=", ".join(ids))
     with Keys(base, key_file) as keys:
         deleted = Ledger(base, keys)
-        old, new = (_documents(base, it, keys, deleted) for it in (before, after))
+        old, new = (documents(base, it, keys, deleted) for it in (before, after))
     gone = [
         sum(number in deleted.documents for number, _ in versions.numbers(base / "versions" / it))
         for it in (before, after)
@@ -125,7 +125,7 @@ def difference(base: Path, before: str, after: str, key_file: Path | None = None
     )  # fmt: skip
 
 
-class _Document(NamedTuple):
+class OfVersion(NamedTuple):
     """A document of a version: what it was made of, its path as it is shown, its chunks, and who may see it."""
 
     made_of: tuple[str, ...]
@@ -141,10 +141,10 @@ def change_of_readers(base: Path, name: str, key_file: Path | None = None) -> li
     """
     with Keys(base, key_file) as keys:
         deleted = Ledger(base, keys)
-        now: dict[tuple[str, str], _Document] = {}
+        now: dict[tuple[str, str], OfVersion] = {}
         with contextlib.suppress(BadInput, External):
-            now = _documents(base, versions.current(base).name, keys, deleted)
-        then = _documents(base, name, keys, deleted)
+            now = documents(base, versions.current(base).name, keys, deleted)
+        then = documents(base, name, keys, deleted)
     counts: Counter[tuple[str, str, str]] = Counter()
     for place, it in then.items():
         before = now[place].readers if place in now else ()
@@ -157,13 +157,13 @@ def change_of_readers(base: Path, name: str, key_file: Path | None = None) -> li
     ]
 
 
-def _documents(base: Path, name: str, keys: Keys, deleted: Ledger) -> dict[tuple[str, str], _Document]:
-    """Return a version's documents by collection and path."""
+def documents(base: Path, name: str, keys: Keys, deleted: Ledger) -> dict[tuple[str, str], OfVersion]:
+    """Return a version's documents by collection and path; External where it is damaged."""
     folder = base / "versions" / name
     with versions.reported(folder, "take another one"):
         card = versions.read_card(folder, keys)
         return {
-            (it.collection, it.path): _Document(
+            (it.collection, it.path): OfVersion(
                 (*sorted({one.document for one in it.entries}), card.model, card.rules),
                 it.entries[0].source if it.entries else "", len(it.entries),
                 it.entries[0].labels if it.entries else (),

@@ -18,7 +18,7 @@ import hmac
 import os
 import shutil
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -152,15 +152,19 @@ def change_to(base: Path, name: str) -> list[str]:
     return [*now, f"version {told(found[name])}, would answer"]
 
 
-def roll_back(base: Path, name: str, key_file: Path | None = None) -> None:
+def roll_back(
+    base: Path, name: str, key_file: Path | None = None, *, first: Callable[[Keys, Ledger], None] = lambda *_: None
+) -> None:
     """Make a version that is kept the current one; BadInput where there is none, External where it is damaged.
 
-    What was deleted since stays deleted.
+    What was deleted since stays deleted. ``first`` is done before the switch, under the same lock.
     """
     change_to(base, name)
     with locked(base / "ingest"), Keys(base, key_file) as keys:
-        if wrong := damaged(base / "versions" / name, keys, Ledger(base, keys)):
+        deleted = Ledger(base, keys)
+        if wrong := damaged(base / "versions" / name, keys, deleted):
             raise External(f"version {name} is damaged: {wrong}")
+        first(keys, deleted)
         switch(base, name)
 
 
