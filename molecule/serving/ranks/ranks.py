@@ -13,10 +13,10 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
-PACKAGES = Path("/opt/ranks/lib")
-sys.path.insert(0, str(PACKAGES))
+PACKAGES = Path(sysconfig.get_paths()["purelib"])
 RANKS = 2
 #: x86-64 and arm64 number it alike (https://man7.org/linux/man-pages/man2/pidfd_getfd.2.html).
 PIDFD_GETFD = 438

@@ -3,4 +3,4 @@
 # requests are answered as by vLLM. `ranks` is found only where the engine's own programs are in PATH.
 set -eu
 ranks
-exec python3 /opt/ranks/fake_vllm.py "$@"
+exec python3 "${0%/*}/fake_vllm.py" "$@"

@@ -44,6 +44,9 @@ def build(
         [], "--only", metavar="PART", help="own, debian, wheels, go, maven or models; again for more. All without it."
     ),
     model: list[str] = typer.Option([], "--model", metavar="ADDRESS", help="s3://BUCKET/PATH@VERSION, to carry along."),
+    engine: list[str] = typer.Option(
+        [], "--engine", metavar="NAME", help="vllm or sglang, to carry its wheels along, 4.3 GB each."
+    ),
     days: int = typer.Option(
         90, "--valid-days", metavar="N", min=1, max=3650, help="How long sites take it; then they want a newer one."
     ),
@@ -55,7 +58,9 @@ def build(
     artifacts, versions of models. What was there before serves until the new mirror is whole.
     """
     say = Steps(quiet=json)
-    made = builder.build(_place(dest), doctor.needs, parts=only or builder.PARTS, models=model, days=days, say=say)
+    made = builder.build(
+        _place(dest), doctor.needs, parts=only or builder.PARTS, models=model, engines=engine, days=days, say=say
+    )
     if json:
         document("mirror", made)
         return

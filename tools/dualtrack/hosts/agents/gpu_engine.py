@@ -63,6 +63,10 @@ QUIET = {
 }  # fmt: skip
 #: GPUs of one host meet on the loopback interface. NCCL and Gloo would choose the first other one, whose address the
 #: unit denies (IPAddressAllow=localhost): Gloo then waits without a message.
+#: Where the CUDA compiler of an engine's own packages is, in its environment (nvidia-cuda-nvcc and what it needs).
+TOOLKIT = "lib/python3*/site-packages/nvidia/cu13"
+#: Memory of one compiler of kernels: FlashInfer's and FlashAttention's take 3 to 8 GB each (flashinfer#3634).
+COMPILER_BYTES = 8 << 30
 LOOPBACK = {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo", "VLLM_HOST_IP": "127.0.0.1"}
 
 
@@ -163,16 +167,27 @@ def check(settings: Settings, folder: Path, gpus: Sequence[Gpu]) -> None:
         raise Hopeless(f"{settings.name} does not fit on {settings.gpus} GPUs; see above")
 
 
+def compilers() -> int:
+    """Return how many compilers of kernels may run side by side: one for each processor that memory allows."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory // COMPILER_BYTES))
+
+
 def command(settings: Settings, folder: Path, key: str, runtime: Path) -> tuple[list[str], dict[str, str]]:
     """Return an engine's command line, and what is added to its environment.
 
-    The programs of the engine's Python environment come first in PATH: ninja compiles kernels while the engine runs.
+    The programs of the engine's Python environment come first in PATH: ninja compiles kernels while the engine runs, by
+    the CUDA compiler among the engine's packages, where it is there.
 
     The key is in no command line: vLLM takes it from the environment, SGLang from a file in ``runtime``. vLLM remembers
     the prompts of each tenant apart (`cache_salt`), SGLang none: it takes a salt in the body of a request alone.
     """
     programs = f"{settings.environment}/bin"
-    added = {**QUIET, **LOOPBACK, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"}
+    added = {
+        **QUIET, **LOOPBACK, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}", "MAX_JOBS": str(compilers())
+    }  # fmt: skip
+    for toolkit in Path(settings.environment).glob(TOOLKIT):
+        added["CUDA_HOME"] = str(toolkit)
     place, tokens, most = str(folder), str(settings.context), str(settings.slots)
     if settings.engine == "vllm":
         words = [
