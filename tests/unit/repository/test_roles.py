@@ -58,7 +58,8 @@ def test_platforms_are_those_that_the_role_accepts(role: Path) -> None:
     if accepted is not None:
         names = {it: [RELEASES[str(version)] for version in found["versions"]] for it, found in accepted.items()}
         assert platforms == names
-    assert set(platforms) == {"Debian", "Ubuntu"}
+    # NVIDIA's repository has other names of packages for Ubuntu, where nobody has tried them.
+    assert set(platforms) == ({"Debian"} if role.name == "gpu_driver" else {"Debian", "Ubuntu"})
     assert platforms["Debian"] == ["bookworm"]
 
 
