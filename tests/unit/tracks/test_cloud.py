@@ -159,7 +159,7 @@ def test_join_takes_the_hosts_that_were_never_in_order(tmp_path: Path, monkeypat
     monkeypatch.setattr(cloud, "STATE", tmp_path)
     for name, value in {"saved_output": output(), "discover": hosts}.items():
         monkeypatch.setattr(instances, name, lambda *_, value=value: value)
-    monkeypatch.setattr(cloud.host_boot, "all_of", lambda *_: None)
+    monkeypatch.setattr(cloud.host_boot, "all_of", lambda *_, **__: None)
     monkeypatch.setattr(cloud.deployment, "write", lambda *_: None)
     monkeypatch.setattr(cloud.provision, "configured", lambda *_, hosts, **__: taken.extend(hosts))
     cloud.join("aws", say=lambda _: None)

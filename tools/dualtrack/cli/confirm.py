@@ -59,9 +59,9 @@ def _yes_or_no(text: str) -> bool:
     return text.lower() in ("y", "yes")
 
 
-def answer(question: str) -> bool:
+def answer(question: str, hint: str = "--yes does it, --dry-run only shows it") -> bool:
     """Ask for a yes or no on stderr; Refused where nobody answers."""
-    return ask(f"{question} [y/N]", _yes_or_no, hint="--yes does it, --dry-run only shows it")
+    return ask(f"{question} [y/N]", _yes_or_no, hint=hint)
 
 
 def only_shows(*, yes: bool, dry_run: bool, json: bool) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.bring_up import FULL, changing, facts_file, show_settled
+from dualtrack.cli.bring_up import ACCEPT, FULL, accepting, changing, facts_file, show_settled
 from dualtrack.cli.options import ENDS, FACTS, JSON
 from dualtrack.core.output import Steps, echo
 from dualtrack.inventory import deployment
@@ -18,10 +18,10 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("up")
-def local_up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None:
+def local_up(facts: Path | None = FACTS, accept: bool = ACCEPT, full: bool = FULL, json: bool = JSON) -> None:
     """Bring up, configure and verify the servers that the facts file describes."""
     with changing("local up"):
-        settled = local_track.up(facts_file(facts), say=Steps(quiet=json), full=full)
+        settled = local_track.up(facts_file(facts), accept=accepting(accept), say=Steps(quiet=json), full=full)
     show_settled([settled], json)
 
 

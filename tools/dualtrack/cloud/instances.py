@@ -11,6 +11,7 @@ from dualtrack.core.errors import Missing
 from dualtrack.inventory import contract, ec2
 from dualtrack.inventory.model import Host, check
 from dualtrack.inventory.target import Stack
+from dualtrack.remote import host_keys
 
 
 def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
@@ -26,6 +27,21 @@ def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
     )  # fmt: skip
     check(hosts)
     return hosts
+
+
+def console_keys(host: Host, output: contract.Output, endpoint: str = "") -> list[str]:
+    """Return the host keys that an instance has printed to its console, which only the account's owner can read.
+
+    [] where there are none, or none yet: EC2 shows what was printed after one to five minutes.
+    """
+    api = aws.client("ec2", output.region, endpoint)
+    try:
+        found = api.get_console_output(InstanceId=host.instance_id, Latest=True)
+    except api.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] != "UnsupportedOperation":  # `Latest` is for instances on Nitro
+            raise
+        found = api.get_console_output(InstanceId=host.instance_id)
+    return host_keys.printed(found.get("Output", ""))
 
 
 def applied_output(stack: Stack) -> contract.Output:

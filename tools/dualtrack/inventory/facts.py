@@ -13,6 +13,7 @@ from dualtrack.core.errors import BadInput
 from dualtrack.core.paths import ROOT
 from dualtrack.inventory import ways
 from dualtrack.inventory.model import Host, Role, check, valid_address
+from dualtrack.remote import host_keys
 
 DEFAULT = ROOT / "inventories/local/facts.yml"
 #: What every disk of a lab's virtual machine is called, before its serial number.
@@ -40,6 +41,14 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(description="(machines only) ssh reaches it through this host, where it differs from the file's `jump`."),
     ] = ""
     port: Annotated[int, Meta(ge=1, le=65535, description="The port of its ssh server.")] = 22
+    host_key: Annotated[
+        str,
+        Meta(
+            pattern=rf"^$|{host_keys.PATTERN}",
+            description="(machines only) The public key of its ssh server, as in /etc/ssh/ssh_host_ed25519_key.pub"
+            " there; without it the fingerprint is shown at the first contact, with a question.",
+        ),
+    ] = ""
     user: Annotated[str, Meta(description="Its login user, where it differs from the file's `user`.")] = ""
     cny_per_day: Annotated[
         Annotated[float, Meta(ge=0, le=1e6)] | None,
@@ -149,6 +158,7 @@ def hosts(facts: Facts) -> list[Host]:
             user=s.user or facts.user,
             port=s.port,
             proxy=ways.by_jump(jump, f"host {s.name}") if (jump := s.jump or facts.jump) else "",
+            host_key=" ".join(s.host_key.split()[:2]),
             track="local",
             pool="local",
             lifecycle="owned",

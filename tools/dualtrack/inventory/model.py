@@ -34,7 +34,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """One host: who it is, how to reach it, what it is for. Addresses are IPv4, dotted.
 
     ``address`` is the one that other hosts have for it. ``proxy`` is the command by which ssh reaches it from here, ''
-    where that goes straight (`ways`).
+    where that goes straight (`ways`). ``host_key`` is the public key of its ssh server that the operator wrote down
+    (type and base64), '' for none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     instance_id: str = ""
     port: int = 22
     proxy: str = ""
+    host_key: str = ""
     vars: dict[str, object] = {}
 
 

@@ -9,14 +9,20 @@ import base64
 import contextlib
 import hashlib
 import logging
+import re
 import shlex
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from dualtrack.core import waiting
 
+#: The types of key that are asked for, the first first, and how a key of each is called in a signature.
+TYPES = {"ssh-ed25519": "ssh-ed25519", "ecdsa-sha2-nistp256": "ecdsa-sha2-nistp256", "ssh-rsa": "rsa-sha2-512"}
+_KEY = rf"(?:{'|'.join(TYPES)}) [A-Za-z0-9+/]{{40,}}={{0,2}}"
+#: A public key as a facts file has it: with or without a comment.
+PATTERN = rf"^{_KEY}( [^\n]*)?$"
 # paramiko prints a traceback for every host that is not up yet; waiting for it is what this module is for.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
@@ -52,14 +58,19 @@ def connected(address: str, port: int = 22, *, proxy: str = "", timeout: float =
             program.communicate()
 
 
-def host_key(address: str, port: int = 22, *, proxy: str = "", timeout: float = 10) -> str:
-    """Return the host key (type and base64) that an ssh server proves to own; raises OSError or SSHException."""
+def host_key(
+    address: str, port: int = 22, *, proxy: str = "", types: Sequence[str] = tuple(TYPES), timeout: float = 10
+) -> str:
+    """Return the host key (type and base64) that an ssh server proves to own; raises OSError or SSHException.
+
+    ``types`` are those of `TYPES` that are asked for.
+    """
     import paramiko
 
     with connected(address, port, proxy=proxy, timeout=timeout) as way:
         transport = paramiko.Transport(way.channel)
         try:
-            transport.get_security_options().key_types = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
+            transport.get_security_options().key_types = tuple(TYPES[it] for it in types)
             transport.start_client(timeout=timeout)
             key = transport.get_remote_server_key()
             return f"{key.get_name()} {base64.b64encode(key.asbytes()).decode()}"
@@ -105,7 +116,7 @@ def _check_may_look(program: subprocess.Popen[bytes] | None) -> None:
 
 def wait_for_key(
     name: str, address: str, port: int = 22, *, proxy: str = "", stall: float = 180,
-    progress: Callable[[], object] | None = None,
+    types: Sequence[str] = tuple(TYPES), progress: Callable[[], object] | None = None,
 ) -> str:  # fmt: skip
     """Return the key of a host's ssh server once it is up; External after ``stall`` seconds without ``progress``."""
     import paramiko
@@ -115,7 +126,7 @@ def wait_for_key(
     def key() -> str:
         nonlocal said
         try:
-            return host_key(address, port, proxy=proxy)
+            return host_key(address, port, proxy=proxy, types=types)
         except (OSError, paramiko.SSHException, EOFError) as error:
             said = str(error) or type(error).__name__
             return ""
@@ -130,6 +141,12 @@ def fingerprint(key: str) -> str:
     """Return a host key's fingerprint as ssh prints it (SHA256:…)."""
     digest = hashlib.sha256(base64.b64decode(key.split()[1])).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def printed(console: str) -> list[str]:
+    """Return the host keys that cloud-init printed last to a machine's console; [] for none."""
+    block = re.findall(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", console, re.DOTALL)
+    return re.findall(_KEY, block[-1]) if block else []
 
 
 #: What ssh exits with when the connection or the login failed, as opposed to the command.

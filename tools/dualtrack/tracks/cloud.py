@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dualtrack.cloud import instances, variables
@@ -15,6 +15,7 @@ from dualtrack.core.paths import STATE
 from dualtrack.core.task_graph import Say
 from dualtrack.inventory import contract, deployment
 from dualtrack.inventory import target as targets
+from dualtrack.inventory.model import Host
 from dualtrack.inventory.target import Stack
 from dualtrack.tracks import host_boot, provision, serving
 from dualtrack.verify import record
@@ -27,6 +28,11 @@ def own_variables() -> dict[str, Any]:
     return variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
 
 
+def endpoint(stack: Stack) -> str:
+    """Return the address of a stack's cloud API, '' for AWS's own."""
+    return targets.of(stack).endpoint()
+
+
 def plan(stack: Stack, *, confirm: Confirm, say: Say, key: str = "") -> TofuPlan:
     """Return what `up` would change in the stack, and with which variables; nothing is changed."""
     target = targets.of(stack)
@@ -36,7 +42,15 @@ def plan(stack: Stack, *, confirm: Confirm, say: Say, key: str = "") -> TofuPlan
     ).plan  # fmt: skip
 
 
-def up(stack: Stack, *, confirm: Confirm, say: Say, key: str = "", full: bool = False) -> provision.Settled:
+def up(
+    stack: Stack,
+    *,
+    confirm: Confirm,
+    accept: host_boot.Accept = host_boot.refuse,
+    say: Say,
+    key: str = "",
+    full: bool = False,
+) -> provision.Settled:
     """Bring the cloud track up, from nothing or from whatever is there, and return what it took."""
     target = targets.of(stack)
     target.up(say)
@@ -51,7 +65,7 @@ def up(stack: Stack, *, confirm: Confirm, say: Say, key: str = "", full: bool = 
     wait_for_capacity(output, endpoint, say)
     hosts, connection = instances.discover(output, endpoint), target.connection()
     say(f"waiting until {len(hosts)} instances have booted and let us in")
-    host_boot.all_of(hosts, connection, target, say)
+    host_boot.all_of(hosts, connection, target, say, accept=accept, vouch=by_console(output, endpoint, say))
     deployment.write(target, "cloud", hosts, connection)
     deployment.remember(stack=stack)
     settled = provision.configured("cloud", target.environment, say, changed=result.changed, full=full)
@@ -59,7 +73,27 @@ def up(stack: Stack, *, confirm: Confirm, say: Say, key: str = "", full: bool = 
     return settled
 
 
-def join(stack: Stack, *, say: Say) -> provision.Settled | None:
+#: How long an instance's console may show no host keys: EC2 shows what was printed after one to five minutes.
+CONSOLE_STALL_S = 420.0
+
+
+def by_console(output: contract.Output, endpoint: str, say: Say) -> host_boot.Vouch:
+    """Return what reads the host keys that an instance printed at its first boot, and waits until they are there."""
+
+    def vouch(host: Host) -> Sequence[str]:
+        say(f"waiting for the host keys on the console of {host.name}, up to {CONSOLE_STALL_S / 60:.0f} minutes")
+        try:
+            return waiting.until(
+                lambda: instances.console_keys(host, output, endpoint), f"the console of {host.name}",
+                stall=CONSOLE_STALL_S, limit=CONSOLE_STALL_S, interval=5,
+            )  # fmt: skip
+        except waiting.GaveUp:  # an image without cloud-init, or one that prints none
+            return []
+
+    return vouch
+
+
+def join(stack: Stack, *, accept: host_boot.Accept = host_boot.refuse, say: Say) -> provision.Settled | None:
     """Configure and verify the instances that were never found in order, and only those; None when there are none.
 
     For the pools' own comings and goings: nothing is applied, and hosts that were in order are not touched.
@@ -76,7 +110,8 @@ def join(stack: Stack, *, say: Say) -> provision.Settled | None:
     if not new:
         return None
     say(f"waiting until {', '.join(host.name for host in new)} have booted and let us in")
-    host_boot.all_of(new, connection, target, say)
+    vouch = by_console(output, target.endpoint(), say)
+    host_boot.all_of(new, connection, target, say, accept=accept, vouch=vouch)
     deployment.write(target, "cloud", hosts, connection)
     settled = provision.configured("cloud", target.environment, say, changed=True, hosts=[host.name for host in new])
     serving.introduce(say)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from dualtrack.core import proc, waiting
-from dualtrack.core.errors import External
+from dualtrack.core.errors import External, Refused
 from dualtrack.core.paths import expanded
 from dualtrack.core.task_graph import Say
 from dualtrack.inventory.model import Host
@@ -28,6 +28,10 @@ FIRST_BOOT = (
     " || { code=$?; test $code != 124 || cat /var/log/cloud-init*.log | wc -c; exit $code; }"
 )
 GOES_ON = 124
+#: Takes hosts whose keys nobody vouches for, a line each with the fingerprint; Refused where they are not accepted.
+Accept = Callable[[Sequence[str]], None]
+#: Returns the host keys that a host is known to have by another way than ssh; none where there is no such way.
+Vouch = Callable[[Host], Sequence[str]]
 #: How long a host may show no sign of life until it is given up, in seconds.
 STALL_S = 180.0
 
@@ -47,12 +51,28 @@ def proxy_of(words: Sequence[str]) -> str:
     return next((word.removeprefix("ProxyCommand=") for word in words if word.startswith("ProxyCommand=")), "")
 
 
-def all_of(hosts: Sequence[Host], connection: Connection, target: Target, say: Say, *, stall: float = STALL_S) -> None:
+def nobody(host: Host) -> Sequence[str]:
+    """Return the key that the operator wrote down for a host, and no other."""
+    return [host.host_key] if host.host_key else []
+
+
+def refuse(unknown: Sequence[str]) -> None:
+    """Accept no host key that nobody vouches for."""
+    raise Refused(
+        f"nobody vouches for {'; '.join(unknown)}",
+        hint="`dualtrack local up` and `cloud up` ask; --accept-host-keys takes them as they are",
+    )
+
+
+def all_of(
+    hosts: Sequence[Host], connection: Connection, target: Target, say: Say, *, accept: Accept = refuse,
+    vouch: Vouch = nobody, stall: float = STALL_S,
+) -> None:  # fmt: skip
     """Wait until every host takes a login and has finished its first boot, side by side.
 
-    A host's key is learned the first time (and its fingerprint said), never replaced: a key that changed later makes
-    ssh refuse. External names the host, what failed, and where to look, after
-    ``stall`` seconds without progress.
+    A host's key is compared with those that ``vouch`` knows, or ``accept`` is asked, before anything is sent there. It
+    is learned the first time, never replaced: a key that changed later makes ssh refuse. External names the host, what
+    failed, and where to look, after ``stall`` seconds without progress; Refused where a key is not as it must be.
     """
     known, signs = target.known_hosts(), target.signs_of_life
 
@@ -61,15 +81,36 @@ def all_of(hosts: Sequence[Host], connection: Connection, target: Target, say: S
             return ""
         return host_keys.wait_for_key(
             host.name, host.address, host.port, proxy=proxy_of(ssh_words(host, connection)), stall=stall,
+            types=[host.host_key.split()[0]] if host.host_key else tuple(host_keys.TYPES),
             progress=lambda: signs(host.name),
         )  # fmt: skip
 
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(hosts)))) as pool:
-        for host, key in zip(hosts, pool.map(one, hosts), strict=True):
-            if key:
-                known.learn(host.name, key)
-                say(f"{host.name} at {host.address} answers, host key {host_keys.fingerprint(key)}")
+        fresh = [(host, key) for host, key in zip(hosts, pool.map(one, hosts), strict=True) if key]
+        vouched = list(pool.map(lambda it: vouch(it[0]), fresh))
+        unknown = [
+            f"{host.name} at {host.address}, host key {host_keys.fingerprint(key)}"
+            for (host, key), trusted in zip(fresh, vouched, strict=True)
+            if not _recognized(host, key, trusted)
+        ]
+        if unknown:
+            accept(unknown)
+        for host, key in fresh:
+            known.learn(host.name, key)
+            say(f"{host.name} at {host.address} answers, host key {host_keys.fingerprint(key)}")
         list(pool.map(lambda host: first_boot(host, connection, signs, stall), hosts))
+
+
+def _recognized(host: Host, key: str, trusted: Sequence[str]) -> bool:
+    """Tell whether somebody vouches for a host's key; Refused where they name others."""
+    same_type = [it for it in trusted if it.split()[0] == key.split()[0]]
+    if same_type and key not in same_type:
+        raise Refused(
+            f"the host key of {host.name} at {host.address} is {host_keys.fingerprint(key)}, and must be"
+            f" {' or '.join(map(host_keys.fingerprint, same_type))}: nothing was sent there",
+            hint="another machine answers at this address, or one on the way; look at the host's console",
+        )
+    return bool(same_type)
 
 
 def first_boot(host: Host, connection: Connection, signs: Callable[[str], object], stall: float) -> None:

@@ -13,7 +13,7 @@ from dualtrack.inventory.render import Connection
 from dualtrack.tracks import host_boot, provision, serving
 
 
-def up(path: Path, *, say: Say, full: bool = False) -> provision.Settled:
+def up(path: Path, *, accept: host_boot.Accept = host_boot.refuse, say: Say, full: bool = False) -> provision.Settled:
     """Bring the local track up as the facts file at ``path`` describes it, and return what it took."""
     facts = facts_file.load(path)
     target = targets.of(facts.provider)
@@ -21,7 +21,7 @@ def up(path: Path, *, say: Say, full: bool = False) -> provision.Settled:
     target.up(say)
     target.seed({role for server in facts.hosts for role in server.roles}, say)
     changed = target.provide(facts, say)
-    host_boot.all_of(hosts, connection, target, say, stall=60)
+    host_boot.all_of(hosts, connection, target, say, accept=accept, stall=60)
     deployment.write(target, "local", hosts, connection)
     deployment.remember(facts=str(path.resolve()))
     settled = provision.configured("local", target.environment, say, changed=changed, full=full)
