@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dualtrack.cli import bring_up
-from dualtrack.cloud import variables
+from dualtrack.cloud import preflight, variables
 from dualtrack.cloud.bill import SERVING, bill
 from dualtrack.cloud.plan import TofuPlan
+from dualtrack.cloud.preflight import Preflight, Quota
 from dualtrack.cloud.prices import MONTH_HOURS, files
+from dualtrack.core.errors import Refused
 
 BOOK = files.load()
 NOW = 1_790_000_000.0
@@ -111,10 +114,21 @@ def test_the_price_is_shown_before_the_question(
         return "111122223333" in question
 
     monkeypatch.setattr(bring_up, "answer", answer)
+    needs = Quota(family="P", bought="on-demand", code="L-1", needs=192, most=480, has=192)
+    ready = Preflight(quotas=(needs,), problems=(), unchecked=("images: no answer",))
+    monkeypatch.setattr(preflight, "check", lambda *_: ready)
     plan = TofuPlan((), False, Path("plan"), pools(gpus=pool("on-demand", ["p4de.24xlarge"], 2, 5)))
     assert bring_up.asked(yes)(plan, "account 111122223333")
     shown = capsys.readouterr().err if yes else said[0]
     assert "$54.90 an hour" in shown
     assert "p4de.24xlarge" in shown
+    assert "quota    P instances, on-demand: 192 vCPUs, at most 480; the account may run 192" in shown
+    assert "unknown  images: no answer" in shown
     assert bring_up.asked(True)(TofuPlan((), False, Path("plan")), "account 111122223333")
     assert capsys.readouterr().err == "No changes\n"
+    # Nobody is asked about what cannot start.
+    said.clear()
+    monkeypatch.setattr(preflight, "check", lambda *_: replace(ready, problems=("no quota: ask for it", "no type")))
+    with pytest.raises(Refused, match="no quota: ask for it; and 1 more, listed above"):
+        bring_up.asked(yes)(plan, "account 111122223333")
+    assert said == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 import typer
 
 from dualtrack.cli.confirm import answer
-from dualtrack.cloud import show
+from dualtrack.cloud import preflight, show
 from dualtrack.cloud.bill import Bill, bill
 from dualtrack.cloud.plan import TofuPlan
 from dualtrack.cloud.prices import files
 from dualtrack.core import turns
 from dualtrack.core.characters import visible
+from dualtrack.core.errors import Refused
 from dualtrack.core.output import document, echo
 from dualtrack.core.paths import STATE
 from dualtrack.inventory import facts
@@ -24,6 +25,11 @@ from dualtrack.inventory import facts
 YES = typer.Option(False, "--yes", "-y", help="Do not ask before changing a real account.")
 FULL = typer.Option(
     False, "--full", help="Configure also where nothing has changed since and the checks would say that all is well."
+)
+
+
+ACCEPT = typer.Option(
+    False, "--accept-host-keys", help="Take the ssh host keys that nobody vouches for as they are, without a question."
 )
 
 
@@ -46,10 +52,37 @@ def asked(yes: bool) -> Callable[[TofuPlan, str], bool]:
     def ask(plan: TofuPlan, owner: str) -> bool:
         echo(plan.text, err=True)
         if plan.variables:
-            show.prices(billed(plan), err=True)
+            found = billed(plan)
+            show.prices(found, err=True)
+            ready = preflight.check(plan.variables, found.pools)
+            show.preflight(ready, err=True)
+            if ready.problems:
+                raise Refused(f"{ready.problems[0]}{also(ready.problems)}", hint="nothing was changed")
         return yes or answer(f"Continue, in {owner}?")
 
     return ask
+
+
+def accepting(given: bool) -> Callable[[Sequence[str]], None]:
+    """Return a question that shows host keys which nobody vouches for; it is not asked where they are ``given``."""
+
+    def accept(unknown: Sequence[str]) -> None:
+        if given:
+            return
+        for line in unknown:
+            echo(visible(line), err=True)
+        hint = "--accept-host-keys takes them; `host_key` in the facts file names the right ones"
+        if not answer(
+            "Do the hosts' consoles show these keys (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)?", hint
+        ):
+            raise Refused("the host keys were not accepted: nothing was sent to the hosts", hint=hint)
+
+    return accept
+
+
+def also(problems: Sequence[str]) -> str:
+    """Return how many problems there are beside the first one, in words; '' for none."""
+    return f"; and {len(problems) - 1} more, listed above" if len(problems) > 1 else ""
 
 
 def billed(plan: TofuPlan) -> Bill:

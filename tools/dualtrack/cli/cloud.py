@@ -7,12 +7,13 @@ import json as text
 import typer
 
 from dualtrack.cli import confirm
-from dualtrack.cli.bring_up import FULL, YES, asked, billed, changing, show_settled
+from dualtrack.cli.bring_up import ACCEPT, FULL, YES, accepting, also, asked, billed, changing, show_settled
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, LISTING, STACK
+from dualtrack.cloud import preflight, variables
 from dualtrack.cloud import show as shown
 from dualtrack.cloud import stack as stacks
-from dualtrack.cloud import variables
+from dualtrack.core.errors import Findings
 from dualtrack.core.output import Steps, echo, json_text, result
 from dualtrack.tracks import cloud as cloud_track
 
@@ -23,18 +24,27 @@ KEY = typer.Option(
 
 
 @app.command("up")
-def cloud_up(stack: StackName = STACK, yes: bool = YES, key: str = KEY, full: bool = FULL, json: bool = JSON) -> None:
+def cloud_up(
+    stack: StackName = STACK,
+    yes: bool = YES,
+    key: str = KEY,
+    accept: bool = ACCEPT,
+    full: bool = FULL,
+    json: bool = JSON,
+) -> None:
     """Apply the stack, wait for its instances, configure and verify them. On a real account the plan is shown first."""
     with changing("cloud up"):
-        settled = cloud_track.up(stack.value, confirm=asked(yes), say=Steps(quiet=json), key=key, full=full)
+        settled = cloud_track.up(
+            stack.value, confirm=asked(yes), accept=accepting(accept), say=Steps(quiet=json), key=key, full=full
+        )
     show_settled([settled], json)
 
 
 @app.command("join")
-def cloud_join(stack: StackName = STACK, json: bool = JSON) -> None:
+def cloud_join(stack: StackName = STACK, accept: bool = ACCEPT, json: bool = JSON) -> None:
     """Configure and verify the instances that came since the last run, or were not in order at its end; no others."""
     with changing("cloud join"):
-        settled = cloud_track.join(stack.value, say=Steps(quiet=json))
+        settled = cloud_track.join(stack.value, accept=accepting(accept), say=Steps(quiet=json))
     if settled is None and not json:
         echo("no instance is new", err=True)
     else:
@@ -50,16 +60,24 @@ def cloud_variables(stack: StackName = STACK) -> None:
 
 @app.command("plan")
 def cloud_plan(stack: StackName = STACK, key: str = KEY, json: bool = LISTING) -> None:
-    """Say what `cloud up` would change in the stack, and what its pools cost; nothing is changed."""
+    """Say what `cloud up` would change in the stack, what its pools cost and what they need; nothing is changed.
+
+    Exit code 1 where they cannot start in this account: a quota, a type, an image or a role is missing.
+    """
     plan = cloud_track.plan(stack.value, confirm=asked(False), say=Steps(quiet=json), key=key)
     found = billed(plan)
+    ready = preflight.check(plan.variables, found.pools, cloud_track.endpoint(stack.value))
 
     def show() -> None:
         shown.prices(found)
+        shown.preflight(ready)
         echo(plan.summary)
 
     changes = [{"address": it.address, "action": it.action} for it in plan.changes]
-    result("cloud-plan", {"changes": changes, **plan.counts, "cost": found}, show, json=json, stack=stack.value)
+    said = {"changes": changes, **plan.counts, "cost": found, "preflight": ready}
+    result("cloud-plan", said, show, json=json, stack=stack.value)
+    if ready.problems:
+        raise Findings(f"the pools cannot start: {ready.problems[0]}{also(ready.problems)}")
 
 
 @app.command("down")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dualtrack.cloud.bill import NOT_COUNTED, Bill
+from dualtrack.cloud.preflight import Preflight
 from dualtrack.core.output import echo, table
 
 COLUMNS = ("pool", "instances", "type", "bought", "image", "on demand $/h", "spot $/h", "desired $/h", "at most $/h")
@@ -23,6 +24,17 @@ def prices(found: Bill, *, err: bool = False) -> None:
     table(COLUMNS, rows, title=f"What the pools cost in {found.region}", err=err)
     for line in _lines(found):
         echo(line, err=err)
+
+
+def preflight(found: Preflight, *, err: bool = False) -> None:
+    """Print the quotas that the pools need, and why they cannot start."""
+    for it in found.quotas:
+        has = "it is not known how many the account may run" if it.has is None else f"the account may run {it.has}"
+        echo(f"quota    {it.family} instances, {it.bought}: {it.needs} vCPUs, at most {it.most}; {has}", err=err)
+    for line in found.unchecked:
+        echo(f"unknown  {line}", err=err)
+    for problem in found.problems:
+        echo(f"missing  {problem}", err=err)
 
 
 def _lines(found: Bill) -> Iterator[str]:
