@@ -20,12 +20,14 @@ import yaml
 from dualtrack.core.paths import ROOT
 from dualtrack.hosts.agents import engine
 from dualtrack.hosts.agents.engine import Hopeless
-from dualtrack.hosts.agents.gpu_engine import DRIVER, Gpu, Settings, check, command, parse_gpus, problems
+from dualtrack.hosts.agents.gpu_engine import DRIVER, Gpu, Settings, check, command, parse_gpus, placed, problems
 from dualtrack.lab import gpu
 
 A100, H200 = Gpu(81920, 8.0, DRIVER), Gpu(144384, 9.0, DRIVER)
+EIGHT = [replace(A100, index=str(it), uuid=f"GPU-{it}") for it in range(8)]
 SETTINGS = Settings(
-    engine="vllm", environment="/opt/vllm", name="r1", port=8001, context=32768, slots=128, gpus=4, options=[],
+    engine="vllm", environment="/opt/vllm", name="r1", port=8001, context=32768, slots=128, gpus=4, devices=[],
+    options=[],
     probe={"prompt": "The capital of France is", "expected": "Paris"}, drain_s=5,
 )  # fmt: skip
 LLAMA = {
@@ -69,14 +71,43 @@ def test_what_cannot_work_is_refused(gpu: Gpu, changes: dict[str, object], reaso
 
 
 def test_rows_of_nvidia_smi() -> None:
-    row = "81920, 8.0, 580.65.06\n"
-    text = f"0, {row}1, {row}Unable to determine the device handle: GPU is lost\n2, [N/A], x, y\n"
-    assert parse_gpus(text) == [A100, A100]
+    row = "81920, 8.0, 580.65.06"
+    text = f"0, {row}, GPU-a\n1, {row}, GPU-b\nUnable to determine the device handle: GPU is lost\n2, [N/A], x, y, z\n"
+    assert parse_gpus(text) == [replace(A100, index="0", uuid="GPU-a"), replace(A100, index="1", uuid="GPU-b")]
+
+
+@pytest.mark.parametrize(
+    ("devices", "used"),
+    [([], "0123"), (["4", "5", "6", "7"], "4567"), (["GPU-7", "0", "GPU-3", "2"], "7032")],
+)
+def test_model_uses_the_gpus_that_are_named_and_its_engine_sees_no_others(
+    devices: list[str], used: str, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, devices=devices)
+    gpus = placed(settings, EIGHT)
+    assert [it.index for it in gpus] == list(used)
+    for name in ("vllm", "sglang"):
+        _, more = command(replace(settings, engine=name), tmp_path, "secret", tmp_path, gpus)
+        assert (more["CUDA_DEVICE_ORDER"], more["CUDA_VISIBLE_DEVICES"]) == ("PCI_BUS_ID", ",".join(used))
+
+
+@pytest.mark.parametrize(
+    ("devices", "reason"),
+    [
+        (["0", "8"], "8 of the named GPUs do not answer; 8 do"),
+        (["GPU-9", "GPU-x"], "GPU-9, GPU-x of the named GPUs do not answer"),
+        (["1", "GPU-1"], "devices name a GPU twice: 1, GPU-1"),
+        (["1", "2", "3"], "gpus is 2, and 3 devices are named"),
+    ],
+)
+def test_devices_that_cannot_be_used_are_refused(devices: list[str], reason: str) -> None:
+    with pytest.raises(Hopeless, match=reason):
+        placed(replace(SETTINGS, devices=devices, gpus=2), EIGHT)
 
 
 @pytest.mark.parametrize("name", ["vllm", "sglang"])
 def test_the_key_is_in_no_command_line(tmp_path: Path, name: str) -> None:
-    words, more = command(replace(SETTINGS, engine=name, options=["--x"]), Path("/m"), "secret", tmp_path)
+    words, more = command(replace(SETTINGS, engine=name, options=["--x"]), Path("/m"), "secret", tmp_path, EIGHT[:4])
     assert "secret" not in " ".join(words)
     assert words[-1] == "--x"
     if name == "vllm":
@@ -87,12 +118,12 @@ def test_the_key_is_in_no_command_line(tmp_path: Path, name: str) -> None:
 
 
 def test_tokens_are_counted_and_prompts_of_tenants_kept_apart(tmp_path: Path) -> None:
-    words, more = command(SETTINGS, Path("/m"), "secret", tmp_path)
+    words, more = command(SETTINGS, Path("/m"), "secret", tmp_path, EIGHT[:4])
     assert "--enable-force-include-usage" in words
     module, name = words[words.index("--middleware") + 1].rsplit(".", 1)
     program = f"import sys; sys.path = [{more['PYTHONPATH']!r}, *sys.path]; from {module} import {name}"
     subprocess.run([sys.executable, "-I", "-c", program], check=True)
-    words, _ = command(replace(SETTINGS, engine="sglang"), Path("/m"), "secret", tmp_path)
+    words, _ = command(replace(SETTINGS, engine="sglang"), Path("/m"), "secret", tmp_path, EIGHT[:4])
     assert {"--stream-response-default-include-usage", "--disable-radix-cache"} <= set(words)
     for option in ("--enable-cache-report", "--enable-prompt-tokens-details", "--middleware=x"):
         assert problems(replace(SETTINGS, options=[option]), LLAMA, [A100] * 4)
@@ -100,7 +131,7 @@ def test_tokens_are_counted_and_prompts_of_tenants_kept_apart(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["vllm", "sglang"])
 def test_engine_finds_its_own_programs_first_and_its_ranks_meet_on_loopback(tmp_path: Path, name: str) -> None:
-    words, more = command(replace(SETTINGS, engine=name), Path("/m"), "secret", tmp_path)
+    words, more = command(replace(SETTINGS, engine=name), Path("/m"), "secret", tmp_path, EIGHT[:4])
     assert more["PATH"].split(":") == [str(Path(words[0]).parent), *os.environ["PATH"].split(":")]
     assert {more["NCCL_SOCKET_IFNAME"], more["GLOO_SOCKET_IFNAME"]} == {"lo"}
 
@@ -140,7 +171,9 @@ class Host:
         self.place = place
         (place / "vllm/bin").mkdir(parents=True)
         self.program(place / "vllm/bin/vllm", f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
-        self.program(place / "nvidia-smi", "#!/bin/sh\nprintf '0, 81920, 8.0, 580.1\\n1, 81920, 8.0, 580.1\\n'\n")
+        self.program(
+            place / "nvidia-smi", "#!/bin/sh\nprintf '0, 81920, 8.0, 580.1, GPU-0\\n1, 81920, 8.0, 580.1, GPU-1\\n'\n"
+        )
         (place / "api-key").write_text("secret\n")
         folder(place / "m", 1)
         with socket.socket() as free:

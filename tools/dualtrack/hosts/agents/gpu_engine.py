@@ -7,6 +7,7 @@ Python environment of its own, which this one starts and ends:
     environment  the directory of its Python environment
     name, port, context, slots, probe, drain_s    as of `llamacpp_engine`; slots are the most requests at once
     gpus         over how many GPUs the model is shared out (tensor parallel)
+    devices      which ones, by nvidia-smi's index or UUID; the first ones where none is named
     options      more words for the engine's command line
 
 The weights are the directory $DUALTRACK_CHECKPOINT: config.json and safetensors. Refused with the reason, before
@@ -46,7 +47,11 @@ OURS = frozenset({
     "--model-path", "--middleware", "--disable-radix-cache", "--enable-cache-report", "--enable-prompt-tokens-details",
     "--enable-force-include-usage", "--no-enable-force-include-usage", "--stream-response-default-include-usage",
 })  # fmt: skip
-QUERY = ("nvidia-smi", "--query-gpu=index,memory.total,compute_cap,driver_version", "--format=csv,noheader,nounits")
+QUERY = (
+    "nvidia-smi",
+    "--query-gpu=index,memory.total,compute_cap,driver_version,uuid",
+    "--format=csv,noheader,nounits",
+)
 BUSY = {
     "vllm": ("vllm:num_requests_running", "vllm:num_requests_waiting"),
     "sglang": ("sglang:num_running_reqs", "sglang:num_queue_reqs"),
@@ -81,6 +86,7 @@ class Settings:
     context: int
     slots: int
     gpus: int
+    devices: list[str]
     options: list[str]
     probe: dict[str, str]
     drain_s: int
@@ -88,11 +94,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU: MiB of memory, compute capability (8.0 for A100), and the driver's branch."""
+    """A GPU: MiB of memory, compute capability (8.0 for A100), the driver's branch, and nvidia-smi's names for it."""
 
     memory_mib: int
     capability: float
     driver: int
+    index: str = "0"
+    uuid: str = ""
 
 
 def parse_gpus(text: str) -> list[Gpu]:
@@ -101,7 +109,8 @@ def parse_gpus(text: str) -> list[Gpu]:
     for line in text.splitlines():
         words = [word.strip() for word in line.split(",")]
         try:
-            found.append(Gpu(int(words[1]), float(words[2]), int(words[3].partition(".")[0])))
+            driver = int(words[3].partition(".")[0])
+            found.append(Gpu(int(words[1]), float(words[2]), driver, index=words[0], uuid=words[4]))
         except (IndexError, ValueError):
             continue
     return found
@@ -116,12 +125,26 @@ def see() -> list[Gpu]:
     return parse_gpus(done.stdout)
 
 
+def placed(settings: Settings, gpus: Sequence[Gpu]) -> list[Gpu]:
+    """Return the GPUs that a model uses: those named, or the first ones; Hopeless where one of them does not answer."""
+    if not settings.devices:
+        return list(gpus[: settings.gpus])
+    known = {name: it for it in gpus for name in (it.index, it.uuid)}
+    if missing := [it for it in settings.devices if it not in known]:
+        raise Hopeless(f"{', '.join(missing)} of the named GPUs do not answer; {len(gpus)} do (nvidia-smi -L)")
+    found = [known[it] for it in settings.devices]
+    if len(found) != settings.gpus:
+        raise Hopeless(f"gpus is {settings.gpus}, and {len(found)} devices are named: leave gpus out")
+    if len(set(found)) < len(found):
+        raise Hopeless(f"devices name a GPU twice: {', '.join(settings.devices)}")
+    return found
+
+
 def problems(settings: Settings, config: Mapping[str, Any], gpus: Sequence[Gpu]) -> list[str]:
-    """Return why a model cannot run on these GPUs, whatever its size is; nothing where it can."""
+    """Return why a model cannot run on the GPUs that it uses, whatever its size is; nothing where it can."""
     if len(gpus) < settings.gpus:
         return [f"{settings.gpus} GPUs are named, and {len(gpus)} answer"]
-    used = gpus[: settings.gpus]
-    driver, capability = min(it.driver for it in used), min(it.capability for it in used)
+    driver, capability = min(it.driver for it in gpus), min(it.capability for it in gpus)
     kind, quantized = str(config.get("model_type", "")), config.get("quantization_config") or {}
     heads = config.get("num_attention_heads")
     found = []
@@ -159,7 +182,7 @@ def check(settings: Settings, folder: Path, gpus: Sequence[Gpu]) -> None:
         raise Hopeless(f"{folder.name}: {error}") from None
     if found := problems(settings, config, gpus):
         raise Hopeless("; ".join(found))
-    free = min(it.memory_mib for it in gpus[: settings.gpus]) * 2**20 * model_memory.SHARE
+    free = min(it.memory_mib for it in gpus) * 2**20 * model_memory.SHARE
     # Both engines page their KV cache: requests wait where it is full, but one of full length must fit.
     fits, text = model_memory.report(model, settings.context, 1, free, settings.gpus)
     print(text, flush=True)
@@ -173,8 +196,10 @@ def compilers() -> int:
     return max(1, min(os.cpu_count() or 1, memory // COMPILER_BYTES))
 
 
-def command(settings: Settings, folder: Path, key: str, runtime: Path) -> tuple[list[str], dict[str, str]]:
-    """Return an engine's command line, and what is added to its environment.
+def command(
+    settings: Settings, folder: Path, key: str, runtime: Path, gpus: Sequence[Gpu]
+) -> tuple[list[str], dict[str, str]]:
+    """Return an engine's command line, and what is added to its environment; it sees the GPUs of its model alone.
 
     The programs of the engine's Python environment come first in PATH: ninja compiles kernels while the engine runs, by
     the CUDA compiler among the engine's packages, where it is there.
@@ -184,7 +209,9 @@ def command(settings: Settings, folder: Path, key: str, runtime: Path) -> tuple[
     """
     programs = f"{settings.environment}/bin"
     added = {
-        **QUIET, **LOOPBACK, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}", "MAX_JOBS": str(compilers())
+        **QUIET, **LOOPBACK, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}", "MAX_JOBS": str(compilers()),
+        # By indices in nvidia-smi's order: vLLM reads them as numbers.
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(it.index for it in gpus),
     }  # fmt: skip
     for toolkit in Path(settings.environment).glob(TOOLKIT):
         added["CUDA_HOME"] = str(toolkit)
@@ -232,9 +259,9 @@ def await_answer(api: engine.Api, alive: Callable[[], bool], ended: threading.Ev
     return False
 
 
-def serve(settings: Settings, key: str, folder: Path, ended: threading.Event) -> int:
-    """Run the engine until SIGTERM or its own end; return the exit code."""
-    words, more = command(settings, folder, key, Path(os.environ.get("RUNTIME_DIRECTORY", "/run")))
+def serve(settings: Settings, key: str, folder: Path, gpus: Sequence[Gpu], ended: threading.Event) -> int:
+    """Run the engine on some GPUs until SIGTERM or its own end; return the exit code."""
+    words, more = command(settings, folder, key, Path(os.environ.get("RUNTIME_DIRECTORY", "/run")), gpus)
     api = engine.Api(settings.port, settings.name, settings.probe, key, BUSY[settings.engine])
     try:
         child = subprocess.Popen(words, env={**os.environ, **more})
@@ -282,8 +309,9 @@ def main(words: Sequence[str]) -> int:
     try:
         settings = engine.read(Path(words[0]), Settings)
         folder = Path(os.environ.get("DUALTRACK_CHECKPOINT", "/"))
-        check(settings, folder, see())
-        return serve(settings, engine.key(), folder, ended)
+        gpus = placed(settings, see())
+        check(settings, folder, gpus)
+        return serve(settings, engine.key(), folder, gpus, ended)
     except (Hopeless, Later) as error:
         print(error, flush=True)
         return engine.HOPELESS if isinstance(error, Hopeless) else engine.LATER
