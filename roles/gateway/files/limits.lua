@@ -30,3 +30,17 @@ local function limit(txn)
 end
 
 core.register_action("limit", {"http-req"}, limit)
+
+-- Counts the engines of all models and tracks that can take a request. (HAProxy 2.6 tells Lua no number of them.)
+core.register_action("health", {"http-req"}, function(txn)
+    local engines = 0
+    for name, backend in pairs(core.backends) do
+        if name:find("^model%-") then
+            for _, server in pairs(backend.servers) do
+                local state = server:get_stats().status
+                engines = engines + ((state:find("^UP") or state == "no check") and 1 or 0)
+            end
+        end
+    end
+    txn:set_var("txn.engines", engines)
+end)
