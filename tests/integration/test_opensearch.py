@@ -164,6 +164,10 @@ def test_a_cluster_outlives_a_node_and_lets_no_stranger_in() -> None:
             assert (health["status"], health["number_of_nodes"]) == ("green", 3)
         with beds[1].open("shipper", "gpu-1") as shipper:
             assert set(ship(shipper, index, range(1, 101))) == {201}
+            # Until a new index has its copy, one node alone has what was taken; whoever sent it still has it, too.
+            with beds[0].open("admin", "admin") as admin:
+                health = admin.call("GET", f"/_cluster/health/{index}?wait_for_status=green&timeout=240s").body
+                assert health["status"] == "green"
             beds[2].kill()
 
             def taken() -> bool:
