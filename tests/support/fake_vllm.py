@@ -1,6 +1,7 @@
 """What vLLM does as far as its host's program sees it: API, key from the environment, metrics, and its end.
 
-The environment says how it behaves: ANSWER, LOAD_S (seconds before it listens), DIES (instead of listening).
+The environment says how it behaves: ANSWER, LOAD_S (seconds before it listens), DIES (instead of listening), SLOTS (the
+others wait), FROZEN (a file: while it is there, no step is done).
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 
 PORT = int(sys.argv[sys.argv.index("--port") + 1])
 KEY, ANSWER = os.environ["VLLM_API_KEY"], os.environ.get("ANSWER", " Paris")
-busy = [0]
+busy, steps = [0], [0]
+slots = threading.Semaphore(int(os.environ.get("SLOTS", "128")))
 
 
 class Asked(http.server.BaseHTTPRequestHandler):
@@ -29,14 +32,21 @@ class Asked(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Show the metrics."""
-        self.say(f'vllm:num_requests_running{{engine="0"}} {busy[0]}.0\nvllm:num_requests_waiting 0.0\n'.encode())
+        self.say(
+            f'vllm:num_requests_running{{engine="0"}} {busy[0]}.0\nvllm:num_requests_waiting 0.0\n'
+            f'vllm:iteration_tokens_total_count{{engine="0"}} {steps[0]}.0\n'.encode()
+        )
 
     def do_POST(self) -> None:
         """Answer a prompt."""
         assert self.headers["Authorization"] == f"Bearer {KEY}"
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         busy[0] += 1
-        time.sleep(body.get("seconds", 0))
+        with slots:
+            end = time.monotonic() + body.get("seconds", 0)
+            while time.monotonic() < end or os.path.exists(os.environ.get("FROZEN", "")):  # noqa: PTH110
+                time.sleep(0.02)
+                steps[0] += not os.path.exists(os.environ.get("FROZEN", ""))  # noqa: PTH110
         self.say(json.dumps({"choices": [{"text": ANSWER}]}).encode())
         busy[0] -= 1
 

@@ -192,7 +192,12 @@ class Host:
     def start(self, **environment: str) -> subprocess.Popen[str]:
         settings = replace(SETTINGS, environment=str(self.place / "vllm"), port=self.port, gpus=2, context=1024)
         (self.place / "s.json").write_text(json.dumps(asdict(settings)))
-        start = "import sys; from dualtrack.hosts.agents.gpu_engine import main; sys.exit(main(sys.argv[1:]))"
+        start = (
+            "import sys\nfrom functools import partial\nfrom pathlib import Path\n"
+            "from dualtrack.hosts.agents import engine_probes, gpu_engine\n"
+            f"engine_probes.serve = partial(engine_probes.serve, directory=Path({str(self.place)!r}))\n"
+            "sys.exit(gpu_engine.main(sys.argv[1:]))"
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-c", start, str(self.place / "s.json")],
             text=True, stdout=subprocess.PIPE, cwd=ROOT / "tools",
@@ -203,6 +208,25 @@ class Host:
             },
         )  # fmt: skip
         return self.process
+
+    def probe(self, wait_s: int) -> int:
+        """Return the status of the answer to a gateway's probe."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(str(self.place / f"{self.port}.sock"))
+            body = json.dumps({"prompt": SETTINGS.probe["prompt"]})
+            link.sendall(
+                f"POST /v1/completions HTTP/1.0\r\nAuthorization: Bearer secret\r\nPrefer: wait={wait_s}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            return int(link.makefile().readline().split()[1])
+
+    def ask(self, seconds: float) -> socket.socket:
+        """Send a request that takes so long; return its connection."""
+        link = socket.create_connection(("127.0.0.1", self.port))
+        body = json.dumps({"prompt": "x", "seconds": seconds})
+        head = f"POST /v1/completions HTTP/1.0\r\nAuthorization: Bearer secret\r\nContent-Length: {len(body)}"
+        link.sendall(f"{head}\r\n\r\n{body}".encode())
+        return link
 
     def ended(self) -> tuple[int, str]:
         assert self.process is not None
@@ -273,3 +297,19 @@ def test_a_stop_while_the_model_is_loaded_ends_both(host: Host) -> None:
     code, _ = host.ended()
     assert code == 0
     assert not Path(f"/proc/{child}").exists()
+
+
+def test_full_engine_is_told_from_one_that_is_stuck(host: Host) -> None:
+    """Probes wait in vLLM's queue: while it works, its last answer is repeated; while it does no step, none."""
+    frozen = host.place / "frozen"
+    host.start(SLOTS="1", FROZEN=str(frozen))
+    assert host.notified.recv(100) == b"READY=1"
+    assert host.probe(10) == 200
+    with host.ask(600):
+        for _ in range(3):
+            assert host.probe(3) == 200
+        frozen.touch()
+        statuses = [host.probe(1) for _ in range(3)]
+        assert statuses[-2:] == [504, 504], statuses
+        frozen.unlink()
+        assert [host.probe(3) for _ in range(2)][-1] == 200

@@ -1,7 +1,7 @@
-"""Answers gateways' probes for an engine that reads prompts one after the other, so that long prompts are not a
-failure.
+"""Answers gateways' probes for an engine that works on other requests first, so that a full engine is not a failure.
 
-A part of the services on hosts with the role serving (`llamacpp_engine`), with nothing but Python and `engine`. The
+llama.cpp reads prompts one after the other; vLLM takes a probe when one of its slots is free. A part of the services on
+hosts with the role serving (`llamacpp_engine`, `gpu_engine`), with nothing but Python and `engine`. The
 host's HAProxy passes probes, and nothing else, to a socket named by the engine's port, in a directory that it and the
 engines alone may enter. Each is asked of the engine, and the engine's answer is passed on, right or wrong. Where none
 has come after half of the time that the gateway waits (its header ``Prefer: wait=SECONDS``, RFC 7240), the last answer

@@ -1,7 +1,7 @@
 """Serves one model with vLLM or SGLang on this host's GPUs: checked before it starts, ready when it answers correctly.
 
-A service on hosts (role serving), with nothing but Python, `engine` and `model_memory`; the engine is a program in a
-Python environment of its own, which this one starts and ends:
+A service on hosts (role serving), with nothing but Python, `engine`, `engine_probes` and `model_memory`; the engine is
+a program in a Python environment of its own, which this one starts and ends:
 
     engine       vllm or sglang
     environment  the directory of its Python environment
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualtrack.hosts.agents import engine, model_memory
+from dualtrack.hosts.agents import engine, engine_probes, model_memory
 from dualtrack.hosts.agents.engine import Hopeless, Later
 
 #: The oldest driver for the CUDA of both engines' wheels: vLLM 0.33 and SGLang 0.5.23 take torch 2.14, built with CUDA
@@ -56,6 +56,9 @@ BUSY = {
     "vllm": ("vllm:num_requests_running", "vllm:num_requests_waiting"),
     "sglang": ("sglang:num_running_reqs", "sglang:num_queue_reqs"),
 }
+#: The metric that grows with each step of an engine, by which a full engine is told from one that is stuck: probes wait
+#: in its queue behind all other requests (`engine_probes`). SGLang's are not known to grow while it reads long prompts.
+STEPS = {"vllm": "vllm:iteration_tokens_total_count"}
 #: What keeps tenants' prompts apart in vLLM, and where it is imported from.
 SALT = "dualtrack.hosts.agents.cache_salt.Salt"
 PROGRAMS = Path(__file__).resolve().parents[3]
@@ -277,6 +280,8 @@ def serve(settings: Settings, key: str, folder: Path, gpus: Sequence[Gpu], ended
     try:
         if await_answer(api, lambda: child.poll() is None, ended):
             print(f"{settings.name} answers on port {settings.port}", flush=True)
+            if settings.engine in STEPS:
+                engine_probes.serve(api, STEPS[settings.engine])
             engine.notify("READY=1")
             ended.wait()
             engine.notify("STOPPING=1")
