@@ -287,6 +287,19 @@ def test_the_stores_copy_holds_before_the_registered_key(site: Cli, tmp_path: Pa
     site("audit", "verify", str(tmp_path / "trail"), "--key", str(site.state / "audit-keys/gateway-1.pem"))
 
 
+def test_state_is_restored_where_it_was_lost(site: Cli, tmp_path: Path) -> None:
+    """The restored authority, host keys and inventories are those with which the hosts are in order."""
+    assert "inventories" not in site.runbook("back-up-the-state.md")  # it lists places, not what is in them
+    (tmp_path / "vault.pub").write_text(site("keys", "new", "-o", str(tmp_path / "vault.pem")).stdout)
+    site("state", "backup", str(tmp_path / "state.sealed"), "--recipient", str(tmp_path / "vault.pub"))
+    words = ("state", "restore", str(tmp_path / "state.sealed"), "--identity", str(tmp_path / "vault.pem"), "--yes")
+    done = site(*words, check=False)
+    assert (done.returncode, "is there already" in done.stderr) == (5, True)
+    site.state.rename(tmp_path / "lost")
+    site(*words)
+    site("verify")
+
+
 def test_inventory_feeds_ansible(site: Cli) -> None:
     sources = ("-i", ROOT / "inventories/common", "-i", ROOT / "inventories/dynamic.sh")
     graph = subprocess.run(

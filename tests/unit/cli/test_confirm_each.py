@@ -15,9 +15,11 @@ import typer
 
 from dualtrack.cli import cloud, commands, local, serving, tracks
 from dualtrack.cli.groups import BY_NAME
+from dualtrack.core import paths
 from dualtrack.core.errors import Exit, Refused
 from dualtrack.core.output import form
 from dualtrack.core.paths import ROOT
+from dualtrack.crypto import libcrypto
 from dualtrack.data.checkpoints.address import parse
 from dualtrack.data.checkpoints.cache import Cache
 from dualtrack.data.checkpoints.cache import Entry as CacheEntry
@@ -30,8 +32,10 @@ from dualtrack.lab import control, removal
 from dualtrack.security.access import break_glass
 from dualtrack.security.audit import holds, writer
 from dualtrack.security.pki import authority
+from dualtrack.security.seal import removal as removal_of_all
+from dualtrack.security.seal.slots import Sm2Recipient
 from dualtrack.serving import tenants
-from dualtrack.tracks import ansible_runner, certificates
+from dualtrack.tracks import ansible_runner, certificates, state_backup
 
 COMMANDS: dict[tuple[str, ...], Any] = dict(commands())
 #: What asks on a real account only has no `--dry-run`: `cloud plan` is it.
@@ -120,6 +124,19 @@ def sync_rollback(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     return words
 
 
+def state_restore(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
+    key = libcrypto.generate()
+    patch.setattr(paths, "STATE", folder / "state")
+    patch.setattr(deployment, "STATE", folder / "state")
+    (folder / "state").mkdir()
+    (folder / "state/ca.key").write_text("secret")
+    state_backup.backup(folder / "state.sealed", [Sm2Recipient(key)], [], lambda _: None)
+    removal_of_all.remove(folder / "state")
+    (folder / "vault.pem").touch(0o600)
+    (folder / "vault.pem").write_bytes(key.private_pem(b""))
+    return [str(folder / "state.sealed"), "--identity", str(folder / "vault.pem")]
+
+
 def cloud_unlock(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(cloud.stacks, "unlock", lambda stack, lock: (folder / "broken").write_text(f"{stack} {lock}"))
     return ["6a1b"]
@@ -137,6 +154,7 @@ CASES: dict[str, Callable[[Path, pytest.MonkeyPatch], list[str]]] = {
     "kb rollback": kb_rollback,
     "sync rollback": sync_rollback,
     "cloud unlock": cloud_unlock,
+    "state restore": state_restore,
 }
 
 

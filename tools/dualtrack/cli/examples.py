@@ -15,6 +15,7 @@ EXAMPLES = {
     "events": "dualtrack events --since 1d",
     "drift": "dualtrack drift --stack aws --no-hosts",
     "inventory": "dualtrack inventory --format yaml --file hosts.yml",
+    "state backup": "dualtrack state backup state.sealed -r vault.pub --include /srv/dualtrack",
     "cloud up": "dualtrack cloud up --stack aws",
     "cloud plan": "dualtrack cloud plan --stack aws",
     "local up": "dualtrack local up --facts facts.yml",
