@@ -135,3 +135,19 @@ def test_a_verb_before_a_sign_hides_no_kind(verb: str, sign: str) -> None:
     ]  # fmt: skip
     none(values_left(cases, 1))
     assert len(cases) > 50
+
+
+@pytest.mark.parametrize(
+    "begins", ["\n", "\r\n", "\n> ", "\n>", "\n> > ", "\n>> ", "<br>", "<br/>", "<br />", "<br>\n", "<BR>"]
+)
+@pytest.mark.parametrize("value", ["13912345678", "0755-23456789", "6222021234567890128", "139 1234 5678"])
+def test_the_number_of_an_item_makes_no_fraction(begins: str, value: str) -> None:
+    text = "".join(f"{begins}{number}.{value}" for number in (1, 2, 12))
+    none(values_left([(f"值班名单{text}", value)], 3))
+
+
+@pytest.mark.parametrize(
+    "text", ["x = 1.13912345678", "a>1.13912345678", '{"ratio": 1.13912345678}', "<b>1.13912345678"]
+)
+def test_a_fraction_is_no_item(text: str) -> None:
+    assert not scan(text.encode())

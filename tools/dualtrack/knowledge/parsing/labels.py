@@ -194,6 +194,12 @@ def names_identifier(label: str) -> bool:
     return _pattern(_OF_IDENTIFIERS).search(_plain(label)) is not None
 
 
+@lru_cache(1 << 12)
+def names_secret(label: str) -> bool:
+    """Tell whether a label names a password or the like, which may have any sign in it."""
+    return _pattern((say.LOGIN,)).search(_plain(label)) is not None
+
+
 def has_word(said: str) -> bool:
     """Tell whether a text has a word that personal data is found after."""
     return _pattern(_ALL_WORDS).search(_plain(said)) is not None
