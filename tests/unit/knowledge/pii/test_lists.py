@@ -24,6 +24,18 @@ OPENS = (
     "“{}：”\n", "【{}：】\n", "{}： \n", "{}：  \n", "{}：\u3000\n", "{}：\r\n", "{}：\n\n", "**{}**：\n\n", "{}：\\\n",
     "{}：<br>\n", "{}：<br>", "{}:<br/>", "- {}：\n  ", "**{}**：<br />",
 )  # fmt: skip
+#: The same without a sign: not before passwords and accounts of messengers, which need one.
+OPENS_WITHOUT = (
+    "{}\n",
+    "{} \n",
+    "## {}\n\n",
+    "**{}**\n",
+    "**{}**\n\n",
+    "<b>{}</b><br>\n",
+    "【{}】\n",
+    "- {}\n  ",
+    "> {}\n> ",
+)
 #: What is between two items, and before all of their lines.
 BETWEEN = ("\n", " \n", "  \n", "\n\n", "\\\n", "<br>", "<br/>\n", "；\n", "。\n", "（李雷）\n", "(office)  \n")
 
@@ -50,6 +62,19 @@ def test_every_item_below_a_word_is_found(opens: str) -> None:
     ]
     none(values_left(cases, 3))
     assert len(cases) > 900
+
+
+@pytest.mark.parametrize("opens", OPENS_WITHOUT)
+def test_every_item_below_a_word_without_a_sign_is_found(opens: str) -> None:
+    strict = {SAMPLES[it].partition("：")[2] for it in ("LOGIN", "WECHAT", "QQ")}
+    before = opens.rpartition("\n")[2]
+    cases = [
+        (opens.format(word) + f"\n{before}".join(f"{mark}{value}" for mark in marks) + "\n", value)
+        for (word, value), marks in itertools.product(NAMED, MARKS)
+        if value not in strict
+    ]
+    none(values_left(cases, 3))
+    assert len(cases) > 500
 
 
 @pytest.mark.parametrize("between", BETWEEN)

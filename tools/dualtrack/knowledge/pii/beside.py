@@ -85,7 +85,7 @@ _OPENS_AROUND = "‘《〈«‹〔〖"
 #: Between a word and what it names: any of these; or, where words are common, a sign at least.
 _SIGNS = rf"""[\s:=#*"'“”「『【\[(<>|为是叫`~\\{_OPENS_AROUND}]"""
 _MANY = (
-    rf"(?<=[:=])(?:{_CLOSED}{_ITEM}|{_FILL})|{_FIRST}"
+    rf"{_CLOSED}{_ITEM}|(?<=[:=]){_FILL}|{_FIRST}"
     r"|(?<=[:=\s*])_{1,3}(?!_)|[ \t]{4,24}+(?=[:=])|_{4,40}+| -{1,2} "
 )
 #: In this order: what is most frequent is tried first.
