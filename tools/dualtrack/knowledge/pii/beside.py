@@ -63,7 +63,7 @@ CLOSES = rf"(?:{TAG}|{_LINKED}|(?:[*_`~]{{1,3}}|\\?[\"'”’]|[\]」』】〕»
 #: The number of an item: a circled one is a digit here, and has a break behind it before another one.
 _CIRCLED = rf"[0-9](?: ?{BREAK}| |(?=[A-Za-z]))"
 #: What is not one but the day of a date: `1. April 2016`.
-_NO_DATE = r"(?![0-9]{1,2}\.? ?[a-z\u00e0-\u017e]{3,10}\.?[,/ -]{1,2}(?:19|20)[0-9]{2})"
+_NO_DATE = r"(?![0-9]{1,2}\.? ?[a-z\u00e0-\u017e]{3,10}\.?(?:,? |,)(?:19|20)[0-9]{2})"
 _NUMBER = rf"{_NO_DATE}(?:\(?[0-9]{{1,2}}[.)、]|{BREAK}?{_CIRCLED})"
 #: The end of a line, also as Markdown and HTML write it within a paragraph; and a blank line behind it.
 _LINE = r"[ \t]{0,3}(?:\\?\r?\n|<br ?/?>(?:\r?\n)?)(?:[ \t]{0,3}\r?\n)?"
