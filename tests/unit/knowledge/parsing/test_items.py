@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,8 @@ from tests.unit.knowledge.parsing.test_tables import FORMATS
 from tests.unit.knowledge.pii.test_beside import found_in
 
 #: Values with a form of their own, which need no label, beside those that need one.
-VALUES = {**NAMED, "手机号码": "13912345678", "银行卡号": "6222021234567890128", "办公电话": "0755-23456789"}
+VALUES = {**NAMED, "手机号码": "13912345678", "银行卡号": "6222021234567890128", "办公电话": "0755-23456789",
+          "身份证号": "Z6833655", "香港身份证号码": "Z683365(5)"}  # fmt: skip
 #: Cells with one value, or with the same one several times: it is found each time.
 CELLS = (
     "1.{}", "1. {}", "1、{}", "（1）{}", "(1) {}", "①{}", "·{}", "● {}", "1){}", "1.{}（本人）", "1.{}\n2.{}",
@@ -72,6 +74,22 @@ def test_a_value_beside_another_one_in_a_cell_is_found(written: Callable[[Grid],
 )  # fmt: skip
 def test_a_cell_without_items_stays(label: str, cell: str) -> None:
     assert items.labelled(label, cell) == f"{label}: {cell}"
+
+
+@pytest.mark.parametrize("mark", ["1. {}", "1、{}", "（1）{}", "(1) {}; (2) {}", "①{}", "1. {}；2. {}"])
+@pytest.mark.parametrize("value", ["Z683365 (5)", "Z683365(5)", "A123456 (3)", "Z683365（5）"])
+def test_the_last_digit_of_an_identity_card_is_no_item(mark: str, value: str) -> None:
+    said = items.labelled("身份证号", mark.replace("{}", value))
+    assert said.count(value) == mark.count("{}")
+    assert said.count("身份证号") == mark.count("{}")
+
+
+def test_a_long_cell_takes_no_time() -> None:
+    """Places of numbers are looked at once each: the time of a cell is not the square of its length."""
+    line = "1、E12345678；" + "3、E12345679 → x&" * 40_000
+    start = time.process_time()
+    items.labelled("护照号", line)
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("sign", [",", ";", "\t"])

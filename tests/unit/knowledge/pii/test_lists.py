@@ -153,9 +153,7 @@ def test_what_is_no_list_of_values_stays(text: str) -> None:
 @pytest.mark.parametrize("value", ["chen-2034", "liwei_1999", "may2016a", "zhang-1985"])
 def test_an_account_that_looks_like_a_month_is_found(value: str) -> None:
     cases = [
-        (f"微信{opens}{mark}{value}", value)
-        for opens in ("：", "：\n")
-        for mark in ("1.", "1. ", "1、", "①", "（1）")
+        (f"微信{opens}{mark}{value}", value) for opens in ("：", "：\n") for mark in ("1.", "1. ", "1、", "①", "（1）")
     ]
     none(values_left(cases, 1))
 

@@ -18,15 +18,15 @@ _ONE_TO_99 = "0?[1-9]|[1-9][0-9]"
 #: The number of an item at the beginning of a line or within one; and one that may be a part of a password.
 _NUMBER = re.compile(
     rf"(?:(?P<glued>(?P<digits>{_ONE_TO_99})[.)](?=\S){_VALUE})|[（(](?P<within>{_ONE_TO_99})[)）]|(?P<sign>{_ONE_TO_99})"
-    r"(?:[.)]\s+|[、．）])|(?P<circled>[①-⑳]))\s*"
+    r"(?:[.)]\s+|[、．）])|(?P<circled>[①-⑳]))\s*(?![\s;；,，、。/|]|\Z)"
 )
-#: What may be before the number of an item within a line.
-_PARTED = re.compile(r"[\s;；,，、。/|]\Z")
+#: What is in the mark of an item beside its number; and what may be before one within a line.
+_DIGITS, _PARTS = re.compile(r"[\s0-9①-⑳]"), ";；,，、。/|"
 #: Between a value and another one that was there before it, or is there beside it.
 _OTHER = re.compile(
     r"(?:[（(\[【]\s*(?:原|旧|新|曾用|备用|备|现|另)|→|⇒|➔|-{1,2}>|=>|\s(?:备用|备|原|旧|新|另|改为|变更为|现为)"
-    r"|改为|变更为|[&\\+。])(?:为|是)?[:：]?\s*(?P<value>[A-Za-z0-9](?:[\w@!#%*.-]| (?=[A-Za-z0-9])|\([0-9A]\))*)",
-    re.A,
+    r"|改为|变更为|[&\\+。])(?:为|是)?[:：]?\s*"
+    r"(?P<value>[A-Za-z0-9](?:[A-Za-z0-9_@!#%*.-]| (?=[A-Za-z0-9])|\([0-9A]\))*)"
 )
 
 
@@ -59,19 +59,21 @@ def begins(line: str) -> bool:
 def _items(line: str, at: int, *, secret: bool) -> list[tuple[int, int]]:
     """Return where the numbers of items begin and end in a line, which begins with the first one, in their order."""
     found: list[tuple[int, int]] = []
-    last = 0
+    last, style = 0, ""
     for it in _NUMBER.finditer(line, at):
         number = int(it["digits"] or it["within"] or it["sign"] or 0) or ord(it["circled"]) - ord("①") + 1
         if it["glued"] and secret:
             continue
         # A number in brackets behind an identity card may be its last digit.
-        apart = it["circled"] or (secret and it["within"]) or _PARTED.search(line, 0, it.start())
-        if found and (number != last + 1 or not apart):
+        before = line[it.start() - 1 : it.start()]
+        apart = it["circled"] or (secret and it["within"]) or before.isspace() or before in _PARTS
+        own = _DIGITS.sub("", it[0])
+        if found and (number != last + 1 or own != style or not apart):
             continue
         if not found and it.start() != at:
             return []
         found.append(it.span())
-        last = number
+        last, style = number, own
     return found
 
 
