@@ -106,7 +106,7 @@ def test_formats(python: Path) -> None:
         if isinstance(parsed, Parsed)
     }
     assert texts == {
-        "html": [("text", "x"), ("heading", "A b"), ("text", "one two"), ("text", "kv")],
+        "html": [("text", "x"), ("heading", "A b"), ("text", "one\ntwo"), ("text", "kv")],
         "docx": [("heading", "标题"), ("text", "正文"), ("row", "名称: 硬盘; 数量: 4")],
         "xlsx": [("heading", "Sheet"), ("row", "名称: 硬盘; 数量: 4")],
         "eml": [("heading", "通知"), ("text", "From: a@b.cn"), ("text", "明天开会")],

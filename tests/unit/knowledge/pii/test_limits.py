@@ -19,7 +19,12 @@ def examples(title: str) -> list[str]:
     """Return the first column of the table under a title; `\\u202e` is the character of that number."""
     section = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
     found = re.findall(r"^\| `(.+?)` \|", section, re.M)
-    return [re.sub(r"\\u([0-9a-f]{4})", lambda it: chr(int(it[1], 16)), text) for text in found]
+    return [decoded(text) for text in found]
+
+
+def decoded(text: str) -> str:
+    """Return a text of a table, in which `\\u202e` is the character of that number."""
+    return re.sub(r"\\u([0-9a-f]{4})", lambda it: chr(int(it[1], 16)), text)
 
 
 def test_tables_are_read() -> None:
@@ -59,14 +64,22 @@ def test_what_is_missed_with_odd_characters_is_found_with_ordinary_ones(text: st
 TABLES = [text for text, why in ROWS if why.startswith("a table") and r"\u000a" in text]
 
 
-@pytest.mark.parametrize("text", [text for text, why in ROWS if r"\u000a" in text and text not in TABLES])
+LISTS = [text for text, why in ROWS if r"\u000a- " in text and "list" in why]
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_what_is_missed_in_a_list_is_found_behind_a_sign_without_a_label(text: str) -> None:
+    assert scan(decoded(re.sub(r"：?\\u000a- (?:主用：)?", r"：\\u000a- ", text)).encode()), "the row proves nothing"
+
+
+@pytest.mark.parametrize("text", [text for text, _ in ROWS if r"\u000a" in text and text not in (*TABLES, *LISTS)])
 def test_what_is_missed_on_two_lines_is_found_on_one(text: str) -> None:
     assert scan(re.sub(r"\\u000a *", "", text).encode()), "the row proves nothing"
 
 
 @pytest.mark.parametrize("text", TABLES)
 def test_what_is_missed_in_a_table_is_found_by_ingestion(text: str) -> None:
-    data = re.sub(r"\\u([0-9a-f]{4})", lambda it: chr(int(it[1], 16)), text).encode()
+    data = decoded(text).encode()
     assert mask_parts([it.text for it in read(data).blocks])[1], "the row proves nothing"
 
 
@@ -74,6 +87,7 @@ def test_rows_that_prove_something_are_read() -> None:
     assert sum("in small letters" in why for _, why in ROWS) > 5
     assert sum(r"\u" in text for text, _ in ROWS) > 4
     assert len(TABLES) > 1
+    assert len(LISTS) > 1
 
 
 def in_part() -> list[tuple[str, str]]:
@@ -88,4 +102,5 @@ def test_the_table_of_parts_is_read() -> None:
 
 @pytest.mark.parametrize(("text", "part"), in_part())
 def test_what_the_page_says_is_found_in_part(text: str, part: str) -> None:
+    text = decoded(text)
     assert "".join(text.encode()[it.start : it.end].decode() for it in scan(text.encode())) == part

@@ -31,7 +31,7 @@ SHAPES = (
     (say.LOGIN, r"(?=[^0-9]*[0-9])[a-z0-9!#%&*+./:=?@^_|~-]{4,199}"),
     (say.PASSPORT, r"[a-z]{1,2}[ -]?[0-9]{7,8}|[0-9]{9}"), (say.CARD, r"[0-9](?:[ -]?[0-9]){11,22}"),
     (say.PHONE, rf"(?!{_DAY}$)(?:\+[1-9](?:[ -]?[0-9]){{8,13}}|[0-9](?:[ -]?[0-9]){{6,11}})"),
-    (say.IDENTITY, r"[1-9][0-9]{5}[ -]?[0-9]{8}[ -]?[0-9]{3}[0-9x]|[a-z][ -]?[0-9]{6}[ -]?\([0-9a]\)"),
+    (say.IDENTITY, r"[1-9][0-9]{5}[ -]?[0-9]{8}[ -]?[0-9]{3}[0-9x]|[a-z]{1,2}[ -]?[0-9]{6}[ -]?(?:\([0-9a]\)|[0-9a])"),
     (say.PERMIT, r"[a-z]?[0-9]{8}(?:[0-9]{2})?|[a-z]{2}[ -]?[0-9]{7}"), (say.RESIDENCE, r"[a-z]{3}[ -]?[0-9]{12}"),
     (say.FUND, rf"(?!{_DAY}$)[a-z]{{0,3}}-?[0-9](?:-?[0-9]){{6,19}}"), (_RECORDS, r"[a-z]{0,4}[0-9]{5,15}"),
     (say.BIRTH, rf"{_DAY}|(?:19|20)[0-9]{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"),
@@ -192,6 +192,12 @@ def names_value(cell: str) -> bool:
 def names_identifier(label: str) -> bool:
     """Tell whether a label has a word for an identifier, not for an address or a place."""
     return _pattern(_OF_IDENTIFIERS).search(_plain(label)) is not None
+
+
+@lru_cache(1 << 12)
+def names_secret(label: str) -> bool:
+    """Tell whether a label names a password or the like, which may have any sign in it."""
+    return _pattern((say.LOGIN,)).search(_plain(label)) is not None
 
 
 def has_word(said: str) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dualtrack.knowledge.parsing import columns, flow, grids, labels, nesting, styles, tables
+from dualtrack.knowledge.parsing import columns, flow, grids, items, labels, nesting, styles, tables
 from dualtrack.knowledge.parsing.blocks import Block, Parsed, Unreadable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LEFT = {
 }  # fmt: skip
 _TAGS = re.compile(r"<[^>]*>")
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-#: A line break that an element makes; a blank, but in cells of tables and texts with lines.
+#: A line break that an element or a style makes; other ones of the source are blanks, but in texts with lines.
 BREAK = "\u2028"
 #: What is written before digits above and below the line.
 SHIFTED = {"sup": "^", "sub": "_"}
@@ -135,39 +135,47 @@ class _Page:
         said = "".join(self._words)
         if tag in LINES:
             said = said.replace(BREAK, "\n").strip("\n")
-        elif tag == "td":
-            said = "\n".join(line for it in said.split(BREAK) if (line := " ".join(it.split())))
         else:
-            said = " ".join(said.split())
+            said = "\n".join(line for it in said.split(BREAK) if (line := " ".join(it.split())))
         self._words.clear()
         if not said.strip():
             return
         if self._term and tag == "dd" and self.blocks and self.blocks[-1].text == self._term:
             del self.blocks[-1]
-            self._again = f"{labels.written(self._term)}: "
+            self._again = labels.written(self._term)
         elif tag != "dd":
             self._again = ""
         if tag == "dd" and self._again:
-            said = f"{self._again}{said.removeprefix(': ')}"
+            said = items.labelled(self._again, said.removeprefix(": "))
         self._term = said if tag == "dt" and labels.names_value(labels.joined(said)) else ""
         level = HEADINGS.get(tag, 0)
         if tag in LINES:
             self.blocks += columns.blocks(said)
             return
-        self.blocks.append(Block(kind="heading" if level else "text", text=said, level=level))
+        if level:
+            said = self._heading(said, level)
+        if said:
+            self.blocks.append(Block(kind="text", text=said))
+
+    def _heading(self, said: str, level: int) -> str:
+        """Add a heading, which is on one line; return the list that begins within it, which is a text."""
+        lines = said.split("\n")
+        end = next((at for at, it in enumerate(lines) if at and items.begins(it)), len(lines))
+        self.blocks.append(Block(kind="heading", text=" ".join(lines[:end]), level=level))
+        return "\n".join(lines[end:])
 
     def _say(self, said: str, seen: styles.Seen) -> None:
         if not seen.hidden:
             if self._shifted and said[:1].isdigit():
                 self._words.append(" ")
             self._shifted = self._shifted and not said
-            self._words.append(said)
+            self._words.append(said.replace("\n", BREAK) if seen.lines else said)
         elif said.strip():
             self.left["hidden text"] = None
 
     def walk(self, node: LexborNode, tag: str, around: styles.Seen) -> None:
         """Read what is in an element that is in a block of the kind ``tag``."""
-        items, before = flow.has_items(self.shown.display(node)), ""
+        apart_all, before = flow.has_items(self.shown.display(node)), ""
         for child in node.iter(include_text=True):
             name = child.tag or ""
             if name == "-text":
@@ -178,6 +186,8 @@ class _Page:
             if name.startswith("-"):  # a comment
                 continue
             seen = self.shown.seen(child, around)
+            if name == "textarea":
+                seen = replace(seen, lines=True)
             display = self.shown.display(child)
             if name == "table":
                 self._table(child, tag, seen)
@@ -194,7 +204,7 @@ class _Page:
                 self.walk(child, name if name in flow.SPLIT else tag, seen)
                 self.flush(name if name in flow.SPLIT else tag)
             else:
-                placed = items or self.shown.is_placed(child) or (name == "tspan" and _is_placed(child))
+                placed = apart_all or self.shown.is_placed(child) or (name == "tspan" and _is_placed(child))
                 apart = flow.sets_apart(name, display, placed=placed)
                 apart = apart or flow.is_between(name, child.attributes, empty=not _has_text(child))
                 left, right = self.shown.sides(child)

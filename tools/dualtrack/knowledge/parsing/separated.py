@@ -20,6 +20,8 @@ SIGNS = ",;\t|，；｜"
 _IN_BRACKETS = re.compile(r"\([^()\n]*\)|（[^（）\n]*）|\[[^\[\]\n]*\]")
 #: What the first line may say of the others.
 _SAID = re.compile(r"sep=([^\"\n])\n", re.I)
+#: A cell that is a formula for a text, as programs write numbers whose zeros a spreadsheet shall keep: `="0755"`.
+_OF_TEXT = re.compile(r'=\s*"([^"]*)"\s*\Z')
 #: Characters from the start by which the sign is chosen, and rows that may have the names of columns.
 SAMPLE, HEAD = 1 << 16, 5
 #: Characters of the name of a column in a file with full-width signs.
@@ -110,7 +112,8 @@ def _rows(said: str, form: Form) -> list[list[str]]:
             value, at = value.replace('\\"', '"') if form[1] else value, found.end()
         if not closed and (found := plain.match(said, at)):
             value, at = value + found[1], found.end()
-        rows[-1].append(value)
+        formula = _OF_TEXT.match(value) if value.startswith("=") else None
+        rows[-1].append(formula[1] if formula else value)
         end = found[2][-1:] if found else ""
         if end == "\n":
             rows.append([])

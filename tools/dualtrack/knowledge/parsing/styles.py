@@ -57,6 +57,8 @@ class Seen:
     invisible: bool = False
     clear: bool = False
     indented: bool = False
+    #: Whether a line of the source is one on the page, which does not hide anything.
+    lines: bool = False
 
     @property
     def hidden(self) -> bool:
@@ -378,7 +380,14 @@ def _indent(token: Any, around: Seen) -> Seen:
     return replace(around, indented=whole or _far(lengths)) if lengths else around
 
 
+def _white_space(token: Any, around: Seen) -> Seen:
+    word = token.lower_value if token.type == "ident" else ""
+    return replace(around, lines=word in _WITH_LINES) if word in (*_WITH_LINES, *_WITHOUT_LINES) else around
+
+
+_WITH_LINES = ("pre", "pre-wrap", "pre-line", "break-spaces", "preserve", "preserve-breaks")
+_WITHOUT_LINES = ("normal", "nowrap", "initial", "collapse")
 _INHERITED: dict[str, Callable[[Any, Seen], Seen]] = {
     "font": _size, "font-size": _size, "visibility": _visibility, "color": _color, "-webkit-text-fill-color": _color,
-    "text-indent": _indent,
+    "text-indent": _indent, "white-space": _white_space, "white-space-collapse": _white_space,
 }  # fmt: skip

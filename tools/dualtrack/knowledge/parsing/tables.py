@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
-from dualtrack.knowledge.parsing import boxes, labels
+from dualtrack.knowledge.parsing import boxes, items, labels
 from dualtrack.knowledge.parsing.blocks import Block
 
 #: Names of columns that are longer are notes: they are said once and not in each row.
@@ -28,8 +28,6 @@ OF_VALUES = frozenset((
 ))  # fmt: skip
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}\s*[年/-]?[^0-9]*$|[^0-9]{0,20}[0-9]{1,2}[^0-9]*$")
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,%\s]*")
-#: What begins a line of a cell that is a list; empty where it is none.
-_ITEM = re.compile(r"\s*(?:(?:[-*+•·‣◦]|[1-9][0-9]?[.)、])\s+|[(（][1-9][0-9]?[)）]\s*|[1-9][0-9]?、|[①-⑳]\s*)?")
 #: Labels above a column that are kept, as in a table with names of columns again and again.
 MOST_ABOVE = 16
 #: A row: the texts of its cells that have one, by their columns; and with its number.
@@ -204,16 +202,7 @@ def _without_pairs(row: Cells, below: Cells) -> Cells:
 def _pair(label: str, value: str) -> str:
     """Return a value directly after its label."""
     label = labels.written(label)
-    return _after(label, value) if label and value else label or value
-
-
-def _after(label: str, value: str) -> str:
-    """Return a value after a label as it is written; each line of one, where the label names what these may be."""
-    lines = [it for it in value.split("\n") if it.strip()]
-    if len(lines) > 1 and labels.names_identifier(label) and any(labels.may_be_personal(it, label) for it in lines):
-        items = [_ITEM.match(it) for it in lines]
-        return "\n".join(f"{it[0]}{label}: {line[it.end() :]}" for it, line in zip(items, lines, strict=True) if it)
-    return f"{label}: {value}"
+    return items.labelled(label, value) if label and value else label or value
 
 
 def _of_form(row: Cells, pairs: list[_Pair], above: _Above) -> str:
@@ -366,7 +355,7 @@ def _parts(row: Cells, names: _Names, above: _Above) -> Iterator[str]:
         name = names.of(at)
         over = above.of(at, it, name)
         if label and not labels.fits(it, name) and _is_of(label, it, name, over):
-            said = _after(held or label, it) + (f" ({name})" if name else "")
+            said = items.labelled(held or label, it) + (f" ({name})" if name else "")
             held = ""
         else:
             said = _pair(_with_above(name, over), it)

@@ -21,9 +21,14 @@ from dualtrack.knowledge.pii.lines import ALONE, ALONE_AFTER, broken
 
 Matrix = npt.NDArray[np.int64]
 GAP = S + "{0,3}"
+#: Where a line begins: also in the quotation of a mail, and behind an element of HTML.
+_LINE_BEGINS = (
+    f"[\n{EDGE}]", f"[\n{EDGE}>]>", f"[\n{EDGE}>]> ", f"[\n{EDGE}]> > ", "[Bb][Rr]>", "[Bb][Rr]/>", "[Bb][Rr] />",
+)  # fmt: skip
+_OF_ITEM = "|".join(rf"(?<={it}{number}\.)" for it in _LINE_BEGINS for number in ("[1-9]", "[1-9][0-9]"))
 #: No digit is before or after, and no digit and a point before: that would be a fraction. At the beginning of a line it
 #: is the number of an item.
-WHOLE = rf"(?<![0-9])(?:(?<![0-9]\.)|(?<=[\n{EDGE}][1-9]\.)|(?<=[\n{EDGE}][1-9][0-9]\.))"
+WHOLE = rf"(?<![0-9])(?:(?<![0-9]\.)|{_OF_ITEM})"
 WHOLE_AFTER = "(?![0-9])"
 #: A telephone has not a fraction of two digits at most behind it, unless something follows that no fraction has; nor
 #: is a unit of data, which is not the beginning of a company's name (6 is what 陆 is).

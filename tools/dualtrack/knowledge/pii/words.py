@@ -26,6 +26,7 @@ from dualtrack.knowledge.pii.beside import (
     OF_PERSON,
     OPENS,
     SAID,
+    SAID_ACCOUNT,
 )  # fmt: skip
 from dualtrack.knowledge.pii.characters import CHINESE_DIGITS, COLONS, Codes, Places
 from dualtrack.knowledge.pii.lines import END_OF_LINE, broken
@@ -340,17 +341,17 @@ _QQ = rf"[1-9][0-9]{{4,10}}{END}"
 _QQ_BEGINS = r"(?:(?<![A-Za-z])|(?<=\\[nrt])|(?-i:(?<=[a-z])(?=QQ)))"
 ACCOUNTS = shape(
     either(f"(?:{WECHAT}|{say.QQ})[^a-z0-9]{{0,72}}?[a-z0-9]"),
-    Rule("messenger", Pattern(rf"(?:{WECHAT}){_OF_ACCOUNT}{{0,2}}{SAID}{OPENS}({_WECHAT})", re.I),
+    Rule("messenger", Pattern(rf"(?:{WECHAT}){_OF_ACCOUNT}{{0,2}}{SAID_ACCOUNT}{OPENS}({_WECHAT})", re.I),
          heads=heads_of(WECHAT), more=_more(_WECHAT, "(?=[A-Za-z_-]*[0-9])")),
     Rule("messenger", Pattern(
-        rf"{_QQ_BEGINS}(?:{say.QQ})(?:{_OF_ACCOUNT}{{1,2}}(?:{SAID}| )?|{SAID}| )"
+        rf"{_QQ_BEGINS}(?:{say.QQ})(?:{_OF_ACCOUNT}{{1,2}}(?:{SAID_ACCOUNT}| )?|{SAID_ACCOUNT}| )"
         rf"{OPENS}({_QQ})", re.I,
     ), heads=heads_of(say.QQ), more=_more(_QQ, NO_DAY)),
     before=112, after=112, back=96,
 )  # fmt: skip
 SECRETS = (
     shape(
-        either(f"(?:{LOGIN})(?:[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|{'|'.join(COLONS)}|＝|（|［|【|「|〔|是|为|成)"
+        either(f"(?:{LOGIN})(?:[^\\n:=]{{0,24}}?(?:[:=>([{{]|%3|{'|'.join(COLONS)}|＝|[])]|（|［|【|「|〔|）|］|】|」|』|》|〕|是|为|成)"
                "|[\"']?,?\\s{0,16}[\"'<]?(?:value|content|string))"),
         Rule("secret", Pattern(rf"(?:{LOGIN}){OF_LOGIN}{SAID}({passwords.VALUE})", re.I),
              passwords.check, heads=heads_of(LOGIN), more=_more(passwords.VALUE, passwords.MIXED, AND_SECRET)),
