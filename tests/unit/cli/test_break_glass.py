@@ -88,7 +88,7 @@ STEPS = {
     "the answer": (access, "echo"), "who reads it": (access, "check_read"),
 }  # fmt: skip
 WRONG: dict[str, type[BaseException]] = {
-    "Ctrl-C": KeyboardInterrupt, "SIGTERM": cli.Terminated, "no memory": MemoryError, "a disk": OSError,
+    "Ctrl-C": KeyboardInterrupt, "a signal": cli.Terminated, "no memory": MemoryError, "a disk": OSError,
     "a program": External,
 }  # fmt: skip
 
