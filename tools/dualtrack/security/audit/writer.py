@@ -30,8 +30,13 @@ EPOCH_NS = 24 * 3600 * 10**9
 
 
 def begin(folder: Path, host: str) -> libcrypto.PublicKey:
-    """Begin a trail for ``host`` in a new directory; return the key to register elsewhere."""
+    """Begin a trail for ``host`` in a new directory; return the key to register elsewhere.
+
+    One that was begun for it, and in which nothing was written yet, is the same: nobody may have read its key.
+    """
     place = Place(folder)
+    if (begun := _begun(place, host)) is not None:
+        return begun
     if os.path.lexists(place.root) or os.path.lexists(place.heads):
         raise Refused(f"{folder} holds a trail", hint="a trail is begun once; another host takes another directory")
     if not re.fullmatch(record.HOST, host):
@@ -44,6 +49,22 @@ def begin(folder: Path, host: str) -> libcrypto.PublicKey:
     write_atomically(place.root, key.pem())
     sync_path(folder)
     return key
+
+
+def _begun(place: Place, host: str) -> libcrypto.PublicKey | None:
+    """Return the key of a trail of ``host`` in which nothing was written yet; None for anything else."""
+    if os.path.lexists(place.heads) or not os.path.lexists(place.root):
+        return None
+    place.check_folders()
+    try:
+        with place.open(place.root) as file:
+            root = file.read(libcrypto.MAX_PEM)
+        if place.name() != host or place.numbers() or keys.load(place.key(0)).pem() != root:
+            return None
+    except (BadInput, External, OSError):
+        return None
+    place.sync()
+    return libcrypto.public_key(root)
 
 
 class Writer:
