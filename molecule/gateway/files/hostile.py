@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import schemas
+
 HOST, KEY, MODEL = sys.argv[1], Path(sys.argv[2]).read_text().strip(), sys.argv[3]
 TLS = ssl.create_default_context(cafile="/root/ca.pem")
 COMPLETE, CHAT, EMBED = "/v1/completions", "/v1/chat/completions", "/v1/embeddings"
@@ -202,7 +204,8 @@ WRONG_VALUES = {
         {"response_format": described({"type": "object", "properties": {f"p{it}": {} for it in range(600)}})},
         {"response_format": described({"anyOf": [{"type": "integer", "minimum": it} for it in range(33)]})},
         {"response_format": described({"items": {"oneOf": [{"oneOf": [{}] * 17}, {"oneOf": [{}] * 17}]}})},
-        *({"response_format": described({"type": "string", "pattern": it})} for it in PATTERNS),
+        *({"response_format": described(schemas.text(it))} for it in (*PATTERNS, *schemas.ambiguous_patterns())),
+        *({"response_format": alone(it)} for it in (*schemas.ambiguous_choices(), *schemas.ambiguous_circles())),
         *({"response_format": alone(it)} for it in SCHEMAS), {"response_format": {"type": "json_object", "x": 1}},
         {"response_format": {"type": "json_object", "schema": SCHEMAS[0]}}, {"response_format": 7}, {"tools": [7]},
         *({"tools": [{"type": "function", "function": {"name": "x", "parameters": it}}]} for it in SCHEMAS),
@@ -358,7 +361,8 @@ def main() -> None:
     # What is right passes: a long talk, a deep schema before the model, and fields of other engines.
     fine = {"response_format": schema(10), "model": MODEL, "messages": SAY * 20, "max_tokens": 4, "user": "\u00fc/x"}
     expect(fine, ask(CHAT, fine), {200})
-    for it in RIGHT_SCHEMAS:
+    common = [schemas.choice([schemas.text(it)] * 32) for it in schemas.COMMON]
+    for it in (*RIGHT_SCHEMAS, *schemas.CIRCLES, *map(schemas.text, schemas.REAL), *common):
         expect(it, ask(CHAT, {"model": MODEL, "messages": SAY, "max_tokens": 4, "response_format": alone(it)}), {200})
     expect(
         "one in a list",

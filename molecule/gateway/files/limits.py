@@ -14,8 +14,12 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
+
+import schemas
 
 HOST, MODEL = sys.argv[1], sys.argv[4]
 KEY, OTHER = (Path(it).read_text().strip() for it in sys.argv[2:4])
@@ -25,23 +29,9 @@ COMPLETE, CHAT = "/v1/completions", "/v1/chat/completions"
 AT_ONCE = 4
 #: Where the document names no limit, the engine's context has one.
 MANY, LONG = 100_000, 4096
-#: Schemas at the gateway's bounds (role gateway, request.lua), each of which is another kind of work. The first one is
-#: also sent in pairs.
-SCHEMAS = (
-    {"enum": ["x" * 50 + str(it) for it in range(500)]},
-    {"type": "object", "properties": {f"p{it}": {} for it in range(250)}},
-    {"type": "object", "properties": {f"p{it}": {"type": "string", "maxLength": 1000} for it in range(160)}},
-    {"anyOf": [{"type": "integer", "minimum": it - 10**9, "maximum": 10**12 + 7 * it} for it in range(32)]},
-    {"anyOf": [{"type": "array", "items": {"type": "string", "maxLength": 1000 - it}} for it in range(32)]},
-    {"anyOf": [{"type": "object", "properties": {f"p{it}": {"type": "string"} for it in range(4)}}] * 32},
-    {"anyOf": [{"type": "string", "pattern": f"^{sign * 8}$"} for sign in ("a?", "a*", ".?", "a{0,999}") * 8]},
-    {"type": "array", "items": {"oneOf": [{"type": "array", "items": {"oneOf": [{"type": "string"}] * 5}}] * 5}},
-    {"type": "array", "maxItems": 1000, "items": {"type": "array", "maxItems": 1000, "items": {"type": "string"}}},
-    {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/a"}}] * 32}}},
-    {"$defs": {"a": {"properties": {"x": {"type": "string"}}}}, "allOf": [{"$ref": "#/$defs/a"}] * 60},
-    {"type": "object", "properties": {f"p{it}": {"type": ["string", "integer", "array", "object"]} for it in range(8)}},
-    {"properties": {"a" * (it % 120) + str(it): {} for it in range(200)}, "additionalProperties": {"type": "string"}},
-)
+#: Tokens of an answer by a schema, and seconds that another tenant may wait meanwhile: some schemas keep an engine busy
+#: for longer the longer the answer is.
+TOKENS, WAIT_S = 200, 15
 #: Fields that engines do not work on, and those that the gateway refuses for this model: alone, not in pairs.
 NO_WORK = {"metadata", "stream_options", "chat_template_kwargs", "tools", "tool_choice"}
 
@@ -72,7 +62,7 @@ def document() -> dict[str, Any]:
 def largest(name: str, schema: dict[str, Any]) -> list[Any]:
     """Return the largest values of a field, by its schema and its name."""
     if name == "response_format":
-        return [{"type": "json_schema", "json_schema": {"name": "x", "schema": it}} for it in SCHEMAS]
+        return [in_form(it) for it in schemas.LARGEST]
     if name == "tools":
         return [[{"type": "function", "function": {"name": "x", "parameters": {}}}] * schema["maxItems"]]
     if name == "messages":
@@ -121,9 +111,47 @@ def asked(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return requests
 
 
+def long_answer(schema: dict[str, object]) -> tuple[float, str]:
+    """Have an answer written by a schema, of long tokens; return how long the other one waited, and what is wrong."""
+    body = {
+        "model": MODEL, "messages": [{"role": "user", "content": "Say hi"}], "max_tokens": TOKENS,
+        "logit_bias": schemas.LONG_TOKENS, "response_format": in_form(schema),
+    }  # fmt: skip
+    longest, statuses = 0.0, list[int]()
+    with contextlib.closing(send(CHAT, body, KEY)) as link:
+
+        def read() -> None:
+            answer = link.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+
+        reading = threading.Thread(target=read, daemon=True)
+        reading.start()
+        while reading.is_alive():
+            began = time.monotonic()
+            if said := answered():
+                return longest, said
+            longest = max(longest, time.monotonic() - began)
+            time.sleep(0.2)
+    if statuses != [200]:
+        return longest, f"the answer's status is {statuses}"
+    return longest, f"the other tenant waited for {longest:.0f} s" if longest > WAIT_S else ""
+
+
+def in_form(schema: dict[str, object]) -> dict[str, object]:
+    """Return the form of an answer that a schema describes."""
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
 def main() -> None:
     """Ask all of it; end with what went wrong."""
     requests, wrong = asked(document()), []
+    waits = []
+    for it in (*schemas.LARGEST, *schemas.DEEPEST):
+        waited, said = long_answer(it)
+        waits.append(waited)
+        if said:
+            wrong.append(f"{json.dumps(it)[:120]}: {said}")
     for path, body in requests:
         with contextlib.ExitStack() as beside:
             for _ in range(AT_ONCE):
@@ -134,6 +162,9 @@ def main() -> None:
     wrong += [f"{it['engine']} is {it['state']}" for it in engines if it["model"] == MODEL and it["state"] != "UP"]
     if wrong:
         sys.exit("\n".join(wrong))
+    print(
+        f"{len(waits)} schemas, answers of {TOKENS} long tokens: the other tenant waited for {max(waits):.1f} s at most"
+    )
     print(f"{len(requests)} kinds of request, {AT_ONCE} of each at once, and the other tenant was answered beside all")
 
 

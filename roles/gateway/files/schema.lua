@@ -10,10 +10,15 @@ local VALUES, BYTES, CHOICES, REPEATED, PATTERN, SIGNS = 512, 32768, 32, 1000, 2
 -- Bytes of a name. Names beside `additionalProperties` become a tree in which llama.cpp goes down a byte at a time: one of
 -- 25,000 ended its process.
 local NAME = 128
+-- How ambiguous a schema's patterns may be: places in the rules, times ways to divide a token's letters among them
+-- (`ambiguity`). With 1,760, llama.cpp took 2 to 3 s for each token of an answer. An e-mail address is 12.
+local WORK = 256
+-- Pairs of choices of all schemas together that are followed, to see whether each text can be read by one of them alone.
+local PAIRS = 20000
 -- Of all tools together.
 local TOOLS, TOOL_VALUES, TOOL_BYTES = 128, 4096, 131072
 
-local null = require("cjson").null
+local ambiguity, null = require("ambiguity"), require("cjson").null
 
 local function set(names)
     local found = {}
@@ -36,8 +41,8 @@ local BELOW = {minItems = {"maxItems"}, minLength = {"maxLength"}, minProperties
 local REPEATS = set("minItems maxItems minLength maxLength minProperties maxProperties")
 local NUMBERS = set("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf")
 
--- Returns why a pattern is refused, or nothing.
-local function hard(pattern)
+-- Returns why a pattern is refused, or nothing; counts the work that it causes.
+local function hard(pattern, seen)
     if type(pattern) ~= "string" or #pattern > PATTERN then
         return "has a pattern that is not a text of at most " .. PATTERN .. " bytes"
     end
@@ -55,6 +60,21 @@ local function hard(pattern)
     local _, signs = pattern:gsub("[?*+{|]", "")
     if signs > SIGNS then
         return "has a pattern with more than " .. SIGNS .. " repetitions and choices"
+    end
+    local work = ambiguity.of_pattern(pattern)
+    seen.work, seen.hardest = seen.work + work, math.max(seen.hardest, work)
+end
+
+-- Returns why patterns and choices are too ambiguous together, or nothing. Patterns are worked on side by side where choices
+-- are: at most all of them, and at most as many as there are choices.
+local function ambiguous(seen)
+    if math.min(seen.work, seen.hardest * math.max(1, seen.choices)) > WORK then
+        return "has a pattern whose repeated parts overlap too much: put between them what they do not match, or lower bounds"
+    end
+    for _, list in ipairs(seen.lists) do
+        if ambiguity.endless(list, seen) then
+            return "has choices that lead back to themselves by the same names: one text of any length could be any of them"
+        end
     end
 end
 
@@ -161,7 +181,7 @@ local function keyword(schema, name, value, seen)
     elseif name == "type" then
         return counted(value, seen) or (type(value) == "table" and several(value, seen) or nil)
     elseif name == "pattern" then
-        return hard(value) or counted(value, seen)
+        return hard(value, seen) or counted(value, seen)
     elseif name == "$ref" then
         return counted(value, seen) or followed(value, seen)
     elseif REPEATS[name] or NUMBERS[name] then
@@ -185,6 +205,7 @@ local function keyword(schema, name, value, seen)
         if why or name == "allOf" then
             return why
         end
+        seen.lists[#seen.lists + 1] = value
         return chosen(value, seen, function(it) return type(it) == "table" and it.type == "null" end)
     end
     local plain = type(name) == "string" and #name <= 64 and name:find("^[%w$_-]+$")
@@ -206,13 +227,17 @@ function follow(schema, seen)
 end
 
 local function counting(values, bytes)
-    return {values = 0, bytes = 0, choices = 0, most_values = values, most_bytes = bytes}
+    return {values = 0, bytes = 0, choices = 0, pairs_left = PAIRS, most_values = values, most_bytes = bytes}
 end
 
 -- The same for the root of a schema: what is referred to is in it.
 local function whole(schema, seen)
     seen.root, seen.open, seen.depth, seen.together, seen.aside = schema, {}, 0, 0, 0
-    return follow(schema, seen)
+    seen.work, seen.hardest, seen.lists, seen.pairs = 0, 0, {}, {}
+    function seen.refer(reference)
+        return referred(schema, reference)
+    end
+    return follow(schema, seen) or ambiguous(seen)
 end
 
 local function only(value, names, what)

@@ -92,12 +92,16 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
     yield from walk(typer.main.get_command(app), ())
 
 
+#: Signals that end a process; SIGHUP where a terminal or its connection is closed.
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come: everything is stopped as on Ctrl-C, and then the signal ends the process."""
+    """One of `ENDING` has come: everything is stopped as on Ctrl-C, and then the signal ends the process."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as the system calls it
-    raise Terminated
+    raise Terminated(number)
 
 
 def _run() -> None:
@@ -120,7 +124,9 @@ def _forget_unwritten() -> None:
 
 def main() -> None:
     """Run the command line; a DualtrackError becomes one line on stderr and its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _terminate)
     if sys.stderr is None:  # closed by the caller: what is printed there is lost
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stdin is None:  # closed by the caller
@@ -138,10 +144,11 @@ def main() -> None:
         echo(f"dualtrack: {printable(str(error))}", err=True)
         sys.exit(int(error.code))
     except KeyboardInterrupt as error:
-        echo("dualtrack: interrupted; the next run continues from here", err=True)
+        with contextlib.suppress(OSError):  # a terminal that is gone
+            echo("dualtrack: interrupted; the next run continues from here", err=True)
         if isinstance(error, Terminated):
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.signal(error.args[0], signal.SIG_DFL)
+            os.kill(os.getpid(), error.args[0])
         sys.exit(int(Exit.INTERRUPTED))
     except MemoryError:
         echo("dualtrack: there is not enough memory for this", err=True)

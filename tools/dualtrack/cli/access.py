@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 
 from dualtrack.cli.confirm import DRY_RUN, YES, agreed
 from dualtrack.cli.options import JSON, LISTING, PEOPLE, PKI
-from dualtrack.core.errors import External, Findings
+from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, check_read, document, echo, table
 from dualtrack.core.paths import STATE
 from dualtrack.inventory import deployment
@@ -147,10 +148,29 @@ def token(
     from dualtrack.security.opensearch.security_config import AUDIENCE
 
     person = model.load(file).person(name)
+    new = _known_key(authority)
     until = datetime.now(UTC) + timedelta(minutes=minutes)
     audience = {Service.store: AUDIENCE, Service.knowledge: KNOWLEDGE}[service]
     echo(tokens.issue(authority, person.name, [f"person-{person.name}"], until=until, audience=audience))
     check_read("the token")
+    _say_new(new)
+
+
+def _known_key(authority: Path) -> Path | None:
+    """Return the file of the key of tokens where it is to be made; BadInput for a directory that is not there.
+
+    The deployment's own directory may be made: the next `dualtrack play` reads the key there. Any other is a mistake.
+    """
+    from dualtrack.security.pki.authority import TOKEN_KEY
+
+    if authority != STATE / "pki" and not authority.is_dir():
+        raise BadInput(f"{authority} is not a directory", hint="--pki names an authority's: services know no other key")
+    return None if os.path.lexists(authority / TOKEN_KEY) else authority / TOKEN_KEY
+
+
+def _say_new(key: Path | None) -> None:
+    if key is not None:
+        echo(f"made {key}, which signs tokens: services know it after the next `dualtrack play`", err=True)
 
 
 @app.command(name="break-glass")
@@ -170,19 +190,21 @@ def break_glass(
     """
     from dualtrack.security.access import tokens
 
-    access = model.load(file)
-    grant = glass.grant(grants, access, name, role, minutes=minutes, reason=reason)
-    bears = [f"person-{name}", f"glass-{grant.id}"]
-    made = tokens.issue(authority, name, bears, until=grant.until)
+    access, id = model.load(file), glass.new_id()
+    new = _known_key(authority)
+    tokens.key(authority)  # a right whose token cannot be signed is not given
     try:
+        grant = glass.grant(grants, access, name, role, minutes=minutes, reason=reason, id=id)
+        made = tokens.issue(authority, name, [f"person-{name}", f"glass-{id}"], until=grant.until)
         if json:
             document("access-break-glass", {"grant": grant, "token": made})
         else:
             echo(made)
         check_read("the token")
-    except (OSError, External):  # nobody has read the token, and nobody knows of the grant
-        glass.end(grants, grant.id)
+    except BaseException:  # an interrupt as well: nobody has read the token, and nobody knows of the grant
+        glass.withdraw(grants, id)
         raise
+    _say_new(new)
     if json:
         return
     echo(f"{grant.line}\nnow: dualtrack play people; ended before its time by"

@@ -81,10 +81,14 @@ class Steering(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """What each tenant has used on a gateway in a ``month`` (2026-11, UTC): tokens read and written."""
+    """What each tenant has used on a gateway in a ``month`` (2026-11, UTC): tokens read and written.
+
+    ``lost`` says that more was used than was counted, and why; '' otherwise.
+    """
 
     month: str
     tokens: Mapping[str, int]
+    lost: str = ""
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -138,19 +138,62 @@ def test_numbers_that_cannot_be(found: dict[str, object]) -> None:
 
 
 WRONG_LEDGERS = (
-    "", "{", "[]", '{"tokens": 1}', '{"tokens": {"a": "x"}}', '{"minute": "now"}', '{"month": 7}',
+    "", "{", "{}", "[]", "null", "7", '{"month": "2026-11"}',
+    '{"tokens": 1}', '{"tokens": {"a": "x"}}', '{"minute": "now"}', '{"month": 7}',
     '{"places": {"1": null}}', '{"uses": {"now": {}}}', '{"uses": {"1": {"a": [1, 2, 3]}}}', "[" * 100_000,
     '{"uses": {"1": {"[1, 2, 3]": [1, 2, 3]}}}', '{"uses": {"1": []}}', '{"missing": []}', '{"at": "now"}',
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("content", WRONG_LEDGERS)
-def test_a_ledger_that_cannot_be_read_begins_anew(host: Host, content: str) -> None:
-    host.kept.write_text(content)
+def damaged(kept: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield what may become of a ledger, by name."""
+    data = kept.read_bytes()
+    for content in WRONG_LEDGERS:
+        yield content[:40], lambda content=content: kept.write_text(content)  # type: ignore[misc]
+    for size in (1, len(data) // 2, len(data) - 2):
+        yield f"cut to {size}", lambda size=size: kept.write_bytes(data[:size])  # type: ignore[misc]
+    yield "zeros", lambda: kept.write_bytes(bytes(len(data)))
+    yield "a number is a text", lambda: kept.write_bytes(data.replace(b'"a": 7', b'"a": "7"'))
+    yield "a directory", lambda: (kept.unlink(), kept.mkdir())
+    yield "a link to nowhere in a circle", lambda: (kept.unlink(), kept.symlink_to(kept.name))
+
+
+@pytest.mark.parametrize("number", range(len(WRONG_LEDGERS) + 7))
+def test_a_damaged_ledger_is_kept_aside_and_nothing_is_told_twice(host: Host, number: int) -> None:
+    """The tokens of this month come from the log as far as it goes; the trail has its lines once."""
+    told: list[str] = []
+    said: list[str] = []
+
+    def step(now: float) -> Ledger:
+        ledger = gateway_tokens.load(host.kept, log=host.log, now=now, say=said.append)  # another process each time
+        gateway_tokens.step(
+            ledger, now, log=host.log, kept=host.kept, folder=host.folder, path=host.folder / "none", audit=told.append
+        )
+        return ledger
+
     host.write(line("a", 7))
-    ledger = gateway_tokens.load(host.kept)
-    host.step(ledger)
-    assert ledger.tokens == {"a": 7}
+    step(NOON)
+    step(NOON + 60)
+    assert (len(told), said, gateway_tokens.tokens(host.kept)["lost"]) == (1, [], "")
+    name, damage = list(damaged(host.kept))[number]
+    damage()
+    assert gateway_tokens.tokens(host.kept)["lost"], name
+    host.write(line("a", 5, NOON + 61))
+    assert step(NOON + 62).tokens == {"a": 12}
+    [line_said] = said
+    assert line_said.startswith(f"{host.kept} was damaged")
+    assert [it.name.startswith("tokens.json.damaged-") for it in gateway_tokens.aside(host.kept)] == [True]
+    assert gateway_tokens.tokens(host.kept)["lost"]
+    host.write(line("a", 3, NOON + 130))
+    assert step(NOON + 190).tokens == {"a": 15}
+    assert ([json.loads(it)["requests"] for it in told], len(said)) == ([1, 1], 1)
+
+
+def test_killed_after_a_damaged_ledger_was_moved_away(host: Host) -> None:
+    host.write(line("a", 7))
+    host.kept.with_name("tokens.json.damaged-unreadable-1").mkdir()
+    found = gateway_tokens.load(host.kept, log=host.log, now=NOON)
+    assert (found.tokens, found.uses, list(found.places.values())) == ({"a": 7}, {}, [host.log.stat().st_size])
 
 
 def test_each_minute_goes_into_the_trail_once(host: Host) -> None:

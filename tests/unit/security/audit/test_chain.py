@@ -228,7 +228,6 @@ def test_torn_head_is_written_again(trail: Path, root: bytes) -> None:
 def test_a_key_that_was_made_and_never_announced_goes(trail: Path, root: bytes) -> None:
     [path] = (trail / "keys").iterdir()
     keys.new(path.with_name(f"{int(path.stem) + 1:06d}.pem"))
-    keys.new(path.with_name(f"{int(path.stem) - 1:06d}.pem"))
     fill(trail, 3, Clock(START + 100 * SECOND))
     assert judge(trail, root).findings == ()
     assert len(list((trail / "keys").iterdir())) == 1

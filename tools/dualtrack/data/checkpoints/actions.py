@@ -112,7 +112,7 @@ def gc(
 
     The latter until the budget holds and ``free`` are free. What ``keep`` names stays, in every form that is here.
     """
-    kept_keys = {key for it in keep for key, _ in cache.known_forms(it)}
+    kept_keys = _kept(cache, keep)
     if not dry_run:
         cache.sweep()
     stale, freed = [], 0
@@ -133,6 +133,25 @@ def gc(
             gone.append(it.key)
             freed, kept, room = freed + it.size, kept - it.size, room + it.size
     return Collected(evicted=tuple(gone), unfinished=tuple(stale), freed=freed, kept=kept, free=room)
+
+
+def _kept(cache: Cache, keep: Sequence[Address]) -> set[str]:
+    """Return the versions that addresses stand for: by their references, and by what each version says of itself.
+
+    A reference may be damaged or gone. What a version says is enough where its address has a version, whose content is
+    one; of plain objects there may be older content, so without a reference all of it stays, and else what is as new.
+    """
+    found = set[str]()
+    held = [(it.key, it.entry) for it in cache.held() if it.entry and cache.sound(it.key, it.entry)]
+    for address in keep:
+        known = dict(cache.known_forms(address))
+        since = 0.0 if address.version else min((it.pulled for it in known.values()), default=0.0)
+        found |= known.keys() | {
+            key for key, entry in held
+            if entry.address == str(address.bare) and entry.pulled >= since
+            and (not address.digest or entry.digest == address.digest)
+        }  # fmt: skip
+    return found
 
 
 def chosen(cache: Cache, names: Sequence[str]) -> list[Held]:

@@ -3,7 +3,7 @@
 Part of the program of hosts with the role gateway (beside `gateway`): its service runs
 
     dualtrack-gateway account      reads the log as it grows, for ever
-    dualtrack-gateway tokens       prints {"month": "2026-11", "tokens": {tenant: tokens of this month}}
+    dualtrack-gateway tokens       prints {"month": "2026-11", "tokens": {tenant: tokens of this month}, "lost": why}
 
 Checked before, charged after: a request is refused when its tenant has used up its tokens of this minute or this month
 by then, and an answer that runs is never cut. Tokens of a minute are a bucket, which fills all the time by its tokens a
@@ -18,6 +18,7 @@ minute may have several such records, which add up; killed between a record and 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
@@ -36,6 +37,9 @@ from dualtrack.hosts.agents.gateway_persons import Taker
 LOG = Path("/var/log/nginx/requests.log")
 KEPT = Path("/var/lib/dualtrack/gateway/tokens.json")
 BUDGETS, SPENT = "budgets", "spent"
+#: What the name of a damaged ledger is continued with, and what follows from one.
+ASIDE = ".damaged-"
+LOST = "tokens of this month that are in no log any more are not counted, and tenants may use more than their limit"
 #: Seconds between two looks at the log. A tenant may use more than its tokens for so long, and what runs by then.
 PAUSE_S = 0.5
 #: The time at which there are tokens again that were used up for the month: none that HAProxy waits for.
@@ -143,6 +147,10 @@ class Ledger:
         return found
 
 
+#: What an older version of this program may not have kept.
+_OTHERS = [it.name for it in fields(Ledger)][2:]
+
+
 def _is_use(key: str, value: object) -> bool:
     try:
         known = json.loads(key)
@@ -186,15 +194,49 @@ def lines(ledger: Ledger, log: Path) -> Iterator[bytes]:
     ledger.places = places
 
 
-def load(kept: Path) -> Ledger:
-    """Return the ledger as it was kept; an empty one where it cannot be read."""
-    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+def read(kept: Path) -> Ledger | None:
+    """Return the ledger as it was kept; a new one where there never was one, None where it is damaged."""
+    try:
         given = json.loads(kept.read_bytes())
         # What another version of this program has kept besides is not asked for.
-        found = Ledger(**{it.name: given[it.name] for it in fields(Ledger) if it.name in given})
-        if found.sound():
-            return found
-    return Ledger()
+        found = Ledger(given["month"], given["tokens"], **{it: given[it] for it in _OTHERS if it in given})
+    except FileNotFoundError:
+        return None if aside(kept) else Ledger()
+    except (OSError, LookupError, ValueError, TypeError, RecursionError):
+        return None
+    return found if found.sound() else None
+
+
+def aside(kept: Path) -> list[Path]:
+    """Return the damaged ledgers that were kept."""
+    return sorted(kept.parent.glob(f"{kept.name}{ASIDE}*"))
+
+
+def load(kept: Path, *, log: Path = LOG, now: float | None = None, say: Callable[[str], None] = print) -> Ledger:
+    """Return the ledger as it was kept. A damaged one is put aside, and that is said.
+
+    In its place comes one with the tokens of this month that are still in the logs, up to their end: they count for the
+    limits. What goes into the audit trail is not counted again, since most of it is there.
+    """
+    found = read(kept)
+    if found is not None:
+        return found
+    name = f"{kept.name}{ASIDE}"
+    try:
+        data = kept.read_bytes()
+        write(kept.with_name(name + hashlib.sha256(data).hexdigest()[:12]), data)
+    except FileNotFoundError:  # killed after it was put aside
+        pass
+    except OSError:
+        kept.replace(kept.with_name(f"{name}unreadable-{int(time.time())}"))
+    found = Ledger()
+    found.turn(time.time() if now is None else now)
+    for line in lines(found, log):
+        found.add(line)
+    found.missing, found.uses = {}, {}
+    write(kept, json.dumps(found.__dict__) + "\n")
+    say(f"{kept} was damaged, and is kept beside it ({name}…): {LOST}")
+    return found
 
 
 def tell(record: str) -> None:
@@ -227,13 +269,13 @@ def step(
 
 def account() -> None:
     """Count for ever: tokens, and persons. What HAProxy refuses is told it again at the next look."""
-    ledger, taker = load(KEPT), Taker()
+    ledger, taker = load(KEPT, say=_warn), Taker()
     while True:
         try:
             for warning in taker.step():
-                print(warning, file=sys.stderr, flush=True)
+                _warn(warning)
         except OSError as error:  # tokens are counted all the same
-            print(f"persons cannot be counted now: {error}", file=sys.stderr, flush=True)
+            _warn(f"persons cannot be counted now: {error}")
             taker = Taker()  # what it has not written down, it takes again
         try:
             step(ledger, time.time())
@@ -242,8 +284,18 @@ def account() -> None:
         time.sleep(PAUSE_S)
 
 
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def tokens(kept: Path = KEPT) -> dict[str, Any]:
-    """Return the tokens of this month, by tenant."""
-    ledger = load(kept)
-    ledger.turn(time.time())
-    return {"month": ledger.month, "tokens": ledger.tokens}
+    """Return the tokens of this month, by tenant, and why some are missing (`lost`), where that is so."""
+    ledger, now = read(kept), time.time()
+    lost = LOST if ledger is None else ""
+    for path in aside(kept):
+        with contextlib.suppress(FileNotFoundError):
+            if time.gmtime(path.stat().st_mtime)[:2] == time.gmtime(now)[:2]:
+                lost = f"{path.name}: {LOST}"
+    ledger = ledger or Ledger()
+    ledger.turn(now)
+    return {"month": ledger.month, "tokens": ledger.tokens, "lost": lost}

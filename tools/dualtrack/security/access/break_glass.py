@@ -53,10 +53,19 @@ def active_grants(path: Path, access: model.Access, now: datetime | None = None)
     return tuple(it for it in list_grants(path) if it.until > now and it.name in names)
 
 
+def new_id() -> str:
+    """Return the number of a new grant."""
+    return secrets.token_hex(4)
+
+
 def grant(
-    path: Path, access: model.Access, name: str, role: str, *, minutes: int, reason: str, now: datetime | None = None
-) -> Grant:
-    """Note a grant and return it; BadInput for a wrong one, Refused where it would join what must stay apart."""
+    path: Path, access: model.Access, name: str, role: str, *, minutes: int, reason: str, now: datetime | None = None,
+    id: str = "",
+) -> Grant:  # fmt: skip
+    """Note a grant and return it; BadInput for a wrong one, Refused where it would join what must stay apart.
+
+    ``id`` is its number, for whoever must be able to `withdraw` it also when this does not return.
+    """
     person = access.person(name)
     if role not in access.all_roles():
         raise BadInput(f"there is no role '{role}'", hint=", ".join(sorted(access.all_roles())))
@@ -71,7 +80,7 @@ def grant(
         if complaint := model.separate(access, name, [*person.roles, *others, role]):
             raise Refused(complaint)
         grant = Grant(
-            id=secrets.token_hex(4),
+            id=id or new_id(),
             name=name,
             role=role,
             reason=reason[:300],
@@ -97,3 +106,9 @@ def end(path: Path, id: str, now: datetime | None = None) -> Grant:
         grants, ended = list_grants(path), msgspec.structs.replace(in_force(path, id, now), until=now)
         write_atomically(path, msgspec.json.encode(Grants(tuple(ended if it.id == id else it for it in grants))), 0o600)
     return ended
+
+
+def withdraw(path: Path, id: str) -> None:
+    """End a grant of which nobody learns, where there is one."""
+    if any(it.id == id for it in list_grants(path)):
+        end(path, id)

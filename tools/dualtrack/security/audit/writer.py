@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from dualtrack.core.append_log import AppendLog, append, recovered
@@ -30,8 +30,13 @@ EPOCH_NS = 24 * 3600 * 10**9
 
 
 def begin(folder: Path, host: str) -> libcrypto.PublicKey:
-    """Begin a trail for ``host`` in a new directory; return the key to register elsewhere."""
+    """Begin a trail for ``host`` in a new directory; return the key to register elsewhere.
+
+    One that was begun for it, and in which nothing was written yet, is the same: nobody may have read its key.
+    """
     place = Place(folder)
+    if (begun := _begun(place, host)) is not None:
+        return begun
     if os.path.lexists(place.root) or os.path.lexists(place.heads):
         raise Refused(f"{folder} holds a trail", hint="a trail is begun once; another host takes another directory")
     if not re.fullmatch(record.HOST, host):
@@ -44,6 +49,22 @@ def begin(folder: Path, host: str) -> libcrypto.PublicKey:
     write_atomically(place.root, key.pem())
     sync_path(folder)
     return key
+
+
+def _begun(place: Place, host: str) -> libcrypto.PublicKey | None:
+    """Return the key of a trail of ``host`` in which nothing was written yet; None for anything else."""
+    if os.path.lexists(place.heads) or not os.path.lexists(place.root):
+        return None
+    place.check_folders()
+    try:
+        with place.open(place.root) as file:
+            root = file.read(libcrypto.MAX_PEM)
+        if place.name() != host or place.numbers() or keys.load(place.key(0)).pem() != root:
+            return None
+    except (BadInput, External, OSError):
+        return None
+    place.sync()
+    return libcrypto.public_key(root)
 
 
 class Writer:
@@ -194,11 +215,12 @@ class Writer:
         self.segment, self.last, self._sealed, self._begun, self._latest = 1, 0, 0, 0, 0
         self.chain = self._before = record.start(self.host)
         self._previous, self.epoch, self._epoch_begun = heads.none(self.host), 0, self.clock()
-        announced = ""
-        for head, data in _heads(self.place):
+        announced, ended = "", dict[int, tuple[bytes, bytes]]()
+        for head, data, signature in _heads(self.place):
             self.last, self.chain, self._latest = head.last, bytes.fromhex(head.chain), head.ended
             if head.next_key:
                 self._epoch_begun, announced = head.ended, head.next_key
+                ended[head.epoch] = heads.signed(data), signature
             elif head.segment == 1:
                 self._epoch_begun = head.begun
             self.epoch = head.epoch + bool(head.next_key)
@@ -209,21 +231,51 @@ class Writer:
                 with self.place.open(path) as file:
                     os.fsync(file.fileno())
         self.place.sync()
-        self._settle_keys(announced)
+        self._settle_keys(announced, ended)
         self._tail()
         if self._is_old():
             self._seal()  # before anything new is there: records that wait longer are not the writer's own
 
-    def _settle_keys(self, announced: str) -> None:
-        """Keep the key of the present epoch; one that was made and never announced, or is over, goes."""
+    def _settle_keys(self, announced: str, ended: Mapping[int, tuple[bytes, bytes]]) -> None:
+        """Keep the key of the present epoch; one that is over, or was made and never announced, goes.
+
+        Over is what a head says that this key has signed (``ended``, by epoch). Refused, and nothing is destroyed,
+        where the heads are too few for the keys and segments that are there: the key that is kept has no copy.
+        """
+        present, rest = self.place.key(self.epoch), list[Path]()
         for path in sorted(self.place.keys.glob("*.pem")):
-            if path != self.place.key(self.epoch):
-                destroy(path)
-        self.key = keys.load(self.place.key(self.epoch))
+            number = int(path.stem) if re.fullmatch("[0-9]{6}", path.stem) else -1
+            if number == self.epoch:
+                continue
+            # Before its head was on the disk, the one that makes a new key may have been killed.
+            unannounced = number == self.epoch + 1 and os.path.lexists(present)
+            if not (self._is_over(path, ended.get(number)) or unannounced):
+                raise self._contradicts(f"there is the key {path.name}, and the last head leads to epoch {self.epoch}")
+            rest.append(path)
+        if further := [it for it in self.place.numbers() if it > self.segment]:
+            raise self._contradicts(f"there is segment {further[-1]}, and the next head is that of {self.segment}")
+        self.key = keys.load(present)
         if announced and self.key.pem().decode() != announced:
             raise External(
                 "the trail's key is not the one that its last epoch announced", hint="dualtrack audit verify"
             )
+        for path in rest:
+            destroy(path)
+
+    def _is_over(self, path: Path, ended: tuple[bytes, bytes] | None) -> bool:
+        """Tell whether a key has signed the head that ends its epoch, or is one no more: half destroyed."""
+        with self.place.open(path) as file:
+            data = file.read(libcrypto.MAX_PEM)
+        try:
+            return ended is not None and libcrypto.private_key(data).verifies(ended[1], ended[0])
+        except BadInput:
+            return ended is not None
+
+    def _contradicts(self, what: str) -> External:
+        return External(
+            f"{self.place.heads} lacks heads: {what}",
+            hint="restore it, also from an index or a copy; nothing is changed",
+        )
 
     def _tail(self) -> None:
         """Read the records of the segment that is not sealed yet."""
@@ -259,14 +311,14 @@ class Writer:
         return name
 
 
-def _heads(place: Place) -> Iterator[tuple[Head, bytes]]:
-    """Yield the heads of a file; a last line that is not whole is taken off: nobody was told of it."""
+def _heads(place: Place) -> Iterator[tuple[Head, bytes, bytes]]:
+    """Yield a file's heads, their bytes and signatures; a torn last line is taken off: nobody was told of it."""
     path = place.heads
     if not os.path.lexists(path):
         return
     for text in recovered(place.handle(path, os.O_RDWR)):
         try:
-            head, data, _ = heads.parse(text)
+            head, data, signature = heads.parse(text)
         except BadInput:
             raise External(f"{path} was changed", hint="dualtrack audit verify says where") from None
-        yield head, data
+        yield head, data, signature
