@@ -22,7 +22,7 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tenants of the file and those that were removed from it, and why a gateway did not say what it has counted."""
+    """Tenants of the file and those that were removed from it, and why a gateway has not counted or said all of it."""
 
     month: str
     tenants: tuple[Used, ...]
@@ -34,6 +34,11 @@ def usage(sites: Sequence[Site]) -> Usage:
     limits = {it.name: it.tokens_per_month for it in tenants.load(tenants_file(sites)).tenants}
     said = side_by_side(sites, _said)
     counted = [it for it in said if isinstance(it, Tokens)]
+    problems = [
+        it if isinstance(it, str) else f"{site.gateway.name}: {it.lost}"
+        for site, it in zip(sites, said, strict=True)
+        if isinstance(it, str) or it.lost
+    ]
     # Gateways whose clocks are a moment apart may be in two months; the newer one counts.
     month = max((it.month for it in counted), default="")
     total: Counter[str] = Counter(dict.fromkeys(limits, 0))
@@ -41,7 +46,7 @@ def usage(sites: Sequence[Site]) -> Usage:
         if it.month == month:
             total.update(it.tokens)
     rows = (Used(tenant=it, tokens=total[it], tokens_per_month=limits.get(it)) for it in sorted(total))
-    return Usage(month, tuple(rows), tuple(it for it in said if isinstance(it, str)))
+    return Usage(month, tuple(rows), tuple(problems))
 
 
 def _said(site: Site) -> Tokens | str:
