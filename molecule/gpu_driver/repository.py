@@ -28,7 +28,9 @@ PRERM = "#!/bin/sh\ndkms remove nvidia/{version} --all || true\n"
 def contents(library: Path, version: str) -> Iterator[tuple[str, str, Mapping[str, str | bytes]]]:
     """Yield the packages of a version: name, what it depends on, its files by their paths."""
     place = DKMS_PLACE.format(version=version)
-    modules = {f"{place}/{it.name}": it.read_text().replace("@version@", version) for it in SOURCES.iterdir()}
+    texts = {it.name: it.read_text().replace("@version@", version) for it in SOURCES.iterdir()}
+    module = texts.pop("module.c")
+    modules = {f"{place}/{name}": text for name, text in {**texts, "nvidia.c": module, "nvidia-uvm.c": module}.items()}
     yield "nvidia-kernel-open-dkms", "dkms", {
         **modules, "DEBIAN/postinst": POSTINST.format(version=version), "DEBIAN/prerm": PRERM.format(version=version)
     }  # fmt: skip

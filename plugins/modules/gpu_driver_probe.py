@@ -67,6 +67,8 @@ cuda_said:
 """
 
 NVIDIA = "0x10de"
+#: The module's file, as NVIDIA's packages and Debian's call it.
+MODULES = ("nvidia", "nvidia-current")
 #: PCI classes (https://pcisig.com, class code assignment): VGA and 3D controllers; other bridges, as NVSwitches are.
 DISPLAY, BRIDGE = ("0x0300", "0x0302"), ("0x0680",)
 #: The variable of UEFI that says whether Secure Boot is on: four bytes of attributes, then a byte.
@@ -118,14 +120,20 @@ def main() -> None:
     mokutil = module.get_bin_path("mokutil")
     modinfo = module.get_bin_path("modinfo", opt_dirs=["/sbin", "/usr/sbin"])
     release = platform.release()
-    version = module.run_command([modinfo, "-k", release, "-F", "version", "nvidia"]) if modinfo else (1, "", "")
+    found_versions = [
+        out.strip()
+        for name in MODULES
+        if modinfo
+        for code, out, _ in [module.run_command([modinfo, "-k", release, "-F", "version", name])]
+        if code == 0
+    ]
     pci = Path("/sys/bus/pci/devices")
     found = {
         "kernel": release,
         "gpus": devices(pci, DISPLAY),
         "switches": devices(pci, BRIDGE),
         "loaded": _text("/sys/module/nvidia/version"),
-        "installed": version[1].strip() if version[0] == 0 else "",
+        "installed": next(iter(found_versions), ""),
         "nouveau": Path("/sys/module/nouveau").is_dir(),
         "container": bool(_text("/run/systemd/container")),
         "secure_boot": secure_boot(Path("/sys/firmware/efi/efivars")),
