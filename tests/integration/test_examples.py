@@ -46,8 +46,13 @@ def cli(tmp_path: Path) -> Cli:
 def checked(cli: Cli, folder: Path, hosts: str) -> subprocess.CompletedProcess[str]:
     """Play the checks with hosts as `dualtrack inventory` wrote them, and with the variables that all hosts share."""
     (folder / "play.yml").write_text(PLAY)
+    return played(cli, folder, hosts, "play.yml")
+
+
+def played(cli: Cli, folder: Path, hosts: str, play: str) -> subprocess.CompletedProcess[str]:
+    """Play a file of a directory on the hosts."""
     (folder / "hosts.json").write_text(hosts)
-    words = ["ansible-playbook", "-i", str(ROOT / "inventories/common"), "-i", "hosts.json", "play.yml"]
+    words = ["ansible-playbook", "-i", str(ROOT / "inventories/common"), "-i", "hosts.json", play]
     env = {**cli.env, "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     return subprocess.run(
         [CLI.parent / words[0], *words[1:]], env=env, cwd=folder, capture_output=True, text=True, check=False
@@ -72,6 +77,54 @@ def test_mistake_in_an_example_would_be_found(cli: Cli, tmp_path: Path) -> None:
     done = checked(cli, tmp_path, json.dumps(document))
     assert done.returncode != 0
     assert "raid7" in done.stdout + done.stderr
+
+
+#: Roles whose preflight looks at variables and the system alone; what others look at on hosts is not there.
+BY_VARIABLES = (
+    "gateway", "kb_sync", "knowledge_base", "log_forwarding", "serving", "spot_guard", "traffic_keeper",
+)  # fmt: skip
+#: What the examples expect in /srv/dualtrack, as a controller has it after its first steps.
+KEPT = {"pki/ca.pem": "", **dict.fromkeys(("nvidia.asc", "nvidia-driver.asc"), "-----BEGIN PGP PUBLIC KEY BLOCK-----")}
+
+
+def preflights() -> str:
+    """Return plays in which each of these roles checks its variables, on the hosts that its own playbook names."""
+    plays = []
+    for path in sorted((ROOT / "ansible/playbooks").glob("*.yml")):
+        for play in yaml.safe_load(path.read_text()):
+            named = [it["role"] if isinstance(it, dict) else it for it in play.get("roles", [])]
+            plays += [{"hosts": play["hosts"], "role": it} for it in named if it in BY_VARIABLES]
+    whole = [
+        {
+            "hosts": it["hosts"], "connection": "local", "gather_facts": False,
+            "tasks": [
+                {"dualtrack.site.system_facts": None},
+                {"ansible.builtin.include_role": {"name": it["role"], "tasks_from": "preflight"}},
+            ],
+        }
+        for it in plays
+    ]  # fmt: skip
+    return json.dumps(whole)
+
+
+@EACH
+def test_variables_pass_the_preflights_of_the_roles(cli: Cli, example: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "dualtrack"
+    for name, text in KEPT.items():
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        (kept / name).write_text(text)
+    # Before any gateway is there, as examples/one-server/README.md says.
+    (kept / "serving").mkdir()
+    key = cli("serving", "key", "add", "knowledge", "--file", str(kept / "serving/tenants.json"))
+    assert "of knowledge; it is not shown again" in key.stderr
+    (kept / "serving/knowledge.key").write_text(key.stdout)
+    hosts = local(cli, example).replace("/srv/dualtrack", str(kept))
+    (tmp_path / "preflights.yml").write_text(preflights())
+    done = played(cli, tmp_path, hosts, "preflights.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    roles = {it for it in BY_VARIABLES if f"[{it} : " in done.stdout}
+    wanted = {role for host in yaml.safe_load((example / "facts.yml").read_text())["hosts"] for role in host["roles"]}
+    assert wanted & set(BY_VARIABLES) <= roles, done.stdout
 
 
 def options() -> dict[str, dict[str, Any]]:

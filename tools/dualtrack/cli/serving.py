@@ -170,6 +170,9 @@ def add(
     tokens_per_month: int = typer.Option(
         None, "--tokens-per-month", min=0, help="The most tokens in a month, read and written; 0 for no limit."
     ),
+    file: Path = typer.Option(
+        None, "--file", metavar="FILE", help="The file of tenants, before the first gateway is up; nobody is told."
+    ),
     json: bool = JSON,
 ) -> None:
     """Make an API key and show it, once: only its digest is kept. What is not named stays as the tenant has it.
@@ -185,13 +188,14 @@ def add(
         models=models, residency=where, sensitive=sensitive, screened=screened,
         requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, tokens_per_month=tokens_per_month,
     )  # fmt: skip
-    found = serving.sites()
-    serving.known_models(found, model)
-    text, made = tenants.add(serving.tenants_file(found), tenant, changes)
+    found = [] if file else serving.sites()
+    if not file:
+        serving.known_models(found, model)
+    text, made = tenants.add(file or serving.tenants_file(found), tenant, changes)
     if not json:  # before anything else may fail: it cannot be shown again
         echo(text)
         echo(f"{made.id} of {tenant}; it is not shown again", err=True)
-    told = serving.tell(found, f"serving key add {tenant} ({made.id})")
+    told = serving.tell(found, f"serving key add {tenant} ({made.id})") if found else []
     if json:
         document("serving-key", {"tenant": tenant, "id": made.id, "added": made.added, "key": text, "gateways": told})
     _check(told)
