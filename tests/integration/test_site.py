@@ -98,7 +98,7 @@ def test_first_run_changes_second_does_not_and_all_is_green(site: Site) -> None:
     assert site.configure() == 0
     code, report = site.verify()
     assert code == 0, report
-    assert report["hosts"][0]["roles"] == ["base", "access", "tcp_bbr", "gpu_runtime", "model_store"]
+    assert report["hosts"][0]["roles"] == ["base", "access", "tcp_bbr", "gpu_driver", "gpu_runtime", "model_store"]
     assert report["passed"] > 15
     recorded = json.loads((site.lab.state / "verified.json").read_text())
     assert recorded[HOST]["ok"] is True
