@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-failover drill-load bench docs docs-site man lock clean
+.PHONY: help setup up down cloud-up cloud-down local-up local-down verify status doctor lint test unit integration molecule e2e drill-spot drill-data drill-audit drill-failover drill-driver drill-load bench docs docs-site man lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,9 @@ drill-audit: setup ## try every attack and print what was prevented, what found;
 
 drill-failover: up ## have engines, link and gateway fail while clients ask 200 times a second, on both tracks of the lab
 	@$(BIN)/dualtrack drill failover
+
+drill-driver: setup ## compile Debian's NVIDIA driver, install it by the role in a virtual machine, and load it there
+	@DUALTRACK_WHOLE=1 ci/scenario.sh gpu_driver
 
 drill-load: setup ## up, verify, the short spot drill and down, beside four busy loops per processor
 	@DUALTRACK_WHOLE=1 $(BIN)/pytest tests/e2e/test_busy_machine.py -q -s
