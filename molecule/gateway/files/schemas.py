@@ -141,6 +141,8 @@ DEEPEST: tuple[Schema, ...] = (
     nested(25, {}),
     {"$ref": "#/$defs/a", "$defs": {"a": choice([array({"$ref": "#/$defs/a"}), nested(20, {"type": "string"})])}},
 )
+#: Of those, the one with the slowest first tokens and the one with the slowest later ones, as measured.
+WORST: tuple[Schema, ...] = (text("^[^e]{0,999}[^e]{0,240}$"), DEEPEST[1])
 #: What an answer is made of: a long token that fits most patterns, and the beginnings of lists. The first choice is one
 #: that most refuse, so that the whole vocabulary is compared for each token.
 LONG_TOKENS = {"-" * 32: 90, "[[": 85, "[": 80, "e": 100}
