@@ -105,6 +105,17 @@ def test_a_no_learns_nothing(place: Place) -> None:
     assert learned(place) == []
 
 
+def test_keys_of_the_lab_s_hosts_are_taken_as_they_are(place: Place) -> None:
+    """Nobody is asked, and no console: they may answer before the lab has written their keys down."""
+
+    def console(_: Host) -> list[str]:
+        raise AssertionError("it is asked")
+
+    place.ephemeral = True
+    assert boot(place, [host()], vouch=console, accept=host_boot.refuse) == []
+    assert learned(place) == [f"spot-1 {ED}"]
+
+
 def test_the_operator_s_own_word_is_enough(place: Place) -> None:
     assert boot(place, [host(host_key=ED)]) == []
     with pytest.raises(Refused, match="and must be SHA256:"):
