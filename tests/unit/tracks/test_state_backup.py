@@ -79,6 +79,9 @@ def test_state_comes_back_on_another_controller(controller: Controller, tmp_path
     second = controller("second")
     assert state_backup.restore(tmp_path / "state.sealed", BY, nothing, dry_run=True) == made
     assert not paths.STATE.exists()
+    # A file that is the same is not in the way.
+    (paths.ROOT / "site").mkdir()
+    (paths.ROOT / "site/facts.yml").write_text("hosts: []")
     state_backup.restore(tmp_path / "state.sealed", BY, nothing)
     state = paths.STATE
     assert (state / "pki/ca.key").read_text() == "secret"
@@ -101,7 +104,7 @@ def test_nothing_is_written_over(controller: Controller, tmp_path: Path, there: 
     (second / there).parent.mkdir(parents=True, exist_ok=True)
     (second / there).write_text("mine")
     before = {str(it) for it in second.rglob("*")}
-    with pytest.raises(Refused, match="is there already: nothing was restored"):
+    with pytest.raises(Refused, match="is there already, and is another one: nothing was restored"):
         state_backup.restore(tmp_path / "state.sealed", BY, nothing)
     assert {str(it) for it in second.rglob("*")} == before
     assert (second / there).read_text() == "mine"

@@ -12,6 +12,7 @@ In the sealed directory:
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import stat
 import tempfile
@@ -104,21 +105,24 @@ def show(source: Path, identities: Sequence[Identity], tick: Tick) -> Manifest:
 
 
 def restore(source: Path, identities: Sequence[Identity], tick: Tick, *, dry_run: bool = False) -> Manifest:
-    """Put all parts where they belong, or none; Refused where one of them is there already.
+    """Put all parts where they belong, or none; Refused where another one is there. A file that is the same stays.
 
     Paths of the machine that it was taken from are those of this one afterwards, in the record of what is up and in the
     generated inventories.
     """
     with _opened(source, identities, tick) as (folder, manifest):
-        for part in manifest.parts:
+        wanted = [it for it in manifest.parts if not _same(folder / PARTS / str(it.number), it.target())]
+        for part in wanted:
             if (there := part.target()).exists() and not (there.is_dir() and not any(there.iterdir())):
-                raise Refused(f"{there} is there already: nothing was restored", hint="move it away first")
+                raise Refused(
+                    f"{there} is there already, and is another one: nothing was restored", hint="move it away"
+                )
         if dry_run:
             return manifest
         placed: list[Path] = []
         try:
             # The state last: with it, commands find a deployment.
-            for part in sorted(manifest.parts, key=lambda it: it.place == STATE_PART):
+            for part in sorted(wanted, key=lambda it: it.place == STATE_PART):
                 copy, target = folder / PARTS / str(part.number), part.target()
                 if part.place == STATE_PART:
                     _relocate(copy, manifest)
@@ -162,6 +166,11 @@ def _ignored(folder: str, names: list[str]) -> set[str]:
     kinds = {it: Path(folder, it).lstat().st_mode for it in names}
     special = {it for it, mode in kinds.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))}
     return special | {it for it in names if any(fnmatch(it, left) for left in LEFT_OUT)}
+
+
+def _same(copy: Path, there: Path) -> bool:
+    """Tell whether a file is there already as it is in the backup."""
+    return copy.is_file() and there.is_file() and filecmp.cmp(copy, there, shallow=False)
 
 
 def _put(copy: Path, target: Path) -> None:
