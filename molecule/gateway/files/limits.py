@@ -157,7 +157,7 @@ def main() -> None:
             for _ in range(AT_ONCE):
                 beside.enter_context(contextlib.closing(send(path, body, KEY)))
             if said := answered():
-                wrong.append(f"{path} {sorted(body)}: {said}")
+                wrong.append(f"{path} {sorted(body)} {str(body.get('response_format'))[:120]}: {said}")
     engines = json.loads(subprocess.check_output(["dualtrack-gateway", "status"]))["engines"]
     wrong += [f"{it['engine']} is {it['state']}" for it in engines if it["model"] == MODEL and it["state"] != "UP"]
     if wrong:
