@@ -244,8 +244,11 @@ def host(tmp_path: Path) -> Iterator[Host]:
     yield it
     it.notified.close()
     if it.process is not None and it.process.poll() is None:
+        engines = it.children()
         it.process.kill()
         it.process.wait()
+        for engine_id in engines:
+            os.kill(int(engine_id), signal.SIGKILL)
 
 
 def test_ready_is_a_right_answer_and_the_end_waits_for_who_waits(host: Host) -> None:
