@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from types import FrameType
 from typing import Literal
 
 from dualtrack.core import estimates, proc
@@ -152,9 +156,11 @@ def _run(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
     def work(task: Task) -> object:
         return task.run(lambda text: view.say(task.name, text))
 
-    with ThreadPoolExecutor(max_workers=max(1, len(tasks))) as pool:
+    with _noting() as asked, ThreadPoolExecutor(max_workers=max(1, len(tasks))) as pool:
         try:
             while waiting or running:
+                if asked:
+                    raise KeyboardInterrupt
                 ready = [t for t in waiting.values() if all(need in outcome.results for need in t.needs)]
                 for task in ready if outcome.error is None else ():
                     del waiting[task.name]
@@ -170,12 +176,44 @@ def _run(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
                     view.say_estimate()
         except KeyboardInterrupt:
             proc.stop()  # leaving the pool waits for its threads, which end soon now
+            if asked:
+                _handle(*asked[0])
             raise Interrupted("interrupted", hint="the next run continues from here") from None
     for name in waiting:
         view.progress[name].state = "skipped"
     if outcome.error is not None:
         raise outcome.error
     return outcome.results
+
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+@contextmanager
+def _noting() -> Iterator[list[tuple[int, Handler]]]:
+    """Yield a list to which signals that end a command are added, with what handled them before.
+
+    An exception that a handler raises may come while this thread holds a lock that the tasks need, such as a future's:
+    then they wait for ever.
+    """
+    asked: list[tuple[int, Handler]] = []
+    before: dict[int, Handler] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if callable(old := signal.getsignal(number)):
+                before[number] = old
+                signal.signal(number, lambda it, _: asked.append((it, before[it])))
+    try:
+        yield asked
+    finally:
+        for kept, handler in before.items():
+            signal.signal(kept, handler)
+
+
+def _handle(number: int, before: Handler) -> None:
+    """Do what was done on a signal before; what that raises for Ctrl-C is the caller's to say."""
+    if number != signal.SIGINT:
+        before(number, None)
 
 
 def _settle(name: str, future: Future[object], view: View, outcome: Outcome) -> None:
