@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from types import FrameType
-from typing import Literal
+from typing import Literal, NoReturn
 
 from dualtrack.core import estimates, proc
 from dualtrack.core.characters import visible
@@ -176,9 +176,9 @@ def _run(tasks: Sequence[Task], view: View) -> Mapping[str, object]:
                     view.say_estimate()
         except KeyboardInterrupt:
             proc.stop()  # leaving the pool waits for its threads, which end soon now
-            if asked:
-                _handle(*asked[0])
-            raise Interrupted("interrupted", hint="the next run continues from here") from None
+            _interrupt(asked)
+    if asked:  # at the very end
+        _interrupt(asked)
     for name in waiting:
         view.progress[name].state = "skipped"
     if outcome.error is not None:
@@ -210,10 +210,12 @@ def _noting() -> Iterator[list[tuple[int, Handler]]]:
             signal.signal(kept, handler)
 
 
-def _handle(number: int, before: Handler) -> None:
-    """Do what was done on a signal before; what that raises for Ctrl-C is the caller's to say."""
-    if number != signal.SIGINT:
-        before(number, None)
+def _interrupt(asked: Sequence[tuple[int, Handler]]) -> NoReturn:
+    """Raise what the first signal is to raise: what its handler did before, or Interrupted for Ctrl-C."""
+    for number, before in asked[:1]:
+        if number != signal.SIGINT:
+            before(number, None)
+    raise Interrupted("interrupted", hint="the next run continues from here") from None
 
 
 def _settle(name: str, future: Future[object], view: View, outcome: Outcome) -> None:
