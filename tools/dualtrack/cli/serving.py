@@ -171,7 +171,7 @@ def add(
         None, "--tokens-per-month", min=0, help="The most tokens in a month, read and written; 0 for no limit."
     ),
     file: Path = typer.Option(
-        None, "--file", metavar="FILE", help="The file of tenants, before the first gateway is up; nobody is told."
+        None, "--file", metavar="FILE", help="Write to this file of tenants and tell no gateway: for use before the first gateway is up."
     ),
     json: bool = JSON,
 ) -> None:

@@ -142,7 +142,7 @@ def test_every_role_asks_for_the_same_driver() -> None:
     assert int(gpu.default(1).driver.split(".")[0]) >= DRIVER
 
 
-def folder(at: Path, gigabytes: float, **config: object) -> Path:
+def directory(at: Path, gigabytes: float, **config: object) -> Path:
     at.mkdir()
     (at / "config.json").write_text(json.dumps({**LLAMA, **config}))
     with (at / "model.safetensors").open("wb") as file:
@@ -151,12 +151,12 @@ def folder(at: Path, gigabytes: float, **config: object) -> Path:
 
 
 def test_what_does_not_fit_is_refused_with_the_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check(SETTINGS, folder(tmp_path / "m", 131.5), [A100] * 4)
+    check(SETTINGS, directory(tmp_path / "m", 131.5), [A100] * 4)
     assert "fits: room for" in capsys.readouterr().out
     with pytest.raises(Hopeless, match="does not fit on 1 GPUs"):
         check(replace(SETTINGS, gpus=1), tmp_path / "m", [A100] * 4)
     with pytest.raises(Hopeless, match="deepseek_v4 has no kernels"):
-        check(SETTINGS, folder(tmp_path / "v4", 1, model_type="deepseek_v4"), [A100] * 4)
+        check(SETTINGS, directory(tmp_path / "v4", 1, model_type="deepseek_v4"), [A100] * 4)
     with pytest.raises(Hopeless, match=r"config\.json"):
         check(SETTINGS, tmp_path, [A100] * 4)
 
@@ -175,7 +175,7 @@ class Host:
             place / "nvidia-smi", "#!/bin/sh\nprintf '0, 81920, 8.0, 580.1, GPU-0\\n1, 81920, 8.0, 580.1, GPU-1\\n'\n"
         )
         (place / "api-key").write_text("secret\n")
-        folder(place / "m", 1)
+        directory(place / "m", 1)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]

@@ -40,7 +40,7 @@ def wheels(work: Path, say: Say, engines: Collection[str] = ()) -> dict[str, Fet
     ``engines`` are those of `ENGINES` that are brought, too; BadInput for another name.
     """
     if unknown := set(engines) - ENGINES:
-        raise BadInput(f"there is no lock of an engine {min(unknown)}", hint=f"known: {', '.join(sorted(ENGINES))}")
+        raise BadInput(f"no lock file belongs to an engine {min(unknown)}", hint=f"known: {', '.join(sorted(ENGINES))}")
     work.mkdir(parents=True, exist_ok=True)
     left_out = TOOLING | (ENGINES - set(engines))
     locks = sorted(path for path in (ROOT / "requirements").glob("*.txt") if path.stem not in left_out)

@@ -176,13 +176,13 @@ def _values(options: Sequence[str], name: str) -> list[str]:
     ]
 
 
-def check(settings: Settings, folder: Path, gpus: Sequence[Gpu]) -> None:
+def check(settings: Settings, directory: Path, gpus: Sequence[Gpu]) -> None:
     """Hopeless with all reasons where a model cannot run here; what it needs of memory is printed."""
     try:
-        config = json.loads((folder / "config.json").read_bytes())
-        model = model_memory.read(folder)
+        config = json.loads((directory / "config.json").read_bytes())
+        model = model_memory.read(directory)
     except (OSError, ValueError) as error:  # BadModel is one
-        raise Hopeless(f"{folder.name}: {error}") from None
+        raise Hopeless(f"{directory.name}: {error}") from None
     if found := problems(settings, config, gpus):
         raise Hopeless("; ".join(found))
     free = min(it.memory_mib for it in gpus) * 2**20 * model_memory.SHARE
@@ -200,7 +200,7 @@ def compilers() -> int:
 
 
 def command(
-    settings: Settings, folder: Path, key: str, runtime: Path, gpus: Sequence[Gpu]
+    settings: Settings, directory: Path, key: str, runtime: Path, gpus: Sequence[Gpu]
 ) -> tuple[list[str], dict[str, str]]:
     """Return an engine's command line, and what is added to its environment; it sees the GPUs of its model alone.
 
@@ -218,7 +218,7 @@ def command(
     }  # fmt: skip
     for toolkit in Path(settings.environment).glob(TOOLKIT):
         added["CUDA_HOME"] = str(toolkit)
-    place, tokens, most = str(folder), str(settings.context), str(settings.slots)
+    place, tokens, most = str(directory), str(settings.context), str(settings.slots)
     if settings.engine == "vllm":
         words = [
             f"{programs}/vllm", "serve", place, "--served-model-name", settings.name,
@@ -262,9 +262,9 @@ def await_answer(api: engine.Api, alive: Callable[[], bool], ended: threading.Ev
     return False
 
 
-def serve(settings: Settings, key: str, folder: Path, gpus: Sequence[Gpu], ended: threading.Event) -> int:
+def serve(settings: Settings, key: str, directory: Path, gpus: Sequence[Gpu], ended: threading.Event) -> int:
     """Run the engine on some GPUs until SIGTERM or its own end; return the exit code."""
-    words, more = command(settings, folder, key, Path(os.environ.get("RUNTIME_DIRECTORY", "/run")), gpus)
+    words, more = command(settings, directory, key, Path(os.environ.get("RUNTIME_DIRECTORY", "/run")), gpus)
     api = engine.Api(settings.port, settings.name, settings.probe, key, BUSY[settings.engine])
     try:
         child = subprocess.Popen(words, env={**os.environ, **more})
@@ -313,10 +313,10 @@ def main(words: Sequence[str]) -> int:
         signal.signal(number, lambda *_: ended.set())
     try:
         settings = engine.read(Path(words[0]), Settings)
-        folder = Path(os.environ.get("DUALTRACK_CHECKPOINT", "/"))
+        directory = Path(os.environ.get("DUALTRACK_CHECKPOINT", "/"))
         gpus = placed(settings, see())
-        check(settings, folder, gpus)
-        return serve(settings, engine.key(), folder, gpus, ended)
+        check(settings, directory, gpus)
+        return serve(settings, engine.key(), directory, gpus, ended)
     except (Hopeless, Later) as error:
         print(error, flush=True)
         return engine.HOPELESS if isinstance(error, Hopeless) else engine.LATER
