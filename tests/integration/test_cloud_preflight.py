@@ -38,10 +38,12 @@ def pool(lifecycle: str, types: list[str], desired: int = 1, most: int = 4, **mo
     return {"lifecycle": lifecycle, "instance_types": types, "desired": desired, "max": most, **more}
 
 
-def check(zones: tuple[str, ...] = ("us-east-1a",), region: str = "us-east-1", **pools: Any) -> preflight.Preflight:
+def check(
+    zones: tuple[str, ...] = ("us-east-1a",), region: str = "us-east-1", serving: Any = None, **pools: Any
+) -> preflight.Preflight:
     variables = {
         "region": region, "image": {"id": IMAGE}, "network": {"subnets": dict.fromkeys(zones, "10.0.0.0/24")},
-        "pools": pools,
+        "pools": pools, "serving": serving,
     }  # fmt: skip
     return preflight.check(variables, bill.bill(variables, files.load(), 0.0).pools)
 
@@ -54,6 +56,16 @@ def test_pools_that_can_start_have_no_problem() -> None:
     assert (found.problems, found.unchecked) == ((), ())
     assert {(it.family, it.bought, it.needs, it.most) for it in found.quotas} == {
         ("P", "spot", 96, 384), ("Standard", "on-demand", 2, 8), ("G and VT", "spot", 0, 16),
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("account")
+def test_quotas_are_for_what_each_pool_buys() -> None:
+    """The base of a spot pool is bought on demand, as the bill says; also where the stack's default names it."""
+    found = check(gpu=pool("spot", ["p4d.24xlarge"], 3, 4, on_demand_base=1), serving={"instance_types": ["g6.xlarge"]})
+    assert {(it.family, it.bought, it.needs, it.most) for it in found.quotas} == {
+        ("P", "on-demand", 96, 96), ("P", "spot", 192, 288),
+        ("G and VT", "on-demand", 4, 4), ("G and VT", "spot", 0, 4),
     }  # fmt: skip
 
 

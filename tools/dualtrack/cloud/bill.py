@@ -7,9 +7,10 @@ than it says. What has no known price is named, and the sum is then the least th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from dualtrack.cloud.pools.costs import dates, dearest, spot_usd
 from dualtrack.cloud.prices import MONTH_HOURS
@@ -17,6 +18,7 @@ from dualtrack.cloud.prices.book import Book
 
 #: What the stack adds to the variable `serving` where it is silent (terraform/stacks/aws/variables.tf).
 SERVING = {"desired": 1, "max": 2, "on_demand_base": 1}
+Bought = Literal["on-demand", "spot"]
 #: What the sums do not hold.
 NOT_COUNTED = "disks, traffic, addresses, requests, load balancers, tax"
 
@@ -24,8 +26,9 @@ NOT_COUNTED = "disks, traffic, addresses, requests, load balancers, tax"
 class PoolBill(msgspec.Struct, frozen=True, kw_only=True):
     """One pool. ``desired`` and ``most`` count instances: at first, and what the pool may grow to.
 
-    US$ are of one instance and hour for ``on_demand_usd`` and ``spot_usd``, and of all of them for the two others; None
-    where no price is known.
+    Of its instances, the first ``on_demand_base`` are bought on demand: all of an on-demand pool. US$ are of one
+    instance and hour for ``on_demand_usd`` and ``spot_usd``, and of all of them for the two others; None where no price
+    is known.
     """
 
     pool: str
@@ -34,10 +37,24 @@ class PoolBill(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     desired: int
     most: int
+    on_demand_base: int
     on_demand_usd: float | None
     spot_usd: float | None
-    usd_per_hour: float | None
-    most_usd_per_hour: float | None
+    usd_per_hour: float | None = None
+    most_usd_per_hour: float | None = None
+
+    def bought(self, count: int) -> dict[Bought, int]:
+        """Return how many of ``count`` instances are bought in which way."""
+        base = min(count, self.on_demand_base)
+        return {"on-demand": base, "spot": count - base}
+
+    def cost(self, count: int) -> float | None:
+        """Return the US$ per hour of ``count`` instances, None where a price that they need is not known."""
+        number = self.bought(count)
+        parts = [(number["on-demand"], self.on_demand_usd), (number["spot"], self.spot_usd)]
+        if any(wanted and usd is None for wanted, usd in parts):
+            return None
+        return sum(wanted * (usd or 0.0) for wanted, usd in parts)
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,23 +113,17 @@ class _Prices:
 def _pool(name: str, pool: Mapping[str, Any], image: str, prices: _Prices) -> PoolBill:
     types = tuple(pool.get("instance_types") or ())
     spot = pool.get("lifecycle") == "spot"
-    on_demand_usd, spot_price = prices.on_demand(types), prices.spot(types) if spot else None
     scheduled = [int(it["desired"]) for it in (pool.get("schedules") or {}).values()]
     desired = int(pool["desired"])
     most = max(int(pool["max"]), desired, *scheduled)
 
-    def cost(count: int) -> float | None:
-        base = min(count, int(pool.get("on_demand_base") or 0)) if spot else count
-        parts = [(base, on_demand_usd), (count - base, spot_price)]
-        if any(number and usd is None for number, usd in parts):
-            return None
-        return sum(number * (usd or 0.0) for number, usd in parts)
-
-    return PoolBill(
+    row = PoolBill(
         pool=name, lifecycle=str(pool.get("lifecycle")), types=types,
         image=(pool.get("image") or {}).get("id", image), desired=desired, most=most,
-        on_demand_usd=on_demand_usd, spot_usd=spot_price, usd_per_hour=cost(desired), most_usd_per_hour=cost(most),
+        on_demand_base=int(pool.get("on_demand_base") or 0) if spot else most,
+        on_demand_usd=prices.on_demand(types), spot_usd=prices.spot(types) if spot else None,
     )  # fmt: skip
+    return replace(row, usd_per_hour=row.cost(desired), most_usd_per_hour=row.cost(most))
 
 
 def _unpriced(rows: Iterable[PoolBill]) -> Iterable[str]:

@@ -7,15 +7,15 @@ stays empty.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
+from dualtrack.cloud.bill import Bought, PoolBill
 from dualtrack.core import aws
 
 T = TypeVar("T")
-Bought = Literal["on-demand", "spot"]
 
 #: Quotas on the virtual CPUs that run at a time in a region, by the letters with which types begin
 #: (https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html).
@@ -51,40 +51,13 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     unchecked: tuple[str, ...]
 
 
-class _Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool of a plan: how many instances of which types, at first and at most, where, from which image."""
-
-    name: str
-    types: tuple[str, ...]
-    spot: bool
-    desired: int
-    most: int
-    base: int
-    image: str
-
-    def counts(self, bought: Bought) -> tuple[int, int]:
-        """Return how many instances are bought so, at first and at most."""
-        if not self.spot:
-            return (self.desired, self.most) if bought == "on-demand" else (0, 0)
-        base = (min(self.desired, self.base), min(self.most, self.base))
-        return base if bought == "on-demand" else (self.desired - base[0], self.most - base[1])
-
-
-def check(variables: Mapping[str, Any], rows: Iterable[Any], endpoint: str = "") -> Preflight:
+def check(variables: Mapping[str, Any], pools: Sequence[PoolBill], endpoint: str = "") -> Preflight:
     """Return what the account has of what a plan's pools need.
 
-    ``variables`` are the plan's, ``rows`` the pools of its `bill`. What the operator may not ask stays unchecked.
+    ``variables`` are the plan's, ``pools`` those of its `bill`. What the operator may not ask stays unchecked.
     """
     region = str(variables["region"])
     zones = sorted((variables.get("network") or {}).get("subnets") or ())
-    given = dict(variables.get("pools") or {})
-    pools = [
-        _Pool(
-            name=it.pool, types=it.types, spot=it.lifecycle == "spot", desired=it.desired, most=it.most, image=it.image,
-            base=int((given.get(it.pool) or {}).get("on_demand_base") or 0),
-        )
-        for it in rows
-    ]  # fmt: skip
     ec2 = aws.client("ec2", region, endpoint)
     asked = _Asked()
     names = {type_ for it in pools for type_ in it.types}
@@ -96,7 +69,7 @@ def check(variables: Mapping[str, Any], rows: Iterable[Any], endpoint: str = "")
         *asked.items("images", lambda: _images(ec2, pools, types, region)),
     ]
     # The emulator makes the role under another name.
-    if not endpoint and any(it.counts("spot")[0] for it in pools):
+    if not endpoint and any(it.bought(it.desired)["spot"] for it in pools):
         problems += asked.items("roles", lambda: _roles(aws.client("iam", region)))
     return Preflight(quotas=tuple(quotas), problems=tuple(problems), unchecked=tuple(asked.failed))
 
@@ -131,15 +104,15 @@ def _types(ec2: Any, names: set[str]) -> dict[str, dict[str, Any]]:
     return {it["InstanceType"]: it for page in pages for it in page["InstanceTypes"]} if names else {}
 
 
-def _quotas(pools: list[_Pool], types: Mapping[str, Mapping[str, Any]], api: Any) -> Iterable[Quota]:
+def _quotas(pools: Sequence[PoolBill], types: Mapping[str, Mapping[str, Any]], api: Any) -> Iterable[Quota]:
     for name, codes in QUOTAS.items():
         for bought, code in codes.items():
             needs = most = 0
             for it in pools:
                 # Of several types the one with the most processors counts, as with the price.
                 size = max((_cpus(types, type_) for type_ in it.types if family(type_) == name), default=0)
-                first, last = it.counts(bought)
-                needs, most = needs + first * size, most + last * size
+                needs += it.bought(it.desired)[bought] * size
+                most += it.bought(it.most)[bought] * size
             if most:
                 yield Quota(family=name, bought=bought, code=code, needs=needs, most=most, has=_allowed(api, code))
 
@@ -165,7 +138,7 @@ def _lacking(quotas: Iterable[Quota], region: str) -> Iterable[str]:
             )
 
 
-def _unavailable(ec2: Any, pools: list[_Pool], zones: list[str], region: str) -> Iterable[str]:
+def _unavailable(ec2: Any, pools: Sequence[PoolBill], zones: list[str], region: str) -> Iterable[str]:
     """Yield the types that cannot be had in any of the stack's zones, of pools that start instances."""
     names = sorted({type_ for it in pools if it.desired for type_ in it.types})
     if not names:
@@ -181,15 +154,15 @@ def _unavailable(ec2: Any, pools: list[_Pool], zones: list[str], region: str) ->
         for type_ in pool.types if pool.desired else ():
             places = offered.get(type_, set())
             if not places:
-                yield f"pool {pool.name}: {region} has no {type_}; name another type or region"
+                yield f"pool {pool.pool}: {region} has no {type_}; name another type or region"
             elif zones and not places & set(zones):
                 yield (
-                    f"pool {pool.name}: {type_} is in {', '.join(sorted(places))}, and the network has subnets in"
+                    f"pool {pool.pool}: {type_} is in {', '.join(sorted(places))}, and the network has subnets in"
                     f" {', '.join(zones)} only; add one of these zones to network.subnets"
                 )
 
 
-def _images(ec2: Any, pools: list[_Pool], types: Mapping[str, Mapping[str, Any]], region: str) -> Iterable[str]:
+def _images(ec2: Any, pools: Sequence[PoolBill], types: Mapping[str, Mapping[str, Any]], region: str) -> Iterable[str]:
     """Yield the images that are not there, or are for other processors, of pools that start instances."""
     wanted = [it for it in pools if it.desired and it.image.startswith("ami-")]
     if not wanted:
@@ -198,13 +171,13 @@ def _images(ec2: Any, pools: list[_Pool], types: Mapping[str, Mapping[str, Any]]
     found = {it["ImageId"]: it for it in ec2.describe_images(Filters=filters)["Images"]}
     for pool in wanted:
         if (image := found.get(pool.image)) is None:
-            yield f"pool {pool.name}: {region} has no image {pool.image} that this account may use"
+            yield f"pool {pool.pool}: {region} has no image {pool.image} that this account may use"
             continue
         for type_ in pool.types:
             runs = types.get(type_, {}).get("ProcessorInfo", {}).get("SupportedArchitectures")
             if runs and image.get("Architecture") and image["Architecture"] not in runs:
                 yield (
-                    f"pool {pool.name}: the image {pool.image} is for {image['Architecture']}, and {type_} runs"
+                    f"pool {pool.pool}: the image {pool.image} is for {image['Architecture']}, and {type_} runs"
                     f" {' or '.join(runs)}; give the pool an image of its own"
                 )
 
