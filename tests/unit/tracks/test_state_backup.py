@@ -96,6 +96,17 @@ def test_state_comes_back_on_another_controller(controller: Controller, tmp_path
     assert [it.name for it in paths.STATE.parent.iterdir() if it.name.startswith(".state-backup")] == []
 
 
+def test_facts_file_that_came_with_the_checkout_is_taken_along(controller: Controller, tmp_path: Path) -> None:
+    """An operator may have edited it in place."""
+    deployed(controller("first"))
+    facts = paths.ROOT / "inventories/local/facts.yml"
+    facts.parent.mkdir(parents=True)
+    facts.write_text("hosts: [edited]")
+    (paths.STATE / "tracks.json").write_text(json.dumps({"stack": "aws", "facts": str(facts)}))
+    made = state_backup.backup(tmp_path / "state.sealed", TO, [], nothing)
+    assert ("checkout", "inventories/local/facts.yml") in {(it.place, it.path) for it in made.parts}
+
+
 @pytest.mark.parametrize("there", [".state/x", "site/facts.yml", "terraform/stacks/aws/backend.hcl"])
 def test_nothing_is_written_over(controller: Controller, tmp_path: Path, there: str) -> None:
     deployed(controller("first"))

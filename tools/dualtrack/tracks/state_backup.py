@@ -147,18 +147,13 @@ def _sources(include: Sequence[Path]) -> Iterator[tuple[str, str, Path]]:
             if named:
                 raise BadInput(f"there is no {path} to include")
             continue
-        if absolute in seen or absolute.is_relative_to(paths.STATE.absolute()) or _in_tree(absolute):
+        if absolute in seen or absolute.is_relative_to(paths.STATE.absolute()):
             continue
         seen.add(absolute)
         if absolute.is_relative_to(paths.ROOT):
             yield CHECKOUT, str(absolute.relative_to(paths.ROOT)), absolute
         else:
             yield ELSEWHERE, str(absolute), absolute
-
-
-def _in_tree(path: Path) -> bool:
-    """Tell whether a file comes with the checkout itself."""
-    return path in {paths.ROOT / "inventories/local/facts.yml"}
 
 
 def _ignored(folder: str, names: list[str]) -> set[str]:
