@@ -171,7 +171,10 @@ def add(
         None, "--tokens-per-month", min=0, help="The most tokens in a month, read and written; 0 for no limit."
     ),
     file: Path = typer.Option(
-        None, "--file", metavar="FILE", help="Write to this file of tenants and tell no gateway: for use before the first gateway is up."
+        None,
+        "--file",
+        metavar="FILE",
+        help="Write to this file of tenants and tell no gateway: for use before the first gateway is up.",
     ),
     json: bool = JSON,
 ) -> None:

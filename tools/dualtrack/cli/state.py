@@ -38,7 +38,7 @@ def backup(
     recipients = keyfiles.recipients(recipient, passphrase_file)
     with changing("state backup"), Progress("sealed", 0) as tick:
         made = state_backup.backup(target, recipients, include, tick)
-    result("state-backup", made, lambda: table(COLUMNS, _rows(made)), json=json)
+    _print(made, json)
     echo(f"{target}: for {len(recipients)} to open", err=True)
 
 
@@ -54,7 +54,7 @@ def show(
     identities = keyfiles.identities(identity, passphrase_file, identity_passphrase_file)
     with Progress("read", actions.length(str(source))) as tick:
         found = state_backup.show(source, identities, tick)
-    result("state-backup", found, lambda: table(COLUMNS, _rows(found)), json=json)
+    _print(found, json)
 
 
 @app.command()
@@ -78,5 +78,6 @@ def restore(
     echo(f"the state of {found.taken} is in place; next: dualtrack verify", err=True)
 
 
-def _rows(found: state_backup.Manifest) -> list[tuple[str, ...]]:
-    return [(visible(str(it.target())), str(it.files), size(it.size)) for it in found.parts]
+def _print(found: state_backup.Manifest, json: bool) -> None:
+    rows = [(visible(str(it.target())), str(it.files), size(it.size)) for it in found.parts]
+    result("state-backup", found, lambda: table(COLUMNS, rows), json=json)

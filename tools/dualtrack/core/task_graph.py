@@ -212,9 +212,9 @@ def _noting() -> Iterator[list[tuple[int, Handler]]]:
 
 def _interrupt(asked: Sequence[tuple[int, Handler]]) -> NoReturn:
     """Raise what the first signal is to raise: what its handler did before, or Interrupted for Ctrl-C."""
-    for number, before in asked[:1]:
-        if number != signal.SIGINT:
-            before(number, None)
+    number, before = asked[0] if asked else (signal.SIGINT, None)
+    if before and number != signal.SIGINT:
+        before(number, None)
     raise Interrupted("interrupted", hint="the next run continues from here") from None
 
 

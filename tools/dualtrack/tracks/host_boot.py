@@ -51,7 +51,7 @@ def proxy_of(words: Sequence[str]) -> str:
     return next((word.removeprefix("ProxyCommand=") for word in words if word.startswith("ProxyCommand=")), "")
 
 
-def nobody(host: Host) -> Sequence[str]:
+def written_down(host: Host) -> Sequence[str]:
     """Return the key that the operator wrote down for a host, and no other."""
     return [host.host_key] if host.host_key else []
 
@@ -70,7 +70,7 @@ def refuse(unknown: Sequence[str]) -> None:
 
 def all_of(
     hosts: Sequence[Host], connection: Connection, target: Target, say: Say, *, accept: Accept = refuse,
-    vouch: Vouch = nobody, stall: float = STALL_S,
+    vouch: Vouch = written_down, stall: float = STALL_S,
 ) -> None:  # fmt: skip
     """Wait until every host takes a login and has finished its first boot, side by side.
 
@@ -92,7 +92,7 @@ def all_of(
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(hosts)))) as pool:
         fresh = [(host, key) for host, key in zip(hosts, pool.map(one, hosts), strict=True) if key]
         if target.ephemeral:  # hosts on this machine, whose keys the lab itself writes down a moment later
-            vouch, accept = nobody, nothing
+            vouch, accept = written_down, nothing
         vouched = list(pool.map(lambda it: vouch(it[0]), fresh))
         unknown = [
             f"{host.name} at {host.address}, host key {host_keys.fingerprint(key)}"
