@@ -69,12 +69,12 @@ QUIET = {
     "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
     "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
 }  # fmt: skip
-#: GPUs of one host meet on the loopback interface. NCCL and Gloo would choose the first other one, whose address the
-#: unit denies (IPAddressAllow=localhost): Gloo then waits without a message.
 #: Where the CUDA compiler of an engine's own packages is, in its environment (nvidia-cuda-nvcc and what it needs).
 TOOLKIT = "lib/python3*/site-packages/nvidia/cu13"
 #: Memory of one compiler of kernels: FlashInfer's and FlashAttention's take 3 to 8 GB each (flashinfer#3634).
 COMPILER_BYTES = 8 << 30
+#: GPUs of one host meet on the loopback interface. NCCL and Gloo would choose the first other one, whose address the
+#: unit denies (IPAddressAllow=localhost): Gloo then waits without a message.
 LOOPBACK = {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo", "VLLM_HOST_IP": "127.0.0.1"}
 
 
