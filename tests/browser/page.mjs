@@ -17,7 +17,7 @@ const LANGUAGES = { "zh-CN": { lang: "zh-Hans", enter: "登录", none: "令牌�
 const PATIENCE = { timeout: 120_000, polling: 100 };
 
 const browser = await puppeteer.launch({
-  executablePath: CHROMIUM, acceptInsecureCerts: true, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+  executablePath: CHROMIUM, timeout: PATIENCE.timeout, acceptInsecureCerts: true, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
 });
 
 async function found(page) {
@@ -32,6 +32,7 @@ const shown = (page, selector) => page.waitForFunction((it) => !document.querySe
 async function use(language, { lang, enter, none }) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE.timeout); // where the library's own 30 s hold: a loaded machine takes longer to draw the page
   const complaints = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
   // A refused token is a 401, which the console names as well.

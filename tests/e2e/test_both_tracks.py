@@ -298,6 +298,7 @@ def test_state_is_restored_where_it_was_lost(site: Cli, tmp_path: Path) -> None:
     site.state.rename(tmp_path / "lost")
     site(*words)
     site("verify")
+    site("up")
 
 
 def test_inventory_feeds_ansible(site: Cli) -> None:

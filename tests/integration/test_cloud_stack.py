@@ -23,6 +23,7 @@ from dualtrack.cloud.bill import bill
 from dualtrack.cloud.prices import files
 from dualtrack.core import paths, proc
 from dualtrack.core.errors import BadInput, Exit, External, Refused
+from dualtrack.security.seal import removal
 from dualtrack.tracks.drift import resources
 from tests.support.terraform_testbed import KEY, Emulator, never, programs, up, write_record
 
@@ -58,6 +59,16 @@ def test_a_second_run_changes_nothing(aws: Emulator, applied: dict[str, Any]) ->
     assert result.outputs["inventory"] == applied
     assert stack.outputs("emulator")["inventory"] == applied
     assert not any("preparing" in line for line in said), "init ran again for nothing"
+
+
+@pytest.mark.parametrize("lost", ["providers", "modules", "modules/modules.json"])
+def test_what_init_made_is_made_again_where_it_was_lost(aws: Emulator, applied: dict[str, Any], lost: str) -> None:
+    """As after a restore of the state, which leaves providers out."""
+    for made in (paths.STATE / "tofu/emulator").glob(f"*/data/{lost}"):
+        removal.remove(made)
+    result, said = up(aws)
+    assert (result.changed, result.outputs["inventory"]) == (False, applied)
+    assert any("preparing" in line for line in said)
 
 
 def test_nothing_has_drifted_after_an_apply(aws: Emulator, applied: dict[str, Any]) -> None:  # noqa: ARG001

@@ -22,7 +22,7 @@ from dualtrack.lab import machine, target
 from dualtrack.lab.state import Store
 from dualtrack.remote import host_keys, ssh_config
 from dualtrack.tracks import host_boot
-from tests.conftest import CLI, Cli, api_of, living, wait
+from tests.conftest import CLI, ROOT, Cli, api_of, living, wait
 
 
 def ec2(lab: Cli) -> Any:
@@ -212,6 +212,12 @@ def test_instance_becomes_a_host_by_cloud_init_and_goes_with_it(lab: Cli, subnet
     wait(lambda: name not in hosts(lab), 30, "the host's removal")
     assert not (lab.folder / "hosts" / name).exists()
     assert name not in store.known_hosts.file.read_text()
+
+
+def test_the_emulated_api_has_the_image_that_the_stack_names(lab: Cli) -> None:
+    [image] = ec2(lab).describe_images()["Images"]
+    assert f'id = "{image["ImageId"]}"' in (ROOT / "terraform/stacks/emulator/lab.auto.tfvars").read_text()
+    assert (image["Architecture"], image["State"]) == ("x86_64", "available")
 
 
 def test_host_reaches_the_emulated_api_and_the_packages(lab: Cli, server: str) -> None:

@@ -23,5 +23,7 @@ def use(address: str, token: str, question: str, seen: str, *, folder: Path, ask
         "URL": address, "TOKEN": token, "QUESTION": question, "SEEN": seen, "ASK": "1" if ask else "",
         "CHROMIUM": shutil.which("chromium") or "chromium", "PICTURES": str(folder), "HOME": str(folder),
     }  # fmt: skip
-    found: dict[str, Any] = json.loads(run([tool, "node", "page.mjs"], cwd=place, env=asked, timeout=600).stdout)
+    done = run([tool, "node", "page.mjs"], cwd=place, env=asked, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -1,6 +1,6 @@
 # What only the lab decides; the rest are the defaults that a real account gets, too.
 operator_cidrs = ["10.20.0.0/16"]
-image          = { id = "ami-1e749f67" } # one of moto's own: the emulator refuses ids that it does not know
+image          = { id = "ami-1e749f67" } # the only one that the lab's emulator has (tools/dualtrack/lab/images.json)
 network = {
   cidr = "10.20.0.0/16"
   subnets = {

@@ -47,7 +47,7 @@ CALLS = (
     "fabric declare -o {out}", "fabric draw fabric.yml -o {out}", "inventory -f {out}",
     "init --host a=10.0.0.1,roles=gateway --facts {out} --yes --force", "keys new -o {out}",
     "pii mask kept -o {out} --force", "serving tune m --chart {out}",
-    "residency database . {out}", "spot plan -o {out}",
+    "residency database . {out}", "serving key add anna --file {out}", "spot plan -o {out}",
 )  # fmt: skip
 
 

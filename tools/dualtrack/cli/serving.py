@@ -175,6 +175,7 @@ def add(
         "--file",
         metavar="FILE",
         help="Write to this file of tenants and tell no gateway: for use before the first gateway is up.",
+        callback=output_path,
     ),
     json: bool = JSON,
 ) -> None:

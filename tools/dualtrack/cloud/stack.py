@@ -33,6 +33,8 @@ Confirm = Callable[[TofuPlan, str], bool]
 
 #: A destroy needs no key, but the variable has no default: this one satisfies its check and opens nothing.
 _NO_KEY = "ssh-ed25519 AAAA none"
+#: What init makes, below its data directory.
+_MADE = ("modules/modules.json", "providers")
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,8 @@ def _owner(stack: Stack) -> str:
 def _prepare(stack: Stack, progress: Progress) -> Tofu:
     """Return OpenTofu ready to plan: binary, copy of the configuration, provider, backend.
 
-    Init is skipped when nothing that it depends on has changed since it last succeeded.
+    Init is skipped when nothing that it depends on has changed since it last succeeded and what it made is still there,
+    which it is not in a restored state.
     """
     home = _home(stack)
     home.mkdir(parents=True, exist_ok=True)
@@ -247,7 +250,7 @@ def _prepare(stack: Stack, progress: Progress) -> Tofu:
     stamp = data / "initialised.json"
     key = _digest(folder.parent.parent, str(binary.path), str(binary.version), json.dumps(backend))
     known = _read_stamp(stamp)
-    if known.get("key") == key:
+    if known.get("key") == key and all((data / it).exists() for it in _MADE):
         config = Path(known["config"]) if known.get("config") else None
         if config is None or config.exists():
             return Tofu(binary, folder, data, log, config)
