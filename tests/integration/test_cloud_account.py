@@ -6,15 +6,19 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
+from msgspec import structs
 
-from dualtrack.cloud import stack
+from dualtrack.cloud import backend, opentofu, provider, stack, state_bucket, variables
 from dualtrack.cloud.plan import TofuPlan
+from dualtrack.core import aws as clients
 from dualtrack.core import paths
-from dualtrack.core.errors import BadInput, DualtrackError, Exit, External, Refused
+from dualtrack.core.errors import BadInput, DualtrackError, Exit, External, Missing, Refused
 from tests.support.terraform_testbed import KEY, Emulator, never
 
 BACKEND = """
@@ -65,12 +69,15 @@ def account(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
         "pools = {\n  spot"
         ' = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 2 }\n}\n'
     )
+    # A real account takes no older provider without a word: here the operator's own configuration names it.
+    if config := provider.cli_config(opentofu.ensure()):
+        monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(config))
     monkeypatch.setattr(paths, "ROOT", root)
     monkeypatch.setattr(paths, "STATE", tmp_path / "state")
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "operator")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "operator")
-    aws.client("s3").create_bucket(Bucket="operator-state")
+    state_bucket.carry_out(state_bucket.plan("aws"))
     return folder
 
 
@@ -80,6 +87,7 @@ def real(confirm: Any = never, **more: Any) -> stack.Up:
 
 def test_a_real_account_is_asked_for_and_locked(aws: Emulator, account: Path) -> None:
     s3 = aws.client("s3")
+    s3.delete_bucket_policy(Bucket="operator-state")  # the emulator has no TLS
     asked: list[tuple[str, str]] = []
 
     def no(plan: TofuPlan, owner: str) -> bool:
@@ -121,7 +129,7 @@ def test_a_real_account_is_asked_for_and_locked(aws: Emulator, account: Path) ->
 
 def test_a_real_account_without_a_backend_or_credentials(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (account / "backend.hcl").unlink()
-    with pytest.raises(BadInput, match=r"backend\.hcl is missing.*copy backend\.hcl\.example"):
+    with pytest.raises(BadInput, match=r"backend\.hcl is missing.*dualtrack cloud bootstrap"):
         real()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -131,3 +139,144 @@ def test_a_real_account_without_a_backend_or_credentials(account: Path, monkeypa
     with pytest.raises(DualtrackError, match="there are no AWS credentials") as caught:
         real()
     assert caught.value.code == Exit.MISSING
+
+
+@pytest.mark.usefixtures("account")
+def test_no_older_provider_for_a_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
+    monkeypatch.setattr(provider, "registry_answers", lambda *_: False)
+    with pytest.raises(Missing, match=r"provider registry .* does not answer.*TF_CLI_CONFIG_FILE"):
+        real()
+
+
+def open_to_all(s3: Any, bucket: str) -> None:
+    s3.put_public_access_block(
+        Bucket=bucket, PublicAccessBlockConfiguration={**state_bucket.PRIVATE, "BlockPublicAcls": False}
+    )
+
+
+def other_policy(s3: Any, bucket: str) -> None:
+    statement = {
+        "Sid": "Own",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:DeleteBucket",
+        "Resource": f"arn:aws:s3:::{bucket}",
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+
+
+#: What may happen to the bucket, and the change that repair it.
+HARM: dict[str, tuple[Callable[[Any, str], object], str]] = {
+    "public": (open_to_all, "block public access"),
+    "never private": (lambda s3, at: s3.delete_public_access_block(Bucket=at), "block public access"),
+    "versions": (
+        lambda s3, at: s3.put_bucket_versioning(Bucket=at, VersioningConfiguration={"Status": "Suspended"}),
+        "turn versioning on",
+    ),
+    "encryption": (lambda s3, at: s3.delete_bucket_encryption(Bucket=at), "turn encryption on"),
+    "no policy": (lambda s3, at: s3.delete_bucket_policy(Bucket=at), "refuse requests without TLS"),
+    "another policy": (other_policy, "refuse requests without TLS"),
+}
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("harm", HARM)
+def test_what_a_state_bucket_lacks_is_refused_shown_and_repaired(aws: Emulator, harm: str) -> None:
+    s3 = aws.client("s3")
+    do, repair = HARM[harm]
+    do(s3, "operator-state")
+    said: list[str] = []
+    if repair.startswith("refuse"):
+        state_bucket.check("aws", said.append)
+        assert said == ["the state's bucket operator-state: it answers without TLS"]
+    else:
+        with pytest.raises(
+            Refused, match=r"operator-state is not fit to keep the state: it .*dualtrack cloud bootstrap"
+        ):
+            state_bucket.check("aws", said.append)
+    planned = state_bucket.plan("aws")
+    assert planned.changes == (f"{repair} for the bucket operator-state",)
+    state_bucket.carry_out(planned)
+    assert state_bucket.plan("aws").changes == ()
+    if harm == "another policy":
+        there = json.loads(s3.get_bucket_policy(Bucket="operator-state")["Policy"])["Statement"]
+        assert [it["Sid"] for it in there] == ["Own", "TlsOnly"]
+    state_bucket.check("aws", never)
+
+
+@pytest.mark.parametrize("calls", range(len(state_bucket.PROPERTIES) + 1))
+def test_a_state_bucket_that_was_half_made_is_finished(
+    account: Path, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted before each call that sets something, and before backend.hcl is written."""
+    (account / "backend.hcl").unlink()
+    name = f"half-{calls}"
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if calls < len(state_bucket.PROPERTIES):
+            kept = list(state_bucket.PROPERTIES)
+            kept[calls] = structs.replace(kept[calls], set=interrupted)
+            patch.setattr(state_bucket, "PROPERTIES", tuple(kept))
+        else:
+            patch.setattr(state_bucket, "write_atomically", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            state_bucket.carry_out(state_bucket.plan("aws", name))
+    assert not (account / "backend.hcl").exists()
+    planned = state_bucket.plan("aws", name)
+    assert len(planned.changes) == 1 + len(state_bucket.PROPERTIES) - calls
+    state_bucket.carry_out(planned)
+    assert state_bucket.plan("aws").changes == ()
+    assert backend.place(account) == backend.Place(name, "us-east-1", "dualtrack/aws.tfstate")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "ap-southeast-1"])
+def test_a_state_bucket_is_named_after_account_and_region(aws: Emulator, account: Path, region: str) -> None:
+    (account / "backend.hcl").unlink()
+    (account / "region.auto.tfvars").write_text(f'region = "{region}"\n')
+    name = f"dualtrack-state-123456789012-{region}"
+    planned = state_bucket.plan("aws")
+    assert planned.changes == (
+        f"make the bucket {name} in {region}: private, versioned, encrypted, over TLS alone",
+        f"write {account / 'backend.hcl'}, which names it",
+    )
+    assert name not in {it["Name"] for it in aws.client("s3").list_buckets()["Buckets"]}
+    state_bucket.carry_out(planned)
+    assert variables.values_of(account / "backend.hcl") == {
+        "bucket": name, "key": "dualtrack/aws.tfstate", "region": region, "encrypt": True,
+    }  # fmt: skip
+    state_bucket.check("aws", never)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("code", "status", "headers", "said"),
+    [
+        ("403", 403, {}, "the bucket operator-state is not one of account 123456789012"),
+        ("404", 404, {}, "the bucket operator-state, which keeps the state, is not there"),
+        ("301", 301, {"x-amz-bucket-region": "eu-west-1"}, "operator-state is in eu-west-1, not in us-east-1"),
+    ],
+)
+def test_a_state_bucket_that_is_not_this_accounts(
+    code: str, status: int, headers: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As S3 answers: the emulator asks nobody whose a bucket is."""
+    s3 = clients.client("s3", "us-east-1")
+    monkeypatch.setattr(clients, "client", lambda *_, **__: s3)
+    with Stubber(s3) as stub:
+        wanted = {"Bucket": "operator-state", "ExpectedBucketOwner": "123456789012"}
+        stub.add_client_error("head_bucket", code, http_status_code=status, expected_params=wanted,
+                              response_meta={"HTTPHeaders": headers})  # fmt: skip
+        with pytest.raises(Refused, match=said):
+            state_bucket.check("aws", never)
+
+
+def test_a_bucket_beside_the_one_that_is_named(account: Path) -> None:
+    with pytest.raises(BadInput, match="names the bucket operator-state, not another"):
+        state_bucket.plan("aws", "another")
+    (account / "backend.hcl").write_text('bucket = "operator-state"\n')
+    with pytest.raises(BadInput, match=r"backend\.hcl: .*region"):
+        state_bucket.plan("aws")

@@ -15,6 +15,7 @@ import typer
 
 from dualtrack.cli import cloud, commands, local, serving, tracks
 from dualtrack.cli.groups import BY_NAME
+from dualtrack.cloud import account, state_bucket
 from dualtrack.core import paths
 from dualtrack.core.errors import Exit, Refused
 from dualtrack.core.output import form
@@ -142,6 +143,22 @@ def cloud_unlock(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     return ["6a1b"]
 
 
+def cloud_bootstrap(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
+    patch.setattr(state_bucket.variables, "folder", lambda _: folder)
+    patch.setattr(state_bucket.variables, "read", lambda _: {"region": "us-east-1"})
+    patch.setattr(state_bucket.account, "whoami", lambda: account.Identity("111122223333", "arn:aws:iam::x"))
+    (folder / "backend.hcl").write_text(state_bucket.Place("state", "us-east-1", "aws").text)
+    lacks = state_bucket.Property(
+        lack="",
+        repair="repair it",
+        required=True,
+        holds=lambda *_: False,
+        set=lambda *_: (folder / "repaired").write_text("yes"),
+    )
+    patch.setattr(state_bucket, "look", lambda *_: state_bucket.Seen(exists=True, lacks=(lacks,)))
+    return ["--stack", "aws"]
+
+
 #: Each of the others, and what makes something for it to change in an empty directory and returns its arguments.
 CASES: dict[str, Callable[[Path, pytest.MonkeyPatch], list[str]]] = {
     "store remove": store_remove,
@@ -153,6 +170,7 @@ CASES: dict[str, Callable[[Path, pytest.MonkeyPatch], list[str]]] = {
     "pki rotate": pki_rotate,
     "kb rollback": kb_rollback,
     "sync rollback": sync_rollback,
+    "cloud bootstrap": cloud_bootstrap,
     "cloud unlock": cloud_unlock,
     "state restore": state_restore,
 }

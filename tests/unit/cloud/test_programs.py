@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.cloud import opentofu, provider, stack
+from dualtrack.cloud import backend, opentofu, provider, stack
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, External, Missing, Refused
 
@@ -163,7 +163,7 @@ def test_another_kind_of_machine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("backend", "version", "added"),
+    ("text", "version", "added"),
     [
         ('bucket = "b"', (1, 12, 6), {"use_lockfile": "true"}),
         ('bucket = "b"\nuse_lockfile = true', (1, 12, 6), {}),
@@ -171,13 +171,13 @@ def test_another_kind_of_machine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> 
         ('bucket = "b"\n# dynamodb_table = "locks"', (1, 10, 0), {"use_lockfile": "true"}),
     ],
 )
-def test_the_state_is_always_locked(backend: str, version: tuple[int, ...], added: dict[str, str]) -> None:
-    assert stack.lock_settings(backend, version) == added
+def test_the_state_is_always_locked(text: str, version: tuple[int, ...], added: dict[str, str]) -> None:
+    assert backend.lock_settings(text, version) == added
 
 
 def test_a_program_that_cannot_lock_needs_a_table() -> None:
     with pytest.raises(BadInput, match="names no lock"):
-        stack.lock_settings('bucket = "b"', (1, 9, 8))
+        backend.lock_settings('bucket = "b"', (1, 9, 8))
 
 
 def test_the_copy_follows_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

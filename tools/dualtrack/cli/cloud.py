@@ -10,17 +10,49 @@ from dualtrack.cli import confirm
 from dualtrack.cli.bring_up import ACCEPT, FULL, YES, accepting, also, asked, billed, changing, show_settled
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, LISTING, STACK
-from dualtrack.cloud import preflight, variables
+from dualtrack.cloud import preflight, state_bucket, variables
 from dualtrack.cloud import show as shown
 from dualtrack.cloud import stack as stacks
-from dualtrack.core.errors import Findings
-from dualtrack.core.output import Steps, echo, json_text, result
+from dualtrack.core.errors import BadInput, Findings
+from dualtrack.core.output import Steps, document, echo, json_text, result
+from dualtrack.inventory import target
 from dualtrack.tracks import cloud as cloud_track
 
 app = typer.Typer(no_args_is_help=True)
 KEY = typer.Option(
     "", "--ssh-public-key", help="(aws) The public key that instances shall accept; ~/.ssh/id_ed25519.pub without it."
 )
+
+
+@app.command("bootstrap")
+def cloud_bootstrap(
+    stack: StackName = STACK,
+    bucket: str = typer.Option("", "--bucket", metavar="NAME", help="Its name; made of account and region without it."),
+    yes: bool = confirm.YES,
+    dry_run: bool = confirm.DRY_RUN,
+    json: bool = JSON,
+) -> None:
+    """Make the bucket that keeps a real account's state, and backend.hcl, or repair it. Asks before.
+
+    The bucket is private, encrypted, versioned and answers over TLS alone. `cloud plan` and `cloud up` refuse another.
+    """
+    if target.of(stack.value).ephemeral:
+        raise BadInput(f"the state of the stack {stack.value} is a file", hint="--stack aws")
+    planned = state_bucket.plan(stack.value, bucket)
+    applied = False
+    if planned.changes:
+        lines = [f"would {it}" for it in planned.changes]
+        question = f"Change this in account {planned.owner}?"
+        if applied := confirm.agreed(lines, question, yes=yes, dry_run=dry_run, json=json):
+            state_bucket.carry_out(planned)
+    if json:
+        said = {"applied": applied, "place": planned.place, "changes": planned.changes, "unseen": planned.found.unseen}
+        document("cloud-bootstrap", said, stack=stack.value)
+        return
+    for line in planned.found.unseen:
+        echo(line, err=True)
+    if applied or not planned.changes:
+        echo(f"the state's bucket {planned.place.bucket} is in order", err=True)
 
 
 @app.command("up")

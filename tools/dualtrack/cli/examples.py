@@ -16,6 +16,7 @@ EXAMPLES = {
     "drift": "dualtrack drift --stack aws --no-hosts",
     "inventory": "dualtrack inventory --format yaml --file hosts.yml",
     "state backup": "dualtrack state backup state.sealed -r vault.pub --include /srv/dualtrack",
+    "cloud bootstrap": "dualtrack cloud bootstrap --stack aws --dry-run",
     "cloud up": "dualtrack cloud up --stack aws",
     "cloud plan": "dualtrack cloud plan --stack aws",
     "local up": "dualtrack local up --facts facts.yml",

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from dualtrack.core import aws
 from dualtrack.core.errors import External, Missing
 
 _LOGIN = "log in (aws sso login, aws configure) and check AWS_PROFILE"
 
 
-def whoami() -> str:
-    """Return the account and identity of the operator's credentials, such as ``account 111122223333 (arn:…)``.
+class Identity(msgspec.Struct, frozen=True):
+    """Whose credentials these are: the account's number, and the user or role in it."""
+
+    account: str
+    arn: str
+
+    def __str__(self) -> str:
+        return f"account {self.account} ({self.arn})"
+
+
+def whoami() -> Identity:
+    """Return whose the operator's credentials are.
 
     Raises Missing when there are none and External when they have expired or AWS does not answer.
     """
@@ -29,7 +41,7 @@ def whoami() -> str:
         raise External(f"AWS does not accept the credentials ({code})", hint=_LOGIN) from None
     except BotoCoreError as exc:
         raise External(f"AWS cannot be asked whose account this is: {exc}", hint=_LOGIN) from None
-    return f"account {found['Account']} ({found['Arn']})"
+    return Identity(found["Account"], found["Arn"])
 
 
 def answers(endpoint: str) -> bool:

