@@ -18,7 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from dualtrack.cloud import opentofu, provider, stack
+from dualtrack.cloud import leftovers, opentofu, provider, stack
 from dualtrack.cloud.bill import bill
 from dualtrack.cloud.prices import files
 from dualtrack.core import paths, proc
@@ -69,6 +69,38 @@ def test_what_init_made_is_made_again_where_it_was_lost(aws: Emulator, applied: 
     result, said = up(aws)
     assert (result.changed, result.outputs["inventory"]) == (False, applied)
     assert any("preparing" in line for line in said)
+
+
+#: Of each type of resource that a trial makes, the attribute by which it is found when it is left.
+FOUND_BY = {
+    "aws_autoscaling_group": "name", "aws_cloudwatch_metric_alarm": "alarm_name", "aws_iam_instance_profile": "name",
+    "aws_iam_role": "name", "aws_internet_gateway": "id", "aws_key_pair": "key_name", "aws_kms_alias": "name",
+    "aws_launch_template": "name", "aws_route_table": "id", "aws_s3_bucket": "bucket", "aws_security_group": "id",
+    "aws_sns_topic": "arn", "aws_subnet": "id", "aws_vpc": "id", "aws_vpc_endpoint": "id",
+}  # fmt: skip
+#: What goes with one of them, or costs nothing without it; a trial has no zone and no budget.
+BESIDE = {
+    "aws_autoscaling_schedule", "aws_default_security_group", "aws_iam_role_policy", "aws_kms_key", "aws_route",
+    "aws_route_table_association", "aws_s3_bucket_policy", "aws_s3_bucket_public_access_block", "aws_sns_topic_policy",
+    "aws_route53_health_check", "aws_route53_record", "aws_route53_zone",
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("applied")
+def test_whatever_a_stack_leaves_in_an_account_is_found(aws: Emulator) -> None:
+    """Without OpenTofu's state. A type of resource that is new in the stack has to be in one of the two lists."""
+    [state] = (paths.STATE / "tofu/emulator").glob("terraform.tfstate")
+    made = [
+        (it["type"], instance["attributes"])
+        for it in json.loads(state.read_text())["resources"]
+        if it["mode"] == "managed"
+        for instance in it["instances"]
+    ]
+    assert {kind for kind, _ in made} <= FOUND_BY.keys() | BESIDE
+    wanted = {attributes[FOUND_BY[kind]] for kind, attributes in made if kind in FOUND_BY}
+    found = {line.rpartition(" ")[2] for line in leftovers.find("dualtrack", "us-east-1", aws.url)}
+    assert wanted - found == set()
+    assert leftovers.find("another", "us-east-1", aws.url) == []
 
 
 def test_nothing_has_drifted_after_an_apply(aws: Emulator, applied: dict[str, Any]) -> None:  # noqa: ARG001

@@ -36,7 +36,7 @@ from dualtrack.security.pki import authority
 from dualtrack.security.seal import removal as removal_of_all
 from dualtrack.security.seal.slots import Sm2Recipient
 from dualtrack.serving import tenants
-from dualtrack.tracks import ansible_runner, certificates, state_backup
+from dualtrack.tracks import ansible_runner, certificates, state_backup, trial
 
 COMMANDS: dict[tuple[str, ...], Any] = dict(commands())
 #: What asks on a real account only has no `--dry-run`: `cloud plan` is it.
@@ -159,6 +159,24 @@ def cloud_bootstrap(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     return ["--stack", "aws"]
 
 
+def cloud_try(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
+    offered = trial.Offer(
+        stack="aws", account="account 1", region="us-east-1", instance_type="m6i.large", ends="12:00", most_usd=0.2,
+        variables={},
+    )  # fmt: skip
+
+    def run(*_: Any, **__: Any) -> trial.Report:
+        (folder / "tried").write_text("yes")
+        return trial.Report(
+            began="now", stack="aws", account="account 1", region="us-east-1", instance_type="m6i.large", most_usd=0.2,
+            steps=(), left=(),
+        )  # fmt: skip
+
+    patch.setattr(trial, "offer", lambda *_, **__: offered)
+    patch.setattr(trial, "run", run)
+    return ["--stack", "aws"]
+
+
 #: Each of the others, and what makes something for it to change in an empty directory and returns its arguments.
 CASES: dict[str, Callable[[Path, pytest.MonkeyPatch], list[str]]] = {
     "store remove": store_remove,
@@ -171,6 +189,7 @@ CASES: dict[str, Callable[[Path, pytest.MonkeyPatch], list[str]]] = {
     "kb rollback": kb_rollback,
     "sync rollback": sync_rollback,
     "cloud bootstrap": cloud_bootstrap,
+    "cloud try": cloud_try,
     "cloud unlock": cloud_unlock,
     "state restore": state_restore,
 }

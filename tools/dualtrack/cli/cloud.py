@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json as text
+from datetime import UTC, datetime
+from pathlib import Path
 
 import typer
 
 from dualtrack.cli import confirm
 from dualtrack.cli.bring_up import ACCEPT, FULL, YES, accepting, also, asked, billed, changing, show_settled
 from dualtrack.cli.context import StackName
-from dualtrack.cli.options import JSON, LISTING, STACK
+from dualtrack.cli.options import JSON, LISTING, STACK, float_option, output_path
 from dualtrack.cloud import preflight, state_bucket, variables
 from dualtrack.cloud import show as shown
 from dualtrack.cloud import stack as stacks
+from dualtrack.core import files
 from dualtrack.core.errors import BadInput, Findings
-from dualtrack.core.output import Steps, document, echo, json_text, result
+from dualtrack.core.output import Steps, document, echo, json_text, result, table
 from dualtrack.inventory import target
 from dualtrack.tracks import cloud as cloud_track
+from dualtrack.tracks import trial
 
 app = typer.Typer(no_args_is_help=True)
 KEY = typer.Option(
@@ -81,6 +85,49 @@ def cloud_join(stack: StackName = STACK, accept: bool = ACCEPT, json: bool = JSO
         echo("no instance is new", err=True)
     else:
         show_settled([settled] if settled else [], json)
+
+
+@app.command("try")
+def cloud_try(
+    stack: StackName = STACK,
+    instance_type: str = typer.Option(trial.TYPE, "--type", metavar="TYPE", help="The type of its two instances."),
+    limit: float = float_option(1.0, "--limit", metavar="USD", help="Refuse a trial that may cost more than this."),
+    end: bool = typer.Option(False, "--end", help="Only take down what an interrupted trial left."),
+    report: Path = typer.Option(
+        None, "--report", metavar="FILE", help="Write the report there, as Markdown.", callback=output_path
+    ),
+    accept: bool = ACCEPT,
+    yes: bool = confirm.YES,
+    dry_run: bool = confirm.DRY_RUN,
+    json: bool = JSON,
+) -> None:
+    """Try a real account for less than a dollar: two small instances, a checkpoint, and everything taken down again.
+
+    Shows the price and asks. Exit code 1 where a step did not work, or something is left in the account.
+    """
+    say = Steps(quiet=json)
+    if end:
+        if confirm.agreed(["would take the trial down"], "Take it down?", yes=yes, dry_run=dry_run, json=json):
+            ended = trial.end(stack.value, say)
+            echo("the trial is ended: nothing of it is left" if ended else "there is no trial to end", err=True)
+        return
+    now = datetime.now(UTC)
+    offered = trial.offer(stack.value, instance_type=instance_type, limit_usd=limit, now=now)
+    lines = [f"would try, {offered.lines[0]}", *offered.lines[1:]]
+    if not confirm.agreed(lines, "Try this?", yes=yes, dry_run=dry_run, json=json):
+        if json:
+            document("cloud-try", {"applied": False, "offer": offered}, stack=stack.value)
+        return
+    found = trial.run(offered, accept_host_keys=accept, say=say, now=now)
+    if report:
+        files.write_output(report, trial.markdown(found).encode())
+    if json:
+        document("cloud-try", {"applied": True, "report": found}, stack=stack.value)
+    else:
+        rows = [("yes" if it.ok else "NO", it.what, f"{it.seconds:.0f} s", it.error) for it in found.steps]
+        table(("proven", "what", "took", "why not"), rows, title=f"Trial of {found.began}")
+    if not found.ok:
+        raise Findings(next((it.error for it in found.steps if not it.ok), "something is left in the account"))
 
 
 @app.command("variables")

@@ -17,6 +17,7 @@ EXAMPLES = {
     "inventory": "dualtrack inventory --format yaml --file hosts.yml",
     "state backup": "dualtrack state backup state.sealed -r vault.pub --include /srv/dualtrack",
     "cloud bootstrap": "dualtrack cloud bootstrap --stack aws --dry-run",
+    "cloud try": "dualtrack cloud try --stack aws --report trial.md",
     "cloud up": "dualtrack cloud up --stack aws",
     "cloud plan": "dualtrack cloud plan --stack aws",
     "local up": "dualtrack local up --facts facts.yml",

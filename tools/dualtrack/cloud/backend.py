@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 
 FILE = "backend.hcl"
+#: The setting that names another key than backend.hcl does.
+KEY = "DUALTRACK_STATE_KEY"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -39,7 +42,9 @@ def settings(stack: Stack, state: Path, folder: Path, binary: Binary) -> tuple[P
             f"terraform/stacks/{stack}/{FILE} is missing: it says where the state is kept",
             hint="dualtrack cloud bootstrap makes the bucket and writes the file",
         )
-    return file, lock_settings(file.read_text(), binary.version)
+    # Another deployment from the same checkout keeps its state beside: it must never be this one's.
+    key = {"key": own} if (own := os.environ.get(KEY)) else {}
+    return file, {**lock_settings(file.read_text(), binary.version), **key}
 
 
 def lock_settings(text: str, version: tuple[int, ...]) -> dict[str, str]:

@@ -1,0 +1,125 @@
+"""What a deployment has left in an account, asked of the API: what OpenTofu's state has forgotten costs as well.
+
+By name where the stack names things after the deployment, and by the tag `dualtrack:deployment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dualtrack.core import aws
+from dualtrack.core.errors import External
+
+#: Kinds of EC2's resources that carry the tag: its call, the list in the answer, and the field with the id.
+TAGGED = (
+    ("describe_volumes", "Volumes", "VolumeId"),
+    ("describe_vpcs", "Vpcs", "VpcId"),
+    ("describe_subnets", "Subnets", "SubnetId"),
+    ("describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
+    ("describe_route_tables", "RouteTables", "RouteTableId"),
+    ("describe_security_groups", "SecurityGroups", "GroupId"),
+    ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+    ("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"),
+    ("describe_key_pairs", "KeyPairs", "KeyName"),
+)
+#: States of what is listed for some time after its end.
+ENDED = {"terminated", "shutting-down", "deleted", "deleting"}
+
+
+def find(name: str, region: str, endpoint: str = "") -> list[str]:
+    """Return what is left of the deployment ``name``, as `kind id`, sorted; External where the API does not say."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    def client(service: str) -> Any:
+        return aws.client(service, region, endpoint)
+
+    try:
+        return sorted({line for look in LOOKS for line in look(name, client)})
+    except (ClientError, BotoCoreError) as error:
+        raise External(f"it is not known what is left of {name}: {error}") from None
+
+
+def buckets(name: str, region: str, endpoint: str = "") -> list[str]:
+    """Return the names of the deployment's buckets."""
+    return [line.removeprefix("bucket ") for line in find(name, region, endpoint) if line.startswith("bucket ")]
+
+
+def empty(bucket: str, region: str, endpoint: str = "") -> int:
+    """Remove every version of every object in a bucket, for good; return how many there were."""
+    s3, count = aws.client("s3", region, endpoint), 0
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        found = [
+            {"Key": it["Key"], "VersionId": it["VersionId"]}
+            for it in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+        ]
+        if found:
+            said = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+            if errors := said.get("Errors"):
+                raise External(f"{bucket}: {errors[0].get('Key')} was not removed: {errors[0].get('Message')}")
+        count += len(found)
+    return count
+
+
+def _pages(client: Any, call: str, key: str, **more: Any) -> Iterator[dict[str, Any]]:
+    if client.can_paginate(call):
+        for page in client.get_paginator(call).paginate(**more):
+            yield from page.get(key, ())
+    else:
+        yield from getattr(client, call)(**more).get(key, ())
+
+
+def _of(name: str) -> list[dict[str, Any]]:
+    return [{"Name": "tag:dualtrack:deployment", "Values": [name]}]
+
+
+def _ec2(name: str, client: Callable[[str], Any]) -> Iterator[str]:
+    ec2 = client("ec2")
+    for call, key, field in TAGGED:
+        kind = call.removeprefix("describe_").removesuffix("s").replace("_", " ")
+        yield from (
+            f"{kind} {it[field]}" for it in _pages(ec2, call, key, Filters=_of(name)) if it.get("State") not in ENDED
+        )
+    for reservation in _pages(ec2, "describe_instances", "Reservations", Filters=_of(name)):
+        yield from (
+            f"instance {it['InstanceId']}" for it in reservation["Instances"] if it["State"]["Name"] not in ENDED
+        )
+    for it in _pages(ec2, "describe_launch_templates", "LaunchTemplates"):
+        if it["LaunchTemplateName"].startswith(f"{name}-"):
+            yield f"launch template {it['LaunchTemplateName']}"
+
+
+def _groups(name: str, client: Callable[[str], Any]) -> Iterator[str]:
+    for it in _pages(client("autoscaling"), "describe_auto_scaling_groups", "AutoScalingGroups"):
+        if it["AutoScalingGroupName"].startswith(f"{name}-"):
+            yield f"auto scaling group {it['AutoScalingGroupName']}"
+
+
+def _buckets(name: str, client: Callable[[str], Any]) -> Iterator[str]:
+    for it in client("s3").list_buckets()["Buckets"]:
+        if it["Name"].startswith(f"{name}-"):
+            yield f"bucket {it['Name']}"
+
+
+def _roles(name: str, client: Callable[[str], Any]) -> Iterator[str]:
+    iam = client("iam")
+    for it in _pages(iam, "list_roles", "Roles"):
+        if it["RoleName"].startswith(f"{name}-"):
+            yield f"role {it['RoleName']}"
+    for it in _pages(iam, "list_instance_profiles", "InstanceProfiles"):
+        if it["InstanceProfileName"].startswith(f"{name}-"):
+            yield f"instance profile {it['InstanceProfileName']}"
+
+
+def _alarms(name: str, client: Callable[[str], Any]) -> Iterator[str]:
+    for it in _pages(client("cloudwatch"), "describe_alarms", "MetricAlarms", AlarmNamePrefix=f"{name}-"):
+        yield f"alarm {it['AlarmName']}"
+    for it in _pages(client("sns"), "list_topics", "Topics"):
+        if it["TopicArn"].rpartition(":")[2].startswith(f"{name}-"):
+            yield f"topic {it['TopicArn']}"
+    for it in _pages(client("kms"), "list_aliases", "Aliases"):
+        if it["AliasName"].startswith(f"alias/{name}-"):
+            yield f"key {it['AliasName']}"
+
+
+LOOKS: tuple[Callable[[str, Callable[[str], Any]], Iterator[str]], ...] = (_ec2, _groups, _buckets, _roles, _alarms)
