@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as text
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,13 +17,16 @@ from dualtrack.cloud import preflight, state_bucket, variables
 from dualtrack.cloud import show as shown
 from dualtrack.cloud import stack as stacks
 from dualtrack.core import files
+from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, json_text, result, table
+from dualtrack.core.paths import ROOT, STATE
 from dualtrack.inventory import target
 from dualtrack.tracks import cloud as cloud_track
-from dualtrack.tracks import trial
+from dualtrack.tracks import join_watch, trial
 
 app = typer.Typer(no_args_is_help=True)
+INTERVAL = float_option(30.0, "--interval", metavar="SECONDS", min=1, max=3600, help="From one look to the next.")
 KEY = typer.Option(
     "", "--ssh-public-key", help="(aws) The public key that instances shall accept; ~/.ssh/id_ed25519.pub without it."
 )
@@ -85,6 +89,41 @@ def cloud_join(stack: StackName = STACK, accept: bool = ACCEPT, json: bool = JSO
         echo("no instance is new", err=True)
     else:
         show_settled([settled] if settled else [], json)
+
+
+@app.command("watch")
+def cloud_watch(
+    stack: StackName = STACK,
+    once: bool = typer.Option(False, "--once", help="Look once and end, with exit code 1 where one did not join."),
+    interval: float = INTERVAL,
+    accept: bool = ACCEPT,
+) -> None:
+    """Join every instance that AWS starts, from now on: configured and verified, as `cloud join` does it.
+
+    An instance that cannot be configured is tried again after a minute, then less and less often. Ctrl-C ends it.
+    """
+    say = Steps()
+    found = join_watch.Watch(
+        stack.value, accept=accepting(accept), turn=lambda: changing("cloud watch"), say=say
+    )  # fmt: skip
+    if once:
+        if not found.round():
+            raise Findings("not every instance has joined", hint="dualtrack verify shows what is wrong on a host")
+        return
+    with Daemon() as daemon:
+        say(f"watching the instances of the stack {stack.value}")
+        found.run(daemon, interval)
+
+
+@app.command("unit")
+def cloud_unit(
+    user: str = typer.Option("dualtrack", "--user", help="Who runs it; must be able to read this checkout."),
+    interval: float = INTERVAL,
+    stack: StackName = STACK,
+) -> None:
+    """Print a systemd unit that runs `cloud watch`, shut off from all that it does not need."""
+    program = Path(sys.executable).parent / "dualtrack"
+    echo(join_watch.unit(program, stack.value, interval, user=user, root=ROOT, state=STATE.resolve()), nl=False)
 
 
 @app.command("try")

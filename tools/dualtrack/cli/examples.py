@@ -18,6 +18,7 @@ EXAMPLES = {
     "state backup": "dualtrack state backup state.sealed -r vault.pub --include /srv/dualtrack",
     "cloud bootstrap": "dualtrack cloud bootstrap --stack aws --dry-run",
     "cloud try": "dualtrack cloud try --stack aws --report trial.md",
+    "cloud watch": "dualtrack cloud watch --stack aws --interval 60",
     "cloud up": "dualtrack cloud up --stack aws",
     "cloud plan": "dualtrack cloud plan --stack aws",
     "local up": "dualtrack local up --facts facts.yml",

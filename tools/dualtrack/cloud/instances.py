@@ -34,13 +34,14 @@ def console_keys(host: Host, output: contract.Output, endpoint: str = "") -> lis
 
     [] where there are none, or none yet: EC2 shows what was printed after one to five minutes.
     """
-    api = aws.client("ec2", output.region, endpoint)
-    try:
-        found = api.get_console_output(InstanceId=host.instance_id, Latest=True)
-    except api.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] != "UnsupportedOperation":  # `Latest` is for instances on Nitro
-            raise
-        found = api.get_console_output(InstanceId=host.instance_id)
+    with aws.errors():
+        api = aws.client("ec2", output.region, endpoint)
+        try:
+            found = api.get_console_output(InstanceId=host.instance_id, Latest=True)
+        except api.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "UnsupportedOperation":  # `Latest` is for instances on Nitro
+                raise
+            found = api.get_console_output(InstanceId=host.instance_id)
     return host_keys.printed(found.get("Output", ""))
 
 
@@ -61,9 +62,10 @@ def saved_output(stack: Stack) -> contract.Output | None:
 
 def groups(output: contract.Output, endpoint: str) -> dict[str, dict[str, Any]]:
     """Return the autoscaling group of each pool as the API describes it."""
-    api = aws.client("autoscaling", output.region, endpoint)
     names = {pool.autoscaling_group: name for name, pool in output.pools.items()}
-    found = api.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))["AutoScalingGroups"]
+    with aws.errors():
+        api = aws.client("autoscaling", output.region, endpoint)
+        found = api.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))["AutoScalingGroups"]
     return {names[group["AutoScalingGroupName"]]: dict(group) for group in found}
 
 

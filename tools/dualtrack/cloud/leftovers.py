@@ -29,15 +29,12 @@ ENDED = {"terminated", "shutting-down", "deleted", "deleting"}
 
 def find(name: str, region: str, endpoint: str = "") -> list[str]:
     """Return what is left of the deployment ``name``, as `kind id`, sorted; External where the API does not say."""
-    from botocore.exceptions import BotoCoreError, ClientError
 
     def client(service: str) -> Any:
         return aws.client(service, region, endpoint)
 
-    try:
+    with aws.errors():
         return sorted({line for look in LOOKS for line in look(name, client)})
-    except (ClientError, BotoCoreError) as error:
-        raise External(f"it is not known what is left of {name}: {error}") from None
 
 
 def buckets(name: str, region: str, endpoint: str = "") -> list[str]:
@@ -47,17 +44,19 @@ def buckets(name: str, region: str, endpoint: str = "") -> list[str]:
 
 def empty(bucket: str, region: str, endpoint: str = "") -> int:
     """Remove every version of every object in a bucket, for good; return how many there were."""
-    s3, count = aws.client("s3", region, endpoint), 0
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        found = [
-            {"Key": it["Key"], "VersionId": it["VersionId"]}
-            for it in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-        ]
-        if found:
-            said = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
-            if errors := said.get("Errors"):
-                raise External(f"{bucket}: {errors[0].get('Key')} was not removed: {errors[0].get('Message')}")
-        count += len(found)
+    count = 0
+    with aws.errors():
+        s3 = aws.client("s3", region, endpoint)
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            found = [
+                {"Key": it["Key"], "VersionId": it["VersionId"]}
+                for it in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            ]
+            if found:
+                said = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+                if errors := said.get("Errors"):
+                    raise External(f"{bucket}: {errors[0].get('Key')} was not removed: {errors[0].get('Message')}")
+            count += len(found)
     return count
 
 

@@ -17,7 +17,7 @@ import msgspec
 from dualtrack.cloud import account, backend, variables
 from dualtrack.cloud.backend import Place
 from dualtrack.core import aws
-from dualtrack.core.errors import BadInput, External, Refused
+from dualtrack.core.errors import BadInput, Refused
 from dualtrack.core.files import write_atomically
 from dualtrack.inventory.target import Stack
 
@@ -229,14 +229,13 @@ def _code(error: Any) -> str:
 
 @contextmanager
 def _calls(place: Place) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
-    try:
-        yield
-    except ClientError as error:
-        if _code(error) in {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}:
-            hint = "--bucket names another"
-            raise Refused(f"the bucket {place.bucket} is there already and is not this account's", hint=hint) from None
-        raise External(f"S3 refused a call about the bucket {place.bucket}: {error}") from None
-    except BotoCoreError as error:
-        raise External(f"S3 cannot be asked about the bucket {place.bucket}: {error}") from None
+    with aws.errors():
+        try:
+            yield
+        except ClientError as error:
+            if _code(error) not in {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}:
+                raise
+            said = f"the bucket {place.bucket} is there already and is not this account's"
+            raise Refused(said, hint="--bucket names another") from None

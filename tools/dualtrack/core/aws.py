@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,26 @@ def client(service: str, region: str, endpoint: str = "", *, attempts: int = 5, 
         config=config,
         **(keys(endpoint) or _any(endpoint)),
     )  # type: ignore[call-overload]
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn what boto3 raises (of the API, of the network, of credentials) into one External."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    try:
+        yield
+    except NoCredentialsError:
+        raise External("no AWS credentials", hint="aws configure, or AWS_PROFILE / AWS_ACCESS_KEY_ID") from None
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        raise External(
+            f"AWS refused {error.operation_name}: {said.get('Code')}: {said.get('Message')}",
+            hint="expired or missing credentials? aws sts get-caller-identity",
+        ) from None
+    except BotoCoreError as error:
+        line = " ".join(str(error).split())[:200]
+        raise External(f"AWS does not answer: {line}", hint="network, region, endpoint?") from None
 
 
 @cache

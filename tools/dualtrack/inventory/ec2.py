@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from dualtrack.core import aws
 from dualtrack.core.errors import BadInput, External
 from dualtrack.inventory import contract, ways
 from dualtrack.inventory.contract import Network, Pool, Traffic
@@ -91,8 +92,6 @@ def instances(ec2: Any, deployment: str = "", *, untagged: bool = False) -> Iter
 
     With ``untagged`` all that run in the region, whosever they are: what costs money costs it without tags, too.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
     ec2.meta.events.register("before-parse.ec2.DescribeInstances", _take_page, unique_id="dualtrack-page")
     filters = [{"Name": "instance-state-name", "Values": ["running"]}]
     if not untagged:
@@ -102,20 +101,13 @@ def instances(ec2: Any, deployment: str = "", *, untagged: bool = False) -> Iter
     request: dict[str, Any] = {"Filters": filters, "MaxResults": PAGE}
     try:
         while True:
-            page = ec2.describe_instances(**request)
+            with aws.errors():
+                page = ec2.describe_instances(**request)
             yield from page.get("Found", ())
             if not page.get("NextToken"):
                 return
             request["NextToken"] = page["NextToken"]
-    except NoCredentialsError:
-        raise External("no AWS credentials", hint="aws configure, or AWS_PROFILE / AWS_ACCESS_KEY_ID") from None
-    except ClientError as error:
-        said = error.response.get("Error", {})
-        raise External(
-            f"AWS refused DescribeInstances: {said.get('Code')}: {said.get('Message')}",
-            hint="expired or missing credentials? aws sts get-caller-identity",
-        ) from None
-    except (BotoCoreError, ElementTree.ParseError) as error:
+    except ElementTree.ParseError as error:
         raise External(f"AWS does not answer: {error}", hint="network, region, endpoint?") from None
 
 

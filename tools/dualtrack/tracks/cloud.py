@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from dualtrack.cloud import instances, variables
@@ -93,20 +93,30 @@ def by_console(output: contract.Output, endpoint: str, say: Say) -> host_boot.Vo
     return vouch
 
 
-def join(stack: Stack, *, accept: host_boot.Accept = host_boot.refuse, say: Say) -> provision.Settled | None:
+def newcomers(hosts: Sequence[Host]) -> list[Host]:
+    """Return the hosts that were never found in order.
+
+    Not those that are missing in the inventory: a host whose configuration was interrupted is there, and is not done.
+    The names of instances are made of their ids, so that a name is that instance.
+    """
+    verified = record.load(STATE / "verified.json")
+    return [host for host in hosts if host.name not in verified or not verified[host.name].ok]
+
+
+def join(
+    stack: Stack, *, accept: host_boot.Accept = host_boot.refuse, say: Say, only: Collection[str] | None = None
+) -> provision.Settled | None:
     """Configure and verify the instances that were never found in order, and only those; None when there are none.
 
-    For the pools' own comings and goings: nothing is applied, and hosts that were in order are not touched.
+    For the pools' own comings and goings: nothing is applied, and hosts that were in order are not touched. ``only``
+    leaves others aside.
     """
     output = instances.saved_output(stack)
     if output is None:
         raise Missing(f"the cloud track's stack ({stack}) is not up", hint="make cloud-up")
     target = targets.of(stack)
     hosts, connection = instances.discover(output, target.endpoint()), target.connection()
-    # Not "is in the inventory": a host whose configuration was interrupted is there, and is not done. The names of
-    # instances are made of their ids, so that a name is that instance.
-    verified = record.load(STATE / "verified.json")
-    new = [host for host in hosts if host.name not in verified or not verified[host.name].ok]
+    new = [host for host in newcomers(hosts) if only is None or host.name in only]
     if not new:
         return None
     say(f"waiting until {', '.join(host.name for host in new)} have booted and let us in")

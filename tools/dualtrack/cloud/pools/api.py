@@ -94,18 +94,10 @@ class Api:
 
 @contextlib.contextmanager
 def _errors() -> Iterator[None]:
-    """Turn what boto3 raises (of the API, of the network, of an answer without what it must have) into one line."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
+    """Turn what boto3 raises into one line, and an answer without what it must have."""
     try:
-        yield
-    except NoCredentialsError:
-        raise External("no AWS credentials", hint="aws configure, or AWS_PROFILE / AWS_ACCESS_KEY_ID") from None
-    except ClientError as error:
-        said = error.response.get("Error", {})
-        raise External(f"AWS refused {error.operation_name}: {said.get('Code')}: {said.get('Message')}") from None
-    except BotoCoreError as error:
-        raise External(f"AWS does not answer: {' '.join(str(error).split())[:200]}") from None
+        with aws.errors():
+            yield
     except KeyError as error:
         raise External(f"AWS answered without {error}") from None
 

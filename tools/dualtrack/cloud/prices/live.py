@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dualtrack.cloud.prices.book import Book, Spot, implausible
+from dualtrack.core import aws
 from dualtrack.core.errors import External
 
 #: Both names that AWS has given to Linux in a VPC.
@@ -53,24 +54,12 @@ def with_history(
 
 
 def _history(api: Any, types: Sequence[str], zones: Sequence[str], start: datetime) -> list[dict[str, Any]]:
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-    try:
+    with aws.errors():
         pages = api.get_paginator("describe_spot_price_history").paginate(
             InstanceTypes=list(types), ProductDescriptions=list(PRODUCTS), StartTime=start,
             Filters=[{"Name": "availability-zone", "Values": list(zones)}],
         )  # fmt: skip
         return [row for page in pages for row in page["SpotPriceHistory"]]
-    except NoCredentialsError:
-        raise External("no AWS credentials", hint="aws configure, or AWS_PROFILE / AWS_ACCESS_KEY_ID") from None
-    except ClientError as error:
-        said = error.response.get("Error", {})
-        raise External(
-            f"AWS refused DescribeSpotPriceHistory: {said.get('Code')}: {said.get('Message')}",
-            hint="expired or missing credentials? aws sts get-caller-identity",
-        ) from None
-    except BotoCoreError as error:
-        raise External(f"AWS does not answer: {error}", hint="network, region, endpoint?") from None
 
 
 def scores(api: Any, types: Sequence[str], region: str, nodes: int) -> tuple[dict[str, int], str]:
