@@ -384,6 +384,14 @@ def test_the_glass_is_broken_and_mends(site: Cli) -> None:
     assert "chen is administrator until" in said
 
 
+def test_the_local_track_answers_alone(site: Cli) -> None:
+    site("cloud", "down", timeout=UP_S)
+    assert " at https://" in site("local", "up", timeout=UP_S).stdout
+    answer = site.json("serving", "chat", "--model", "smollm2", "--max-tokens", "16", "Name a city in France.")
+    assert (answer["end"]["track"], bool(answer["text"].strip())) == ("local", True)
+    assert site.json("serving", "status")["problems"] == []
+
+
 def test_down_leaves_nothing(site: Cli) -> None:
     layout = Store(site.folder).layout
     site("cloud", "down", timeout=UP_S)

@@ -14,14 +14,21 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from dualtrack.cloud import stack
 from tests.conftest import CLI, ROOT, Cli
 from tests.support import terraform_testbed
 
 if TYPE_CHECKING:
     from tests.support.terraform_testbed import Emulator
 
-EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/facts.yml"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
 EACH = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+LOCAL = pytest.mark.parametrize(
+    "example", [it for it in EXAMPLES if (it / "facts.yml").exists()], ids=lambda path: path.name
+)
+CLOUD = pytest.mark.parametrize(
+    "cloud", [it for it in EXAMPLES if (it / "terraform.tfvars").exists()], ids=lambda path: path.name, indirect=True
+)
 #: The inventory's own checks, and those of the roles that need no host.
 PLAY = f"""
 - ansible.builtin.import_playbook: {ROOT}/ansible/validate.yml
@@ -63,7 +70,7 @@ def local(cli: Cli, example: Path) -> str:
     return cli("inventory", "--track", "local", "--facts", str(example / "facts.yml"), "-o", "json").stdout
 
 
-@EACH
+@LOCAL
 def test_inventory_passes_its_checks(cli: Cli, example: Path, tmp_path: Path) -> None:
     done = checked(cli, tmp_path, local(cli, example))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -107,9 +114,15 @@ def preflights() -> str:
     return json.dumps(whole)
 
 
-@EACH
+@LOCAL
 def test_variables_pass_the_preflights_of_the_roles(cli: Cli, example: Path, tmp_path: Path) -> None:
-    kept = tmp_path / "dualtrack"
+    wanted = {role for host in yaml.safe_load((example / "facts.yml").read_text())["hosts"] for role in host["roles"]}
+    pass_preflights(cli, tmp_path, local(cli, example), wanted)
+
+
+def pass_preflights(cli: Cli, folder: Path, hosts: str, wanted: set[str]) -> None:
+    """Check that hosts pass the preflights of roles, ``wanted`` among them, with what a controller has by then."""
+    kept = folder / "dualtrack"
     for name, text in KEPT.items():
         (kept / name).parent.mkdir(parents=True, exist_ok=True)
         (kept / name).write_text(text)
@@ -118,12 +131,10 @@ def test_variables_pass_the_preflights_of_the_roles(cli: Cli, example: Path, tmp
     key = cli("serving", "key", "add", "knowledge", "--file", str(kept / "serving/tenants.json"))
     assert "of knowledge; it is not shown again" in key.stderr
     (kept / "serving/knowledge.key").write_text(key.stdout)
-    hosts = local(cli, example).replace("/srv/dualtrack", str(kept))
-    (tmp_path / "preflights.yml").write_text(preflights())
-    done = played(cli, tmp_path, hosts, "preflights.yml")
+    (folder / "preflights.yml").write_text(preflights())
+    done = played(cli, folder, hosts.replace("/srv/dualtrack", str(kept)), "preflights.yml")
     assert done.returncode == 0, done.stdout + done.stderr
     roles = {it for it in BY_VARIABLES if f"[{it} : " in done.stdout}
-    wanted = {role for host in yaml.safe_load((example / "facts.yml").read_text())["hosts"] for role in host["roles"]}
     assert wanted & set(BY_VARIABLES) <= roles, done.stdout
 
 
@@ -137,8 +148,9 @@ def options() -> dict[str, dict[str, Any]]:
 
 def variables(example: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield who has which variables: hosts, and files of group variables."""
-    for host in yaml.safe_load((example / "facts.yml").read_text())["hosts"]:
-        yield host["name"], host.get("vars", {})
+    if (example / "facts.yml").exists():
+        for host in yaml.safe_load((example / "facts.yml").read_text())["hosts"]:
+            yield host["name"], host.get("vars", {})
     for path in example.glob("group_vars/*.yml"):
         yield path.name, yaml.safe_load(path.read_text())
 
@@ -177,10 +189,10 @@ def test_no_file_holds_a_secret(example: Path) -> None:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> dict[str, Any]:
-    """The variables of the cloud track, as OpenTofu reads and checks them."""
+def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """An example, and its variables of the cloud track as OpenTofu reads and checks them."""
     declared = (ROOT / "terraform/stacks/aws/variables.tf").read_text()
-    text = (ROOT / "examples/two-tracks/terraform.tfvars").read_text()
+    text = (request.param / "terraform.tfvars").read_text()
     (tmp_path / "variables.tf").write_text(declared)
     (tmp_path / "terraform.tfvars").write_text(text)
     names = re.findall(r"^(\w+)\s*=", text, re.MULTILINE)
@@ -194,25 +206,31 @@ def cloud(tmp_path: Path) -> dict[str, Any]:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(json.loads(done.stdout))
-    return found
+    return request.param, found
 
 
+@CLOUD
 def test_cloud_track_comes_up_in_the_emulator_and_passes_the_checks(
-    cli: Cli, cloud: dict[str, Any], aws: Emulator, stack_lab: Path, tmp_path: Path
+    cli: Cli, cloud: tuple[Path, dict[str, Any]], aws: Emulator, stack_lab: Path, tmp_path: Path
 ) -> None:
     """With an image that the emulator knows, without the budget, which it cannot read back, and without the zone.
 
     The zone takes the provider a minute.
     """
     assert stack_lab
-    instead = {"image": {"id": "ami-1e749f67"}, "watch": {**cloud["watch"], "budget_usd": None}, "traffic": None}
-    result, _ = terraform_testbed.up(aws, variables={**cloud, **instead})
+    example, values = cloud
+    instead = {"image": {"id": "ami-1e749f67"}, "watch": {**values["watch"], "budget_usd": None}, "traffic": None}
+    result, _ = terraform_testbed.up(aws, variables={**values, **instead})
     pools = result.outputs["inventory"]["pools"]
-    assert set(pools) == {*cloud["pools"], "serving"}
+    assert set(pools) == {*values["pools"], "serving"}
     hosts = cli("inventory", "--track", "cloud", "--endpoint", aws.url, "-o", "json").stdout
     document = json.loads(hosts)
     assert len(document["all"]["hosts"]) == sum(pool["desired"] for pool in pools.values())
-    shared = yaml.safe_load((ROOT / "examples/two-tracks/group_vars/pool_serving.yml").read_text())
-    document["all"]["children"]["pool_serving"]["vars"] = shared
+    for file in example.glob("group_vars/*.yml"):
+        group = document["all"] if file.stem == "all" else document["all"]["children"][file.stem]
+        group["vars"] = {**group.get("vars", {}), **yaml.safe_load(file.read_text())}
     done = checked(cli, tmp_path, json.dumps(document))
     assert done.returncode == 0, done.stdout + done.stderr
+    roles = {role for pool in pools.values() for role in pool["roles"]}
+    pass_preflights(cli, tmp_path, json.dumps(document), roles)
+    assert stack.down("emulator", endpoint=aws.url, confirm=terraform_testbed.never)

@@ -66,6 +66,7 @@ resource "aws_autoscaling_group" "this" {
   # AWS starts the replacement when it expects to take a spot instance back, not after.
   capacity_rebalance = var.pool.lifecycle == "spot"
   health_check_type  = "EC2"
+  target_group_arns  = var.target_group_arns
   # A pool without capacity must not fail the apply of everything else: `make status` shows who is missing.
   wait_for_capacity_timeout = "0"
   # Else the group would end healthy nodes of a zone that the watch leaves out for some time (`dualtrack pools watch`).

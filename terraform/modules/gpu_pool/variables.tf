@@ -93,6 +93,12 @@ variable "security_group_ids" {
   type        = list(string)
 }
 
+variable "target_group_arns" {
+  description = "Load balancers' groups that the pool's instances are registered in."
+  type        = list(string)
+  default     = []
+}
+
 variable "image" {
   description = "Machine image: its id, the user its cloud-init gives the key to, and the name of its root device."
   type = object({

@@ -11,6 +11,9 @@ locals {
   serving = { for it in var.serving[*] : "serving" => merge(it, { lifecycle = "spot", roles = ["serving"], schedules = {} }) }
   pools   = merge(var.pools, local.serving)
 
+  # One entrance for the gateways of all pools.
+  gateways = [for name, pool in local.pools : name if contains(pool.roles, "gateway")]
+
   # Operators' ranges are let in from the Internet: where instances have an address there, ssh goes to it.
   connection = { kind = var.network.jump != "" ? "jump" : var.network.public ? "public" : "private", jump = var.network.jump }
 }
@@ -33,6 +36,17 @@ module "network" {
   operator_cidrs = var.operator_cidrs
   engines        = var.serving == null ? null : { cidrs = var.serving.gateway_cidrs, ports = var.serving.ports }
   tags           = local.tags
+}
+
+module "entrance" {
+  source = "../../modules/entrance"
+  count  = length(local.gateways) > 0 ? 1 : 0
+
+  name         = var.name
+  network      = { vpc_id = module.network.vpc_id, cidr = module.network.cidr, subnets = module.network.subnets }
+  public       = var.network.public
+  client_cidrs = var.network.client_cidrs
+  tags         = local.tags
 }
 
 module "storage" {
@@ -76,10 +90,12 @@ module "pool" {
   security_group_ids = concat(
     [module.network.node_security_group_id],
     contains(keys(local.serving), each.key) ? module.network.engine_security_group_ids : [],
+    contains(local.gateways, each.key) ? module.entrance[*].security_group_id : [],
   )
-  image      = each.value.image == null ? var.image : each.value.image
-  key_name   = aws_key_pair.operator.key_name
-  utc_offset = var.time_zone.utc_offset
+  target_group_arns = contains(local.gateways, each.key) ? module.entrance[*].target_group_arn : []
+  image             = each.value.image == null ? var.image : each.value.image
+  key_name          = aws_key_pair.operator.key_name
+  utc_offset        = var.time_zone.utc_offset
 
   # Nodes load weights and knowledge, and write checkpoints. The audit store is not theirs to touch.
   buckets = {

@@ -1,19 +1,23 @@
 output "inventory" {
   description = "The one contract between OpenTofu and Python; its schema is terraform/inventory.schema.json."
-  value = merge({
-    schema = 1
-    stack  = local.stack
-    region = var.region
-    network = {
-      vpc_id  = module.network.vpc_id
-      cidr    = module.network.cidr
-      subnets = module.network.subnets
-    }
-    connection = local.connection
-    pools      = { for name, pool in module.pool : name => pool.pool }
-    storage    = module.storage.buckets
-    # Not there, rather than null, where there is no traffic: an output of before reads the same.
-  }, [for t in module.dns_failover : { traffic = { zone_id = t.zone_id, name = t.nodes } }]...)
+  value = merge(concat(
+    [{
+      schema = 1
+      stack  = local.stack
+      region = var.region
+      network = {
+        vpc_id  = module.network.vpc_id
+        cidr    = module.network.cidr
+        subnets = module.network.subnets
+      }
+      connection = local.connection
+      pools      = { for name, pool in module.pool : name => pool.pool }
+      storage    = module.storage.buckets
+    }],
+    # Not there, rather than null, where there is no traffic and no gateway: an output of before reads the same.
+    [for t in module.dns_failover : { traffic = { zone_id = t.zone_id, name = t.nodes } }],
+    [for it in module.entrance : { entrance = { name = it.name } }],
+  )...)
 
   precondition {
     condition     = var.traffic == null || length(var.pools) == 0 || anytrue([for pool in var.pools : contains(pool.roles, "controller")])

@@ -19,13 +19,14 @@ variable "network" {
   description = <<-EOT
     The VPC; see modules/network. ssh reaches instances at their public addresses, or at their private ones where public is
     false, from within the VPC or through a VPN; or through the host jump: "user@host", with ":port" where it is not 22, or
-    a name of your ssh configuration.
+    a name of your ssh configuration. client_cidrs: who may ask the gateways, of pools with the role gateway.
   EOT
   type = object({
-    cidr    = string
-    subnets = map(string)
-    public  = optional(bool, true)
-    jump    = optional(string, "")
+    cidr         = string
+    subnets      = map(string)
+    public       = optional(bool, true)
+    jump         = optional(string, "")
+    client_cidrs = optional(list(string), ["0.0.0.0/0"])
   })
   default = {
     cidr = "10.20.0.0/16"

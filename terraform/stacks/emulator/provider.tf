@@ -27,6 +27,7 @@ provider "aws" {
     budgets     = var.aws_endpoint
     cloudwatch  = var.aws_endpoint
     ec2         = var.aws_endpoint
+    elb         = var.aws_endpoint
     iam         = var.aws_endpoint
     kms         = var.aws_endpoint
     route53     = var.aws_endpoint

@@ -15,6 +15,7 @@ from dualtrack.inventory import contract, ec2, facts, render
 from dualtrack.inventory.model import Host, check, groups_of
 from dualtrack.inventory.names import host_names
 from dualtrack.tracks import gather
+from dualtrack.verify import plan
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import ec2_pages
@@ -264,6 +265,20 @@ def test_only_a_track_with_controllers_is_scheduled() -> None:
     assert "scheduled" not in render.by_group(track)
     track.append(host("c", "10.30.0.3", roles=("controller",)))
     assert render.by_group(track)["scheduled"] == ["a", "c"]
+
+
+def test_whoever_has_gpus_is_in_their_group_and_only_the_role_makes_it_a_node() -> None:
+    track = [
+        host("a", roles=("gpu",), gpus=2), host("b", "10.30.0.2", roles=("serving",), gpus=1),
+        host("c", "10.30.0.3", roles=("serving",)), host("d", "10.30.0.4", roles=("controller",)),
+    ]  # fmt: skip
+    groups = render.by_group(track)
+    assert groups["with_gpus"] == ["a", "b"]
+    assert groups["scheduled"] == ["a", "d"]
+    every = {"all": ["a", "b", "c", "d"], "role_gpu": [], **groups}
+    plays = plan.read_plays(paths.ROOT / "ansible/site.yml")
+    driver = {name for play in plays if "gpu_driver" in play.roles for name in plan.matches(play.hosts, every)}
+    assert driver == {"a", "b"}
 
 
 def test_yaml_and_json_hold_the_same() -> None:

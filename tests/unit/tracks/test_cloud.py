@@ -152,7 +152,7 @@ def test_only_members_of_the_stacks_groups_are_its_hosts(monkeypatch: pytest.Mon
 
 def test_join_takes_the_hosts_that_were_never_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that nobody verified, and one whose verification failed."""
-    hosts = [SimpleNamespace(name=name) for name in ("fine", "red", "new")]
+    hosts = [SimpleNamespace(name=name, roles=("gpu",)) for name in ("fine", "red", "new")]
     verified = {"fine": record.Verified("then", ok=True), "red": record.Verified("then", ok=False)}
     (tmp_path / "verified.json").write_bytes(msgspec.json.encode(verified))
     taken: list[str] = []
@@ -164,3 +164,13 @@ def test_join_takes_the_hosts_that_were_never_in_order(tmp_path: Path, monkeypat
     monkeypatch.setattr(cloud.provision, "configured", lambda *_, hosts, **__: taken.extend(hosts))
     cloud.join("aws", say=lambda _: None)
     assert taken == ["red", "new"]
+    cloud.join("aws", say=lambda _: None, only=["new"])
+    assert taken[2:] == ["new"]
+
+
+@pytest.mark.parametrize("new", ["gateway", "serving", "gpu", "controller", "gateway+gpu"])
+def test_gateways_and_engines_are_told_of_each_other(new: str) -> None:
+    there = [SimpleNamespace(name=role, roles=(role,)) for role in ("gateway", "serving", "gpu", "controller")]
+    it = SimpleNamespace(name="new", roles=tuple(new.split("+")))
+    found = [host.name for host in cloud.told([it], [*there, it])]  # type: ignore[list-item]
+    assert found == (["gateway", "serving"] if {"gateway", "serving"} & set(it.roles) else [])

@@ -21,6 +21,7 @@ from dualtrack.core.errors import Refused
 from dualtrack.core.output import document, echo
 from dualtrack.core.paths import STATE
 from dualtrack.inventory import facts
+from dualtrack.tracks import knowledge_site, serving
 
 YES = typer.Option(False, "--yes", "-y", help="Do not ask before changing a real account.")
 FULL = typer.Option(
@@ -98,3 +99,15 @@ def show_settled(results: list[Any], json: bool) -> None:
     for it in results:
         what = "changed" if it.changed else "nothing changed"
         echo(f"{it.track} track: {it.hosts} hosts, {what}, {it.passed} checks passed")
+
+
+def show_endpoints() -> None:
+    """Print where models and the knowledge base answer, and how to ask them."""
+    for it in serving.up():
+        models = ", ".join(it.endpoint.models)
+        if models:
+            echo(f"{models} at {it.endpoint.url}/v1, certificates by {it.endpoint.ca_file}")
+            echo('dualtrack serving chat "…" asks; dualtrack serving key add NAME makes a key for a client')
+    if at := knowledge_site.site():
+        echo(f"knowledge base at {at.url}/, certificates by {at.ca_file}")
+        echo('dualtrack kb ask "…" --as NAME asks; dualtrack access token NAME --for knowledge signs in')

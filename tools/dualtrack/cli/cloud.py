@@ -10,7 +10,18 @@ from pathlib import Path
 import typer
 
 from dualtrack.cli import confirm
-from dualtrack.cli.bring_up import ACCEPT, FULL, YES, accepting, also, asked, billed, changing, show_settled
+from dualtrack.cli.bring_up import (
+    ACCEPT,
+    FULL,
+    YES,
+    accepting,
+    also,
+    asked,
+    billed,
+    changing,
+    show_endpoints,
+    show_settled,
+)
 from dualtrack.cli.context import StackName
 from dualtrack.cli.options import JSON, LISTING, STACK, float_option, output_path
 from dualtrack.cloud import preflight, state_bucket, variables
@@ -78,6 +89,8 @@ def cloud_up(
             stack.value, confirm=asked(yes), accept=accepting(accept), say=Steps(quiet=json), key=key, full=full
         )
     show_settled([settled], json)
+    if not json:
+        show_endpoints()
 
 
 @app.command("join")
@@ -138,7 +151,7 @@ def cloud_try(
     accept: bool = ACCEPT,
     yes: bool = confirm.YES,
     dry_run: bool = confirm.DRY_RUN,
-    json: bool = JSON,
+    json: bool = LISTING,
 ) -> None:
     """Try a real account for less than a dollar: two small instances, a checkpoint, and everything taken down again.
 
@@ -160,11 +173,12 @@ def cloud_try(
     found = trial.run(offered, accept_host_keys=accept, say=say, now=now)
     if report:
         files.write_output(report, trial.markdown(found).encode())
-    if json:
-        document("cloud-try", {"applied": True, "report": found}, stack=stack.value)
-    else:
+
+    def show() -> None:
         rows = [("yes" if it.ok else "NO", it.what, f"{it.seconds:.0f} s", it.error) for it in found.steps]
         table(("proven", "what", "took", "why not"), rows, title=f"Trial of {found.began}")
+
+    result("cloud-try", {"applied": True, "report": found}, show, json=json, stack=stack.value)
     if not found.ok:
         raise Findings(next((it.error for it in found.steps if not it.ok), "something is left in the account"))
 

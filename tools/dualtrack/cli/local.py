@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from dualtrack.cli.bring_up import ACCEPT, FULL, accepting, changing, facts_file, show_settled
+from dualtrack.cli.bring_up import ACCEPT, FULL, accepting, changing, facts_file, show_endpoints, show_settled
 from dualtrack.cli.options import ENDS, FACTS, JSON
 from dualtrack.core.output import Steps, echo
 from dualtrack.inventory import deployment
@@ -23,6 +23,8 @@ def local_up(facts: Path | None = FACTS, accept: bool = ACCEPT, full: bool = FUL
     with changing("local up"):
         settled = local_track.up(facts_file(facts), accept=accepting(accept), say=Steps(quiet=json), full=full)
     show_settled([settled], json)
+    if not json:
+        show_endpoints()
 
 
 @app.command("down")

@@ -7,7 +7,7 @@ from typing import cast
 
 import typer
 
-from dualtrack.cli.bring_up import FULL, asked, changing, facts_file, show_settled
+from dualtrack.cli.bring_up import FULL, asked, changing, facts_file, show_endpoints, show_settled
 from dualtrack.cli.local import leaving
 from dualtrack.cli.options import ENDS, FACTS, JSON
 from dualtrack.cli.status import show_status
@@ -22,8 +22,8 @@ from dualtrack.hosts import bundle
 from dualtrack.inventory import deployment
 from dualtrack.lab import control, rootfs, site_countries, vm
 from dualtrack.tracks import cloud as cloud_track
-from dualtrack.tracks import knowledge_site, provision, serving
 from dualtrack.tracks import local as local_track
+from dualtrack.tracks import provision
 
 
 def _setup_tasks() -> list[Task]:
@@ -69,18 +69,7 @@ def up(facts: Path | None = FACTS, full: bool = FULL, json: bool = JSON) -> None
     show_settled(settled, json)
     if not json:
         show_status(json=False)
-        _show_endpoints()
-
-
-def _show_endpoints() -> None:
-    for it in serving.up():
-        models = ", ".join(it.endpoint.models)
-        if models:
-            echo(f"{models} at {it.endpoint.url}/v1, certificates by {it.endpoint.ca_file}")
-            echo('dualtrack serving chat "…" asks; dualtrack serving key add NAME makes a key for a client')
-    if at := knowledge_site.site():
-        echo(f"knowledge base at {at.url}/, certificates by {at.ca_file}")
-        echo('dualtrack kb ask "…" --as NAME asks; dualtrack access token NAME --for knowledge signs in')
+        show_endpoints()
 
 
 def down(dry_run: bool = ENDS) -> None:

@@ -23,7 +23,7 @@ def discover(output: contract.Output, endpoint: str = "") -> list[Host]:
     every = ec2.instances(aws.client("ec2", output.region, endpoint))
     hosts = ec2.hosts(
         [i for i in every if i.tag_pool and members.get(i.id) == i.tag_pool],
-        output.pools, output.traffic, output.network, output.connection,
+        output.pools, output.traffic, output.network, output.connection, output.entrance,
     )  # fmt: skip
     check(hosts)
     return hosts

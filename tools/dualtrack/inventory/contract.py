@@ -56,6 +56,12 @@ class Traffic(msgspec.Struct, frozen=True):
     name: str
 
 
+class Entrance(msgspec.Struct, frozen=True):
+    """Where clients ask the gateways: the name of the load balancer before them."""
+
+    name: str
+
+
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """How ssh reaches instances from where dualtrack runs: at their public or private addresses, or by ``jump``."""
 
@@ -66,7 +72,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """The output as a whole; ``traffic`` is None where the stack has no zone, as in outputs of before there was any.
 
-    ``connection`` is None in outputs of before it was chosen: private.
+    ``entrance`` is None where no pool has the role gateway, ``connection`` in outputs of before it was chosen: private.
     """
 
     schema: int
@@ -77,6 +83,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     storage: dict[str, Bucket]
     traffic: Traffic | None = None
     connection: Connection | None = None
+    entrance: Entrance | None = None
 
 
 def parse(value: object) -> Output:

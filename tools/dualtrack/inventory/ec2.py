@@ -114,12 +114,14 @@ def instances(ec2: Any, deployment: str = "", *, untagged: bool = False) -> Iter
 def hosts(
     found: Sequence[Instance], pools: Mapping[str, Pool] | None = None, traffic: Traffic | None = None,
     network: Network | None = None, connection: contract.Connection | None = None,
+    entrance: contract.Entrance | None = None,
 ) -> list[Host]:  # fmt: skip
     """Return instances as hosts. Where ``pools`` (the stack's output) knows the pool, its facts win over the tags.
 
     With ``pools``, a host's variables name its scaling group. With ``traffic`` (the stack's output, too) they name the
     zone that the records of nodes are in, and the VPC of these nodes. With ``network``, they have its addresses.
-    ``connection`` is how ssh reaches them, straight at their private addresses without it.
+    ``connection`` is how ssh reaches them, straight at their private addresses without it. Gateways are told of their
+    ``entrance``.
     """
     names = host_names([(i.tag_pool, i.id) for i in found])
     given: dict[str, object] = {"dualtrack_network": network.cidr} if network else {}
@@ -129,7 +131,11 @@ def hosts(
             "dualtrack_vpc": network.vpc_id if network else "",
         }  # fmt: skip
     way = connection or contract.Connection(kind="private")
-    return [_host(name, i, (pools or {}).get(i.tag_pool), given, way) for name, i in zip(names, found, strict=True)]
+    made = [_host(name, i, (pools or {}).get(i.tag_pool), given, way) for name, i in zip(names, found, strict=True)]
+    if entrance is None:
+        return made
+    told = {"dualtrack_entrance": entrance.name}
+    return [msgspec.structs.replace(it, vars={**it.vars, **told}) if "gateway" in it.roles else it for it in made]
 
 
 def _proxy(i: Instance, way: contract.Connection) -> str:

@@ -88,6 +88,8 @@ def groups_of(host: Host) -> Iterable[str]:
     yield f"lifecycle_{group(host.lifecycle)}"
     for role in host.roles:
         yield f"role_{group(role)}"
+    if host.gpus:
+        yield "with_gpus"
     if host.zone:
         yield f"zone_{group(host.zone)}"
 

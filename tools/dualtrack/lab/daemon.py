@@ -23,7 +23,7 @@ from dualtrack.core.errors import DualtrackError
 from dualtrack.core.files import write_atomically
 from dualtrack.inventory.names import host_names
 from dualtrack.lab import cgroup, network, nspawn, reclaim, vm
-from dualtrack.lab.model import Actual, HostSpec, Published, reconcile
+from dualtrack.lab.model import Actual, HostSpec, Published, ports_of, reconcile
 from dualtrack.lab.state import HostState, Record, Running, Store
 
 log = logging.getLogger("labd")
@@ -80,10 +80,14 @@ class Supervisor:
             return self.instances
         found = msgspec.json.decode(data, type=list[Running])
         try:
+            before = {spec.name: spec for spec in self.instances}
             self.instances = [
-                HostSpec(name=name, address=i.address, user="admin", gpus=self.gpu_count(i.kind), instance_id=i.id)
+                HostSpec(
+                    name=name, address=i.address, user="admin", gpus=self.gpu_count(i.kind), instance_id=i.id,
+                    published=network.published(before.get(name), ports_of(i.roles)),
+                )
                 for name, i in zip(host_names([(i.pool, i.id) for i in found]), found, strict=True)
-            ]
+            ]  # fmt: skip
             self.told = data
         except (BotoCoreError, ClientError) as error:
             # Silence is not "all gone": the hosts that we know stay as they are until the API says otherwise.

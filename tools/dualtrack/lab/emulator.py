@@ -89,7 +89,13 @@ def tell(store: Store) -> None:
     while True:
         try:
             found = sorted(
-                Running(id=it.id, address=it.private_ip, kind=it.instance_type, pool=tags.get("dualtrack:pool", ""))
+                Running(
+                    id=it.id,
+                    address=it.private_ip,
+                    kind=it.instance_type,
+                    pool=tags.get("dualtrack:pool", ""),
+                    roles=tuple(tags.get("dualtrack:roles", "").split("+")),
+                )
                 for _, _, _, it in running()
                 for tags in [{tag["key"]: tag["value"] for tag in it.get_tags()}]
             )

@@ -83,6 +83,15 @@ class Published(msgspec.Struct, frozen=True, order=True):
     here: int
 
 
+#: Ports of lab hosts that this machine has on its loopback, by the role that answers there.
+PUBLISHED = {"gateway": 443, "knowledge_base": 8443}
+
+
+def ports_of(roles: Iterable[str]) -> tuple[int, ...]:
+    """Return the ports of a host with these roles that are published."""
+    return tuple(sorted(PUBLISHED[it] for it in PUBLISHED.keys() & set(roles)))
+
+
 class HostSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One host that should exist. ``gpus`` is the number of (fake) GPUs that its `nvidia-smi` answers for."""
 

@@ -42,12 +42,16 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True, order=True, kw_only=True):
-    """A running instance, as the emulator tells the supervisor. ``pool`` is its tag, '' for one that is in none."""
+    """A running instance, as the emulator tells the supervisor. ``pool`` is its tag, '' for one that is in none.
+
+    ``roles`` are those of its tag.
+    """
 
     id: str
     address: str
     kind: str
     pool: str
+    roles: tuple[str, ...] = ()
 
 
 class Store:

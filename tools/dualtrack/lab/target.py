@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +15,10 @@ from dualtrack.inventory.facts import Facts
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.render import Connection
 from dualtrack.lab import control, life, removal, site_countries, site_models
+from dualtrack.lab.model import PUBLISHED, ports_of
 from dualtrack.lab.state import KEX, Store
 from dualtrack.remote.known_hosts import KnownHosts
 
-#: Ports of lab hosts that this machine has on its loopback, by the role that answers there.
-PUBLISHED = {"gateway": 443, "knowledge_base": 8443}
 #: In the lab five people are played, so that recovery keys can be split as they are for real (inventories/lab).
 CUSTODIANS = ("anna", "bo", "chen", "dara", "emil")
 
@@ -60,18 +59,16 @@ class Lab:
         return life.signs(control.store(), host)
 
     def seed(self, roles: set[str], say: Say) -> None:
-        """Push the lab's models into the emulated S3 where hosts serve models."""
+        """Have the lab's models in the emulated S3 where hosts serve them, and what gateways need where they are."""
         if "serving" in roles:
             site_models.push(say)
+        _play(roles, say)
 
     def provide(self, facts: Facts, say: Say) -> bool:
         """Start the servers of a facts file as lab hosts, and play what a site has: custodians, tenants, countries."""
         folder, roles = control.store().folder, {role for server in facts.hosts for role in server.roles}
         play_custodians(folder / "custodians")
-        if PUBLISHED.keys() & roles:
-            site_models.play_tenants(folder / "serving")
-        if "gateway" in roles:
-            site_countries.put(folder, say)
+        _play(roles, say)
         before = {host.name for host in control.status().hosts}
         say(f"starting {len(facts.hosts)} hosts")
         with ThreadPoolExecutor(max_workers=len(facts.hosts)) as pool:
@@ -95,6 +92,15 @@ class Lab:
             return
         if control.status().up or removal.leftovers():
             control.down(say)
+
+
+def _play(roles: Collection[str], say: Say) -> None:
+    """Have tenants and countries, as a site has, where hosts have a role that needs them."""
+    folder = control.store().folder
+    if PUBLISHED.keys() & set(roles):
+        site_models.play_tenants(folder / "serving")
+    if "gateway" in roles:
+        site_countries.put(folder, say)
 
 
 def connection(lab: Store) -> Connection:
@@ -122,7 +128,7 @@ def add(facts: Facts, server: facts_file.Server, say: Say) -> None:
         user=server.user or facts.user,
         kind="qemu" if server.machine == "qemu" else "nspawn",
         disks=facts_file.serials(server),
-        publish=tuple(port for role, port in PUBLISHED.items() if role in server.roles),
+        publish=ports_of(server.roles),
         say=say,
     )
 

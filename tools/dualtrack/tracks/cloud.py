@@ -103,13 +103,27 @@ def newcomers(hosts: Sequence[Host]) -> list[Host]:
     return [host for host in hosts if host.name not in verified or not verified[host.name].ok]
 
 
+#: Gateways know the engines, and engines let gateways in by their addresses.
+TALKING = frozenset({"gateway", "serving"})
+
+
+def told(new: Sequence[Host], hosts: Sequence[Host]) -> list[Host]:
+    """Return the hosts beside the ``new`` ones that must be told of them: engines of a gateway, gateways of an engine.
+
+    Nodes of the scheduler register themselves, and nobody else is told of them.
+    """
+    if not any(TALKING.intersection(host.roles) for host in new):
+        return []
+    return [host for host in hosts if host not in new and TALKING.intersection(host.roles)]
+
+
 def join(
     stack: Stack, *, accept: host_boot.Accept = host_boot.refuse, say: Say, only: Collection[str] | None = None
 ) -> provision.Settled | None:
     """Configure and verify the instances that were never found in order, and only those; None when there are none.
 
-    For the pools' own comings and goings: nothing is applied, and hosts that were in order are not touched. ``only``
-    leaves others aside.
+    For the pools' own comings and goings: nothing is applied, and hosts that were in order are not touched, but those
+    that must be told (`told`). ``only`` leaves others aside.
     """
     output = instances.saved_output(stack)
     if output is None:
@@ -123,7 +137,8 @@ def join(
     vouch = by_console(output, target.endpoint(), say)
     host_boot.all_of(new, connection, target, say, accept=accept, vouch=vouch)
     deployment.write(target, "cloud", hosts, connection)
-    settled = provision.configured("cloud", target.environment, say, changed=True, hosts=[host.name for host in new])
+    names = [host.name for host in (*new, *told(new, hosts))]
+    settled = provision.configured("cloud", target.environment, say, changed=True, hosts=names)
     serving.introduce(say)
     return settled
 
