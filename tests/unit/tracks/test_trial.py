@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,33 @@ def test_a_report_says_what_was_not_proven() -> None:
     assert r"| two | NO: no \| way | 0 s |" in said
     assert "Left in the account: instance i-1." in said
     assert not report.ok
+
+
+def left(state: Path, **where: str) -> None:
+    (state / "try").mkdir()
+    (state / "try/where.json").write_text(json.dumps(where))
+
+
+def test_a_trial_is_ended_where_it_is_and_by_nobody_elses_credentials(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stack is named or usual by then."""
+    left(state, stack="aws", account="account 444455556666", region="eu-west-1")
+    assert trial.unfinished() == "aws"
+    with pytest.raises(
+        Refused, match="the trial is in account 444455556666, and these credentials are of account 1111"
+    ):
+        trial.end(lambda _: None)
+    left_there: list[tuple[str, str]] = []
+    monkeypatch.setattr(trial._Trial, "end", lambda it: left_there.append((it.stack, it.region)))
+    monkeypatch.setattr(account, "whoami", lambda: account.Identity("444455556666", "arn:aws:iam::444455556666:user/y"))
+    trial.end(lambda _: None)
+    assert left_there == [("aws", "eu-west-1")]
+
+
+def test_a_trial_that_was_killed_before_it_made_anything_is_forgotten(state: Path) -> None:
+    (state / "try").mkdir()
+    assert trial.unfinished() is None
+    assert trial.end(lambda _: None) == ()
+    assert not (state / "try").exists()
+    assert offer().stack == "aws"

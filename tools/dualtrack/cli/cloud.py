@@ -159,8 +159,9 @@ def cloud_try(
     """
     say = Steps(quiet=json)
     if end:
-        if confirm.agreed(["would take the trial down"], "Take it down?", yes=yes, dry_run=dry_run, json=json):
-            ended = trial.end(stack.value, say)
+        line = f"would take the trial down, in the stack {trial.unfinished() or stack.value}"
+        if confirm.agreed([line], "Take it down?", yes=yes, dry_run=dry_run, json=json):
+            ended = trial.end(say)
             echo("the trial is ended: nothing of it is left" if ended else "there is no trial to end", err=True)
         return
     now = datetime.now(UTC)
@@ -180,7 +181,8 @@ def cloud_try(
 
     result("cloud-try", {"applied": True, "report": found}, show, json=json, stack=stack.value)
     if not found.ok:
-        raise Findings(next((it.error for it in found.steps if not it.ok), "something is left in the account"))
+        hint = "" if found.left == () else "dualtrack cloud try --end takes down what is left"
+        raise Findings(next((it.error for it in found.steps if not it.ok), "it is not ended"), hint=hint)
 
 
 @app.command("variables")

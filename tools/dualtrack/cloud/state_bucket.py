@@ -70,13 +70,14 @@ def _statements(s3: Any, at: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def _over_tls(s3: Any, at: dict[str, str]) -> bool:
-    return _tls_only(at["Bucket"]) in [{**it, "Sid": "TlsOnly"} for it in _statements(s3, at)]
+    return _tls_only(s3, at["Bucket"]) in [{**it, "Sid": "TlsOnly"} for it in _statements(s3, at)]
 
 
-def _tls_only(bucket: str) -> dict[str, Any]:
+def _tls_only(s3: Any, bucket: str) -> dict[str, Any]:
+    arn = f"arn:{aws.partition(s3.meta.region_name)}:s3:::{bucket}"
     return {
         "Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
-        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        "Resource": [arn, f"{arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }  # fmt: skip
 
@@ -89,7 +90,7 @@ def _set_tls_only(s3: Any, at: dict[str, str]) -> object:
         if _code(error) not in UNSET:
             raise
         there = []
-    policy = {"Version": "2012-10-17", "Statement": [*there, _tls_only(at["Bucket"])]}
+    policy = {"Version": "2012-10-17", "Statement": [*there, _tls_only(s3, at["Bucket"])]}
     return s3.put_bucket_policy(Policy=json.dumps(policy), **at)
 
 

@@ -92,6 +92,13 @@ def client(service: str, region: str, endpoint: str = "", *, attempts: int = 5, 
     )  # type: ignore[call-overload]
 
 
+def partition(region: str) -> str:
+    """Return the partition of a region, which its ARNs begin with: aws, aws-cn or aws-us-gov."""
+    import botocore.session
+
+    return str(botocore.session.Session().get_partition_for_region(region))
+
+
 @contextmanager
 def errors() -> Iterator[None]:
     """Turn what boto3 raises (of the API, of the network, of credentials) into one External."""

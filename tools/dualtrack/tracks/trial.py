@@ -28,7 +28,7 @@ from dualtrack.cloud.prices import MONTH_HOURS, files
 from dualtrack.core import aws, paths, waiting
 from dualtrack.core.characters import visible
 from dualtrack.core.errors import DualtrackError, External, Interrupted, Refused
-from dualtrack.core.files import write_atomically
+from dualtrack.core.files import read, write_atomically
 from dualtrack.core.task_graph import Say
 from dualtrack.inventory import deployment
 from dualtrack.inventory import target as targets
@@ -44,6 +44,8 @@ LIFE = timedelta(hours=1)
 ADDRESS_USD, GP3_USD = 0.005, 0.08
 #: Bytes of the checkpoint that is pushed and pulled.
 SIZE = 8 << 20
+#: The file that says where a trial is.
+WHERE = "where.json"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ def offer(stack: Stack, *, instance_type: str = TYPE, limit_usd: float, now: dat
         raise Refused("a trial was not ended", hint="dualtrack cloud try --end takes it down")
     if targets.of(stack).ephemeral and deployment.current().stack == stack:
         raise Refused("the lab's cloud track is up, and a trial would take its addresses", hint="make cloud-down")
-    owner = "the emulator" if targets.of(stack).ephemeral else str(account.whoami())
+    owner = _owner(stack)
     own = variables.read(variables.folder(stack)) | variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
     ends = now + LIFE
     ours: dict[str, Any] = {
@@ -138,6 +140,9 @@ def run(it: Offer, *, accept_host_keys: bool, say: Say, now: datetime) -> Report
     trial = _Trial(it.stack, it.region, say)
     targets.of(it.stack).up(say)
     trial.folder.mkdir(mode=0o700, parents=True)
+    write_atomically(
+        trial.folder / WHERE, msgspec.json.encode(_Where(stack=it.stack, account=it.account, region=it.region))
+    )
     write_atomically(trial.variables, json.dumps(it.variables).encode())
     interrupted: BaseException | None = None
     try:
@@ -163,19 +168,47 @@ def run(it: Offer, *, accept_host_keys: bool, say: Say, now: datetime) -> Report
     )  # fmt: skip
 
 
-def end(stack: Stack, say: Say) -> tuple[Step, ...]:
-    """Take down what an earlier trial left; nothing where there is none. External names what is left still."""
-    trial = _Trial(stack, str(variables.read(variables.folder(stack))["region"]), say)
-    if not trial.folder.exists():
+def unfinished() -> Stack | None:
+    """Return the stack of a trial that was not ended; None where there is none."""
+    found = read(_folder() / WHERE, _Where)
+    return found.stack if found else None
+
+
+def end(say: Say) -> tuple[Step, ...]:
+    """Take down what an earlier trial left, where that was; nothing where there is none.
+
+    External names what is left; Refused where the credentials are another account's.
+    """
+    found = read(_folder() / WHERE, _Where)
+    if found is None:  # it had made nothing by then
+        if _folder().exists():
+            _remove(_folder())
         return ()
+    if found.account != (owner := _owner(found.stack)):
+        hint = "log in there: nothing was looked at here"
+        raise Refused(f"the trial is in {found.account}, and these credentials are of {owner}", hint=hint)
+    trial = _Trial(found.stack, found.region, say)
     trial.end()
     if failed := next((it for it in trial.steps if not it.ok), None):
         raise External(f"the trial is not ended: {failed.error}", hint="dualtrack cloud try --end tries again")
     return tuple(trial.steps)
 
 
+def _owner(stack: Stack) -> str:
+    """Return whose account it is; not which user, since another one may end a trial."""
+    return "the emulator" if targets.of(stack).ephemeral else f"account {account.whoami().account}"
+
+
 def _folder() -> Path:
     return paths.STATE / "try"
+
+
+class _Where(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a trial is, as its directory keeps it: what `end` takes down, whatever the options are then."""
+
+    stack: Stack
+    account: str
+    region: str
 
 
 class _Failed(Exception):
