@@ -20,6 +20,9 @@ variable "pool" {
     preference, all with the same number of GPUs, so that a job that fits one fits all. desired: the size at creation;
     later the schedules, the autoscaler or the operator change it, and OpenTofu lets them. on_demand_base: how many of a
     spot pool's instances are bought on demand. zones: where (all of the network's when left out).
+    disk_mb_s: what the disk reads and writes in MB a second, 125 to 1000; above 125 it costs more. cluster: whether its
+    instances are near each other, for jobs over several of them; in one zone, then. reservation: the id of a capacity
+    reservation that they use, of an on-demand pool.
     schedules: name => when (at: "HH:MM" in the operator's time; days: all when left out) the pool gets which size.
   EOT
   type = object({
@@ -32,6 +35,9 @@ variable "pool" {
     on_demand_base = optional(number, 0)
     zones          = optional(list(string))
     disk_gb        = optional(number, 200)
+    disk_mb_s      = optional(number, 125)
+    cluster        = optional(bool, false)
+    reservation    = optional(string)
     schedules = optional(map(object({
       at      = string
       days    = optional(list(string), ["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
@@ -65,6 +71,21 @@ variable "pool" {
   validation {
     condition     = var.pool.disk_gb >= 20
     error_message = "disk_gb: ${var.pool.disk_gb} GB does not hold the system and the drivers; write 20 or more."
+  }
+
+  validation {
+    condition     = var.pool.disk_mb_s >= 125 && var.pool.disk_mb_s <= 1000
+    error_message = "disk_mb_s: a gp3 disk gives 125 to 1000 MB a second; got ${var.pool.disk_mb_s}."
+  }
+
+  validation {
+    condition     = can(regex("^cr-[0-9a-f]{8,17}$", coalesce(var.pool.reservation, "cr-00000000")))
+    error_message = "reservation: \"${coalesce(var.pool.reservation, "-")}\" is not the id of a capacity reservation; write one like \"cr-0123456789abcdef0\"."
+  }
+
+  validation {
+    condition     = var.pool.reservation == null || var.pool.lifecycle == "on-demand"
+    error_message = "reservation: spot instances use none; make the pool \"on-demand\", or leave the reservation out."
   }
 
   validation {

@@ -79,6 +79,9 @@ variable "pools" {
     on_demand_base = optional(number, 0)
     zones          = optional(list(string))
     disk_gb        = optional(number, 200)
+    disk_mb_s      = optional(number, 125)
+    cluster        = optional(bool, false)
+    reservation    = optional(string)
     image = optional(object({
       id          = string
       ssh_user    = optional(string, "admin")
@@ -134,6 +137,7 @@ variable "serving" {
     on_demand_base = optional(number, 1)
     zones          = optional(list(string))
     disk_gb        = optional(number, 200)
+    disk_mb_s      = optional(number, 125)
     image = optional(object({
       id          = string
       ssh_user    = optional(string, "admin")

@@ -346,3 +346,79 @@ run "bad_name_image_and_offset" {
 
   expect_failures = [var.name, var.image, var.utc_offset]
 }
+
+run "a_pool_for_jobs_over_several_nodes" {
+  command = plan
+
+  variables {
+    pool = {
+      lifecycle      = "on-demand"
+      roles          = ["gpu"]
+      instance_types = ["p5.48xlarge"]
+      desired        = 2
+      max            = 2
+      zones          = ["us-east-1a"]
+      disk_mb_s      = 1000
+      cluster        = true
+      reservation    = "cr-0123456789abcdef0"
+    }
+  }
+
+  assert {
+    condition     = aws_placement_group.this["this"].strategy == "cluster" && aws_launch_template.this.placement[0].group_name == "test-spot"
+    error_message = "the instances are not put near each other"
+  }
+
+  assert {
+    condition     = [for disk in aws_launch_template.this.block_device_mappings[0].ebs : [tonumber(disk.throughput), tonumber(disk.iops)]] == [[1000, 4000]]
+    error_message = "the disk must have the operations that its throughput needs"
+  }
+
+  assert {
+    condition     = aws_launch_template.this.capacity_reservation_specification[0].capacity_reservation_target[0].capacity_reservation_id == "cr-0123456789abcdef0"
+    error_message = "the reservation is paid for and not used"
+  }
+}
+
+run "near_each_other_in_two_zones" {
+  command = plan
+
+  variables {
+    pool = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 1, cluster = true }
+  }
+
+  expect_failures = [aws_launch_template.this]
+}
+
+run "a_reservation_for_spot" {
+  command = plan
+
+  variables {
+    pool = {
+      lifecycle   = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 1
+      reservation = "cr-0123456789abcdef0"
+    }
+  }
+
+  expect_failures = [var.pool]
+}
+
+run "a_reservation_that_is_none" {
+  command = plan
+
+  variables {
+    pool = { lifecycle = "on-demand", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 1, reservation = "mine" }
+  }
+
+  expect_failures = [var.pool]
+}
+
+run "a_disk_that_is_faster_than_there_are" {
+  command = plan
+
+  variables {
+    pool = { lifecycle = "spot", roles = ["gpu"], instance_types = ["p4de.24xlarge"], desired = 1, max = 1, disk_mb_s = 2000 }
+  }
+
+  expect_failures = [var.pool]
+}
