@@ -42,7 +42,7 @@ def left(site: Cli) -> list[str]:
     names = [it["Name"] for it in api_of(site, "s3").list_buckets()["Buckets"]]
     found = [it for it in states if it != "terminated"] + [it["AutoScalingGroupName"] for it in groups]
     endpoint = site.json("lab", "status")["aws_endpoint"]
-    return [*found, *(it for it in names if "try" in it), *leftovers.find(trial.NAME, REGION, endpoint)]
+    return [*found, *(it for it in names if "try" in it), *leftovers.find(f"{trial.PREFIX}-*", REGION, endpoint)]
 
 
 @contextmanager
@@ -99,4 +99,25 @@ def test_killed_it_is_refused_until_it_is_ended(site: Cli) -> None:
 
     done = wait(ended, 60, "the end of OpenTofu")
     assert (done.returncode, left(site), (site.state / "try").exists()) == (0, [], False), done.stderr
-    assert "no trial to end" in site("cloud", "try", "--end", "--yes").stderr
+    assert "no trial of this machine" in site("cloud", "try", "--end", "--yes").stderr
+
+
+def test_what_is_not_the_trials_stays_and_what_another_machine_left_is_told(site: Cli) -> None:
+    """A bucket of somebody who has chosen such a name, and a network that a trial of another machine has left."""
+    s3, ec2 = api_of(site, "s3"), api_of(site, "ec2")
+    s3.create_bucket(Bucket="dualtrack-try-archive")
+    s3.put_object(Bucket="dualtrack-try-archive", Key="kept", Body=b"kept")
+    tags = [{"Key": "dualtrack:deployment", "Value": "dualtrack-try-0a0a0a"}]
+    network = ec2.create_vpc(
+        CidrBlock="10.99.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
+    )["Vpc"]["VpcId"]  # fmt: skip
+    shown = site("cloud", "try", "--dry-run").stdout
+    assert f"there already, of a trial that nobody ended: vpc {network}" in shown
+    done = site("cloud", "try", "--end", "--yes", check=False)
+    assert (done.returncode, f"vpc {network}" in done.stderr) == (1, True)
+    with begun(site) as process:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=300)
+    assert not (site.state / "try").exists()
+    assert s3.get_object(Bucket="dualtrack-try-archive", Key="kept")["Body"].read() == b"kept"
+    assert ec2.describe_vpcs(VpcIds=[network])["Vpcs"]

@@ -156,14 +156,17 @@ def open_to_all(s3: Any, bucket: str) -> None:
 
 
 def other_policy(s3: Any, bucket: str) -> None:
+    """With an id, an older version, and a statement called as ours might be."""
     statement = {
-        "Sid": "Own",
+        "Sid": "TlsOnly",
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:DeleteBucket",
         "Resource": f"arn:aws:s3:::{bucket}",
     }
-    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    s3.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2008-10-17", "Id": "Team", "Statement": statement})
+    )
 
 
 #: What may happen to the bucket, and the change that repair it.
@@ -200,8 +203,9 @@ def test_what_a_state_bucket_lacks_is_refused_shown_and_repaired(aws: Emulator, 
     state_bucket.carry_out(planned)
     assert state_bucket.plan("aws").changes == ()
     if harm == "another policy":
-        there = json.loads(s3.get_bucket_policy(Bucket="operator-state")["Policy"])["Statement"]
-        assert [it["Sid"] for it in there] == ["Own", "TlsOnly"]
+        there = json.loads(s3.get_bucket_policy(Bucket="operator-state")["Policy"])
+        assert [it["Sid"] for it in there["Statement"]] == ["TlsOnly", "DualtrackTlsOnly"]
+        assert (there["Version"], there["Id"]) == ("2008-10-17", "Team")
     state_bucket.check("aws", never)
 
 
@@ -230,7 +234,7 @@ def test_a_state_bucket_that_was_half_made_is_finished(
     assert len(planned.changes) == 1 + len(state_bucket.PROPERTIES) - calls
     state_bucket.carry_out(planned)
     assert state_bucket.plan("aws").changes == ()
-    assert backend.place(account) == backend.Place(name, "us-east-1", "dualtrack/aws.tfstate")
+    assert backend.place(account) == backend.Place(bucket=name, region="us-east-1", key="dualtrack/aws.tfstate")
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "ap-southeast-1"])
@@ -279,4 +283,65 @@ def test_a_bucket_beside_the_one_that_is_named(account: Path) -> None:
         state_bucket.plan("aws", "another")
     (account / "backend.hcl").write_text('bucket = "operator-state"\n')
     with pytest.raises(BadInput, match=r"backend\.hcl: .*region"):
+        state_bucket.plan("aws")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('bucket = "UPPER"', "'UPPER' cannot name a bucket"),
+        ('bucket = ""', "'' cannot name a bucket"),
+        ('bucket = "-x"', "'-x' cannot name a bucket"),
+        (f'bucket = "{"x" * 64}"', "cannot name a bucket"),
+        ('bucket = "operator-state"\nregion = "us east 1"', "'us east 1' is not a region"),
+        ('bucket = "operator-state"\nregion = "${var.region}"', "is not a region"),
+        *(
+            (f'bucket = "operator-state"\n{name} = {value}', f"reaches its bucket by {name}")
+            for name, value in (
+                ("profile", '"other"'),
+                ("role_arn", '"arn:x"'),
+                ("assume_role", '{ role_arn = "arn:x" }'),
+            )
+        ),
+    ],
+)
+def test_what_backend_hcl_cannot_say(account: Path, text: str, said: str) -> None:
+    region = "" if "region" in text else 'region = "us-east-1"\n'
+    (account / "backend.hcl").write_text(f'key = "k"\n{region}{text}\n')
+    with pytest.raises(BadInput, match=re.escape(said)):
+        state_bucket.plan("aws")
+
+
+def test_a_bucket_that_is_reached_otherwise_is_not_looked_at(account: Path) -> None:
+    """Not by these credentials, which may be another account's."""
+    (account / "backend.hcl").write_text('key = "k"\nregion = "us-east-1"\nbucket = "operator-state"\nprofile = "a"\n')
+    said: list[str] = []
+    state_bucket.check("aws", said.append)
+    assert said == ["the state's bucket operator-state is reached by profile: it was not looked at"]
+
+
+def test_a_backend_that_came_meanwhile_stays(account: Path) -> None:
+    (account / "backend.hcl").unlink()
+    planned = state_bucket.plan("aws", "mine")
+    colleagues = 'bucket = "colleague"\nkey = "k"\nregion = "us-east-1"\n'
+    (account / "backend.hcl").write_text(colleagues)
+    with pytest.raises(Refused, match="names colleague: it stays as it is"):
+        state_bucket.carry_out(planned)
+    assert (account / "backend.hcl").read_text() == colleagues
+
+
+def test_the_region_of_the_operators_own_variables_counts(
+    account: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (account / "backend.hcl").unlink()
+    (tmp_path / "mine.json").write_text('{"region": "eu-west-1"}')
+    monkeypatch.setenv("DUALTRACK_VARIABLES", str(tmp_path / "mine.json"))
+    assert state_bucket.plan("aws").place.region == "eu-west-1"
+
+
+@pytest.mark.parametrize("setting", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.usefixtures("account")
+def test_an_endpoint_that_is_none_is_one_line(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(setting, "foo")
+    with pytest.raises(External, match="foo"):
         state_bucket.plan("aws")

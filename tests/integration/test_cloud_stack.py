@@ -74,13 +74,13 @@ def test_what_init_made_is_made_again_where_it_was_lost(aws: Emulator, applied: 
 #: Of each type of resource that a trial makes, the attribute by which it is found when it is left.
 FOUND_BY = {
     "aws_autoscaling_group": "name", "aws_cloudwatch_metric_alarm": "alarm_name", "aws_iam_instance_profile": "name",
-    "aws_iam_role": "name", "aws_internet_gateway": "id", "aws_key_pair": "key_name", "aws_kms_alias": "name",
+    "aws_iam_role": "name", "aws_internet_gateway": "id", "aws_key_pair": "key_name", "aws_kms_key": "key_id",
     "aws_launch_template": "name", "aws_route_table": "id", "aws_s3_bucket": "bucket", "aws_security_group": "id",
     "aws_sns_topic": "arn", "aws_subnet": "id", "aws_vpc": "id", "aws_vpc_endpoint": "id",
 }  # fmt: skip
 #: What goes with one of them, or costs nothing without it; a trial has no zone and no budget.
 BESIDE = {
-    "aws_autoscaling_schedule", "aws_default_security_group", "aws_iam_role_policy", "aws_kms_key", "aws_route",
+    "aws_autoscaling_schedule", "aws_default_security_group", "aws_iam_role_policy", "aws_kms_alias", "aws_route",
     "aws_route_table_association", "aws_s3_bucket_policy", "aws_s3_bucket_public_access_block", "aws_sns_topic_policy",
     "aws_route53_health_check", "aws_route53_record", "aws_route53_zone",
 }  # fmt: skip

@@ -1,6 +1,8 @@
 # What a node may do: read and write the buckets it was given, keep its own group from ending it while jobs run; a
 # controller keeps the traffic's records, too. Nothing else. A role per pool, so that taking a pool away takes its rights away.
 
+data "aws_partition" "current" {}
+
 resource "aws_iam_role" "node" {
   name        = "${local.id}-node"
   description = "Nodes of pool ${local.id}"
@@ -141,7 +143,7 @@ resource "aws_iam_role_policy" "protection" {
       Sid      = "OwnGroup"
       Effect   = "Allow"
       Action   = "autoscaling:SetInstanceProtection"
-      Resource = "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/${local.id}"
+      Resource = "arn:${data.aws_partition.current.partition}:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/${local.id}"
     }]
   })
 }

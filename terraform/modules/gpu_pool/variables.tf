@@ -79,8 +79,8 @@ variable "pool" {
   }
 
   validation {
-    condition     = can(regex("^cr-[0-9a-f]{8,17}$", coalesce(var.pool.reservation, "cr-00000000")))
-    error_message = "reservation: \"${coalesce(var.pool.reservation, "-")}\" is not the id of a capacity reservation; write one like \"cr-0123456789abcdef0\"."
+    condition     = var.pool.reservation == null ? true : can(regex("^cr-[0-9a-f]{8,17}$", var.pool.reservation))
+    error_message = "reservation: \"${try(format("%s", var.pool.reservation), "")}\" is not the id of a capacity reservation; write one like \"cr-0123456789abcdef0\"."
   }
 
   validation {

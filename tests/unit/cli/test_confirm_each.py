@@ -147,7 +147,7 @@ def cloud_bootstrap(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(state_bucket.variables, "folder", lambda _: folder)
     patch.setattr(state_bucket.variables, "read", lambda _: {"region": "us-east-1"})
     patch.setattr(state_bucket.account, "whoami", lambda: account.Identity("111122223333", "arn:aws:iam::x"))
-    (folder / "backend.hcl").write_text(state_bucket.Place("state", "us-east-1", "aws").text)
+    (folder / "backend.hcl").write_text(state_bucket.Place(bucket="state", region="us-east-1", key="aws").text)
     lacks = state_bucket.Property(
         lack="",
         repair="repair it",
@@ -161,8 +161,8 @@ def cloud_bootstrap(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
 
 def cloud_try(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     offered = trial.Offer(
-        stack="aws", account="account 1", region="us-east-1", instance_type="m6i.large", ends="12:00", most_usd=0.2,
-        variables={},
+        stack="aws", account="account 1", region="us-east-1", name="dualtrack-try-1", instance_type="m6i.large",
+        most_usd=0.2, variables={},
     )  # fmt: skip
 
     def run(*_: Any, **__: Any) -> trial.Report:

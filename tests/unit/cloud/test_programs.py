@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtrack.cloud import backend, opentofu, provider, stack
+from dualtrack.cloud import backend, opentofu, provider, stack, variables
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, External, Missing, Refused
 
@@ -167,17 +167,22 @@ def test_another_kind_of_machine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ('bucket = "b"', (1, 12, 6), {"use_lockfile": "true"}),
         ('bucket = "b"\nuse_lockfile = true', (1, 12, 6), {}),
+        ('bucket = "b"\nuse_lockfile = false', (1, 12, 6), {"use_lockfile": "true"}),
         ('bucket = "b"\ndynamodb_table = "locks"', (1, 6, 0), {}),
+        ('bucket = "b"\ndynamodb_table = ""', (1, 12, 6), {"use_lockfile": "true"}),
         ('bucket = "b"\n# dynamodb_table = "locks"', (1, 10, 0), {"use_lockfile": "true"}),
+        ('bucket = "b"\n/*\nuse_lockfile = true\n*/', (1, 10, 0), {"use_lockfile": "true"}),
+        ('bucket = "b"\nkey = <<E\nuse_lockfile = true\nE', (1, 10, 0), {"use_lockfile": "true"}),
     ],
 )
-def test_the_state_is_always_locked(text: str, version: tuple[int, ...], added: dict[str, str]) -> None:
-    assert backend.lock_settings(text, version) == added
+def test_the_state_is_always_locked(tmp_path: Path, text: str, version: tuple[int, ...], added: dict[str, str]) -> None:
+    (tmp_path / "backend.hcl").write_text(f"{text}\n")
+    assert backend.lock_settings(variables.values_of(tmp_path / "backend.hcl"), version) == added
 
 
 def test_a_program_that_cannot_lock_needs_a_table() -> None:
     with pytest.raises(BadInput, match="names no lock"):
-        backend.lock_settings('bucket = "b"', (1, 9, 8))
+        backend.lock_settings({"bucket": "b"}, (1, 9, 8))
 
 
 def test_the_copy_follows_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from dualtrack.cloud import account
+from dualtrack.cloud import account, leftovers
 from dualtrack.core import paths
-from dualtrack.core.errors import Refused
+from dualtrack.core.errors import External, Interrupted, Refused
 from dualtrack.inventory import deployment
 from dualtrack.tracks import trial
 
 #: So late in the day that its end is on the next one.
 NOW = datetime(2026, 12, 1, 23, 40, tzinfo=UTC)
+WHERE = {"stack": "aws", "account": "account 444455556666", "region": "eu-west-1", "name": "dualtrack-try-0a0a0a"}
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +26,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(deployment, "STATE", tmp_path)
     monkeypatch.delenv("DUALTRACK_VARIABLES", raising=False)
     monkeypatch.setattr(account, "whoami", lambda: account.Identity("111122223333", "arn:aws:iam::111122223333:user/x"))
+    monkeypatch.setattr(leftovers, "find", lambda *_: [])
     return tmp_path
 
 
 def offer(**more: Any) -> trial.Offer:
-    return trial.offer("aws", **{"limit_usd": 1.0, "now": NOW, **more})
+    return trial.offer("aws", **{"limit_usd": 1.0, **more})
 
 
 def test_what_is_offered() -> None:
@@ -38,10 +40,12 @@ def test_what_is_offered() -> None:
     assert found.most_usd == pytest.approx(2 * 0.096 + 2 * 0.005 + 40 * 0.08 / 730, abs=0.0005)
     [pool] = found.variables["pools"].values()
     assert (pool["min"], pool["desired"], pool["max"]) == (0, 2, 2)
-    assert pool["schedules"] == {"end": {"at": "00:40", "desired": 0}}
     assert found.variables["time_zone"] == {"name": "UTC", "utc_offset": "+00:00"}
+    # What is destroyed is what was made, whatever the files say by then.
+    assert {"region", "network", "operator_cidrs", "image"} - found.variables.keys() <= {"operator_cidrs", "image"}
     said = "\n".join(found.lines)
-    assert all(it in said for it in ("account 111122223333", "us-east-1", "2 × m6i.large", "00:40 UTC", "US$ 0.21"))
+    assert all(it in said for it in ("account 111122223333", "us-east-1", "2 × m6i.large", found.name, "US$ 0.21"))
+    assert offer().name != found.name
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,74 @@ def test_a_price_that_is_too_high_or_not_known_is_refused(more: dict[str, Any], 
         offer(**more)
 
 
+def test_a_price_that_only_the_operator_knows() -> None:
+    assert offer(instance_type="t3.nano", usd_per_hour=0.0052).most_usd == pytest.approx(0.0104 + 0.0144, abs=0.001)
+
+
+def test_what_others_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "find", lambda name, *_: [f"vpc of {name}"])
+    assert offer().lines[-1] == "there already, of a trial that nobody ended: vpc of dualtrack-try-*"
+
+
+#: What may go wrong in a step, beside an error of ours.
+FAILURES = {
+    "error": External("no"), "value": ValueError("no"), "key": KeyError("no"),
+    "json": json.JSONDecodeError("no", "", 0),
+    "interrupted": Interrupted("no"), "ctrl-c": KeyboardInterrupt(), "disk": OSError(28, "No space left on device"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("at", ["plan", "up", "push", "pull", "emptied", "down", "look"])
+def test_whatever_fails_the_rest_is_taken_down(
+    state: Path, monkeypatch: pytest.MonkeyPatch, at: str, failure: str
+) -> None:
+    """Each step fails in each way: destroying is tried in any case, and only a clean end forgets the trial."""
+    done: list[str] = []
+
+    def step(name: str, value: Any = None) -> Any:
+        done.append(name)
+        if name == at:
+            raise FAILURES[failure]
+        return value
+
+    monkeypatch.setattr(trial._Trial, "call", lambda _, *words, **__: step(words[1], "{}"))
+    monkeypatch.setattr(trial._Trial, "push", lambda _: step("push", "s3://b/try@v1"))
+    monkeypatch.setattr(trial._Trial, "pull", lambda *_: step("pull"))
+    monkeypatch.setattr(leftovers, "buckets", lambda *_: step("emptied", []))
+    offered = offer()
+    monkeypatch.setattr(leftovers, "find", lambda *_: step("look", []))
+    stops = failure in ("interrupted", "ctrl-c")
+    report = None
+    if stops:
+        with pytest.raises((Interrupted, KeyboardInterrupt)):
+            trial.run(offered, accept_host_keys=False, say=lambda _: None, now=NOW)
+    else:
+        report = trial.run(offered, accept_host_keys=False, say=lambda _: None, now=NOW)
+        assert not report.ok
+    began = at in ("plan", "up", "push", "pull")
+    if began or not stops:
+        assert done[-3:] == ["emptied", "down", "look"]
+    assert (state / "try").exists() == (not began)
+    if not began:
+        assert trial.unfinished() == "aws"
+
+
+def test_the_hour_begins_when_the_trial_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when it was offered: the question may be answered an hour later."""
+    seen: dict[str, Any] = {}
+
+    def call(it: Any, *words: str, **_: Any) -> str:
+        if words[1] == "plan":
+            seen.update(json.loads((it.folder / "variables.json").read_text()))
+        raise External("enough")
+
+    monkeypatch.setattr(trial._Trial, "call", call)
+    trial.run(offer(), accept_host_keys=False, say=lambda _: None, now=NOW)
+    assert seen["pools"]["try"]["schedules"] == {"end": {"at": "00:40", "desired": 0}}
+    assert {"region", "network"} <= seen.keys()
+
+
 def test_one_trial_at_a_time(state: Path) -> None:
     (state / "try").mkdir()
     with pytest.raises(Refused, match="dualtrack cloud try --end"):
@@ -66,7 +138,7 @@ def test_one_trial_at_a_time(state: Path) -> None:
 def test_the_labs_addresses_are_taken_while_its_cloud_track_is_up() -> None:
     deployment.remember(stack="emulator")
     with pytest.raises(Refused, match="the lab's cloud track is up"):
-        trial.offer("emulator", limit_usd=1, now=NOW)
+        trial.offer("emulator", limit_usd=1)
     assert offer().stack == "aws"  # an account has room for both
 
 
@@ -86,16 +158,16 @@ def test_a_report_says_what_was_not_proven() -> None:
     assert not report.ok
 
 
-def left(state: Path, **where: str) -> None:
+def left(state: Path) -> None:
     (state / "try").mkdir()
-    (state / "try/where.json").write_text(json.dumps(where))
+    (state / "try/where.json").write_text(json.dumps(WHERE))
 
 
 def test_a_trial_is_ended_where_it_is_and_by_nobody_elses_credentials(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever stack is named or usual by then."""
-    left(state, stack="aws", account="account 444455556666", region="eu-west-1")
+    left(state)
     assert trial.unfinished() == "aws"
     with pytest.raises(
         Refused, match="the trial is in account 444455556666, and these credentials are of account 1111"

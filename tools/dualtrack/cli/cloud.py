@@ -33,6 +33,7 @@ from dualtrack.core.errors import BadInput, Findings
 from dualtrack.core.output import Steps, document, echo, json_text, result, table
 from dualtrack.core.paths import ROOT, STATE
 from dualtrack.inventory import target
+from dualtrack.inventory.target import Stack
 from dualtrack.tracks import cloud as cloud_track
 from dualtrack.tracks import join_watch, trial
 
@@ -144,6 +145,9 @@ def cloud_try(
     stack: StackName = STACK,
     instance_type: str = typer.Option(trial.TYPE, "--type", metavar="TYPE", help="The type of its two instances."),
     limit: float = float_option(1.0, "--limit", metavar="USD", help="Refuse a trial that may cost more than this."),
+    usd_per_hour: float = float_option(
+        None, "--usd-per-hour", metavar="USD", help="What one instance costs, where its price is not known here."
+    ),
     end: bool = typer.Option(False, "--end", help="Only take down what an interrupted trial left."),
     report: Path = typer.Option(
         None, "--report", metavar="FILE", help="Write the report there, as Markdown.", callback=output_path
@@ -159,19 +163,15 @@ def cloud_try(
     """
     say = Steps(quiet=json)
     if end:
-        line = f"would take the trial down, in the stack {trial.unfinished() or stack.value}"
-        if confirm.agreed([line], "Take it down?", yes=yes, dry_run=dry_run, json=json):
-            ended = trial.end(say)
-            echo("the trial is ended: nothing of it is left" if ended else "there is no trial to end", err=True)
+        _end_trial(stack.value, say, yes=yes, dry_run=dry_run, json=json)
         return
-    now = datetime.now(UTC)
-    offered = trial.offer(stack.value, instance_type=instance_type, limit_usd=limit, now=now)
+    offered = trial.offer(stack.value, instance_type=instance_type, usd_per_hour=usd_per_hour, limit_usd=limit)
     lines = [f"would try, {offered.lines[0]}", *offered.lines[1:]]
     if not confirm.agreed(lines, "Try this?", yes=yes, dry_run=dry_run, json=json):
         if json:
             document("cloud-try", {"applied": False, "offer": offered}, stack=stack.value)
         return
-    found = trial.run(offered, accept_host_keys=accept, say=say, now=now)
+    found = trial.run(offered, accept_host_keys=accept, say=say, now=datetime.now(UTC))
     if report:
         files.write_output(report, trial.markdown(found).encode())
 
@@ -183,6 +183,23 @@ def cloud_try(
     if not found.ok:
         hint = "" if found.left == () else "dualtrack cloud try --end takes down what is left"
         raise Findings(next((it.error for it in found.steps if not it.ok), "it is not ended"), hint=hint)
+
+
+def _end_trial(stack: Stack, say: Steps, *, yes: bool, dry_run: bool, json: bool) -> None:
+    where, ended = trial.unfinished(), False
+    line = f"would take the trial down, in the stack {where}"
+    if where and confirm.agreed([line], "Take it down?", yes=yes, dry_run=dry_run, json=json):
+        ended = bool(trial.end(say))
+    if not where and not dry_run:
+        trial.end(say)  # one that was killed before it made anything has left its directory
+    # A trial of another machine, or of a state that is gone: only the account knows of it.
+    left = [] if where and not ended else trial.others(stack)
+    if json:
+        document("cloud-try", {"applied": ended, "trial": bool(where), "left": left}, stack=where or stack)
+    elif ended or not where:
+        echo("the trial is ended: nothing of it is left" if ended else "there is no trial of this machine", err=True)
+    if left:
+        raise Findings(f"left by trials of other machines: {', '.join(left)}", hint="who began them ends them")
 
 
 @app.command("variables")

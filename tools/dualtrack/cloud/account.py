@@ -33,13 +33,16 @@ def whoami() -> Identity:
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
     try:
-        found = boto3.Session().client("sts", region_name="us-east-1", config=_config()).get_caller_identity()
+        session = boto3.Session()
+        # Not us-east-1 for everybody: credentials of other partitions (China) are not known there.
+        region = session.region_name or "us-east-1"
+        found = session.client("sts", region_name=region, config=_config()).get_caller_identity()
     except (NoCredentialsError, PartialCredentialsError):
         raise Missing("there are no AWS credentials", hint=_LOGIN) from None
     except ClientError as exc:
         code = exc.response.get("Error", {}).get("Code", "")
         raise External(f"AWS does not accept the credentials ({code})", hint=_LOGIN) from None
-    except BotoCoreError as exc:
+    except (BotoCoreError, ValueError) as exc:
         raise External(f"AWS cannot be asked whose account this is: {exc}", hint=_LOGIN) from None
     return Identity(found["Account"], found["Arn"])
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,16 +17,27 @@ from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 
 FILE = "backend.hcl"
+#: Settings by which OpenTofu reaches the bucket with other credentials, or elsewhere, than the operator's own calls.
+OTHERWISE = (
+    "profile", "role_arn", "assume_role", "assume_role_with_web_identity", "access_key", "secret_key", "token",
+    "shared_credentials_file", "shared_credentials_files", "shared_config_files", "endpoint", "endpoints",
+)  # fmt: skip
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 #: The setting that names another key than backend.hcl does.
 KEY = "DUALTRACK_STATE_KEY"
 
 
-class Place(msgspec.Struct, frozen=True):
-    """The bucket that keeps a state, its region, and the state's key in it."""
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The bucket that keeps a state, its region, and the state's key in it.
+
+    ``otherwise`` names the settings by which OpenTofu reaches it in another way than this program.
+    """
 
     bucket: str
     region: str
     key: str
+    otherwise: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -42,19 +55,19 @@ def settings(stack: Stack, state: Path, folder: Path, binary: Binary) -> tuple[P
             f"terraform/stacks/{stack}/{FILE} is missing: it says where the state is kept",
             hint="dualtrack cloud bootstrap makes the bucket and writes the file",
         )
+    found = variables.values_of(file)
     # Another deployment from the same checkout keeps its state beside: it must never be this one's.
     key = {"key": own} if (own := os.environ.get(KEY)) else {}
-    return file, {**lock_settings(file.read_text(), binary.version), **key}
+    return file, {**lock_settings(found, binary.version), **key}
 
 
-def lock_settings(text: str, version: tuple[int, ...]) -> dict[str, str]:
+def lock_settings(found: Mapping[str, Any], version: tuple[int, ...]) -> dict[str, str]:
     """Return the settings to add to the S3 backend's so that two runs cannot write one state.
 
-    ``text`` is that of backend.hcl. Lock files in the bucket exist since version 1.10 of both programs; before it a
-    DynamoDB table must be named. Raises BadInput when there is neither.
+    ``found`` are the settings of backend.hcl. Lock files in the bucket exist since version 1.10 of both programs;
+    before it a DynamoDB table must be named. Raises BadInput when there is neither.
     """
-    found = re.sub(r"(?m)^\s*(#|//).*$", "", text)
-    if re.search(r"(?m)^\s*(use_lockfile\s*=\s*true|dynamodb_table\s*=)", found):
+    if found.get("use_lockfile") is True or found.get("dynamodb_table"):
         return {}
     if version >= (1, 10):
         return {"use_lockfile": "true"}
@@ -70,7 +83,19 @@ def place(folder: Path) -> Place | None:
     if not file.exists():
         return None
     found = variables.values_of(file)
+    other = tuple(name for name in OTHERWISE if found.get(name))
     try:
-        return msgspec.convert({name: found.get(name) for name in ("bucket", "region", "key")}, Place)
+        named = msgspec.convert({name: found.get(name) for name in ("bucket", "region", "key")}, Place)
     except msgspec.ValidationError as error:
         raise BadInput(f"{file}: {error}", hint=f"{FILE}.example shows what it needs") from None
+    return msgspec.structs.replace(check(named, str(file)), otherwise=other)
+
+
+def check(place: Place, where: str) -> Place:
+    """Return a place whose bucket and region can be; BadInput names what cannot, and ``where`` it is written."""
+    if not BUCKET.fullmatch(place.bucket):
+        hint = "3 to 63 lower-case letters, digits, dots and hyphens, a letter or digit at both ends"
+        raise BadInput(f"{where}: {place.bucket!r} cannot name a bucket", hint=hint)
+    if not REGION.fullmatch(place.region):
+        raise BadInput(f"{where}: {place.region!r} is not a region", hint='write one like "us-east-1"')
+    return place

@@ -8,6 +8,7 @@ API and not by a stack, whose own state would have no place yet.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,34 +64,36 @@ def _private(s3: Any, at: dict[str, str]) -> bool:
     return all(found.get(name) for name in PRIVATE)
 
 
-def _statements(s3: Any, at: dict[str, str]) -> list[dict[str, Any]]:
-    policy = json.loads(s3.get_bucket_policy(**at)["Policy"])
+def _policy(s3: Any, at: dict[str, str]) -> dict[str, Any]:
+    """Return the bucket's policy, its statements as a list."""
+    policy: dict[str, Any] = json.loads(s3.get_bucket_policy(**at)["Policy"])
     found = policy.get("Statement", [])
-    return found if isinstance(found, list) else [found]
+    return {**policy, "Statement": found if isinstance(found, list) else [found]}
 
 
 def _over_tls(s3: Any, at: dict[str, str]) -> bool:
-    return _tls_only(s3, at["Bucket"]) in [{**it, "Sid": "TlsOnly"} for it in _statements(s3, at)]
+    wanted = _tls_only(s3, at["Bucket"])
+    return any({**it, "Sid": wanted["Sid"]} == wanted for it in _policy(s3, at)["Statement"])
 
 
 def _tls_only(s3: Any, bucket: str) -> dict[str, Any]:
     arn = f"arn:{aws.partition(s3.meta.region_name)}:s3:::{bucket}"
     return {
-        "Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+        "Sid": "DualtrackTlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
         "Resource": [arn, f"{arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }  # fmt: skip
 
 
 def _set_tls_only(s3: Any, at: dict[str, str]) -> object:
-    """Add the statement to those that are there."""
+    """Add the statement to what is there, all of which stays."""
     try:
-        there = [it for it in _statements(s3, at) if it.get("Sid") != "TlsOnly"]
+        policy = _policy(s3, at)
     except s3.exceptions.ClientError as error:
         if _code(error) not in UNSET:
             raise
-        there = []
-    policy = {"Version": "2012-10-17", "Statement": [*there, _tls_only(s3, at["Bucket"])]}
+        policy = {"Version": "2012-10-17", "Statement": []}
+    policy["Statement"].append(_tls_only(s3, at["Bucket"]))
     return s3.put_bucket_policy(Policy=json.dumps(policy), **at)
 
 
@@ -168,10 +171,16 @@ def plan(stack: Stack, bucket: str = "") -> Planned:
     folder = variables.folder(stack)
     owner = account.whoami().account
     named = backend.place(folder)
+    if named and named.otherwise:
+        said = f"{folder / backend.FILE} reaches its bucket by {', '.join(named.otherwise)}"
+        raise BadInput(said, hint="look at the bucket with those: versions, encryption, no access for the public")
     if named and bucket and named.bucket != bucket:
         raise BadInput(f"{folder / backend.FILE} names the bucket {named.bucket}, not {bucket}")
-    region = str(variables.read(folder)["region"])
-    place = named or Place(bucket or f"dualtrack-state-{owner}-{region}", region, f"dualtrack/{stack}.tfstate")
+    values = variables.read(folder) | variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
+    region = str(values["region"])
+    name = bucket or f"dualtrack-state-{owner}-{region}"
+    new = Place(bucket=name, region=region, key=f"dualtrack/{stack}.tfstate")
+    place = named or backend.check(new, "--bucket" if bucket else "the stack's variables")
     found = look(place, owner)
     lines = changes(place, found)
     if named is None:
@@ -183,6 +192,9 @@ def carry_out(planned: Planned) -> None:
     """Make the bucket, or set what it lacks, and write backend.hcl. Interrupted, the next plan has the rest."""
     repair(planned.place, planned.owner, planned.found)
     if planned.writes:
+        folder = variables.folder(planned.stack)
+        if (named := backend.place(folder)) not in (None, planned.place):
+            raise Refused(f"{folder / backend.FILE} is there now, and names {named.bucket}: it stays as it is")
         write_atomically(variables.folder(planned.stack) / backend.FILE, planned.place.text.encode())
 
 
@@ -208,6 +220,9 @@ def repair(place: Place, owner: str, found: Seen) -> None:
 def check(stack: Stack, say: Callable[[str], None]) -> None:
     """Refuse a bucket that no state should be in; say what is worth a word. Nothing where none is named yet."""
     if (place := backend.place(variables.folder(stack))) is None:
+        return
+    if place.otherwise:
+        say(f"the state's bucket {place.bucket} is reached by {', '.join(place.otherwise)}: it was not looked at")
         return
     found = look(place, account.whoami().account)
     hint = "dualtrack cloud bootstrap shows what it would change, and asks"

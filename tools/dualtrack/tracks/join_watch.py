@@ -6,6 +6,7 @@ less often.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from dualtrack.cloud import instances
+from dualtrack.cloud import backend, instances
 from dualtrack.cloud.pools.unit import USER, quoted
 from dualtrack.core.daemon import Daemon
 from dualtrack.core.errors import BadInput, DualtrackError, Interrupted, Missing
@@ -86,7 +87,7 @@ class Watch:
                 failure = self.failures.setdefault(name, _Failure())
                 # Of several, one may be at fault: each is tried alone, at once.
                 failure.tries += len(names) == 1
-                pause = min(LONGEST_S, FIRST_S * 2.0 ** (failure.tries - 1)) if failure.tries else 0.0
+                pause = min(LONGEST_S, FIRST_S * 2.0 ** min(failure.tries - 1, 10)) if failure.tries else 0.0
                 failure.again = self.clock() + pause
             return
         for name in names:
@@ -128,7 +129,7 @@ Type=exec
 ExecStart={command}
 User={user}
 Environment=DUALTRACK_STATE_DIR={state}
-Environment=PYTHONDONTWRITEBYTECODE=1
+{settings}Environment=PYTHONDONTWRITEBYTECODE=1
 # AWS_PROFILE and its kin, mode 0600, root's; on an instance with a role of its own nothing is needed.
 EnvironmentFile=-/etc/dualtrack/join.env
 Restart=on-failure
@@ -156,7 +157,10 @@ def unit(program: Path, stack: Stack, interval: float, *, user: str, root: Path,
         raise BadInput(f"user {user!r}", hint="lower-case letters, digits, _ and -, such as dualtrack")
     words = (program, "cloud", "watch", "--stack", stack, "--interval", f"{interval:g}")
     place = quoted(str(state), command=False)
+    # What tells this deployment from another one of the same checkout.
+    kept = [f"{name}={value}" for name in (backend.KEY, "DUALTRACK_VARIABLES") if (value := os.environ.get(name))]
     return SERVICE.format(
         command=" ".join(quoted(str(it)) for it in words), user=user, root=root, state=place,
+        settings="".join(f"Environment={quoted(it, command=False)}\n" for it in kept),
         sandbox=SANDBOX.format(state=place, folder=place),
     )  # fmt: skip

@@ -1,28 +1,29 @@
 """What to do first with a real account (`dualtrack cloud try`): everything once, with two small instances, for cents.
 
-A trial is a deployment of its own beside the operator's: its state lies in `.state/try`, its names begin with
-`dualtrack-try`. Each step is the command that an operator would type, so that the documented way is proven. Whatever
-happens, it is taken down, and the account is asked what is left. AWS itself ends the instances after an hour, by a
-schedule of their group, also when this machine is off.
+A trial is a deployment of its own beside the operator's: its state lies in `.state/try`, and each has a name of its own
+(`dualtrack-try-` and six digits), so that nothing of another one is ever taken for its. Each step is the command that
+an operator would type, so that the documented way is proven. Whatever happens, it is taken down, and the account is
+asked what is left. AWS itself ends the instances after an hour, by a schedule of their group.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from dualtrack.cloud import account, leftovers, variables
+from dualtrack.cloud import account, backend, leftovers, variables
 from dualtrack.cloud.bill import bill
 from dualtrack.cloud.prices import MONTH_HOURS, files
 from dualtrack.core import aws, paths, waiting
@@ -34,7 +35,7 @@ from dualtrack.inventory import deployment
 from dualtrack.inventory import target as targets
 from dualtrack.inventory.target import Stack
 
-NAME, POOL, HOSTS = "dualtrack-try", "try", 2
+PREFIX, POOL, HOSTS = "dualtrack-try", "try", 2
 TYPE = "m6i.large"
 DISK_GB = 20
 #: After how long AWS ends the instances, whatever has become of this machine.
@@ -46,6 +47,8 @@ ADDRESS_USD, GP3_USD = 0.005, 0.08
 SIZE = 8 << 20
 #: The file that says where a trial is.
 WHERE = "where.json"
+#: The file with the variables of its stack.
+VARIABLES = "variables.json"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,60 +79,75 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trial would do: where, with which variables, and what it costs at most, in US$."""
+    """What a trial would do: where, with which variables, and what it costs at most, in US$.
+
+    ``others`` is what trials that nobody ended have left in the account.
+    """
 
     stack: Stack
     account: str
     region: str
+    name: str
     instance_type: str
-    ends: str
     most_usd: float
     variables: dict[str, Any]
+    others: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[str]:
         """Say it, a line each."""
         return [
             f"in {self.account}, region {self.region}: {HOSTS} × {self.instance_type}, a network and a bucket, all of"
-            f" which are named {NAME}…",
-            f"for some minutes; AWS ends the instances at {self.ends} UTC, whatever happens here",
-            f"at most US$ {self.most_usd:.2f}: instances, addresses and disks in that time, without traffic and tax",
+            f" which are named {self.name}…",
+            "for some minutes; AWS ends the instances an hour after your answer, whatever happens here",
+            f"at most US$ {self.most_usd:.2f}: instances, addresses and disks in that hour, without traffic and tax",
+            *(f"there already, of a trial that nobody ended: {it}" for it in self.others),
         ]
 
 
-def offer(stack: Stack, *, instance_type: str = TYPE, limit_usd: float, now: datetime) -> Offer:
-    """Return what a trial would do; Refused where its price is not known or above the limit, or one was not ended."""
+def offer(stack: Stack, *, instance_type: str = TYPE, usd_per_hour: float | None = None, limit_usd: float) -> Offer:
+    """Return what a trial would do; Refused where its price is not known or above the limit, or one was not ended.
+
+    ``usd_per_hour`` is what one instance costs where the repository does not know it.
+    """
     if _folder().exists():
         raise Refused("a trial was not ended", hint="dualtrack cloud try --end takes it down")
     if targets.of(stack).ephemeral and deployment.current().stack == stack:
         raise Refused("the lab's cloud track is up, and a trial would take its addresses", hint="make cloud-down")
-    owner = _owner(stack)
-    own = variables.read(variables.folder(stack)) | variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
-    ends = now + LIFE
+    owner, own, name = _owner(stack), _own(stack), f"{PREFIX}-{secrets.token_hex(3)}"
     ours: dict[str, Any] = {
-        "name": NAME,
+        "name": name,
         "pools": {
             POOL: {
                 "lifecycle": "on-demand", "roles": ["serving"], "instance_types": [instance_type], "min": 0,
                 "desired": HOSTS, "max": HOSTS, "disk_gb": DISK_GB,
-                "schedules": {"end": {"at": f"{ends:%H:%M}", "desired": 0}},
             }
         },
         "time_zone": {"name": "UTC", "utc_offset": "+00:00"},
         "storage": {"weights": {}},
         "serving": None, "traffic": None, "watch": {},
     }  # fmt: skip
-    [row] = bill(own | ours, files.load(), now.timestamp()).pools
-    if row.usd_per_hour is None:
-        raise Refused(f"no price is known for {instance_type} in {own['region']}", hint="--type names another one")
+    [row] = bill(own | ours, files.load(), time.time()).pools
+    known = row.usd_per_hour if usd_per_hour is None else HOSTS * usd_per_hour
+    if known is None:
+        hint = "--usd-per-hour says what one costs, --type names another one"
+        raise Refused(f"no price is known for {instance_type} in {own['region']}", hint=hint)
     beside = HOSTS * (ADDRESS_USD + DISK_GB * GP3_USD / MONTH_HOURS)
-    most = (row.usd_per_hour + beside) * (LIFE / timedelta(hours=1))
+    most = (known + beside) * (LIFE / timedelta(hours=1))
     if most > limit_usd:
         raise Refused(f"a trial may cost US$ {most:.2f}, and the limit is {limit_usd:.2f}", hint="--limit or --type")
     return Offer(
-        stack=stack, account=owner, region=str(own["region"]), instance_type=instance_type, ends=f"{ends:%H:%M}",
-        most_usd=most, variables=ours,
+        stack=stack, account=owner, region=str(own["region"]), name=name, instance_type=instance_type, most_usd=most,
+        # All of them, not ours alone: what is destroyed must be what was made, whatever the files say by then.
+        variables={key: value for key, value in (own | ours).items() if key != "ssh_public_key"},
+        others=tuple(others(stack)),
     )  # fmt: skip
+
+
+def others(stack: Stack) -> list[str]:
+    """Return what trials have left in the account and region of a stack; [] where an emulated account is not there."""
+    target = targets.of(stack)
+    return [] if target.problem() else leftovers.find(f"{PREFIX}-*", str(_own(stack)["region"]), target.endpoint())
 
 
 def run(it: Offer, *, accept_host_keys: bool, say: Say, now: datetime) -> Report:
@@ -137,13 +155,14 @@ def run(it: Offer, *, accept_host_keys: bool, say: Say, now: datetime) -> Report
 
     After Ctrl-C, and after a signal that ends the process, it is taken down first: what interrupted is raised then.
     """
-    trial = _Trial(it.stack, it.region, say)
+    trial = _Trial(it.stack, it.region, it.name, say)
     targets.of(it.stack).up(say)
     trial.folder.mkdir(mode=0o700, parents=True)
-    write_atomically(
-        trial.folder / WHERE, msgspec.json.encode(_Where(stack=it.stack, account=it.account, region=it.region))
-    )
-    write_atomically(trial.variables, json.dumps(it.variables).encode())
+    where = _Where(stack=it.stack, account=it.account, region=it.region, name=it.name)
+    write_atomically(trial.folder / WHERE, msgspec.json.encode(where))
+    # Counted from now on: the question may have been answered an hour after it was asked.
+    pool = {**it.variables["pools"][POOL], "schedules": {"end": {"at": f"{now + LIFE:%H:%M}", "desired": 0}}}
+    write_atomically(trial.folder / VARIABLES, json.dumps({**it.variables, "pools": {POOL: pool}}).encode())
     interrupted: BaseException | None = None
     try:
         with trial.step("the plan can be carried out: types, image, quotas, roles"):
@@ -187,7 +206,7 @@ def end(say: Say) -> tuple[Step, ...]:
     if found.account != (owner := _owner(found.stack)):
         hint = "log in there: nothing was looked at here"
         raise Refused(f"the trial is in {found.account}, and these credentials are of {owner}", hint=hint)
-    trial = _Trial(found.stack, found.region, say)
+    trial = _Trial(found.stack, found.region, found.name, say)
     trial.end()
     if failed := next((it for it in trial.steps if not it.ok), None):
         raise External(f"the trial is not ended: {failed.error}", hint="dualtrack cloud try --end tries again")
@@ -197,6 +216,11 @@ def end(say: Say) -> tuple[Step, ...]:
 def _owner(stack: Stack) -> str:
     """Return whose account it is; not which user, since another one may end a trial."""
     return "the emulator" if targets.of(stack).ephemeral else f"account {account.whoami().account}"
+
+
+def _own(stack: Stack) -> dict[str, Any]:
+    """Return the stack's variables as the operator has them."""
+    return variables.read(variables.folder(stack)) | variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
 
 
 def _folder() -> Path:
@@ -209,6 +233,7 @@ class _Where(msgspec.Struct, frozen=True, kw_only=True):
     stack: Stack
     account: str
     region: str
+    name: str
 
 
 class _Failed(Exception):
@@ -218,10 +243,9 @@ class _Failed(Exception):
 class _Trial:
     """The steps that were taken, and the directory that a trial's own state is in."""
 
-    def __init__(self, stack: Stack, region: str, say: Say) -> None:
-        self.stack, self.region, self.say = stack, region, say
+    def __init__(self, stack: Stack, region: str, name: str, say: Say) -> None:
+        self.stack, self.region, self.name, self.say = stack, region, name, say
         self.folder = _folder()
-        self.variables = self.folder / "variables.json"
         self.steps: list[Step] = []
         self.left: tuple[str, ...] | None = None
 
@@ -232,13 +256,13 @@ class _Trial:
         begin, error = time.monotonic(), ""
         try:
             yield
-        except (DualtrackError, OSError) as failed:
-            error = str(failed)
-            if isinstance(failed, Interrupted):
-                raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             error = "interrupted"
             raise
+        except Exception as failed:
+            error = (
+                str(failed) if isinstance(failed, DualtrackError | OSError) else f"{type(failed).__name__}: {failed}"
+            )
         finally:
             done = Step(what=what, ok=not error, seconds=round(time.monotonic() - begin, 1), error=error)
             self.steps.append(done)
@@ -252,18 +276,17 @@ class _Trial:
         In a process group of its own: a Ctrl-C reaches it once, by this process, and OpenTofu ends in order. A second
         one within the same command would make it stop where it is. It ends where this process is killed.
         """
-        own = os.environ.get("DUALTRACK_VARIABLES", "")
         setting = {
-            **os.environ, **paths.environment(), "DUALTRACK_STATE_DIR": str(self.folder),
-            "DUALTRACK_VARIABLES": f"{own}:{self.variables}", "DUALTRACK_STATE_KEY": "dualtrack/try.tfstate",
-            **(env or {}),
+            **os.environ, **paths.environment(), "DUALTRACK_STATE_DIR": str(self.folder.absolute()),
+            "DUALTRACK_LAB_DIR": str(paths.LAB.absolute()), "DUALTRACK_VARIABLES": VARIABLES,
+            backend.KEY: f"dualtrack/{self.name}.tfstate", **(env or {}),
         }  # fmt: skip
         program = Path(sys.executable).with_name("dualtrack")
         interrupted: KeyboardInterrupt | None = None
         with (self.folder / "stdout").open("w+") as printed:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "INT", program, *words], env=setting, stdin=subprocess.DEVNULL,
-                stdout=printed, process_group=0,
+                stdout=printed, process_group=0, cwd=self.folder,
             )  # fmt: skip
             while process.returncode is None:
                 try:
@@ -282,13 +305,15 @@ class _Trial:
     def push(self) -> str:
         """Push a checkpoint of random bytes; return its name with the digest."""
         endpoint = targets.of(self.stack).endpoint()
-        [bucket] = leftovers.buckets(NAME, self.region, endpoint)
+        [bucket] = leftovers.buckets(self.name, self.region, endpoint)
         checkpoint = self.folder / "checkpoint"
         checkpoint.mkdir()
         (checkpoint / "model.safetensors").write_bytes(os.urandom(SIZE))
         options = ["--endpoint", endpoint] if endpoint else []
         env = {**aws.environment(endpoint), "AWS_DEFAULT_REGION": self.region}
-        said = self.call("store", "push", str(checkpoint), f"s3://{bucket}/try@v1", *options, "--json", env=env)
+        said = self.call(
+            "store", "push", str(checkpoint.absolute()), f"s3://{bucket}/try@v1", *options, "--json", env=env
+        )
         return str(json.loads(said)["address"])
 
     def pull(self, address: str) -> None:
@@ -307,8 +332,9 @@ class _Trial:
         def complete() -> bool:
             for host in hosts:
                 ask = "sudo dualtrack-store prefetch /etc/dualtrack/store.versions --dry-run --json || true"
-                said = json.loads(self.call("ssh", host, "--", ask))
-                states[host] = "; ".join(f"{it['state']} {it.get('error') or ''}" for it in said["versions"])
+                said = self.call("ssh", host, "--", ask)
+                found = json.loads(said)["versions"] if said.strip() else []
+                states[host] = "; ".join(f"{it['state']} {it.get('error') or ''}" for it in found)
             return all(it.split() == ["complete"] for it in states.values())
 
         waiting.until(
@@ -317,29 +343,36 @@ class _Trial:
         )  # fmt: skip
 
     def end(self) -> None:
-        """Take everything down and see what is left. The trial's state stays until nothing is."""
+        """Take everything down and see what is left. The trial's state stays until nothing is.
+
+        Whatever fails, the rest is tried: a bucket that cannot be emptied must not keep instances running.
+        """
         target = targets.of(self.stack)
 
-        def endpoint() -> str:
-            return "" if target.problem() else target.endpoint()
+        def emptied() -> None:
+            for bucket in [] if target.problem() else leftovers.buckets(self.name, self.region, target.endpoint()):
+                leftovers.empty(bucket, self.region, target.endpoint())
 
-        gone = bool(target.problem())
-        try:
-            if not gone:
-                with self.step("the bucket is emptied"):
-                    for bucket in leftovers.buckets(NAME, self.region, endpoint()):
-                        leftovers.empty(bucket, self.region, endpoint())
-            with self.step("everything is destroyed"):
-                self.call("cloud", "down", "--stack", self.stack, "--yes")
-            with self.step("the account has nothing of it any more"):
-                # An emulated account ends with its lab, and with it all that was in it.
-                found = [] if target.problem() else leftovers.find(NAME, self.region, endpoint())
-                self.left = tuple(found)
-                if found:
-                    raise External(f"left in the account: {', '.join(found)}", hint="dualtrack cloud try --end")
-        except _Failed:
-            return
-        _remove(self.folder)
+        def destroyed() -> None:
+            self.call("cloud", "down", "--stack", self.stack, "--yes")
+
+        def nothing_left() -> None:
+            # An emulated account ends with its lab, and with it all that was in it.
+            found = [] if target.problem() else leftovers.find(self.name, self.region, target.endpoint())
+            self.left = tuple(found)
+            if found:
+                raise External(f"left in the account: {', '.join(found)}", hint="dualtrack cloud try --end")
+
+        before = len(self.steps)
+        for what, work in (
+            ("the bucket is emptied", emptied),
+            ("everything is destroyed", destroyed),
+            ("the account has nothing of it any more", nothing_left),
+        ):
+            with suppress(_Failed), self.step(what):
+                work()
+        if all(it.ok for it in self.steps[before:]):
+            _remove(self.folder)
 
 
 def _remove(folder: Path) -> None:
