@@ -136,6 +136,19 @@ def test_an_interruption_ends_the_watch(account: Account, monkeypatch: pytest.Mo
         account.round()
 
 
+def test_the_unit_is_told_which_deployment_it_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {"user": "ops", "root": Path("/r"), "state": Path("/s")}
+    for name in ("DUALTRACK_STATE_KEY", "DUALTRACK_VARIABLES"):
+        monkeypatch.delenv(name, raising=False)
+    assert "STATE_KEY" not in join_watch.unit(Path("/p"), "aws", 30, **words)  # type: ignore[arg-type]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DUALTRACK_STATE_KEY", "second.tfstate")
+    monkeypatch.setenv("DUALTRACK_VARIABLES", "a.json:/b.json")
+    text = join_watch.unit(Path("/p"), "aws", 30, **words)  # type: ignore[arg-type]
+    assert "\nEnvironment=DUALTRACK_STATE_KEY=second.tfstate\n" in text
+    assert f"\nEnvironment=DUALTRACK_VARIABLES={tmp_path}/a.json:/b.json\n" in text.replace('"', "")
+
+
 def test_the_unit_holds_what_was_asked_for() -> None:
     text = join_watch.unit(
         Path("/srv/d t/bin/dualtrack"), "aws", 45, user="ops", root=Path("/srv/d"), state=Path("/srv/100%/state")

@@ -157,8 +157,10 @@ def unit(program: Path, stack: Stack, interval: float, *, user: str, root: Path,
         raise BadInput(f"user {user!r}", hint="lower-case letters, digits, _ and -, such as dualtrack")
     words = (program, "cloud", "watch", "--stack", stack, "--interval", f"{interval:g}")
     place = quoted(str(state), command=False)
-    # What tells this deployment from another one of the same checkout.
-    kept = [f"{name}={value}" for name in (backend.KEY, "DUALTRACK_VARIABLES") if (value := os.environ.get(name))]
+    # What tells this deployment from another one of the same checkout; a service has no directory that paths begin in.
+    files = ":".join(str(Path(it).resolve()) for it in os.environ.get("DUALTRACK_VARIABLES", "").split(":") if it)
+    told = {backend.KEY: os.environ.get(backend.KEY, ""), "DUALTRACK_VARIABLES": files}
+    kept = [f"{name}={value}" for name, value in told.items() if value]
     return SERVICE.format(
         command=" ".join(quoted(str(it)) for it in words), user=user, root=root, state=place,
         settings="".join(f"Environment={quoted(it, command=False)}\n" for it in kept),
