@@ -16,6 +16,7 @@ from msgspec import structs
 
 from dualtrack.cloud import backend, opentofu, provider, stack, state_bucket, variables
 from dualtrack.cloud.plan import TofuPlan
+from dualtrack.cloud.tofu import Tofu
 from dualtrack.core import aws as clients
 from dualtrack.core import paths
 from dualtrack.core.errors import BadInput, DualtrackError, Exit, External, Missing, Refused
@@ -122,6 +123,11 @@ def test_a_real_account_is_asked_for_and_locked(aws: Emulator, account: Path) ->
     with pytest.raises(Refused, match="not confirmed: nothing was destroyed"):
         stack.down("aws", confirm=no)
     assert not real().changed
+    # With the variables that it was made with: under another region OpenTofu would forget what is there.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tofu, "plan", lambda _, values, **__: pytest.fail(f"destroys in {values['region']}"))
+        with pytest.raises(pytest.fail.Exception, match="destroys in eu-west-1"):
+            stack.down("aws", confirm=never, variables={"region": "eu-west-1"})
     assert stack.down("aws", confirm=lambda *_: True) is True
     assert stack.down("aws", confirm=never) is False
     assert account.joinpath("backend.hcl").read_text() == BACKEND

@@ -174,3 +174,16 @@ def test_gateways_and_engines_are_told_of_each_other(new: str) -> None:
     it = SimpleNamespace(name="new", roles=tuple(new.split("+")))
     found = [host.name for host in cloud.told([it], [*there, it])]  # type: ignore[list-item]
     assert found == (["gateway", "serving"] if {"gateway", "serving"} & set(it.roles) else [])
+
+
+def test_what_is_destroyed_is_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator's own variables count as they do for `up`: the region above all."""
+    (tmp_path / "mine.json").write_text('{"region": "eu-west-1"}')
+    monkeypatch.setenv("DUALTRACK_VARIABLES", str(tmp_path / "mine.json"))
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(cloud.stacks, "down", lambda *_, **more: given.update(more))
+    monkeypatch.setattr(cloud.deployment, "hosts_file", lambda *_: tmp_path / "hosts.json")
+    monkeypatch.setattr(cloud.deployment, "remember", lambda **_: None)
+    monkeypatch.setattr(cloud.serving, "introduce", lambda _: None)
+    cloud.down("aws", confirm=lambda *_: True, say=lambda _: None)
+    assert given["variables"] == {"region": "eu-west-1"}

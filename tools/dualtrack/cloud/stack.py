@@ -99,8 +99,11 @@ def down(
     endpoint: str | None = None,
     confirm: Confirm,
     progress: Progress = lambda _: None,
+    variables: Mapping[str, Any] | None = None,
 ) -> bool:
     """Destroy everything in the stack; return whether there was anything.
+
+    ``variables`` are those of `up`: with another region OpenTofu would take what is there for gone, and forget it.
 
     A real account's stack is never destroyed without ``confirm`` saying yes. An emulator that is gone, or has lost its
     memory, holds nothing to destroy: its state is put aside. Raises like `up`.
@@ -108,7 +111,7 @@ def down(
     with _exclusive(stack), _disk_errors():
         owner = _owner(stack)
         home = _home(stack)
-        values: dict[str, Any] = {"ssh_public_key": _NO_KEY}
+        values: dict[str, Any] = {**(variables or {}), "ssh_public_key": _NO_KEY}
         if targets.of(stack).ephemeral:
             if not _state(home).exists():
                 return False

@@ -171,7 +171,9 @@ def down(stack: Stack, *, confirm: Confirm, say: Say) -> bool:
     target = targets.of(stack)
     with target.departing(say):
         endpoint = "" if target.problem() else target.endpoint()
-        there = stacks.down(stack, endpoint=endpoint, confirm=confirm, progress=say)
+        there = stacks.down(
+            stack, endpoint=endpoint, confirm=confirm, progress=say, variables=own_variables()
+        )  # fmt: skip
     deployment.hosts_file(target.environment, "cloud").unlink(missing_ok=True)
     deployment.remember(stack="")
     serving.introduce(say)  # a gateway of the local track must not ask engines that are gone
