@@ -6,12 +6,14 @@ that no step depends on one that is not named, and one failure is one failure.
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import CLI, Cli, wait
 
 #: Whether the state of a file's story holds; and whether a test has failed.
 HOLDS, FAILED = pytest.StashKey[bool](), pytest.StashKey[bool]()
@@ -40,6 +42,26 @@ def continues(
     story.stash[HOLDS] = False
     yield
     story.stash[HOLDS] = not request.node.stash.get(FAILED, False) and name not in begins[:-1]
+
+
+def tasks(site: Cli) -> int:
+    """Return how many tasks have begun on the hosts of the local track."""
+    return sum(log.read_text(errors="replace").count("\nTASK [") for log in site.state.glob("logs/configure-local*"))
+
+
+def interrupt(site: Cli, *words: str) -> None:
+    """Stop a command by Ctrl-C while it configures the local track."""
+    before = tasks(site)
+    process = subprocess.Popen([CLI, *words], env=site.env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        wait(lambda: tasks(site) >= before + 3 or process.poll() is not None, 120, "the local track to be configured")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "the next run continues from here" in err.splitlines()[-1]
+    assert "Traceback" not in err
 
 
 def half_read(site: Cli, name: str) -> None:

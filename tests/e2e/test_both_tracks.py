@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from dualtrack.inventory import facts as facts_file
 from dualtrack.lab.state import Store
 from dualtrack.tracks import unchanged
 from tests.conftest import CLI, ROOT, Cli, living, wait
-from tests.e2e.conftest import continues, half_read, without
+from tests.e2e.conftest import continues, half_read, interrupt, without
 from tests.support import knowledge_site, port_scan
 from tests.support.clients import embeds, official, track
 from tests.support.stack import pools
@@ -61,26 +60,6 @@ def both_up(request: pytest.FixtureRequest, site: Cli) -> Iterator[None]:
 
 def rows(site: Cli) -> dict[str, dict[str, Any]]:
     return {host["name"]: host for host in site.json("status")["hosts"]}
-
-
-def tasks(site: Cli) -> int:
-    """Return how many tasks have begun on the hosts of the local track."""
-    return sum(log.read_text(errors="replace").count("\nTASK [") for log in site.state.glob("logs/configure-local*"))
-
-
-def interrupt(site: Cli, *words: str) -> None:
-    """Stop a command by Ctrl-C while it configures the local track."""
-    before = tasks(site)
-    process = subprocess.Popen([CLI, *words], env=site.env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        wait(lambda: tasks(site) >= before + 3 or process.poll() is not None, 120, "the local track to be configured")
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 130, err
-    assert "the next run continues from here" in err.splitlines()[-1]
-    assert "Traceback" not in err
 
 
 def test_interrupted_up_and_a_crash_are_mended_and_the_stale_state_noticed(site: Cli) -> None:

@@ -99,7 +99,7 @@ def test_killed_it_is_refused_until_it_is_ended(site: Cli) -> None:
 
     done = wait(ended, 60, "the end of OpenTofu")
     assert (done.returncode, left(site), (site.state / "try").exists()) == (0, [], False), done.stderr
-    assert "no trial of this machine" in site("cloud", "try", "--end", "--yes").stderr
+    assert "no trial was started on this machine" in site("cloud", "try", "--end", "--yes").stderr
 
 
 def test_what_is_not_the_trials_stays_and_what_another_machine_left_is_told(site: Cli) -> None:

@@ -197,13 +197,13 @@ def test_what_a_state_bucket_lacks_is_refused_shown_and_repaired(aws: Emulator, 
     do(s3, "operator-state")
     said: list[str] = []
     if repair.startswith("refuse"):
-        state_bucket.check("aws", said.append)
+        state_bucket.check("aws", "123456789012", said.append)
         assert said == ["the state's bucket operator-state: it answers without TLS"]
     else:
         with pytest.raises(
             Refused, match=r"operator-state is not fit to keep the state: it .*dualtrack cloud bootstrap"
         ):
-            state_bucket.check("aws", said.append)
+            state_bucket.check("aws", "123456789012", said.append)
     planned = state_bucket.plan("aws")
     assert planned.changes == (f"{repair} for the bucket operator-state",)
     state_bucket.carry_out(planned)
@@ -212,7 +212,7 @@ def test_what_a_state_bucket_lacks_is_refused_shown_and_repaired(aws: Emulator, 
         there = json.loads(s3.get_bucket_policy(Bucket="operator-state")["Policy"])
         assert [it["Sid"] for it in there["Statement"]] == ["TlsOnly", "DualtrackTlsOnly"]
         assert (there["Version"], there["Id"]) == ("2008-10-17", "Team")
-    state_bucket.check("aws", never)
+    state_bucket.check("aws", "123456789012", never)
 
 
 @pytest.mark.parametrize("calls", range(len(state_bucket.PROPERTIES) + 1))
@@ -258,7 +258,7 @@ def test_a_state_bucket_is_named_after_account_and_region(aws: Emulator, account
     assert variables.values_of(account / "backend.hcl") == {
         "bucket": name, "key": "dualtrack/aws.tfstate", "region": region, "encrypt": True,
     }  # fmt: skip
-    state_bucket.check("aws", never)
+    state_bucket.check("aws", "123456789012", never)
 
 
 @pytest.mark.usefixtures("account")
@@ -281,7 +281,7 @@ def test_a_state_bucket_that_is_not_this_accounts(
         stub.add_client_error("head_bucket", code, http_status_code=status, expected_params=wanted,
                               response_meta={"HTTPHeaders": headers})  # fmt: skip
         with pytest.raises(Refused, match=said):
-            state_bucket.check("aws", never)
+            state_bucket.check("aws", "123456789012", never)
 
 
 def test_a_bucket_beside_the_one_that_is_named(account: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_bucket_that_is_reached_otherwise_is_not_looked_at(account: Path) -> N
     """Not by these credentials, which may be another account's."""
     (account / "backend.hcl").write_text('key = "k"\nregion = "us-east-1"\nbucket = "operator-state"\nprofile = "a"\n')
     said: list[str] = []
-    state_bucket.check("aws", said.append)
+    state_bucket.check("aws", "123456789012", said.append)
     assert said == ["the state's bucket operator-state is reached by profile: it was not looked at"]
 
 

@@ -186,18 +186,17 @@ def cloud_try(
 
 
 def _end_trial(stack: Stack, say: Steps, *, yes: bool, dry_run: bool, json: bool) -> None:
-    where, ended = trial.unfinished(), False
+    where = trial.unfinished()
     line = f"would take the trial down, in the stack {where}"
-    if where and confirm.agreed([line], "Take it down?", yes=yes, dry_run=dry_run, json=json):
-        ended = bool(trial.end(say))
-    if not where and not dry_run:
-        trial.end(say)  # one that was killed before it made anything has left its directory
+    # One that was killed before it made anything has left its directory alone.
+    agreed = confirm.agreed([line], "Take it down?", yes=yes, dry_run=dry_run, json=json) if where else not dry_run
+    ended = bool(agreed and trial.end(say))
     # A trial of another machine, or of a state that is gone: only the account knows of it.
     left = [] if where and not ended else trial.others(stack)
     if json:
         document("cloud-try", {"applied": ended, "trial": bool(where), "left": left}, stack=where or stack)
     elif ended or not where:
-        echo("the trial is ended: nothing of it is left" if ended else "there is no trial of this machine", err=True)
+        echo("the trial is ended: nothing is left" if ended else "no trial was started on this machine", err=True)
     if left:
         raise Findings(f"left by trials of other machines: {', '.join(left)}", hint="who began them ends them")
 
@@ -205,7 +204,7 @@ def _end_trial(stack: Stack, say: Steps, *, yes: bool, dry_run: bool, json: bool
 @app.command("variables")
 def cloud_variables(stack: StackName = STACK) -> None:
     """Print the stack's variables, defaults and files together, as JSON that could be such a file."""
-    found = variables.read(variables.folder(stack.value)) | cloud_track.own_variables()
+    found = variables.of_operator(stack.value)
     echo(json_text(text.dumps(found, indent=2, ensure_ascii=False).encode()))
 
 

@@ -45,11 +45,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return f'bucket  = "{self.bucket}"\nkey     = "{self.key}"\nregion  = "{self.region}"\nencrypt = true\n'
 
 
-def settings(stack: Stack, state: Path, folder: Path, binary: Binary) -> tuple[Path | None, dict[str, str]]:
+def settings(stack: Stack, state: Path, directory: Path, binary: Binary) -> tuple[Path | None, dict[str, str]]:
     """Return what init is told of the state's place: a file (None for the emulator), and settings that win over it."""
     if targets.of(stack).ephemeral:
         return None, {"path": str(state)}
-    file = folder / FILE
+    file = directory / FILE
     if not file.exists():
         raise BadInput(
             f"terraform/stacks/{stack}/{FILE} is missing: it says where the state is kept",
@@ -77,9 +77,9 @@ def lock_settings(found: Mapping[str, Any], version: tuple[int, ...]) -> dict[st
     )
 
 
-def place(folder: Path) -> Place | None:
+def place(directory: Path) -> Place | None:
     """Return the place that the backend.hcl in a stack's directory names, None without such a file; else BadInput."""
-    file = folder / FILE
+    file = directory / FILE
     if not file.exists():
         return None
     found = variables.values_of(file)

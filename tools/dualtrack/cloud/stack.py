@@ -65,10 +65,10 @@ def up(
     with _exclusive(stack), _disk_errors():
         owner = _owner(stack)
         home = _home(stack)
-        if targets.of(stack).ephemeral:
+        if owner is None:
             _forget_if_stale(home, _endpoint(stack, endpoint), progress)
         else:
-            state_bucket.check(stack, progress)
+            state_bucket.check(stack, owner.account, progress)
         tofu = _prepare(stack, progress).signing(endpoint)
         values = {**(variables or {}), "ssh_public_key": ssh_public_key.strip()}
         if targets.of(stack).ephemeral:
@@ -81,7 +81,7 @@ def up(
         progress(f"plan: {plan.summary}")
         if plan_only:
             return Up(tofu.outputs(), False, plan)
-        if plan.changes and not targets.of(stack).ephemeral and not confirm(plan, owner):
+        if plan.changes and owner and not confirm(plan, str(owner)):
             raise Refused("not confirmed: nothing was changed")
         if plan.changes or plan.outputs_change:
             tofu.apply(plan, progress)
@@ -129,7 +129,7 @@ def down(
         plan = tofu.plan(values, destroy=True)
         if not plan.changes:
             return False
-        if not targets.of(stack).ephemeral and not confirm(plan, owner):
+        if owner and not confirm(plan, str(owner)):
             raise Refused("not confirmed: nothing was destroyed")
         tofu.apply(plan, progress)
         return True
@@ -230,9 +230,9 @@ def _endpoint(stack: Stack, endpoint: str | None) -> str:
     return endpoint
 
 
-def _owner(stack: Stack) -> str:
-    """Return whose account it is; asked first, because without credentials nothing else can work."""
-    return "the emulator" if targets.of(stack).ephemeral else str(account.whoami())
+def _owner(stack: Stack) -> account.Identity | None:
+    """Return whose account it is, None for the emulator; asked first: without credentials nothing else can work."""
+    return None if targets.of(stack).ephemeral else account.whoami()
 
 
 def _prepare(stack: Stack, progress: Progress) -> Tofu:
@@ -246,21 +246,21 @@ def _prepare(stack: Stack, progress: Progress) -> Tofu:
     binary = opentofu.ensure(progress)
     _check_writer(_state(home), binary)
     # To each program its own copy: a lock file names the registry of the program that wrote it.
-    folder = stage(f"stacks/{stack}", home / binary.path.name / "src")
+    directory = stage(f"stacks/{stack}", home / binary.path.name / "src")
     data = home / binary.path.name / "data"
     log = home / "last-run.log"
     log.unlink(missing_ok=True)
-    file, settings = backend.settings(stack, _state(home), folder, binary)
+    file, settings = backend.settings(stack, _state(home), directory, binary)
     stamp = data / "initialised.json"
-    key = _digest(folder.parent.parent, str(binary.path), str(binary.version), json.dumps(settings))
+    key = _digest(directory.parent.parent, str(binary.path), str(binary.version), json.dumps(settings))
     known = _read_stamp(stamp)
     if known.get("key") == key and all((data / it).exists() for it in _MADE):
         config = Path(known["config"]) if known.get("config") else None
         if config is None or config.exists():
-            return Tofu(binary, folder, data, log, config)
+            return Tofu(binary, directory, data, log, config)
     progress(f"preparing stack {stack} ({binary.label})")
     config = provider.cli_config(binary, progress, older=targets.of(stack).ephemeral)
-    tofu = Tofu(binary, folder, data, log, config)
+    tofu = Tofu(binary, directory, data, log, config)
     stamp.unlink(missing_ok=True)
     tofu.init(settings, file)
     stamp.write_text(json.dumps({"key": key, "config": str(config or "")}))

@@ -8,7 +8,6 @@ API and not by a stack, whose own state would have no place yet.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -176,8 +175,7 @@ def plan(stack: Stack, bucket: str = "") -> Planned:
         raise BadInput(said, hint="look at the bucket with those: versions, encryption, no access for the public")
     if named and bucket and named.bucket != bucket:
         raise BadInput(f"{folder / backend.FILE} names the bucket {named.bucket}, not {bucket}")
-    values = variables.read(folder) | variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
-    region = str(values["region"])
+    region = str(variables.of_operator(stack)["region"])
     name = bucket or f"dualtrack-state-{owner}-{region}"
     new = Place(bucket=name, region=region, key=f"dualtrack/{stack}.tfstate")
     place = named or backend.check(new, "--bucket" if bucket else "the stack's variables")
@@ -192,10 +190,10 @@ def carry_out(planned: Planned) -> None:
     """Make the bucket, or set what it lacks, and write backend.hcl. Interrupted, the next plan has the rest."""
     repair(planned.place, planned.owner, planned.found)
     if planned.writes:
-        folder = variables.folder(planned.stack)
-        if (named := backend.place(folder)) not in (None, planned.place):
-            raise Refused(f"{folder / backend.FILE} is there now, and names {named.bucket}: it stays as it is")
-        write_atomically(variables.folder(planned.stack) / backend.FILE, planned.place.text.encode())
+        directory = variables.folder(planned.stack)
+        if (named := backend.place(directory)) not in (None, planned.place):
+            raise Refused(f"{directory / backend.FILE} is there now, and names {named.bucket}: it stays as it is")
+        write_atomically(directory / backend.FILE, planned.place.text.encode())
 
 
 def changes(place: Place, found: Seen) -> list[str]:
@@ -217,14 +215,17 @@ def repair(place: Place, owner: str, found: Seen) -> None:
             it.set(s3, at)
 
 
-def check(stack: Stack, say: Callable[[str], None]) -> None:
-    """Refuse a bucket that no state should be in; say what is worth a word. Nothing where none is named yet."""
+def check(stack: Stack, owner: str, say: Callable[[str], None]) -> None:
+    """Refuse a bucket that no state should be in; say what is worth a word. Nothing where none is named yet.
+
+    ``owner`` is the number of the operator's account.
+    """
     if (place := backend.place(variables.folder(stack))) is None:
         return
     if place.otherwise:
         say(f"the state's bucket {place.bucket} is reached by {', '.join(place.otherwise)}: it was not looked at")
         return
-    found = look(place, account.whoami().account)
+    found = look(place, owner)
     hint = "dualtrack cloud bootstrap shows what it would change, and asks"
     if not found.exists:
         raise Refused(f"the bucket {place.bucket}, which keeps the state, is not there", hint=hint)

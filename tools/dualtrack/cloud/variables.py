@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,16 @@ def chosen(setting: str) -> dict[str, Any]:
             raise BadInput(f"DUALTRACK_VARIABLES names {word}, which is not a .json file")
         found.update(values_of(Path(word)))
     return found
+
+
+def own() -> dict[str, Any]:
+    """Return the variables that the operator set for this run (DUALTRACK_VARIABLES), over those of the stack."""
+    return chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
+
+
+def of_operator(stack: str) -> dict[str, Any]:
+    """Return a stack's variables as the operator has them: defaults, files, and those of this run."""
+    return read(folder(stack)) | own()
 
 
 def files(where: Path) -> Iterator[Path]:

@@ -73,9 +73,11 @@ def environment(endpoint: str) -> dict[str, str]:
 
 def client(service: str, region: str, endpoint: str = "", *, attempts: int = 5, timeout: float = 30) -> Any:
     """Return a boto3 client; ``endpoint`` is the emulator's URL, '' the real AWS; ``timeout`` in seconds a try."""
-    # A region or an endpoint that is none is found here, as an error of botocore's or as a plain ValueError.
     with errors():
-        return _client(service, region, endpoint, attempts, timeout)
+        try:
+            return _client(service, region, endpoint, attempts, timeout)
+        except ValueError as error:  # an endpoint, or a region, that is none
+            raise External(f"AWS cannot be asked: {error}", hint="network, region, endpoint?") from None
 
 
 def _client(service: str, region: str, endpoint: str, attempts: int, timeout: float) -> Any:
@@ -120,7 +122,7 @@ def errors() -> Iterator[None]:
             f"AWS refused {error.operation_name}: {said.get('Code')}: {said.get('Message')}",
             hint="expired or missing credentials? aws sts get-caller-identity",
         ) from None
-    except (BotoCoreError, ValueError) as error:
+    except BotoCoreError as error:
         line = " ".join(str(error).split())[:200]
         raise External(f"AWS does not answer: {line}", hint="network, region, endpoint?") from None
 

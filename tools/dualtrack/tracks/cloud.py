@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 from dualtrack.cloud import instances, variables
 from dualtrack.cloud import stack as stacks
@@ -23,11 +21,6 @@ from dualtrack.verify import record
 Confirm = Callable[[TofuPlan, str], bool]
 
 
-def own_variables() -> dict[str, Any]:
-    """Return the variables that the operator set for this run, over those of the stack."""
-    return variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
-
-
 def endpoint(stack: Stack) -> str:
     """Return the address of a stack's cloud API, '' for AWS's own."""
     return targets.of(stack).endpoint()
@@ -38,7 +31,7 @@ def plan(stack: Stack, *, confirm: Confirm, say: Say, key: str = "") -> TofuPlan
     target = targets.of(stack)
     return stacks.up(
         stack, endpoint=target.endpoint(), ssh_public_key=target.public_key(key), confirm=confirm, progress=say,
-        plan_only=True, variables=own_variables(),
+        plan_only=True, variables=variables.own(),
     ).plan  # fmt: skip
 
 
@@ -57,7 +50,7 @@ def up(
     endpoint = target.endpoint()
     result = stacks.up(
         stack, endpoint=endpoint, ssh_public_key=target.public_key(key), confirm=confirm, progress=say,
-        variables=own_variables(),
+        variables=variables.own(),
     )  # fmt: skip
     output = contract.parse(result.outputs.get("inventory"))
     target.seed({role for pool in output.pools.values() for role in pool.roles}, say)
@@ -172,7 +165,7 @@ def down(stack: Stack, *, confirm: Confirm, say: Say) -> bool:
     with target.departing(say):
         endpoint = "" if target.problem() else target.endpoint()
         there = stacks.down(
-            stack, endpoint=endpoint, confirm=confirm, progress=say, variables=own_variables()
+            stack, endpoint=endpoint, confirm=confirm, progress=say, variables=variables.own()
         )  # fmt: skip
     deployment.hosts_file(target.environment, "cloud").unlink(missing_ok=True)
     deployment.remember(stack="")

@@ -25,7 +25,7 @@ from dualtrack.inventory import target as targets
 from dualtrack.inventory.model import Host
 from dualtrack.inventory.target import Stack
 from dualtrack.tracks import cloud, host_boot
-from dualtrack.tracks.renewal_timer import SANDBOX
+from dualtrack.tracks.renewal_timer import HARDENING, SANDBOX
 
 #: Seconds after which an instance that did not join is tried again: doubled each time, up to the longest.
 FIRST_S, LONGEST_S = 60.0, 1800.0
@@ -138,14 +138,7 @@ RestartSec=30
 TimeoutStopSec=30min
 WorkingDirectory=/
 
-NoNewPrivileges=yes
-LockPersonality=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-UMask=0077
-TasksMax=512
-{sandbox}
+{hardening}{sandbox}
 [Install]
 WantedBy=multi-user.target
 """
@@ -164,5 +157,5 @@ def unit(program: Path, stack: Stack, interval: float, *, user: str, root: Path,
     return SERVICE.format(
         command=" ".join(quoted(str(it)) for it in words), user=user, root=root, state=place,
         settings="".join(f"Environment={quoted(it, command=False)}\n" for it in kept),
-        sandbox=SANDBOX.format(state=place, folder=place),
+        hardening=HARDENING, sandbox=SANDBOX.format(state=place, folder=place),
     )  # fmt: skip

@@ -50,6 +50,9 @@ WorkingDirectory=/
 # A host that hangs does not keep the next day's renewal from its start.
 TimeoutStartSec=2h
 
+{hardening}{sandbox}"""
+#: What every service of a controller has that runs Ansible, whoever manages it.
+HARDENING = """\
 NoNewPrivileges=yes
 LockPersonality=yes
 RestrictRealtime=yes
@@ -57,7 +60,7 @@ RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 UMask=0077
 TasksMax=512
-{sandbox}"""
+"""
 #: What only the manager of the system can give: a user's would need a namespace in which ssh does not trust its files.
 NETWORK = "Wants=network-online.target\nAfter=network-online.target\n"
 SANDBOX = """\
@@ -129,6 +132,7 @@ def units(program: Path, folder: Path, *, root: Path, state: Path) -> Units:
     values = {
         "root": root, "command": " ".join(map(quoted, words)), "state": paths["state"],
         "network": NETWORK if whole else "",
+        "hardening": HARDENING,
         "sandbox": SANDBOX.format(**paths) if whole else "",
     }  # fmt: skip
     found = {f"{NAME}.service": SERVICE.format(**values), f"{NAME}.timer": TIMER.format(**values)}

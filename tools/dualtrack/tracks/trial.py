@@ -114,7 +114,7 @@ def offer(stack: Stack, *, instance_type: str = TYPE, usd_per_hour: float | None
         raise Refused("a trial was not ended", hint="dualtrack cloud try --end takes it down")
     if targets.of(stack).ephemeral and deployment.current().stack == stack:
         raise Refused("the lab's cloud track is up, and a trial would take its addresses", hint="make cloud-down")
-    owner, own, name = _owner(stack), _own(stack), f"{PREFIX}-{secrets.token_hex(3)}"
+    owner, own, name = _owner(stack), variables.of_operator(stack), f"{PREFIX}-{secrets.token_hex(3)}"
     ours: dict[str, Any] = {
         "name": name,
         "pools": {
@@ -147,7 +147,11 @@ def offer(stack: Stack, *, instance_type: str = TYPE, usd_per_hour: float | None
 def others(stack: Stack) -> list[str]:
     """Return what trials have left in the account and region of a stack; [] where an emulated account is not there."""
     target = targets.of(stack)
-    return [] if target.problem() else leftovers.find(f"{PREFIX}-*", str(_own(stack)["region"]), target.endpoint())
+    return (
+        []
+        if target.problem()
+        else leftovers.find(f"{PREFIX}-*", str(variables.of_operator(stack)["region"]), target.endpoint())
+    )
 
 
 def run(it: Offer, *, accept_host_keys: bool, say: Say, now: datetime) -> Report:
@@ -216,11 +220,6 @@ def end(say: Say) -> tuple[Step, ...]:
 def _owner(stack: Stack) -> str:
     """Return whose account it is; not which user, since another one may end a trial."""
     return "the emulator" if targets.of(stack).ephemeral else f"account {account.whoami().account}"
-
-
-def _own(stack: Stack) -> dict[str, Any]:
-    """Return the stack's variables as the operator has them."""
-    return variables.read(variables.folder(stack)) | variables.chosen(os.environ.get("DUALTRACK_VARIABLES", ""))
 
 
 def _folder() -> Path:
